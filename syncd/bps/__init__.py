@@ -1,0 +1,1 @@
+"""The WEBCON BPS adapter: authentication, inventory reader and one idempotent write per change."""

@@ -1,0 +1,139 @@
+"""The whole error taxonomy. An error is named for the situation, and its message says the numbers and the way out.
+
+::
+
+    SyncdError
+    ├── ConfigError             the operator's settings cannot be used; carries every problem        exit 2
+    ├── TransientError          may pass by itself; carries retry_after (seconds) where it was told
+    │   ├── Throttled           the other side asked us to wait (429, 503 with Retry-After)
+    │   ├── Unavailable         the other side is down or the connection broke (5xx, reset, DNS)
+    │   └── Timeout             no answer within our limit
+    ├── PermanentError          the same request would fail again; carries status and code
+    │   ├── AuthFailed          401, or the token endpoint refused us
+    │   ├── Forbidden           403, or a scope or permission is missing
+    │   ├── NotFound            404
+    │   ├── Conflict            409 (and WEBCON's 405 "already exist")
+    │   └── Rejected            any other 4xx
+    ├── ProtocolError           the other side broke its contract (shape, endless paging, foreign link)
+    ├── ResyncRequired          the checkpoint is dead: a full pull is needed
+    ├── IncompleteRead          no proof of completeness: additive work only
+    ├── UnsafePlan              a plan that a guard withholds
+    └── StoreError              our own store failed
+        ├── SchemaMismatch      the store is at another revision than the program: refuse to start
+        └── StoreLocked         another syncd works on this store                                     exit 75
+
+They decide something in three places only: ``http`` (retry), ``sync.apply`` (skip, defer, stop) and ``sync.runs``
+(close the run).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+Side = Literal["source", "target", "store"]
+
+
+class SyncdError(Exception):
+    """Base of everything that syncd raises on purpose."""
+
+
+class ConfigError(SyncdError):
+    """Settings that cannot be used. ``problems`` lists all of them, each naming the key, the value and the way out."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class RemoteError(SyncdError):
+    """Something that Graph or the portal answered, or failed to answer.
+
+    ``status`` is the HTTP status (None when there was no answer), ``code`` the other side's own error code, ``sent``
+    whether the request may have taken effect, ``location`` the Location header of the answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "",
+        retry_after: float | None = None,
+        sent: bool = True,
+        location: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        self.sent = sent
+        self.location = location
+
+
+class TransientError(RemoteError):
+    """May pass by itself. ``retry_after`` is in seconds, None when the other side named no time."""
+
+
+class Throttled(TransientError):
+    """The other side asked us to slow down; the request had no effect."""
+
+
+class Unavailable(TransientError):
+    """The other side is down, or the connection broke; a write may or may not have taken effect (see ``sent``)."""
+
+
+class Timeout(TransientError):
+    """No answer in time; a write may or may not have taken effect."""
+
+
+class PermanentError(RemoteError):
+    """Repeating the same request would fail again."""
+
+
+class AuthFailed(PermanentError):
+    """The credentials or the token were refused."""
+
+
+class Forbidden(PermanentError):
+    """A permission or scope is missing."""
+
+
+class NotFound(PermanentError):
+    """The object does not exist (any more)."""
+
+
+class Conflict(PermanentError):
+    """The other side already has such an object, or a named object does not exist there."""
+
+
+class Rejected(PermanentError):
+    """The request was understood and refused."""
+
+
+class ProtocolError(RemoteError):
+    """The other side broke its contract: an unreadable shape, endless paging, a link to a foreign host."""
+
+
+class ResyncRequired(RemoteError):
+    """The checkpoint was declared dead by the source; a full pull is needed. ``location`` may name the fresh start."""
+
+
+class IncompleteRead(SyncdError):
+    """A full read ended without a proof of completeness; nothing may be removed because of it."""
+
+
+class UnsafePlan(SyncdError):
+    """A plan that a guard withholds; the message carries counts, limit and way out."""
+
+
+class StoreError(SyncdError):
+    """Our own store failed; what was committed before is intact."""
+
+
+class SchemaMismatch(StoreError):
+    """The store is at another revision than this program; the message names the command that helps."""
+
+
+class StoreLocked(StoreError):
+    """Another syncd works on this store."""

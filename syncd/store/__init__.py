@@ -1,0 +1,1 @@
+"""The SQLAlchemy adapter: tables, directory, inventory, checkpoints and the run log."""

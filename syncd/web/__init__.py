@@ -1,0 +1,1 @@
+"""The health endpoint, the metrics and the status page."""
