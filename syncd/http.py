@@ -1,0 +1,278 @@
+"""The one HTTP door: every request to Graph and to the portal goes through here.
+
+It owns time limits, size limits, the retry policy, the quiet time after a throttled answer and the table from status
+to error. It never follows a redirect (a bearer token must not travel to a host that nobody configured) and never reads
+proxy or certificate settings from the environment. It knows neither Graph nor WEBCON: an adapter passes a function that
+reads that side's error body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import stamina
+from yarl import URL
+
+from syncd.clock import Clock
+from syncd.errors import (
+    AuthFailed,
+    Conflict,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    Rejected,
+    RemoteError,
+    Throttled,
+    Timeout,
+    TransientError,
+    Unavailable,
+)
+
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One complete answer; ``body`` is decompressed."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+ErrorReader = Callable[[Response], tuple[str, str]]
+"""Reads (code, message) from the body of an error answer; must accept any body."""
+
+Judge = Callable[[Response, str, str], RemoteError | None]
+"""Given (answer, code, message), may name a more precise error than the table; None keeps the table's."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How long a request may be repeated.
+
+    ``repeatable`` says that sending it twice does no harm, so that answers which leave its effect unclear (time-out,
+    broken connection, 500, 502, 504) are retried too. Refusals that had no effect (429, 503, connection refused) are
+    always retried. ``wait_max`` bounds our own backoff; ``patience`` bounds one Retry-After and the sum of all waiting,
+    in seconds: a longer one is not waited for, the error is raised.
+    """
+
+    attempts: int = 6
+    patience: float = 180.0
+    wait_initial: float = 0.4
+    wait_max: float = 20.0
+    repeatable: bool = True
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went through a door so far."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes_received: int = 0
+    throttled_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOptions:
+    """How to reach one side. Times are in seconds, sizes in bytes."""
+
+    ca_file: Path | None = None
+    proxy_url: str | None = None
+    concurrency: int = 8
+    connect_timeout: float = 15.0
+    answer_timeout: float = 100.0
+    size_limit: int = 64 << 20
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Door:
+    """A connection pool to one side, with manners. Use as an async context manager."""
+
+    def __init__(self, name: str, options: DoorOptions, clock: Clock) -> None:
+        self.name = name
+        self.traffic = Traffic()
+        self._options = options
+        self._clock = clock
+        self._quiet_until = 0.0
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        context = await asyncio.to_thread(make_ssl_context, self._options.ca_file)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=context, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(
+                total=self._options.answer_timeout, sock_connect=self._options.connect_timeout
+            ),
+            headers={"User-Agent": "syncd", "Accept": "application/json", **self._options.headers},
+            proxy=self._options.proxy_url,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        retry: RetryPolicy | None = None,
+        read_error: ErrorReader | None = None,
+        judge: Judge | None = None,
+    ) -> Response:
+        """Send one request and return its 2xx answer, retrying what the policy allows.
+
+        Any other answer raises: Throttled, Unavailable and Timeout when the patience is used up, otherwise the error
+        of the status table, or the one that ``judge`` names.
+        """
+        policy = retry or RetryPolicy()
+        first = True
+
+        def decide(error: Exception) -> bool | float:
+            if not isinstance(error, TransientError) or (error.sent and not policy.repeatable):
+                return False
+            if error.retry_after is None:
+                return True
+            return error.retry_after if error.retry_after <= policy.patience else False
+
+        async for attempt in stamina.retry_context(
+            on=decide,
+            attempts=policy.attempts,
+            timeout=policy.patience,
+            wait_initial=policy.wait_initial,
+            wait_max=policy.wait_max,
+            wait_jitter=policy.wait_initial,
+        ):
+            with attempt:
+                if not first:
+                    self.traffic.retries += 1
+                first = False
+                await self._keep_quiet()
+                response = await self._exchange(method, url, headers, body)
+                if 200 <= response.status < 300:
+                    return response
+                code, message = read_error(response) if read_error else ("", excerpt(response.body))
+                error = judge(response, code, message) if judge else None
+                error = error or make_error(self.name, response, code, message, self._clock)
+                if isinstance(error, Throttled):
+                    self._note_throttle(error)
+                raise error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _note_throttle(self, error: Throttled) -> None:
+        self.traffic.throttled += 1
+        if error.retry_after is not None:
+            self.traffic.throttled_seconds += error.retry_after
+            self._quiet_until = max(self._quiet_until, self._clock.monotonic() + error.retry_after)
+
+    async def _keep_quiet(self) -> None:
+        """Wait out the Retry-After that any request of this door was told: all of them would only make it longer."""
+        while (rest := self._quiet_until - self._clock.monotonic()) > 0:
+            await self._clock.sleep(rest)
+
+    async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
+        if self._session is None:
+            raise Unavailable(f"{self.name}: the connection pool is closed", sent=False)
+        self.traffic.requests += 1
+        try:
+            async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
+                content = bytearray()
+                async for chunk in answer.content.iter_chunked(_CHUNK):
+                    content += chunk
+                    if len(content) > self._options.size_limit:
+                        raise ProtocolError(
+                            f"{self.name}: an answer is larger than {self._options.size_limit} bytes",
+                            status=answer.status,
+                        )
+                self.traffic.bytes_received += len(content)
+                return Response(answer.status, answer.headers, bytes(content))
+        except TimeoutError as error:
+            sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
+            raise Timeout(f"{self.name} ({url.host}) did not answer in time", sent=sent) from error
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise Rejected(
+                f"{self.name} ({url.host}): its certificate is not trusted: {error.certificate_error}; "
+                "name the authority's certificate with ca_file",
+                sent=False,
+            ) from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unavailable(f"{self.name} ({url.host}:{url.port}) cannot be reached: {error}", sent=False) from error
+        except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
+            raise Unavailable(f"{self.name} ({url.host}): the connection broke: {error!r}") from error
+
+
+def make_ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return a verifying context: the system's authorities and, when given, those of ``ca_file`` (PEM)."""
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        context.load_verify_locations(cafile=str(ca_file))
+    return context
+
+
+def make_error(name: str, response: Response, code: str, message: str, clock: Clock) -> RemoteError:
+    """Map an answer that is no success to an error of our taxonomy (the status table)."""
+    status = response.status
+    said = f"{name} answered {status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
+    wait = parse_retry_after(response.headers.get("Retry-After"), clock)
+    location = response.headers.get("Location", "")
+    if status in (425, 429) or (status == 503 and wait is not None):
+        return Throttled(said, status=status, code=code, retry_after=wait, sent=False)
+    if status in (423, 503):
+        return Unavailable(said, status=status, code=code, sent=False)
+    if status == 408:
+        return Timeout(said, status=status, code=code, retry_after=wait)
+    if status >= 500 and status != 501:
+        return Unavailable(said, status=status, code=code, retry_after=wait)
+    if 300 <= status < 400:
+        return ProtocolError(f"{said}; redirects are not followed (to {location or 'nowhere'})", status=status)
+    kind = {401: AuthFailed, 403: Forbidden, 404: NotFound, 409: Conflict}.get(status, Rejected)
+    return kind(said, status=status, code=code, retry_after=wait, location=location)
+
+
+def parse_retry_after(value: str | None, clock: Clock) -> float | None:
+    """Read a Retry-After header: seconds (also fractional) or an HTTP date; None for absent, empty or unreadable.
+
+    Fractional and empty values are seen on Graph's wire (reports of its own SDKs' users).
+    """
+    if value is None or not value.strip():
+        return None
+    text = value.strip()
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - clock.now()).total_seconds()
+    if seconds != seconds or seconds == float("inf"):
+        return None
+    return max(0.0, seconds)
+
+
+def excerpt(body: bytes, limit: int = 200) -> str:
+    """Return the beginning of a body as one printable line, for an error message."""
+    text = " ".join(body[: limit * 4].decode("utf-8", "replace").split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"

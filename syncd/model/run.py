@@ -1,0 +1,56 @@
+"""A run is one execution: a pull, or a push, or both; its record is the run log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+PullKind = Literal["full", "delta", "none"]
+RunKind = Literal["full", "delta", "plan"]
+Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
+RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]
+
+RUN_EXIT_CODES: Mapping[RunStatus, int] = {
+    "succeeded": 0,
+    "partial": 3,
+    "held": 4,
+    "failed": 1,
+    "interrupted": 1,
+    "running": 1,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a trigger asks for. ``write`` False: plan only, the target is never written."""
+
+    pull: PullKind
+    trigger: Trigger
+    write: bool = True
+    retry_failed: bool = False
+    """Ignore the retry delay of failing objects (an operator's explicit sync does)."""
+
+    def merge(self, other: RunRequest) -> RunRequest:
+        """Return the one request that serves both: full beats delta."""
+        order: dict[PullKind, int] = {"none": 0, "delta": 1, "full": 2}
+        stronger = self if order[self.pull] >= order[other.pull] else other
+        return RunRequest(
+            stronger.pull, stronger.trigger, self.write or other.write, self.retry_failed or other.retry_failed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One row of the run history. Times are aware UTC; ``counts`` and ``phases`` (seconds) have stable keys."""
+
+    id: int
+    kind: RunKind
+    trigger: Trigger
+    status: RunStatus
+    started_at: datetime
+    finished_at: datetime | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
+    error: str = ""

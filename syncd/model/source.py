@@ -1,0 +1,91 @@
+"""The source as values: what a reader of Graph hands to the directory. Ids are lower-case text and opaque."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Stream = Literal["users", "groups"]
+STREAMS: tuple[Stream, ...] = ("users", "groups")
+
+Removal = Literal["changed", "deleted"]
+"""``changed``: soft-deleted, can be restored; ``deleted``: gone for good. Both mean: not active."""
+
+Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
+"""What a JSON attribute can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One entry of a group's membership changes: a member of any type, added or removed."""
+
+    member_id: str
+    kind: str
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerSet:
+    """The manager was stated; ``manager_id`` None means that there is none any more."""
+
+    manager_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserItem:
+    """What one entry of the users stream says. ``attributes`` holds only what was stated (None: cleared)."""
+
+    id: str
+    attributes: Mapping[str, Value]
+    manager: ManagerSet | None = None
+    removed: Removal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupItem:
+    """What one entry of the groups stream says. ``links`` are changes to apply, never the full list."""
+
+    id: str
+    attributes: Mapping[str, Value]
+    links: tuple[Link, ...] = ()
+    removed: Removal | None = None
+
+
+Item = UserItem | GroupItem
+
+
+@dataclass(frozen=True, slots=True)
+class BadObject:
+    """An entry that could not be read; ``id`` is empty when it had none."""
+
+    id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a stream. Exactly one of the links is set: ``next_link`` goes on, ``delta_link`` ends the round."""
+
+    items: tuple[Item, ...]
+    bad: tuple[BadObject, ...]
+    next_link: str | None
+    delta_link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a stream stands.
+
+    ``delta_link``: the last completed round. ``next_link``: the page at which an unfinished round goes on; whether that
+    round is a full baseline says ``baseline``. ``fingerprint`` names tenant, client, endpoint and selected properties:
+    a checkpoint of another fingerprint is dead. ``tracked``: the baseline began on a directory that was not empty, so
+    that what it sees is remembered for the sweep.
+    """
+
+    stream: Stream
+    fingerprint: str
+    delta_link: str | None = None
+    next_link: str | None = None
+    baseline: bool = False
+    tracked: bool = False

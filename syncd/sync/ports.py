@@ -1,0 +1,104 @@
+"""What the use cases need from the two sides. The adapters fulfil these protocols without importing them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
+from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
+
+
+class Source(Protocol):
+    """Reads the tenant. Every method raises RemoteErrors; Throttled and the like only after its own patience."""
+
+    def fingerprint(self, stream: Stream) -> str:
+        """Return what identifies a checkpoint's meaning: tenant, client, endpoint and selected properties, hashed."""
+        ...
+
+    async def fetch_page(self, stream: Stream, link: str | None) -> Page:
+        """Return one page: of a new baseline (``link`` None) or the one that the stored link names.
+
+        Raises ResyncRequired when the link is dead, and only for a request that carried one.
+        """
+        ...
+
+    async def fetch_count(self, stream: Stream) -> int:
+        """Return how many active objects the tenant says it has (``$count``; its index may lag)."""
+        ...
+
+    async def fetch_user(self, user_id: str) -> UserItem | None:
+        """Read one active user with all selected properties and the manager; None when it does not exist (404)."""
+        ...
+
+    async def fetch_group(self, group_id: str) -> GroupItem | None:
+        """Read one active group with all selected properties, without members; None when it does not exist (404)."""
+        ...
+
+    async def fetch_existing(self, stream: Stream, ids: Sequence[str]) -> frozenset[str]:
+        """Return those ids that a direct read still finds. Any doubt about one of them raises."""
+        ...
+
+    async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read all direct members of a group from the member list; None when the group does not exist (404)."""
+        ...
+
+
+class Portal(Protocol):
+    """Reads and writes the portal. Each write is idempotent and settles an unclear answer by a read."""
+
+    def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
+        """Yield pages of all user records until an empty page; a record may come twice when pages shift."""
+        ...
+
+    def fetch_groups(self) -> AsyncIterator[tuple[PortalGroup, ...]]:
+        """Yield pages of all groups (without members) until an empty page; a record may come twice."""
+        ...
+
+    async def fetch_account(self, bps_id: str) -> Account | None:
+        """Read one user record; None when the portal has none (404)."""
+        ...
+
+    async def fetch_group(self, bps_id: str) -> GroupDetail | None:
+        """Read one group with members and owners; None when the portal has none (404)."""
+        ...
+
+    async def create_account(self, account: Account, *, sent_before: bool = False) -> Creation:
+        """Create a user record. ``sent_before``: an earlier attempt of ours may have created it already."""
+        ...
+
+    async def update_account(self, bps_id: str, fields: Fields) -> None:
+        """Set the given fields (None clears); NotFound when the record is gone."""
+        ...
+
+    async def delete_account(self, bps_id: str) -> None:
+        """Delete a user record; one that is gone already is a success."""
+        ...
+
+    async def create_group(self, group: PortalGroup, *, sent_before: bool = False) -> Creation:
+        """Create a group without members."""
+        ...
+
+    async def update_group(self, bps_id: str, fields: Fields) -> None:
+        """Set name or email (never empty); NotFound when the group is gone."""
+        ...
+
+    async def delete_group(self, bps_id: str) -> None:
+        """Delete a group; one that is gone already is a success."""
+        ...
+
+    async def add_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        """Add members in one call, splitting it when an id is refused; NotFound when the group is gone."""
+        ...
+
+    async def remove_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        """Remove members in one call; one that is no member any more is done."""
+        ...
+
+
+class TrafficMeter(Protocol):
+    """Counters of one side's requests, for the run log."""
+
+    def read_traffic(self) -> Mapping[str, int]:
+        """Return requests, retries, throttled and bytes_received so far."""
+        ...
