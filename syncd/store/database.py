@@ -1,0 +1,203 @@
+"""The database behind the store: engine, transactions, the worker thread and the schema's revision.
+
+Nothing else in the program knows whether it is SQLite or PostgreSQL. All database work of a running sync goes through
+one thread (`call`), so that the event loop never waits for a disk and SQLite never meets a second writer of ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from syncd.errors import SchemaMismatch, StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """One store. Open it with `open_database`, close it when done; not to be shared between processes' forks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+
+    @property
+    def dialect(self) -> str:
+        """Return ``sqlite`` or ``postgresql``."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Run a short transaction: committed at the end, rolled back on error; database errors become StoreError."""
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(explain(error, self.engine.url)) from error
+
+    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run ``work`` in the store's thread. A cancelled caller still waits for it: no transaction is left running."""
+        loop = asyncio.get_running_loop()
+        future = loop.run_in_executor(self._thread, lambda: work(*args, **kwargs))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
+
+    def close(self) -> None:
+        """Wait for the work in hand and close every connection."""
+        self._thread.shutdown(wait=True)
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Return a database for a URL of the configuration. Nothing is created, and nothing is asked of it, yet."""
+    parsed = make_url(url)
+    try:
+        if parsed.get_backend_name() == "sqlite":
+            return Database(_make_sqlite(parsed))
+        engine = create_engine(
+            parsed,
+            pool_size=3,
+            max_overflow=2,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": 10, "application_name": "syncd"},
+        )
+    except (SQLAlchemyError, ImportError) as error:
+        raise StoreError(
+            f"the store at {parsed.render_as_string(hide_password=True)} cannot be used: {error}"
+        ) from error
+    return Database(engine)
+
+
+def _make_sqlite(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": 30.0, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        # WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and
+        # loses nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent.
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16000", "temp_store=FILE"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if not _reads_only(connection) else "BEGIN")
+
+    return engine
+
+
+def _reads_only(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("reads_only"))
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[Connection]:
+    """Run a read-only transaction that never waits for a writer (SQLite WAL) and never blocks one."""
+    try:
+        with database.engine.connect().execution_options(reads_only=True) as connection, connection.begin():
+            yield connection
+    except SQLAlchemyError as error:
+        raise StoreError(explain(error, database.engine.url)) from error
+
+
+def explain(error: SQLAlchemyError, url: URL) -> str:
+    """Return one sentence for an operator: which store, what it said, and what to do."""
+    where = url.render_as_string(hide_password=True)
+    said = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
+    if isinstance(error, OperationalError) and "unable to open database file" in said:
+        at = Path(url.database or ".").parent
+        return f"the store at {where} cannot be opened ({said}): does {at} exist, and may syncd write to it?"
+    if "disk is full" in said or "No space left" in said:
+        return (
+            f"the store at {where} has no room left ({said}): free some disk space; nothing that was committed is lost"
+        )
+    return f"the store at {where} failed: {said}"
+
+
+# ---- revision -------------------------------------------------------------------------------------------------------
+
+
+def _alembic_config(database: Database) -> Any:
+    from alembic.config import Config  # imported late: a running daemon does not need the migration machinery
+
+    config = Config()
+    config.set_main_option("script_location", str(find_migrations()))
+    config.attributes["engine"] = database.engine
+    return config
+
+
+def find_migrations() -> Path:
+    """Return the folder of the migrations: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "migrations"
+    return inside if inside.is_dir() else package.parent / "migrations"
+
+
+def load_head() -> str:
+    """Return the revision that this program needs."""
+    from alembic.script import ScriptDirectory
+
+    head = ScriptDirectory(str(find_migrations())).get_current_head()
+    if head is None:
+        raise StoreError("this installation of syncd has no migrations")
+    return head
+
+
+def load_revision(database: Database) -> str | None:
+    """Return the store's revision, None when it is empty."""
+    with reading(database) as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+        return None if row is None else str(row[0])
+
+
+def migrate(database: Database) -> tuple[str | None, str]:
+    """Bring the store to the program's schema; return the revision before and after."""
+    from alembic import command
+    from alembic.util.exc import CommandError
+
+    before = load_revision(database)
+    try:
+        command.upgrade(_alembic_config(database), "head")
+    except CommandError as error:
+        raise SchemaMismatch(
+            f"the store is at revision {before}, which this syncd ({load_head()}) does not know: "
+            "it was written by a newer syncd; install that version again"
+        ) from error
+    except SQLAlchemyError as error:
+        raise StoreError(explain(error, database.engine.url)) from error
+    return before, load_head()
+
+
+def ensure_schema(database: Database, *, create: bool) -> None:
+    """Check that the store has the program's revision; bring up an empty one when ``create`` says so.
+
+    Raises SchemaMismatch, naming the command that helps, for any other revision.
+    """
+    revision, head = load_revision(database), load_head()
+    if revision == head:
+        return
+    if revision is None:
+        if not create:
+            raise SchemaMismatch(
+                "the store is empty: run 'syncd migrate', or just start 'syncd run' or 'syncd sync full'"
+            )
+        migrate(database)
+        return
+    raise SchemaMismatch(
+        f"the store is at revision {revision}, this syncd needs {head}: stop every syncd on it and run 'syncd migrate'"
+    )

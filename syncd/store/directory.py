@@ -1,0 +1,354 @@
+"""The directory: our stored copy of the source. Every method is one transaction, and idempotent.
+
+The merge rules are those of Graph's delta documentation: an entry may come in any order and any number of times;
+``links`` are changes, never the full list; in an increment an absent attribute is unchanged, in a baseline it has no
+value; soft-deleted users keep their memberships (they are hidden, not gone), hard-deleted ones lose them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
+
+from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Stream, UserItem, Value
+from syncd.store.checkpoints import save_checkpoint
+from syncd.store.database import Database, reading
+from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
+from syncd.store.tables import (
+    seen_members,
+    seen_objects,
+    source_groups,
+    source_members,
+    source_objects,
+    source_users,
+)
+from syncd.store.touches import touch_groups, touch_users, touch_users_below
+
+TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
+_CACHE_SIZE = 60_000
+
+
+@dataclass(slots=True)
+class PageCounts:
+    """What one page changed: objects added, changed and removed, links added and removed, entries left out."""
+
+    read: int = 0
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    links: int = 0
+
+
+class Directory:
+    """Writes what the source says. One instance per process; its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._keys: dict[str, int] = {}
+
+    # ---- pages ------------------------------------------------------------------------------------------------------
+
+    def store_page(self, page: Page, checkpoint: Checkpoint, *, now: datetime) -> PageCounts:
+        """Apply one page and its checkpoint in one transaction.
+
+        ``checkpoint`` is the one after this page; its ``baseline`` and ``tracked`` say how to merge.
+        """
+        users = [item for item in page.items if isinstance(item, UserItem)]
+        groups = [item for item in page.items if isinstance(item, GroupItem)]
+        with self._undoing_cache(), self._database.transaction() as connection:
+            counts = PageCounts(read=len(page.items))
+            if users:
+                self._store_users(connection, users, checkpoint, counts, now)
+            if groups:
+                self._store_groups(connection, groups, checkpoint, counts, now)
+            save_checkpoint(connection, checkpoint, now=now)
+        return counts
+
+    def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounts:
+        """Apply one object that was read directly: all its selected attributes are stated, absent ones have no value."""
+        stream: Stream = "users" if isinstance(item, UserItem) else "groups"
+        whole = Checkpoint(stream, "", baseline=True, tracked=False)
+        with self._undoing_cache(), self._database.transaction() as connection:
+            counts = PageCounts(read=1)
+            if isinstance(item, UserItem):
+                self._store_users(connection, [item], whole, counts, now, direct=True)
+            else:
+                self._store_groups(connection, [item], whole, counts, now, direct=True)
+        return counts
+
+    def _undoing_cache(self) -> _CacheGuard:
+        return _CacheGuard(self._keys)
+
+    def _intern(self, connection: Connection, ids: Collection[str]) -> dict[str, int]:
+        known = self._keys
+        missing = {text for text in ids if text not in known}
+        if missing:
+            if len(known) + len(missing) > _CACHE_SIZE:
+                known.clear()
+                missing = set(ids)
+            known.update(intern(connection, source_objects, "id", missing))
+        return known
+
+    def _store_users(
+        self,
+        connection: Connection,
+        items: Sequence[UserItem],
+        checkpoint: Checkpoint,
+        counts: PageCounts,
+        now: datetime,
+        *,
+        direct: bool = False,
+    ) -> None:
+        ids = {item.id for item in items}
+        ids.update(item.manager.manager_id for item in items if item.manager and item.manager.manager_id)
+        keys = self._intern(connection, ids)
+        old = self._load_old(connection, source_users, {keys[item.id] for item in items})
+        seen = self._load_seen(connection, old, checkpoint, direct=direct)
+        fresh: dict[int, _Stored] = {}
+        purged: set[int] = set()
+        for item in items:
+            key = keys[item.id]
+            before = fresh.get(key) or old.get(key)
+            if item.removed:
+                seen.discard(key)
+                if before is not None:
+                    fresh[key] = before.remove(item.removed)
+                if item.removed == "deleted":
+                    purged.add(key)
+                continue
+            kept = before if not checkpoint.baseline or key in seen else None
+            attributes = _merge(kept, item.attributes)
+            manager = kept.extra if kept else None
+            if item.manager is not None:
+                manager = keys[item.manager.manager_id] if item.manager.manager_id else None
+            known = direct or "userPrincipalName" in attributes
+            fresh[key] = _Stored("active" if known else "parked", encode_json(attributes), manager)
+            purged.discard(key)
+            seen.add(key)
+        changed = {key for key, value in fresh.items() if old.get(key) != value}
+        self._write_objects(connection, source_users, changed, fresh, old, counts, now)
+        if purged:  # Graph reports the memberships of the hard-deleted late or never
+            connection.execute(delete(source_members).where(among(source_members.c.member_key, purged, connection)))
+        if checkpoint.tracked:
+            insert_keys(connection, seen_objects, seen)
+        if direct or not checkpoint.baseline:
+            touch_users(connection, changed | purged)
+
+    def _store_groups(
+        self,
+        connection: Connection,
+        items: Sequence[GroupItem],
+        checkpoint: Checkpoint,
+        counts: PageCounts,
+        now: datetime,
+        *,
+        direct: bool = False,
+    ) -> None:
+        ids = {item.id for item in items}
+        ids.update(link.member_id for item in items for link in item.links)
+        keys = self._intern(connection, ids)
+        old = self._load_old(connection, source_groups, {keys[item.id] for item in items})
+        seen = self._load_seen(connection, old, checkpoint, direct=direct)
+        fresh: dict[int, _Stored] = {}
+        links: dict[tuple[int, int], Link] = {}
+        for item in items:
+            key = keys[item.id]
+            before = fresh.get(key) or old.get(key)
+            if item.removed:
+                # Its memberships stay, hidden: whether a deleted group can return, Graph's texts do not agree.
+                seen.discard(key)
+                if before is not None:
+                    fresh[key] = before.remove(item.removed)
+                continue
+            kept = before if not checkpoint.baseline or key in seen else None
+            attributes = _merge(kept, item.attributes)
+            # A group that returns from deletion need not bring its members along: they are read directly once.
+            returned = before is not None and before.state in ("soft_deleted", "deleted")
+            reread = (returned and not checkpoint.baseline) or bool(kept and kept.extra)
+            known = direct or "displayName" in attributes
+            fresh[key] = _Stored("active" if known else "parked", encode_json(attributes), reread)
+            seen.add(key)
+            for link in item.links:
+                links[key, keys[link.member_id]] = link
+        changed = {key for key, value in fresh.items() if old.get(key) != value}
+        self._write_objects(connection, source_groups, changed, fresh, old, counts, now)
+        gone = [pair for pair, link in links.items() if link.removed]
+        kept_pairs = [pair for pair, link in links.items() if not link.removed]
+        counts.links += len(links)
+        delete_pairs(connection, source_members, gone)
+        insert_pairs(connection, source_members, kept_pairs)
+        if checkpoint.tracked:
+            insert_keys(connection, seen_objects, seen)
+            delete_pairs(connection, seen_members, gone)
+            insert_pairs(connection, seen_members, kept_pairs)
+        if direct or not checkpoint.baseline:
+            flipped = {key for key in changed if (old[key].state if key in old else "") != fresh[key].state}
+            touch_users(connection, {pair[1] for pair, link in links.items() if link.kind != "group"})
+            touch_users_below(connection, flipped | {pair[1] for pair, link in links.items() if link.kind != "user"})
+            touch_groups(connection, changed - flipped, whole=False)
+            touch_groups(connection, flipped, whole=True)
+
+    def _load_old(self, connection: Connection, table: Table, keys: Collection[int]) -> dict[int, _Stored]:
+        extra = table.c.manager_key if table is source_users else table.c.reread
+        rows = connection.execute(
+            select(table.c.key, table.c.state, table.c.attributes, extra).where(among(table.c.key, keys, connection))
+        )
+        return {row[0]: _Stored(row[1], row[2], row[3]) for row in rows}
+
+    def _load_seen(
+        self, connection: Connection, old: Mapping[int, _Stored], checkpoint: Checkpoint, *, direct: bool
+    ) -> set[int]:
+        """Return which of these objects this baseline has met on an earlier page."""
+        if direct or not checkpoint.baseline or not old:
+            return set()
+        if not checkpoint.tracked:
+            # The baseline began on an empty directory: whatever is there was put there by it.
+            return set(old)
+        return set(connection.scalars(select(seen_objects.c.key).where(among(seen_objects.c.key, old, connection))))
+
+    def _write_objects(
+        self,
+        connection: Connection,
+        table: Table,
+        changed: Collection[int],
+        fresh: Mapping[int, _Stored],
+        old: Mapping[int, _Stored],
+        counts: PageCounts,
+        now: datetime,
+    ) -> None:
+        added, altered = [], []
+        last = "manager_key" if table is source_users else "reread"
+        for key in sorted(changed):
+            stored = fresh[key]
+            attributes = decode_json(stored.attributes)
+            gone = stored.state in ("soft_deleted", "deleted")
+            row = {
+                "key": key,
+                "state": stored.state,
+                "attributes": stored.attributes,
+                "name": _text(attributes.get("displayName")),
+                last: stored.extra,
+                "removed_at": now if gone else None,
+            }
+            if table is source_users:
+                row["upn"] = _text(attributes.get("userPrincipalName"))
+            counts.removed += gone
+            if key in old:
+                counts.changed += not gone
+                row["row_key"] = row.pop("key")
+                altered.append(row)
+            else:
+                counts.added += not gone
+                added.append(row)
+        if added:
+            connection.execute(insert(table), added)
+        if altered:
+            connection.execute(update(table).where(table.c.key == bindparam("row_key")), altered)
+
+    # ---- members of one group, read directly -------------------------------------------------------------------------
+
+    def replace_members(self, group_id: str, links: Sequence[Link]) -> int:
+        """Make the stored members of a group exactly those that a direct read gave; return how many differed."""
+        with self._undoing_cache(), self._database.transaction() as connection:
+            keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
+            group = keys[group_id]
+            wanted = {keys[link.member_id] for link in links}
+            there = set(
+                connection.scalars(select(source_members.c.member_key).where(source_members.c.group_key == group))
+            )
+            differing = wanted ^ there
+            touch_users_below(connection, differing)
+            delete_pairs(connection, source_members, [(group, member) for member in there - wanted])
+            insert_pairs(connection, source_members, [(group, member) for member in wanted - there])
+            touch_users(connection, differing)
+            connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
+        return len(differing)
+
+    def load_parked(self) -> list[str]:
+        """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""
+        return self._load_ids(source_users, source_users.c.state == "parked")
+
+    def load_parked_groups(self) -> list[str]:
+        """Return ids of groups of which only fragments were seen."""
+        return self._load_ids(source_groups, source_groups.c.state == "parked")
+
+    def load_rereads(self) -> list[str]:
+        """Return ids of active groups whose members must be read directly."""
+        return self._load_ids(source_groups, source_groups.c.reread & (source_groups.c.state == "active"))
+
+    def _load_ids(self, table: Table, condition: Any) -> list[str]:
+        statement = (
+            select(source_objects.c.id).join(table, table.c.key == source_objects.c.key).where(condition)
+        ).order_by(source_objects.c.id)
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))
+
+    def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
+        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many."""
+        table = TABLES[stream]
+        with self._undoing_cache(), self._database.transaction() as connection:
+            known = self._intern(connection, ids)
+            keys = {known[text] for text in ids}
+            if stream == "groups":
+                touch_users_below(connection, keys)
+                touch_groups(connection, keys, whole=True)
+            else:
+                touch_users(connection, keys)
+            result = connection.execute(
+                update(table)
+                .where(among(table.c.key, keys, connection), table.c.state.in_(("active", "parked")))
+                .values(state="soft_deleted", removed_at=now)
+            )
+            return result.rowcount
+
+    def count_active(self, stream: Stream) -> int:
+        """Return how many objects of the stream count as existing."""
+        table = TABLES[stream]
+        with reading(self._database) as connection:
+            return connection.scalar(select(func.count()).select_from(table).where(table.c.state == "active")) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A directory row as it is compared; ``extra`` is the manager's key of a user, the re-read mark of a group."""
+
+    state: str
+    attributes: str
+    extra: Any
+
+    def remove(self, reason: Removal) -> _Stored:
+        state = "deleted" if "deleted" in (reason, self.state) else "soft_deleted"
+        return _Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
+
+
+def _merge(kept: _Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the attributes after an entry: stated ones win, None clears, the others are kept."""
+    attributes: dict[str, Value] = decode_json(kept.attributes) if kept else {}
+    for name, value in stated.items():
+        if value is None:
+            attributes.pop(name, None)
+        else:
+            attributes[name] = value
+    return attributes
+
+
+class _CacheGuard:
+    """Forgets cached keys when the transaction that may have made them is rolled back."""
+
+    def __init__(self, keys: dict[str, int]) -> None:
+        self._keys = keys
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, *_rest: object) -> None:
+        if kind is not None:
+            self._keys.clear()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,140 @@
+"""The few places where SQLite and PostgreSQL want different words: many keys in, many rows in, rows from parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+from sqlalchemy import BigInteger, ColumnElement, Connection, Table, Text, any_, bindparam, func, insert, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+
+_encode = msgspec.json.Encoder().encode
+CHUNK = 5000
+
+
+def encode_json(value: object) -> str:
+    """Return canonical JSON text (sorted keys), so that equal values are equal texts."""
+    return msgspec.json.encode(value, order="sorted").decode()
+
+
+def decode_json(text: str | None) -> Any:
+    """Read JSON text of ours; None and empty give an empty object."""
+    return msgspec.json.decode(text) if text else {}
+
+
+def among(column: ColumnElement[Any], values: Collection[int] | Collection[str], connection: Connection) -> Any:
+    """Return the condition ``column in values``, with the values as one parameter, so that the statement is cached."""
+    listed = list(values)
+    textual = bool(listed) and isinstance(listed[0], str)
+    if connection.dialect.name == "postgresql":
+        kind = postgresql.ARRAY(Text() if textual else BigInteger())
+        return column == any_(bindparam(None, listed, type_=kind, unique=True))
+    source = func.json_each(bindparam(None, _encode(listed).decode(), type_=Text(), unique=True)).table_valued("value")
+    return column.in_(select(source.c.value))
+
+
+def chunked(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
+    """Yield slices of at most ``size``."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows whose primary or unique key is not there yet; the others stay as they are."""
+    if not rows:
+        return
+    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    connection.execute(make(table).on_conflict_do_nothing(), list(rows))
+
+
+def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[int, int]]) -> None:
+    """Insert (group_key, member_key) pairs that are not there yet, as fast as the database takes them."""
+    if not pairs:
+        return
+    if connection.dialect.name == "postgresql":
+        groups, members = zip(*pairs, strict=True)
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} (group_key, member_key) "  # noqa: S608 - a table name of ours
+            "SELECT * FROM unnest(%s::bigint[], %s::bigint[]) ON CONFLICT DO NOTHING",
+            (list(groups), list(members)),
+        )
+    else:
+        connection.exec_driver_sql(
+            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) VALUES (?, ?)",  # noqa: S608 - ditto
+            sorted(pairs),
+        )
+
+
+def delete_pairs(connection: Connection, table: Table, pairs: Collection[tuple[int, int]]) -> None:
+    """Delete (group_key, member_key) pairs; absent ones are no error."""
+    if not pairs:
+        return
+    if connection.dialect.name == "postgresql":
+        groups, members = zip(*pairs, strict=True)
+        connection.exec_driver_sql(
+            f"DELETE FROM {table.name} USING unnest(%s::bigint[], %s::bigint[]) AS gone(g, m) "  # noqa: S608 - ditto
+            "WHERE group_key = gone.g AND member_key = gone.m",
+            (list(groups), list(members)),
+        )
+    else:
+        connection.exec_driver_sql(
+            f"DELETE FROM {table.name} WHERE group_key = ? AND member_key = ?",  # noqa: S608 - ditto
+            sorted(pairs),
+        )
+
+
+def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> None:
+    """Insert integer keys into a one-column table, ignoring those that are there."""
+    listed = sorted(set(keys))
+    if not listed:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} (key) SELECT unnest(%s::bigint[]) ON CONFLICT DO NOTHING",
+            (listed,),
+        )
+    else:
+        connection.exec_driver_sql(
+            f"INSERT OR IGNORE INTO {table.name} (key) VALUES (?)",  # noqa: S608 - ditto
+            [(key,) for key in listed],
+        )
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Insert rows, or overwrite the columns they name where the primary key is there already."""
+    if not rows:
+        return
+    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = make(table)
+    keys = [column.name for column in table.primary_key]
+    named = [name for name in rows[0] if name not in keys]
+    statement = statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in named}
+    )
+    connection.execute(statement, list(rows))
+
+
+def intern(connection: Connection, table: Table, column: str, values: Collection[str]) -> dict[str, int]:
+    """Return the integer key of each text in a table of unique texts, adding those that are new."""
+    if not values:
+        return {}
+    unique = table.c[column]
+    found = _load_keys(connection, table, unique, values)
+    missing = sorted(set(values) - found.keys())
+    if missing:
+        connection.execute(insert(table), [{column: value} for value in missing])
+        found.update(_load_keys(connection, table, unique, missing))
+    return found
+
+
+def _load_keys(
+    connection: Connection, table: Table, unique: ColumnElement[Any], values: Collection[str]
+) -> dict[str, int]:
+    rows = connection.execute(select(unique, table.c.key).where(among(unique, values, connection)))
+    return {row[0]: row[1] for row in rows}

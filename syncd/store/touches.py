@@ -1,0 +1,60 @@
+"""What the next push must look at. Touches are written with the page that caused them, so a kill loses none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from syncd.store.rows import among, insert_keys, insert_missing
+from syncd.store.tables import source_groups, source_members, touched_groups, touched_principals, touched_users
+
+
+def touch_users(connection: Connection, keys: Collection[int]) -> None:
+    """People whose record or memberships changed, by source key (keys that are no users do no harm)."""
+    insert_keys(connection, touched_users, keys)
+
+
+def touch_groups(connection: Connection, keys: Collection[int], *, whole: bool) -> None:
+    """Groups whose record changed; ``whole`` asks for a comparison of all their members."""
+    rows = [{"key": key, "whole": whole} for key in sorted(set(keys))]
+    insert_missing(connection, touched_groups, rows)
+    if whole and rows:
+        connection.execute(
+            update(touched_groups).where(among(touched_groups.c.key, keys, connection)).values(whole=True)
+        )
+
+
+def touch_principals(connection: Connection, keys: Collection[int]) -> None:
+    """Target records to compare, by principal key."""
+    insert_keys(connection, touched_principals, keys)
+
+
+def touch_users_below(connection: Connection, keys: Collection[int]) -> None:
+    """Everybody who is reached from these groups through any nesting (cycles included): their place may have changed.
+
+    Keys that are no groups reach nobody. To be called before memberships go, and after they came.
+    """
+    if not keys:
+        return
+    below = (
+        select(source_members.c.member_key)
+        .where(among(source_members.c.group_key, keys, connection))
+        .cte("below", recursive=True)
+    )
+    below = below.union(
+        select(source_members.c.member_key)
+        .join(below, below.c.member_key == source_members.c.group_key)
+        .join(source_groups, source_groups.c.key == source_members.c.group_key)
+    )
+    fresh = select(below.c.member_key).where(
+        below.c.member_key.not_in(select(touched_users.c.key)),
+        below.c.member_key.not_in(select(source_groups.c.key)),
+    )
+    connection.execute(insert(touched_users).from_select(["key"], fresh))
+
+
+def clear_touches(connection: Connection) -> None:
+    """Forget every touch: the push that looked at them is over."""
+    for table in (touched_users, touched_groups, touched_principals):
+        connection.execute(delete(table))
