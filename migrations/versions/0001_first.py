@@ -105,6 +105,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
     )
     op.create_table(
+        "scope_members",
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("key", Key, nullable=False),
+        sa.PrimaryKeyConstraint("role", "key", name=op.f("pk_scope_members")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "seen_members",
         sa.Column("group_key", Key, nullable=False),
         sa.Column("member_key", Key, nullable=False),

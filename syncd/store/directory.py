@@ -69,7 +69,7 @@ class Directory:
         return counts
 
     def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounts:
-        """Apply one object that was read directly: all its selected attributes are stated, absent ones have no value."""
+        """Apply one object that was read directly: whatever attribute it does not state has no value."""
         stream: Stream = "users" if isinstance(item, UserItem) else "groups"
         whole = Checkpoint(stream, "", baseline=True, tracked=False)
         with self._undoing_cache(), self._database.transaction() as connection:

@@ -156,6 +156,15 @@ desired_users = Table(
     Index("ix_desired_users_manager_key", "manager_key"),
 )
 
+scope_members = Table(
+    "scope_members",
+    metadata,
+    Column("role", Text, nullable=False),  # include, exclude
+    Column("key", Key, nullable=False),  # source user below one of the groups of that role
+    PrimaryKeyConstraint("role", "key"),
+    sqlite_with_rowid=False,
+)
+
 desired_groups = Table(
     "desired_groups",
     metadata,

@@ -1,0 +1,195 @@
+"""What should be in the target: one decision per source object, made from the object and the rules alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from syncd.model.target import fold
+from syncd.plan.expressions import ExpressionFailed, Variable
+from syncd.plan.rules import FieldRule, Rules
+
+State = Literal["wanted", "collision", "skipped", "protected", "disabled", "deleted", "out_of_scope"]
+"""wanted: belongs into the target · collision: would, but another has the same BPS id · skipped: cannot be written, and
+what is there stays as it is · protected: on the protect list · disabled, deleted, out_of_scope: a leaver, if it ever
+was in the target."""
+
+LEAVER_STATES: frozenset[State] = frozenset({"disabled", "deleted", "out_of_scope"})
+
+_FORBIDDEN = frozenset('\\%&*+/=?{}|<>();:,[]"#')
+"""Characters that WEBCON refuses in a BPS id (its user documentation of the users and groups list)."""
+_UPN = re.compile(r"[^@\s]+@[^@\s]+\.?[^@\s]*")
+_TOMBSTONE = re.compile(r"[0-9a-fA-F]{32}.")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceUser:
+    """A stored source user as the rules see it."""
+
+    key: int
+    state: str
+    attributes: Mapping[str, Any]
+    manager_key: int | None = None
+    in_groups: bool = True
+    """Whether the include and exclude groups of the scope let it in."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGroup:
+    """A stored source group as the rules see it."""
+
+    key: int
+    state: str
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The decision about one user or group. ``fields`` are the mapped values; ``bps_id`` may be empty."""
+
+    key: int
+    state: State
+    reason: str = ""
+    bps_id: str = ""
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    manager_key: int | None = None
+
+    @property
+    def claims(self) -> bool:
+        """Return whether it wants a record of its own."""
+        return self.state in ("wanted", "collision")
+
+
+def decide_user(user: SourceUser, rules: Rules) -> Desired:
+    """Decide about one user. Whatever cannot be evaluated is skipped with the reason, never judged a leaver."""
+    attributes = {"id": user.attributes.get("id"), **user.attributes}
+    guest = is_guest(attributes)
+    external = "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
+    try:
+        bps_id = _map_text(rules.mapping.user_bps_id, "user", attributes)
+        if (guest and rules.scope.guests == "mail") or (external and not guest):
+            bps_id = _text(attributes.get("mail"))
+        fields = {name: _map_text(rule, "user", attributes) for name, rule in sorted(rules.mapping.user_fields.items())}
+        in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes)
+    except ExpressionFailed as error:
+        if user.state in ("soft_deleted", "deleted"):
+            return Desired(user.key, "deleted", "deleted in the tenant")
+        return Desired(user.key, "skipped", str(error))
+    decided = Desired(user.key, "wanted", "", bps_id or "", fields, user.manager_key)
+    state, reason = _judge_user(user, attributes, guest, in_scope, rules)
+    if state == "wanted":
+        problem = find_bps_id_problem(bps_id)
+        if problem:
+            what = "mail address (guest)" if guest or external else rules.mapping.user_bps_id.text
+            state, reason = "skipped", f"no usable BPS id from {what}: {problem}"
+        elif not fields.get("name", bps_id) or not fields.get("email", bps_id):
+            missing = "name" if not fields.get("name", bps_id) else "email"
+            state, reason = "skipped", f"no {missing}: {rules.mapping.user_fields[missing].text} has no value"
+    if bps_id and fold(bps_id) in rules.scope.protect:
+        state, reason = "protected", "on the protect list (scope.protect)"
+    return Desired(decided.key, state, reason, decided.bps_id, decided.fields, decided.manager_key)
+
+
+def _judge_user(
+    user: SourceUser, attributes: Mapping[str, Any], guest: bool, in_scope: bool, rules: Rules
+) -> tuple[State, str]:
+    if user.state in ("soft_deleted", "deleted"):
+        return "deleted", "deleted in the tenant"
+    if user.state == "parked":
+        return "skipped", "the tenant has told only part of this user so far"
+    if attributes.get("accountEnabled") is False:
+        return "disabled", "disabled in the tenant (accountEnabled is false)"
+    if guest and rules.scope.guests == "skip":
+        return "out_of_scope", 'a guest, and guests are skipped (scope.guests = "skip")'
+    if not user.in_groups:
+        return "out_of_scope", "not in the groups of the scope (scope.include_groups, scope.exclude_groups)"
+    if not in_scope:
+        return "out_of_scope", f"does not meet scope.users: {rules.scope.users.text if rules.scope.users else ''}"
+    return "wanted", ""
+
+
+def decide_group(group: SourceGroup, rules: Rules) -> Desired:
+    """Decide about one group, in the same manner."""
+    if group.state in ("soft_deleted", "deleted"):
+        return Desired(group.key, "deleted", "deleted in the tenant")
+    if group.state == "parked":
+        return Desired(group.key, "skipped", "the tenant has told only part of this group so far")
+    try:
+        bps_id = _map_text(rules.mapping.group_bps_id, "group", group.attributes)
+        fields = {
+            name: _map_text(rule, "group", group.attributes)
+            for name, rule in sorted(rules.mapping.group_fields.items())
+        }
+        if rules.scope.groups is not None and not rules.scope.groups.test("group", group.attributes):
+            reason = f"does not meet scope.groups: {rules.scope.groups.text}"
+            return Desired(group.key, "out_of_scope", reason, bps_id or "", fields)
+    except ExpressionFailed as error:
+        return Desired(group.key, "skipped", str(error))
+    problem = find_bps_id_problem(bps_id)
+    if problem or bps_id is None:
+        reason = f"no usable BPS id from {rules.mapping.group_bps_id.text}: {problem}"
+        return Desired(group.key, "skipped", reason)
+    if not fields.get("name", bps_id):
+        return Desired(group.key, "skipped", f"no name: {rules.mapping.group_fields['name'].text} has no value", bps_id)
+    if "email" in fields and not fields["email"]:
+        fields["email"] = bps_id  # the portal wants an address; both known clients send the id when there is none
+    if fold(bps_id) in rules.scope.protect:
+        return Desired(group.key, "protected", "on the protect list (scope.protect)", bps_id, fields)
+    return Desired(group.key, "wanted", "", bps_id, fields)
+
+
+def is_guest(attributes: Mapping[str, Any]) -> bool:
+    """Return whether a user is a guest: by userType, or by the mark in the UPN where the type is missing."""
+    kind = attributes.get("userType")
+    if isinstance(kind, str) and kind:
+        return kind.casefold() == "guest"
+    return "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
+
+
+def find_bps_id_problem(bps_id: str | None) -> str | None:
+    """Return why a text cannot be a BPS id, None when it can: UPN form, no forbidden character, no tombstone name."""
+    if not bps_id:
+        return "it has no value"
+    wrong = sorted(set(bps_id) & _FORBIDDEN)
+    if wrong:
+        return f"'{bps_id}' contains {' '.join(wrong)}, which WEBCON refuses"
+    if not _UPN.fullmatch(bps_id):
+        return f"'{bps_id}' has no UPN form (name@domain)"
+    if _TOMBSTONE.match(bps_id):
+        return f"'{bps_id}' is the name of a deleted account (32 hex digits in front)"
+    return None
+
+
+def resolve_collision(claimants: Sequence[tuple[int, bool]]) -> int | None:
+    """Return which of several claimants of one BPS id gets it: the one that has the record already, otherwise nobody.
+
+    Each claimant is (source key, whether the record is already its own).
+    """
+    holders = [key for key, holds in claimants if holds]
+    return holders[0] if len(holders) == 1 else None
+
+
+def _map_text(rule: FieldRule, variable: Variable, attributes: Mapping[str, Any]) -> str | None:
+    if rule.expression is not None:
+        return _text(rule.expression.evaluate(variable, attributes))
+    for path in rule.attributes:
+        value: Any = attributes
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        text = _text(value)
+        if text:
+            return text
+    return None
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as the text of a field: of a list the first element, blank is no value."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if value is None or isinstance(value, dict):
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).strip() or None

@@ -1,0 +1,205 @@
+"""Desired against current: which changes make the one into the other. Pure; one record at a time.
+
+===================  =======================  =====================================================================
+somebody wants it    the target has it        then
+===================  =======================  =====================================================================
+yes                  no                       create (not in a run that may only look)
+yes                  ours                     update what differs; a record that changed hands goes to its new owner
+yes                  not ours                 adopt, or hands off (policy.adopt)
+no (a leaver)        ours                     kept · emptied · deleted after the grace, by policy
+no                   not ours                 nothing, ever
+skipped, protected   any                      nothing
+===================  =======================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from syncd.model.change import Change, ObjectKind, Phase
+from syncd.plan.desired import Desired, State
+from syncd.plan.rules import PolicyRules
+
+Origin = Literal["created", "adopted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """A record of the target as the inventory has it. ``written`` is what we last wrote; ``origin`` None: not ours."""
+
+    fields: Mapping[str, str | None]
+    status: str
+    origin: Origin | None = None
+    source_key: int | None = None
+    written: Mapping[str, str | None] = field(default_factory=dict)
+    leaving_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One BPS id: who wants it (if anybody), what the target has there, and who its owner is or was."""
+
+    bps_id: str
+    desired: Desired | None
+    current: Current | None
+    leaver_state: State | Literal["renamed", "unknown"] = "unknown"
+    """Why nobody wants a record of ours: the state of its source object; renamed: that one wants another BPS id."""
+    manager: str | None = None
+    """BPS id of the desired manager, when that account exists in the target or will be created."""
+    manager_ready: bool = False
+    """The manager's account exists there and is synchronised, so that it can be named at once."""
+    taken: bool = False
+    """The BPS id belongs to a record of another kind in the target."""
+    owned_elsewhere: bool = False
+    """The source object that wants it already owns a record under another BPS id (a rename)."""
+
+
+def diff_user(pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime) -> list[Change]:
+    """Return the changes for one account, except its memberships."""
+    if pair.desired is None:
+        return _diff_leaver(pair, "user", policy, now)
+    if pair.taken:
+        return []
+    desired = pair.desired
+    wanted = dict(desired.fields)
+    late: dict[str, str | None] = {}
+    if managers:
+        if pair.manager is None or pair.manager_ready:
+            wanted["manager"] = pair.manager
+        else:
+            late["manager"] = pair.manager
+    if pair.current is None:
+        return _create(pair, "user", Phase.USERS, wanted, late, policy)
+    changes = _diff_record(pair, "user", Phase.USERS, wanted, policy)
+    if late and pair.current.origin is not None and changes_allowed(policy, "update"):
+        changes += _update(pair, "user", Phase.MANAGERS, late, policy)
+    return changes
+
+
+def diff_group(pair: Pair, policy: PolicyRules, *, now: datetime) -> list[Change]:
+    """Return the changes for one group, except its members."""
+    if pair.desired is None:
+        return _diff_leaver(pair, "group", policy, now)
+    if pair.taken:
+        return []
+    if pair.current is None:
+        return _create(pair, "group", Phase.GROUPS, dict(pair.desired.fields), {}, policy)
+    return _diff_record(pair, "group", Phase.GROUPS, dict(pair.desired.fields), policy)
+
+
+def changes_allowed(policy: PolicyRules, action: str) -> bool:
+    """Return whether the policy mode permits a kind of change; ``plan_only`` plans everything and writes nothing."""
+    if policy.mode == "create_only":
+        return action in ("create", "link", "grant")
+    if policy.mode == "upsert_only":
+        return action not in ("delete", "unlink", "revoke")
+    return True
+
+
+def _create(
+    pair: Pair,
+    kind: ObjectKind,
+    phase: Phase,
+    wanted: dict[str, str | None],
+    late: Mapping[str, str | None],
+    policy: PolicyRules,
+) -> list[Change]:
+    desired = pair.desired
+    if desired is None or not changes_allowed(policy, "create"):
+        return []
+    wanted["name"] = wanted.get("name") or pair.bps_id
+    wanted["email"] = wanted.get("email") or pair.bps_id
+    after = {name: value for name, value in wanted.items() if value is not None}
+    reason = "renamed" if pair.owned_elsewhere else ""
+    changes = [Change(phase, "create", kind, pair.bps_id, source_key=desired.key, after=after, reason=reason)]
+    if late:
+        before: dict[str, str | None] = dict.fromkeys(late)
+        changes.append(
+            Change(Phase.MANAGERS, "update", kind, pair.bps_id, source_key=desired.key, before=before, after=dict(late))
+        )
+    return changes
+
+
+def _diff_record(
+    pair: Pair, kind: ObjectKind, phase: Phase, wanted: Mapping[str, str | None], policy: PolicyRules
+) -> list[Change]:
+    desired, current = pair.desired, pair.current
+    if desired is None or current is None:
+        return []
+    if current.origin is None:
+        if policy.adopt == "never" or not changes_allowed(policy, "adopt"):
+            return []
+        after = {
+            name: value for name, value in wanted.items() if value is not None and value != current.fields.get(name)
+        }
+        before = {name: current.fields.get(name) for name in after}
+        reason = "the portal had this record before us"
+        return [Change(phase, "adopt", kind, pair.bps_id, "", desired.key, before, after, reason)]
+    if not changes_allowed(policy, "update"):
+        return []
+    return _update(pair, kind, phase, wanted, policy)
+
+
+def _update(
+    pair: Pair, kind: ObjectKind, phase: Phase, wanted: Mapping[str, str | None], policy: PolicyRules
+) -> list[Change]:
+    desired, current = pair.desired, pair.current
+    if desired is None or current is None:
+        return []
+    after = {
+        name: value
+        for name, value in wanted.items()
+        if value != current.fields.get(name) and _is_ours_to_write(name, value, current, policy)
+    }
+    moved = current.source_key != desired.key and phase is not Phase.MANAGERS
+    if not after and not moved:
+        return []
+    before = {name: current.fields.get(name) for name in after}
+    reason = "the BPS id now belongs to another source object" if moved else ""
+    return [Change(phase, "update", kind, pair.bps_id, "", desired.key, before, after, reason)]
+
+
+def _is_ours_to_write(name: str, value: str | None, current: Current, policy: PolicyRules) -> bool:
+    """Return whether a differing field is to be written.
+
+    An adopted record keeps the values that we never set. A field changed by hand since our last write is drift.
+    """
+    written = current.written.get(name)
+    if value is None and written is None and current.origin == "adopted":
+        return False
+    by_hand = name in current.written and current.fields.get(name) != written and value == written
+    return policy.drift == "revert" or not by_hand
+
+
+def _diff_leaver(pair: Pair, kind: ObjectKind, policy: PolicyRules, now: datetime) -> list[Change]:
+    current = pair.current
+    if current is None or current.origin is None or not changes_allowed(policy, "delete"):
+        return []
+    if choose_leaver_policy(pair.leaver_state, kind, policy) != "delete":
+        return []
+    if current.leaving_at is None or now - current.leaving_at < policy.grace:
+        return []
+    phase = Phase.USER_DELETES if kind == "user" else Phase.GROUP_DELETES
+    days = (now - current.leaving_at).days
+    reason = f"{pair.leaver_state.replace('_', ' ')}, and the grace has ended ({days} days)"
+    return [Change(phase, "delete", kind, pair.bps_id, "", current.source_key, dict(current.fields), {}, reason)]
+
+
+def choose_leaver_policy(
+    state: State | Literal["renamed", "unknown"], kind: ObjectKind, policy: PolicyRules
+) -> Literal["keep", "revoke", "delete", "empty"]:
+    """Return what happens to a record of ours that nobody wants any more; in doubt it is kept as it is."""
+    if state not in ("disabled", "deleted", "out_of_scope", "renamed"):
+        return "keep"
+    if kind == "group":
+        return "empty" if state == "renamed" else policy.deleted_groups
+    if state == "renamed":
+        return "delete" if policy.deleted_users == "delete" else "revoke"
+    return {
+        "disabled": policy.disabled_users,
+        "deleted": policy.deleted_users,
+        "out_of_scope": policy.out_of_scope,
+    }[state]

@@ -1,0 +1,66 @@
+"""The brake: which kinds of a complete plan are too many to go through unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from syncd.model.change import Action, ObjectKind
+from syncd.plan.rules import GuardLimits
+
+REMOVALS: tuple[Action, ...] = ("delete", "unlink", "revoke")
+Kind = tuple[Action, ObjectKind]
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One kind of change that is withheld, with the numbers and the way out."""
+
+    action: Action
+    count: int
+    reason: str
+
+
+def judge(counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], limits: GuardLimits) -> tuple[Hold, ...]:
+    """Return which kinds are beyond a limit ("beyond" is more than); the whole kind is withheld then.
+
+    ``counts``: planned changes per (action, object). ``populations``: owned records per object. Percentages are
+    compared per object, so that losing every group is not hidden by a large number of users, and only above
+    ``min_population``.
+    """
+    holds: list[Hold] = []
+    for action in (*REMOVALS, "update", "adopt"):
+        kinds = {kind: number for (act, kind), number in sorted(counts.items()) if act == action and number}
+        total = sum(kinds.values())
+        reason = _find_breach(action, kinds, total, populations, limits)
+        if total and reason:
+            holds.append(Hold(action, total, reason))
+    return tuple(holds)
+
+
+def _find_breach(
+    action: Action,
+    kinds: Mapping[ObjectKind, int],
+    total: int,
+    populations: Mapping[ObjectKind, int],
+    limits: GuardLimits,
+) -> str:
+    if action == "adopt":
+        if limits.max_adoptions is not None and total > limits.max_adoptions:
+            return f"{total} adoptions, guard.max_adoptions allows {limits.max_adoptions}"
+        return ""
+    removal = action in REMOVALS
+    if removal and limits.max_removals is not None and total > limits.max_removals:
+        return f"{total} times {action}, guard.max_removals allows {limits.max_removals} in a run"
+    percent = limits.max_removal_percent if removal else limits.max_update_percent
+    name = "guard.max_removal_percent" if removal else "guard.max_update_percent"
+    if percent is None:
+        return ""
+    for kind, number in kinds.items():
+        population = populations.get(kind, 0)
+        if population > limits.min_population and number * 100 > percent * population:
+            share = number * 100 / population
+            return f"{action} of {number} of {population} owned {kind}s ({share:.1f} %), {name} allows {percent:g} %"
+        if percent == 0 and number:
+            return f"{action} of {number} {kind}s, {name} allows none"
+    return ""

@@ -1,0 +1,112 @@
+"""The administrator's rules as plain values: what the decisions in this folder are made by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from syncd.model.target import fold
+from syncd.plan.expressions import Expression
+
+Mode = Literal["sync", "upsert_only", "create_only", "plan_only"]
+LeaverPolicy = Literal["keep", "revoke", "delete"]
+GroupPolicy = Literal["empty", "keep", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """How one field is made: the first of ``attributes`` that is set, or the value of an expression."""
+
+    attributes: tuple[str, ...] = ()
+    expression: Expression | None = None
+
+    @property
+    def text(self) -> str:
+        """Return the rule as it was written."""
+        return self.expression.text if self.expression else " | ".join(self.attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRules:
+    """Who is meant for the target. Group references are resolved to source keys before anything is decided."""
+
+    include_groups: tuple[str, ...] = ()
+    exclude_groups: tuple[str, ...] = ()
+    users: Expression | None = None
+    groups: Expression | None = None
+    guests: Literal["skip", "mail"] = "skip"
+    protect: frozenset[str] = frozenset()
+    """Folded BPS ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class MappingRules:
+    """Which field is made of what. A field without a rule is not ours to write."""
+
+    user_bps_id: FieldRule
+    group_bps_id: FieldRule
+    user_fields: Mapping[str, FieldRule]
+    group_fields: Mapping[str, FieldRule]
+    managers: bool = True
+    owners: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRules:
+    """Which kinds of change are permitted, and what happens to leavers."""
+
+    mode: Mode = "sync"
+    adopt: Literal["match", "never"] = "match"
+    disabled_users: LeaverPolicy = "revoke"
+    out_of_scope: LeaverPolicy = "revoke"
+    deleted_users: LeaverPolicy = "revoke"
+    deleted_groups: GroupPolicy = "empty"
+    grace: timedelta = timedelta(days=30)
+    drift: Literal["revert", "adopt", "report"] = "revert"
+
+
+@dataclass(frozen=True, slots=True)
+class GuardLimits:
+    """How much of a plan goes through unasked. ``None`` switches a limit off; 0 allows none."""
+
+    max_removals: int | None = 500
+    max_removal_percent: float | None = 10
+    min_population: int = 20
+    max_adoptions: int | None = 0
+    max_update_percent: float | None = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """All rules of one configuration."""
+
+    scope: ScopeRules
+    mapping: MappingRules
+    policy: PolicyRules
+    limits: GuardLimits = field(default_factory=GuardLimits)
+
+    def fingerprint(self) -> str:
+        """Return a hash of everything that decides about people; when it changes, the next push looks at everybody."""
+        scope, mapping, policy = self.scope, self.mapping, self.policy
+        parts = [
+            *(f"include {name}" for name in sorted(scope.include_groups)),
+            *(f"exclude {name}" for name in sorted(scope.exclude_groups)),
+            f"users {scope.users.text if scope.users else ''}",
+            f"groups {scope.groups.text if scope.groups else ''}",
+            f"guests {scope.guests}",
+            *(f"protect {bps_id}" for bps_id in sorted(scope.protect)),
+            f"user id {mapping.user_bps_id.text}",
+            f"group id {mapping.group_bps_id.text}",
+            *(f"user {name} {rule.text}" for name, rule in sorted(mapping.user_fields.items())),
+            *(f"group {name} {rule.text}" for name, rule in sorted(mapping.group_fields.items())),
+            f"{mapping.managers} {mapping.owners} {policy}",
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def fold_all(bps_ids: tuple[str, ...] | list[str]) -> frozenset[str]:
+    """Return BPS ids in the form in which they are compared."""
+    return frozenset(fold(bps_id) for bps_id in bps_ids)

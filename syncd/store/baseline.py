@@ -1,0 +1,117 @@
+"""Mark and sweep of a full pull. Nothing is removed here that the caller has not confirmed by a second witness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import delete, exists, func, select
+
+from syncd.model.source import Checkpoint, Stream
+from syncd.store.checkpoints import save_checkpoint
+from syncd.store.database import Database, reading
+from syncd.store.directory import TABLES
+from syncd.store.facts import FULL_PUSH_DUE, save_fact
+from syncd.store.rows import delete_pairs, intern
+from syncd.store.tables import (
+    seen_members,
+    seen_objects,
+    source_groups,
+    source_members,
+    source_objects,
+)
+from syncd.store.touches import touch_users, touch_users_below
+
+
+class Baseline:
+    """The bookkeeping of full reads: what was seen, what was not, and the end of it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def begin_baseline(self, stream: Stream, fingerprint: str, *, now: datetime) -> Checkpoint:
+        """Start a full read of a stream. What it sees is remembered only when there is something to sweep."""
+        table = TABLES[stream]
+        with self._database.transaction() as connection:
+            tracked = connection.scalar(select(exists().select_from(table))) or False
+            connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+            if stream == "groups":
+                connection.execute(delete(seen_members))
+                tracked = tracked or bool(connection.scalar(select(exists().select_from(source_members))))
+            checkpoint = Checkpoint(stream, fingerprint, baseline=True, tracked=tracked)
+            save_checkpoint(connection, checkpoint, now=now)
+            save_fact(connection, FULL_PUSH_DUE, "yes")
+        return checkpoint
+
+    def count_seen(self, checkpoint: Checkpoint) -> int:
+        """Return how many existing objects the finished read has met."""
+        table = TABLES[checkpoint.stream]
+        statement = select(func.count()).select_from(table).where(table.c.state == "active")
+        if checkpoint.tracked:
+            statement = statement.where(table.c.key.in_(select(seen_objects.c.key)))
+        with reading(self._database) as connection:
+            return connection.scalar(statement) or 0
+
+    def load_unseen(self, checkpoint: Checkpoint) -> list[str]:
+        """Return ids of objects that we hold as existing and that the read did not meet."""
+        if not checkpoint.tracked:
+            return []
+        table = TABLES[checkpoint.stream]
+        statement = (
+            select(source_objects.c.id)
+            .join(table, table.c.key == source_objects.c.key)
+            .where(table.c.state.in_(("active", "parked")), table.c.key.not_in(select(seen_objects.c.key)))
+            .order_by(source_objects.c.id)
+        )
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))
+
+    def load_groups_with_unseen_members(self, checkpoint: Checkpoint) -> list[str]:
+        """Return ids of seen groups of which we hold members that the read did not meet."""
+        if not checkpoint.tracked:
+            return []
+        unseen = exists().where(
+            source_members.c.group_key == source_groups.c.key,
+            ~exists().where(
+                seen_members.c.group_key == source_members.c.group_key,
+                seen_members.c.member_key == source_members.c.member_key,
+            ),
+        )
+        statement = (
+            select(source_objects.c.id)
+            .join(source_groups, source_groups.c.key == source_objects.c.key)
+            .where(source_groups.c.state == "active", source_groups.c.key.in_(select(seen_objects.c.key)), unseen)
+            .order_by(source_objects.c.id)
+        )
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))
+
+    def drop_unseen_members(self, group_id: str, witnessed: Sequence[str]) -> int:
+        """Remove members of a group that neither the full read nor ``witnessed``, the second read, contains."""
+        with self._database.transaction() as connection:
+            keys = intern(connection, source_objects, "id", {group_id, *witnessed})
+            group = keys[group_id]
+            unseen = connection.scalars(
+                select(source_members.c.member_key).where(
+                    source_members.c.group_key == group,
+                    ~exists().where(
+                        seen_members.c.group_key == group, seen_members.c.member_key == source_members.c.member_key
+                    ),
+                )
+            )
+            alive = {keys[text] for text in witnessed}
+            gone = {key for key in unseen if key not in alive}
+            touch_users(connection, gone)
+            touch_users_below(connection, gone)
+            delete_pairs(connection, source_members, [(group, key) for key in gone])
+        return len(gone)
+
+    def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
+        """Close the full read; increments go on from its delta link."""
+        table = TABLES[checkpoint.stream]
+        with self._database.transaction() as connection:
+            save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
+            connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+            if checkpoint.stream == "groups":
+                connection.execute(delete(seen_members))

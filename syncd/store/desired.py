@@ -1,0 +1,322 @@
+"""Desired state as stored: what the rules made of each source object, kept up to date for what was touched.
+
+A chunk of decisions is one transaction, together with the touches that follow from it: which target records to compare
+because somebody's claim, BPS id or manager changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, and_, delete, func, insert, literal, or_, select, update
+
+from syncd.model.target import fold
+from syncd.plan.desired import Desired, SourceGroup, SourceUser
+from syncd.store.database import Database, reading
+from syncd.store.principals import intern_principals
+from syncd.store.rows import among, decode_json, upsert
+from syncd.store.tables import (
+    desired_groups,
+    desired_users,
+    scope_members,
+    source_groups,
+    source_members,
+    source_objects,
+    source_users,
+    target_groups,
+    target_users,
+    touched_groups,
+    touched_principals,
+    touched_users,
+)
+from syncd.store.touches import touch_groups, touch_principals
+
+_CHUNK = 1000
+_CLAIMS = ("wanted", "collision")
+USER_COLUMNS = ("name", "email", "phone", "job_title")
+
+
+class DesiredState:
+    """Reads source objects for the rules and writes the decisions."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- scope ------------------------------------------------------------------------------------------------------
+
+    def find_groups(self, reference: str) -> list[tuple[int, str]]:
+        """Return (key, id) of the active groups that an id or a name refers to; an exact id wins over names."""
+        base = (
+            select(source_groups.c.key, source_objects.c.id)
+            .join(source_objects, source_objects.c.key == source_groups.c.key)
+            .where(source_groups.c.state == "active")
+        )
+        with reading(self._database) as connection:
+            by_id = connection.execute(base.where(source_objects.c.id == reference.strip().lower())).all()
+            found = (
+                by_id
+                or connection.execute(base.where(source_groups.c.name == reference).order_by(source_objects.c.id)).all()
+            )
+        return [(row[0], row[1]) for row in found]
+
+    def load_edges(self) -> list[tuple[int, int]]:
+        """Return (group, child group) for every pair of active groups of which one is a member of the other."""
+        child = source_groups.alias("child")
+        parent = source_groups.alias("parent")
+        statement = (
+            select(source_members.c.group_key, source_members.c.member_key)
+            .select_from(child)
+            .join(source_members, source_members.c.member_key == child.c.key)
+            .join(parent, parent.c.key == source_members.c.group_key)
+            .where(child.c.state == "active", parent.c.state == "active")
+        )
+        with reading(self._database) as connection:
+            return [(row[0], row[1]) for row in connection.execute(statement)]
+
+    def store_scope(self, role: str, below: Collection[int], *, touched_only: bool) -> None:
+        """Remember which users lie in these groups (a closed set of source keys): all users, or the touched ones."""
+        fresh = (
+            select(source_members.c.member_key)
+            .join(source_users, source_users.c.key == source_members.c.member_key)
+            .distinct()
+        )
+        old = delete(scope_members).where(scope_members.c.role == role)
+        with self._database.transaction() as connection:
+            fresh = fresh.where(among(source_members.c.group_key, below, connection))
+            if touched_only:
+                touched = select(touched_users.c.key)
+                fresh = fresh.where(source_members.c.member_key.in_(touched))
+                old = old.where(scope_members.c.key.in_(touched))
+            connection.execute(old)
+            rows = fresh.add_columns(literal(role)).subquery()
+            connection.execute(insert(scope_members).from_select(["key", "role"], select(rows.c[0], rows.c[1])))
+
+    # ---- users ------------------------------------------------------------------------------------------------------
+
+    def iterate_users(self, *, touched_only: bool, grouped: tuple[bool, bool]) -> Iterator[list[SourceUser]]:
+        """Yield all or all touched source users in chunks. ``grouped``: whether include and exclude groups are set."""
+        included, excluded = grouped
+        columns = [
+            source_users.c.key,
+            source_users.c.state,
+            source_users.c.attributes,
+            source_users.c.manager_key,
+            source_objects.c.id,
+            _is_in_scope("include").label("included"),
+            _is_in_scope("exclude").label("excluded"),
+        ]
+        statement = select(*columns).join(source_objects, source_objects.c.key == source_users.c.key)
+        for rows in self._chunks(statement, source_users, touched_users if touched_only else None):
+            yield [
+                SourceUser(
+                    row[0],
+                    row[1],
+                    {**decode_json(row[2]), "id": row[4]},
+                    row[3],
+                    in_groups=(not included or row[5] is not None) and not (excluded and row[6] is not None),
+                )
+                for row in rows
+            ]
+
+    def iterate_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
+        """Yield all or all touched source groups in chunks."""
+        statement = select(
+            source_groups.c.key, source_groups.c.state, source_groups.c.attributes, source_objects.c.id
+        ).join(source_objects, source_objects.c.key == source_groups.c.key)
+        for rows in self._chunks(statement, source_groups, touched_groups if touched_only else None):
+            yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}) for row in rows]
+
+    def _chunks(self, statement: Select[Any], table: Table, touched: Table | None) -> Iterator[Sequence[Any]]:
+        if touched is not None:
+            statement = statement.join(touched, touched.c.key == table.c.key)
+        last = -1
+        while True:
+            page = statement.where(table.c.key > last).order_by(table.c.key).limit(_CHUNK)
+            with reading(self._database) as connection:
+                rows = connection.execute(page).all()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1][0]
+
+    def store_users(self, decisions: Sequence[Desired], *, touch: bool) -> int:
+        """Write decisions about users where they differ; ``touch`` marks the target records to compare therefore."""
+        by_key = {decision.key: decision for decision in decisions}
+        with self._database.transaction() as connection:
+            principals = intern_principals(connection, [d.bps_id for d in decisions if d.bps_id])
+            old = {
+                row[0]: row
+                for row in connection.execute(
+                    select(desired_users).where(among(desired_users.c.key, by_key.keys(), connection))
+                )
+            }
+            rows = []
+            for decision in decisions:
+                before = old.get(decision.key)
+                principal = principals[fold(decision.bps_id)] if decision.bps_id else None
+                state = decision.state
+                if state == "wanted" and before is not None and before.state == "collision":
+                    state = "collision" if before.principal_key == principal else "wanted"
+                fields = tuple(decision.fields.get(name) for name in USER_COLUMNS)
+                reason = before.reason if before is not None and state == "collision" else decision.reason
+                row = (decision.key, state, reason, principal, *fields, decision.manager_key)
+                if before is None or tuple(before) != row:
+                    rows.append(row)
+            names = [column.name for column in desired_users.c]
+            upsert(connection, desired_users, [dict(zip(names, row, strict=True)) for row in rows])
+            if touch:
+                self._touch_followers(connection, by_key, rows, old)
+        return len(rows)
+
+    def _touch_followers(
+        self,
+        connection: Connection,
+        by_key: Mapping[int, Desired],
+        rows: Sequence[tuple[Any, ...]],
+        old: Mapping[int, Any],
+    ) -> None:
+        keys = {old[key].principal_key for key in by_key if key in old}
+        keys.update(
+            connection.scalars(
+                select(desired_users.c.principal_key).where(among(desired_users.c.key, by_key.keys(), connection))
+            )
+        )
+        keys.update(
+            connection.scalars(
+                select(target_users.c.key).where(among(target_users.c.source_key, by_key.keys(), connection))
+            )
+        )
+        # Whoever reports to somebody whose account changed its name, or came or went, names another manager now.
+        moved = {
+            row[0]
+            for row in rows
+            if row[0] not in old or (old[row[0]].principal_key, old[row[0]].state) != (row[3], row[1])
+        }
+        if moved:
+            keys.update(
+                connection.scalars(
+                    select(desired_users.c.principal_key).where(among(desired_users.c.manager_key, moved, connection))
+                )
+            )
+        touch_principals(connection, {key for key in keys if key is not None})
+
+    # ---- collisions -------------------------------------------------------------------------------------------------
+
+    def load_collisions(self, *, touched_only: bool) -> list[tuple[int, list[tuple[int, bool]]]]:
+        """Return (principal, [(source key, holds the record)]) where several people claim one BPS id, or did before."""
+        crowded = (
+            select(desired_users.c.principal_key)
+            .where(desired_users.c.state.in_(_CLAIMS))
+            .group_by(desired_users.c.principal_key)
+            .having(or_(func.count() > 1, func.max(desired_users.c.state) != func.min(desired_users.c.state)))
+        )
+        lonely = select(desired_users.c.principal_key).where(desired_users.c.state == "collision")
+        if touched_only:
+            touched = desired_users.c.principal_key.in_(select(touched_principals.c.key))
+            crowded, lonely = crowded.where(touched), lonely.where(touched)
+        statement = (
+            select(
+                desired_users.c.principal_key,
+                desired_users.c.key,
+                and_(target_users.c.origin.is_not(None), target_users.c.source_key == desired_users.c.key),
+            )
+            .outerjoin(target_users, target_users.c.key == desired_users.c.principal_key)
+            .where(
+                desired_users.c.state.in_(_CLAIMS),
+                or_(desired_users.c.principal_key.in_(crowded), desired_users.c.principal_key.in_(lonely)),
+            )
+            .order_by(desired_users.c.principal_key, desired_users.c.key)
+        )
+        found: dict[int, list[tuple[int, bool]]] = {}
+        with reading(self._database) as connection:
+            for principal, key, holds in connection.execute(statement):
+                found.setdefault(principal, []).append((key, bool(holds)))
+        return sorted(found.items())
+
+    def store_collision(self, principal: int, winner: int | None, *, reason: str) -> None:
+        """Mark the claimants of one BPS id: the winner is wanted, the others collide."""
+        same = desired_users.c.principal_key == principal
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(desired_users)
+                .where(same, desired_users.c.state.in_(_CLAIMS))
+                .values(state="collision", reason=reason)
+            )
+            if winner is not None:
+                connection.execute(
+                    update(desired_users).where(desired_users.c.key == winner).values(state="wanted", reason="")
+                )
+            touch_principals(connection, {principal})
+
+    # ---- groups -----------------------------------------------------------------------------------------------------
+
+    def store_groups(self, decisions: Sequence[Desired], *, touch: bool) -> int:
+        """Write decisions about groups where they differ; a group that comes, goes or moves is compared as a whole."""
+        keys = [decision.key for decision in decisions]
+        with self._database.transaction() as connection:
+            principals = intern_principals(connection, [d.bps_id for d in decisions if d.bps_id])
+            old = {
+                row[0]: row
+                for row in connection.execute(
+                    select(desired_groups).where(among(desired_groups.c.key, keys, connection))
+                )
+            }
+            rows, moved = [], set()
+            for decision in decisions:
+                before = old.get(decision.key)
+                principal = principals[fold(decision.bps_id)] if decision.bps_id else None
+                row = (
+                    decision.key,
+                    decision.state,
+                    decision.reason,
+                    principal,
+                    decision.fields.get("name"),
+                    decision.fields.get("email"),
+                )
+                if before is None or tuple(before) != row:
+                    rows.append(row)
+                if before is None or (before.state, before.principal_key) != (decision.state, principal):
+                    moved.add(decision.key)
+            names = [column.name for column in desired_groups.c]
+            upsert(connection, desired_groups, [dict(zip(names, row, strict=True)) for row in rows])
+            if touch:
+                touch_groups(connection, moved, whole=True)
+        return len(rows)
+
+    def resolve_group_collisions(self, *, reason: str) -> int:
+        """Of groups that map to one BPS id, the one whose record it is stays; the others are skipped: return how many."""
+        crowded = (
+            select(desired_groups.c.principal_key)
+            .where(desired_groups.c.state == "wanted")
+            .group_by(desired_groups.c.principal_key)
+            .having(func.count() > 1)
+        )
+        holder = (
+            select(target_groups.c.source_key)
+            .where(target_groups.c.key == desired_groups.c.principal_key, target_groups.c.origin.is_not(None))
+            .scalar_subquery()
+        )
+        with self._database.transaction() as connection:
+            losers = connection.scalars(
+                select(desired_groups.c.key).where(
+                    desired_groups.c.state == "wanted",
+                    desired_groups.c.principal_key.in_(crowded),
+                    func.coalesce(holder, -1) != desired_groups.c.key,
+                )
+            ).all()
+            if losers:
+                connection.execute(
+                    update(desired_groups)
+                    .where(among(desired_groups.c.key, losers, connection))
+                    .values(state="skipped", reason=reason)
+                )
+        return len(losers)
+
+
+def _is_in_scope(role: str) -> Any:
+    return (
+        select(scope_members.c.key)
+        .where(scope_members.c.role == role, scope_members.c.key == source_users.c.key)
+        .scalar_subquery()
+    )

@@ -1,0 +1,28 @@
+"""Single facts about the store that are neither configuration nor rows of anything else."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, select
+
+from syncd.store.rows import upsert
+from syncd.store.tables import facts
+
+FULL_PUSH_DUE = "full_push_due"
+"""Set from the start of a full pull until a push over everybody has finished."""
+INVENTORY_READ = "inventory_read"
+"""Set once the portal was read completely: before that nothing is known about what it has."""
+RULES = "rules"
+"""Fingerprint of scope, mapping and policy at the last push over everybody."""
+
+
+def load_fact(connection: Connection, name: str) -> str | None:
+    """Return a fact's value, None when it is not set."""
+    return connection.scalar(select(facts.c.value).where(facts.c.name == name))
+
+
+def save_fact(connection: Connection, name: str, value: str | None) -> None:
+    """Set a fact, or remove it (None)."""
+    if value is None:
+        connection.execute(delete(facts).where(facts.c.name == name))
+    else:
+        upsert(connection, facts, [{"name": name, "value": value}])

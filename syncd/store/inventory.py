@@ -1,0 +1,257 @@
+"""The inventory: what the target has, and which of it is ours. Portal reads and the outcomes of our writes end here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, func, select, update
+
+from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
+from syncd.store.database import Database, reading
+from syncd.store.facts import INVENTORY_READ, load_fact, save_fact
+from syncd.store.principals import intern_principals
+from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, upsert
+from syncd.store.tables import (
+    desired_groups,
+    desired_users,
+    seen_principals,
+    target_groups,
+    target_members,
+    target_principals,
+    target_users,
+)
+
+_OWN_FIELDS = {"user": ("name", "email", "phone", "job_title", "manager"), "group": ("name", "email")}
+
+
+class Inventory:
+    """Reads and writes what we know of the portal. Its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- reading the whole portal -----------------------------------------------------------------------------------
+
+    def begin_reading(self) -> None:
+        """Forget what an earlier full read has met."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(seen_principals))
+
+    def store_accounts(self, accounts: Sequence[Account]) -> None:
+        """Take over a page of user records as the portal shows them; ownership is untouched."""
+        self._store_records(target_users, "user", accounts)
+
+    def store_groups(self, groups: Sequence[PortalGroup]) -> None:
+        """Take over a page of groups."""
+        self._store_records(target_groups, "group", groups)
+
+    def _store_records(self, table: Table, kind: str, records: Sequence[Account] | Sequence[PortalGroup]) -> None:
+        fields = _OWN_FIELDS[kind]
+        with self._database.transaction() as connection:
+            keys = intern_principals(connection, [record.bps_id for record in records], spelling=True)
+            fresh = {
+                keys[fold(record.bps_id)]: (record.status, *(getattr(record, name) for name in fields))
+                for record in records
+            }
+            columns = [table.c.key, table.c.status, *(table.c[name] for name in fields)]
+            there = {
+                row[0]: tuple(row)[1:]
+                for row in connection.execute(select(*columns).where(among(table.c.key, fresh, connection)))
+            }
+            rows = [
+                {"key": key, "status": values[0], **dict(zip(fields, values[1:], strict=True))}
+                for key, values in sorted(fresh.items())
+                if there.get(key) != values
+            ]
+            upsert(connection, table, rows)
+            insert_keys(connection, seen_principals, fresh)
+
+    def load_missing(self, kind: str) -> list[str]:
+        """Return BPS ids of our records that the full read did not meet: each is read singly before it counts as gone."""
+        table = target_users if kind == "user" else target_groups
+        statement = (
+            select(target_principals.c.bps_id)
+            .join(table, table.c.key == target_principals.c.key)
+            .where(table.c.origin.is_not(None), table.c.key.not_in(select(seen_principals.c.key)))
+            .order_by(target_principals.c.bps_fold)
+        )
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))
+
+    def forget_unseen(self, confirmed: Collection[str]) -> None:
+        """Drop what the full read did not meet: strangers at once, ours only when ``confirmed`` names them."""
+        with self._database.transaction() as connection:
+            unseen = select(seen_principals.c.key)
+            keys = select(target_principals.c.key).where(
+                among(target_principals.c.bps_fold, [fold(name) for name in confirmed] or [""], connection)
+            )
+            gone_groups = and_(
+                target_groups.c.key.not_in(unseen), (target_groups.c.origin.is_(None)) | target_groups.c.key.in_(keys)
+            )
+            connection.execute(
+                delete(target_members).where(
+                    target_members.c.group_key.in_(select(target_groups.c.key).where(gone_groups))
+                )
+            )
+            connection.execute(delete(target_groups).where(gone_groups))
+            connection.execute(
+                delete(target_users).where(
+                    target_users.c.key.not_in(unseen), (target_users.c.origin.is_(None)) | target_users.c.key.in_(keys)
+                )
+            )
+
+    def load_groups_to_detail(self) -> list[str]:
+        """Return BPS ids of the portal's groups whose members matter: ours, and those that a source group wants."""
+        wanted = exists().where(
+            desired_groups.c.principal_key == target_groups.c.key, desired_groups.c.state == "wanted"
+        )
+        statement = (
+            select(target_principals.c.bps_id)
+            .join(target_groups, target_groups.c.key == target_principals.c.key)
+            .where(target_groups.c.origin.is_not(None) | wanted)
+            .order_by(target_principals.c.bps_fold)
+        )
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))
+
+    def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
+        """Take over one group with its members; None: the portal has no such group (any more)."""
+        with self._database.transaction() as connection:
+            group = intern_principals(connection, [bps_id])[fold(bps_id)]
+            if detail is None:
+                connection.execute(delete(target_members).where(target_members.c.group_key == group))
+                connection.execute(delete(target_groups).where(target_groups.c.key == group))
+                return
+            row = {"key": group, "name": detail.group.name, "email": detail.group.email, "status": detail.group.status}
+            upsert(connection, target_groups, [row])
+            members = intern_principals(connection, [member.bps_id for member in detail.members], spelling=True)
+            wanted = set(members.values())
+            there = set(
+                connection.scalars(select(target_members.c.member_key).where(target_members.c.group_key == group))
+            )
+            delete_pairs(connection, target_members, [(group, key) for key in there - wanted])
+            insert_pairs(connection, target_members, [(group, key) for key in wanted - there])
+
+    def finish_reading(self) -> None:
+        """Remember that the portal was read completely."""
+        with self._database.transaction() as connection:
+            save_fact(connection, INVENTORY_READ, "yes")
+            connection.execute(delete(seen_principals))
+
+    def was_read(self) -> bool:
+        """Return whether the portal was ever read completely."""
+        with reading(self._database) as connection:
+            return load_fact(connection, INVENTORY_READ) is not None
+
+    # ---- single records ---------------------------------------------------------------------------------------------
+
+    def store_account(self, bps_id: str, account: Account | None) -> None:
+        """Take over one user record as a single read showed it; None: the portal has none (any more)."""
+        if account is not None:
+            self.store_accounts([account])
+            return
+        with self._database.transaction() as connection:
+            key = intern_principals(connection, [bps_id])[fold(bps_id)]
+            connection.execute(delete(target_users).where(target_users.c.key == key))
+
+    def load_waiting(self) -> list[str]:
+        """Return BPS ids of our user records and groups that WEBCON has not synchronised yet, as far as we know."""
+        found: list[str] = []
+        with reading(self._database) as connection:
+            for table in (target_users, target_groups):
+                found += connection.scalars(
+                    select(target_principals.c.bps_id)
+                    .join(table, table.c.key == target_principals.c.key)
+                    .where(table.c.status != "Synchronized", table.c.origin.is_not(None))
+                )
+        return sorted(found)
+
+    def set_synchronized(self, bps_ids: Collection[str]) -> None:
+        """Remember that these records are ready."""
+        with self._database.transaction() as connection:
+            keys = list(intern_principals(connection, bps_ids).values())
+            for table in (target_users, target_groups):
+                connection.execute(
+                    update(table).where(among(table.c.key, keys or [0], connection)).values(status="Synchronized")
+                )
+
+    def count_owned(self) -> dict[str, int]:
+        """Return how many users, groups and memberships of the target are ours."""
+        with reading(self._database) as connection:
+            users = connection.scalar(
+                select(func.count()).select_from(target_users).where(target_users.c.origin.is_not(None))
+            )
+            groups = connection.scalar(
+                select(func.count()).select_from(target_groups).where(target_groups.c.origin.is_not(None))
+            )
+            members = connection.scalar(
+                select(func.count())
+                .select_from(target_members)
+                .join(target_groups, target_groups.c.key == target_members.c.group_key)
+                .where(target_groups.c.origin.is_not(None))
+            )
+        return {"user": users or 0, "group": groups or 0, "membership": members or 0}
+
+
+# ---- outcomes, within the transaction that records them ----------------------------------------------------------------
+
+
+def own_record(
+    connection: Connection, kind: str, key: int, source_key: int | None, fields: Fields, *, origin: str, now: datetime
+) -> None:
+    """A record was created or adopted: it is ours from now on."""
+    table = target_users if kind == "user" else target_groups
+    row: dict[str, Any] = {
+        "key": key,
+        "status": "WaitingForSynchronization" if origin == "created" else "Synchronized",
+        "origin": origin,
+        "source_key": source_key,
+        "written": encode_json(dict(fields)),
+        "leaving_at": None,
+        "synced_at": now,
+    }
+    if origin == "created":
+        row.update({name: fields.get(name) for name in _OWN_FIELDS[kind]})
+        upsert(connection, table, [row])
+    else:
+        row.pop("status")
+        row.update(fields)
+        connection.execute(update(table).where(table.c.key == row.pop("key")).values(**row))
+
+
+def write_fields(
+    connection: Connection, kind: str, key: int, source_key: int | None, fields: Fields, *, now: datetime
+) -> None:
+    """Fields of a record of ours were written."""
+    table = target_users if kind == "user" else target_groups
+    before = connection.scalar(select(table.c.written).where(table.c.key == key))
+    written = {**decode_json(before), **fields}
+    connection.execute(
+        update(table)
+        .where(table.c.key == key)
+        .values(written=encode_json(written), source_key=source_key, synced_at=now, **fields)
+    )
+
+
+def forget_record(connection: Connection, kind: str, key: int) -> None:
+    """A record is gone from the portal, and with it its memberships."""
+    table = target_users if kind == "user" else target_groups
+    connection.execute(delete(table).where(table.c.key == key))
+    column = target_members.c.member_key if kind == "user" else target_members.c.group_key
+    connection.execute(delete(target_members).where(column == key))
+
+
+def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
+    """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again."""
+    desired = desired_groups if table is target_groups else desired_users
+    wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
+    where = [table.c.origin.is_not(None)]
+    if touched is not None:
+        where.append(table.c.key.in_(touched))
+    connection.execute(
+        update(table).where(*where, table.c.leaving_at.is_(None), ~wanting).values(leaving_at=bindparam("now")),
+        {"now": now},
+    )
+    connection.execute(update(table).where(*where, table.c.leaving_at.is_not(None), wanting).values(leaving_at=None))

@@ -1,0 +1,40 @@
+"""BPS ids as integers. A row here says that the id was met somewhere, not that the portal has such a record."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from syncd.model.target import fold
+from syncd.store.rows import among
+from syncd.store.tables import target_principals
+
+
+def intern_principals(connection: Connection, bps_ids: Collection[str], *, spelling: bool = False) -> dict[str, int]:
+    """Return the key of each BPS id by its folded form, adding new ones in the case in which they are given.
+
+    ``spelling``: the ids come from the portal, whose case is the right one, and correct what is stored.
+    """
+    if not bps_ids:
+        return {}
+    given = {fold(bps_id): bps_id for bps_id in bps_ids}
+    table = target_principals
+    found: dict[str, int] = {}
+    wrong = []
+    for key, folded, stored in connection.execute(
+        select(table.c.key, table.c.bps_fold, table.c.bps_id).where(among(table.c.bps_fold, given.keys(), connection))
+    ):
+        found[folded] = key
+        if spelling and stored != given[folded]:
+            wrong.append({"row_key": key, "bps_id": given[folded]})
+    if wrong:
+        connection.execute(update(table).where(table.c.key == bindparam("row_key")), wrong)
+    missing = sorted(given.keys() - found.keys())
+    if missing:
+        connection.execute(insert(table), [{"bps_fold": folded, "bps_id": given[folded]} for folded in missing])
+        rows = connection.execute(
+            select(table.c.bps_fold, table.c.key).where(among(table.c.bps_fold, missing, connection))
+        )
+        found.update((row[0], row[1]) for row in rows)
+    return found

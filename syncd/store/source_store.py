@@ -1,0 +1,21 @@
+"""The directory and the bookkeeping of full reads, as a pull sees them."""
+
+from __future__ import annotations
+
+from syncd.model.source import Checkpoint, Stream
+from syncd.store.baseline import Baseline
+from syncd.store.checkpoints import load_checkpoint
+from syncd.store.database import Database
+from syncd.store.directory import Directory
+
+
+class SourceStore(Directory, Baseline):
+    """Everything that a pull reads and writes. One instance per process."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.call = database.call
+
+    def load_checkpoint(self, stream: Stream) -> Checkpoint | None:
+        """Return where the stream stands."""
+        return load_checkpoint(self._database, stream)

@@ -1,0 +1,249 @@
+"""Pull: source to directory. Pages are applied as they come; what a full read did not meet is removed only with proof.
+
+The proof has two witnesses. A full read counts as complete when its last page came with the delta link and the number
+of objects agrees with the tenant's own count within `tolerate`. Then each object it did not meet is read directly, and
+only those that the tenant denies (404) are marked gone; if it still has one of them, the read was not complete after
+all. A membership that was not met is removed only when a second reading of that group lacks it too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.errors import IncompleteRead, ResyncRequired
+from syncd.model.run import PullKind
+from syncd.model.source import STREAMS, Checkpoint, Page, Stream
+from syncd.sync.ports import Source
+from syncd.sync.stores import PullStore
+
+_READS_AT_ONCE = 6
+
+Progress = Callable[[str, int], None]
+"""Called with the name of a counter and how much was added."""
+
+
+@dataclass(slots=True)
+class PullResult:
+    """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof."""
+
+    full: bool = False
+    unproven: dict[Stream, str] = field(default_factory=dict)
+    emptied: list[Stream] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """Return whether removals may be concluded from what is stored now."""
+        return not self.unproven and not self.emptied
+
+    def add(self, name: str, number: int) -> None:
+        """Add to a counter."""
+        if number:
+            self.counts[name] = self.counts.get(name, 0) + number
+
+
+def tolerate(count: int) -> int:
+    """Return by how many objects a read may differ from the tenant's count: 5, or one in 200 when that is more.
+
+    The count comes from an index that lags behind recent changes, so that an exact match cannot be asked for.
+    """
+    return max(5, count // 200)
+
+
+class Pull:
+    """Brings the directory up to date with the source."""
+
+    def __init__(self, source: Source, store: PullStore, clock: Clock, progress: Progress) -> None:
+        self._source = source
+        self._store = store
+        self._clock = clock
+        self._progress = progress
+        self._log = structlog.get_logger("syncd.pull")
+
+    async def run(self, kind: PullKind) -> PullResult:
+        """Read both streams side by side; ``full`` reads everything, ``delta`` what changed where a checkpoint allows.
+
+        Raises RemoteErrors and StoreError; what was stored up to then stays, and the next pull continues there.
+        """
+        result = PullResult()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for stream in STREAMS:
+                    group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
+        await self._read_fragments(result)
+        for stream in STREAMS:
+            checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+            if checkpoint is not None and checkpoint.baseline:
+                result.full = True
+                await self._close_baseline(checkpoint, result)
+        return result
+
+    # ---- one stream ------------------------------------------------------------------------------------------
+
+    async def _read_stream(self, stream: Stream, full: bool, result: PullResult) -> None:
+        fingerprint = self._source.fingerprint(stream)
+        checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+        if checkpoint is not None and checkpoint.fingerprint != fingerprint:
+            self._log.warning("checkpoint.foreign", stream=stream)
+            checkpoint = None
+        if checkpoint is not None and checkpoint.baseline:
+            if checkpoint.next_link is None and checkpoint.delta_link is not None:
+                if not full:
+                    return  # read to its end by a run that died before the sweep
+                checkpoint = await self._begin(stream, fingerprint)
+            else:
+                self._log.info("baseline.resumed", stream=stream)
+        elif full or checkpoint is None or checkpoint.delta_link is None:
+            checkpoint = await self._begin(stream, fingerprint)
+        for _attempt in range(2):
+            try:
+                await self._follow(checkpoint, result)
+            except ResyncRequired as error:
+                self._log.warning("checkpoint.dead", stream=stream, code=error.code, status=error.status)
+                if checkpoint.next_link is not None and checkpoint.delta_link is not None and not checkpoint.baseline:
+                    checkpoint = replace(checkpoint, next_link=None)  # replaying the round from its start is harmless
+                    continue
+                checkpoint = await self._begin(stream, fingerprint)
+            else:
+                return
+        await self._follow(checkpoint, result)
+
+    async def _begin(self, stream: Stream, fingerprint: str) -> Checkpoint:
+        self._log.info("baseline.started", stream=stream)
+        return await self._store.call(self._store.begin_baseline, stream, fingerprint, now=self._clock.now())
+
+    async def _follow(self, checkpoint: Checkpoint, result: PullResult) -> None:
+        """Apply page after page; the next one is fetched while one is stored."""
+        stream = checkpoint.stream
+        link = checkpoint.next_link or (None if checkpoint.baseline else checkpoint.delta_link)
+        fetching = asyncio.create_task(self._source.fetch_page(stream, link), name=f"fetch {stream}")
+        try:
+            while True:
+                page = await fetching
+                if page.next_link is not None:
+                    fetching = asyncio.create_task(
+                        self._source.fetch_page(stream, page.next_link), name=f"fetch {stream}"
+                    )
+                await self._store_page(page, _advance(checkpoint, page), result)
+                if page.delta_link is not None:
+                    return
+        finally:
+            fetching.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await fetching
+
+    async def _store_page(self, page: Page, checkpoint: Checkpoint, result: PullResult) -> None:
+        stream = checkpoint.stream
+        for bad in page.bad:
+            self._log.warning("object.malformed", stream=stream, object=bad.id, reason=bad.reason)
+        counts = await self._store.call(self._store.store_page, page, checkpoint, now=self._clock.now())
+        result.add(f"{stream}_read", counts.read)
+        result.add(f"{stream}_added", counts.added)
+        result.add(f"{stream}_changed", counts.changed)
+        result.add(f"{stream}_removed", counts.removed)
+        result.add(f"{stream}_malformed", len(page.bad))
+        result.add("links_read", counts.links)
+        result.add("pages", 1)
+        self._progress(f"{stream} read", counts.read)
+        if counts.links:
+            self._progress("memberships read", counts.links)
+
+    # ---- fragments and restored groups -----------------------------------------------------------------------
+
+    async def _read_fragments(self, result: PullResult) -> None:
+        """Read directly what the streams told only in part: entries without a name, and groups that were restored."""
+        for user_id in await self._store.call(self._store.load_parked):
+            await self._read_object("users", user_id, result)
+        for group_id in await self._store.call(self._store.load_parked_groups):
+            await self._read_object("groups", group_id, result)
+        for group_id in await self._store.call(self._store.load_rereads):
+            links = await self._source.fetch_members(group_id)
+            if links is None:
+                await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
+            else:
+                await self._store.call(self._store.replace_members, group_id, links)
+            result.add("groups_reread", 1)
+
+    async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
+        fetch = self._source.fetch_user if stream == "users" else self._source.fetch_group
+        item = await fetch(object_id)
+        if item is None:
+            await self._store.call(self._store.mark_gone, stream, [object_id], now=self._clock.now())
+        else:
+            await self._store.call(self._store.store_object, item, now=self._clock.now())
+        result.add(f"{stream}_read_directly", 1)
+
+    # ---- the end of a full read ------------------------------------------------------------------------------
+
+    async def _close_baseline(self, checkpoint: Checkpoint, result: PullResult) -> None:
+        stream = checkpoint.stream
+        try:
+            await self._sweep(checkpoint, result)
+        except IncompleteRead as error:
+            result.unproven[stream] = str(error)
+            self._log.warning("baseline.unproven", stream=stream, reason=str(error))
+        await self._store.call(self._store.finish_baseline, checkpoint, now=self._clock.now())
+
+    async def _sweep(self, checkpoint: Checkpoint, result: PullResult) -> None:
+        stream = checkpoint.stream
+        seen = await self._store.call(self._store.count_seen, checkpoint)
+        unseen = await self._store.call(self._store.load_unseen, checkpoint)
+        if not seen and unseen:
+            result.emptied.append(stream)
+            raise IncompleteRead(
+                f"the tenant shows no {stream} at all, and {len(unseen)} are stored: nothing is removed"
+            )
+        count = await self._source.fetch_count(stream)
+        result.counts[f"{stream}_counted"] = count
+        if abs(count - seen) > tolerate(count):
+            raise IncompleteRead(
+                f"the tenant counts {count} {stream}, the read met {seen} (tolerance {tolerate(count)})"
+            )
+        if unseen:
+            existing = await self._source.fetch_existing(stream, unseen)
+            for object_id in sorted(existing):
+                await self._read_object(stream, object_id, result)
+            if existing:
+                raise IncompleteRead(f"the read missed {len(existing)} {stream} that the tenant still has")
+            gone = await self._store.call(self._store.mark_gone, stream, unseen, now=self._clock.now())
+            result.add(f"{stream}_removed", gone)
+        if stream == "groups":
+            await self._sweep_members(checkpoint, result)
+
+    async def _sweep_members(self, checkpoint: Checkpoint, result: PullResult) -> None:
+        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint)
+        for start in range(0, len(suspects), _READS_AT_ONCE):
+            await asyncio.gather(*(self._recheck(group, result) for group in suspects[start : start + _READS_AT_ONCE]))
+
+    async def _recheck(self, group_id: str, result: PullResult) -> None:
+        links = await self._source.fetch_members(group_id)
+        if links is None:
+            return  # deleted meanwhile: the next delta says so
+        witnessed: Sequence[str] = [link.member_id for link in links]
+        gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed)
+        result.add("links_removed", gone)
+
+
+def _advance(checkpoint: Checkpoint, page: Page) -> Checkpoint:
+    """Return the checkpoint after a page: within a round the start stays known, at its end it moves on."""
+    if page.delta_link is not None:
+        return replace(checkpoint, next_link=None, delta_link=page.delta_link)
+    return replace(checkpoint, next_link=page.next_link)
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that explains a failed group: the first one that is not a mere cancellation."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return _first(error)
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+    return errors.exceptions[0]
