@@ -18,6 +18,7 @@
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
     ├── UnsafePlan              a plan that a guard withholds
+    ├── Interrupted             the run was asked to stop, and stopped at the next safe place
     └── StoreError              our own store failed
         ├── SchemaMismatch      the store is at another revision than the program: refuse to start
         └── StoreLocked         another syncd works on this store                                     exit 75
@@ -125,6 +126,10 @@ class IncompleteRead(SyncdError):
 
 class UnsafePlan(SyncdError):
     """A plan that a guard withholds; the message carries counts, limit and way out."""
+
+
+class Interrupted(SyncdError):
+    """The run was asked to stop; what it did up to then is recorded, and the next run goes on from there."""
 
 
 class StoreError(SyncdError):

@@ -189,7 +189,7 @@ def _diff_leaver(pair: Pair, kind: ObjectKind, policy: PolicyRules, now: datetim
 
 
 def choose_leaver_policy(
-    state: State | Literal["renamed", "unknown"], kind: ObjectKind, policy: PolicyRules
+    state: str, kind: ObjectKind, policy: PolicyRules
 ) -> Literal["keep", "revoke", "delete", "empty"]:
     """Return what happens to a record of ours that nobody wants any more; in doubt it is kept as it is."""
     if state not in ("disabled", "deleted", "out_of_scope", "renamed"):
@@ -198,8 +198,6 @@ def choose_leaver_policy(
         return "empty" if state == "renamed" else policy.deleted_groups
     if state == "renamed":
         return "delete" if policy.deleted_users == "delete" else "revoke"
-    return {
-        "disabled": policy.disabled_users,
-        "deleted": policy.deleted_users,
-        "out_of_scope": policy.out_of_scope,
-    }[state]
+    if state == "disabled":
+        return policy.disabled_users
+    return policy.deleted_users if state == "deleted" else policy.out_of_scope

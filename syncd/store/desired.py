@@ -119,7 +119,7 @@ class DesiredState:
                 for row in rows
             ]
 
-    def iterate_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
+    def iterate_source_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
         """Yield all or all touched source groups in chunks."""
         statement = select(
             source_groups.c.key, source_groups.c.state, source_groups.c.attributes, source_objects.c.id
@@ -285,7 +285,7 @@ class DesiredState:
         return len(rows)
 
     def resolve_group_collisions(self, *, reason: str) -> int:
-        """Of groups that map to one BPS id, the one whose record it is stays; the others are skipped: return how many."""
+        """Of groups that map to one BPS id, the one whose record it is stays, the others are skipped."""
         crowded = (
             select(desired_groups.c.principal_key)
             .where(desired_groups.c.state == "wanted")

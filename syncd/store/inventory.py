@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, func, select, update
 
+from syncd.model.change import ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
+from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import INVENTORY_READ, load_fact, save_fact
 from syncd.store.principals import intern_principals
@@ -43,7 +45,7 @@ class Inventory:
         """Take over a page of user records as the portal shows them; ownership is untouched."""
         self._store_records(target_users, "user", accounts)
 
-    def store_groups(self, groups: Sequence[PortalGroup]) -> None:
+    def store_portal_groups(self, groups: Sequence[PortalGroup]) -> None:
         """Take over a page of groups."""
         self._store_records(target_groups, "group", groups)
 
@@ -69,7 +71,7 @@ class Inventory:
             insert_keys(connection, seen_principals, fresh)
 
     def load_missing(self, kind: str) -> list[str]:
-        """Return BPS ids of our records that the full read did not meet: each is read singly before it counts as gone."""
+        """Return BPS ids of our records that the full read did not meet: each is read singly before it is gone."""
         table = target_users if kind == "user" else target_groups
         statement = (
             select(target_principals.c.bps_id)
@@ -156,18 +158,6 @@ class Inventory:
             key = intern_principals(connection, [bps_id])[fold(bps_id)]
             connection.execute(delete(target_users).where(target_users.c.key == key))
 
-    def load_waiting(self) -> list[str]:
-        """Return BPS ids of our user records and groups that WEBCON has not synchronised yet, as far as we know."""
-        found: list[str] = []
-        with reading(self._database) as connection:
-            for table in (target_users, target_groups):
-                found += connection.scalars(
-                    select(target_principals.c.bps_id)
-                    .join(table, table.c.key == target_principals.c.key)
-                    .where(table.c.status != "Synchronized", table.c.origin.is_not(None))
-                )
-        return sorted(found)
-
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
         """Remember that these records are ready."""
         with self._database.transaction() as connection:
@@ -177,7 +167,7 @@ class Inventory:
                     update(table).where(among(table.c.key, keys or [0], connection)).values(status="Synchronized")
                 )
 
-    def count_owned(self) -> dict[str, int]:
+    def count_owned(self) -> dict[ObjectKind, int]:
         """Return how many users, groups and memberships of the target are ours."""
         with reading(self._database) as connection:
             users = connection.scalar(
@@ -195,7 +185,7 @@ class Inventory:
         return {"user": users or 0, "group": groups or 0, "membership": members or 0}
 
 
-# ---- outcomes, within the transaction that records them ----------------------------------------------------------------
+# ---- outcomes, within the transaction that records them --------------------------------------------------------------
 
 
 def own_record(
@@ -246,12 +236,19 @@ def forget_record(connection: Connection, kind: str, key: int) -> None:
 def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
     """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again."""
     desired = desired_groups if table is target_groups else desired_users
+    owner = desired.alias("owner")
     wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
+    left = exists().where(
+        owner.c.key == table.c.source_key,
+        owner.c.state.in_(sorted(LEAVER_STATES))
+        | (owner.c.state.in_(("wanted", "collision")) & (owner.c.principal_key != table.c.key)),
+    )
     where = [table.c.origin.is_not(None)]
     if touched is not None:
         where.append(table.c.key.in_(touched))
+    leaving = and_(~wanting, left)
     connection.execute(
-        update(table).where(*where, table.c.leaving_at.is_(None), ~wanting).values(leaving_at=bindparam("now")),
+        update(table).where(*where, table.c.leaving_at.is_(None), leaving).values(leaving_at=bindparam("now")),
         {"now": now},
     )
-    connection.execute(update(table).where(*where, table.c.leaving_at.is_not(None), wanting).values(leaving_at=None))
+    connection.execute(update(table).where(*where, table.c.leaving_at.is_not(None), ~leaving).values(leaving_at=None))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
+from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.run import RunKind, RunStatus, Trigger
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
+from syncd.model.target import Account, GroupDetail, PortalGroup
+from syncd.plan.desired import Desired, SourceGroup, SourceUser
+from syncd.plan.diff import Pair
+from syncd.plan.membership import GroupView, MemberView
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+Placed = tuple[PlannedChange, int, int | None]
+"""A planned change with the key of its record and, for a membership, of its member."""
 
 
 class Caller(Protocol):
@@ -87,4 +96,257 @@ class PullStore(Caller, Protocol):
 
     def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
         """Close a full read."""
+        ...
+
+
+class PlanStore(Protocol):
+    """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
+
+    def find_groups(self, reference: str) -> list[tuple[int, str]]:
+        """Return (key, id) of the groups that an id or name refers to."""
+        ...
+
+    def load_edges(self) -> list[tuple[int, int]]:
+        """Return (group, child group) pairs."""
+        ...
+
+    def store_scope(self, role: str, below: Collection[int], *, touched_only: bool) -> None:
+        """Remember who lies in the groups of a role."""
+        ...
+
+    def iterate_users(self, *, touched_only: bool, grouped: tuple[bool, bool]) -> Iterator[list[SourceUser]]:
+        """Yield source users."""
+        ...
+
+    def iterate_source_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
+        """Yield source groups."""
+        ...
+
+    def store_users(self, decisions: Sequence[Desired], *, touch: bool) -> int:
+        """Write decisions about users."""
+        ...
+
+    def store_groups(self, decisions: Sequence[Desired], *, touch: bool) -> int:
+        """Write decisions about groups."""
+        ...
+
+    def load_collisions(self, *, touched_only: bool) -> list[tuple[int, list[tuple[int, bool]]]]:
+        """Return BPS ids that several people claim, or did."""
+        ...
+
+    def store_collision(self, principal: int, winner: int | None, *, reason: str) -> None:
+        """Settle one of them."""
+        ...
+
+    def resolve_group_collisions(self, *, reason: str) -> int:
+        """Settle those of groups."""
+        ...
+
+    def touch_due(self, *, grace: timedelta, now: datetime) -> None:
+        """Touch records whose grace has ended."""
+        ...
+
+    def mark_leavers(self, *, touched_only: bool, now: datetime) -> None:
+        """Start or end the grace of our records."""
+        ...
+
+    def iterate_user_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield accounts, desired and current."""
+        ...
+
+    def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield groups, desired and current."""
+        ...
+
+    def load_group_rows_to_compare(self, *, touched_only: bool) -> list[GroupView]:
+        """Return groups of which all members are compared."""
+        ...
+
+    def load_group_views(self, keys: Collection[int]) -> dict[int, GroupView]:
+        """Return single groups."""
+        ...
+
+    def load_member_views(self, keys: Collection[int]) -> dict[int, MemberView]:
+        """Return single members."""
+        ...
+
+    def load_desired_members(self, below: Collection[int]) -> list[int]:
+        """Return who should be in a group, sorted."""
+        ...
+
+    def load_current_members(self, group: int) -> list[int]:
+        """Return who is in a group, sorted."""
+        ...
+
+    def load_touched_principals(self) -> list[int]:
+        """Return the records to compare."""
+        ...
+
+    def load_desired_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
+        """Return (group, member) that should be."""
+        ...
+
+    def load_current_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
+        """Return (group, member) that are."""
+        ...
+
+    def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
+        """Append to the plan."""
+        ...
+
+    def count_changes(self, run_id: int) -> dict[tuple[Action, ObjectKind], int]:
+        """Return how many changes of each kind are planned."""
+        ...
+
+    def count_owned(self) -> dict[ObjectKind, int]:
+        """Return how many records are ours."""
+        ...
+
+    def load_adoptions(self, run_id: int) -> set[int]:
+        """Return the records that the plan wants to adopt."""
+        ...
+
+    def hold(self, run_id: int, action: Action, reason: str) -> None:
+        """Withhold a kind of change."""
+        ...
+
+
+class ApplyStore(Caller, Protocol):
+    """The store as an apply reads and writes it."""
+
+    def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
+        """Return the next planned changes of a phase."""
+        ...
+
+    def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
+        """Set the status of changes."""
+        ...
+
+    def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
+        """Return records whose creation an earlier run sent without learning how it ended."""
+        ...
+
+    def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
+        """Write outcomes and their effect on the inventory."""
+        ...
+
+    def defer_unready_links(self, run_id: int) -> int:
+        """Defer links of records that are not ready."""
+        ...
+
+    def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
+        """Return accounts and groups that planned changes need and that are not synchronised."""
+        ...
+
+    def set_synchronized(self, bps_ids: Collection[str]) -> None:
+        """Remember that records are ready."""
+        ...
+
+    def load_ready(self, folds: Collection[str]) -> set[str]:
+        """Return which accounts are ready."""
+        ...
+
+    def store_account(self, bps_id: str, account: Account | None) -> None:
+        """Take over what a single read showed."""
+        ...
+
+    def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
+        """Take over what a single read showed."""
+        ...
+
+    def has_current_account(self, source_key: int, besides: int) -> bool:
+        """Return whether a renamed person's new account is there."""
+        ...
+
+    def has_successor(self, record: int) -> bool:
+        """Return whether the person who left this account by a rename has another one."""
+        ...
+
+
+class InventoryStore(Caller, Protocol):
+    """The inventory as a read of the portal writes it."""
+
+    def begin_reading(self) -> None:
+        """Forget what an earlier read met."""
+        ...
+
+    def store_accounts(self, accounts: Sequence[Account]) -> None:
+        """Take over user records."""
+        ...
+
+    def store_portal_groups(self, groups: Sequence[PortalGroup]) -> None:
+        """Take over groups."""
+        ...
+
+    def load_missing(self, kind: str) -> list[str]:
+        """Return records of ours that the read did not meet."""
+        ...
+
+    def forget_unseen(self, confirmed: Collection[str]) -> None:
+        """Drop what is gone."""
+        ...
+
+    def load_groups_to_detail(self) -> list[str]:
+        """Return groups of which the members matter."""
+        ...
+
+    def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
+        """Take over a group with its members."""
+        ...
+
+    def finish_reading(self) -> None:
+        """Remember that the portal was read completely."""
+        ...
+
+
+class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
+    """Everything that a push reads and writes."""
+
+    def is_full_push_due(self, rules: str) -> bool:
+        """Return whether everybody must be looked at."""
+        ...
+
+    def drop_removals(self, run_id: int, reason: str) -> int:
+        """Put off every removal of a plan."""
+        ...
+
+    def defer_failing(self, run_id: int, *, now: datetime) -> int:
+        """Defer what failed before and is not due."""
+        ...
+
+    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+        """Forget the touches that were looked at."""
+        ...
+
+    def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
+        """Return how many changes of each kind ended how."""
+        ...
+
+
+class RunStore(Caller, Protocol):
+    """The run log."""
+
+    def open(self, kind: RunKind, trigger: Trigger, *, now: datetime) -> int:
+        """Write the record of a run that is about to start."""
+        ...
+
+    def close(
+        self,
+        run_id: int,
+        status: RunStatus,
+        *,
+        counts: Mapping[str, int],
+        phases: Mapping[str, float],
+        error: str,
+        now: datetime,
+    ) -> None:
+        """Write how a run ended."""
+        ...
+
+    def prune(self) -> int:
+        """Delete what is too old to keep."""
+        ...
+
+    def has_checkpoints(self) -> bool:
+        """Return whether every stream has completed a round."""
         ...

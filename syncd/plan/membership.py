@@ -1,0 +1,81 @@
+"""Which memberships to add and to remove. An owned group's membership is ours as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from syncd.model.change import Change, Phase
+from syncd.plan.diff import changes_allowed, choose_leaver_policy
+from syncd.plan.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A target group of which members are compared. ``state``: wanted, or why nobody wants it any more."""
+
+    key: int
+    bps_id: str
+    source_key: int
+    state: str
+    exists: bool
+    owned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """A member, or somebody who should be one. ``state``: why nobody wants the account, when nobody does."""
+
+    key: int
+    bps_id: str
+    exists: bool
+    owned: bool
+    source_key: int | None
+    state: str
+    wanted: bool
+
+
+def decide_link(group: GroupView, member: MemberView, rules: Rules, *, adoption_held: Collection[int]) -> Change | None:
+    """Return the link for somebody who should be in a group and is not; None when hands must be kept off."""
+    policy = rules.policy
+    if group.state != "wanted" or not member.wanted or member.bps_id.casefold() in rules.scope.protect:
+        return None
+    foreign = (member.exists and not member.owned) or (group.exists and not group.owned)
+    if foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt")):
+        return None
+    if policy.mode == "create_only" and member.exists and group.exists:
+        return None
+    held = ""
+    if member.key in adoption_held:
+        held = "its account waits for adoption"
+    elif group.key in adoption_held:
+        held = "its group waits for adoption"
+    return Change(
+        Phase.LINKS, "link", "membership", group.bps_id, member.bps_id, source_key=group.source_key, held=held
+    )
+
+
+def decide_unlink(group: GroupView, member: MemberView, rules: Rules) -> Change | None:
+    """Return the removal of somebody who is in a group and should not be; None when it stays as it is."""
+    policy = rules.policy
+    if not group.owned or not changes_allowed(policy, "unlink") or member.bps_id.casefold() in rules.scope.protect:
+        return None
+    if group.state != "wanted":
+        if choose_leaver_policy(group.state, "group", policy) == "keep":
+            return None
+        reason = f"the group is {group.state.replace('_', ' ')}"
+    elif member.wanted:
+        if not member.owned:
+            return None  # its account is not ours (yet): hands off
+        reason = "no longer a member"
+    elif member.owned:
+        if choose_leaver_policy(member.state, "user", policy) == "keep":
+            return None
+        reason = member.state
+    elif policy.drift != "revert":
+        return None
+    else:
+        reason = "put in by hand"
+    return Change(
+        Phase.UNLINKS, "unlink", "membership", group.bps_id, member.bps_id, source_key=group.source_key, reason=reason
+    )

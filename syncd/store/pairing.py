@@ -1,0 +1,341 @@
+"""Desired and current, side by side: the rows that the planner compares, streamed in the order of BPS ids."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, Table, exists, insert, select
+
+from syncd.plan.desired import Desired
+from syncd.plan.diff import Current, Pair
+from syncd.plan.membership import GroupView, MemberView
+from syncd.store.database import Database, reading
+from syncd.store.inventory import mark_leaving
+from syncd.store.rows import among, decode_json
+from syncd.store.tables import (
+    desired_groups,
+    desired_users,
+    source_groups,
+    source_members,
+    target_groups,
+    target_members,
+    target_principals,
+    target_users,
+    touched_groups,
+    touched_principals,
+)
+
+_CHUNK = 1000
+
+
+class Pairing:
+    """Reads the store for the planner; nothing here decides."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark_leavers(self, *, touched_only: bool, now: datetime) -> None:
+        """Start or end the grace of our records."""
+        users = select(touched_principals.c.key) if touched_only else None
+        groups = (
+            select(target_groups.c.key).where(target_groups.c.source_key.in_(select(touched_groups.c.key)))
+            if touched_only
+            else None
+        )
+        with self._database.transaction() as connection:
+            mark_leaving(connection, target_users, touched=users, now=now)
+            mark_leaving(connection, target_groups, touched=groups, now=now)
+
+    def touch_due(self, *, grace: timedelta, now: datetime) -> None:
+        """Touch records whose grace has ended."""
+        due = now - grace
+        with self._database.transaction() as connection:
+            fresh = select(target_users.c.key).where(
+                target_users.c.leaving_at <= due, target_users.c.key.not_in(select(touched_principals.c.key))
+            )
+            connection.execute(insert(touched_principals).from_select(["key"], fresh))
+            groups = (
+                select(target_groups.c.source_key, target_groups.c.key.is_(None))
+                .where(
+                    target_groups.c.leaving_at <= due,
+                    target_groups.c.source_key.is_not(None),
+                    target_groups.c.source_key.not_in(select(touched_groups.c.key)),
+                )
+                .distinct()
+            )
+            connection.execute(insert(touched_groups).from_select(["key", "whole"], groups))
+
+    # ---- records ----------------------------------------------------------------------------------------------------
+
+    def iterate_user_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield (principal key, pair) of every account that is wanted or ours; ``fields`` are the mapped ones."""
+        managing = desired_users.alias("managing")
+        manager_principal = target_principals.alias("manager_principal")
+        manager_account = target_users.alias("manager_account")
+        owner = desired_users.alias("owner")
+        other = target_users.alias("other")
+        elsewhere = exists().where(other.c.source_key == desired_users.c.key, other.c.key != target_principals.c.key)
+        p, d, t = target_principals, desired_users, target_users
+        statement = (
+            select(
+                p.c.key, p.c.bps_id, p.c.bps_fold,
+                d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
+                d.c.phone.label("d_phone"), d.c.job_title.label("d_job_title"), d.c.manager_key.label("d_manager_key"),
+                t.c.key.label("t_key"), t.c.name, t.c.email, t.c.phone, t.c.job_title, t.c.manager, t.c.status,
+                t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at,
+                owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
+                manager_principal.c.bps_id.label("manager_bps_id"), managing.c.state.label("manager_state"),
+                manager_account.c.status.label("manager_status"),
+                exists().where(target_groups.c.key == p.c.key).label("taken"),
+                elsewhere.label("elsewhere"),
+            )
+            .select_from(
+                p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+                .outerjoin(t, t.c.key == p.c.key)
+                .outerjoin(owner, owner.c.key == t.c.source_key)
+                .outerjoin(managing, managing.c.key == d.c.manager_key)
+                .outerjoin(manager_principal, manager_principal.c.key == managing.c.principal_key)
+                .outerjoin(manager_account, manager_account.c.key == manager_principal.c.key)
+            )
+            .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
+        )  # fmt: skip
+        for rows in self._fold_chunks(statement, touched_principals if touched_only else None):
+            yield [(row.key, _make_user_pair(row, fields)) for row in rows]
+
+    def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield (principal key, pair) of every group that a source group wants or that is ours."""
+        owner = desired_groups.alias("owner")
+        p, d, t = target_principals, desired_groups, target_groups
+        statement = (
+            select(
+                p.c.key, p.c.bps_id, p.c.bps_fold,
+                d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
+                t.c.key.label("t_key"), t.c.name, t.c.email, t.c.status, t.c.origin, t.c.source_key, t.c.written,
+                t.c.leaving_at,
+                owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
+                exists().where(target_users.c.key == p.c.key).label("taken"),
+            )
+            .select_from(
+                p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+                .outerjoin(t, t.c.key == p.c.key)
+                .outerjoin(owner, owner.c.key == t.c.source_key)
+            )
+            .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
+        )  # fmt: skip
+        if touched_only:
+            statement = statement.where(p.c.key.in_(_principals_of_groups(select(touched_groups.c.key))))
+        for rows in self._fold_chunks(statement, None):
+            yield [(row.key, _make_group_pair(row, fields)) for row in rows]
+
+    def _fold_chunks(self, statement: Select[Any], touched: Table | None) -> Iterator[Any]:
+        folded = target_principals.c.bps_fold
+        if touched is not None:
+            statement = statement.where(target_principals.c.key.in_(select(touched.c.key)))
+        last = ""
+        while True:
+            with reading(self._database) as connection:
+                rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1].bps_fold
+
+    # ---- memberships ------------------------------------------------------------------------------------------------
+
+    def load_group_rows_to_compare(self, *, touched_only: bool) -> list[GroupView]:
+        """Return the groups of which all members are to be compared, in order."""
+        statement = _select_groups().order_by(target_principals.c.bps_fold)
+        if touched_only:
+            touched = select(touched_groups.c.key).where(touched_groups.c.whole)
+            statement = statement.where(target_principals.c.key.in_(_principals_of_groups(touched)))
+        with reading(self._database) as connection:
+            return [_make_group_row(row) for row in connection.execute(statement)]
+
+    def load_desired_members(self, below: Collection[int]) -> list[int]:
+        """Return principal keys of the wanted users who are direct members of any of these source groups, sorted."""
+        statement = (
+            select(desired_users.c.principal_key)
+            .join(source_members, source_members.c.member_key == desired_users.c.key)
+            .where(desired_users.c.state == "wanted")
+            .distinct()
+        )
+        with reading(self._database) as connection:
+            found = connection.scalars(statement.where(among(source_members.c.group_key, below, connection)))
+            return sorted(found)
+
+    def load_current_members(self, group: int) -> list[int]:
+        """Return principal keys of the members that the target's group has, sorted."""
+        with reading(self._database) as connection:
+            return sorted(
+                connection.scalars(select(target_members.c.member_key).where(target_members.c.group_key == group))
+            )
+
+    def load_touched_principals(self) -> list[int]:
+        """Return the keys of the target records to compare, sorted."""
+        with reading(self._database) as connection:
+            return list(connection.scalars(select(touched_principals.c.key).order_by(touched_principals.c.key)))
+
+    def load_desired_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
+        """Return (group, member) of the target groups that these people should be in, through any nesting."""
+        with reading(self._database) as connection:
+            member = source_members.alias("member")
+            active = source_groups.alias("active")
+            up = (
+                select(desired_users.c.principal_key.label("principal"), member.c.group_key.label("grp"))
+                .join(member, member.c.member_key == desired_users.c.key)
+                .join(active, active.c.key == member.c.group_key)
+                .where(
+                    desired_users.c.state == "wanted",
+                    active.c.state == "active",
+                    among(desired_users.c.principal_key, principals, connection),
+                )
+                .cte("up", recursive=True)
+            )
+            parent = source_members.alias("parent")
+            above = source_groups.alias("above")
+            up = up.union(
+                select(up.c.principal, parent.c.group_key)
+                .join(parent, parent.c.member_key == up.c.grp)
+                .join(above, above.c.key == parent.c.group_key)
+                .where(above.c.state == "active")
+            )
+            statement = (
+                select(desired_groups.c.principal_key, up.c.principal)
+                .join(up, up.c.grp == desired_groups.c.key)
+                .where(desired_groups.c.state == "wanted")
+            )
+            return {(row[0], row[1]) for row in connection.execute(statement)}
+
+    def load_current_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
+        """Return (group, member) of our target groups that these principals are in."""
+        with reading(self._database) as connection:
+            statement = (
+                select(target_members.c.group_key, target_members.c.member_key)
+                .join(target_groups, target_groups.c.key == target_members.c.group_key)
+                .where(target_groups.c.origin.is_not(None), among(target_members.c.member_key, principals, connection))
+            )
+            return {(row[0], row[1]) for row in connection.execute(statement)}
+
+    def load_group_views(self, keys: Collection[int]) -> dict[int, GroupView]:
+        """Return the rows of these target groups."""
+        with reading(self._database) as connection:
+            rows = connection.execute(_select_groups().where(among(target_principals.c.key, keys, connection)))
+            return {row[0]: _make_group_row(row) for row in rows}
+
+    def load_member_views(self, keys: Collection[int]) -> dict[int, MemberView]:
+        """Return what decides about these members."""
+        p, t, d = target_principals, target_users, desired_users
+        owner = desired_users.alias("owner")
+        with reading(self._database) as connection:
+            rows = connection.execute(
+                select(
+                    p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
+                    owner.c.principal_key,
+                )
+                .select_from(
+                    p.outerjoin(t, t.c.key == p.c.key)
+                    .outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+                    .outerjoin(owner, owner.c.key == t.c.source_key)
+                )
+                .where(among(p.c.key, keys, connection))
+            ).all()  # fmt: skip
+        return {
+            row[0]: MemberView(
+                row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
+                _leaver_state(row[6], row[7], row[0]), row[4] is not None,
+            )
+            for row in rows
+        }  # fmt: skip
+
+
+def _principals_of_groups(sources: Select[Any]) -> Any:
+    """Return the principals that source groups own or claim."""
+    own = select(target_groups.c.key).where(target_groups.c.source_key.in_(sources))
+    claimed = select(desired_groups.c.principal_key).where(
+        desired_groups.c.key.in_(sources), desired_groups.c.principal_key.is_not(None)
+    )
+    return own.union(claimed)
+
+
+def _select_groups() -> Select[Any]:
+    p, d, t = target_principals, desired_groups, target_groups
+    owner = desired_groups.alias("owner")
+    return (
+        select(
+            p.c.key, p.c.bps_id, d.c.key, t.c.source_key, owner.c.state, owner.c.principal_key, t.c.key, t.c.origin
+        )
+        .select_from(
+            p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+        )
+        .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
+    )  # fmt: skip
+
+
+def _make_group_row(row: Any) -> GroupView:
+    key, bps_id, wanting, owning, state, principal, there, origin = row
+    return GroupView(
+        key,
+        bps_id,
+        wanting if wanting is not None else owning or 0,
+        "wanted" if wanting is not None else _leaver_state(state, principal, key),
+        there is not None,
+        origin is not None,
+    )
+
+
+def _leaver_state(state: str | None, principal: int | None, key: int) -> Any:
+    """Return why nobody wants a record: its owner's state, or that the owner goes by another name now."""
+    if state == "wanted":
+        return "renamed" if principal != key else state
+    return state or "unknown"
+
+
+def _make_current(row: Any, names: tuple[str, ...]) -> Current | None:
+    if row.t_key is None:
+        return None
+    return Current(
+        {name: getattr(row, name) for name in names},
+        row.status,
+        row.origin,
+        row.source_key,
+        decode_json(row.written),
+        row.leaving_at,
+    )
+
+
+def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
+    desired = None
+    if row.d_key is not None:
+        values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
+        fields = {name: value for name, value in values.items() if name in mapped}
+        desired = Desired(row.d_key, "wanted", "", row.bps_id, fields, row.d_manager_key)
+    named = row.manager_state == "wanted" or row.manager_status is not None
+    return Pair(
+        row.bps_id,
+        desired,
+        _make_current(row, ("name", "email", "phone", "job_title", "manager")),
+        _leaver_state(row.owner_state, row.owner_principal, row.key),
+        row.manager_bps_id if named else None,
+        row.manager_status == "Synchronized",
+        bool(row.taken),
+        bool(row.elsewhere),
+    )
+
+
+def _make_group_pair(row: Any, mapped: Collection[str]) -> Pair:
+    desired = None
+    if row.d_key is not None:
+        values = {"name": row.d_name, "email": row.d_email}
+        fields = {name: value for name, value in values.items() if name in mapped}
+        desired = Desired(row.d_key, "wanted", "", row.bps_id, fields)
+    return Pair(
+        row.bps_id,
+        desired,
+        _make_current(row, ("name", "email")),
+        _leaver_state(row.owner_state, row.owner_principal, row.key),
+        taken=bool(row.taken),
+    )

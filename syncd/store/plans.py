@@ -1,0 +1,420 @@
+"""Plans and outcomes: the changes of a run, written completely before the first of them is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, bindparam, delete, distinct, func, insert, select, update
+
+from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.store.database import Database, reading
+from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
+from syncd.store.inventory import forget_record, own_record, write_fields
+from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_pairs, upsert
+from syncd.store.tables import (
+    changes,
+    failures,
+    target_groups,
+    target_members,
+    target_principals,
+    target_users,
+    touched_principals,
+)
+from syncd.store.touches import clear_touches, touch_groups, touch_principals
+
+Placed = tuple[PlannedChange, int, int | None]
+"""A planned change with the key of its record and, for a membership, of its member."""
+
+_UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
+_FIRST_RETRY = timedelta(minutes=5)
+_LAST_RETRY = timedelta(hours=12)
+
+
+class Plans:
+    """Writes plans, hands out what is to be applied, and records outcomes with their effect on the inventory."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- planning ---------------------------------------------------------------------------------------------------
+
+    def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
+        """Append (change, record key, target key) to the plan from place ``start``; return the next place."""
+        rows = []
+        for seq, (change, record, target) in enumerate(planned, start):
+            rows.append(
+                {
+                    "run_id": run_id,
+                    "seq": seq,
+                    "phase": int(change.phase),
+                    "action": change.action,
+                    "object": change.object,
+                    "record_key": record,
+                    "target_key": target,
+                    "target": "" if target is not None else change.target,
+                    "source_key": change.source_key,
+                    "before": encode_json(change.before) if change.before else None,
+                    "after": encode_json(change.after) if change.after else None,
+                    "reason": change.reason,
+                    "status": "held" if change.held else "planned",
+                    "error": change.held,
+                }
+            )
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(insert(changes), rows)
+        return start + len(rows)
+
+    def count_changes(self, run_id: int) -> dict[tuple[Action, ObjectKind], int]:
+        """Return how many changes of each kind are planned and not held; updates count each record once.
+
+        A second account for somebody who has one (a rename) counts as an update too.
+        """
+        renamed = (changes.c.action == "create") & (changes.c.reason == "renamed")
+        statement = (
+            select(changes.c.action, changes.c.object, func.count(), func.count(distinct(changes.c.record_key)))
+            .where(changes.c.run_id == run_id, changes.c.status == "planned")
+            .group_by(changes.c.action, changes.c.object)
+        )
+        with reading(self._database) as connection:
+            found: dict[tuple[Action, ObjectKind], int] = {
+                (row[0], row[1]): row[3] if row[0] == "update" else row[2] for row in connection.execute(statement)
+            }
+            moves = connection.scalar(
+                select(func.count()).where(changes.c.run_id == run_id, changes.c.status == "planned", renamed)
+            )
+        if moves:
+            found["update", "user"] = found.get(("update", "user"), 0) + moves
+        return found
+
+    def load_adoptions(self, run_id: int) -> set[int]:
+        """Return the records that a plan wants to adopt."""
+        statement = select(changes.c.record_key).where(changes.c.run_id == run_id, changes.c.action == "adopt")
+        with reading(self._database) as connection:
+            return set(connection.scalars(statement))
+
+    def hold(self, run_id: int, action: Action, reason: str) -> None:
+        """Withhold every planned change of an action; a held update takes the renames of the run with it."""
+        where = [changes.c.run_id == run_id, changes.c.status == "planned"]
+        kind = changes.c.action == action
+        if action == "update":
+            kind = kind | ((changes.c.action == "create") & (changes.c.reason == "renamed"))
+        with self._database.transaction() as connection:
+            connection.execute(update(changes).where(*where, kind).values(status="held", error=reason))
+
+    def drop_removals(self, run_id: int, reason: str) -> int:
+        """Take every removal out of a plan (an incomplete read, quiet hours); return how many."""
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(
+                    changes.c.run_id == run_id,
+                    changes.c.status == "planned",
+                    changes.c.action.in_(("delete", "unlink", "revoke")),
+                )
+                .values(status="deferred", error=reason)
+            ).rowcount
+
+    def defer_failing(self, run_id: int, *, now: datetime) -> int:
+        """Defer the changes of objects whose next attempt is not due yet; return how many."""
+        not_due = (
+            select(failures.c.record_key)
+            .where(
+                failures.c.record_key == changes.c.record_key,
+                failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+                failures.c.next_at > bindparam("now"),
+            )
+            .exists()
+        )
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, changes.c.status == "planned", not_due)
+                .values(status="deferred", error="failed before; its next attempt is not due yet"),
+                {"now": now},
+            ).rowcount
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def iterate_changes(
+        self, run_id: int, *, statuses: Collection[OutcomeStatus] | None = None, phase: Phase | None = None
+    ) -> Iterator[list[Placed]]:
+        """Yield (change, record key, target key) in the plan's order, in chunks."""
+        last = (-1, -1)
+        while True:
+            statement = _select_changes().where(changes.c.run_id == run_id)
+            if statuses is not None:
+                statement = statement.where(changes.c.status.in_(tuple(statuses)))
+            if phase is not None:
+                statement = statement.where(changes.c.phase == int(phase), changes.c.seq > last[1])
+            else:
+                later = (changes.c.phase > last[0]) | ((changes.c.phase == last[0]) & (changes.c.seq > last[1]))
+                statement = statement.where(later)
+            statement = statement.order_by(changes.c.phase, changes.c.seq).limit(1000)
+            with reading(self._database) as connection:
+                rows = connection.execute(statement).all()
+            if not rows:
+                return
+            yield [(_make_change(row), row.record_key, row.target_key) for row in rows]
+            last = (rows[-1].phase, rows[-1].seq)
+
+    def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
+        """Return the next planned changes of a phase behind place ``after``."""
+        statement = (
+            _select_changes()
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.phase == int(phase),
+                changes.c.status == "planned",
+                changes.c.seq > after,
+            )
+            .order_by(changes.c.seq)
+            .limit(limit)
+        )
+        with reading(self._database) as connection:
+            return [(_make_change(row), row.record_key, row.target_key) for row in connection.execute(statement)]
+
+    def defer_unready_links(self, run_id: int) -> int:
+        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
+        ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
+        ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(
+                    changes.c.run_id == run_id,
+                    changes.c.phase == int(Phase.LINKS),
+                    changes.c.status == "planned",
+                    changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
+                )
+                .values(status="deferred", error="its account or group is not ready in the portal yet")
+            ).rowcount
+
+    def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
+        """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
+        found: list[list[str]] = []
+        planned = changes.c.run_id == run_id, changes.c.status == "planned"
+        later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS)))
+        with reading(self._database) as connection:
+            for table in (target_users, target_groups):
+                records = select(changes.c.record_key).where(*planned, later)
+                members = select(changes.c.target_key).where(*planned, later, changes.c.target_key.is_not(None))
+                statement = (
+                    select(target_principals.c.bps_id)
+                    .join(table, table.c.key == target_principals.c.key)
+                    .where(
+                        table.c.status != "Synchronized",
+                        table.c.origin.is_not(None),
+                        table.c.key.in_(records) | table.c.key.in_(members),
+                    )
+                    .order_by(target_principals.c.bps_fold)
+                )
+                found.append(list(connection.scalars(statement)))
+        return found[0], found[1]
+
+    def load_ready(self, folds: Collection[str]) -> set[str]:
+        """Return which of these (folded) BPS ids are synchronised accounts."""
+        statement = (
+            select(target_principals.c.bps_fold)
+            .join(target_users, target_users.c.key == target_principals.c.key)
+            .where(target_users.c.status == "Synchronized")
+        )
+        with reading(self._database) as connection:
+            return set(connection.scalars(statement.where(among(target_principals.c.bps_fold, folds, connection))))
+
+    def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
+        """Return how many changes of each kind ended how."""
+        statement = (
+            select(changes.c.action, changes.c.object, changes.c.status, func.count())
+            .where(changes.c.run_id == run_id)
+            .group_by(changes.c.action, changes.c.object, changes.c.status)
+        )
+        with reading(self._database) as connection:
+            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
+
+    # ---- outcomes ---------------------------------------------------------------------------------------------------
+
+    def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
+        """Set the status of changes: ``started`` before they are sent, ``planned`` when they were not after all."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+                .values(status=status)
+            )
+
+    def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
+        """Return records whose creation an earlier run sent without learning how it ended."""
+        statement = select(changes.c.record_key).where(
+            changes.c.run_id < run_id, changes.c.action == "create", changes.c.status == "started"
+        )
+        with reading(self._database) as connection:
+            return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
+
+    def record(
+        self,
+        run_id: int,
+        results: Sequence[tuple[Placed, Outcome]],
+        *,
+        now: datetime,
+    ) -> None:
+        """Write outcomes, and what they mean for the inventory, in one transaction."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, changes.c.seq == bindparam("row_seq"))
+                .values(status=bindparam("new_status"), error=bindparam("new_error"), finished_at=now),
+                [
+                    {"row_seq": outcome.seq, "new_status": outcome.status, "new_error": outcome.error[:1000]}
+                    for _, outcome in results
+                ],
+            )
+            created = {
+                record
+                for (planned, record, _), outcome in results
+                if planned.change.action == "create" and outcome.status == "done"
+            }
+            if created:  # what an earlier run may have sent is settled now
+                connection.execute(
+                    update(changes)
+                    .where(
+                        changes.c.run_id < run_id,
+                        changes.c.status == "started",
+                        among(changes.c.record_key, created, connection),
+                    )
+                    .values(status="dropped")
+                )
+            linked: list[tuple[int, int]] = []
+            unlinked: list[tuple[int, int]] = []
+            for (planned, record, target), outcome in results:
+                change = planned.change
+                if outcome.status == "done":
+                    if change.object == "membership":
+                        if target is not None:
+                            (linked if change.action == "link" else unlinked).append((record, target))
+                    else:
+                        self._apply_to_inventory(connection, change, record, now)
+            insert_pairs(connection, target_members, linked)
+            delete_pairs(connection, target_members, unlinked)
+            self._note_failures(connection, results, now)
+
+    def _apply_to_inventory(self, connection: Connection, change: Change, record: int, now: datetime) -> None:
+        if change.action in ("create", "adopt"):
+            origin = "created" if change.action == "create" else "adopted"
+            own_record(connection, change.object, record, change.source_key, change.after, origin=origin, now=now)
+        elif change.action == "update":
+            write_fields(connection, change.object, record, change.source_key, change.after, now=now)
+        elif change.action == "delete":
+            forget_record(connection, change.object, record)
+
+    def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
+        done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]
+        failed = {(record, target or 0): o for (_, record, target), o in results if o.status == "failed"}
+        if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
+            return
+        for record, target in done:
+            connection.execute(delete(failures).where(failures.c.record_key == record, failures.c.target_key == target))
+        for (record, target), outcome in sorted(failed.items()):
+            there = connection.execute(
+                select(failures).where(failures.c.record_key == record, failures.c.target_key == target)
+            ).first()
+            attempts = there.attempts + 1 if there else 1
+            wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)
+            upsert(
+                connection,
+                failures,
+                [
+                    {
+                        "record_key": record,
+                        "target_key": target,
+                        "attempts": attempts,
+                        "first_at": there.first_at if there else now,
+                        "next_at": now + wait,
+                        "error": outcome.error[:1000],
+                    }
+                ],
+            )
+
+    def has_current_account(self, source_key: int, besides: int) -> bool:
+        """Return whether a source user owns an account other than ``besides``: a renamed person has arrived."""
+        statement = (
+            select(func.count())
+            .select_from(target_users)
+            .where(
+                target_users.c.source_key == source_key,
+                target_users.c.key != besides,
+                target_users.c.origin.is_not(None),
+            )
+        )
+        with reading(self._database) as connection:
+            return bool(connection.scalar(statement))
+
+    def has_successor(self, record: int) -> bool:
+        """Return whether the source object behind this account owns another account as well."""
+        with reading(self._database) as connection:
+            source = connection.scalar(select(target_users.c.source_key).where(target_users.c.key == record))
+        return source is not None and self.has_current_account(source, record)
+
+    # ---- the end of a push ------------------------------------------------------------------------------------------
+
+    def is_full_push_due(self, rules: str) -> bool:
+        """Return whether the next push must look at everybody: a full pull happened, or the rules have changed."""
+        with reading(self._database) as connection:
+            return load_fact(connection, FULL_PUSH_DUE) is not None or load_fact(connection, RULES) != rules
+
+    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+        """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it."""
+        unfinished = changes.c.run_id == run_id, changes.c.status.in_(_UNFINISHED)
+        membership = changes.c.object == "membership"
+        with self._database.transaction() as connection:
+            clear_touches(connection)
+            if full:
+                save_fact(connection, FULL_PUSH_DUE, None)
+                save_fact(connection, RULES, rules)
+            members = select(distinct(changes.c.target_key)).where(
+                *unfinished, membership, changes.c.target_key.is_not(None)
+            )
+            connection.execute(insert(touched_principals).from_select(["key"], members))
+            groups = connection.scalars(
+                select(distinct(changes.c.source_key)).where(
+                    *unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group")
+                )
+            ).all()
+            touch_groups(connection, [key for key in groups if key is not None], whole=True)
+            users = connection.scalars(
+                select(distinct(changes.c.record_key)).where(*unfinished, changes.c.object == "user")
+            ).all()
+            touch_principals(connection, users)
+
+
+def _select_changes() -> Select[Any]:
+    target = target_principals.alias("target_principal")
+    return (
+        select(
+            changes,
+            target_principals.c.bps_id.label("record_id"),
+            target.c.bps_id.label("target_id"),
+        )
+        .select_from(changes)
+        .join(target_principals, target_principals.c.key == changes.c.record_key)
+        .outerjoin(target, target.c.key == changes.c.target_key)
+    )
+
+
+def _make_change(row: Row[Any]) -> PlannedChange:
+    before: Mapping[str, str | None] = decode_json(row.before)
+    after: Mapping[str, str | None] = decode_json(row.after)
+    change = Change(
+        Phase(row.phase),
+        row.action,
+        row.object,
+        row.record_id,
+        row.target_id or row.target,
+        row.source_key,
+        before,
+        after,
+        row.reason,
+    )
+    return PlannedChange(row.run_id, row.seq, change, row.status, row.error)

@@ -1,0 +1,111 @@
+"""The run log: a row is written before a run does anything, and closed whatever happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
+from syncd.store.database import Database, reading
+from syncd.store.rows import decode_json, encode_json
+from syncd.store.tables import changes, runs
+
+_PLANS_KEPT = 50
+_RUNS_KEPT = 5000
+
+
+class RunLog:
+    """Opens, closes and lists runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, kind: RunKind, trigger: Trigger, *, now: datetime) -> int:
+        """Write the record of a run that is about to start; return its id."""
+        row = {
+            "kind": kind,
+            "trigger": trigger,
+            "status": "running",
+            "started_at": now,
+            "counts": "{}",
+            "phases": "{}",
+            "error": "",
+        }
+        with self._database.transaction() as connection:
+            result = connection.execute(insert(runs).values(**row).returning(runs.c.id))
+            return int(result.scalar_one())
+
+    def close(
+        self,
+        run_id: int,
+        status: RunStatus,
+        *,
+        counts: Mapping[str, int],
+        phases: Mapping[str, float],
+        error: str,
+        now: datetime,
+    ) -> None:
+        """Write how a run ended."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id)
+                .values(
+                    status=status,
+                    finished_at=now,
+                    counts=encode_json(dict(counts)),
+                    phases=encode_json({name: round(seconds, 3) for name, seconds in phases.items()}),
+                    error=error[:2000],
+                )
+            )
+
+    def interrupt_open(self, *, now: datetime) -> list[int]:
+        """Mark runs that a crash left open as interrupted; to be called under the store's lock. Return their ids."""
+        with self._database.transaction() as connection:
+            open_runs = list(connection.scalars(select(runs.c.id).where(runs.c.status == "running")))
+            if open_runs:
+                connection.execute(
+                    update(runs)
+                    .where(runs.c.status == "running")
+                    .values(status="interrupted", finished_at=now, error="the process ended before the run did")
+                )
+            return open_runs
+
+    def prune(self) -> int:
+        """Delete the changes of all but the newest plans that were only looked at, and the oldest runs of all."""
+        with self._database.transaction() as connection:
+            old_plans = select(runs.c.id).where(runs.c.kind == "plan").order_by(runs.c.id.desc()).offset(_PLANS_KEPT)
+            old_runs = select(runs.c.id).order_by(runs.c.id.desc()).offset(_RUNS_KEPT)
+            old = list(connection.scalars(old_plans.limit(1000))) + list(connection.scalars(old_runs.limit(1000)))
+            for run_id in old:
+                connection.execute(delete(changes).where(changes.c.run_id == run_id))
+                connection.execute(delete(runs).where(runs.c.id == run_id))
+            return len(old)
+
+    def load_runs(self, limit: int) -> list[RunRecord]:
+        """Return the newest runs, newest first."""
+        with reading(self._database) as connection:
+            return [_make_run(row) for row in connection.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
+
+    def load_run(self, run_id: int) -> RunRecord | None:
+        """Return one run."""
+        with reading(self._database) as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+        return None if row is None else _make_run(row)
+
+
+def _make_run(row: Row[Any]) -> RunRecord:
+    return RunRecord(
+        row.id,
+        row.kind,
+        row.trigger,
+        row.status,
+        row.started_at,
+        row.finished_at,
+        decode_json(row.counts),
+        decode_json(row.phases),
+        row.error,
+    )

@@ -1,0 +1,31 @@
+"""The whole store as the use cases see it."""
+
+from __future__ import annotations
+
+from syncd.store.checkpoints import has_checkpoints
+from syncd.store.database import Database
+from syncd.store.desired import DesiredState
+from syncd.store.inventory import Inventory
+from syncd.store.pairing import Pairing
+from syncd.store.plans import Plans
+from syncd.store.runlog import RunLog
+
+
+class TargetStore(DesiredState, Pairing, Plans, Inventory):
+    """Desired state, inventory and plans: everything that a push reads and writes."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.call = database.call
+
+
+class RunStore(RunLog):
+    """The run log, with what a run must know before it starts."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.call = database.call
+
+    def has_checkpoints(self) -> bool:
+        """Return whether every stream has completed a round once."""
+        return has_checkpoints(self._database)

@@ -1,0 +1,376 @@
+"""Apply a plan: send its changes in order, a few at a time, and record what became of each.
+
+The plan is complete in the store before anything is sent. A creation is marked as started before it is sent, so that a
+killed run knows afterwards that a record it finds may be its own. One failed object never stops the rest; a refused
+credential, a missing scope or a portal that is down does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.errors import AuthFailed, Conflict, Forbidden, Interrupted, NotFound, RemoteError, TransientError
+from syncd.model.change import Outcome, Phase, PlannedChange
+from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
+from syncd.sync.ports import Portal
+from syncd.sync.pull import Progress
+from syncd.sync.stores import ApplyStore, Placed
+
+_BATCH = 256
+_CIRCUIT = 8
+"""So many requests in a row without a usable answer, and the portal counts as down."""
+_FEW = 25
+"""Up to so many waiting records are asked for singly; more are found by reading the list."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """How to apply: requests in flight, members per call, and how long (seconds) to wait for WEBCON's own copying."""
+
+    concurrency: int = 4
+    members_per_request: int = 200
+    sync_wait: float = 60.0
+
+
+@dataclass(slots=True)
+class _Call:
+    """One request's worth of a plan: one record, or several members of one group."""
+
+    placed: list[Placed]
+
+
+class Apply:
+    """Carries out one run's plan. Not reused."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        store: ApplyStore,
+        clock: Clock,
+        options: ApplyOptions,
+        progress: Progress,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._portal = portal
+        self._store = store
+        self._clock = clock
+        self._options = options
+        self._progress = progress
+        self._stopping = stopping
+        self._log = structlog.get_logger("syncd.apply")
+        self._broken = 0
+        self._fatal: RemoteError | None = None
+        self._sent_before: set[int] = set()
+
+    async def run(self, run_id: int) -> None:
+        """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
+        for phase in Phase:
+            if phase in (Phase.MANAGERS, Phase.LINKS):
+                await self._wait_until_ready(run_id)
+            if phase is Phase.LINKS:
+                await self._store.call(self._store.defer_unready_links, run_id)
+            await self._run_phase(run_id, phase)
+
+    # ---- one phase --------------------------------------------------------------------------------------------------
+
+    async def _run_phase(self, run_id: int, phase: Phase) -> None:
+        """Keep ``concurrency`` requests in flight; load and record beside them."""
+        calls: asyncio.Queue[_Call | None] = asyncio.Queue(maxsize=_BATCH)
+        results: asyncio.Queue[tuple[Placed, Outcome] | None] = asyncio.Queue(maxsize=4 * _BATCH)
+        # Recording outlives a cancelled apply, and ends when it has written what was done.
+        recorder = asyncio.create_task(self._record(run_id, results), name="record outcomes")
+        unsent: list[_Call] = []
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._load(run_id, phase, calls), name="load changes")
+                for number in range(self._options.concurrency):
+                    group.create_task(self._work(calls, results, unsent), name=f"apply {number}")
+        except BaseExceptionGroup as errors:
+            raise _find_cause(errors) from errors
+        finally:
+            while not calls.empty():
+                call = calls.get_nowait()
+                if call is not None:
+                    unsent.append(call)
+            await asyncio.shield(self._finish(run_id, results, recorder, unsent))
+        if self._fatal is not None:
+            raise self._fatal
+        if self._stopping():
+            raise Interrupted("asked to stop while applying the plan")
+
+    async def _finish(
+        self,
+        run_id: int,
+        results: asyncio.Queue[tuple[Placed, Outcome] | None],
+        recorder: asyncio.Task[None],
+        unsent: Sequence[_Call],
+    ) -> None:
+        await results.put(None)
+        await recorder
+        seqs = [planned.seq for call in unsent for planned, _, _ in call.placed]
+        if seqs:
+            await self._store.call(self._store.mark, run_id, seqs, "planned")
+
+    async def _load(self, run_id: int, phase: Phase, calls: asyncio.Queue[_Call | None]) -> None:
+        async for call in self._iterate_calls(run_id, phase):
+            if self._stopping() or self._fatal is not None:
+                break
+            await calls.put(call)
+        for _ in range(self._options.concurrency):
+            await calls.put(None)
+
+    async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
+        members = phase in (Phase.LINKS, Phase.UNLINKS)
+        size = self._options.members_per_request if members else 1
+        gathered: list[Placed] = []
+        after = -1
+        while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
+            after = batch[-1][0].seq
+            creations = [placed for placed in batch if placed[0].change.action == "create"]
+            if creations:
+                records = [record for _, record, _ in creations]
+                self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
+                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in creations], "started")
+            for placed in batch:
+                if gathered and (gathered[0][1] != placed[1] or len(gathered) >= size):
+                    yield _Call(gathered)
+                    gathered = []
+                gathered.append(placed)
+        if gathered:
+            yield _Call(gathered)
+
+    async def _work(
+        self,
+        calls: asyncio.Queue[_Call | None],
+        results: asyncio.Queue[tuple[Placed, Outcome] | None],
+        unsent: list[_Call],
+    ) -> None:
+        while (call := await calls.get()) is not None:
+            if self._stopping() or self._fatal is not None:
+                unsent.append(call)
+                continue
+            for placed, outcome in await self._send(call):
+                await results.put((placed, outcome))
+            self._progress("changes applied", len(call.placed))
+
+    async def _record(self, run_id: int, results: asyncio.Queue[tuple[Placed, Outcome] | None]) -> None:
+        ended = False
+        while not ended:
+            batch: list[tuple[Placed, Outcome]] = []
+            item = await results.get()
+            while item is not None:
+                batch.append(item)
+                if len(batch) >= 2 * _BATCH or results.empty():
+                    break
+                item = results.get_nowait()
+            ended = item is None
+            if batch:
+                await self._store.call(self._store.record, run_id, batch, now=self._clock.now())
+
+    # ---- one call ---------------------------------------------------------------------------------------------------
+
+    async def _send(self, call: _Call) -> list[tuple[Placed, Outcome]]:
+        first = call.placed[0][0]
+        try:
+            if first.change.object == "membership":
+                outcomes = await self._send_members(call.placed)
+            else:
+                outcomes = [await self._send_record(call.placed[0])]
+            self._broken = 0
+        except (AuthFailed, Forbidden) as error:
+            self._fatal = self._fatal or error
+            outcomes = [Outcome(planned.seq, "failed", str(error)) for planned, _, _ in call.placed]
+        except TransientError as error:
+            self._broken += 1
+            if self._broken >= _CIRCUIT:
+                self._fatal = self._fatal or error
+            outcomes = [Outcome(planned.seq, "failed", str(error)) for planned, _, _ in call.placed]
+        except RemoteError as error:
+            self._broken = 0
+            outcomes = [Outcome(planned.seq, "failed", str(error)) for planned, _, _ in call.placed]
+        for outcome in outcomes:
+            if outcome.status == "failed":
+                self._log.warning("change.failed", seq=outcome.seq, action=first.change.action, error=outcome.error)
+        return list(zip(call.placed, outcomes, strict=True))
+
+    async def _send_record(self, placed: Placed) -> Outcome:
+        planned, record, _ = placed
+        change = planned.change
+        if change.action == "create":
+            return await self._create(planned, record)
+        if change.action == "delete":
+            return await self._delete(planned, record)
+        if change.phase is Phase.MANAGERS:
+            manager = change.after.get("manager")
+            if manager and not await self._store.call(self._store.load_ready, {fold(manager)}):
+                return Outcome(planned.seq, "deferred", "the manager's account is not ready in the portal yet")
+        if not change.after:
+            return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write
+        write = self._portal.update_account if change.object == "user" else self._portal.update_group
+        try:
+            await write(change.bps_id, change.after)
+        except (NotFound, Conflict) as error:
+            return await self._explain_update(planned, error)
+        return Outcome(planned.seq, "done")
+
+    async def _explain_update(self, planned: PlannedChange, error: RemoteError) -> Outcome:
+        """Look at a record whose update was refused: is it gone, not ready, or is the update wrong?"""
+        bps_id = planned.change.bps_id
+        if planned.change.object == "user":
+            account = await self._portal.fetch_account(bps_id)
+            if account is None and not isinstance(error, NotFound):
+                return Outcome(planned.seq, "failed", str(error))
+            await self._store.call(self._store.store_account, bps_id, account)
+            there, status = account is not None, account.status if account else ""
+        else:
+            detail = await self._portal.fetch_group(bps_id)
+            await self._store.call(self._store.store_group_detail, bps_id, detail)
+            there, status = detail is not None, detail.group.status if detail else ""
+        if not there:
+            return Outcome(planned.seq, "deferred", "the record is gone from the portal: the next run creates it again")
+        if status == "WaitingForSynchronization":
+            return Outcome(planned.seq, "deferred", "WEBCON still synchronises the record")
+        return Outcome(planned.seq, "failed", str(error))
+
+    async def _create(self, planned: PlannedChange, record: int) -> Outcome:
+        change = planned.change
+        after = change.after
+        sent_before = record in self._sent_before
+        if change.object == "user":
+            account = Account(change.bps_id, **{name: value for name, value in after.items() if value is not None})  # type: ignore[arg-type]  # the fields of an account, by name
+            result = await self._portal.create_account(account, sent_before=sent_before)
+        else:
+            group = PortalGroup(change.bps_id, after.get("name"), after.get("email"))
+            result = await self._portal.create_group(group, sent_before=sent_before)
+        if result is not Creation.EXISTS:
+            return Outcome(planned.seq, "done")
+        if change.object == "user":
+            found = await self._portal.fetch_account(change.bps_id)
+            await self._store.call(self._store.store_account, change.bps_id, found)
+        else:
+            detail: GroupDetail | None = await self._portal.fetch_group(change.bps_id)
+            await self._store.call(self._store.store_group_detail, change.bps_id, detail)
+        return Outcome(
+            planned.seq,
+            "deferred",
+            "the portal has had a record with this BPS id before: the next run plans its adoption",
+        )
+
+    async def _delete(self, planned: PlannedChange, record: int) -> Outcome:
+        change = planned.change
+        if change.object == "user":
+            if not await self._has_arrived(planned, record):
+                return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+            await self._portal.delete_account(change.bps_id)
+        else:
+            await self._portal.delete_group(change.bps_id)
+        return Outcome(planned.seq, "done")
+
+    async def _has_arrived(self, planned: PlannedChange, record: int) -> bool:
+        """Return whether an old account may go: it was not left by a rename, or the new one is there."""
+        if not planned.change.reason.startswith("renamed") or planned.change.source_key is None:
+            return True
+        return await self._store.call(self._store.has_current_account, planned.change.source_key, record)
+
+    async def _send_members(self, placed: Sequence[Placed]) -> list[Outcome]:
+        change = placed[0][0].change
+        late: dict[int, Outcome] = {}
+        if change.action == "unlink":
+            for planned, _, target in placed:
+                if planned.change.reason == "renamed" and target is not None:
+                    arrived = await self._store.call(self._store.has_successor, target)
+                    if not arrived:
+                        late[planned.seq] = Outcome(
+                            planned.seq, "deferred", "the renamed person's new account is not there yet"
+                        )
+        ids = [planned.change.target for planned, _, _ in placed if planned.seq not in late]
+        result = MembersResult()
+        if ids:
+            write = self._portal.add_members if change.action == "link" else self._portal.remove_members
+            try:
+                result = await write(change.bps_id, ids)
+            except NotFound:
+                await self._store.call(self._store.store_group_detail, change.bps_id, None)
+                gone = "the group is gone from the portal: the next run creates it again"
+                return [Outcome(planned.seq, "deferred", gone) for planned, _, _ in placed]
+        pending, failed = set(result.pending), dict(result.failed)
+        outcomes = []
+        for planned, _, _ in placed:
+            member = planned.change.target
+            if planned.seq in late:
+                outcomes.append(late[planned.seq])
+            elif member in failed:
+                outcomes.append(Outcome(planned.seq, "failed", failed[member]))
+            elif member in pending:
+                outcomes.append(Outcome(planned.seq, "deferred", "WEBCON still synchronises the account"))
+            else:
+                outcomes.append(Outcome(planned.seq, "done"))
+        return outcomes
+
+    # ---- WEBCON's own copying ---------------------------------------------------------------------------------------
+
+    async def _wait_until_ready(self, run_id: int) -> None:
+        """Wait, within ``sync_wait``, until the records that later changes need are synchronised."""
+        deadline = self._clock.monotonic() + self._options.sync_wait
+        pause = 0.25
+        while True:
+            users, groups = await self._store.call(self._store.load_waiting, run_id)
+            if not users and not groups:
+                return
+            ready = await self._find_ready(users, groups)
+            if ready:
+                await self._store.call(self._store.set_synchronized, sorted(ready))
+                if len(ready) == len(users) + len(groups):
+                    return
+            if self._stopping():
+                raise Interrupted("asked to stop while waiting for WEBCON to synchronise")
+            left = deadline - self._clock.monotonic()
+            if left <= 0:
+                self._log.warning("synchronisation.slow", waiting=len(users) + len(groups) - len(ready))
+                return
+            await self._clock.sleep(min(pause, left))
+            pause = min(pause * 2, 5.0)
+
+    async def _find_ready(self, users: Sequence[str], groups: Sequence[str]) -> set[str]:
+        ready: set[str] = set()
+        if len(users) <= _FEW:
+            for bps_id in users:
+                account = await self._portal.fetch_account(bps_id)
+                if account is not None and account.status == "Synchronized":
+                    ready.add(bps_id)
+        else:
+            waiting = {fold(bps_id): bps_id for bps_id in users}
+            async for accounts in self._portal.fetch_accounts():
+                ready |= _pick_ready(waiting, accounts)
+        if len(groups) <= _FEW:
+            for bps_id in groups:
+                detail = await self._portal.fetch_group(bps_id)
+                if detail is not None and detail.group.status == "Synchronized":
+                    ready.add(bps_id)
+        else:
+            waiting = {fold(bps_id): bps_id for bps_id in groups}
+            async for page in self._portal.fetch_groups():
+                ready |= _pick_ready(waiting, page)
+        return ready
+
+
+def _pick_ready(waiting: dict[str, str], records: Sequence[Account] | Sequence[PortalGroup]) -> set[str]:
+    return {
+        waiting[fold(record.bps_id)]
+        for record in records
+        if record.status == "Synchronized" and fold(record.bps_id) in waiting
+    }
+
+
+def _find_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            return _find_cause(error)
+        if not isinstance(error, asyncio.CancelledError):
+            return error
+    return errors.exceptions[0]

@@ -1,0 +1,210 @@
+"""Make a plan: from the directory over the rules to a complete, ordered list of changes in the store.
+
+Everything here runs in the store's thread and asks neither side anything. Desired and current are streamed in one
+order and compared record by record, so that memory does not grow with the number of people. A full planning looks at
+everybody; a delta planning only at what was touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from syncd.errors import ConfigError
+from syncd.model.change import Action, Change, ObjectKind, Phase
+from syncd.plan.closure import Edges, find_below, make_edges
+from syncd.plan.desired import decide_group, decide_user, resolve_collision
+from syncd.plan.diff import Pair, diff_group, diff_user
+from syncd.plan.guard import Hold, judge
+from syncd.plan.membership import GroupView, decide_link, decide_unlink
+from syncd.plan.rules import Rules
+from syncd.sync.stores import PlanStore
+
+_COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
+_GROUP_COLLISION = "another group maps to the same BPS id"
+_MEMBERS_AT_ONCE = 400
+_WHOLE_BEYOND = 20_000
+
+Placed = tuple[Change, int, int | None]
+
+
+@dataclass(slots=True)
+class Planned:
+    """What a planning found. ``full``: everybody was looked at."""
+
+    full: bool
+    changes: int = 0
+    holds: list[Hold] = field(default_factory=list)
+
+
+class Planner:
+    """Plans one run. Not reused."""
+
+    def __init__(self, store: PlanStore, rules: Rules, run_id: int, *, now: datetime, removals: bool = True) -> None:
+        """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing."""
+        self._store = store
+        self._rules = rules
+        self._run_id = run_id
+        self._now = now
+        self._removals = removals
+        self._next = 0
+        self._held: set[int] = set()
+
+    def decide(self, *, full: bool) -> None:
+        """Bring the desired state up to date, for everybody or for what was touched.
+
+        Raises ConfigError when a configured group cannot be found, before anything is planned.
+        """
+        rules, store = self._rules, self._store
+        included = self._resolve("scope.include_groups", rules.scope.include_groups)
+        excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
+        if included or excluded:
+            edges = make_edges(store.load_edges())
+            for role, roots in (("include", included), ("exclude", excluded)):
+                below = set().union(*(find_below(edges, root) for root in roots)) if roots else set()
+                store.store_scope(role, below, touched_only=not full)
+        grouped = bool(included), bool(excluded)
+        for users in store.iterate_users(touched_only=not full, grouped=grouped):
+            store.store_users([decide_user(user, rules) for user in users], touch=not full)
+        written = 0
+        for groups in store.iterate_source_groups(touched_only=not full):
+            written += store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
+        for principal, claimants in store.load_collisions(touched_only=not full):
+            winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
+            reason = _COLLISION if winner is None else "another person has the record of this BPS id"
+            store.store_collision(principal, winner, reason=reason)
+        if full or written:
+            store.resolve_group_collisions(reason=_GROUP_COLLISION)
+
+    def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
+        found: list[int] = []
+        problems: list[str] = []
+        for reference in references:
+            groups = self._store.find_groups(reference)
+            if len(groups) == 1:
+                found.append(groups[0][0])
+            elif groups:
+                ids = ", ".join(group_id for _key, group_id in groups[:5])
+                problems.append(f"{key}: {len(groups)} groups are named '{reference}' ({ids}); name the one by its id")
+            else:
+                problems.append(f"{key}: no group has the id or the name '{reference}'; nothing was planned")
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    def plan(self, *, full: bool) -> Planned:
+        """Write the complete plan of the run, judged by the guard. Call `decide` first."""
+        store, rules = self._store, self._rules
+        store.touch_due(grace=rules.policy.grace, now=self._now)
+        store.mark_leavers(touched_only=not full, now=self._now)
+        touched = [] if full else store.load_touched_principals()
+        full = full or len(touched) > _WHOLE_BEYOND
+        for phase in (Phase.USERS, Phase.GROUPS):
+            for changes in self._records(phase, full):
+                self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
+        self._hold_adoptions()
+        self._plan_groups(None if full else touched)
+        return self._judge(full)
+
+    # ---- accounts and groups ----------------------------------------------------------------------------------------
+
+    def _records(self, phase: Phase, full: bool) -> Iterator[list[Placed]]:
+        rules = self._rules
+        if phase is Phase.USERS:
+            fields = rules.mapping.user_fields.keys()
+            for rows in self._store.iterate_user_pairs(fields, touched_only=not full):
+                yield self._place(rows, user=True)
+        else:
+            fields = rules.mapping.group_fields.keys()
+            for rows in self._store.iterate_group_pairs(fields, touched_only=not full):
+                yield self._place(rows, user=False)
+
+    def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
+        rules, placed = self._rules, list[Placed]()
+        for key, pair in rows:
+            if pair.bps_id.casefold() in rules.scope.protect:
+                continue
+            if user:
+                found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
+            else:
+                found = diff_group(pair, rules.policy, now=self._now)
+            placed += [(change, key, None) for change in found]
+        return placed
+
+    def _hold_adoptions(self) -> None:
+        """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
+        counts = self._store.count_changes(self._run_id)
+        if any(hold.action == "adopt" for hold in judge(counts, {}, self._rules.limits)):
+            self._held = self._store.load_adoptions(self._run_id)
+
+    # ---- memberships ------------------------------------------------------------------------------------------------
+
+    def _plan_groups(self, touched: list[int] | None) -> None:
+        """Compare members: whole groups, and (delta) the places of touched people in all the others."""
+        store = self._store
+        groups = store.load_group_rows_to_compare(touched_only=touched is not None)
+        edges: Edges = make_edges(store.load_edges()) if groups else {}
+        done: set[int] = set()
+        for group in groups:
+            done.add(group.key)
+            below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
+            wanted = store.load_desired_members(below) if below else []
+            current = store.load_current_members(group.key) if group.exists else []
+            if wanted != current:
+                have, want = set(current), set(wanted)
+                self._compare(group, want - have, have - want)
+        if touched:
+            pairs: dict[int, tuple[set[int], set[int]]] = {}
+            for start in range(0, len(touched), _MEMBERS_AT_ONCE):
+                some = touched[start : start + _MEMBERS_AT_ONCE]
+                wanted_pairs = store.load_desired_pairs(some)
+                current_pairs = store.load_current_pairs(some)
+                for key, member in wanted_pairs - current_pairs:
+                    pairs.setdefault(key, (set(), set()))[0].add(member)
+                for key, member in current_pairs - wanted_pairs:
+                    pairs.setdefault(key, (set(), set()))[1].add(member)
+            rows = store.load_group_views(pairs.keys() - done)
+            for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):
+                missing, extra = pairs[group.key]
+                self._compare(group, missing, extra)
+
+    def _compare(self, group: GroupView, missing: set[int], extra: set[int]) -> None:
+        rules = self._rules
+        if group.bps_id.casefold() in rules.scope.protect:
+            return
+        members = self._store.load_member_views(missing | extra)
+        order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
+        found: list[Placed] = []
+        for member in order:
+            if member.key in missing:
+                change = decide_link(group, member, rules, adoption_held=self._held)
+                if change is not None:
+                    found.append((change, group.key, member.key))
+            else:
+                change = decide_unlink(group, member, rules)
+                if change is not None and self._removals:
+                    found.append((change, group.key, member.key))
+        self._add(found)
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def _add(self, placed: list[Placed]) -> None:
+        for start in range(0, len(placed), 5000):
+            self._next = self._store.add_changes(self._run_id, self._next, placed[start : start + 5000])
+
+    def _judge(self, full: bool) -> Planned:
+        counts = self._store.count_changes(self._run_id)
+        populations: dict[ObjectKind, int] = self._store.count_owned()
+        holds = list(judge(counts, populations, self._rules.limits))
+        for hold in holds:
+            self._store.hold(self._run_id, hold.action, hold.reason)
+        return Planned(full, self._next, holds)
+
+
+def describe(counts: dict[tuple[Action, ObjectKind], int]) -> dict[str, int]:
+    """Return counts per action, as the plan document and the run log show them."""
+    found: dict[str, int] = {}
+    for (action, _kind), number in sorted(counts.items()):
+        found[action] = found.get(action, 0) + number
+    return found

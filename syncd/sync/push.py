@@ -1,0 +1,110 @@
+"""Push: directory to target. Decide, plan, guard, and then (if it may write) apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.plan.guard import Hold
+from syncd.plan.rules import Rules
+from syncd.sync.apply import Apply, ApplyOptions
+from syncd.sync.planning import Planned, Planner
+from syncd.sync.portal_reading import read_members, read_records
+from syncd.sync.ports import Portal
+from syncd.sync.pull import Progress
+from syncd.sync.stores import PushStore
+
+
+@dataclass(slots=True)
+class PushResult:
+    """What a push did. ``outcomes``: number of changes per status; ``planned``: per action."""
+
+    full: bool = False
+    holds: list[Hold] = field(default_factory=list)
+    planned: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+class Push:
+    """Reconciles the portal with the directory, once."""
+
+    def __init__(
+        self,
+        portal: Portal,
+        store: PushStore,
+        rules: Rules,
+        clock: Clock,
+        options: ApplyOptions,
+        progress: Progress,
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._portal = portal
+        self._store = store
+        self._rules = rules
+        self._clock = clock
+        self._options = options
+        self._progress = progress
+        self._stopping = stopping
+        self._log = structlog.get_logger("syncd.push")
+
+    async def run(
+        self,
+        run_id: int,
+        *,
+        read_portal: bool,
+        removals: bool,
+        write: bool,
+        retry_failed: bool,
+        quiet: bool,
+        phase: Callable[[str], None],
+    ) -> PushResult:
+        """Make the plan of a run and apply it when ``write`` says so.
+
+        ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals`` False: the source was
+        incomplete. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins.
+        """
+        store, rules = self._store, self._rules
+        fingerprint = rules.fingerprint()
+        full = await store.call(store.is_full_push_due, fingerprint)
+        if full and read_portal:
+            phase("read portal")
+            await read_records(self._portal, store, self._progress)
+        phase("plan")
+        planner = Planner(store, rules, run_id, now=self._clock.now(), removals=removals)
+        await store.call(planner.decide, full=full)
+        if full and read_portal:
+            phase("read portal members")
+            await read_members(
+                self._portal,
+                store,
+                self._progress,
+                concurrency=self._options.concurrency,
+                stopping=self._stopping,
+            )
+            phase("plan")
+        planned = await store.call(planner.plan, full=full)
+        if quiet:
+            await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
+        if not retry_failed:
+            await store.call(store.defer_failing, run_id, now=self._clock.now())
+        for hold in planned.holds:
+            self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
+        if write and rules.policy.mode != "plan_only":
+            phase("apply")
+            self._progress("changes planned", planned.changes)
+            apply = Apply(self._portal, store, self._clock, self._options, self._progress, self._stopping)
+            await apply.run(run_id)
+            await store.call(store.finish_push, run_id, rules=fingerprint, full=planned.full and full and removals)
+        return await self._sum_up(run_id, planned)
+
+    async def _sum_up(self, run_id: int, planned: Planned) -> PushResult:
+        result = PushResult(planned.full, list(planned.holds))
+        for (action, _kind, status), number in sorted(
+            (await self._store.call(self._store.count_outcomes, run_id)).items()
+        ):
+            result.planned[action] = result.planned.get(action, 0) + number
+            result.outcomes[status] = result.outcomes.get(status, 0) + number
+        return result

@@ -1,0 +1,170 @@
+"""Runs: open the record, pull, push, close the record whatever happens, and say it in one canonical log line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
+from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
+from syncd.sync.ports import TrafficMeter
+from syncd.sync.pull import Pull, PullResult
+from syncd.sync.push import Push, PushResult
+from syncd.sync.stores import RunStore
+
+QuietHours = Callable[[datetime], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """The opened adapters and use cases of one run."""
+
+    pull: Pull
+    push: Push
+    meters: Mapping[str, TrafficMeter]
+
+
+class Runs:
+    """Executes requests one after the other; whoever calls it holds the store's lock."""
+
+    def __init__(self, store: RunStore, clock: Clock, is_quiet: QuietHours) -> None:
+        self._store = store
+        self._clock = clock
+        self._is_quiet = is_quiet
+        self._log = structlog.get_logger("syncd.run")
+
+    async def execute(self, request: RunRequest, sides: Sides) -> RunRecord:
+        """Carry out a request and return its closed record. Only a store that cannot even record it raises."""
+        started = self._clock.now()
+        first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
+        pull_kind = "full" if first else request.pull
+        kind: RunKind = "plan" if not request.write else "full" if pull_kind == "full" else "delta"
+        run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
+        run = _Running(run_id, kind, self._clock)
+        with structlog.contextvars.bound_contextvars(run=run_id):
+            self._log.info("run.started", kind=kind, trigger=request.trigger)
+            status: RunStatus = "failed"
+            try:
+                if pull_kind != "none":
+                    run.begin("pull")
+                    run.pulled = await sides.pull.run(pull_kind)
+                run.pushed = await sides.push.run(
+                    run_id,
+                    read_portal=pull_kind != "none",
+                    removals=run.pulled is None or run.pulled.complete,
+                    write=request.write,
+                    retry_failed=request.retry_failed,
+                    quiet=self._is_quiet(started),
+                    phase=run.begin,
+                )
+                status = run.judge()
+            except (Interrupted, asyncio.CancelledError) as error:
+                status, run.error = "interrupted", str(error) or "asked to stop"
+                raise_again = isinstance(error, asyncio.CancelledError)
+                await self._close(run, request, status, started, sides)
+                if raise_again:
+                    raise
+                return run.record(request, status, started)
+            except SyncdError as error:
+                run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+            except BaseException as error:
+                run.error = f"unexpected {type(error).__name__}: {error}"
+                await self._close(run, request, status, started, sides)
+                raise
+            await self._close(run, request, status, started, sides)
+            return run.record(request, status, started)
+
+    async def _close(
+        self, run: _Running, request: RunRequest, status: RunStatus, started: datetime, sides: Sides
+    ) -> None:
+        run.begin("")
+        run.finished = self._clock.now()
+        run.traffic = {
+            f"{side}_{name}": value
+            for side, meter in sides.meters.items()
+            for name, value in meter.read_traffic().items()
+        }
+        record = run.record(request, status, started)
+        try:
+            await self._store.call(
+                self._store.close,
+                run.id,
+                status,
+                counts=record.counts,
+                phases=record.phases,
+                error=run.error,
+                now=run.finished,
+            )
+            await self._store.call(self._store.prune)
+        except StoreError as error:
+            self._log.error("run.unrecorded", error=str(error))  # the next start marks it interrupted
+        emit = self._log.info if status in ("succeeded", "interrupted") else self._log.warning
+        emit(
+            "run.finished",
+            kind=run.kind,
+            trigger=request.trigger,
+            status=status,
+            seconds=round((run.finished - started).total_seconds(), 3),
+            phases=dict(record.phases),
+            error=run.error or None,
+            **record.counts,
+        )
+
+
+class _Running:
+    """What is known of a run while it goes on."""
+
+    def __init__(self, run_id: int, kind: RunKind, clock: Clock) -> None:
+        self.id = run_id
+        self.kind = kind
+        self.error = ""
+        self.finished: datetime | None = None
+        self.pulled: PullResult | None = None
+        self.pushed: PushResult | None = None
+        self.traffic: dict[str, int] = {}
+        self._clock = clock
+        self._phases: dict[str, float] = {}
+        self._phase = ""
+        self._since = clock.monotonic()
+
+    def begin(self, phase: str) -> None:
+        """Note that a phase begins, and how long the one before it took."""
+        now = self._clock.monotonic()
+        if self._phase:
+            self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = phase, now
+
+    def judge(self) -> RunStatus:
+        """Return how the run ended: an unproven read or failed changes are partial, and beat what is held."""
+        reasons: list[str] = []
+        pulled, pushed = self.pulled, self.pushed
+        if pulled is not None:
+            reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
+        if pushed is not None:
+            reasons += [f"held: {hold.reason}" for hold in pushed.holds]
+        self.error = "; ".join(reasons)
+        unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
+        if unproven or (pushed is not None and pushed.outcomes.get("failed")):
+            return "partial"
+        held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))
+        if held or (pulled is not None and pulled.emptied):
+            return "held"
+        return "succeeded"
+
+    def record(self, request: RunRequest, status: RunStatus, started: datetime) -> RunRecord:
+        """Return the record as it stands."""
+        counts: dict[str, int] = {}
+        if self.pulled is not None:
+            counts.update(self.pulled.counts)
+        if self.pushed is not None:
+            counts.update(self.pushed.planned)
+            counts.update(self.pushed.outcomes)
+        counts.update(self.traffic)
+        return RunRecord(
+            self.id, self.kind, request.trigger, status, started, self.finished, counts, dict(self._phases), self.error
+        )
