@@ -1,0 +1,75 @@
+# Two commands are enough for a newcomer: `make demo` and `make test`. `make help` lists the rest.
+# PYTHON=python3.13 chooses another interpreter, which gets a virtual environment of its own.
+# ARGS='…' is passed on to pytest or to the bench.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+ifdef PYTHON
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+else
+PYTHON := $(shell for p in python3.11 python3.13 python3.12 python3.14 python3; do \
+	$$p -c '$(ENOUGH)' >/dev/null 2>&1 && echo $$p && break; done)
+VENV := .venv
+endif
+BIN := $(VENV)/bin
+ARGS :=
+
+LOCKS := requirements.txt requirements-dev.txt
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
+
+.PHONY: help venv demo test check bench lock clean
+
+help:
+	@echo 'make demo    start an imitation tenant and portal, and syncd against them (about a minute)'
+	@echo 'make test    run the tests; what needs a missing tool is skipped with a line that says so'
+	@echo 'make check   everything CI asks for: format, lint, types, import contracts, tests'
+	@echo 'make bench   measure against the floor (see README)'
+	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
+	@echo 'make clean   remove what the targets above made'
+
+venv: $(VENV)/.installed
+
+$(VENV)/.locked: $(LOCKS)
+	@$(or $(PYTHON),python3) -c '$(ENOUGH)' 2>/dev/null \
+	  || { echo 'syncd needs Python 3.11 or newer; name one with PYTHON=…' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo '$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: venv
+	@$(BIN)/python tools/demo.py $(ARGS)
+
+test: venv
+	$(BIN)/python -m pytest $(ARGS)
+
+check: venv
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: venv
+	$(BIN)/python -m tests.bench $(ARGS)
+
+# The dev lock contains the runtime lock, so that tests run with what is shipped. No lock names a host.
+lock: venv
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	  | $(COMPILE) - --constraint requirements-dev.txt --output-file requirements-build.txt
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist .demo .bench
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

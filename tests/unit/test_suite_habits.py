@@ -1,0 +1,78 @@
+"""The suite's own promises: it notices what a careless test leaves behind, and every store starts empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def strict_suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    """An empty suite of its own that lives under our conftest."""
+    pytester.makeconftest((ROOT / "tests/conftest.py").read_text())
+    pytester.makeini(
+        f"[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\npythonpath = {ROOT}\n"
+    )
+    return pytester
+
+
+def test_a_task_left_running_fails_its_test(strict_suite: pytest.Pytester) -> None:
+    """A test that passes but leaves a task behind is reported, with the task's name."""
+    strict_suite.makepyfile(
+        """
+        import asyncio
+
+        async def test_careless():
+            global kept
+            kept = asyncio.create_task(asyncio.Event().wait(), name="forgotten")
+        """
+    )
+    result = strict_suite.runpytest_subprocess()
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*tasks left running: forgotten*"])
+
+
+def test_tidy_coroutines_fixtures_and_plain_functions_pass(strict_suite: pytest.Pytester) -> None:
+    """A task owned by a fixture, a cancelled task and a test without a loop are all fine."""
+    strict_suite.makepyfile(
+        """
+        import asyncio
+        import pytest
+
+        @pytest.fixture
+        async def server():
+            async with asyncio.TaskGroup() as tasks:
+                task = tasks.create_task(asyncio.Event().wait())
+                yield
+                task.cancel()
+
+        async def test_fixture_owns_a_task(server):
+            pass
+
+        async def test_cancelled_task_need_not_be_awaited():
+            global kept
+            kept = asyncio.create_task(asyncio.Event().wait())
+            kept.cancel()
+
+        def test_no_loop_at_all():
+            with pytest.raises(RuntimeError):
+                asyncio.get_running_loop()
+        """
+    )
+    strict_suite.runpytest_subprocess().assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_every_store_starts_empty(store_url: str, round_number: int) -> None:
+    """What one test leaves in its store is not there for the next, on either engine."""
+    engine = sa.create_engine(store_url)
+    try:
+        with engine.begin() as connection:
+            assert sa.inspect(connection).get_table_names() == []
+            connection.execute(sa.text("CREATE TABLE left_behind (id integer)"))
+    finally:
+        engine.dispose()
