@@ -66,22 +66,26 @@ class Fault:
             and re.search(self.path, target) is not None
         )
 
-    def alter(self, body: bytes) -> bytes:
-        """Return the body as the fault leaves it; bodies that are not a JSON object stay as they are."""
-        if self.kind not in ("links", "alter"):
+    def alter(self, body: bytes, *, asked: str) -> bytes:
+        """Return the body as the fault leaves it; ``asked`` is the raw target that was asked for.
+
+        Bodies that are not a JSON object stay as they are.
+        """
+        if self.kind not in ("links", "alter") or not body.startswith(b"{"):
             return body
         page = msgspec.json.decode(body)
-        if not isinstance(page, dict):
-            return body
         if self.change is not None:
             self.change(page)
         if self.kind == "links":
-            _spoil_links(page, self.link)
+            _spoil_links(page, self.link, asked)
         return msgspec.json.encode(page)
 
 
-def _spoil_links(page: dict[str, Any], how: LinkFault) -> None:
+def _spoil_links(page: dict[str, Any], how: LinkFault, asked: str) -> None:
     link = page.get("@odata.nextLink") or page.get("@odata.deltaLink") or ""
+    if how == "same":
+        page["@odata.nextLink"] = re.sub(r"^(https://[^/]+).*", lambda match: match[1] + asked, link)
+        page.pop("@odata.deltaLink", None)
     if how == "neither":
         page.pop("@odata.nextLink", None)
         page.pop("@odata.deltaLink", None)

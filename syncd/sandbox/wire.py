@@ -103,7 +103,7 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
                 return _abort(raw)
             answer = service.answer(request) if fault is None or fault.passes else _answer_of(fault)
             if fault is not None and fault.passes:
-                answer = replace(answer, body=fault.alter(answer.body))
+                answer = replace(answer, body=fault.alter(answer.body, asked=request.target))
             if fault is not None and fault.kind == "lose":
                 return _abort(raw)
             if fault is not None and fault.kind == "truncate":
