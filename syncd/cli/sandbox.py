@@ -1,0 +1,170 @@
+"""``syncd sandbox``: run the imitation tenant and portal in the foreground, and say how to use them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import signal
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from syncd.sandbox.changes import live
+from syncd.sandbox.company import GUEST_NAME
+from syncd.sandbox.server import Sandbox, SandboxOptions, find_free_port
+
+_UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+def duration(text: str) -> timedelta:
+    """Return a duration written as everywhere in syncd: a sum of d, h, m and s, such as ``1h30m``."""
+    parts = re.findall(r"(\d+)([dhms])", text)
+    length = timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+    if "".join(number + unit for number, unit in parts) != text.strip() or not length:
+        raise click.BadParameter(f"{text!r} is not a duration such as 30s, 10m or 1h30m")
+    return length
+
+
+@click.command("sandbox")
+@click.option("--users", default=500, show_default=True, type=click.IntRange(min=0), help="People in the company.")
+@click.option("--groups", default=60, show_default=True, type=click.IntRange(min=0), help="Groups, big ones included.")
+@click.option("--memberships", type=click.IntRange(min=0), help="Direct memberships.  [default: 6 for each person]")
+@click.option("--big-groups", default=0, show_default=True, type=click.IntRange(min=0), help="Groups of 10,000.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same company, id for id.")
+@click.option(
+    "--directory",
+    default=Path("sandbox"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where ca.pem, the secrets and syncd.toml are written.",
+)
+@click.option(
+    "--port", default=0, show_default=True, type=click.IntRange(0, 65_532), help="First of four; 0: any free."
+)
+@click.option("--change-every", type=duration, help="Let the company change by itself this often.")
+@click.option(
+    "--portal-delay",
+    default=2.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Seconds until a write is seen.",
+)
+@click.option(
+    "--latency",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="Milliseconds added to every answer.",
+)
+@click.option("--for", "lifetime", default="1h", show_default=True, type=duration, help="Stop by itself after this.")
+@click.option(
+    "--ledger", default="full", show_default=True, type=click.Choice(["counters", "full"]), help="What is remembered."
+)
+def sandbox(
+    *,
+    users: int,
+    groups: int,
+    memberships: int | None,
+    big_groups: int,
+    seed: int,
+    directory: Path,
+    port: int,
+    change_every: timedelta | None,
+    portal_delay: float,
+    latency: float,
+    lifetime: timedelta,
+    ledger: Literal["counters", "full"],
+) -> None:
+    """Run an imitation Entra tenant and WEBCON BPS portal on this machine, over one invented company.
+
+    Nothing leaves this machine. It prints the configuration that connects syncd to it, and stops on Ctrl-C.
+    """
+    options = SandboxOptions(
+        users=users,
+        groups=groups,
+        memberships=6 * users if memberships is None else memberships,
+        big_groups=min(big_groups, groups),
+        seed=seed,
+        port=port,
+        portal_delay=portal_delay,
+        latency=latency / 1000,
+        ledger=ledger,
+    )
+    try:
+        asyncio.run(_run(options, directory.absolute(), change_every=change_every, lifetime=lifetime))
+    except OSError as error:
+        raise click.ClickException(f"the sandbox cannot start: {error}") from error
+
+
+async def _run(
+    options: SandboxOptions, directory: Path, *, change_every: timedelta | None, lifetime: timedelta
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Sandbox(options, directory) as running:
+        config = await asyncio.to_thread(_write_config, running, directory)
+        click.echo(_describe(running, directory, config))
+        try:
+            async with asyncio.timeout(lifetime.total_seconds()):
+                await _change_until(stop, running, every=change_every)
+        except TimeoutError:
+            click.echo("The sandbox has run for as long as it was told to.")
+    click.echo(f"Sandbox stopped after {running.ledger.requests()} requests.")
+
+
+async def _change_until(stop: asyncio.Event, running: Sandbox, *, every: timedelta | None) -> None:
+    """Wait for the stop, letting one thing happen in the company at each interval."""
+    chance = random.Random(f"live-{running.options.seed}")  # noqa: S311 - reproducible imitation
+    if every is None:
+        await stop.wait()
+        return
+    while not stop.is_set():
+        try:
+            async with asyncio.timeout(every.total_seconds()):
+                await stop.wait()
+        except TimeoutError:
+            for change in live(running.directory, chance, 1):
+                click.echo("changed: " + ", ".join(f"{key} {value}" for key, value in change.items()))
+
+
+def _write_config(running: Sandbox, directory: Path) -> str:
+    config = running.config_toml(
+        store_url=f"sqlite:///{directory / 'syncd.db'}", health_listen=f"127.0.0.1:{find_free_port()}"
+    )
+    (directory / "syncd.toml").write_text(config, encoding="utf-8")
+    return config
+
+
+def _describe(running: Sandbox, directory: Path, config: str) -> str:
+    control, tenant, portal = running.control_url, running.directory, running.portal
+    memberships = sum(len(group.members) for group in tenant.groups)
+    guest = (
+        f"\nOne of its guests is {GUEST_NAME}."
+        if any(user.properties.get("displayName") == GUEST_NAME for user in tenant.users)
+        else ""
+    )
+    return f"""\
+The company: {len(tenant.users)} people, {len(tenant.groups)} groups, {memberships} memberships.{guest}
+The portal already has {len(portal.accounts)} accounts and {len(portal.groups)} groups that are not the company's.
+
+  login    {running.login_url}
+  Graph    {running.graph_url}
+  portal   {running.portal_url}
+  control  {control}
+
+Let something happen, and look at the truth:
+  curl -s {control}/change -d '{{"op": "hire", "count": 3}}'
+  curl -s {control}/change -d '{{"op": "leave-many", "count": 100}}'
+  curl -s '{control}/state?what=portal-users'
+More operations: hire, guest, leave, delete, disable, enable, restore, rename, move, retitle, regroup, create-group,
+delete-group, empty-group. Faults, knobs, expired checkpoints: syncd/sandbox/control_service.py.
+
+The configuration that connects syncd to it is in {directory / "syncd.toml"}:
+
+{config}
+Ready. Stop with Ctrl-C."""

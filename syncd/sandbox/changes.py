@@ -1,0 +1,234 @@
+"""Believable changes of the company: random ones by seed (``live``), and named ones as the control endpoint asks for.
+
+Every change is described as a small document, so that the one who asked can show what happened.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from syncd.errors import ConfigError
+from syncd.sandbox.company import plain
+from syncd.sandbox.directory import Directory
+from syncd.sandbox.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, SITES
+from syncd.sandbox.objects import Group, Node
+
+Described = dict[str, object]
+_LIVE_WEIGHTS = {"hire": 5, "leave": 3, "disable": 2, "rename": 2, "move": 5, "retitle": 4, "regroup": 8, "restore": 1}
+
+
+def live(directory: Directory, chance: random.Random, count: int) -> list[Described]:
+    """Let ``count`` random things happen in the company and return what happened."""
+    operations = _operations()
+    names = chance.choices(list(_LIVE_WEIGHTS), list(_LIVE_WEIGHTS.values()), k=count)
+    return [described for name in names if (described := operations[name](directory, chance)) is not None]
+
+
+def operation_names() -> tuple[str, ...]:
+    """Return the names that ``happen`` understands."""
+    return (*_operations(), "live", "empty-group")
+
+
+def happen(
+    directory: Directory, chance: random.Random, name: str, *, count: int = 1, target: str | None = None
+) -> list[Described]:
+    """Let a named thing happen ``count`` times and return what happened.
+
+    ``target`` (a user's id or principal name, a group's id or name) chooses whom it happens to, where that makes sense.
+    ``…-many`` is the same as the plain name. Raises ConfigError for an unknown name.
+    """
+    name = name.removesuffix("-many")
+    if name == "live":
+        return live(directory, chance, count)
+    if name == "empty-group":
+        group = directory.objects.get(target or "") or directory.find_group(target or "BPS users")
+        return [{"op": name, "id": group.id, "removed": directory.empty_group(group.id)}]
+    operation = _operations().get(name)
+    if operation is None:
+        raise ConfigError([f"op: {name!r} is not one of {', '.join(operation_names())}"])
+    if target is not None:
+        described = operation(directory, _Fixed(target, directory, chance))
+        return [] if described is None else [described]
+    return [described for _ in range(count) if (described := operation(directory, chance)) is not None]
+
+
+class _Fixed(random.Random):
+    """Chance that always falls on one user; everything else stays random."""
+
+    def __init__(self, target: str, directory: Directory, chance: random.Random) -> None:
+        super().__init__(chance.getrandbits(64))
+        self.target = directory.objects.get(target) or directory.find_user(target)
+
+
+def _operations() -> dict[str, Callable[[Directory, random.Random], Described | None]]:
+    return {
+        "hire": _hire,
+        "guest": _guest,
+        "leave": _leave,
+        "delete": _delete,
+        "disable": _disable,
+        "enable": _enable,
+        "restore": _restore,
+        "rename": _rename,
+        "move": _move,
+        "retitle": _retitle,
+        "regroup": _regroup,
+        "create-group": _create_group,
+        "delete-group": _delete_group,
+    }
+
+
+def _choose(nodes: list[Node], chance: random.Random) -> Node | None:
+    if isinstance(chance, _Fixed):
+        return chance.target
+    return chance.choice(nodes) if nodes else None
+
+
+def _employee(directory: Directory, chance: random.Random) -> Node | None:
+    """Return a random active employee: no guest, no service account, nobody who is blocked."""
+    staff = [
+        u for u in directory.active_users() if u.properties.get("department") and u.properties.get("accountEnabled")
+    ]
+    return _choose(staff, chance)
+
+
+def _open_groups(directory: Directory) -> list[Group]:
+    return [g for g in directory.active_groups() if "DynamicMembership" not in str(g.properties.get("groupTypes"))]
+
+
+def _new_name(directory: Directory, chance: random.Random, first: str | None = None) -> tuple[str, str, str]:
+    given, last = first or chance.choice(FIRST_NAMES), chance.choice(LAST_NAMES)
+    return given, last, f"{plain(given)}.{plain(last)}.{chance.getrandbits(20):05x}@{directory.domain}"
+
+
+def _described(name: str, node: Node, **more: object) -> Described:
+    return {"op": name, "id": node.id, "name": node.properties.get("displayName"), **more}
+
+
+def _hire(directory: Directory, chance: random.Random) -> Described:
+    first, last, upn = _new_name(directory, chance)
+    department, _, titles = chance.choice(DEPARTMENTS)
+    colleagues = [u for u in directory.active_users() if u.properties.get("department") == department]
+    user_id = directory.hire(
+        f"{first} {last}",
+        upn,
+        manager=chance.choice(colleagues).id if colleagues else None,
+        givenName=first,
+        surname=last,
+        department=department,
+        jobTitle=titles[0],
+        officeLocation=chance.choice(SITES)[0],
+    )
+    groups = _open_groups(directory)
+    for group in chance.sample(groups, min(3, len(groups))):
+        directory.add_member(group.id, user_id)
+    return _described("hire", directory.get(user_id), upn=upn)
+
+
+def _guest(directory: Directory, chance: random.Random) -> Described:
+    first, last, _ = _new_name(directory, chance)
+    mail = f"{plain(first)}.{plain(last)}.{chance.getrandbits(20):05x}@partner.example"
+    return _described("guest", directory.get(directory.invite_guest(mail, display_name=f"{first} {last}")))
+
+
+def _leave(directory: Directory, chance: random.Random) -> Described | None:
+    if (user := _employee(directory, chance)) is None:
+        return None
+    directory.soft_delete(user.id)
+    return _described("leave", user)
+
+
+def _delete(directory: Directory, chance: random.Random) -> Described | None:
+    if (user := _employee(directory, chance)) is None:
+        return None
+    described = _described("delete", user)
+    directory.hard_delete(user.id)
+    return described
+
+
+def _disable(directory: Directory, chance: random.Random) -> Described | None:
+    if (user := _employee(directory, chance)) is None:
+        return None
+    directory.disable(user.id)
+    return _described("disable", user)
+
+
+def _enable(directory: Directory, chance: random.Random) -> Described | None:
+    blocked = [user for user in directory.active_users() if user.properties.get("accountEnabled") is False]
+    if (user := _choose(blocked, chance)) is None:
+        return None
+    directory.enable(user.id)
+    return _described("enable", user)
+
+
+def _restore(directory: Directory, chance: random.Random) -> Described | None:
+    user = _choose([user for user in directory.users if user.state == "deleted"], chance)
+    if user is None:
+        return None
+    directory.restore(user.id)
+    return _described("restore", user)
+
+
+def _rename(directory: Directory, chance: random.Random) -> Described | None:
+    if (user := _employee(directory, chance)) is None:
+        return None
+    before = user.properties["userPrincipalName"]
+    first = str(user.properties.get("givenName") or chance.choice(FIRST_NAMES))
+    _, last, upn = _new_name(directory, chance, first)
+    directory.rename(user.id, display_name=f"{first} {last}", upn=upn)
+    return _described("rename", user, before=before, upn=upn)
+
+
+def _move(directory: Directory, chance: random.Random) -> Described | None:
+    if (user := _employee(directory, chance)) is None:
+        return None
+    department = chance.choice(DEPARTMENTS)[0]
+    colleagues = [
+        u for u in directory.active_users() if u.properties.get("department") == department and u.id != user.id
+    ]
+    groups = _open_groups(directory)
+    directory.move(
+        user.id,
+        department=department,
+        manager=chance.choice(colleagues).id if colleagues else None,
+        leave_groups=[g.id for g in directory.groups_of(user.id)[:1] if g in groups],
+        join_groups=[chance.choice(groups).id] if groups else [],
+    )
+    return _described("move", user, department=department)
+
+
+def _retitle(directory: Directory, chance: random.Random) -> Described | None:
+    if (user := _employee(directory, chance)) is None:
+        return None
+    title = chance.choice(chance.choice(DEPARTMENTS)[2])
+    phone = f"+48 6{chance.randint(10_000_000, 99_999_999)}"
+    directory.set_attributes(user.id, jobTitle=title, mobilePhone=phone if chance.random() < 0.8 else None)
+    return _described("retitle", user, title=title)
+
+
+def _regroup(directory: Directory, chance: random.Random) -> Described | None:
+    user, groups = _employee(directory, chance), _open_groups(directory)
+    if user is None or not groups:
+        return None
+    group = chance.choice(groups)
+    if user.id in group.members:
+        directory.remove_member(group.id, user.id)
+        return _described("regroup", user, left=group.id)
+    directory.add_member(group.id, user.id)
+    return _described("regroup", user, joined=group.id)
+
+
+def _create_group(directory: Directory, chance: random.Random) -> Described:
+    name = f"Task force {chance.getrandbits(20):05x}"
+    users = list(directory.active_users())
+    members = [user.id for user in chance.sample(users, min(5, len(users)))]
+    return _described("create-group", directory.get(directory.create_group({"displayName": name}, members=members)))
+
+
+def _delete_group(directory: Directory, chance: random.Random) -> Described | None:
+    group = _choose([g for g in _open_groups(directory) if str(g.properties["displayName"]).startswith("P")], chance)
+    if group is None:
+        return None
+    directory.delete_group(group.id)
+    return _described("delete-group", group)

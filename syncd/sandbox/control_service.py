@@ -1,0 +1,177 @@
+"""The sandbox's control endpoint: what happens next, what is true, and what the clients did. Plain http on loopback.
+
+==============================  ====================================================================================
+``GET /state?what=W``           the truth: ``users``, ``groups`` (tenant), ``portal-users``, ``portal-groups``, or
+                                nothing for the counts of all four
+``POST /change``                ``{"op": NAME, "count": 1, "target": "id, principal name or group name"}``; see
+                                ``changes.operation_names``; answers what happened
+``POST /faults``                one fault or a list of them (keys as ``faults.Fault``); ``[]`` forgets all
+``POST /knobs``                 ``{"tenant": {...}, "portal": {...}}`` (keys as ``knobs``); answers the present values
+``POST /expire-checkpoints``    all delta links so far are too old
+``POST /reset-checkpoints``     all delta links so far answer 410 with a Location
+``POST /expire-tokens``         all bearer tokens so far are worthless
+``POST /settle``                all pending portal writes are synchronised at once
+``GET /ledger``                 counters, violations, resource units; ``?entries=100`` adds the last requests
+``POST /ledger``                start counting anew
+==============================  ====================================================================================
+
+Errors are 400 with ``{"problems": [...]}``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from itertools import islice
+
+import msgspec
+
+from syncd.errors import ConfigError, RemoteError
+from syncd.sandbox.changes import happen
+from syncd.sandbox.delta import DeltaEngine
+from syncd.sandbox.directory import Directory
+from syncd.sandbox.faults import Faults, parse_fault
+from syncd.sandbox.knobs import turn_knobs
+from syncd.sandbox.ledger import Ledger
+from syncd.sandbox.portal_store import PortalStore
+from syncd.sandbox.tokens import TokenBook
+from syncd.sandbox.wire import Answer, Request
+
+
+class ControlService:
+    """Answers on the control port."""
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        engine: DeltaEngine,
+        portal: PortalStore,
+        book: TokenBook,
+        faults: Faults,
+        ledger: Ledger,
+        seed: int,
+    ) -> None:
+        self._directory = directory
+        self._portal = portal
+        self._faults = faults
+        self._ledger = ledger
+        self._random = random.Random(f"control-{seed}")  # noqa: S311 - reproducible imitation
+        self._actions: dict[str, Callable[[], None]] = {
+            "expire-checkpoints": engine.expire_checkpoints,
+            "reset-checkpoints": engine.reset_checkpoints,
+            "expire-tokens": book.revoke_all,
+            "settle": portal.settle,
+            "ledger": ledger.clear,
+        }
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request; whatever is wrong with it is named in ``problems``."""
+        try:
+            return _json(200, self._answer(request))
+        except ConfigError as error:
+            return _json(400, {"problems": list(error.problems)})
+        except (RemoteError, msgspec.MsgspecError) as error:
+            return _json(400, {"problems": [str(error)]})
+
+    def _answer(self, request: Request) -> object:
+        match request.method, request.path.strip("/"):
+            case "GET", "state":
+                return self._state(request.query.get("what", ""))
+            case "POST", "change":
+                return self._change(msgspec.json.decode(request.body, type=dict[str, object]))
+            case "POST", "faults":
+                return self._plan_faults(msgspec.json.decode(request.body))
+            case "POST", "knobs":
+                return self._turn(msgspec.json.decode(request.body, type=dict[str, dict[str, object]]))
+            case "POST", name if name in self._actions:
+                self._actions[name]()
+                return {"done": name}
+            case "GET", "ledger":
+                wanted = request.query.get("entries", "0")
+                entries = islice(reversed(self._ledger.entries), int(wanted) if wanted.isdecimal() else 0)
+                return {**self._ledger.summary(), "entries": [asdict(entry) for entry in entries]}
+        raise ConfigError([f"{request.method} {request.path}: there is no such operation"])
+
+    def _state(self, what: str) -> object:
+        directory, portal = self._directory, self._portal
+        match what:
+            case "users":
+                return [
+                    {"id": u.id, "state": u.state, "manager": u.manager, **u.properties}
+                    for u in directory.users
+                    if u.state != "gone"
+                ]
+            case "groups":
+                return [
+                    {
+                        "id": g.id,
+                        "state": g.state,
+                        "members": list(g.members),
+                        "owners": list(g.owners),
+                        **g.properties,
+                    }
+                    for g in directory.groups
+                    if g.state != "gone"
+                ]
+            case "portal-users":
+                return [
+                    {
+                        "bpsId": a.bps_id,
+                        **a.values,
+                        "type": a.account_type,
+                        "origin": a.origin,
+                        "active": a.active,
+                        "status": portal.status_of(a),
+                    }
+                    for a in portal.accounts.values()
+                ]
+            case "portal-groups":
+                return [
+                    {
+                        "bpsId": g.bps_id,
+                        "name": g.name,
+                        "email": g.email,
+                        "origin": g.origin,
+                        "status": portal.status_of(g),
+                        "members": [portal.accounts[key].bps_id for key in g.members],
+                        "owners": [portal.accounts[key].bps_id for key in g.owners],
+                    }
+                    for g in portal.groups.values()
+                ]
+            case "":
+                return {
+                    "users": sum(1 for _ in directory.active_users()),
+                    "groups": sum(1 for _ in directory.active_groups()),
+                    "memberships": sum(len(group.members) for group in directory.active_groups()),
+                    "portal-users": len(portal.accounts),
+                    "portal-groups": len(portal.groups),
+                    "portal-memberships": sum(len(group.members) for group in portal.groups.values()),
+                }
+        raise ConfigError([f"what: {what!r} is not one of users, groups, portal-users, portal-groups"])
+
+    def _change(self, document: Mapping[str, object]) -> object:
+        count, target = document.get("count", 1), document.get("target")
+        if not isinstance(count, int) or not (target is None or isinstance(target, str)):
+            raise ConfigError(["count: a number; target: a text"])
+        return happen(self._directory, self._random, str(document.get("op")), count=count, target=target)
+
+    def _plan_faults(self, document: object) -> object:
+        planned = document if isinstance(document, list) else [document]
+        faults = [parse_fault(fault) for fault in planned if isinstance(fault, dict)]
+        if not planned:
+            self._faults.clear()
+        for fault in faults:
+            self._faults.add(fault)
+        return {"planned": len(faults)}
+
+    def _turn(self, document: Mapping[str, dict[str, object]]) -> object:
+        tenant, portal = self._directory.knobs, self._portal.knobs
+        turn_knobs(tenant, document.get("tenant", {}))
+        turn_knobs(portal, document.get("portal", {}))
+        return {"tenant": asdict(tenant), "portal": asdict(portal)}
+
+
+def _json(status: int, document: object) -> Answer:
+    return Answer(status, msgspec.json.encode(document), route="control")

@@ -1,0 +1,323 @@
+"""The delta engine: rounds over users and groups with opaque tokens, as Graph's delta query does them.
+
+An initial round walks all objects in order of creation (or shuffled); an incremental round walks what the change log
+says between two positions. Both write the present values, so a change during a round may be reported twice and is
+never lost. A page holds at most ``page_objects`` objects and ``page_links`` links; a group whose links do not fit is
+named again on the following pages. Nothing is kept between requests but what the token carries and two small caches.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Literal
+
+import msgspec
+
+from syncd.sandbox.directory import Directory
+from syncd.sandbox.objects import Group, Node, Relation
+from syncd.sandbox.odata import Selection, encode_inner, encode_reference
+from syncd.sandbox.rounds import Touched, collect_changes
+from syncd.sandbox.tokens import Seal
+
+Stream = Literal["users", "groups"]
+
+
+class Token(msgspec.Struct, frozen=True, array_like=True):
+    """What a link carries. ``since`` is -1 in an initial round; ``role`` next: inside a round, delta: after one.
+
+    ``since``/``until`` are positions in the change log, ``bound`` the number of objects that an initial round walks,
+    ``index``/``relation``/``link`` where the next page starts, ``opened`` and ``issued`` epoch seconds.
+    """
+
+    role: Literal["next", "delta"]
+    stream: Stream
+    properties: tuple[str, ...]
+    relations: tuple[str, ...]
+    only: tuple[str, ...]
+    serial: int
+    opened: float
+    issued: float
+    since: int
+    until: int
+    previous: int = 0
+    bound: int = 0
+    index: int = 0
+    relation: int = 0
+    link: int = 0
+    page: int = 0
+    minimal: bool = False
+    paused: bool = False
+    shuffle: int = 0
+    duplicates: float = 0.0
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One page: encoded entries, and the token of its only link. ``text`` overrides the token's sealed text."""
+
+    entries: list[bytes]
+    token: Token
+    text: str = ""
+
+
+class DeltaEngine:
+    """Serves the pages of delta rounds over one directory."""
+
+    def __init__(self, directory: Directory, *, seed: int) -> None:
+        self.directory = directory
+        self.knobs = directory.knobs
+        self.seal = Seal(f"delta-{seed}".encode())
+        self.serial = 0
+        self.dead_below = 0
+        self.reset_below = 0
+        self._random = random.Random(f"delta-{seed}")  # noqa: S311 - reproducible imitation, not a secret
+        self._order = lru_cache(maxsize=4)(self._make_order)
+        self._touched = lru_cache(maxsize=8)(self._collect)
+        self._keys: tuple[object, list[str], list[int]] = (None, [], [])
+
+    def expire_checkpoints(self) -> None:
+        """Let every link handed out so far be too old (answered as ``TenantKnobs.expiry_form`` says)."""
+        self.dead_below = self.serial + 1
+
+    def reset_checkpoints(self) -> None:
+        """Let every link handed out so far answer 410 Gone with the Location of a fresh start."""
+        self.reset_below = self.serial + 1
+
+    def start(self, stream: Stream, selection: Selection, *, only: tuple[str, ...], latest: bool, hidden: bool) -> Page:
+        """Return the first page of an initial round, or with ``latest`` the empty page that only opens a delta link."""
+        until = self._visible_end()
+        now = self.directory.clock.now().timestamp()
+        token = Token(
+            "next",
+            stream,
+            selection.properties,
+            selection.relations,
+            only,
+            self._next_serial(),
+            now,
+            now,
+            since=-1,
+            until=until,
+            previous=until,
+            bound=len(self._nodes(stream)),
+            shuffle=self._random.getrandbits(32) | 1 if self.knobs.shuffle else 0,
+            duplicates=self.knobs.duplicates,
+        )
+        return Page([], self._finished(token)) if latest else self.page(token, hidden=hidden)
+
+    def resume(self, token: Token, *, text: str, minimal: bool, selection: Selection | None, hidden: bool) -> Page:
+        """Return the page that a link leads to; ``selection`` changes what a delta link tracks."""
+        if token.role == "next":
+            return self.page(token, hidden=hidden)
+        since = token.previous if self.knobs.replay_previous_round else token.until
+        until = max(token.until, self._visible_end())
+        opened = msgspec.structs.replace(
+            token,
+            role="next",
+            since=since,
+            previous=token.until,
+            until=until,
+            index=0,
+            relation=0,
+            link=0,
+            page=0,
+            minimal=minimal,
+            paused=False,
+            **({} if selection is None else {"properties": selection.properties, "relations": selection.relations}),
+        )
+        page = self.page(opened, hidden=hidden)
+        if self.knobs.same_delta_token and not page.entries and page.token.role == "delta" and until == token.until:
+            return Page([], token, text)
+        return page
+
+    def page(self, token: Token, *, hidden: bool) -> Page:
+        """Return the page at a position inside a round; ``hidden``: hidden memberships may be read."""
+        knobs = self.knobs
+        if knobs.endless_rounds:
+            return Page([], self._moved(token, index=token.index, relation=token.relation, link=token.link))
+        if knobs.empty_page_every and not token.paused and token.page % knobs.empty_page_every == 1:
+            paused = self._moved(token, index=token.index, relation=token.relation, link=token.link)
+            return Page([], msgspec.structs.replace(paused, paused=True))
+        return self._initial_page(token, hidden=hidden) if token.since < 0 else self._changes_page(token, hidden=hidden)
+
+    # ---- initial rounds
+
+    def _initial_page(self, token: Token, *, hidden: bool) -> Page:
+        nodes = self._nodes(token.stream)
+        order = self._order(token.bound, token.shuffle, token.duplicates)
+        only = frozenset(token.only)
+        entries: list[bytes] = []
+        room = self.knobs.page_links
+        index, relation, link = token.index, token.relation, token.link
+        while index < len(order):
+            if len(entries) >= self.knobs.page_objects or room <= 0:
+                return Page(entries, self._moved(token, index=index, relation=relation, link=link))
+            node = nodes[order[index]]
+            if only and node.id not in only:
+                index += 1
+                continue
+            if node.state != "active":
+                if self.knobs.initial_removed_objects:
+                    entries.append(_removal(node))
+                index, relation, link = index + 1, 0, 0
+                continue
+            parts = [encode_inner(node, token.properties, omit_unset=True)]
+            while relation < len(token.relations) and (hidden or not _is_hidden(node)):
+                name = token.relations[relation]
+                references, link, more = self._present_links(node, name, after=link, room=room)
+                room -= len(references)
+                if name == "members" and not more and self.knobs.initial_removed_links and isinstance(node, Group):
+                    references += [encode_reference(self.directory.objects[i], removed=True) for i in node.former]
+                if references:
+                    parts.append(b'"%b@delta":[%b]' % (name.encode(), b",".join(references)))
+                if more:
+                    break
+                relation, link = relation + 1, 0
+            entries.append(b"{%b}" % b",".join(parts))
+            if relation >= len(token.relations) or (_is_hidden(node) and not hidden):
+                index, relation, link = index + 1, 0, 0
+        return Page(entries, self._finished(token))
+
+    def _present_links(self, node: Node, name: str, *, after: int, room: int) -> tuple[list[bytes], int, bool]:
+        """Return encoded links numbered above ``after``, the last number used, and whether more are left."""
+        objects = self.directory.objects
+        if not isinstance(node, Group):
+            manager = objects.get(node.manager or "")
+            return ([encode_reference(manager)] if manager is not None else [], 0, False)
+        relation: Relation = "owners" if name == "owners" else "members"
+        links = node.links(relation)
+        if after == 0:
+            chosen = list(islice(links.items(), max(room, 0)))
+            left = len(links) - len(chosen)
+        else:
+            keys, numbers = self._link_arrays(node, relation)
+            first = bisect_right(numbers, after)
+            chosen = list(zip(keys[first : first + room], numbers[first : first + room], strict=True))
+            left = len(keys) - first - len(chosen)
+        last = chosen[-1][1] if chosen else after
+        return [encode_reference(objects[key]) for key, _ in chosen], last, left > 0
+
+    def _link_arrays(self, group: Group, relation: Relation) -> tuple[list[str], list[int]]:
+        mark = (group.id, relation, len(self.directory.log), len(group.links(relation)))
+        if self._keys[0] != mark:
+            links = group.links(relation)
+            self._keys = (mark, list(links), list(links.values()))
+        return self._keys[1], self._keys[2]
+
+    def _make_order(self, bound: int, shuffle: int, duplicates: float) -> Sequence[int]:
+        if not shuffle and not duplicates:
+            return range(bound)
+        order = list(range(bound))
+        chance = random.Random(shuffle)  # noqa: S311 - reproducible imitation
+        order += chance.sample(order, k=min(bound, int(bound * duplicates)))
+        if shuffle:
+            chance.shuffle(order)
+        return order
+
+    # ---- incremental rounds
+
+    def _changes_page(self, token: Token, *, hidden: bool) -> Page:
+        touched = self._touched(token.stream, token.since, token.until, token.properties, token.relations)
+        only = frozenset(token.only)
+        entries: list[bytes] = []
+        room = self.knobs.page_links
+        index, link = token.index, token.link
+        while index < len(touched):
+            if len(entries) >= self.knobs.page_objects or room <= 0:
+                return Page(entries, self._moved(token, index=index, relation=0, link=link))
+            change = touched[index]
+            node = self.directory.objects[change.id]
+            if only and node.id not in only:
+                index += 1
+                continue
+            if node.state != "active":
+                entries.append(_removal(node))
+                index, link = index + 1, 0
+                continue
+            reported = change.links if hidden or not _is_hidden(node) else []
+            links = reported[link : link + room]
+            room -= len(links)
+            entries.append(self._encode_change(node, change, token, links, first=link == 0))
+            link += len(links)
+            if link >= len(reported):
+                index, link = index + 1, 0
+        return Page(entries, self._finished(token))
+
+    def _encode_change(
+        self, node: Node, change: Touched, token: Token, links: Sequence[tuple[str, str, bool]], *, first: bool
+    ) -> bytes:
+        objects = self.directory.objects
+        properties = token.properties
+        if token.minimal and not change.whole:
+            properties = tuple(name for name in properties if name in change.fields)
+        parts = [encode_inner(node, properties, omit_unset=True)]
+        for name in dict.fromkeys(relation for relation, _, _ in links):
+            references = [encode_reference(objects[i], removed=gone) for its, i, gone in links if its == name]
+            parts.append(b'"%b@delta":[%b]' % (name.encode(), b",".join(references)))
+        if first and "manager" in token.relations and (references := self._manager_links(node, change)):
+            parts.append(b'"manager@delta":[%b]' % b",".join(references))
+        return b"{%b}" % b",".join(parts)
+
+    def _manager_links(self, node: Node, change: Touched) -> list[bytes]:
+        objects, knobs = self.directory.objects, self.knobs
+        if not (change.whole or change.manager_changed or knobs.repeat_relationships):
+            return []
+        present = [encode_reference(objects[node.manager])] if node.manager is not None else []
+        before = change.manager_before
+        if not change.manager_changed or before is None or before == node.manager:
+            return present
+        if present and not knobs.manager_names_old:
+            return present
+        old = [encode_reference(objects[before], removed=True)]
+        return present + old if knobs.manager_removed_last else old + present
+
+    def _collect(
+        self, stream: Stream, since: int, until: int, properties: tuple[str, ...], relations: tuple[str, ...]
+    ) -> list[Touched]:
+        return collect_changes(self.directory, stream, since, until, tracked=frozenset([*properties, *relations]))
+
+    # ---- tokens
+
+    def _nodes(self, stream: Stream) -> Sequence[Node]:
+        return self.directory.users if stream == "users" else self.directory.groups
+
+    def _visible_end(self) -> int:
+        """Return the log position up to which changes are visible now."""
+        self.directory.settle()
+        log = self.directory.log
+        if self.knobs.visibility_delay <= 0:
+            return len(log)
+        return bisect_right(log, self.directory.clock.monotonic() - self.knobs.visibility_delay, key=lambda c: c.at)
+
+    def _next_serial(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    def _moved(self, token: Token, *, index: int, relation: int, link: int) -> Token:
+        return msgspec.structs.replace(
+            token,
+            index=index,
+            relation=relation,
+            link=link,
+            page=token.page + 1,
+            paused=False,
+            serial=self._next_serial(),
+            issued=self.directory.clock.now().timestamp(),
+        )
+
+    def _finished(self, token: Token) -> Token:
+        return msgspec.structs.replace(
+            self._moved(token, index=0, relation=0, link=0), role="delta", page=0, minimal=False, since=0
+        )
+
+
+def _removal(node: Node) -> bytes:
+    reason = "changed" if node.state == "deleted" else "deleted"
+    return f'{{"id":"{node.id}","@removed":{{"reason":"{reason}"}}}}'.encode()
+
+
+def _is_hidden(node: Node) -> bool:
+    return node.properties.get("visibility") == "HiddenMembership"

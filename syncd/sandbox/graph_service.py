@@ -1,0 +1,269 @@
+"""The imitation Microsoft Graph: tokens, permissions, headers, prices, delta links, and dispatch to lists and batches.
+
+What a request costs and how an empty bucket answers follow Graph's throttling page; which permission reads what follows
+the permission tables of the single operations.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from email.utils import format_datetime
+from urllib.parse import unquote
+from uuid import uuid4
+
+from syncd.clock import Clock
+from syncd.sandbox.batch import answer_batch
+from syncd.sandbox.delta import DeltaEngine, Page, Stream, Token
+from syncd.sandbox.directory import Directory
+from syncd.sandbox.faults import Faults
+from syncd.sandbox.graph_lists import Lists
+from syncd.sandbox.ledger import Ledger
+from syncd.sandbox.login_service import GRAPH_AUDIENCE
+from syncd.sandbox.odata import JSON_TYPE, parse_select, refuse
+from syncd.sandbox.queries import Query, parse_id_filter, parse_query
+from syncd.sandbox.tokens import TokenBook, encode_for_link
+from syncd.sandbox.wire import Answer, Refusal, Request
+
+_READS_USERS = frozenset({"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"})
+_READS_GROUP_PROPERTIES = frozenset(
+    {"Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
+)
+_READS_GROUPS = _READS_GROUP_PROPERTIES | {"GroupMember.Read.All", "GroupMember.ReadWrite.All"}
+_DELTA_NAMES = frozenset({"delta", "delta()", "microsoft.graph.delta", "microsoft.graph.delta()"})
+
+
+class GraphService:
+    """Answers for ``graph.microsoft.com``, v1.0. ``graph_url`` is asked for when a link is written."""
+
+    def __init__(
+        self,
+        directory: Directory,
+        book: TokenBook,
+        *,
+        seed: int,
+        faults: Faults,
+        ledger: Ledger,
+        graph_url: Callable[[], str],
+    ) -> None:
+        self.directory = directory
+        self.engine = DeltaEngine(directory, seed=seed)
+        self._knobs = directory.knobs
+        self._clock: Clock = directory.clock
+        self._book = book
+        self._faults = faults
+        self._ledger = ledger
+        self._url = graph_url
+        self._lists = Lists(directory, seal=self.engine.seal, graph_url=graph_url)
+        self._random = random.Random(f"graph-{seed}")  # noqa: S311 - reproducible imitation, not a secret
+        self._bucket: tuple[float, float] = (0.0, 0.0)
+        self._newest_link: dict[str, int] = {}
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request to Graph."""
+        request_id = str(uuid4())
+        try:
+            answer = self._answer(request)
+        except Refusal as refusal:
+            answer = replace(refusal.answer, route=refusal.answer.route or "refused", resource_units=1)
+        headers = {
+            "OData-Version": "4.0",
+            "request-id": request_id,
+            "client-request-id": request.headers.get("client-request-id", request_id),
+            "x-ms-ags-diagnostic": '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"1"}}',
+            "x-ms-resource-unit": str(answer.resource_units),
+            "Cache-Control": "no-cache",
+            **answer.headers,
+        }
+        return replace(answer, headers=headers)
+
+    def _answer(self, request: Request) -> Answer:
+        roles = self._check_token(request)
+        segments = request.segments
+        if segments[0] != "v1.0":
+            raise self._refuse(400, "BadRequest", f"Invalid version: {segments[0]}.")
+        if segments[1:] == ("$batch",) and request.method == "POST":
+            return answer_batch(request, self._answer_item, faults=self._faults, clock=self._clock)
+        if request.method != "GET" and segments[1:] != ("directoryObjects", "getByIds"):
+            raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+        query = parse_query(request, clock=self._clock)
+        price = _price(segments[1:], query)
+        self._spend(price)
+        self._check_roles(segments[1:], roles)
+        if len(segments) == 3 and segments[1] in ("users", "groups") and segments[2].lower() in _DELTA_NAMES:
+            stream: Stream = "users" if segments[1] == "users" else "groups"
+            answer = self._delta(request, query, stream=stream, roles=roles)
+        else:
+            readable = {"user": bool(roles & _READS_USERS), "hidden": "Member.Read.Hidden" in roles}
+            answer = self._lists.answer(request, query, segments[1:], readable=readable)
+        return replace(answer, resource_units=price)
+
+    def _answer_item(self, request: Request) -> Answer:
+        """Answer one request of a batch; the refusals of one do not touch the others."""
+        try:
+            return self._answer(request)
+        except Refusal as refusal:
+            return refusal.answer
+
+    # ---- delta
+
+    def _delta(self, request: Request, query: Query, *, stream: Stream, roles: frozenset[str]) -> Answer:
+        engine = self.engine
+        kind = "user" if stream == "users" else "group"
+        if query.skip_token is not None and query.delta_token is not None:
+            raise self._refuse(
+                400, "BadRequest", "Invalid request: Both skiptoken and deltatoken can't be in the same request."
+            )
+        minimal = "return=minimal" in request.headers.get("prefer", "").replace(" ", "")
+        text = query.skip_token if query.skip_token is not None else query.delta_token
+        hidden = "Member.Read.Hidden" in roles
+        if text and (text.lower() != "latest" or query.skip_token is not None):
+            token = self._open_link(request, query, text, stream=stream)
+            selection = None
+            if query.select is not None:
+                selection = parse_select(kind, query.select, delta=True, clock=self._clock)
+            page = engine.resume(token, text=text, minimal=minimal, selection=selection, hidden=hidden)
+        else:
+            selection = parse_select(kind, query.select, delta=True, clock=self._clock)
+            only = parse_id_filter(query.filter, clock=self._clock) if query.filter else ()
+            page = engine.start(stream, selection, only=only, latest=bool(text), hidden=hidden)
+        answer = self._encode_page(page, stream)
+        if "prefer" in request.headers and minimal:
+            answer = replace(answer, headers={**answer.headers, "Preference-Applied": "return=minimal"})
+        return answer
+
+    def _encode_page(self, page: Page, stream: Stream) -> Answer:
+        token = page.token
+        text = page.text or self.engine.seal.close(token)
+        if token.role == "delta":
+            self._newest_link[stream] = max(token.serial, self._newest_link.get(stream, 0))
+            link = f'"@odata.deltaLink":"{self._url()}/v1.0/{stream}/delta?$deltatoken={encode_for_link(text)}"'
+        else:
+            link = f'"@odata.nextLink":"{self._url()}/v1.0/{stream}/delta?$skiptoken={encode_for_link(text)}"'
+        names = ",".join(["id", *token.properties, *token.relations])
+        context = f'"@odata.context":"{self._url()}/v1.0/$metadata#{stream}({names})"'
+        body = b'{%b,%b,"value":[%b]}' % (context.encode(), link.encode(), b",".join(page.entries))
+        return Answer(200, body, JSON_TYPE, route=f"{stream}/delta")
+
+    def _open_link(self, request: Request, query: Query, text: str, *, stream: Stream) -> Token:
+        """Return what a link carries, or refuse it: altered, expired, reset, or of the other stream."""
+        engine, knobs = self.engine, self._knobs
+        role = "next" if query.skip_token is not None else "delta"
+        if role == "next" and query.select is not None:
+            self._ledger.violate("select-on-skiptoken", side="graph", detail=request.target)
+            raise self._refuse(400, "BadRequest", "Delta queries with both $select and $skiptoken aren't supported.")
+        token = engine.seal.open(text, Token)
+        name = "$skiptoken" if role == "next" else "$deltatoken"
+        as_issued = f"{name}={encode_for_link(text)}" in request.target.partition("?")[2].split("&")
+        if token is None or token.role != role or token.stream != stream or not as_issued:
+            rule = "unknown-token" if token is None else "altered-link"
+            self._ledger.violate(rule, side="graph", detail=request.target)
+            raise self._refuse(400, knobs.corrupt_token_code, "Badly formed token.")
+        now = self._clock.now().timestamp()
+        if role == "delta" and token.serial < self._newest_link.get(stream, 0):
+            self._ledger.notes["older delta link used again"] += 1
+        if token.serial < engine.reset_below:
+            raise self._gone(stream, token)
+        if role == "next" and token.since < 0 and now - token.opened > knobs.initial_round_lifetime:
+            raise self._refuse(400, "Request_UnsupportedQuery", "Sync must reach steady state within 30 days.")
+        if token.serial < engine.dead_below or now - token.issued > knobs.delta_lifetime:
+            if knobs.expiry_form == "unsupported_query":
+                raise self._refuse(400, "Request_UnsupportedQuery", "DeltaLink older than 30 days is not supported.")
+            if knobs.expiry_form == "sync_state_not_found":
+                raise self._refuse(
+                    400,
+                    "syncStateNotFound",
+                    "The sync state generation is not found. The delta token is expired and data must be synchronized "
+                    "again.",
+                )
+            if knobs.expiry_form == "gone":
+                raise self._gone(stream, token)
+        return token
+
+    def _gone(self, stream: Stream, token: Token) -> Refusal:
+        select = ",".join(["id", *token.properties, *token.relations])
+        location = f"{self._url()}/v1.0/{stream}/delta?$deltatoken=&$select={select}"
+        return refuse(
+            self._clock,
+            410,
+            "resyncRequired",
+            "The delta token is no longer valid, and the app must reset the sync state.",
+            headers={"Location": location},
+        )
+
+    # ---- tokens, permissions, prices
+
+    def _check_token(self, request: Request) -> frozenset[str]:
+        grant = self._book.check(request.headers.get("authorization"), audience=GRAPH_AUDIENCE)
+        if not isinstance(grant, str):
+            return grant.permissions
+        if grant == "foreign":
+            self._ledger.violate("foreign-token", side="graph", detail=request.path)
+        message = {
+            "missing": "Access token is empty.",
+            "unknown": "CompactToken parsing failed with error code: 80049217",
+            "expired": "Lifetime validation failed, the token is expired.",
+            "foreign": "Access token validation failure. Invalid audience.",
+        }[grant]
+        headers = {"WWW-Authenticate": 'Bearer realm="", authorization_uri="https://login.example/common/oauth2"'}
+        raise refuse(self._clock, 401, "InvalidAuthenticationToken", message, headers=headers)
+
+    def _check_roles(self, segments: tuple[str, ...], roles: frozenset[str]) -> None:
+        match segments:
+            case ("users", *_) | ("directory", "deletedItems", "microsoft.graph.user", *_):
+                allowed = _READS_USERS
+            case ("groups", *_):
+                allowed = _READS_GROUPS
+            case ("directory", "deletedItems", "microsoft.graph.group", *_):
+                allowed = _READS_GROUP_PROPERTIES
+            case ("directory", *_):
+                allowed = _READS_USERS | _READS_GROUP_PROPERTIES
+            case _:
+                allowed = _READS_USERS | _READS_GROUPS
+        if not roles & allowed:
+            raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+    def _spend(self, price: int) -> None:
+        budget = self._knobs.resource_units_per_10s
+        if budget <= 0:
+            return
+        now = self._clock.monotonic()
+        level, at = self._bucket
+        level = max(0.0, level - (now - at) * budget / 10)
+        if level + price <= budget:
+            self._bucket = (level + price, now)
+            return
+        self._bucket = (level + 0.1 * price, now)  # requests during throttling accrue as well
+        wait = max(1.0, (level + price - budget) * 10 / budget)
+        value = {
+            "integer": str(int(wait + 0.999)),
+            "fraction": f"{wait:.3f}",
+            "date": format_datetime(self._clock.now() + timedelta(seconds=wait + 1), usegmt=True),
+            "empty": "",
+        }.get(self._knobs.retry_after_form)
+        headers = {"x-ms-throttle-information": "ResourceUnitLimitExceeded", "x-ms-throttle-limit-percentage": "1.0"}
+        if value is not None:
+            headers["Retry-After"] = value
+        raise refuse(self._clock, 429, "TooManyRequests", "Too many requests.", headers=headers)
+
+    def _refuse(self, status: int, code: str, message: str) -> Refusal:
+        return refuse(self._clock, status, code, message)
+
+
+def _price(segments: tuple[str, ...], query: Query) -> int:
+    """Return the resource units of a request (throttling limits, identity and access)."""
+    match tuple(unquote(segment).partition("(")[0] for segment in segments):
+        case ("groups", _, "transitiveMembers", *_) | ("directoryObjects", "getByIds"):
+            base = 5
+        case ("groups", _, "members", *_):
+            base = 3
+        case ("users",) | ("users", _, "memberOf" | "transitiveMemberOf", *_):
+            base = 2
+        case _:
+            base = 1
+    base -= query.select is not None
+    base += query.expand is not None
+    base -= query.top is not None and query.top < 20
+    return max(1, base)

@@ -1,0 +1,106 @@
+"""Switches of the imitation tenant and portal: everything that the real ones may do in more than one way.
+
+The objects may be changed while the sandbox runs (in-process, or through the control endpoint); the next request
+sees the new value. Nothing here acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from syncd.errors import ConfigError
+
+ExpiryForm = Literal["unsupported_query", "sync_state_not_found", "gone", "never"]
+Clearing = Literal["both", "empty", "null", "ignored", "refused"]
+Installation = Literal["standalone", "saas", "sharepoint"]
+Version = Literal["2024R1", "2025R1", "2025R2", "2026R1"]
+
+
+@dataclass(slots=True)
+class TenantKnobs:
+    """How the imitation Entra tenant behaves. Times are seconds, sizes are counts."""
+
+    # delta engine
+    page_objects: int = 200
+    page_links: int = 500
+    shuffle: bool = False  # objects of an initial round in random order
+    duplicates: float = 0.0  # share of objects that an initial round names twice
+    replay_previous_round: bool = False  # a round repeats the changes of the round before
+    initial_removed_objects: bool = False  # deleted objects appear as @removed in an initial round
+    initial_removed_links: bool = False  # former members appear as @removed in an initial round
+    empty_page_every: int = 0  # each n-th page is empty and has a nextLink; 0: none
+    endless_rounds: bool = False  # no round ever reaches its delta link
+    repeat_relationships: bool = False  # an incremental user entry repeats the unchanged manager
+    manager_names_old: bool = True  # a changed manager comes with a @removed entry of the old one
+    manager_removed_last: bool = False  # ... which stands behind the new one
+    restore_reports_links: bool = False  # a restored user appears in members@delta again
+    purge_links_after: float | None = 0.0  # when links of a purged object are reported; None: never
+    visibility_delay: float = 0.0  # how long a change stays invisible to delta
+    same_delta_token: bool = False  # a round without changes returns the delta link it was asked with
+    delta_lifetime: float = 7 * 86_400.0
+    initial_round_lifetime: float = 30 * 86_400.0
+    expiry_form: ExpiryForm = "unsupported_query"
+    corrupt_token_code: str = "Request_BadRequest"  # noqa: S105 - an error code
+    # lists
+    page_token_lifetime: float = 300.0
+    page_drift: bool = False  # list pages are offsets into the living list, so changes shift them
+    members_omit_service_principals: bool = True  # known issue of v1.0
+    count_offset: int = 0  # what $count, which reads an index, says beyond the truth
+    hidden_membership: Literal["empty", "forbidden"] = "empty"  # HiddenMembership groups without Member.Read.Hidden
+    # transport and tokens
+    gzip: bool = False
+    token_lifetime_min: int = 3600
+    token_lifetime_max: int = 5400
+    resource_units_per_10s: int = 0  # 0: no throttling
+    retry_after_form: Literal["integer", "fraction", "date", "empty", "absent"] = "integer"
+    secret_expired: bool = False
+    application_disabled: bool = False
+
+
+@dataclass(slots=True)
+class PortalKnobs:
+    """How the imitation WEBCON BPS portal behaves. Times are seconds, sizes are counts."""
+
+    sync_delay_min: float = 2.0  # from a write until the record says Synchronized
+    sync_delay_max: float = 2.0
+    pending_visible: bool = True  # False: GET answers 404 until a new record is synchronized
+    builtin_visible: bool = False  # records of the built-in sync are listed
+    applications_visible: bool = True  # API applications are listed among the users
+    duplicate_group_status: Literal[405, 409] = 405
+    remove_non_member: Literal["ok", "conflict"] = "ok"
+    unknown_property: Literal["refuse", "ignore"] = "refuse"
+    unknown_manager: Literal["refuse", "conflict", "accept"] = "refuse"
+    clearing: Clearing = "both"  # what empties phone, job title and manager: "", null, either, none; or 400
+    max_length: int = 255  # of any value; 0: no limit
+    max_page_size: int = 0  # the server's cap on size; 0: none
+    tombstone: float = 0.0  # how long a deleted BPS id cannot be created again
+    bad_secret_status: Literal[400, 401] = 401
+    token_names_lifetime: bool = True  # the token answer carries expires_in
+    token_lifetime: int = 3600
+    installation: Installation = "standalone"
+    version: Version = "2026R1"
+    perpetual_licences: bool = False  # licence endpoints answer UnsupportedLicensingType
+
+
+def turn_knobs(knobs: TenantKnobs | PortalKnobs, changes: Mapping[str, object]) -> None:
+    """Set the named knobs, all or none. Raises ConfigError naming every unknown knob and every unusable value."""
+    known = {field.name for field in fields(knobs)}
+    problems = [f"{name}: there is no such knob (known: {', '.join(sorted(known))})" for name in changes.keys() - known]
+    for name in sorted(changes.keys() & known):
+        present, wanted = getattr(knobs, name), changes[name]
+        if not _fits(present, wanted) and name != "purge_links_after":
+            problems.append(f"{name}: {wanted!r} is not a {type(present).__name__}")
+    if problems:
+        raise ConfigError(problems)
+    for name, wanted in changes.items():
+        setattr(knobs, name, wanted)
+
+
+def _fits(present: object, wanted: object) -> bool:
+    if isinstance(present, bool) or isinstance(wanted, bool):
+        return isinstance(present, bool) and isinstance(wanted, bool)
+    if isinstance(present, float):
+        return isinstance(wanted, int | float)
+    return isinstance(wanted, type(present))

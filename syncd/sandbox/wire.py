@@ -1,0 +1,148 @@
+"""The wire: one plain request and answer shape for all imitation services, and the aiohttp application around them.
+
+A service is a function from Request to Answer, so that batches, tests and the web server use the same one. Here are
+faults injected and the ledger kept; nothing here knows what Graph or the portal mean.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from syncd.clock import Clock
+from syncd.errors import SyncdError
+from syncd.sandbox.faults import Fault, Faults
+from syncd.sandbox.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it came: ``target`` is the raw path with query, ``path`` decoded, header names in lower case."""
+
+    method: str
+    target: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """Return the decoded path segments; a percent-encoded slash does not split one."""
+        return tuple(unquote(part) for part in self.target.partition("?")[0].strip("/").split("/"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer; ``route`` names what answered, for the ledger; ``resource_units`` is Graph's price."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    route: str = ""
+    resource_units: int = 0
+
+
+class Refusal(SyncdError):
+    """A service declines the request with this answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"refused with status {answer.status}")
+        self.answer = answer
+
+
+class Service(Protocol):
+    """What the web server asks for an answer; must not block and must not raise."""
+
+    def answer(self, request: Request) -> Answer: ...
+
+
+def make_request(method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
+    """Return the request for a raw target such as ``/v1.0/users?%24top=5``."""
+    path, _, query = target.partition("?")
+    return Request(
+        method=method,
+        target=target,
+        path=unquote(path),
+        query=dict(parse_qsl(query, keep_blank_values=True)),
+        headers={name.lower(): value for name, value in (headers or {}).items()},
+        body=body,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What all web servers of one sandbox share. ``latency`` returns the seconds that every answer is held back."""
+
+    clock: Clock
+    faults: Faults
+    ledger: Ledger
+    latency: Callable[[], float]
+
+
+def make_application(side: str, service: Service, wire: Wire, *, compress: Callable[[], bool]) -> web.Application:
+    """Return the web application that serves ``service`` under every path as ``side`` of the ledger."""
+
+    async def handle(raw: web.Request) -> web.StreamResponse:
+        body = await raw.read() if raw.body_exists else b""
+        request = make_request(raw.method, raw.raw_path, headers=raw.headers, body=body)
+        started = wire.ledger.begin(side, request.method, request.target)
+        answer = Answer(status=0)
+        try:
+            fault = wire.faults.take(side, request.method, request.target)
+            delay = wire.latency() + (fault.seconds if fault is not None else 0.0)
+            if delay > 0:
+                await wire.clock.sleep(delay)
+            if fault is not None and fault.kind == "reset":
+                return _abort(raw)
+            answer = service.answer(request) if fault is None or fault.passes else _answer_of(fault)
+            if fault is not None and fault.passes:
+                answer = replace(answer, body=fault.alter(answer.body, asked=request.target))
+            if fault is not None and fault.kind == "lose":
+                return _abort(raw)
+            if fault is not None and fault.kind == "truncate":
+                return await _truncate(raw, answer)
+            return _respond(request, answer, compress=compress())
+        finally:
+            wire.ledger.end(side, request.method, request.target, answer=answer, started=started)
+
+    application = web.Application(client_max_size=64 * 1024 * 1024)
+    application.router.add_route("*", "/{tail:.*}", handle)
+    return application
+
+
+def _answer_of(fault: Fault) -> Answer:
+    return Answer(
+        fault.status, fault.body, content_type=fault.content_type, headers=dict(fault.headers), route="(fault)"
+    )
+
+
+def _respond(request: Request, answer: Answer, *, compress: bool) -> web.Response:
+    headers = {"Content-Type": answer.content_type, **answer.headers} if answer.body else dict(answer.headers)
+    body = answer.body
+    if compress and len(body) > 1024 and "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        body = gzip.compress(body, compresslevel=1)
+    return web.Response(status=answer.status, body=body, headers=headers)
+
+
+def _abort(raw: web.Request) -> web.Response:
+    if raw.transport is not None:
+        raw.transport.abort()
+    return web.Response()
+
+
+async def _truncate(raw: web.Request, answer: Answer) -> web.StreamResponse:
+    response = web.StreamResponse(
+        status=answer.status, headers={"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+    )
+    await response.prepare(raw)
+    await response.write(answer.body[: len(answer.body) // 2])
+    _abort(raw)
+    return response

@@ -1,0 +1,1 @@
+"""Contracts with the two systems: the imitations keep them, and so does our traffic."""

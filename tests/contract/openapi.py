@@ -1,0 +1,118 @@
+"""Checks requests and answers against WEBCON's API document.
+
+The document is third-party material and not part of this repository: its path is in SYNCD_WEBCON_OPENAPI. Tests that
+need it call ``load_contract`` and are skipped where the variable is unset.
+
+Two things in the document are mended when it is loaded: enumerations say ``"type": "String"``, and ``nullable`` is not
+a JSON Schema word. A licence is described by ``anyOf`` beside ``additionalProperties: false``, which no value with
+settings could ever fulfil; the outer restriction is dropped there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import jsonschema
+import pytest
+
+VARIABLE = "SYNCD_WEBCON_OPENAPI"
+# Statuses that the document names for no or few routes, but the API's error page does for all.
+_GENERAL_ERRORS = frozenset({400, 402, 404, 415, 423, 429, 500, 502, 503, 504})
+
+
+class ContractBroken(AssertionError):
+    """A request or answer does not fit the document; the message says where."""
+
+
+class WebconContract:
+    """WEBCON's API document, ready to judge. Paths are those behind the portal's own path (``/api/data/v6.0/…``)."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        mended: dict[str, Any] = _mend(document)
+        self._root = {"components": mended["components"]}
+        self._paths: dict[str, Any] = mended["paths"]
+
+    def validate_request(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> None:
+        """Raise ContractBroken when such a request is not in the document: route, query names and values, body."""
+        operation = self._operation(method, path)
+        declared = {p["name"]: p for p in operation.get("parameters", []) if p["in"] == "query"}
+        for name in query.keys() - declared.keys():
+            raise ContractBroken(f"{method} {path}: the query parameter {name!r} is not in the document")
+        for name, parameter in declared.items():
+            if parameter.get("required") and not query.get(name):
+                raise ContractBroken(f"{method} {path}: the query parameter {name!r} is missing")
+            if name in query and parameter["schema"].get("type") == "integer" and not query[name].isdecimal():
+                raise ContractBroken(f"{method} {path}: {name}={query[name]!r} is not a number")
+        wanted = operation.get("requestBody")
+        if wanted is None:
+            if body:
+                raise ContractBroken(f"{method} {path}: no body is expected")
+            return
+        self._check(json.loads(body), wanted["content"]["application/json"]["schema"], f"{method} {path} request")
+
+    def validate_response(self, method: str, path: str, status: int, body: bytes) -> None:
+        """Raise ContractBroken when such an answer is not in the document: status, empty or filled, shape."""
+        responses = self._operation(method, path)["responses"]
+        where = f"{method} {path} answer {status}"
+        documented = responses.get(str(status))
+        if documented is None and status not in _GENERAL_ERRORS:
+            raise ContractBroken(f"{where}: the status is not in the document")
+        if documented is None:
+            error = {"$ref": "#/components/schemas/WebCon.BPSCloud.Core.PublicApi.Exceptions.ApiErrorResponse"}
+            self._check(json.loads(body), error, where)
+            return
+        content = documented.get("content")
+        if not content:
+            if body:
+                raise ContractBroken(f"{where}: an empty body is expected")
+            return
+        self._check(json.loads(body), next(iter(content.values()))["schema"], where)
+
+    def _operation(self, method: str, path: str) -> Any:
+        for template, operations in self._paths.items():
+            pattern = re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(template))
+            if re.fullmatch(pattern, unquote(path)) and method.lower() in operations:
+                return operations[method.lower()]
+        raise ContractBroken(f"{method} {path}: there is no such operation in the document")
+
+    def _check(self, value: object, schema: Mapping[str, Any], where: str) -> None:
+        try:
+            jsonschema.Draft202012Validator({**self._root, **schema}).validate(value)
+        except jsonschema.ValidationError as error:
+            raise ContractBroken(f"{where}: {error.message} at {list(error.absolute_path)}") from error
+
+
+def load_contract() -> WebconContract:
+    """Return the document of SYNCD_WEBCON_OPENAPI, or skip the test with a line saying what was not tested."""
+    path = os.environ.get(VARIABLE, "")
+    if not path:
+        pytest.skip(f"WEBCON's API document was not compared: {VARIABLE} is unset")
+    return _load(Path(path))
+
+
+@cache
+def _load(path: Path) -> WebconContract:
+    return WebconContract(json.loads(path.read_text(encoding="utf-8-sig")))
+
+
+def _mend(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_mend(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    mended = {key: _mend(value) for key, value in node.items() if key != "nullable"}
+    if mended.get("type") == "String":
+        mended["type"] = "string"
+        mended.pop("format", None)
+    if "anyOf" in mended:
+        mended.pop("additionalProperties", None)
+    if node.get("nullable") is True and isinstance(mended.get("type"), str):
+        mended["type"] = [mended["type"], "null"]
+    return mended
