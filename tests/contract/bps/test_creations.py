@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.bps.portal import BpsPortal
-from syncd.errors import Conflict, Rejected, Throttled, Unavailable
+from syncd.errors import Conflict, Rejected, Unavailable
 from syncd.model.target import Account, Creation
 from tests.contract.bps.conftest import ANN, TEAM, G
 from tests.contract.fake_portal import FakePortal, Fault
@@ -158,8 +158,8 @@ async def test_case_and_blanks_do_not_make_a_record_somebody_elses(fake: FakePor
 
 
 async def test_a_creation_that_was_turned_away_is_not_looked_for(fake: FakePortal, portal: BpsPortal) -> None:
-    """Throttled beyond the patience: nothing was created, and the portal is left in peace."""
-    fake.faults = [Fault("POST .*users", 429, headers={"Retry-After": "3600"})]
-    with pytest.raises(Throttled):
+    """A portal that says it did nothing is believed: no reading, no further creation."""
+    fake.faults = [Fault("POST .*users", 503, times=99)]
+    with pytest.raises(Unavailable):
         await portal.create_account(ANN)
     assert fake.calls("GET .*user") == []
