@@ -227,7 +227,9 @@ def _create_group(directory: Directory, chance: random.Random) -> Described:
 
 
 def _delete_group(directory: Directory, chance: random.Random) -> Described | None:
-    group = _choose([g for g in _open_groups(directory) if str(g.properties["displayName"]).startswith("P")], chance)
+    small = ("Team ", "Project ", "Task force ")
+    groups = [g for g in _open_groups(directory) if str(g.properties["displayName"]).startswith(small)]
+    group = _choose(list(groups), chance)
     if group is None:
         return None
     directory.delete_group(group.id)

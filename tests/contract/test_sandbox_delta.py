@@ -166,7 +166,7 @@ async def test_changes_inside_a_round_are_never_lost(client: Client) -> None:
     knobs, directory = client.sandbox.tenant_knobs, client.sandbox.directory
     knobs.page_objects, knobs.page_links = 7, 11
     groups = Mirror()
-    link = GROUPS
+    link, page = GROUPS, {}
     members = [user.id for user in directory.active_users()][30:]
     for number in range(1000):
         page = (await client.graph(link)).json
