@@ -492,3 +492,15 @@ async def test_foreign_records_are_there_and_some_are_out_of_reach(client: Clien
     client.sandbox.portal_knobs.builtin_visible = True
     listed = {u["bpsId"] for u in (await client.portal("GET", "/admin/users", size="100")).json["users"]}
     assert "synced.colleague@nordwind-legacy.example" in listed
+
+
+async def test_people_can_be_in_the_portal_before_anybody_synchronises(tmp_path: Path) -> None:
+    """Some of the company's people were typed in by hand, under their principal name and another display name."""
+    options = SandboxOptions(users=12, groups=0, memberships=0, known_to_portal=3)
+    async with open_client(options, tmp_path) as client:
+        for person in client.sandbox.directory.users[:3]:
+            upn = str(person.properties["userPrincipalName"])
+            user = (await client.portal("GET", "/admin/user", bpsId=upn)).json
+            assert (user["bpsId"], user["status"]) == (upn, "Synchronized")
+            assert user["name"] == f"{person.properties['displayName']} (by hand)"
+            assert client.sandbox.portal.accounts[upn.casefold()].origin == "local"
