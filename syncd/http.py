@@ -38,6 +38,7 @@ from syncd.errors import (
 )
 
 _CHUNK = 1 << 16
+_TICK = 0.001  # seconds: a shorter rest may be below the resolution of a clock, and sleeping it would never end
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +168,7 @@ class Door:
                 if not first:
                     self.traffic.retries += 1
                 first = False
-                await self._keep_quiet()
+                await self._keep_quiet(policy.patience)
                 response = await self._exchange(method, url, headers, body)
                 if 200 <= response.status < 300:
                     return response
@@ -185,10 +186,17 @@ class Door:
             self.traffic.throttled_seconds += error.retry_after
             self._quiet_until = max(self._quiet_until, self._clock.monotonic() + error.retry_after)
 
-    async def _keep_quiet(self) -> None:
-        """Wait out the Retry-After that any request of this door was told: all of them would only make it longer."""
+    async def _keep_quiet(self, patience: float) -> None:
+        """Wait out the Retry-After that any request of this door was told: all of them would only make it longer.
+
+        One longer than ``patience`` is not waited for, as it was not when it came: Throttled, without sending.
+        """
         while (rest := self._quiet_until - self._clock.monotonic()) > 0:
-            await self._clock.sleep(rest)
+            if rest > patience:
+                raise Throttled(
+                    f"{self.name} asked us to wait {rest:.0f} s more, which is too long", retry_after=rest, sent=False
+                )
+            await self._clock.sleep(max(rest, _TICK))
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         if self._session is None:
