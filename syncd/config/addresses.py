@@ -1,0 +1,121 @@
+"""The addresses in the settings: the two sides, the store, proxies and the hook. What may be shown of them is here too.
+
+``authority`` and Graph hosts per cloud: learn.microsoft.com/graph/deployments.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from syncd.config.problem import MASK, Refused
+from syncd.config.values import expect_text
+
+CLOUDS: dict[str, tuple[str, str]] = {
+    "global": ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
+    "usgov": ("https://login.microsoftonline.us", "https://graph.microsoft.us"),
+    "usgov-dod": ("https://login.microsoftonline.us", "https://dod-graph.microsoft.us"),
+    "china": ("https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn"),
+}
+
+POSTGRESQL = "postgresql+psycopg://"
+_POSTGRESQL_SPELLINGS = (POSTGRESQL, "postgresql://", "postgres://")
+_SECRET_PARAMETER = re.compile(r"([?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
+_STORE_REMEDY = "use sqlite:///PATH for a file, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+
+
+def _split(value: object, example: str) -> SplitResult:
+    text = expect_text(value)
+    remedy = f"write it like {example}"
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise Refused("is no address", remedy) from None
+    if parts.scheme not in {"http", "https"} or not host or re.search(r"[\s\\\x00-\x1f]", text):
+        raise Refused("is no http or https address", remedy)
+    return parts
+
+
+def _refuse_extras(parts: SplitResult, example: str) -> None:
+    if "@" in parts.netloc:
+        raise Refused("holds a user name or password", f"write it like {example}")
+    if parts.query or parts.fragment:
+        raise Refused("holds a query or fragment", f"write it like {example}")
+
+
+def parse_host_root(value: object) -> str:
+    """Return ``https://host[:port]``: nothing but https, no tenant, no version, no path."""
+    example = "https://graph.microsoft.com"
+    parts = _split(value, example)
+    _refuse_extras(parts, example)
+    if parts.scheme != "https":
+        raise Refused("is not https", "tokens and secrets travel here: use https")
+    if parts.path.strip("/"):
+        raise Refused("is more than a host", "leave out tenant, version and path; syncd adds them")
+    return f"https://{parts.netloc.lower()}"
+
+
+def parse_portal_url(value: object, *, allow_http: bool) -> str:
+    """Return the portal's address, with its path, without a trailing slash."""
+    example = "https://bps.example.com/WEBCONBPS"
+    parts = _split(value, example)
+    _refuse_extras(parts, example)
+    if parts.scheme == "http" and not allow_http:
+        raise Refused("is not https", "use https, or set bps.allow_http = true where the network itself is protected")
+    if re.search(r"/api(/|$)", parts.path, re.IGNORECASE):
+        raise Refused("reaches into the API", "give the address of the portal itself; syncd adds /api")
+    path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+
+
+def parse_proxy_url(value: str) -> str:
+    """Return the address of an HTTP proxy; it may hold a user name and a password."""
+    example = "http://proxy.example.com:3128"
+    parts = _split(value, example)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise Refused("is more than a proxy's host and port", f"write it like {example}")
+    return value.strip().rstrip("/")
+
+
+def parse_webhook_url(value: str) -> str:
+    """Return the address of the hook."""
+    _split(value, "https://hooks.example.com/…")
+    return value.strip()
+
+
+def parse_store_url(value: str) -> str:
+    """Return the store's address in SQLAlchemy's spelling; both short PostgreSQL spellings are rewritten."""
+    text = value.strip()
+    for spelling in _POSTGRESQL_SPELLINGS:
+        if text.startswith(spelling):
+            rest = text.removeprefix(spelling)
+            if not rest.strip("/"):
+                raise Refused("names no server", _STORE_REMEDY)
+            return POSTGRESQL + rest
+    if text.startswith("sqlite:///"):
+        path = text.removeprefix("sqlite:///").partition("?")[0]
+        if not path or path == ":memory:":
+            raise Refused("names no file, so everything would be forgotten", _STORE_REMEDY)
+        return text
+    scheme = re.match(r"([a-z][a-z0-9+.-]{0,30})://", text, re.IGNORECASE)
+    what = f"is of the unknown kind {scheme[1]}" if scheme else "is no database address"
+    raise Refused(what, _STORE_REMEDY)
+
+
+def show_without_password(address: str) -> str:
+    """Return the address with the password masked, also one among the query's parameters."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return MASK
+    userinfo, at, tail = rest.rpartition("@")
+    user, colon, _ = userinfo.partition(":")
+    if colon:
+        userinfo = f"{user}:{MASK}"
+    return _SECRET_PARAMETER.sub(rf"\g<1>{MASK}", f"{scheme}://{userinfo}{at}{tail}")
+
+
+def show_host_only(address: str) -> str:
+    """Return scheme and host; the rest of a hook's address is its password."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{MASK}"

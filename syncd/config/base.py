@@ -1,0 +1,50 @@
+"""What every table of the settings shares: a frozen model, the surroundings it is read in, and parsed values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the validators need to know besides the value."""
+
+    cwd: Path
+    check_expression: Callable[[str], str | None]
+
+
+class Section(BaseModel):
+    """One table of the settings: frozen, exact in its types, and without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Marks a value that ``parse`` makes of what was written, and that ``show`` turns back into what may be printed."""
+
+    parse: Callable[[object, ValidationInfo], object]
+    show: Callable[[Any], object] = str
+
+    def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.with_info_plain_validator_function(
+            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(self.show, when_used="json")
+        )
+
+
+def simple(parse: Callable[[object], object], show: Callable[[Any], object] = str) -> Parsed:
+    """Return ``Parsed`` for a parser that needs the value alone."""
+
+    def parse_value(value: object, info: ValidationInfo) -> object:
+        del info
+        return parse(value)
+
+    return Parsed(parse_value, show)

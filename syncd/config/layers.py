@@ -1,0 +1,189 @@
+"""Where settings come from: one TOML file, and the environment above it. Nothing is judged here but names."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncd.config.base import Section
+from syncd.config.mapping import MappingRule, is_attribute
+from syncd.config.problem import Problem, file_failure, show_path, show_value, suggest
+from syncd.config.sections import SECRET_KEYS, SECTIONS
+
+SYSTEM_FILE = Path("/etc/syncd/syncd.toml")
+LOCAL_FILE = "syncd.toml"
+PREFIX = "SYNCD_"
+LICENCES = "SYNCD_LICENCES"
+
+# Names with our prefix that are no settings. The last pattern is what Kubernetes and Docker add by themselves for a
+# service that is called "syncd" (kubernetes.io, "Discovering services": environment variables).
+_NO_SETTING = re.compile(
+    r"SYNCD_(?:CONFIG|CONTAINER|BASE_IMAGE|WEBCON_OPENAPI|TEST_\w+"
+    r"|SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
+)
+_BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+
+Table = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Settings from one place. ``origins`` names the variable behind each key; a file has none."""
+
+    values: Table = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    file: Path | None = None
+
+
+def read_file(path: Path | None, environ: Mapping[str, str], *, cwd: Path) -> Layer:
+    """Return the content of the first of: ``path``, ``SYNCD_CONFIG``, ``./syncd.toml``, ``/etc/syncd/syncd.toml``.
+
+    A file that was named must be there; of the two usual places neither has to be. TOML errors keep line and column.
+    """
+    named = environ.get("SYNCD_CONFIG", "").strip()
+    if path is not None:
+        return _read_toml(cwd / path, key="--config")
+    if named:
+        return _read_toml(cwd / named, key="SYNCD_CONFIG")
+    for usual in (cwd / LOCAL_FILE, SYSTEM_FILE):
+        layer = _read_toml(usual, key="configuration file", optional=True)
+        if layer.file is not None:
+            return layer
+    return Layer()
+
+
+def _read_toml(path: Path, *, key: str, optional: bool = False) -> Layer:
+    try:
+        with path.open("rb") as file:
+            return Layer(tomllib.load(file), file=path)
+    except tomllib.TOMLDecodeError as error:
+        problem = Problem(key, f"is not valid TOML: {error}", "correct that line", show_path(str(path)))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if optional:
+            return Layer()
+        problem = Problem(key, file_failure(error), "name a file that exists", show_path(str(path)))
+    except (OSError, ValueError) as error:
+        problem = Problem(key, file_failure(error), "name a TOML file that this user may read", show_path(str(path)))
+    return Layer(problems=(problem,), file=path)
+
+
+def read_environment(environ: Mapping[str, str]) -> Layer:
+    """Return what the ``SYNCD_SECTION__KEY`` variables say, converted to the kind of value that each key takes.
+
+    An empty variable is unset. A name with our prefix that is no setting is a problem; its value is never repeated.
+    """
+    known = dict(_variables())
+    table: Table = {}
+    origins: dict[str, str] = {}
+    problems: list[Problem] = []
+    for name in sorted(environ):
+        text = environ[name]
+        if not name.startswith(PREFIX) or _NO_SETTING.fullmatch(name) or not text.strip():
+            continue
+        if name == LICENCES:
+            try:
+                table["licences"] = json.loads(text)
+            except ValueError:
+                remedy = 'write a list such as [{"group": "BPS users", "type": "User"}]'
+                problems.append(Problem("licences", "is not JSON", remedy, show_value(text), name))
+            origins["licences"] = name
+        elif name in known:
+            path, annotation = known[name]
+            _put(table, path, _convert(text, annotation))
+            origins[".".join(path)] = name
+        else:
+            lowered = {candidate.casefold(): candidate for candidate in (*known, LICENCES)}
+            meant = lowered.get(suggest(name, lowered))
+            remedy = f"did you mean {meant}?" if meant else "remove it; settings are named SYNCD_SECTION__KEY"
+            problems.append(Problem(name, "is no setting of syncd", remedy))
+    return Layer(table, origins, tuple(problems))
+
+
+def merge(file: Layer, environment: Layer) -> Layer:
+    """Return both layers as one; of a secret and its ``_file`` form the environment replaces the pair as a whole."""
+    below = {name: dict(value) if isinstance(value, dict) else value for name, value in file.values.items()}
+    for section, keys in SECRET_KEYS.items():
+        lower, upper = below.get(section), environment.values.get(section)
+        if isinstance(lower, dict) and isinstance(upper, dict):
+            for key in keys:
+                if {key, f"{key}_file"} & upper.keys():
+                    lower.pop(key, None)
+                    lower.pop(f"{key}_file", None)
+    return Layer(
+        _overlay(below, environment.values),
+        environment.origins,
+        (*file.problems, *environment.problems),
+        file.file,
+    )
+
+
+def _overlay(below: Table, above: Table) -> Table:
+    merged = dict(below)
+    for key, value in above.items():
+        lower = merged.get(key)
+        if isinstance(value, dict) and key in merged:
+            merged[key] = _overlay(lower, value) if isinstance(lower, dict) else lower
+        else:
+            merged[key] = value
+    return merged
+
+
+def _put(table: Table, path: tuple[str, ...], value: object) -> None:
+    *parents, last = path
+    for parent in parents:
+        inner = table.setdefault(parent, {})
+        assert isinstance(inner, dict)
+        table = inner
+    table[last] = value
+
+
+def _variables() -> Iterator[tuple[str, tuple[tuple[str, ...], object]]]:
+    for section, model in SECTIONS.items():
+        for path, annotation in _keys(model, (section,)):
+            yield PREFIX + "__".join(path).upper(), (path, annotation)
+        for key in SECRET_KEYS.get(section, ()):
+            yield f"{PREFIX}{section}__{key}_file".upper(), ((section, f"{key}_file"), str)
+
+
+def _keys(model: type[Section], parents: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], object]]:
+    for name, spec in model.model_fields.items():
+        if isinstance(spec.annotation, type) and issubclass(spec.annotation, Section):
+            yield from _keys(spec.annotation, (*parents, name))
+        else:
+            yield (*parents, name), spec.annotation
+
+
+def _convert(text: str, annotation: object) -> object:
+    """Return the value that the text stands for, or the text itself where it stands for none; judged later."""
+    word = text.strip()
+    if annotation is bool:
+        return _BOOLEANS.get(word.casefold(), text)
+    if annotation in (int, int | None):
+        if re.fullmatch(r"-?\d{1,15}", word, re.ASCII):
+            return int(word)
+        return False if annotation is not int and _BOOLEANS.get(word.casefold()) is False else text
+    if annotation == tuple[str, ...]:
+        listed = _json_list(word)
+        return listed if listed is not None else [part for part in (p.strip() for p in word.split(",")) if part]
+    if annotation == MappingRule:
+        listed = _json_list(word)
+        parts = [part.strip() for part in word.split(",")]
+        if listed is not None or len(parts) == 1 or not all(is_attribute(part) for part in parts):
+            return listed if listed is not None else text
+        return parts
+    return text
+
+
+def _json_list(word: str) -> list[object] | None:
+    if not word.startswith("["):
+        return None
+    try:
+        value = json.loads(word)
+    except ValueError:
+        return None
+    return value if isinstance(value, list) else None

@@ -1,0 +1,161 @@
+"""Read the settings once, and say everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from syncd.config import layers
+from syncd.config.base import Section, Surroundings
+from syncd.config.explain import explain, missing_key, unknown_section
+from syncd.config.files import SecretFile
+from syncd.config.layers import Layer, Table
+from syncd.config.problem import Problem
+from syncd.config.sections import SECRET_KEYS, SECTIONS, LicenceRule, Licences
+from syncd.config.settings import Missing, Settings
+from syncd.errors import ConfigError
+
+SIDES = frozenset({"graph", "bps"})
+CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")
+
+
+def _no_check(expression: str) -> str | None:
+    del expression
+    return None
+
+
+def load_settings(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    check_expression: Callable[[str], str | None] = _no_check,
+    cwd: Path | None = None,
+    need: frozenset[str] = SIDES,
+) -> Settings:
+    """Return the settings of file and environment, or raise ``ConfigError`` with every problem, sorted by key.
+
+    ``path`` is what ``--config`` named. ``check_expression`` returns what is wrong with a CEL expression, or None.
+    ``cwd`` is where relative paths begin (default: the working directory). ``need`` names the sides that the command
+    talks to: what another side merely lacks is no problem until ``settings.graph`` or ``settings.bps`` is asked for.
+    """
+    here = cwd or Path.cwd()
+    file = layers.read_file(path, environ, cwd=here)
+    environment = layers.read_environment(environ)
+    if file.problems:
+        raise ConfigError([str(problem) for problem in (*file.problems, *environment.problems)])
+    merged = layers.merge(file, environment)
+    reader = _Reader(merged, Surroundings(here, check_expression))
+    loaded = {name: reader.read_section(name) for name in SECTIONS}
+    licences = reader.read_licences()
+    reader.refuse_unknown_sections()
+
+    missing: dict[str, Missing] = {}
+    for side in SIDES - need:
+        absent = tuple(problem for problem in reader.problems if problem.section == side and problem.absent)
+        if absent:
+            missing[side] = Missing(tuple(sorted(map(str, absent))))
+            reader.problems = [problem for problem in reader.problems if problem not in absent]
+    if reader.problems:
+        raise ConfigError(sorted({str(problem) for problem in reader.problems}))
+    sides = {f"{side}_side": missing.get(side) or loaded.pop(side) for side in sorted(SIDES)}
+    own = {name: section for name, section in loaded.items() if name not in SIDES}
+    return Settings.model_validate(
+        {**sides, **own, "licences": licences, "source": _sources(file, environment), "file": file.file}
+    )
+
+
+class _Reader:
+    """Turn raw tables into sections, and collect what stands in the way."""
+
+    def __init__(self, layer: Layer, surroundings: Surroundings) -> None:
+        self._layer = layer
+        self._surroundings = surroundings
+        self.problems: list[Problem] = list(layer.problems)
+
+    def read_section(self, name: str) -> Section | None:
+        """Return the section, None when there were problems."""
+        raw = self._layer.values.get(name, {})
+        model = SECTIONS[name]
+        if isinstance(raw, dict):
+            raw = self._choose_secrets(name, _without_blanks(raw, model))
+            if name == "graph":
+                self._check_credential(raw)
+        try:
+            return model.model_validate(raw, context=self._surroundings)
+        except ValidationError as error:
+            self.problems += [
+                explain(detail, name, model=model, origins=self._layer.origins)
+                for detail in error.errors(include_url=False)
+            ]
+            return None
+
+    def read_licences(self) -> Licences:
+        """Return the licence rules in their order, none when there were problems."""
+        raw = self._layer.values.get("licences", [])
+        try:
+            return TypeAdapter(Licences).validate_python(raw, context=self._surroundings)
+        except ValidationError as error:
+            self.problems += [
+                explain(detail, "licences", model=LicenceRule, origins=self._layer.origins)
+                for detail in error.errors(include_url=False)
+            ]
+            return ()
+
+    def refuse_unknown_sections(self) -> None:
+        """Add a problem for each table that syncd does not know."""
+        for name in sorted(self._layer.values.keys() - {*SECTIONS, "licences"}):
+            self.problems.append(unknown_section(name))
+
+    def _choose_secrets(self, section: str, raw: Table) -> Table:
+        """Return the table with ``x`` or ``x_file`` brought together as ``x``; giving both is a problem."""
+        chosen = dict(raw)
+        for key in SECRET_KEYS.get(section, ()):
+            name = f"{key}_file"
+            path = chosen.pop(name, "")
+            if path == "":
+                continue
+            if chosen.get(key, "") != "":
+                origin = self._layer.origins.get(f"{section}.{key}", "")
+                self.problems.append(
+                    Problem(f"{section}.{key}", f"is given together with {name}", "keep one of the two", origin=origin)
+                )
+            chosen[key] = SecretFile(path)
+        return chosen
+
+    def _check_credential(self, raw: Table) -> None:
+        given = [name for name in CREDENTIALS if name in raw]
+        choice = "client_secret (or client_secret_file), certificate_file, federated_token_file or managed_identity"
+        if not given:
+            self.problems.append(
+                Problem(
+                    "graph.client_secret", "is missing, and so is every other credential", f"set {choice}", absent=True
+                )
+            )
+        elif len(given) > 1:
+            self.problems.append(Problem("graph", f"has several credentials: {', '.join(given)}", "keep exactly one"))
+        if "certificate_password" in raw and "certificate_file" not in raw:
+            self.problems.append(
+                Problem(
+                    "graph.certificate_password", "has no certificate to open", "set certificate_file, or remove it"
+                )
+            )
+        if "client_id" not in raw and "managed_identity" not in raw:
+            self.problems.append(missing_key("graph.client_id"))
+
+
+def _without_blanks(raw: Table, model: type[Section]) -> Table:
+    """Return the table without empty texts where an empty text can only mean that nothing was set."""
+    optional = {name for name, spec in model.model_fields.items() if spec.is_required() or spec.default is None}
+    return {key: value for key, value in raw.items() if not (value == "" and key in optional)}
+
+
+def _sources(file: Layer, environment: Layer) -> dict[str, str]:
+    """Return for each section where its values came from."""
+    found: dict[str, str] = {}
+    for section in (*SECTIONS, "licences"):
+        places = [str(file.file)] if section in file.values else []
+        places += ["environment"] if section in environment.values else []
+        found[section] = " + ".join(places) or "defaults"
+    return found

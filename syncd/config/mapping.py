@@ -1,0 +1,165 @@
+"""The rules by which a source entity becomes a target record, as they are written; evaluating them is not done here.
+
+Attributes that Graph's delta does not track are refused: a change of theirs would never arrive. The lists are those of
+learn.microsoft.com, resource pages "user" and "group" (properties stored outside the main data store), and relations.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, ValidationInfo
+
+from syncd.config.base import Parsed, Section, Surroundings
+from syncd.config.problem import Refused
+
+USER_UNTRACKED = frozenset(
+    {
+        *(
+            "signInActivity",
+            "cloudLicensing",
+            "mailboxSettings",
+            "deviceEnrollmentLimit",
+            "print",
+            "aboutMe",
+            "birthday",
+        ),
+        *("hireDate", "interests", "mySite", "pastProjects", "preferredName", "responsibilities", "schools", "skills"),
+        "licenseAssignmentStates",
+    }
+)
+GROUP_UNTRACKED = frozenset(
+    {
+        *("accessType", "allowExternalSenders", "autoSubscribeNewMembers", "cloudLicensing", "hideFromAddressLists"),
+        *("hideFromOutlookClients", "welcomeMessageEnabled", "isFavorite", "isSubscribedByMail", "isArchived"),
+        *("unseenConversationsCount", "unseenCount", "unseenMessagesCount", "membershipRuleProcessingStatus"),
+    }
+)
+RELATIONS = frozenset(
+    {
+        *("manager", "directReports", "memberOf", "transitiveMemberOf", "ownedObjects", "ownedDevices", "members"),
+        *("registeredDevices", "createdObjects", "photo", "owners", "transitiveMembers"),
+    }
+)
+
+_UNTRACKED = {"user": USER_UNTRACKED, "group": GROUP_UNTRACKED}
+_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
+_EXTENSION_ATTRIBUTE = re.compile(r"onPremisesExtensionAttributes\.extensionAttribute(?:[1-9]|1[0-5])")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|' + r"'(?:[^'\\]|\\.)*'")
+_REFERENCE = re.compile(r"\b(user|group)\s*\.\s*([A-Za-z_]\w*)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeRule:
+    """The first of these source attributes that has a value; no names at all: the field is never given a value."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionRule:
+    """A CEL expression over ``user`` or ``group``."""
+
+    text: str
+
+
+MappingRule = AttributeRule | ExpressionRule
+
+
+def show_rule(rule: MappingRule) -> object:
+    """Return the rule as it is written in a settings file."""
+    return list(rule.names) if isinstance(rule, AttributeRule) else rule.text
+
+
+def is_attribute(text: str) -> bool:
+    """Say whether this is a plain attribute path; ``user.mail`` and ``group.mail`` are expressions."""
+    return _ATTRIBUTE.fullmatch(text) is not None and text.partition(".")[0] not in {"user", "group", "true", "false"}
+
+
+def check_attribute(name: str, entity: str) -> None:
+    """Refuse an attribute of ``user`` or ``group`` that a delta query cannot follow."""
+    head = name.partition(".")[0]
+    if head in _UNTRACKED[entity]:
+        raise Refused(f"uses {head}, whose changes Microsoft Graph does not report", "map another attribute")
+    if head in RELATIONS:
+        raise Refused(f"uses {head}, which is a relation and no attribute", "map an attribute with a value of its own")
+    if head == "onPremisesExtensionAttributes" and not _EXTENSION_ATTRIBUTE.fullmatch(name):
+        raise Refused(
+            "names no extension attribute", "write onPremisesExtensionAttributes.extensionAttribute1 (1 to 15)"
+        )
+
+
+def parse_expression(value: object, info: ValidationInfo) -> str:
+    """Return a CEL expression that compiles and follows tracked attributes only; empty stays empty."""
+    if not isinstance(value, str):
+        raise Refused("must be text", "write the CEL expression in quotes")
+    text = value.strip()
+    if not text:
+        return ""
+    for entity, name in _REFERENCE.findall(_QUOTED.sub('""', text)):
+        if name in _UNTRACKED[entity]:
+            raise Refused(f"uses {name}, whose changes Microsoft Graph does not report", "use another attribute")
+    complaint = info.context.check_expression(text) if isinstance(info.context, Surroundings) else None
+    if complaint:
+        raise Refused(f"is no usable CEL expression: {complaint}", "correct the expression")
+    return text
+
+
+def _parse_rule(value: object, info: ValidationInfo, *, entity: str, required: bool) -> MappingRule:
+    if isinstance(value, str):
+        text = value.strip()
+        if text and not is_attribute(text):
+            return ExpressionRule(parse_expression(text, info))
+        names: tuple[str, ...] = (text,) if text else ()
+    elif isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
+        names = tuple(dict.fromkeys(name.strip() for name in value))
+        if not all(is_attribute(name) for name in names):
+            raise Refused("has an entry that is no attribute name", "list attribute names, or write one CEL expression")
+    else:
+        raise Refused("is no mapping rule", "write an attribute name, a list of attribute names or a CEL expression")
+    if required and not names:
+        raise Refused("is empty", "nobody can be written without it: name an attribute or an expression")
+    for name in names:
+        check_attribute(name, entity)
+    return AttributeRule(names)
+
+
+def _user_rule(value: object, info: ValidationInfo) -> MappingRule:
+    return _parse_rule(value, info, entity="user", required=info.field_name in {"bps_id", "name"})
+
+
+def _group_rule(value: object, info: ValidationInfo) -> MappingRule:
+    return _parse_rule(value, info, entity="group", required=info.field_name in {"bps_id", "name"})
+
+
+UserRule = Annotated[MappingRule, Parsed(_user_rule, show_rule)]
+GroupRule = Annotated[MappingRule, Parsed(_group_rule, show_rule)]
+
+
+class UserMapping(Section):
+    """``mapping.user``: how a person becomes a BPS user."""
+
+    bps_id: UserRule = AttributeRule(("userPrincipalName",))
+    name: UserRule = AttributeRule(("displayName",))
+    email: UserRule = AttributeRule(("mail", "userPrincipalName"))
+    phone: UserRule = AttributeRule(("mobilePhone", "businessPhones"))
+    job_title: UserRule = AttributeRule(("jobTitle",))
+    manager: bool = True
+
+
+class GroupMapping(Section):
+    """``mapping.group``: how a group becomes a BPS group; without an e-mail value the portal gets the BPS id."""
+
+    bps_id: GroupRule = ExpressionRule('group.id + "@groups.example.com"')
+    name: GroupRule = AttributeRule(("displayName",))
+    email: GroupRule = AttributeRule(("mail",))
+    owners: bool = False
+
+
+class MappingSettings(Section):
+    """``[mapping]``."""
+
+    user: UserMapping = Field(default_factory=UserMapping)
+    group: GroupMapping = Field(default_factory=GroupMapping)

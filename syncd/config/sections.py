@@ -1,0 +1,228 @@
+"""The tables of the settings with their keys, types and defaults. The contract with the administrator, as code."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from syncd.config import addresses, files, values
+from syncd.config.base import Parsed, Section, simple
+from syncd.config.cadence import Cadence, Cron, Interval, parse_cadence
+from syncd.config.files import SecretFile, resolve
+from syncd.config.mapping import MappingSettings, parse_expression
+from syncd.config.problem import Refused
+from syncd.config.secret import Normalise, Secret, masked, unchanged
+
+SECRET_KEYS: dict[str, frozenset[str]] = {
+    "graph": frozenset({"client_secret", "certificate_password"}),
+    "bps": frozenset({"client_secret"}),
+    "store": frozenset({"url"}),
+    "notify": frozenset({"webhook_url"}),
+}
+MASKED_KEYS = frozenset({"client_secret", "certificate_password", "url", "webhook_url", "proxy_url"})
+
+Credential = Literal["secret", "certificate", "federated_token", "managed_identity"]
+LicenceType = Literal["User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser"]
+Leave = Literal["keep", "revoke", "delete"]
+
+
+def _secret(normalise: Normalise = unchanged, show: Normalise = masked) -> Parsed:
+    """Return a validator that makes a ``Secret`` of a text or of a ``SecretFile``."""
+
+    def parse(value: object, info: ValidationInfo) -> Secret:
+        if isinstance(value, SecretFile):
+            return Secret.from_file(resolve(value.path, info), normalise=normalise, show=show)
+        if not isinstance(value, str):
+            raise Refused("must be text", "write it in quotes")
+        if not value.strip():
+            raise Refused("is blank", "give the secret itself")
+        return Secret(value, normalise=normalise, show=show)
+
+    return Parsed(parse, Secret.shown)
+
+
+def _parse_portal_url(value: object, info: ValidationInfo) -> str:
+    return addresses.parse_portal_url(value, allow_http=info.data.get("allow_http", True))
+
+
+def _parse_name(value: object) -> str:
+    name = values.expect_text(value)
+    if not name:
+        raise Refused("is empty", "name a group by its display name or id")
+    return name
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Plain = Annotated[Secret, _secret()]
+Proxy = Annotated[Secret, _secret(addresses.parse_proxy_url, addresses.show_without_password)]
+Identifier = Annotated[str, simple(values.parse_identifier)]
+HostRoot = Annotated[str, simple(addresses.parse_host_root)]
+CaFile = Annotated[Path, Parsed(files.parse_ca_file)]
+Expression = Annotated[str, Parsed(parse_expression)]
+Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
+Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
+PositiveDuration = Annotated[timedelta, simple(values.parse_positive_duration, values.format_duration)]
+CadenceValue = Annotated[Cadence, simple(parse_cadence)]
+Limit = Annotated[int | None, simple(values.parse_limit, values.format_limit)]
+ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
+Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
+
+
+class GraphSettings(Section):
+    """``[graph]``: the Entra side. Exactly one kind of credential is set."""
+
+    cloud: Literal["global", "usgov", "usgov-dod", "china"] = "global"
+    tenant_id: Annotated[str, simple(values.parse_tenant)]
+    client_id: Identifier | None = None
+    client_secret: Plain | None = None
+    certificate_file: Annotated[Path, Parsed(files.parse_certificate_file)] | None = None
+    certificate_password: Plain | None = None
+    federated_token_file: Annotated[Path, Parsed(files.parse_token_file)] | None = None
+    managed_identity: Identifier | None = None
+    authority_url: HostRoot | None = None
+    base_url: HostRoot | None = None
+    ca_file: CaFile | None = None
+    proxy_url: Proxy | None = None
+
+    @property
+    def authority(self) -> str:
+        """Return the host root of the token service; without tenant."""
+        return self.authority_url or addresses.CLOUDS[self.cloud][0]
+
+    @property
+    def root(self) -> str:
+        """Return the host root of Graph; without version. Also the host of the token's scope."""
+        return self.base_url or addresses.CLOUDS[self.cloud][1]
+
+    @property
+    def credential(self) -> Credential:
+        """Return which of the four kinds of credential is set."""
+        if self.certificate_file is not None:
+            return "certificate"
+        if self.federated_token_file is not None:
+            return "federated_token"
+        return "secret" if self.client_secret is not None else "managed_identity"
+
+
+class BpsSettings(Section):
+    """``[bps]``: the WEBCON BPS portal."""
+
+    allow_http: bool = False
+    portal_url: Annotated[str, Parsed(_parse_portal_url)]
+    client_id: Identifier
+    client_secret: Plain
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    members_per_request: Annotated[int, Field(ge=1, le=1000)] = 200
+    sync_wait: Duration = timedelta(seconds=60)
+    ca_file: CaFile | None = None
+    proxy_url: Proxy | None = None
+
+
+class StoreSettings(Section):
+    """``[store]``: the address holds a password, so it is a secret. ``url.reveal()`` is what SQLAlchemy takes."""
+
+    url: Annotated[Secret, _secret(addresses.parse_store_url, addresses.show_without_password)] = Secret(
+        "sqlite:///syncd.db", normalise=addresses.parse_store_url, show=addresses.show_without_password
+    )
+
+
+class ScheduleSettings(Section):
+    """``[schedule]``: when pulls start by themselves."""
+
+    full: CadenceValue = Cron(minute="0", hour="2", day="*", month="*", weekday="*", text="0 2 * * *")
+    delta: CadenceValue = Interval(timedelta(minutes=5))
+    timezone: Annotated[ZoneInfo, simple(values.parse_timezone)] = Field(
+        default_factory=lambda: ZoneInfo("Europe/Warsaw")
+    )
+    on_start: Literal["full", "delta", "none"] = "delta"
+
+
+class ScopeSettings(Section):
+    """``[scope]``: which source objects are meant for the target; an empty expression admits everything."""
+
+    include_groups: Names = ()
+    exclude_groups: Names = ()
+    users: Expression = ""
+    groups: Expression = ""
+    guests: Literal["skip", "mail"] = "skip"
+    protect: Names = ()
+
+
+class PolicySettings(Section):
+    """``[policy]``: which kinds of change are permitted."""
+
+    mode: Literal["sync", "upsert_only", "create_only", "plan_only"] = "sync"
+    adopt: Literal["match", "never"] = "match"
+    disabled_users: Leave = "revoke"
+    out_of_scope: Leave = "revoke"
+    deleted_users: Leave = "revoke"
+    deleted_groups: Literal["empty", "keep", "delete"] = "empty"
+    grace: Duration = timedelta(days=30)
+    substitute: Literal["none", "manager"] = "none"
+    rename_substitute: bool = True
+    drift: Literal["revert", "adopt", "report"] = "revert"
+
+
+class GuardSettings(Section):
+    """``[guard]``: which plan is too dangerous. None means that the limit is off (``false`` in the file)."""
+
+    max_removals: Limit = 500
+    max_removal_percent: Percent = 10
+    min_population: Annotated[int, Field(ge=0)] = 20
+    max_adoptions: Limit = 0
+    max_update_percent: Percent = 60
+    quiet_hours: Annotated[values.QuietHours | None, simple(values.parse_quiet_hours, values.format_optional)] = None
+
+
+class LicenceRule(Section):
+    """One entry of ``[[licences]]``: members of the group get the licence; the first matching rule comes first."""
+
+    group: Annotated[str, simple(_parse_name)]
+    type: LicenceType
+
+
+class HealthSettings(Section):
+    """``[health]``: None means that nothing is served."""
+
+    listen: ListenAt = values.Listen("127.0.0.1", 8080)
+
+
+class NotifySettings(Section):
+    """``[notify]``: the address of a hook is as good as a password, so it is a secret."""
+
+    webhook_url: Annotated[Secret, _secret(addresses.parse_webhook_url, addresses.show_host_only)] | None = None
+
+
+class LogSettings(Section):
+    """``[log]``."""
+
+    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = "info"
+
+
+Licences = Annotated[tuple[LicenceRule, ...], BeforeValidator(_tuple)]
+
+SECTIONS: dict[str, type[Section]] = {
+    "graph": GraphSettings,
+    "bps": BpsSettings,
+    "store": StoreSettings,
+    "schedule": ScheduleSettings,
+    "scope": ScopeSettings,
+    "mapping": MappingSettings,
+    "policy": PolicySettings,
+    "guard": GuardSettings,
+    "health": HealthSettings,
+    "notify": NotifySettings,
+    "log": LogSettings,
+}

@@ -1,0 +1,93 @@
+"""Mapping rules and expressions: what is which, and what delta queries cannot follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from syncd.config import AttributeRule, ExpressionRule, Settings, load_settings
+from syncd.errors import ConfigError
+
+
+def load(env: dict[str, str], check: Callable[[str], str | None] = lambda expression: None) -> Settings:
+    """Load settings from variables alone."""
+    return load_settings(None, env, cwd=Path("/nonexistent"), check_expression=check, need=frozenset())
+
+
+def problem_of(env: dict[str, str]) -> str:
+    """Return the only problem."""
+    with pytest.raises(ConfigError) as caught:
+        load(env)
+    (problem,) = caught.value.problems
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("mail", AttributeRule(("mail",))),
+        ("extension_0123456789abcdef_costCentre", AttributeRule(("extension_0123456789abcdef_costCentre",))),
+        (
+            "onPremisesExtensionAttributes.extensionAttribute1",
+            AttributeRule(("onPremisesExtensionAttributes.extensionAttribute1",)),
+        ),
+        ("user.mail", ExpressionRule("user.mail")),
+        ('user.mail + ".x"', ExpressionRule('user.mail + ".x"')),
+        ('"fixed, text"', ExpressionRule('"fixed, text"')),
+        ("mail,mail,otherMails", AttributeRule(("mail", "otherMails"))),
+        ("[]", AttributeRule(())),
+    ],
+)
+def test_a_mapping_value_is_an_attribute_a_list_or_an_expression(
+    text: str, expected: AttributeRule | ExpressionRule
+) -> None:
+    """Whatever is no plain attribute path is an expression."""
+    assert load({"SYNCD_MAPPING__USER__JOB_TITLE": text}).mapping.user.job_title == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "hint"),
+    [
+        ("USER__JOB_TITLE", "signInActivity", "uses signInActivity, whose changes Microsoft Graph does not report"),
+        ("USER__JOB_TITLE", '["jobTitle", "aboutMe"]', "uses aboutMe"),
+        ("USER__JOB_TITLE", "signInActivity.lastSignInDateTime", "uses signInActivity"),
+        ("USER__JOB_TITLE", 'user.mailboxSettings.timeZone + "x"', "uses mailboxSettings"),
+        ("GROUP__EMAIL", "isArchived", "uses isArchived"),
+        ("USER__JOB_TITLE", "manager", "is a relation and no attribute"),
+        ("USER__JOB_TITLE", "onPremisesExtensionAttributes", "names no extension attribute"),
+        ("USER__JOB_TITLE", "onPremisesExtensionAttributes.extensionAttribute16", "names no extension attribute"),
+        ("USER__JOB_TITLE", '["user.mail + 1"]', "has an entry that is no attribute name"),
+        ("USER__JOB_TITLE", "[1]", "is no mapping rule"),
+        ("USER__BPS_ID", "[]", "is empty"),
+        ("GROUP__NAME", "[]", "is empty"),
+    ],
+)
+def test_a_mapping_that_could_not_be_followed_is_refused(key: str, text: str, hint: str) -> None:
+    """A change that delta never reports would leave the portal wrong for ever."""
+    problem = problem_of({f"SYNCD_MAPPING__{key}": text})
+
+    assert f"mapping.{key.lower().replace('__', '.')}: " in problem
+    assert hint in problem
+
+
+def test_an_attribute_name_within_a_text_is_no_use_of_it() -> None:
+    """Only what the expression reads counts."""
+    text = "user.jobTitle == 'user.signInActivity' ? 'a' : 'b'"
+
+    assert load({"SYNCD_MAPPING__USER__JOB_TITLE": text}).mapping.user.job_title == ExpressionRule(text)
+
+
+def test_expressions_are_compiled_by_whoever_can() -> None:
+    """Scope and mapping expressions pass the given check; attribute names do not."""
+    seen: list[str] = []
+
+    def check(expression: str) -> str | None:
+        seen.append(expression)
+        return "syntax error at 1:5" if "&&&" in expression else None
+
+    load({"SYNCD_SCOPE__GROUPS": "group.securityEnabled", "SYNCD_MAPPING__USER__PHONE": "user.mobilePhone"}, check)
+    assert sorted(seen) == ["group.securityEnabled", "user.mobilePhone"]
+    with pytest.raises(ConfigError, match=r"scope.users: is no usable CEL expression: syntax error at 1:5 \(value"):
+        load({"SYNCD_SCOPE__USERS": "user.a &&& user.b"}, check)
