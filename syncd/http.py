@@ -146,14 +146,20 @@ class Door:
         of the status table, or the one that ``judge`` names.
         """
         policy = retry or RetryPolicy()
-        first = True
+        try:
+            return await self._attempt(method, url, headers, body, policy, read_error, judge)
+        except TransientError as error:
+            failure: TransientError | None = error
+        # Only now is a retry loop worth its price; its first attempt is the one that has just failed.
+        started = self._clock.monotonic()
 
         def decide(error: Exception) -> bool | float:
             if not isinstance(error, TransientError) or (error.sent and not policy.repeatable):
                 return False
             if error.retry_after is None:
                 return True
-            return error.retry_after if error.retry_after <= policy.patience else False
+            rest = policy.patience - (self._clock.monotonic() - started)
+            return error.retry_after if error.retry_after <= rest else False
 
         async for attempt in stamina.retry_context(
             on=decide,
@@ -164,20 +170,34 @@ class Door:
             wait_jitter=policy.wait_initial,
         ):
             with attempt:
-                if not first:
-                    self.traffic.retries += 1
-                first = False
-                await self._keep_quiet()
-                response = await self._exchange(method, url, headers, body)
-                if 200 <= response.status < 300:
-                    return response
-                code, message = read_error(response) if read_error else ("", excerpt(response.body))
-                error = judge(response, code, message) if judge else None
-                error = error or make_error(self.name, response, code, message, self._clock)
-                if isinstance(error, Throttled):
-                    self._note_throttle(error)
-                raise error
+                if failure is not None:
+                    known, failure = failure, None
+                    raise known
+                self.traffic.retries += 1
+                return await self._attempt(method, url, headers, body, policy, read_error, judge)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _attempt(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        policy: RetryPolicy,
+        read_error: ErrorReader | None,
+        judge: Judge | None,
+    ) -> Response:
+        if self._quiet_until:
+            await self._keep_quiet(policy.patience)
+        response = await self._exchange(method, url, headers, body)
+        if 200 <= response.status < 300:
+            return response
+        code, message = read_error(response) if read_error else ("", excerpt(response.body))
+        error = judge(response, code, message) if judge else None
+        error = error or make_error(self.name, response, code, message, self._clock)
+        if isinstance(error, Throttled):
+            self._note_throttle(error)
+        raise error
 
     def _note_throttle(self, error: Throttled) -> None:
         self.traffic.throttled += 1
@@ -185,10 +205,18 @@ class Door:
             self.traffic.throttled_seconds += error.retry_after
             self._quiet_until = max(self._quiet_until, self._clock.monotonic() + error.retry_after)
 
-    async def _keep_quiet(self) -> None:
-        """Wait out the Retry-After that any request of this door was told: all of them would only make it longer."""
+    async def _keep_quiet(self, patience: float) -> None:
+        """Wait out the Retry-After that any request of this door was told: all of them would only make it longer.
+
+        One that asks for more than ``patience`` seconds is not waited for: Throttled, as for the request that was told.
+        """
         while (rest := self._quiet_until - self._clock.monotonic()) > 0:
+            if rest > patience:
+                raise Throttled(
+                    f"{self.name} asked for no request in the next {rest:.0f} s", retry_after=rest, sent=False
+                )
             await self._clock.sleep(rest)
+        self._quiet_until = 0.0
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         if self._session is None:
@@ -196,16 +224,9 @@ class Door:
         self.traffic.requests += 1
         try:
             async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
-                content = bytearray()
-                async for chunk in answer.content.iter_chunked(_CHUNK):
-                    content += chunk
-                    if len(content) > self._options.size_limit:
-                        raise ProtocolError(
-                            f"{self.name}: an answer is larger than {self._options.size_limit} bytes",
-                            status=answer.status,
-                        )
+                content = await self._read_body(answer)
                 self.traffic.bytes_received += len(content)
-                return Response(answer.status, answer.headers, bytes(content))
+                return Response(answer.status, answer.headers, content)
         except TimeoutError as error:
             sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
             raise Timeout(f"{self.name} ({url.host}) did not answer in time", sent=sent) from error
@@ -219,6 +240,21 @@ class Door:
             raise Unavailable(f"{self.name} ({url.host}:{url.port}) cannot be reached: {error}", sent=False) from error
         except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
             raise Unavailable(f"{self.name} ({url.host}): the connection broke: {error!r}") from error
+
+    async def _read_body(self, answer: aiohttp.ClientResponse) -> bytes:
+        """Read the whole body, but never more than the size limit, also of what decompresses to more."""
+        announced = answer.content_length
+        small = announced is not None and announced <= min(_CHUNK, self._options.size_limit)
+        if small and "Content-Encoding" not in answer.headers:
+            return await answer.read()
+        content = bytearray()
+        async for chunk in answer.content.iter_chunked(_CHUNK):
+            content += chunk
+            if len(content) > self._options.size_limit:
+                raise ProtocolError(
+                    f"{self.name}: an answer is larger than {self._options.size_limit} bytes", status=answer.status
+                )
+        return bytes(content)
 
 
 def make_ssl_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -13,6 +13,10 @@ import pytest
 
 from tests.postgres import PostgresUnavailable, fresh_database, private_postgres
 
+# Plug-ins ask for "the current event loop" outside of any test; told once that there is none, they make none, and no
+# loop is left for the garbage collector to complain about in a test that has nothing to do with it.
+asyncio.set_event_loop(None)
+
 
 @pytest.fixture
 async def _leave_no_task() -> AsyncIterator[None]:

@@ -373,18 +373,20 @@ class Plans:
             if full:
                 save_fact(connection, FULL_PUSH_DUE, None)
                 save_fact(connection, RULES, rules)
-            members = select(distinct(changes.c.target_key)).where(
-                *unfinished, membership, changes.c.target_key.is_not(None)
+            members = (
+                select(changes.c.target_key)
+                .where(*unfinished, membership, changes.c.target_key.is_not(None))
+                .distinct()
             )
             connection.execute(insert(touched_principals).from_select(["key"], members))
             groups = connection.scalars(
-                select(distinct(changes.c.source_key)).where(
-                    *unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group")
-                )
+                select(changes.c.source_key)
+                .where(*unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group"))
+                .distinct()
             ).all()
             touch_groups(connection, [key for key in groups if key is not None], whole=True)
             users = connection.scalars(
-                select(distinct(changes.c.record_key)).where(*unfinished, changes.c.object == "user")
+                select(changes.c.record_key).where(*unfinished, changes.c.object == "user").distinct()
             ).all()
             touch_principals(connection, users)
 

@@ -1,0 +1,112 @@
+"""One authorised request to the portal's data API v6.0, the only version that all supported portals have (2024 R1 on).
+
+Records are always addressed in the query form (``/admin/user?bpsId=``), percent-encoded to the last character: BPS ids
+contain ``@``, old ones a backslash.
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+from urllib.parse import quote
+
+import msgspec
+from yarl import URL
+
+from syncd.bps.answers import BareNotFound, Noun, is_web_page, make_api_missing, make_judge, make_not_json, read_error
+from syncd.bps.auth import TokenSource
+from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected
+from syncd.http import Door, Response, RetryPolicy
+
+API = "/api/data/v6.0"
+
+_REPEATABLE = RetryPolicy()
+_ONCE = RetryPolicy(repeatable=False)
+
+
+class BpsClient:
+    """Sends requests with the current token, and once more with a fresh one when the portal answers 401."""
+
+    def __init__(self, portal_url: str, *, door: Door, tokens: TokenSource) -> None:
+        self.door = door
+        self.tokens = tokens
+        self._root = str(URL(portal_url.rstrip("/"))) + API
+        self._judges = {
+            (noun, write, single): make_judge(noun, write=write, single=single)
+            for noun in get_args(Noun)
+            for write in (False, True)
+            for single in (False, True)
+        }
+
+    async def send(
+        self, method: str, path: str, *, noun: Noun, body: object | None = None, repeatable: bool = True
+    ) -> Response:
+        """Send ``body`` as JSON and return the 2xx answer.
+
+        ``repeatable`` False: an unclear answer (time-out, broken connection, 500, 502, 504) is raised, not retried.
+        NotFound always means the record that the request names; a portal without the API is Rejected.
+        """
+        encoded = None if body is None else msgspec.json.encode(body)
+        try:
+            return await self._send_authorised(method, path, noun, encoded, _REPEATABLE if repeatable else _ONCE)
+        except BareNotFound as error:
+            await self._confirm_api(error)
+            raise
+
+    async def read(self, path: str, *, noun: Noun) -> Response:
+        """Send a GET and return its answer."""
+        return await self.send("GET", path, noun=noun)
+
+    async def _send_authorised(
+        self, method: str, path: str, noun: Noun, body: bytes | None, retry: RetryPolicy
+    ) -> Response:
+        url = URL(self._root + path, encoded=True)
+        judge = self._judges[noun, method != "GET", "bpsId=" in path]
+        token = self.tokens.peek() or await self.tokens.fetch_token()
+        fresh = False
+        while True:
+            try:
+                response = await self.door.send(
+                    method,
+                    url,
+                    headers=token.headers if body is None else token.json_headers,
+                    body=body,
+                    retry=retry,
+                    read_error=read_error,
+                    judge=judge,
+                )
+            except AuthFailed as error:
+                self.tokens.invalidate(token)
+                if fresh:
+                    raise AuthFailed(
+                        f"{error}; it refused a token that it had just given: check that the API application of "
+                        "bps.client_id is active and in application context",
+                        status=error.status,
+                        code=error.code,
+                    ) from error
+                token, fresh = await self.tokens.fetch_token(), True
+            else:
+                if response.body and is_web_page(response):
+                    raise make_not_json(response)
+                return response
+
+    async def _confirm_api(self, error: BareNotFound) -> None:
+        """Ask for something that always exists: a bare 404 means a missing record only where the API answers at all."""
+        try:
+            await self._send_authorised("GET", "/me", "me", None, _REPEATABLE)
+        except Forbidden:
+            return
+        except (Rejected, ProtocolError) as missing:
+            raise make_api_missing(str(error)) from missing
+
+
+def make_path(route: str, bps_id: str) -> str:
+    """Return the query form of a route to one record."""
+    return f"{route}?bpsId={quote(bps_id, safe='')}"
+
+
+def parse_json(response: Response) -> Any:
+    """Return the answer's JSON value; ProtocolError when it has none."""
+    try:
+        return msgspec.json.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise make_not_json(response) from error

@@ -1,0 +1,26 @@
+"""How to reach the portal: the settings of one adapter, already checked by whoever makes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class BpsOptions:
+    """The portal's address and our registration there.
+
+    ``portal_url`` may carry a path. ``secret`` is asked anew for every token, so that a secret file that changed is
+    read again. ``members_per_request`` bounds one members or owners call (the portal names no limit), ``page_size`` is
+    the number of records asked for per page (the portal may give fewer).
+    """
+
+    portal_url: str
+    client_id: str
+    secret: Callable[[], str]
+    ca_file: Path | None = None
+    proxy_url: str | None = None
+    concurrency: int = 4
+    members_per_request: int = 500
+    page_size: int = 1000

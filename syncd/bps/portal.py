@@ -1,0 +1,124 @@
+"""The portal as the use cases see it: one object that owns the connections, and delegates to readers and writers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from syncd.bps.answers import NAME
+from syncd.bps.auth import TokenSource
+from syncd.bps.clearing import Clearing
+from syncd.bps.client import BpsClient
+from syncd.bps.inventory import Inventory
+from syncd.bps.options import BpsOptions
+from syncd.bps.people import People
+from syncd.bps.records import BadRecords
+from syncd.bps.writes import Writes
+from syncd.clock import Clock
+from syncd.http import Door, DoorOptions
+from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
+
+
+class BpsPortal:
+    """Reads and writes one portal. Use as an async context manager; opening it sends nothing."""
+
+    def __init__(self, options: BpsOptions, clock: Clock) -> None:
+        self.options: Final = options
+        self.clock: Final = clock
+        self._door = Door(
+            NAME,
+            DoorOptions(ca_file=options.ca_file, proxy_url=options.proxy_url, concurrency=options.concurrency),
+            clock,
+        )
+        self.tokens: Final = TokenSource(options, door=self._door, clock=clock)
+        self.client: Final = BpsClient(options.portal_url, door=self._door, tokens=self.tokens)
+        self._inventory = Inventory(self.client, page_size=options.page_size)
+        self._clearing = Clearing(self.client, self._inventory, clock)
+        self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
+        self._people = People(self.client, self._inventory, per_request=options.members_per_request)
+
+    async def __aenter__(self) -> Self:
+        await self._door.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._door.__aexit__(kind, error, trace)
+
+    def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
+        """Yield pages of all user records until an empty page; a record may come twice when pages shift."""
+        return self._inventory.fetch_accounts()
+
+    def fetch_groups(self) -> AsyncIterator[tuple[PortalGroup, ...]]:
+        """Yield pages of all groups (without members) until an empty page; a record may come twice."""
+        return self._inventory.fetch_groups()
+
+    @property
+    def bad_accounts(self) -> BadRecords:
+        """Malformed user records that the last ``fetch_accounts`` skipped."""
+        return self._inventory.bad_accounts
+
+    @property
+    def bad_groups(self) -> BadRecords:
+        """Malformed group records that the last ``fetch_groups`` skipped."""
+        return self._inventory.bad_groups
+
+    async def fetch_account(self, bps_id: str) -> Account | None:
+        """Read one user record; None when the portal has none (404)."""
+        return await self._inventory.fetch_account(bps_id)
+
+    async def fetch_group(self, bps_id: str) -> GroupDetail | None:
+        """Read one group with members and owners; None when the portal has none (404)."""
+        return await self._inventory.fetch_group(bps_id)
+
+    async def create_account(self, account: Account, *, sent_before: bool = False) -> Creation:
+        """Create a user record. ``sent_before``: an earlier attempt of ours may have created it already."""
+        return await self._writes.create_account(account, sent_before=sent_before)
+
+    async def update_account(self, bps_id: str, fields: Fields) -> None:
+        """Set the given fields (None clears); NotFound when the record is gone."""
+        await self._writes.update_account(bps_id, fields)
+
+    async def delete_account(self, bps_id: str) -> None:
+        """Delete a user record; one that is gone already is a success."""
+        await self._writes.delete_account(bps_id)
+
+    async def create_group(self, group: PortalGroup, *, sent_before: bool = False) -> Creation:
+        """Create a group without members."""
+        return await self._writes.create_group(group, sent_before=sent_before)
+
+    async def update_group(self, bps_id: str, fields: Fields) -> None:
+        """Set name or email (never empty); NotFound when the group is gone."""
+        await self._writes.update_group(bps_id, fields)
+
+    async def delete_group(self, bps_id: str) -> None:
+        """Delete a group; one that is gone already is a success."""
+        await self._writes.delete_group(bps_id)
+
+    async def add_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        """Add members, splitting the call when an id is refused; NotFound when the group is gone."""
+        return await self._people.change(group_id, member_ids, verb="add", role="members")
+
+    async def remove_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        """Remove members; one that is no member any more is done."""
+        return await self._people.change(group_id, member_ids, verb="remove", role="members")
+
+    async def add_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
+        """Add owners, as ``add_members`` adds members."""
+        return await self._people.change(group_id, owner_ids, verb="add", role="owners")
+
+    async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
+        """Remove owners, as ``remove_members`` removes members."""
+        return await self._people.change(group_id, owner_ids, verb="remove", role="owners")
+
+    def read_traffic(self) -> Mapping[str, int]:
+        """Return requests, retries, throttled and bytes_received so far."""
+        traffic = self._door.traffic
+        return {
+            "requests": traffic.requests,
+            "retries": traffic.retries,
+            "throttled": traffic.throttled,
+            "bytes_received": traffic.bytes_received,
+        }

@@ -1,0 +1,180 @@
+"""Tries everything that syncd needs of the portal, for ``syncd check``. Changes nothing there.
+
+Whether the application may write is found out by changing a record that cannot exist: the portal answers 404 where the
+scope is there and 403 where it is missing.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+from syncd.bps.answers import Noun
+from syncd.bps.client import make_path, parse_json
+from syncd.bps.portal import BpsPortal
+from syncd.errors import AuthFailed, Conflict, Forbidden, NotFound, Rejected, RemoteError, Timeout, Unavailable
+from syncd.http import Response
+
+_SKEW_LIMIT = 120.0
+"""Seconds by which the two clocks may differ before it is worth a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was tried: what came of it, and what to do about it (empty: nothing)."""
+
+    check: str
+    status: Literal["ok", "warning", "failed", "unknown"]
+    detail: str
+    remedy: str = ""
+
+
+async def probe_portal(portal: BpsPortal, *, probe_id: str | None = None) -> tuple[Check, ...]:
+    """Return one finding per check, in a fixed order; raises nothing that the portal could cause.
+
+    ``probe_id`` is the BPS id that cannot exist; a random one by default.
+    """
+    nobody = probe_id or f"syncd-probe-{uuid.uuid4()}@invalid.example"
+    findings = [_check_https(portal.options.portal_url), *await _check_token(portal)]
+    if findings[-1].status != "ok":
+        names = ("api", "users read", "groups read", "users write", "groups write", "clock")
+        return (*findings, *(Check(f"portal {name}", "unknown", "not tried: there is no token") for name in names))
+    me = await _try(lambda: portal.client.read("/me", noun="me"))
+    findings.append(_judge_me(me))
+    findings.append(_judge_read("users", await _try(lambda: _read_one(portal, "users"))))
+    findings.append(_judge_read("groups", await _try(lambda: _read_one(portal, "groups"))))
+    findings.append(_judge_write("users", await _try(lambda: _patch_nobody(portal, nobody))))
+    findings.append(_judge_write("groups", await _try(lambda: _remove_nobody(portal, nobody))))
+    findings.append(_judge_clock(portal, me))
+    return tuple(findings)
+
+
+def _check_https(portal_url: str) -> Check:
+    if portal_url.lower().startswith("https:"):
+        return Check("portal https", "ok", "the portal is addressed by https")
+    return Check(
+        "portal https",
+        "warning",
+        "the portal is addressed by plain http: secret, tokens and personal data travel readable",
+        "give the portal a certificate and set bps.portal_url to its https address",
+    )
+
+
+async def _check_token(portal: BpsPortal) -> list[Check]:
+    try:
+        await portal.tokens.fetch_token()
+    except (Unavailable, Timeout) as error:
+        if error.status is None:
+            return [
+                Check(
+                    "portal reachable", "failed", str(error), "check bps.portal_url, bps.proxy_url, DNS and firewall"
+                ),
+                Check("portal token", "unknown", "not tried: the portal cannot be reached"),
+            ]
+        failure: RemoteError = error
+    except Rejected as error:
+        if error.status is None:
+            return [
+                Check(
+                    "portal reachable", "failed", str(error), "set bps.ca_file to the issuing authority's certificate"
+                ),
+                Check("portal token", "unknown", "not tried: the portal's certificate is not trusted"),
+            ]
+        failure = error
+    except RemoteError as error:
+        failure = error
+    else:
+        return [
+            Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
+            Check("portal token", "ok", "the portal gave a token"),
+        ]
+    return [
+        Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
+        Check("portal token", "failed", str(failure), "check bps.client_id, bps.client_secret and bps.portal_url"),
+    ]
+
+
+async def _try(request: Callable[[], Awaitable[Response]]) -> Response | RemoteError:
+    try:
+        return await request()
+    except RemoteError as error:
+        return error
+
+
+async def _read_one(portal: BpsPortal, noun: Noun) -> Response:
+    return await portal.client.read(f"/admin/{noun}?size=1&page=0", noun=noun)
+
+
+async def _patch_nobody(portal: BpsPortal, nobody: str) -> Response:
+    return await portal.client.send("PATCH", make_path("/admin/user", nobody), noun="users", body={"jobTitle": "probe"})
+
+
+async def _remove_nobody(portal: BpsPortal, nobody: str) -> Response:
+    path = make_path("/admin/group/members/remove", nobody)
+    return await portal.client.send("POST", path, noun="groups", body={"members": [{"bpsId": nobody}]})
+
+
+def _judge_me(result: Response | RemoteError) -> Check:
+    if isinstance(result, RemoteError):
+        return Check("portal api", "failed", str(result), "check bps.portal_url and the API application")
+    try:
+        me = parse_json(result)
+    except RemoteError as error:
+        return Check("portal api", "failed", str(error), "check bps.portal_url")
+    if isinstance(me, dict) and me.get("impersonated") is True:
+        return Check(
+            "portal api",
+            "failed",
+            "the API application acts in the name of a user, and the administrative API refuses that",
+            "register an application in application context and use its client id and secret",
+        )
+    name = me.get("bpsId") if isinstance(me, dict) else None
+    return Check("portal api", "ok", f"the REST API v6.0 answers; we are {name or 'an unnamed application'}")
+
+
+def _judge_read(noun: Noun, result: Response | RemoteError) -> Check:
+    name = f"portal {noun} read"
+    if not isinstance(result, RemoteError):
+        return Check(name, "ok", f"the list of {noun} can be read")
+    remedy = (
+        f"grant Admin.{noun.capitalize()}.ReadWrite to the API application" if isinstance(result, Forbidden) else ""
+    )
+    return Check(name, "failed", str(result), remedy)
+
+
+def _judge_write(noun: Noun, result: Response | RemoteError) -> Check:
+    name = f"portal {noun} write"
+    match result:
+        case NotFound() | Conflict():
+            return Check(name, "ok", f"{noun} can be written (a record that does not exist was refused as missing)")
+        case Forbidden():
+            return Check(
+                name, "failed", str(result), f"grant Admin.{noun.capitalize()}.ReadWrite to the API application"
+            )
+        case AuthFailed() | Unavailable() | Timeout():
+            return Check(name, "unknown", str(result))
+        case RemoteError() if result.status == 405:
+            return Check(name, "failed", str(result))
+        case RemoteError():
+            return Check(name, "unknown", str(result))
+        case _:
+            return Check(name, "warning", f"the portal accepted a change to one of its {noun} that does not exist")
+
+
+def _judge_clock(portal: BpsPortal, result: Response | RemoteError) -> Check:
+    text = "" if isinstance(result, RemoteError) else result.headers.get("Date", "")
+    try:
+        skew = (portal.clock.now() - parsedate_to_datetime(text)).total_seconds()
+    except (ValueError, TypeError):
+        return Check("portal clock", "unknown", "the portal did not tell its time")
+    if abs(skew) <= _SKEW_LIMIT:
+        return Check("portal clock", "ok", f"the clocks differ by {abs(skew):.0f} s")
+    return Check(
+        "portal clock",
+        "warning",
+        f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the portal's",
+        "synchronise both clocks (NTP): tokens are valid by time",
+    )

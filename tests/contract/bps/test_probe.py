@@ -1,0 +1,78 @@
+"""What ``probe_portal`` finds out about a portal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from syncd.bps.portal import BpsPortal
+from syncd.bps.probe import probe_portal
+from tests.contract.bps.conftest import ANN, LoopClock, Opener
+from tests.contract.fake_portal import FakePortal
+
+pytestmark = pytest.mark.looptime
+
+
+async def found(portal: BpsPortal) -> dict[str, str]:
+    return {check.check: check.status for check in await probe_portal(portal)}
+
+
+async def test_a_good_portal_passes_every_check(fake: FakePortal, portal: BpsPortal) -> None:
+    """All is well but for plain http, and nothing was changed."""
+    fake.add_user(ANN.bps_id)
+    checks = await found(portal)
+    assert checks == {
+        "portal https": "warning",
+        "portal reachable": "ok",
+        "portal token": "ok",
+        "portal api": "ok",
+        "portal users read": "ok",
+        "portal groups read": "ok",
+        "portal users write": "ok",
+        "portal groups write": "ok",
+        "portal clock": "ok",
+    }
+    assert list(fake.users) == [ANN.bps_id]
+
+
+async def test_each_missing_scope_is_found(fake: FakePortal, portal: BpsPortal) -> None:
+    """Read scopes do not pass for write scopes, and each finding names the scope to grant."""
+    fake.scopes = {"Admin.Users.Read"}
+    checks = {check.check: check for check in await probe_portal(portal)}
+    assert [name for name, check in checks.items() if check.status == "failed"] == [
+        "portal groups read",
+        "portal users write",
+        "portal groups write",
+    ]
+    assert "Admin.Users.ReadWrite" in checks["portal users write"].remedy
+
+
+async def test_a_wrong_secret_is_told_from_an_unreachable_portal(fake: FakePortal, opener: Opener) -> None:
+    """The findings say whether it is the network or the registration; what could not be tried is unknown."""
+    async with opener(secret=lambda: "wrong") as portal:
+        checks = await found(portal)
+    assert (checks["portal reachable"], checks["portal token"], checks["portal api"]) == ("ok", "failed", "unknown")
+    async with opener(portal_url="https://127.0.0.1:9/") as portal:
+        checks = await found(portal)
+    assert (checks["portal https"], checks["portal reachable"], checks["portal token"]) == ("ok", "failed", "unknown")
+
+
+async def test_an_old_portal_fails_the_checks_of_the_api(fake: FakePortal, portal: BpsPortal) -> None:
+    """No finding claims a scope where there is no API."""
+    fake.has_v6 = False
+    checks = await found(portal)
+    assert set(checks.values()) <= {"warning", "ok", "failed", "unknown"}
+    assert checks["portal api"] == checks["portal users read"] == "failed"
+    assert checks["portal users write"] != "ok"
+
+
+async def test_a_clock_that_is_off_is_a_warning(fake: FakePortal, opener: Opener) -> None:
+    """Two machines that disagree about the time are worth a word."""
+
+    class LateClock(LoopClock):
+        def now(self) -> datetime:
+            return datetime(2031, 1, 1, tzinfo=UTC)
+
+    async with opener(clock=LateClock()) as portal:
+        assert (await found(portal))["portal clock"] == "warning"

@@ -1,0 +1,136 @@
+"""A portal behind the Portal port: it refuses what the real one refuses, and remembers every write."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from syncd.errors import Conflict, NotFound, Unavailable
+from syncd.model.target import (
+    Account,
+    Creation,
+    Fields,
+    GroupDetail,
+    MembersResult,
+    PortalGroup,
+    PortalMember,
+    fold,
+)
+
+
+@dataclass
+class FakePortal:
+    """Users, groups and members by folded BPS id."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    groups: dict[str, PortalGroup] = field(default_factory=dict)
+    members: dict[str, dict[str, str]] = field(default_factory=dict)
+    writes: list[str] = field(default_factory=list)
+    refuse: set[str] = field(default_factory=set)
+    down: bool = False
+    waiting: set[str] = field(default_factory=set)
+    slow: bool = False
+
+    def add_account(self, bps_id: str, **fields: str) -> None:
+        """Put a record there that nobody of ours made."""
+        self.accounts[fold(bps_id)] = Account(bps_id, **fields)  # type: ignore[arg-type]
+
+    def _note(self, verb: str, bps_id: str) -> None:
+        if self.down:
+            raise Unavailable("the portal is down", status=503, sent=False)
+        self.writes.append(f"{verb} {bps_id}")
+        if bps_id in self.refuse:
+            raise Conflict(f"the portal refuses {bps_id}", status=409)
+
+    async def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
+        """Yield everything in one page."""
+        if self.accounts:
+            yield tuple(self.accounts[key] for key in sorted(self.accounts))
+
+    async def fetch_groups(self) -> AsyncIterator[tuple[PortalGroup, ...]]:
+        """Yield everything in one page."""
+        if self.groups:
+            yield tuple(self.groups[key] for key in sorted(self.groups))
+
+    async def fetch_account(self, bps_id: str) -> Account | None:
+        """Read one."""
+        return self.accounts.get(fold(bps_id))
+
+    async def fetch_group(self, bps_id: str) -> GroupDetail | None:
+        """Read one with members."""
+        group = self.groups.get(fold(bps_id))
+        if group is None:
+            return None
+        members = self.members.get(fold(bps_id), {})
+        return GroupDetail(group, tuple(PortalMember(members[key]) for key in sorted(members)), ())
+
+    async def create_account(self, account: Account, *, sent_before: bool = False) -> Creation:
+        """Create, refuse a taken id."""
+        self._note("create", account.bps_id)
+        there = self.accounts.get(fold(account.bps_id))
+        if there is not None:
+            return Creation.SETTLED if sent_before and there == account else Creation.EXISTS
+        if account.manager and fold(account.manager) not in self.accounts:
+            raise Conflict(f"unknown manager {account.manager}", status=409)
+        status = "WaitingForSynchronization" if self.slow else "Synchronized"
+        self.accounts[fold(account.bps_id)] = replace(account, status=status)
+        return Creation.CREATED
+
+    async def update_account(self, bps_id: str, fields: Fields) -> None:
+        """Patch."""
+        self._note("update", bps_id)
+        if fold(bps_id) not in self.accounts:
+            raise NotFound(f"no user {bps_id}", status=404)
+        manager = fields.get("manager")
+        if manager and fold(manager) not in self.accounts:
+            raise Conflict(f"unknown manager {manager}", status=409)
+        self.accounts[fold(bps_id)] = replace(self.accounts[fold(bps_id)], **fields)  # type: ignore[arg-type]
+
+    async def delete_account(self, bps_id: str) -> None:
+        """Delete, and take out of every group."""
+        self._note("delete", bps_id)
+        self.accounts.pop(fold(bps_id), None)
+        for members in self.members.values():
+            members.pop(fold(bps_id), None)
+
+    async def create_group(self, group: PortalGroup, *, sent_before: bool = False) -> Creation:
+        """Create an empty group."""
+        self._note("create", group.bps_id)
+        if fold(group.bps_id) in self.groups:
+            return Creation.EXISTS
+        self.groups[fold(group.bps_id)] = group
+        return Creation.CREATED
+
+    async def update_group(self, bps_id: str, fields: Fields) -> None:
+        """Patch."""
+        self._note("update", bps_id)
+        if fold(bps_id) not in self.groups:
+            raise NotFound(f"no group {bps_id}", status=404)
+        self.groups[fold(bps_id)] = replace(self.groups[fold(bps_id)], **fields)  # type: ignore[arg-type]
+
+    async def delete_group(self, bps_id: str) -> None:
+        """Delete with its memberships."""
+        self._note("delete", bps_id)
+        self.groups.pop(fold(bps_id), None)
+        self.members.pop(fold(bps_id), None)
+
+    async def add_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        """Add those that exist."""
+        self._note("link", group_id)
+        if fold(group_id) not in self.groups:
+            raise NotFound(f"no group {group_id}", status=404)
+        pending = tuple(m for m in member_ids if fold(m) not in self.accounts)
+        done = tuple(m for m in member_ids if fold(m) in self.accounts)
+        self.members.setdefault(fold(group_id), {}).update({fold(m): m for m in done})
+        return MembersResult(done=done, pending=pending)
+
+    async def remove_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        """Remove."""
+        self._note("unlink", group_id)
+        for member in member_ids:
+            self.members.get(fold(group_id), {}).pop(fold(member), None)
+        return MembersResult(done=tuple(member_ids))
+
+    def picture(self) -> dict[str, set[str]]:
+        """Return the folded members of each group."""
+        return {key: set(self.members.get(key, {})) for key in self.groups}

@@ -1,0 +1,181 @@
+"""A small tenant behind the Source port. It keeps Graph's manners: repeats, splits, replays, links only as changes."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from syncd.errors import ResyncRequired
+from syncd.model.source import GroupItem, Link, ManagerSet, Page, Stream, UserItem, Value
+
+
+@dataclass
+class FakeUser:
+    """One user of the fake tenant."""
+
+    attributes: dict[str, Value]
+    manager: str | None = None
+    state: str = "active"
+
+
+@dataclass
+class FakeGroup:
+    """One group of the fake tenant, with its direct members by id and kind."""
+
+    attributes: dict[str, Value]
+    members: dict[str, str] = field(default_factory=dict)
+    state: str = "active"
+
+
+@dataclass
+class FakeSource:
+    """Answers pages from a log of events. ``rng`` shuffles and repeats; ``page_size`` cuts."""
+
+    rng: random.Random = field(default_factory=lambda: random.Random(1))
+    page_size: int = 3
+    repeat: bool = False
+    users: dict[str, FakeUser] = field(default_factory=dict)
+    groups: dict[str, FakeGroup] = field(default_factory=dict)
+    log: dict[Stream, list[UserItem | GroupItem]] = field(default_factory=lambda: {"users": [], "groups": []})
+    rounds: dict[str, list[UserItem | GroupItem]] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    count_lie: int = 0
+    dead: bool = False
+    calls: list[str] = field(default_factory=list)
+    _serial: int = 0
+
+    # ---- events -----------------------------------------------------------------------------------------------------
+
+    def put_user(self, user_id: str, *, manager: str | None = None, **attributes: Value) -> None:
+        """Create or change a user; None clears an attribute."""
+        user = self.users.setdefault(user_id, FakeUser({}))
+        user.state = "active"
+        user.attributes.update(attributes)
+        stated: ManagerSet | None = None
+        if manager is not None:
+            user.manager = manager or None
+            stated = ManagerSet(user.manager)
+        self.log["users"].append(UserItem(user_id, dict(user.attributes), stated))
+
+    def remove_user(self, user_id: str, *, hard: bool = False) -> None:
+        """Delete a user softly, or for good (then its memberships go, and the groups stream may never say so)."""
+        user = self.users[user_id]
+        user.state = "deleted" if hard else "soft_deleted"
+        self.log["users"].append(UserItem(user_id, {}, removed="deleted" if hard else "changed"))
+        if hard:
+            for group in self.groups.values():
+                group.members.pop(user_id, None)
+
+    def restore_user(self, user_id: str) -> None:
+        """Bring a soft-deleted user back: it shows up as newly created, without membership events."""
+        user = self.users[user_id]
+        user.state = "active"
+        self.log["users"].append(UserItem(user_id, dict(user.attributes), ManagerSet(user.manager)))
+
+    def put_group(self, group_id: str, **attributes: Value) -> None:
+        """Create or change a group."""
+        group = self.groups.setdefault(group_id, FakeGroup({}))
+        group.state = "active"
+        group.attributes.update(attributes)
+        self.log["groups"].append(GroupItem(group_id, dict(group.attributes)))
+
+    def remove_group(self, group_id: str) -> None:
+        """Delete a group softly."""
+        self.groups[group_id].state = "soft_deleted"
+        self.log["groups"].append(GroupItem(group_id, {}, removed="changed"))
+
+    def link(self, group_id: str, member_id: str, kind: str = "user") -> None:
+        """Add a member."""
+        group = self.groups[group_id]
+        group.members[member_id] = kind
+        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (Link(member_id, kind),)))
+
+    def unlink(self, group_id: str, member_id: str) -> None:
+        """Remove a member."""
+        group = self.groups[group_id]
+        kind = group.members.pop(member_id, "user")
+        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (Link(member_id, kind, removed=True),)))
+
+    # ---- the port ---------------------------------------------------------------------------------------------------
+
+    def fingerprint(self, stream: Stream) -> str:
+        """Return a constant: the fake has one selection."""
+        return f"fake-{stream}"
+
+    async def fetch_page(self, stream: Stream, link: str | None) -> Page:
+        """Return a page of a baseline (no link), of an increment (d:…) or of a round under way (n:…)."""
+        self.calls.append(f"{stream} {(link or 'start')[:2]}")
+        if link is not None and self.dead and link.startswith("d:"):
+            raise ResyncRequired("the token is too old", status=410)
+        if link is None or link.startswith("d:"):
+            items = self._snapshot(stream) if link is None else self._since(stream, int(link[2:]))
+            name = f"n:{stream}:{self._serial}"
+            self._serial += 1
+            self.rounds[name] = items
+            return self._cut(stream, name, 0, len(self.log[stream]))
+        _n, start, position = link.rsplit("|", 2)
+        return self._cut(stream, _n, int(start), int(position))
+
+    def _cut(self, stream: Stream, name: str, start: int, position: int) -> Page:
+        items = self.rounds[name]
+        end = start + self.page_size
+        more = end < len(items)
+        return Page(
+            tuple(items[start:end]),
+            (),
+            f"{name}|{end}|{position}" if more else None,
+            None if more else f"d:{position}",
+        )
+
+    def _since(self, stream: Stream, position: int) -> list[UserItem | GroupItem]:
+        start = max(0, position - self.rng.randrange(4)) if self.repeat else position
+        return list(self.log[stream][start:])
+
+    def _snapshot(self, stream: Stream) -> list[UserItem | GroupItem]:
+        items: list[UserItem | GroupItem] = []
+        if stream == "users":
+            for user_id, user in self.users.items():
+                if user.state == "active" and user_id not in self.hidden:
+                    items.append(UserItem(user_id, dict(user.attributes), ManagerSet(user.manager)))
+        else:
+            for group_id, group in self.groups.items():
+                if group.state != "active" or group_id in self.hidden:
+                    continue
+                links = [Link(m, kind) for m, kind in group.members.items() if f"{group_id}/{m}" not in self.hidden]
+                for start in range(0, max(len(links), 1), 2):
+                    items.append(GroupItem(group_id, dict(group.attributes), tuple(links[start : start + 2])))
+        if self.repeat:
+            items += self.rng.sample(items, k=min(2, len(items)))
+            self.rng.shuffle(items)
+        return items
+
+    async def fetch_count(self, stream: Stream) -> int:
+        """Return the number of active objects, or a lie."""
+        self.calls.append(f"{stream} $count")
+        objects = self.users if stream == "users" else self.groups
+        return sum(1 for item in objects.values() if item.state == "active") + self.count_lie
+
+    async def fetch_user(self, user_id: str) -> UserItem | None:
+        """Read one user."""
+        user = self.users.get(user_id)
+        if user is None or user.state != "active":
+            return None
+        return UserItem(user_id, dict(user.attributes), ManagerSet(user.manager))
+
+    async def fetch_group(self, group_id: str) -> GroupItem | None:
+        """Read one group."""
+        group = self.groups.get(group_id)
+        return None if group is None or group.state != "active" else GroupItem(group_id, dict(group.attributes))
+
+    async def fetch_existing(self, stream: Stream, ids: Sequence[str]) -> frozenset[str]:
+        """Return which ids a direct read finds."""
+        objects = self.users if stream == "users" else self.groups
+        return frozenset(i for i in ids if i in objects and objects[i].state == "active")
+
+    async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read a group's members."""
+        group = self.groups.get(group_id)
+        if group is None or group.state != "active":
+            return None
+        return tuple(Link(member, kind) for member, kind in group.members.items())

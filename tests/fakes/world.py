@@ -1,0 +1,111 @@
+"""Wires the use cases to the fakes and a real store: one tenant, one portal, one database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from syncd.clock import Clock
+from syncd.model.run import PullKind, RunRecord, RunRequest
+from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
+from syncd.store.database import Database, ensure_schema, open_database
+from syncd.store.source_store import SourceStore
+from syncd.store.sync_store import RunStore, TargetStore
+from syncd.sync.apply import ApplyOptions
+from syncd.sync.pull import Pull
+from syncd.sync.push import Push
+from syncd.sync.runs import Runs, Sides
+from tests.fakes.portal import FakePortal
+from tests.fakes.source import FakeSource
+
+
+class OwnClock(Clock):
+    """The real clock, moved by ``ahead``; sleeping moves it and takes no time."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def now(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as in Clock
+        """Return the moved present."""
+        return super().now() + self.ahead
+
+    def monotonic(self) -> float:
+        """Return the moved monotonic time."""
+        return super().monotonic() + self.ahead.total_seconds()
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on at once."""
+        self.ahead += timedelta(seconds=max(0.0, seconds))
+
+
+def make_rules(**changes: object) -> Rules:
+    """Return the default rules with changes by section: scope=…, policy=…, limits=…, mapping=…."""
+    mapping = MappingRules(
+        FieldRule(("userPrincipalName",)),
+        FieldRule(("mailNickname", "displayName")),
+        {
+            "name": FieldRule(("displayName",)),
+            "email": FieldRule(("mail", "userPrincipalName")),
+            "phone": FieldRule(("mobilePhone",)),
+            "job_title": FieldRule(("jobTitle",)),
+        },
+        {"name": FieldRule(("displayName",)), "email": FieldRule(("mail",))},
+    )
+    limits = GuardLimits(max_removal_percent=None, max_update_percent=None)
+    rules = Rules(ScopeRules(), mapping, PolicyRules(), limits)
+    return replace(rules, **changes)  # type: ignore[arg-type]
+
+
+class _NoTraffic:
+    def read_traffic(self) -> Mapping[str, int]:
+        return {}
+
+
+@dataclass
+class World:
+    """Everything that a run needs. ``await world.sync()`` runs it."""
+
+    database: Database
+    source: FakeSource = field(default_factory=FakeSource)
+    portal: FakePortal = field(default_factory=FakePortal)
+    rules: Rules = field(default_factory=make_rules)
+    clock: OwnClock = field(default_factory=OwnClock)
+
+    def __post_init__(self) -> None:
+        self.source_store = SourceStore(self.database)
+        self.target_store = TargetStore(self.database)
+        self.runs = Runs(RunStore(self.database), self.clock, lambda now: False)
+
+    async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
+        """Run one sync and return its record."""
+        pull = Pull(self.source, self.source_store, self.clock, lambda name, number: None)
+        push = Push(
+            self.portal,
+            self.target_store,
+            self.rules,
+            self.clock,
+            ApplyOptions(sync_wait=5),
+            lambda name, number: None,
+            lambda: False,
+        )
+        return await self.runs.execute(
+            RunRequest(kind, "cli", write, retry_failed), Sides(pull, push, {"graph": _NoTraffic()})
+        )
+
+    def changes(self, run: RunRecord) -> list[str]:
+        """Return a run's changes as ``action object id target status``."""
+        found = []
+        for chunk in self.target_store.iterate_changes(run.id):
+            for placed, _, _ in chunk:
+                change = placed.change
+                parts = [change.action, change.object, change.bps_id, change.target, placed.status]
+                found.append(" ".join(part for part in parts if part))
+        return found
+
+
+def open_world(url: str) -> World:
+    """Return a world over a fresh store."""
+    database = open_database(url)
+    ensure_schema(database, create=True)
+    return World(database)

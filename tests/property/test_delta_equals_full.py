@@ -1,0 +1,151 @@
+"""Law 2: any cutting of a history into rounds and pages, with repeats and replays, gives the same directory."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import functools
+import logging
+import random
+import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+
+import structlog
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from syncd.clock import Clock
+from syncd.store.database import Database, ensure_schema, open_database, reading
+from syncd.store.source_store import SourceStore
+from syncd.store.tables import source_groups, source_members, source_objects, source_users
+from syncd.sync.pull import Pull, PullResult
+from tests.fakes.source import FakeSource
+
+USERS = [f"u{number}" for number in range(5)]
+GROUPS = [f"g{number}" for number in range(4)]
+names = st.sampled_from(["Ann", "Ben", None])
+
+event = st.one_of(
+    st.tuples(st.just("put"), st.sampled_from(USERS), names, st.sampled_from([None, "", *USERS])),
+    st.tuples(st.just("drop"), st.sampled_from(USERS), st.booleans()),
+    st.tuples(st.just("restore"), st.sampled_from(USERS)),
+    st.tuples(st.just("group"), st.sampled_from(GROUPS), st.sampled_from(["A", "B"])),
+    st.tuples(st.just("ungroup"), st.sampled_from(GROUPS)),
+    st.tuples(st.just("link"), st.sampled_from(GROUPS), st.sampled_from(USERS + GROUPS)),
+    st.tuples(st.just("unlink"), st.sampled_from(GROUPS), st.sampled_from(USERS + GROUPS)),
+)
+histories = st.lists(st.lists(event, max_size=6), max_size=6)
+
+
+def happen(source: FakeSource, what: tuple[str, ...]) -> None:
+    """Let one event happen, as far as it makes sense in the present state."""
+    match what:
+        case ("put", user, name, manager):
+            if user not in source.users or source.users[user].state == "active":
+                source.put_user(user, userPrincipalName=f"{user}@x.com", displayName=name, manager=manager)
+        case ("drop", user, hard):
+            there = source.users.get(user)
+            if there is not None and (there.state == "active" or (hard and there.state == "soft_deleted")):
+                source.remove_user(user, hard=bool(hard))
+        case ("restore", user):
+            if user in source.users and source.users[user].state == "soft_deleted":
+                source.restore_user(user)
+        case ("group", group, name):
+            source.put_group(group, displayName=name)
+        case ("ungroup", group):
+            if group in source.groups and source.groups[group].state == "active":
+                source.remove_group(group)
+        case ("link", group, member):
+            known = source.groups if member.startswith("g") else source.users
+            active = group in source.groups and source.groups[group].state == "active"
+            if active and member in known and known[member].state == "active":
+                source.link(group, member, "group" if member.startswith("g") else "user")
+        case ("unlink", group, member):
+            active = group in source.groups and source.groups[group].state == "active"
+            if active and member in source.groups[group].members:
+                source.unlink(group, member)
+
+
+def picture(database: Database) -> dict[str, object]:
+    """Return the directory by ids: active users with attributes and manager, active groups, their live memberships."""
+    with reading(database) as connection:
+        ids = {row.key: row.id for row in connection.execute(select(source_objects))}
+        users = {
+            ids[row.key]: (row.attributes, ids.get(row.manager_key or -1))
+            for row in connection.execute(select(source_users).where(source_users.c.state == "active"))
+        }
+        groups = {
+            ids[row.key]: row.attributes
+            for row in connection.execute(select(source_groups).where(source_groups.c.state == "active"))
+        }
+        links = {(ids[row.group_key], ids[row.member_key]) for row in connection.execute(select(source_members))}
+    live = {(group, member) for group, member in links if group in groups and (member in users or member in groups)}
+    return {"users": users, "groups": groups, "links": live}
+
+
+def truth(source: FakeSource) -> dict[str, object]:
+    """Return the same picture of the tenant itself."""
+    users = {key for key, user in source.users.items() if user.state == "active"}
+    groups = {key for key, group in source.groups.items() if group.state == "active"}
+    return {
+        "users": users,
+        "groups": groups,
+        "links": {(key, member) for key in groups for member in source.groups[key].members if member in users | groups},
+    }
+
+
+@functools.cache
+def template() -> Path:
+    """Return a store with the schema and nothing else, made once: copying it is much quicker than migrating."""
+    path = Path(mkdtemp(prefix="syncd-test-"), "empty.db")
+    atexit.register(shutil.rmtree, path.parent)
+    database = open_database(f"sqlite:///{path}")
+    ensure_schema(database, create=True)
+    database.close()
+    return path
+
+
+async def pull(database: Database, source: FakeSource, *, full: bool) -> PullResult:
+    """Run one pull."""
+    use_case = Pull(source, SourceStore(database), Clock(), lambda name, number: None)
+    return await use_case.run("full" if full else "delta")
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking whole histories takes minutes
+)
+@given(histories, st.integers(0, 1000), st.integers(1, 4), st.sets(st.integers(0, 5), max_size=2))
+def test_any_cutting_of_a_history_gives_the_same_directory(
+    rounds: list[list[tuple[str, ...]]], seed: int, page_size: int, full_rounds: set[int]
+) -> None:
+    """Deltas with repeats and replays, full pulls in between, and one full pull at the end agree with the tenant."""
+    source = FakeSource(rng=random.Random(seed), page_size=page_size, repeat=True)
+    source.put_user("always", userPrincipalName="always@x.com", displayName="Always")
+    source.put_group("everyone", displayName="Everyone")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    with TemporaryDirectory() as folder:
+        for name in ("many.db", "once.db"):
+            shutil.copy(template(), Path(folder, name))
+        many, once = (open_database(f"sqlite:///{Path(folder, name)}") for name in ("many.db", "once.db"))
+        try:
+            for number, events in enumerate(rounds):
+                for what in events:
+                    happen(source, what)
+                result = asyncio.run(pull(many, source, full=number in full_rounds))
+                assert result.complete
+            asyncio.run(pull(many, source, full=False))
+            asyncio.run(pull(once, source, full=True))
+            expected, found = picture(once), picture(many)
+            assert found == expected
+            real = truth(source)
+            assert set(found["users"]) == real["users"]  # type: ignore[arg-type]
+            assert set(found["groups"]) == real["groups"]  # type: ignore[arg-type]
+            assert found["links"] == real["links"]
+        finally:
+            many.close()
+            once.close()
