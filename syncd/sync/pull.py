@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import IncompleteRead, ResyncRequired
+from syncd.errors import IncompleteRead, Interrupted, ResyncRequired
 from syncd.model.run import PullKind
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports import Source
@@ -59,7 +59,11 @@ def tolerate(count: int) -> int:
 class Pull:
     """Brings the directory up to date with the source."""
 
-    def __init__(self, source: Source, store: PullStore, clock: Clock, progress: Progress) -> None:
+    def __init__(
+        self, source: Source, store: PullStore, clock: Clock, progress: Progress, stopping: Callable[[], bool]
+    ) -> None:
+        """``stopping`` is asked after each page; when it says so, the pull ends there with Interrupted."""
+        self._stopping = stopping
         self._source = source
         self._store = store
         self._clock = clock
@@ -135,6 +139,8 @@ class Pull:
                 await self._store_page(page, _advance(checkpoint, page), result)
                 if page.delta_link is not None:
                     return
+                if self._stopping():
+                    raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
         finally:
             fetching.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):

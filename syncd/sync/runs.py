@@ -46,6 +46,7 @@ class Runs:
         kind: RunKind = "plan" if not request.write else "full" if pull_kind == "full" else "delta"
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
+        before = _read_traffic(sides)
         with structlog.contextvars.bound_contextvars(run=run_id):
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
@@ -66,7 +67,7 @@ class Runs:
             except (Interrupted, asyncio.CancelledError) as error:
                 status, run.error = "interrupted", str(error) or "asked to stop"
                 raise_again = isinstance(error, asyncio.CancelledError)
-                await self._close(run, request, status, started, sides)
+                await self._close(run, request, status, started, sides, before)
                 if raise_again:
                     raise
                 return run.record(request, status, started)
@@ -74,21 +75,23 @@ class Runs:
                 run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             except BaseException as error:
                 run.error = f"unexpected {type(error).__name__}: {error}"
-                await self._close(run, request, status, started, sides)
+                await self._close(run, request, status, started, sides, before)
                 raise
-            await self._close(run, request, status, started, sides)
+            await self._close(run, request, status, started, sides, before)
             return run.record(request, status, started)
 
     async def _close(
-        self, run: _Running, request: RunRequest, status: RunStatus, started: datetime, sides: Sides
+        self,
+        run: _Running,
+        request: RunRequest,
+        status: RunStatus,
+        started: datetime,
+        sides: Sides,
+        before: Mapping[str, int],
     ) -> None:
         run.begin("")
         run.finished = self._clock.now()
-        run.traffic = {
-            f"{side}_{name}": value
-            for side, meter in sides.meters.items()
-            for name, value in meter.read_traffic().items()
-        }
+        run.traffic = {name: value - before.get(name, 0) for name, value in _read_traffic(sides).items()}
         record = run.record(request, status, started)
         try:
             await self._store.call(
@@ -114,6 +117,13 @@ class Runs:
             error=run.error or None,
             **record.counts,
         )
+
+
+def _read_traffic(sides: Sides) -> dict[str, int]:
+    """Return what went through each side's door so far; the doors may outlive a run."""
+    return {
+        f"{side}_{name}": value for side, meter in sides.meters.items() for name, value in meter.read_traffic().items()
+    }
 
 
 class _Running:

@@ -143,8 +143,10 @@ class FakeSource:
                 if group.state != "active" or group_id in self.hidden:
                     continue
                 links = [Link(m, kind) for m, kind in group.members.items() if f"{group_id}/{m}" not in self.hidden]
-                for start in range(0, max(len(links), 1), 2):
-                    items.append(GroupItem(group_id, dict(group.attributes), tuple(links[start : start + 2])))
+                items.extend(
+                    GroupItem(group_id, dict(group.attributes), tuple(links[start : start + 2]))
+                    for start in range(0, max(len(links), 1), 2)
+                )
         if self.repeat:
             items += self.rng.sample(items, k=min(2, len(items)))
             self.rng.shuffle(items)

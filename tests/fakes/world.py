@@ -26,7 +26,7 @@ class OwnClock(Clock):
     def __init__(self) -> None:
         self.ahead = timedelta()
 
-    def now(self):  # type: ignore[no-untyped-def]  # noqa: ANN201 - as in Clock
+    def now(self):  # type: ignore[no-untyped-def]
         """Return the moved present."""
         return super().now() + self.ahead
 
@@ -79,7 +79,7 @@ class World:
 
     async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
         """Run one sync and return its record."""
-        pull = Pull(self.source, self.source_store, self.clock, lambda name, number: None)
+        pull = Pull(self.source, self.source_store, self.clock, lambda name, number: None, lambda: False)
         push = Push(
             self.portal,
             self.target_store,

@@ -109,7 +109,7 @@ def template() -> Path:
 
 async def pull(database: Database, source: FakeSource, *, full: bool) -> PullResult:
     """Run one pull."""
-    use_case = Pull(source, SourceStore(database), Clock(), lambda name, number: None)
+    use_case = Pull(source, SourceStore(database), Clock(), lambda name, number: None, lambda: False)
     return await use_case.run("full" if full else "delta")
 
 

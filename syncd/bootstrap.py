@@ -1,0 +1,290 @@
+"""The composition root: settings in, opened adapters and use cases out. The only place that puts the parts together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from syncd.clock import Clock
+from syncd.config import (
+    AttributeRule,
+    ExpressionRule,
+    MappingRule,
+    Settings,
+    load_settings,
+)
+from syncd.errors import ConfigError, SyncdError
+from syncd.plan.expressions import Expression, find_problem
+from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
+from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
+from syncd.store.source_store import SourceStore
+from syncd.store.sync_store import RunStore, TargetStore
+from syncd.sync.apply import ApplyOptions
+from syncd.sync.pull import Progress, Pull
+from syncd.sync.push import Push
+from syncd.sync.runs import Runs, Sides
+
+if TYPE_CHECKING:
+    from syncd.bps.options import BpsOptions
+    from syncd.graph.client import GraphClient
+
+BOTH_SIDES = frozenset({"graph", "bps"})
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of ``syncd check``: what was tried, how it went, and what to do about it."""
+
+    check: str
+    status: Literal["ok", "warning", "failed", "unknown"]
+    detail: str
+    remedy: str = ""
+
+
+def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+    """Return the settings; raises ConfigError with every problem at once.
+
+    ``need`` names the sides without which the command cannot work; what only they lack is not held against the others.
+    """
+    return load_settings(config, environ, check_expression=find_problem, need=need)
+
+
+def list_unsupported(settings: Settings) -> list[str]:
+    """Return what the settings ask for and this version does not carry out yet, a sentence each."""
+    found: list[str] = []
+    if settings.licences:
+        found.append("licences: licence rules are not carried out by this version; no licence is granted or revoked")
+    if settings.policy.substitute != "none":
+        found.append("policy.substitute: substitutions are not made by this version")
+    if settings.mapping.group.owners:
+        found.append("mapping.group.owners: owners are not synchronised by this version")
+    if settings.notify.webhook_url is not None:
+        found.append("notify.webhook_url: notifications are not sent by this version")
+    return found
+
+
+# ---- rules ----------------------------------------------------------------------------------------------------------
+
+
+def make_rules(settings: Settings) -> Rules:
+    """Return the administrator's rules as the planner wants them."""
+    scope, mapping, policy, guard = settings.scope, settings.mapping, settings.policy, settings.guard
+    user_rules = {
+        "name": mapping.user.name,
+        "email": mapping.user.email,
+        "phone": mapping.user.phone,
+        "job_title": mapping.user.job_title,
+    }
+    group_rules = {"name": mapping.group.name, "email": mapping.group.email}
+    return Rules(
+        ScopeRules(
+            tuple(scope.include_groups),
+            tuple(scope.exclude_groups),
+            Expression(scope.users) if scope.users else None,
+            Expression(scope.groups) if scope.groups else None,
+            scope.guests,
+            fold_all(tuple(scope.protect)),
+        ),
+        MappingRules(
+            _make_field(mapping.user.bps_id),
+            _make_field(mapping.group.bps_id),
+            {name: _make_field(rule) for name, rule in user_rules.items() if _is_set(rule)},
+            {name: _make_field(rule) for name, rule in group_rules.items() if _is_set(rule)},
+            managers=mapping.user.manager,
+            owners=mapping.group.owners,
+        ),
+        PolicyRules(
+            policy.mode,
+            policy.adopt,
+            policy.disabled_users,
+            policy.out_of_scope,
+            policy.deleted_users,
+            policy.deleted_groups,
+            policy.grace,
+            policy.drift,
+        ),
+        GuardLimits(
+            guard.max_removals,
+            guard.max_removal_percent,
+            guard.min_population,
+            guard.max_adoptions,
+            guard.max_update_percent,
+        ),
+    )
+
+
+def _is_set(rule: MappingRule) -> bool:
+    return isinstance(rule, ExpressionRule) or bool(rule.names)
+
+
+def _make_field(rule: MappingRule) -> FieldRule:
+    if isinstance(rule, AttributeRule):
+        return FieldRule(rule.names)
+    return FieldRule(expression=Expression(rule.text))
+
+
+def list_attributes(rules: Rules, variable: Literal["user", "group"]) -> tuple[str, ...]:
+    """Return the source attributes that the rules look at: they are selected, and tracked."""
+    mapping, scope = rules.mapping, rules.scope
+    fields = mapping.user_fields if variable == "user" else mapping.group_fields
+    key = mapping.user_bps_id if variable == "user" else mapping.group_bps_id
+    found: set[str] = set()
+    for rule in (key, *fields.values()):
+        found.update(rule.attributes)
+        if rule.expression is not None:
+            found |= rule.expression.attributes[variable]
+    condition = scope.users if variable == "user" else scope.groups
+    if condition is not None:
+        found |= condition.attributes[variable]
+    return tuple(sorted(found))
+
+
+# ---- store ----------------------------------------------------------------------------------------------------------
+
+
+def open_store(settings: Settings, *, create: bool) -> Database:
+    """Open the store and check its revision; ``create`` brings up an empty one. Raises StoreError, SchemaMismatch."""
+    database = open_database(settings.store.url.reveal())
+    try:
+        ensure_schema(database, create=create)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def make_runs(settings: Settings, database: Database, clock: Clock) -> Runs:
+    """Return what executes runs on this store."""
+    quiet, zone = settings.guard.quiet_hours, settings.schedule.timezone
+
+    def is_quiet(now: datetime) -> bool:
+        return quiet is not None and quiet.covers(now.astimezone(zone).time())
+
+    return Runs(RunStore(database), clock, is_quiet)
+
+
+# ---- both sides -----------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def open_sides(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    *,
+    progress: Progress,
+    stopping: Callable[[], bool],
+) -> AsyncIterator[Sides]:
+    """Open the connections to both sides, for one run or for many. Opening sends nothing."""
+    from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
+    from syncd.graph.reader import GraphSource
+
+    rules = make_rules(settings)
+    target = TargetStore(database)
+    portal = BpsPortal(_make_bps_options(settings), clock)
+    async with open_graph(settings, rules, clock) as client, portal:
+        source = GraphSource(client, clock)
+        pull = Pull(source, SourceStore(database), clock, progress, stopping)
+        options = ApplyOptions(
+            settings.bps.concurrency,
+            settings.bps.members_per_request,
+            settings.bps.sync_wait.total_seconds(),
+        )
+        push = Push(portal, target, rules, clock, options, progress, stopping)
+        yield Sides(pull, push, {"graph": source, "bps": portal})
+
+
+def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncContextManager[GraphClient]:
+    """Return the authorised client of the tenant, to be opened."""
+    from syncd.graph.client import open_client
+    from syncd.graph.options import GraphOptions
+
+    graph = settings.graph
+    if graph.credential != "secret" or graph.client_secret is None:
+        problem = (
+            f"graph: this version signs in with a client secret only, and the settings name a {graph.credential}; "
+            "set graph.client_secret or graph.client_secret_file"
+        )
+        raise ConfigError([problem])
+    options = GraphOptions(
+        tenant_id=graph.tenant_id,
+        client_id=graph.client_id or "",
+        secret=graph.client_secret.reveal,
+        authority_url=graph.authority,
+        base_url=graph.root,
+        ca_file=graph.ca_file,
+        proxy_url=graph.proxy_url.reveal() if graph.proxy_url else None,
+        user_attributes=list_attributes(rules, "user"),
+        group_attributes=list_attributes(rules, "group"),
+    )
+    return open_client(options, clock)
+
+
+def _make_bps_options(settings: Settings) -> BpsOptions:
+    from syncd.bps.options import BpsOptions
+
+    bps = settings.bps
+    return BpsOptions(
+        portal_url=bps.portal_url,
+        client_id=bps.client_id,
+        secret=bps.client_secret.reveal,
+        ca_file=bps.ca_file,
+        proxy_url=bps.proxy_url.reveal() if bps.proxy_url else None,
+        concurrency=bps.concurrency,
+        members_per_request=bps.members_per_request,
+    )
+
+
+# ---- check ----------------------------------------------------------------------------------------------------------
+
+
+async def check(settings: Settings, clock: Clock) -> list[Check]:
+    """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
+    from syncd.bps.portal import BpsPortal
+    from syncd.bps.probe import probe_portal
+    from syncd.graph.probe import probe
+
+    rules = make_rules(settings)
+    where = str(settings.file) if settings.file else "the environment"
+    found = [Check("configuration", "ok", f"read from {where}")]
+    found += [
+        Check("configuration.unsupported", "warning", sentence, "remove the setting, or wait for a later version")
+        for sentence in list_unsupported(settings)
+    ]
+    found.append(check_store(settings))
+    try:
+        async with open_graph(settings, rules, clock) as client:
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe(client, clock)]
+    except SyncdError as error:
+        found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
+    try:
+        async with BpsPortal(_make_bps_options(settings), clock) as portal:
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe_portal(portal)]
+    except SyncdError as error:
+        found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+    return found
+
+
+def check_store(settings: Settings) -> Check:
+    """Try to reach the store, and compare its revision with the program's."""
+    try:
+        database = open_database(settings.store.url.reveal())
+    except SyncdError as error:
+        return Check("store", "failed", str(error), "correct store.url")
+    try:
+        revision, head = load_revision(database), load_head()
+    except SyncdError as error:
+        return Check("store", "failed", str(error), "see the message")
+    finally:
+        database.close()
+    where = settings.store.url.shown()
+    if revision == head:
+        return Check("store", "ok", f"{where} is at revision {head}")
+    if revision is None:
+        return Check("store", "ok", f"{where} is empty", "'syncd run' and 'syncd sync' bring it up")
+    detail = f"{where} is at revision {revision}, this syncd needs {head}"
+    return Check("store", "failed", detail, "stop every syncd on it and run 'syncd migrate'")
