@@ -83,14 +83,15 @@ def sandbox(
         ledger=ledger,
     )
     try:
-        asyncio.run(_run(options, directory.absolute(), change_every=change_every, lifetime=lifetime))
+        asyncio.run(serve(options, directory.absolute(), change_every=change_every, lifetime=lifetime))
     except OSError as error:
         raise click.ClickException(f"the sandbox cannot start: {error}") from error
 
 
-async def _run(
+async def serve(
     options: SandboxOptions, directory: Path, *, change_every: timedelta | None, lifetime: timedelta
 ) -> None:
+    """Run a sandbox until SIGINT, SIGTERM or the end of its lifetime, writing its configuration into ``directory``."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -103,6 +104,8 @@ async def _run(
                 await _change_until(stop, running, every=change_every)
         except TimeoutError:
             click.echo("The sandbox has run for as long as it was told to.")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.remove_signal_handler(number)
     click.echo(f"Sandbox stopped after {running.ledger.requests()} requests.")
 
 

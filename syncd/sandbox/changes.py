@@ -6,7 +6,7 @@ Every change is described as a small document, so that the one who asked can sho
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from syncd.errors import ConfigError
 from syncd.sandbox.company import plain
@@ -79,18 +79,34 @@ def _operations() -> dict[str, Callable[[Directory, random.Random], Described | 
     }
 
 
-def _choose(nodes: list[Node], chance: random.Random) -> Node | None:
+def _choose(nodes: Sequence[Node], chance: random.Random, fits: Callable[[Node], bool]) -> Node | None:
+    """Return a random object that fits, or None; a few guesses first, because most do and a company may be large."""
     if isinstance(chance, _Fixed):
         return chance.target
-    return chance.choice(nodes) if nodes else None
+    for _ in range(100 if nodes else 0):
+        if fits(node := chance.choice(nodes)):
+            return node
+    fitting = [node for node in nodes if fits(node)]
+    return chance.choice(fitting) if fitting else None
 
 
 def _employee(directory: Directory, chance: random.Random) -> Node | None:
     """Return a random active employee: no guest, no service account, nobody who is blocked."""
-    staff = [
-        u for u in directory.active_users() if u.properties.get("department") and u.properties.get("accountEnabled")
-    ]
-    return _choose(staff, chance)
+    return _choose(
+        directory.users, chance, lambda user: _works_in(user) and bool(user.properties.get("accountEnabled"))
+    )
+
+
+def _colleague(directory: Directory, chance: random.Random, department: str, *, of: str = "") -> str | None:
+    """Return the id of somebody else in a department, or None."""
+    free = random.Random(chance.getrandbits(64))  # noqa: S311 - reproducible imitation; a fixed target is not meant here
+    found = _choose(directory.users, free, lambda user: _works_in(user, department) and user.id != of)
+    return None if found is None else found.id
+
+
+def _works_in(user: Node, department: str | None = None) -> bool:
+    its = user.properties.get("department")
+    return user.state == "active" and its is not None and department in (None, its)
 
 
 def _open_groups(directory: Directory) -> list[Group]:
@@ -109,11 +125,10 @@ def _described(name: str, node: Node, **more: object) -> Described:
 def _hire(directory: Directory, chance: random.Random) -> Described:
     first, last, upn = _new_name(directory, chance)
     department, _, titles = chance.choice(DEPARTMENTS)
-    colleagues = [u for u in directory.active_users() if u.properties.get("department") == department]
     user_id = directory.hire(
         f"{first} {last}",
         upn,
-        manager=chance.choice(colleagues).id if colleagues else None,
+        manager=_colleague(directory, chance, department),
         givenName=first,
         surname=last,
         department=department,
@@ -155,15 +170,17 @@ def _disable(directory: Directory, chance: random.Random) -> Described | None:
 
 
 def _enable(directory: Directory, chance: random.Random) -> Described | None:
-    blocked = [user for user in directory.active_users() if user.properties.get("accountEnabled") is False]
-    if (user := _choose(blocked, chance)) is None:
+    user = _choose(
+        directory.users, chance, lambda u: u.state == "active" and u.properties.get("accountEnabled") is False
+    )
+    if user is None:
         return None
     directory.enable(user.id)
     return _described("enable", user)
 
 
 def _restore(directory: Directory, chance: random.Random) -> Described | None:
-    user = _choose([user for user in directory.users if user.state == "deleted"], chance)
+    user = _choose(directory.users, chance, lambda u: u.state == "deleted")
     if user is None:
         return None
     directory.restore(user.id)
@@ -184,14 +201,11 @@ def _move(directory: Directory, chance: random.Random) -> Described | None:
     if (user := _employee(directory, chance)) is None:
         return None
     department = chance.choice(DEPARTMENTS)[0]
-    colleagues = [
-        u for u in directory.active_users() if u.properties.get("department") == department and u.id != user.id
-    ]
     groups = _open_groups(directory)
     directory.move(
         user.id,
         department=department,
-        manager=chance.choice(colleagues).id if colleagues else None,
+        manager=_colleague(directory, chance, department, of=user.id),
         leave_groups=[g.id for g in directory.groups_of(user.id)[:1] if g in groups],
         join_groups=[chance.choice(groups).id] if groups else [],
     )
@@ -227,7 +241,8 @@ def _create_group(directory: Directory, chance: random.Random) -> Described:
 
 
 def _delete_group(directory: Directory, chance: random.Random) -> Described | None:
-    group = _choose([g for g in _open_groups(directory) if str(g.properties["displayName"]).startswith("P")], chance)
+    small = ("Team ", "Project ", "Task force ")
+    group = _choose(_open_groups(directory), chance, lambda g: str(g.properties["displayName"]).startswith(small))
     if group is None:
         return None
     directory.delete_group(group.id)

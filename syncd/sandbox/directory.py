@@ -280,7 +280,8 @@ class Directory:
             self._release(node)
             name = f"{node.id.replace('-', '')}{node.properties.get('userPrincipalName', '')}"
             node.properties["userPrincipalName"] = name
-        node.state, node.deleted_at = "deleted", self.clock.now().timestamp()
+        node.state = "deleted"
+        node.properties["deletedDateTime"] = self.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         node.rendered.clear()
         self._write(node, "removed")
 
@@ -298,6 +299,7 @@ class Directory:
             self._claim(name, node.id)
             node.properties["userPrincipalName"] = name
         node.state = "active"
+        node.properties.pop("deletedDateTime", None)
         node.rendered.clear()
         self._write(node, "restored")
         if node.kind == "user" and self.knobs.restore_reports_links:

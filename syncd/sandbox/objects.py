@@ -13,14 +13,13 @@ What = Literal["created", "restored", "removed", "changed", "linked", "unlinked"
 
 @dataclass(slots=True, eq=False)
 class Node:
-    """One directory object. An absent property was never set, None was cleared. ``deleted_at`` is epoch seconds."""
+    """One directory object. An absent property was never set, None was cleared."""
 
     id: str
     kind: Kind
     properties: dict[str, object]
     state: State = "active"
     manager: str | None = None
-    deleted_at: float = 0.0
     rendered: dict[object, bytes] = field(default_factory=dict)
 
 

@@ -21,6 +21,7 @@ import socket
 import ssl
 import uuid
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -33,7 +34,7 @@ from syncd.sandbox.company import CompanyOptions, found_company
 from syncd.sandbox.control_service import ControlService
 from syncd.sandbox.directory import Directory
 from syncd.sandbox.faults import Faults
-from syncd.sandbox.foreign import add_application, add_foreign_records
+from syncd.sandbox.foreign import add_application, add_foreign_records, add_local_users
 from syncd.sandbox.graph_service import GraphService
 from syncd.sandbox.knobs import PortalKnobs, TenantKnobs
 from syncd.sandbox.ledger import Ledger, LedgerMode
@@ -51,7 +52,7 @@ class SandboxOptions:
     """How big the company is and where it lives. ``port`` is the first of four, 0: any free ones.
 
     ``portal_delay`` is in seconds (until a portal write is synchronised; it sets both delay knobs), ``latency`` in
-    seconds per answer.
+    seconds per answer, ``known_to_portal`` how many of the company's people somebody has already typed into the portal.
     """
 
     users: int = 500
@@ -64,6 +65,7 @@ class SandboxOptions:
     portal_path: str = "/WEBCONBPS"
     portal_delay: float = 0.0
     foreign_records: bool = True
+    known_to_portal: int = 0
     latency: float = 0.0
     port: int = 0
     ledger: LedgerMode = "full"
@@ -230,6 +232,9 @@ class Sandbox:
         add_application(self.portal, self.portal_application)
         if options.foreign_records:
             add_foreign_records(self.portal)
+        members = (user.properties for user in self.directory.users if user.properties.get("userType") == "Member")
+        known = islice(members, options.known_to_portal)
+        add_local_users(self.portal, ((str(p["userPrincipalName"]), f"{p['displayName']} (by hand)") for p in known))
 
     def _write_files(self) -> ssl.SSLContext:
         for name, secret in (("graph-secret", self.client_secret), ("bps-secret", self.portal_client_secret)):

@@ -39,6 +39,14 @@ class WebconContract:
         self._root = {"components": mended["components"]}
         self._paths: dict[str, Any] = mended["paths"]
 
+    def knows(self, method: str, path: str) -> bool:
+        """Return whether the document has such an operation."""
+        try:
+            self._operation(method, path)
+        except ContractBroken:
+            return False
+        return True
+
     def validate_request(self, method: str, path: str, query: Mapping[str, str], body: bytes) -> None:
         """Raise ContractBroken when such a request is not in the document: route, query names and values, body."""
         operation = self._operation(method, path)
@@ -76,7 +84,7 @@ class WebconContract:
         self._check(json.loads(body), next(iter(content.values()))["schema"], where)
 
     def _operation(self, method: str, path: str) -> Any:
-        for template, operations in self._paths.items():
+        for template, operations in sorted(self._paths.items(), key=lambda item: "{" in item[0]):
             pattern = re.sub(r"\\\{[^}]*\\\}", "[^/]+", re.escape(template))
             if re.fullmatch(pattern, unquote(path)) and method.lower() in operations:
                 return operations[method.lower()]
@@ -91,10 +99,16 @@ class WebconContract:
 
 def load_contract() -> WebconContract:
     """Return the document of SYNCD_WEBCON_OPENAPI, or skip the test with a line saying what was not tested."""
-    path = os.environ.get(VARIABLE, "")
-    if not path:
+    contract = find_contract()
+    if contract is None:
         pytest.skip(f"WEBCON's API document was not compared: {VARIABLE} is unset")
-    return _load(Path(path))
+    return contract
+
+
+def find_contract() -> WebconContract | None:
+    """Return the document of SYNCD_WEBCON_OPENAPI, or None where the variable is unset."""
+    path = os.environ.get(VARIABLE, "")
+    return _load(Path(path)) if path else None
 
 
 @cache

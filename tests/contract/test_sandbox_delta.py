@@ -166,7 +166,7 @@ async def test_changes_inside_a_round_are_never_lost(client: Client) -> None:
     knobs, directory = client.sandbox.tenant_knobs, client.sandbox.directory
     knobs.page_objects, knobs.page_links = 7, 11
     groups = Mirror()
-    link = GROUPS
+    link, page = GROUPS, {}
     members = [user.id for user in directory.active_users()][30:]
     for number in range(1000):
         page = (await client.graph(link)).json
@@ -320,3 +320,17 @@ async def test_hidden_memberships_need_their_own_permission(client: Client) -> N
     assert mirror.links[group_id] == set()
     directory.remove_member(group_id, user.id)
     assert all("members@delta" not in e for e in (await client.graph(link)).json["value"])
+
+
+async def test_owners_are_tracked_when_selected(client: Client) -> None:
+    """``$select=owners`` reports ownerships like members, in the initial round and later."""
+    directory = client.sandbox.directory
+    one, two = [user.id for user in directory.active_users()][:2]
+    group_id = directory.create_group({"displayName": "Owned"}, owners=[one])
+    mirror, link = await client.round("/groups/delta?$select=displayName,owners,members")
+    entry = next(e for page in mirror.pages for e in page["value"] if e["id"] == group_id)
+    assert [owner["id"] for owner in entry["owners@delta"]] == [one]
+    directory.add_owner(group_id, two)
+    directory.remove_owner(group_id, one)
+    entry = (await client.graph(link)).json["value"][0]
+    assert [(o["id"], "@removed" in o) for o in entry["owners@delta"]] == [(two, False), (one, True)]

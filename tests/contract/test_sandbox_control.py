@@ -1,0 +1,146 @@
+"""The sandbox as a process of its own: control endpoint, written configuration, stopping."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from syncd.cli.sandbox import sandbox, serve
+from syncd.sandbox.server import SandboxOptions
+from tests.contract.sandbox_client import Client, Reply, open_client
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    async with open_client(SandboxOptions(users=40, groups=14, memberships=150), tmp_path) as opened:
+        yield opened
+
+
+async def control(client: Client, method: str, path: str, body: object = None) -> Reply:
+    """Send a request to the control endpoint."""
+    return await client.send(method, client.sandbox.control_url + path, body=body)
+
+
+async def test_state_tells_the_truth(client: Client) -> None:
+    """Users, groups, portal users and portal groups as they are, and the counts of all."""
+    counts = (await control(client, "GET", "/state")).json
+    for what in ("users", "groups", "portal-users", "portal-groups"):
+        assert len((await control(client, "GET", f"/state?what={what}")).json) == counts[what]
+    groups = (await control(client, "GET", "/state?what=groups")).json
+    assert {g["id"]: set(g["members"]) for g in groups} == {
+        g.id: set(g.members) for g in client.sandbox.directory.groups
+    }
+
+
+async def test_changes_happen_on_request(client: Client) -> None:
+    """An operation with a count, and on a named target; the answer says to whom it happened."""
+    hired = (await control(client, "POST", "/change", {"op": "hire", "count": 3})).json
+    assert [change["op"] for change in hired] == ["hire"] * 3
+    assert (await control(client, "GET", "/state")).json["users"] == 43
+    emptied = (await control(client, "POST", "/change", {"op": "empty-group", "target": "BPS users"})).json
+    assert emptied[0]["removed"] > 0
+    renamed = (await control(client, "POST", "/change", {"op": "rename", "target": hired[0]["id"]})).json
+    assert renamed[0]["id"] == hired[0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/change", {"op": "explode"}),
+        ("POST", "/change", {"op": "hire", "count": "many"}),
+        ("POST", "/change", {"op": "leave", "target": "nobody"}),
+        ("POST", "/change", []),
+        ("POST", "/knobs", {"tenant": {"colour": 1}}),
+        ("POST", "/faults", {"kind": "explode"}),
+        ("GET", "/state?what=weather", None),
+        ("GET", "/elsewhere", None),
+    ],
+)
+async def test_nonsense_is_answered_with_its_problems(client: Client, method: str, path: str, body: object) -> None:
+    """Whatever is wrong is named, with status 400."""
+    reply = await control(client, method, path, body)
+    assert (reply.status, len(reply.json["problems"])) == (400, 1)
+
+
+async def test_faults_knobs_and_checkpoints(client: Client) -> None:
+    """Everything that tests do in-process can be done from outside."""
+    fault = {"kind": "status", "side": "graph", "status": 500, "count": 1}
+    assert (await control(client, "POST", "/faults", [fault, fault])).json == {"planned": 2}
+    assert (await client.graph("/users")).status == 500
+    await control(client, "POST", "/faults", [])
+    assert (await client.graph("/users")).status == 200
+    knobs = (await control(client, "POST", "/knobs", {"tenant": {"page_objects": 5}, "portal": {}})).json
+    assert knobs["tenant"]["page_objects"] == 5
+    _, link = await client.round("/users/delta?$select=id")
+    await control(client, "POST", "/expire-checkpoints")
+    assert (await client.graph(link)).status == 400
+    _, link = await client.round("/users/delta?$select=id")
+    await control(client, "POST", "/reset-checkpoints")
+    assert (await client.graph(link)).status == 410
+    await control(client, "POST", "/expire-tokens")
+    assert (await client.graph("/users")).status == 401
+    ledger = (await control(client, "GET", "/ledger?entries=2")).json
+    assert [entry["status"] for entry in ledger["entries"]] == [401, 410]
+    await control(client, "POST", "/ledger")
+    assert (await control(client, "GET", "/ledger")).json["statuses"] == {}
+
+
+async def test_the_configuration_is_complete_and_its_files_exist(client: Client) -> None:
+    """The TOML names both sides, and every file that it names is there with the right secret."""
+    text = client.sandbox.config_toml(store_url="sqlite:///x.db", health_listen="127.0.0.1:8080")
+    config = tomllib.loads(text)
+    assert config["graph"]["base_url"] == client.sandbox.graph_url
+    assert config["bps"]["portal_url"] == client.sandbox.portal_url
+    for section, secret in (("graph", client.sandbox.client_secret), ("bps", client.sandbox.portal_client_secret)):
+        assert Path(config[section]["client_secret_file"]).read_text(encoding="utf-8").strip() == secret
+        assert Path(config[section]["ca_file"]).is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_runs_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    """``python -m syncd.sandbox`` writes its configuration, says Ready, and ends with 0 on a signal."""
+    command = [sys.executable, "-m", "syncd.sandbox", "--users", "30", "--groups", "14", "--for", "1m"]
+    with subprocess.Popen(
+        [*command, "--directory", str(tmp_path / "box")],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = []
+        while (line := process.stdout.readline()) != "Ready. Stop with Ctrl-C.\n":
+            assert line, "the sandbox ended early"
+            lines.append(line)
+        process.send_signal(number)
+        rest = process.stdout.read()
+    assert process.returncode == 0
+    config = tomllib.loads((tmp_path / "box" / "syncd.toml").read_text(encoding="utf-8"))
+    assert config["store"]["url"] == f"sqlite:///{tmp_path / 'box' / 'syncd.db'}"
+    assert config["graph"]["base_url"] in "".join(lines)
+    assert rest == "Sandbox stopped after 0 requests.\n"
+
+
+async def test_the_company_changes_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an interval something happens again and again until the lifetime is over."""
+    options = SandboxOptions(users=30, groups=14, memberships=60)
+    await serve(options, tmp_path, change_every=timedelta(milliseconds=20), lifetime=timedelta(milliseconds=300))
+    output = capsys.readouterr().out
+    assert output.count("changed: op ") >= 3
+    assert "as long as it was told to" in output
+
+
+@pytest.mark.parametrize("text", ["0s", "soon", "1h30", ""])
+def test_unusable_durations_are_bad_usage(text: str) -> None:
+    """A wrong duration is one line and exit code 2."""
+    result = CliRunner().invoke(sandbox, ["--for", text])
+    assert result.exit_code == 2
+    assert "is not a duration" in result.output

@@ -1,0 +1,142 @@
+"""The imitation portal's answers, and requests to it, fit WEBCON's API document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.sandbox.server import SandboxOptions
+from tests.contract.openapi import ContractBroken, WebconContract, load_contract
+from tests.contract.sandbox_client import open_client
+
+_DOCUMENT: dict[str, Any] = {
+    "paths": {
+        "/api/things/{id}": {
+            "patch": {
+                "parameters": [
+                    {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}},
+                    {"name": "size", "in": "query", "schema": {"type": "integer"}},
+                ],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
+                "responses": {
+                    "200": {"description": "done"},
+                    "409": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Thing"}}}},
+                },
+            }
+        }
+    },
+    "components": {
+        "schemas": {
+            "Thing": {
+                "type": "object",
+                "properties": {
+                    "name": {"type": "string", "nullable": True},
+                    "kind": {"type": "String", "format": "int32", "enum": ["A", "B"]},
+                },
+                "additionalProperties": False,
+            }
+        }
+    },
+}
+
+
+def test_the_judge_accepts_what_fits() -> None:
+    """Nullable values, mended enumerations, encoded paths and empty answers are fine."""
+    judge = WebconContract(_DOCUMENT)
+    judge.validate_request("PATCH", "/api/things/a%40b", {"size": "5"}, b'{"name": null, "kind": "A"}')
+    judge.validate_response("PATCH", "/api/things/a@b", 200, b"")
+    judge.validate_response("PATCH", "/api/things/a@b", 409, b'{"name": "x"}')
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body"),
+    [
+        ("GET", "/api/things/1", {}, b""),
+        ("PATCH", "/api/other", {}, b"{}"),
+        ("PATCH", "/api/things/1", {"colour": "red"}, b"{}"),
+        ("PATCH", "/api/things/1", {"size": "big"}, b"{}"),
+        ("PATCH", "/api/things/1", {}, b'{"kind": "C"}'),
+        ("PATCH", "/api/things/1", {}, b'{"weight": 1}'),
+    ],
+)
+def test_the_judge_refuses_what_does_not_fit(method: str, path: str, query: dict[str, str], body: bytes) -> None:
+    """Unknown operations, query parameters and properties, and values outside their type."""
+    with pytest.raises(ContractBroken):
+        WebconContract(_DOCUMENT).validate_request(method, path, query, body)
+
+
+@pytest.mark.parametrize(("status", "body"), [(200, b'"text"'), (418, b"{}"), (409, b'{"weight": 1}')])
+def test_the_judge_refuses_odd_answers(status: int, body: bytes) -> None:
+    """Bodies where none belongs, undocumented statuses, wrong shapes."""
+    with pytest.raises(ContractBroken):
+        WebconContract(_DOCUMENT).validate_response("PATCH", "/api/things/1", status, body)
+
+
+async def test_a_whole_session_fits_the_document(tmp_path: Path) -> None:
+    """Each operation of the imitation portal, in both spellings, is asked and answered as the document says."""
+    contract = load_contract()
+    seen: set[tuple[str, str, int]] = set()
+
+    broken: list[str] = []
+
+    def judge(method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
+        try:
+            contract.validate_request(method, path, query, body)
+            contract.validate_response(method, path, status, answer)
+        except ContractBroken as error:
+            broken.append(str(error))
+        seen.add((method, path.removeprefix("/api/data/v6.0"), status))
+
+    async with open_client(SandboxOptions(users=0, groups=0, memberships=0), tmp_path) as client:
+        client.sandbox.portal_service.observer = judge
+        portal = client.portal
+        anna, bert, group = "anna@x.example", "bert@x.example", "g@groups.example"
+        for bps_id in (anna, bert):
+            await portal("POST", "/admin/users", {"bpsId": bps_id, "name": "A", "email": bps_id, "managerBpsId": None})
+        await portal("POST", "/admin/users", {"bpsId": anna, "name": "A", "email": anna})
+        await portal("PATCH", "/admin/user", {"jobTitle": "Clerk", "managerBpsId": bert}, bpsId=anna)
+        await portal("PATCH", "/admin/users/nobody%40x.example", {"jobTitle": "Clerk"})
+        await portal("GET", "/admin/users", size="5", page="0")
+        await portal("GET", "/admin/user", bpsId=anna)
+        await portal("GET", "/admin/users/anna%40x.example")
+        await portal(
+            "POST", "/admin/groups", {"bpsId": group, "name": "G", "email": group, "members": [], "owners": []}
+        )
+        await portal("POST", "/admin/groups", {"bpsId": group, "name": "G", "email": group})
+        await portal("PATCH", "/admin/group", {"name": "H"}, bpsId=group)
+        for relation in ("members", "owners"):
+            body = {relation: [{"bpsId": anna}]}
+            await portal("POST", f"/admin/group/{relation}/add", body, bpsId=group)
+            await portal("GET", "/admin/group", bpsId=group)
+            await portal("POST", f"/admin/groups/g%40groups.example/{relation}/remove", body)
+            await portal("POST", f"/admin/group/{relation}/add", {relation: [{"bpsId": "no@x.example"}]}, bpsId=group)
+        await portal("GET", "/admin/groups")
+        licences = [
+            {"type": "PowerUser"},
+            {"type": "DesignerDeskUser", "designerDeskSettings": {"allowDesignerDeskProjectCreation": True}},
+        ]
+        await portal("POST", "/admin/licenses/assign", {"assignLicenses": [{"bpsId": anna, "licenses": licences}]})
+        for path in ("/admin/licenses", "/admin/licenses/summary", "/admin/licenses/anna%40x.example", "/me"):
+            await portal("GET", path)
+        substitution = {
+            "originalPerson": {"bpsId": anna},
+            "substitutePerson": {"bpsId": bert},
+            "startDate": "2026-03-01T00:00:00Z",
+            "endDate": "2026-04-01T00:00:00Z",
+            "type": "TaskDelegation",
+            "activeApplications": {"allApplications": True},
+        }
+        await portal("POST", "/admin/substitutions", substitution)
+        await portal("GET", "/admin/substitutions", originalPerson=anna)
+        await portal("GET", "/admin/substitutions/1")
+        await portal("PATCH", "/admin/substitutions/1", substitution)
+        await portal("DELETE", "/admin/substitutions/1")
+        await portal("DELETE", "/admin/group", bpsId=group)
+        await portal("DELETE", "/admin/user", bpsId=anna)
+        await portal("DELETE", "/admin/users/anna%40x.example")
+        client.tokens["portal"] = "worthless"
+        await portal("GET", "/admin/users")
+    assert broken == []
+    assert len(seen) >= 30
