@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import re
 import signal
 from datetime import timedelta
 from pathlib import Path
@@ -12,20 +11,10 @@ from typing import Literal
 
 import click
 
+from syncd.cli.options import duration
 from syncd.sandbox.changes import live
 from syncd.sandbox.company import GUEST_NAME
 from syncd.sandbox.server import Sandbox, SandboxOptions, find_free_port
-
-_UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-
-
-def duration(text: str) -> timedelta:
-    """Return a duration written as everywhere in syncd: a sum of d, h, m and s, such as ``1h30m``."""
-    parts = re.findall(r"(\d+)([dhms])", text)
-    length = timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
-    if "".join(number + unit for number, unit in parts) != text.strip() or not length:
-        raise click.BadParameter(f"{text!r} is not a duration such as 30s, 10m or 1h30m")
-    return length
 
 
 @click.command("sandbox")

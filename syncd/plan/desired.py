@@ -16,6 +16,7 @@ State = Literal["wanted", "collision", "skipped", "protected", "disabled", "dele
 what is there stays as it is · protected: on the protect list · disabled, deleted, out_of_scope: a leaver, if it ever
 was in the target."""
 
+GUEST_SKIPPED = 'a guest, and guests are skipped (scope.guests = "skip")'
 LEAVER_STATES: frozenset[State] = frozenset({"disabled", "deleted", "out_of_scope"})
 
 _FORBIDDEN = frozenset('\\%&*+/=?{}|<>();:,[]"#')
@@ -102,7 +103,7 @@ def _judge_user(
     if attributes.get("accountEnabled") is False:
         return "disabled", "disabled in the tenant (accountEnabled is false)"
     if guest and rules.scope.guests == "skip":
-        return "out_of_scope", 'a guest, and guests are skipped (scope.guests = "skip")'
+        return "out_of_scope", GUEST_SKIPPED
     if not user.in_groups:
         return "out_of_scope", "not in the groups of the scope (scope.include_groups, scope.exclude_groups)"
     if not in_scope:

@@ -157,7 +157,10 @@ def load_head() -> str:
 
 
 def load_revision(database: Database) -> str | None:
-    """Return the store's revision, None when it is empty."""
+    """Return the store's revision, None when it is empty. A SQLite file that is not there is not created by asking."""
+    url = database.engine.url
+    if database.dialect == "sqlite" and url.database and not url.query and not Path(url.database).exists():
+        return None
     with reading(database) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

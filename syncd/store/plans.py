@@ -155,23 +155,24 @@ class Plans:
         self, run_id: int, *, statuses: Collection[OutcomeStatus] | None = None, phase: Phase | None = None
     ) -> Iterator[list[Placed]]:
         """Yield (change, record key, target key) in the plan's order, in chunks."""
-        last = (-1, -1)
+        for each in Phase if phase is None else (phase,):
+            yield from self._iterate_phase(run_id, each, statuses)
+
+    def _iterate_phase(
+        self, run_id: int, phase: Phase, statuses: Collection[OutcomeStatus] | None
+    ) -> Iterator[list[Placed]]:
+        statement = _select_changes().where(changes.c.run_id == run_id, changes.c.phase == int(phase))
+        if statuses is not None:
+            statement = statement.where(changes.c.status.in_(tuple(statuses)))
+        last = -1
         while True:
-            statement = _select_changes().where(changes.c.run_id == run_id)
-            if statuses is not None:
-                statement = statement.where(changes.c.status.in_(tuple(statuses)))
-            if phase is not None:
-                statement = statement.where(changes.c.phase == int(phase), changes.c.seq > last[1])
-            else:
-                later = (changes.c.phase > last[0]) | ((changes.c.phase == last[0]) & (changes.c.seq > last[1]))
-                statement = statement.where(later)
-            statement = statement.order_by(changes.c.phase, changes.c.seq).limit(1000)
+            page = statement.where(changes.c.seq > last).order_by(changes.c.seq).limit(1000)
             with reading(self._database) as connection:
-                rows = connection.execute(statement).all()
+                rows = connection.execute(page).all()
             if not rows:
                 return
             yield [(_make_change(row), row.record_key, row.target_key) for row in rows]
-            last = (rows[-1].phase, rows[-1].seq)
+            last = rows[-1].seq
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""

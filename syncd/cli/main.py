@@ -1,0 +1,119 @@
+"""The program ``syncd``: its commands, and the one place that turns errors into a sentence and an exit code.
+
+=====  ==============================================================================================
+code   meaning
+=====  ==============================================================================================
+0      done
+1      failed
+2      bad usage or configuration; every problem of a configuration is listed, one per line
+3      done in part
+4      changes are held for approval
+75     another syncd works on this store
+130    interrupted (128 + signal after a second signal)
+=====  ==============================================================================================
+
+Commands are imported when they are asked for, so that a small one starts quickly.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, NoReturn
+
+import click
+
+from syncd.cli.options import shared_options
+from syncd.errors import ConfigError, StoreLocked, SyncdError
+
+_COMMANDS = {
+    "sync": "sync",
+    "plan": "plan",
+    "runs": "runs",
+    "users": "records",
+    "groups": "records",
+    "check": "check",
+    "migrate": "migrate",
+    "sandbox": "sandbox",
+}
+"""Each command, in the order of the help text, and the module beside this one that has it under the same name."""
+
+
+class Program(click.Group):
+    """The group of all commands; errors of ours end here."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - signature
+        """Return the commands in the order of the manual."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - signature
+        """Import a command."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = getattr(importlib.import_module(f"syncd.cli.{module}"), cmd_name)
+        if not isinstance(command, click.Command):
+            raise TypeError(f"syncd.cli.{module}.{cmd_name} is no command")
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what syncd raises on purpose becomes a sentence and an exit code, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            _refuse(ctx, [f"configuration: {problem}" for problem in error.problems], code=2)
+        except StoreLocked as error:
+            _refuse(ctx, [f"syncd: {error}"], code=75)
+        except SyncdError as error:
+            _refuse(ctx, [f"syncd: {error}"], code=1)
+        except KeyboardInterrupt:
+            _refuse(ctx, ["syncd: interrupted"], code=130)
+
+
+def _refuse(context: click.Context, lines: Sequence[str], *, code: int) -> NoReturn:
+    from syncd.logs.redaction import redact_text
+
+    for line in lines:
+        click.echo(redact_text(" ".join(line.split()), personal=True), err=True)
+    context.exit(code)
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    del parameter
+    if not value:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        click.echo(f"syncd {version('syncd')}")
+    except PackageNotFoundError:
+        click.echo("syncd, run from a source tree that is not installed")
+    context.exit(0)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@shared_options
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it.")
+def program() -> None:
+    """Keep the users and groups of a WEBCON BPS portal in step with a Microsoft Entra tenant."""
+
+
+def run() -> None:
+    """Be the program: read the arguments of the process, and leave with the exit code."""
+    sys.excepthook = _report_crash
+    program(prog_name="syncd")
+
+
+def _report_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show the traceback of a defect, without secrets and people in it."""
+    from syncd.logs.redaction import redact_text
+
+    text = "".join(traceback.format_exception(kind, error, trace))
+    click.echo(redact_text(text) + "syncd: this is a defect of syncd; please report it", err=True)
+
+
+if __name__ == "__main__":
+    run()

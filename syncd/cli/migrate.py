@@ -1,0 +1,30 @@
+"""``syncd migrate``: bring the store to the program's schema."""
+
+from __future__ import annotations
+
+import contextlib
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.output import print_json, print_line
+
+
+@click.command("migrate")
+@shared_options
+@pass_invocation
+def migrate(invocation: Invocation) -> None:
+    """Bring the store to this program's schema, creating it where it is empty; refused while another syncd works."""
+    from syncd.store.database import migrate as bring_up
+    from syncd.store.database import open_database
+    from syncd.store.lock import StoreLock
+
+    settings = invocation.start(need=STORE_ONLY)
+    with contextlib.closing(open_database(settings.store.url.reveal())) as database, StoreLock(database):
+        before, after = bring_up(database)
+    if invocation.json:
+        print_json({"from": before, "to": after})
+    elif before == after:
+        print_line(f"The store is at revision {after} already.")
+    else:
+        print_line(f"The store was {f'at revision {before}' if before else 'empty'}, and is at revision {after} now.")

@@ -1,0 +1,118 @@
+"""What every command understands: --config, --json and --log-level, before or after its name; and durations."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
+
+import click
+
+if TYPE_CHECKING:
+    from syncd.config import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+BOTH_SIDES = frozenset({"graph", "bps"})
+STORE_ONLY = frozenset[str]()
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What was given on the command line, wherever it stood; the word nearest to the end wins."""
+
+    config: Path | None = None
+    json: bool = False
+    log_level: str | None = None
+
+    def load(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+        """Return the settings; ConfigError with every problem. ``need``: the sides that the command talks to."""
+        from syncd import bootstrap
+
+        return bootstrap.load(self.config, self._environ(), need=need)
+
+    def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+        """Return the settings of a one-shot command and send its log lines to stderr.
+
+        On a terminal, where progress is shown, only warnings appear unless a level was asked for.
+        """
+        from syncd.logs import configure_logs
+
+        settings = self.load(need=need)
+        level = settings.log.level
+        if self.log_level is None and sys.stderr.isatty() and level in ("debug", "info"):
+            level = "warning"
+        configure_logs(settings.log.format, level, cast(TextIO, _PresentStderr()))
+        return settings
+
+    def _environ(self) -> Mapping[str, str]:
+        if self.log_level is None:
+            return os.environ
+        return {**os.environ, "SYNCD_LOG__LEVEL": self.log_level}
+
+
+class _PresentStderr:
+    """Whatever stderr is at this moment: a progress display takes it over while it is shown."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
+
+
+def shared_options(command: F) -> F:
+    """Give a command the options that all commands have."""
+    for option in (
+        click.option(
+            "--log-level",
+            type=click.Choice(_LEVELS, case_sensitive=False),
+            expose_value=False,
+            callback=_remember,
+            help="What to log, instead of log.level.",
+        ),
+        click.option(
+            "--json",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="Print one JSON document instead of tables.",
+        ),
+        click.option(
+            "--config",
+            type=click.Path(path_type=Path),
+            metavar="PATH",
+            expose_value=False,
+            callback=_remember,
+            help="The settings file.  [default: $SYNCD_CONFIG, ./syncd.toml, /etc/syncd/syncd.toml]",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: object) -> None:
+    if value and parameter.name:
+        setattr(context.ensure_object(Invocation), parameter.name, value)
+
+
+pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
+
+
+def duration(text: str) -> timedelta:
+    """Return a duration written as everywhere in syncd: a sum of d, h, m and s, such as ``1h30m``."""
+    parts = re.findall(r"(\d+)([dhms])", text)
+    length = timedelta(seconds=sum(int(number) * _UNITS[unit] for number, unit in parts))
+    if "".join(number + unit for number, unit in parts) != text.strip() or not length:
+        raise click.BadParameter(f"{text!r} is not a duration such as 30s, 10m or 1h30m")
+    return length

@@ -1,0 +1,153 @@
+"""``syncd plan``: what a push would do, complete, without writing anything to the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from syncd.cli.options import Invocation, pass_invocation, shared_options
+from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
+from syncd.cli.runs import describe_change, explain_result
+
+if TYPE_CHECKING:
+    from syncd.config import Settings
+    from syncd.model.change import OutcomeStatus
+    from syncd.model.run import RunRecord
+    from syncd.store.database import Database
+
+_REASONS_SHOWN = 20
+
+
+@click.command("plan")
+@click.argument("pull", type=click.Choice(["full", "delta", "none"]), default="delta", metavar="[full|delta|none]")
+@shared_options
+@pass_invocation
+@click.pass_context
+def plan(context: click.Context, invocation: Invocation, *, pull: Literal["full", "delta", "none"]) -> None:
+    """Pull (none: use the store as it is), plan, and print the plan; the target is never written.
+
+    Exit code 0 whenever a plan could be made, also when a guard would hold a part of it.
+    """
+    from syncd import bootstrap
+    from syncd.cli.work import execute
+    from syncd.model.run import RunRequest
+
+    settings = invocation.start()
+    database = bootstrap.open_store(settings, create=pull != "none")
+    try:
+        record = execute(settings, database, RunRequest(pull, "cli", write=False, retry_failed=True))
+        made = record.status in ("succeeded", "held", "partial")
+        if made and invocation.json:
+            _print_document(settings, database, record)
+        elif made:
+            _print_tables(settings, database, record)
+    finally:
+        database.close()
+    if not made or record.status == "partial":
+        explain_result(record)
+    context.exit(0 if made else 1)
+
+
+def _print_document(settings: Settings, database: Database, record: RunRecord) -> None:
+    print_json(
+        {
+            "id": record.id,
+            "changes": Stream(_iterate(database, record.id, "planned", reasons=False)),
+            "counts": _count(database, record.id, "planned"),
+            "skipped": Stream(_iterate_skipped(settings, database)),
+            "held": Stream(_iterate(database, record.id, "held", reasons=True)),
+            "deferred": Stream(_iterate(database, record.id, "deferred", reasons=True)),
+        }
+    )
+
+
+def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
+    from syncd.store.plans import Plans
+
+    for chunk in Plans(database).iterate_changes(run_id, statuses=[status]):
+        for planned, _, _ in chunk:
+            reason = {"reason": planned.error} if reasons else {}
+            yield {**describe_change(planned), **reason}
+
+
+def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
+    from syncd.store.plans import Plans
+
+    found: dict[str, int] = {}
+    for (action, _, status), number in sorted(Plans(database).count_outcomes(run_id).items()):
+        if status == wanted:
+            found[action] = found.get(action, 0) + number
+    return found
+
+
+def _iterate_skipped(settings: Settings, database: Database) -> Iterator[dict[str, object]]:
+    from syncd import bootstrap
+    from syncd.store.report import Report
+
+    report = Report(database, bootstrap.make_rules(settings).policy)
+    for kind in ("user", "group"):
+        for line in report.iterate(kind):
+            if line.state == "skipped":
+                yield {"source_id": line.source_id, "reason": line.reason}
+
+
+# ---- for people -----------------------------------------------------------------------------------------------------
+
+
+def _print_tables(settings: Settings, database: Database, record: RunRecord) -> None:
+    counts = _count(database, record.id, "planned")
+    total = sum(counts.values())
+    print_line(f"Plan {record.id}: {_list(counts) or 'nothing to change'}")
+    if total:
+        _print_changes(database, record.id, "planned", total)
+    held = _count(database, record.id, "held")
+    if held:
+        print_line()
+        print_line(f"Held for approval: {_list(held)}")
+        _print_changes(database, record.id, "held", sum(held.values()))
+    deferred = _count(database, record.id, "deferred")
+    if deferred:
+        print_line()
+        print_line(f"Put off to a later run: {_list(deferred)}")
+        _print_changes(database, record.id, "deferred", sum(deferred.values()))
+    _print_skipped(settings, database)
+
+
+def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total: int) -> None:
+    from syncd.store.plans import Plans
+
+    rows = (
+        (change.action, change.object, change.bps_id, change.target, planned.error or change.reason)
+        for chunk in Plans(database).iterate_changes(run_id, statuses=[status])
+        for planned, _, _ in chunk
+        for change in (planned.change,)
+    )
+    shown, left = take_shown(rows, total)
+    print_table((("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("why", 12)), shown)
+    if left:
+        print_line(f"{left:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
+
+
+def _print_skipped(settings: Settings, database: Database) -> None:
+    reasons: dict[str, int] = {}
+    more = 0
+    for entry in _iterate_skipped(settings, database):
+        reason = str(entry["reason"])
+        if reason in reasons or len(reasons) < _REASONS_SHOWN:
+            reasons[reason] = reasons.get(reason, 0) + 1
+        else:
+            more += 1
+    if not reasons:
+        return
+    print_line()
+    print_line(f"Skipped: {sum(reasons.values()) + more:,}")
+    for reason, number in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+        print_line(f"  {number:,} × {reason}")
+    if more:
+        print_line(f"  {more:,} for other reasons: 'syncd users --state skipped' has all of them")
+
+
+def _list(counts: dict[str, int]) -> str:
+    return ", ".join(f"{action} {number:,}" for action, number in counts.items())

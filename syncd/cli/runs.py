@@ -1,0 +1,268 @@
+"""``syncd runs`` and ``syncd runs show``: what happened, from the store, without asking either side."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.output import (
+    Stream,
+    format_time,
+    print_json,
+    print_line,
+    print_table,
+    printable,
+    take_shown,
+)
+
+if TYPE_CHECKING:
+    from syncd.model.change import OutcomeStatus, PlannedChange
+    from syncd.model.run import RunRecord
+    from syncd.store.database import Database
+
+_STATUSES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
+"""What an operator looks for comes first."""
+
+
+_PHASES = ("pull", "read portal", "plan", "read portal members", "apply")
+
+
+@click.group("runs", invoke_without_command=True)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many, newest first.")
+@shared_options
+@pass_invocation
+@click.pass_context
+def runs(context: click.Context, invocation: Invocation, *, limit: int) -> None:
+    """List the run history; 'runs show RUN' shows one run with every change."""
+    if context.invoked_subcommand is not None:
+        return
+    from syncd.store.runlog import RunLog
+
+    with _opened(invocation) as database:
+        records = RunLog(database).load_runs(limit)
+    if invocation.json:
+        print_json(Stream(describe_run(record) for record in records))
+        return
+    if not records:
+        print_line("No run yet. 'syncd sync full' makes the first.")
+        return
+    print_table(
+        (("run", 2), ("kind", 2), ("trigger", 3), ("status", 3), ("started (UTC)", 6), ("took", 2), ("what", 16)),
+        (
+            (
+                record.id,
+                record.kind,
+                record.trigger,
+                record.status,
+                _clock_time(record),
+                _took(record),
+                _sum_up(record),
+            )
+            for record in records
+        ),
+    )
+
+
+@runs.command("show")
+@click.argument("run", metavar="RUN")
+@shared_options
+@pass_invocation
+def show(invocation: Invocation, *, run: str) -> None:
+    """Show one run with every change and its outcome. RUN is a number of the list, or 'last'."""
+    with _opened(invocation) as database:
+        record = _find_run(database, run)
+        if invocation.json:
+            print_json({**describe_run(record), "changes": Stream(_describe_changes(database, record.id))})
+            return
+        print_run(database, record)
+        if record.error:
+            print_line(record.error)
+        _print_changes(database, record)
+
+
+def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Database]:
+    from syncd import bootstrap
+
+    return contextlib.closing(bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False))
+
+
+def _find_run(database: Database, wanted: str) -> RunRecord:
+    from syncd.store.runlog import RunLog
+
+    log = RunLog(database)
+    newest = log.load_runs(1)
+    if not newest:
+        raise click.BadParameter("there is no run yet: 'syncd sync full' makes the first", param_hint="RUN")
+    if wanted == "last":
+        return newest[0]
+    if not wanted.isascii() or not wanted.isdecimal():
+        raise click.BadParameter(f"{wanted!r} is no run: give its number, or 'last'", param_hint="RUN")
+    found = log.load_run(int(wanted)) if len(wanted) < 18 else None
+    if found is None:
+        raise click.BadParameter(f"there is no run {wanted}; the newest is {newest[0].id}", param_hint="RUN")
+    return found
+
+
+# ---- one run --------------------------------------------------------------------------------------------------------
+
+
+def describe_run(record: RunRecord) -> dict[str, object]:
+    """Return a run as its JSON document, without its changes."""
+    return {
+        "id": record.id,
+        "kind": record.kind,
+        "trigger": record.trigger,
+        "status": record.status,
+        "started_at": format_time(record.started_at),
+        "finished_at": format_time(record.finished_at),
+        "counts": dict(sorted(record.counts.items())),
+        "phases": dict(record.phases),
+        "error": record.error or None,
+    }
+
+
+def print_run(database: Database, record: RunRecord) -> None:
+    """Print how a run went: head, phases, and how many changes of each kind ended how."""
+    from syncd.store.plans import Plans
+
+    print_line(
+        f"Run {record.id}: {record.kind}, trigger {record.trigger}, {record.status}"
+        f" · {format_time(record.started_at)} · {_took(record) or 'still running'}"
+    )
+    if record.phases:
+        phases = sorted(record.phases.items(), key=lambda phase: _PHASES.index(phase[0]) if phase[0] in _PHASES else 99)
+        print_line("  " + " · ".join(f"{name} {seconds:.1f} s" for name, seconds in phases))
+    read = _sum_up_reading(record.counts)
+    if read:
+        print_line(f"  {read}")
+    outcomes = Plans(database).count_outcomes(record.id)
+    if not outcomes:
+        print_line("  No changes.")
+        return
+    found = [status for status in reversed(_STATUSES) if any(key[2] == status for key in outcomes)]
+    kinds = sorted({(action, kind) for action, kind, _ in outcomes})
+    print_table(
+        (("change", 4), *((status, 1) for status in found)),
+        (
+            (f"{action} {kind}", *(_number(outcomes.get((action, kind, status), 0)) for status in found))
+            for action, kind in kinds
+        ),
+    )
+
+
+def explain_result(record: RunRecord) -> None:
+    """Say on stderr why a run did not simply succeed, and what helps."""
+    if record.error:
+        click.echo(f"syncd: run {record.id} {_verbs[record.status]}: {printable(record.error)}", err=True)
+    if record.status in ("held", "partial"):
+        click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
+
+
+_verbs = {
+    "running": "goes on",
+    "succeeded": "succeeded",
+    "partial": "was done in part",
+    "held": "holds changes back",
+    "failed": "failed",
+    "interrupted": "was interrupted",
+}
+
+
+def _print_changes(database: Database, record: RunRecord) -> None:
+    from syncd.store.plans import Plans
+
+    plans = Plans(database)
+    total = sum(plans.count_outcomes(record.id).values())
+    rows = (
+        (planned.status, change.action, change.object, change.bps_id, change.target, _explain_change(planned))
+        for status in _STATUSES
+        for chunk in plans.iterate_changes(record.id, statuses=[status])
+        for planned, _, _ in chunk
+        for change in (planned.change,)
+    )
+    shown, left = take_shown(rows, total)
+    print_table((("outcome", 3), ("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12)), shown)
+    if left:
+        print_line(f"{left:,} more changes are not shown: 'syncd runs show {record.id} --json' has all {total:,}.")
+
+
+def _describe_changes(database: Database, run_id: int) -> Iterator[dict[str, object]]:
+    from syncd.store.plans import Plans
+
+    for chunk in Plans(database).iterate_changes(run_id):
+        for planned, _, _ in chunk:
+            change = planned.change
+            yield {
+                **describe_change(planned),
+                "outcome": planned.status,
+                "before": dict(change.before),
+                "after": dict(change.after),
+                "reason": change.reason or None,
+                "error": planned.error or None,
+            }
+
+
+def describe_change(planned: PlannedChange) -> dict[str, object]:
+    """Return the entry of a change in a plan's document."""
+    change = planned.change
+    return {
+        "action": change.action,
+        "object": change.object,
+        "bps_id": change.bps_id,
+        "target": change.target or None,
+    }
+
+
+def _explain_change(planned: PlannedChange) -> str:
+    change = planned.change
+    fields = ", ".join(
+        f"{name}: {change.before.get(name) or '–'} → {value or '–'}" if name in change.before else f"{name}: {value}"
+        for name, value in sorted(change.after.items())
+    )
+    return "; ".join(part for part in (planned.error, change.reason, fields) if part)
+
+
+# ---- texts ----------------------------------------------------------------------------------------------------------
+
+
+def _clock_time(record: RunRecord) -> str:
+    return (format_time(record.started_at) or "").replace("T", " ").removesuffix("Z")
+
+
+def _took(record: RunRecord) -> str:
+    if record.finished_at is None:
+        return ""
+    seconds = (record.finished_at - record.started_at).total_seconds()
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def _sum_up(record: RunRecord) -> str:
+    from typing import get_args
+
+    from syncd.model.change import Action, OutcomeStatus
+
+    parts = [
+        f"{name} {record.counts[name]:,}"
+        for name in (*get_args(Action), *get_args(OutcomeStatus))
+        if record.counts.get(name)
+    ]
+    return "; ".join(part for part in (", ".join(parts), record.error) if part)
+
+
+def _sum_up_reading(counts: Mapping[str, int]) -> str:
+    parts = [
+        f"{what} {counts[key]:,}"
+        for key, what in (("users_read", "users"), ("groups_read", "groups"), ("links_read", "memberships"))
+        if counts.get(key)
+    ]
+    malformed = sum(number for name, number in counts.items() if name.endswith("_malformed"))
+    parts += [f"malformed and skipped {malformed:,}"] if malformed else []
+    return f"read: {', '.join(parts)}" if parts else ""
+
+
+def _number(count: int) -> str:
+    return f"{count:,}" if count else ""

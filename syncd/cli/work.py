@@ -1,0 +1,161 @@
+"""Carry out one run in this process: under the store's lock, with progress, and with manners when asked to stop.
+
+The first SIGINT or SIGTERM lets the page or change in hand finish and closes the run as interrupted; the second one
+leaves at once with 128 + its number, and what was sent by then is found out by the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.clock import Clock
+from syncd.errors import StoreLocked
+
+if TYPE_CHECKING:
+    from syncd.cli.progress import Report
+    from syncd.config import Settings
+    from syncd.model.run import RunRecord, RunRequest
+    from syncd.store.database import Database
+    from syncd.store.lock import StoreLock
+
+_POLL = 0.5
+_LOCK_CHECK = 5.0
+
+
+def execute(settings: Settings, database: Database, request: RunRequest, *, wait: timedelta | None = None) -> RunRecord:
+    """Carry out a request and return its closed record.
+
+    Raises StoreLocked when another syncd works on the store, at once or after ``wait``; what hinders a run from
+    starting at all is raised too. A second signal leaves the program with 128 + its number.
+    """
+    from syncd.cli.progress import showing_progress
+
+    stop = Stop()
+    try:
+        with showing_progress() as report:
+            return asyncio.run(_execute(settings, database, request, stop, wait=wait, report=report))
+    except asyncio.CancelledError:
+        raise click.exceptions.Exit(128 + stop.number) from None
+
+
+class Stop:
+    """The wish to stop, as signals express it."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._event = asyncio.Event()
+
+    def requested(self) -> bool:
+        """Return whether the work in hand should come to an end."""
+        return self._event.is_set()
+
+    def request(self) -> None:
+        """Let the work in hand come to an end."""
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for the wish, at most so long; return whether it was expressed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        return self.requested()
+
+    @contextlib.contextmanager
+    def listening(self, task: asyncio.Task[RunRecord]) -> Iterator[None]:
+        """Let SIGINT and SIGTERM speak: the first one asks, the second one cancels ``task``, a third one kills."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, self._hear, number, task)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _hear(self, number: signal.Signals, task: asyncio.Task[RunRecord]) -> None:
+        if self.number:
+            os._exit(128 + number)
+        if self.requested():
+            self.number = number
+            task.cancel()
+            return
+        self.request()
+        click.echo("syncd: finishing what is in hand; the same signal again leaves at once", err=True)
+
+
+async def _execute(
+    settings: Settings,
+    database: Database,
+    request: RunRequest,
+    stop: Stop,
+    *,
+    wait: timedelta | None,
+    report: Report,
+) -> RunRecord:
+    task = asyncio.create_task(_work(settings, database, request, stop, wait=wait, report=report), name="run")
+    with stop.listening(task):
+        return await task
+
+
+async def _work(
+    settings: Settings,
+    database: Database,
+    request: RunRequest,
+    stop: Stop,
+    *,
+    wait: timedelta | None,
+    report: Report,
+) -> RunRecord:
+    from syncd import bootstrap
+    from syncd.logs import get_logger
+    from syncd.store.lock import StoreLock
+    from syncd.store.runlog import RunLog
+
+    clock = Clock()
+    lock = StoreLock(database)
+    await _acquire(lock, database, clock, stop, wait=wait)
+    watch = asyncio.create_task(_watch(lock, database, clock, stop), name="watch the store's lock")
+    try:
+        log = get_logger("syncd.run")
+        for run_id in await database.call(RunLog(database).interrupt_open, now=clock.now()):
+            log.warning("run.found_interrupted", run=run_id)
+        for sentence in bootstrap.list_unsupported(settings):
+            log.warning("settings.unsupported", what=sentence)
+        runs = bootstrap.make_runs(settings, database, clock)
+        async with bootstrap.open_sides(settings, database, clock, progress=report, stopping=stop.requested) as sides:
+            return await runs.execute(request, sides)
+    finally:
+        watch.cancel()
+        await asyncio.wait([watch])
+        lock.release()
+
+
+async def _acquire(lock: StoreLock, database: Database, clock: Clock, stop: Stop, *, wait: timedelta | None) -> None:
+    if await database.call(lock.try_acquire):
+        return
+    if wait is None:
+        raise StoreLocked("another syncd works on this store; wait for it, or use --wait")
+    deadline = clock.monotonic() + wait.total_seconds()
+    click.echo("syncd: waiting for the other syncd that works on this store", err=True)
+    while not await database.call(lock.try_acquire):
+        if await stop.wait(_POLL):
+            raise StoreLocked("asked to stop while another syncd worked on this store; nothing was done")
+        if clock.monotonic() >= deadline:
+            raise StoreLocked(f"another syncd still works on this store after {wait.total_seconds():.0f} seconds")
+
+
+async def _watch(lock: StoreLock, database: Database, clock: Clock, stop: Stop) -> None:
+    """End the work in hand when the lock is lost with its database session; a file's lock cannot be lost."""
+    while database.dialect == "sqlite" or await database.call(lock.is_held):
+        await clock.sleep(_LOCK_CHECK)
+    click.echo("syncd: the lock on the store is lost; stopping", err=True)
+    stop.request()

@@ -1,0 +1,163 @@
+"""Where a source object or a record of ours stands: the one word and the reason that an administrator is shown.
+
+==============  ====================================================================================================
+state           meaning
+==============  ====================================================================================================
+active          wanted, and its record in the target is ours
+pending         wanted, and not there yet, or a change of it was put off to the next run
+held            the newest plan has a change of it that waits for approval
+failing         a change of it failed and is tried again
+foreign         wanted, but the record in the target is somebody else's and stays so
+leaving         its record is ours, and nobody wants it any more
+skipped         cannot or must not be written: unmappable, a collision, a guest, protected, disabled before it came
+out_of_scope    the rules leave it out, and it was never in the target
+==============  ====================================================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from syncd.plan.desired import GUEST_SKIPPED, LEAVER_STATES
+from syncd.plan.diff import changes_allowed, choose_leaver_policy
+from syncd.plan.rules import PolicyRules
+
+Standing = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
+Judged = tuple[Standing, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the target has. ``mine``: it is ours, and on behalf of this source object; ``ours``: on anybody's behalf."""
+
+    ours: bool
+    mine: bool
+    leaving_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What stands in the way of a record: held or deferred by the newest plan, or failed ``attempts`` times."""
+
+    kind: Literal["held", "deferred", "failed"]
+    reason: str
+    attempts: int = 0
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that decides. ``desired``: the state of the last planning, None before the first one."""
+
+    kind: Literal["user", "group"]
+    gone: bool
+    """The tenant has deleted it."""
+    desired: str | None
+    reason: str
+    record: Record | None
+    taken: bool = False
+    """Its BPS id belongs to a record of the other kind in the target."""
+    held: Trouble | None = None
+    failed: Trouble | None = None
+    deferred: Trouble | None = None
+
+
+def judge_standing(facts: Facts, policy: PolicyRules) -> Judged | None:
+    """Return state and reason; None for what is deleted and was never in the target."""
+    mine = facts.record is not None and facts.record.mine
+    if facts.desired is None or (facts.gone and facts.desired not in LEAVER_STATES):
+        if facts.gone and not mine:
+            return None
+        return "pending", "changed since the last plan"
+    if facts.desired == "wanted":
+        return _judge_wanted(facts, policy)
+    if facts.desired in LEAVER_STATES:
+        return _judge_leaver(facts, policy) if mine else _judge_absent(facts)
+    reason = facts.reason
+    return "skipped", f"{reason}; its record stays as it is" if mine else reason
+
+
+def judge_orphan(state: str, successor: str, facts: Facts, policy: PolicyRules) -> Judged:
+    """Return state and reason of a record of ours that is not the present one of its source object.
+
+    ``state``: renamed, when that has the record ``successor`` now, otherwise the object's own state, or unknown.
+    """
+    why = {"renamed": f"renamed: its person or group is {successor} now", "unknown": "its source object is unknown"}
+    record = facts.record or Record(ours=True, mine=True)
+    return _find_trouble(facts) or (
+        "leaving",
+        f"{why.get(state) or facts.reason or state}; {_describe_leaving(state, facts.kind, record, policy)}",
+    )
+
+
+def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
+    record = facts.record
+    if facts.taken:
+        other = "group" if facts.kind == "user" else "user"
+        return "foreign", f"its BPS id belongs to a {other} of the portal"
+    if record is not None and not record.ours:
+        if policy.adopt == "never":
+            return "foreign", 'the portal had this record before us (policy.adopt = "never")'
+        if not changes_allowed(policy, "adopt"):
+            return "foreign", f'the portal had this record before us (policy.mode = "{policy.mode}")'
+    trouble = _find_trouble(facts)
+    if trouble is not None:
+        return trouble
+    if record is None:
+        return "pending", "not in the portal yet"
+    if not record.ours:
+        return "pending", "the portal has a record with this BPS id, which is to be adopted"
+    if not record.mine:
+        return "pending", "its record still belongs to another source object"
+    return "active", ""
+
+
+def _judge_leaver(facts: Facts, policy: PolicyRules) -> Judged:
+    record, state = facts.record, facts.desired or "unknown"
+    trouble = _find_trouble(facts)
+    if trouble is not None or record is None:
+        return trouble or ("leaving", facts.reason)
+    return "leaving", f"{facts.reason}; {_describe_leaving(state, facts.kind, record, policy)}"
+
+
+def _judge_absent(facts: Facts) -> Judged | None:
+    """A leaver that was never in the target."""
+    if facts.gone or facts.desired == "deleted":
+        return None
+    if facts.desired == "out_of_scope" and facts.reason != GUEST_SKIPPED:
+        return "out_of_scope", facts.reason
+    return "skipped", facts.reason
+
+
+def _find_trouble(facts: Facts) -> Judged | None:
+    if facts.held is not None:
+        return "held", facts.held.reason
+    if facts.failed is not None:
+        failed = facts.failed
+        again = f", next attempt {failed.next_at:%Y-%m-%d %H:%M} UTC" if failed.next_at else ""
+        times = f"{failed.attempts} attempt{'s' if failed.attempts != 1 else ''}"
+        return "failing", f"{failed.reason} ({times}{again})"
+    if facts.deferred is not None and facts.desired == "wanted":
+        return "pending", facts.deferred.reason
+    return None
+
+
+def _describe_leaving(state: str, kind: Literal["user", "group"], record: Record, policy: PolicyRules) -> str:
+    since = f"leaving since {record.leaving_at:%Y-%m-%d}, " if record.leaving_at else ""
+    what = "account" if kind == "user" else "group"
+    choice = choose_leaver_policy(state, kind, policy)
+    if policy.mode in ("create_only", "upsert_only"):
+        return f'{since}left as it is (policy.mode = "{policy.mode}")'
+    match choice:
+        case "keep":
+            return f"{since}left as it is"
+        case "delete":
+            if record.leaving_at is None:
+                return f"the {what} is deleted after the grace"
+            return f"{since}the {what} is deleted from {record.leaving_at + policy.grace:%Y-%m-%d} on"
+        case "empty":
+            return f"{since}the group is emptied and kept"
+        case "revoke":
+            return f"{since}out of all groups, the account is kept"

@@ -1,0 +1,307 @@
+"""Where everybody stands: one line per source object, and per record of ours that has lost its source object.
+
+Read from the store alone, in two steps: first the order (keys only), then the rows by chunks, so that memory stays
+small and no transaction is open while a reader of the output takes its time.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
+
+from syncd.plan.rules import PolicyRules
+from syncd.plan.standing import Facts, Judged, Record, Standing, Trouble, judge_orphan, judge_standing
+from syncd.store.database import Database, reading
+from syncd.store.rows import among
+from syncd.store.tables import (
+    changes,
+    desired_groups,
+    desired_users,
+    failures,
+    runs,
+    source_groups,
+    source_objects,
+    source_users,
+    target_groups,
+    target_principals,
+    target_users,
+)
+
+Kind = Literal["user", "group"]
+_CHUNK = 1000
+_OPEN = ("planned", "started", "failed", "deferred", "held")
+_PLANNED = ("succeeded", "partial", "held")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the report. ``source_id`` None: the object is unknown to the directory."""
+
+    source_id: str | None
+    name: str | None
+    bps_id: str | None
+    state: Standing
+    reason: str
+    last_synced_at: datetime | None
+
+
+class _Tables(NamedTuple):
+    source: Table
+    desired: Table
+    target: Table
+    other: Table
+
+
+class _Troubles(NamedTuple):
+    held: dict[int, Trouble]
+    deferred: dict[int, Trouble]
+    failed: dict[int, Trouble]
+
+
+_TABLES: dict[Kind, _Tables] = {
+    "user": _Tables(source_users, desired_users, target_users, target_groups),
+    "group": _Tables(source_groups, desired_groups, target_groups, target_users),
+}
+
+
+class Report:
+    """Reads the store for the lists of users and groups."""
+
+    def __init__(self, database: Database, policy: PolicyRules) -> None:
+        self._database = database
+        self._policy = policy
+
+    def iterate(self, kind: Kind, *, needle: str = "") -> Iterator[Line]:
+        """Yield the lines in the order of names, records without a source object last.
+
+        ``needle``: only those whose name, principal name, BPS id or source id contains it, without case.
+        """
+        with reading(self._database) as connection:
+            troubles = _load_troubles(connection, kind)
+            keys = _load_order(connection, kind, needle.casefold())
+        for start in range(0, len(keys), _CHUNK):
+            for row in self._load(_select_sources(kind), _TABLES[kind].source, keys[start : start + _CHUNK]):
+                judged = judge_standing(_gather(kind, row, troubles), self._policy)
+                if judged is not None:
+                    yield _make_line(row, judged)
+        with reading(self._database) as connection:
+            orphans = _load_orphans(connection, kind, needle.casefold())
+        for start in range(0, len(orphans), _CHUNK):
+            for row in self._load(_select_orphans(kind), _TABLES[kind].target, orphans[start : start + _CHUNK]):
+                state = "renamed" if row.desired == "wanted" else row.desired or "unknown"
+                judged = judge_orphan(state, row.mapped or "", _gather(kind, row, troubles), self._policy)
+                yield _make_line(row, judged)
+
+    def _load(self, statement: Select[Any], table: Table, keys: Sequence[int]) -> list[Any]:
+        """Return the rows of these keys, in the order of the keys; what has gone meanwhile is left out."""
+        with reading(self._database) as connection:
+            rows = {row.key: row for row in connection.execute(statement.where(among(table.c.key, keys, connection)))}
+        return [rows[key] for key in keys if key in rows]
+
+
+def _make_line(row: Any, judged: Judged) -> Line:
+    state, reason = judged
+    return Line(row.source_id, row.name, row.bps_id or row.mapped, state, reason, row.synced_at if row.origin else None)
+
+
+def _gather(kind: Kind, row: Any, troubles: _Troubles) -> Facts:
+    record = None
+    if row.record is not None:
+        ours = row.origin is not None
+        record = Record(ours, ours and row.owner == row.source_key, row.leaving_at)
+    principal = row.record if row.record is not None else row.principal_key
+    return Facts(
+        kind,
+        row.gone,
+        row.desired,
+        row.reason or "",
+        record,
+        bool(row.taken),
+        troubles.held.get(principal),
+        troubles.failed.get(principal),
+        troubles.deferred.get(principal),
+    )
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _record_of(tables: _Tables) -> ColumnElement[Any]:
+    """Return the key of a source object's present record: the wanted one, otherwise one of ours on its behalf."""
+    own = tables.target.alias("own")
+    mine = select(func.max(own.c.key)).where(own.c.source_key == tables.source.c.key, own.c.origin.is_not(None))
+    there = mine.where(own.c.key == tables.desired.c.principal_key)
+    return case(
+        (tables.desired.c.state == "wanted", tables.desired.c.principal_key),
+        else_=func.coalesce(there.scalar_subquery(), mine.scalar_subquery()),
+    )
+
+
+def _select_sources(kind: Kind) -> Select[Any]:
+    tables = _TABLES[kind]
+    source, desired, target, other = tables
+    mapped = target_principals.alias("mapped")
+    held = target_principals.alias("held")
+    return (
+        select(
+            source.c.key,
+            source.c.key.label("source_key"),
+            source_objects.c.id.label("source_id"),
+            source.c.name,
+            source.c.state.in_(("soft_deleted", "deleted")).label("gone"),
+            desired.c.state.label("desired"),
+            desired.c.reason,
+            desired.c.principal_key,
+            mapped.c.bps_id.label("mapped"),
+            target.c.key.label("record"),
+            held.c.bps_id,
+            target.c.origin,
+            target.c.source_key.label("owner"),
+            target.c.leaving_at,
+            target.c.synced_at,
+            exists().where(other.c.key == desired.c.principal_key).label("taken"),
+        )
+        .select_from(source)
+        .join(source_objects, source_objects.c.key == source.c.key)
+        .outerjoin(desired, desired.c.key == source.c.key)
+        .outerjoin(mapped, mapped.c.key == desired.c.principal_key)
+        .outerjoin(target, target.c.key == _record_of(tables))
+        .outerjoin(held, held.c.key == target.c.key)
+    )
+
+
+def _select_orphans(kind: Kind) -> Select[Any]:
+    tables = _TABLES[kind]
+    source, desired, target, _ = tables
+    mapped = target_principals.alias("mapped")
+    claimed = desired.alias("claimed")
+    wanted = exists().where(claimed.c.principal_key == target.c.key, claimed.c.state == "wanted")
+    record = _record_of(tables)
+    return (
+        select(
+            target.c.key,
+            target.c.source_key,
+            source_objects.c.id.label("source_id"),
+            func.coalesce(source.c.name, target.c.name).label("name"),
+            func.coalesce(source.c.state.in_(("soft_deleted", "deleted")), literal(value=False)).label("gone"),
+            desired.c.state.label("desired"),
+            desired.c.reason,
+            desired.c.principal_key,
+            mapped.c.bps_id.label("mapped"),
+            target.c.key.label("record"),
+            target_principals.c.bps_id,
+            target.c.origin,
+            target.c.source_key.label("owner"),
+            target.c.leaving_at,
+            target.c.synced_at,
+            null().label("taken"),
+        )
+        .select_from(target)
+        .join(target_principals, target_principals.c.key == target.c.key)
+        .outerjoin(source, source.c.key == target.c.source_key)
+        .outerjoin(source_objects, source_objects.c.key == source.c.key)
+        .outerjoin(desired, desired.c.key == source.c.key)
+        .outerjoin(mapped, mapped.c.key == desired.c.principal_key)
+        .where(
+            target.c.origin.is_not(None),
+            ~wanted,
+            or_(source.c.key.is_(None), record != target.c.key),
+        )
+    )
+
+
+def _load_order(connection: Connection, kind: Kind, needle: str) -> Sequence[int]:
+    source = _TABLES[kind].source
+    inner = _select_sources(kind).subquery()
+    upn = source.c.upn if kind == "user" else null()
+    if needle:
+        statement = (
+            select(inner.c.key, inner.c.name, inner.c.source_id, inner.c.bps_id, inner.c.mapped, upn)
+            .join(source, source.c.key == inner.c.key)
+            .order_by(func.lower(func.coalesce(inner.c.name, inner.c.source_id)), inner.c.source_id)
+        )
+    else:
+        statement = (
+            select(source.c.key)
+            .join(source_objects, source_objects.c.key == source.c.key)
+            .order_by(func.lower(func.coalesce(source.c.name, source_objects.c.id)), source_objects.c.id)
+        )
+    return _match(connection, statement, needle)
+
+
+def _load_orphans(connection: Connection, kind: Kind, needle: str) -> Sequence[int]:
+    inner = _select_orphans(kind).subquery()
+    statement = select(inner.c.key, inner.c.name, inner.c.source_id, inner.c.bps_id, inner.c.mapped).order_by(
+        func.lower(inner.c.bps_id)
+    )
+    return _match(connection, statement, needle)
+
+
+def _match(connection: Connection, statement: Select[Any], needle: str) -> Sequence[int]:
+    """Return the first column of the rows of which another one contains the needle."""
+    keys = array("q")
+    for row in connection.execution_options(yield_per=_CHUNK).execute(statement):
+        if not needle or any(needle in str(value).casefold() for value in row[1:] if value is not None):
+            keys.append(row[0])
+    return keys
+
+
+# ---- troubles -------------------------------------------------------------------------------------------------------
+
+
+def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
+    """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
+    good = connection.scalar(select(func.max(runs.c.id)).where(runs.c.status.in_(_PLANNED)))
+    begun = connection.scalar(select(func.max(changes.c.run_id)))
+    newest = max(good or 0, begun or 0)
+    troubles = _Troubles({}, {}, {})
+    in_plan = changes.c.run_id == newest
+    own = changes.c.object == kind
+    membership = changes.c.object == "membership"
+    for record, kinds in (
+        (changes.c.target_key if kind == "user" else changes.c.record_key, membership),
+        (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
+    ):
+        noted = (
+            select(record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error))
+            .where(in_plan, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None))
+            .group_by(record, changes.c.action, changes.c.status)
+            .order_by(record, changes.c.action.desc())
+        )
+        for key, action, status, number, error in connection.execute(noted):
+            what = action if kinds is own else f"{action} of {number} membership{'s' if number != 1 else ''}"
+            found = troubles.held if status == "held" else troubles.deferred
+            found[key] = Trouble(status, f"{what}: {error}")
+        failed = (
+            select(record, failures.c.attempts, failures.c.next_at, failures.c.error)
+            .join(
+                failures,
+                and_(
+                    failures.c.record_key == changes.c.record_key,
+                    failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+                ),
+            )
+            .where(in_plan, kinds, changes.c.status.in_(_OPEN), record.is_not(None))
+            .order_by(record, failures.c.attempts)
+        )
+        for key, attempts, next_at, error in connection.execute(failed):
+            troubles.failed[key] = Trouble("failed", error, attempts, next_at)
+    return troubles
