@@ -110,6 +110,7 @@ class Door:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        stamina.instrumentation.set_on_retry_hooks(())  # it would log every repetition; the run log counts them
         context = await asyncio.to_thread(make_ssl_context, self._options.ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=context, keepalive_timeout=30),

@@ -43,8 +43,6 @@ def decide_link(group: GroupView, member: MemberView, rules: Rules, *, adoption_
     foreign = (member.exists and not member.owned) or (group.exists and not group.owned)
     if foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt")):
         return None
-    if policy.mode == "create_only" and member.exists and group.exists:
-        return None
     held = ""
     if member.key in adoption_held:
         held = "its account waits for adoption"
@@ -55,18 +53,26 @@ def decide_link(group: GroupView, member: MemberView, rules: Rules, *, adoption_
     )
 
 
-def decide_unlink(group: GroupView, member: MemberView, rules: Rules) -> Change | None:
-    """Return the removal of somebody who is in a group and should not be; None when it stays as it is."""
+def decide_unlink(
+    group: GroupView, member: MemberView, rules: Rules, *, adoption_held: Collection[int]
+) -> Change | None:
+    """Return the removal of somebody who is in a group and should not be; None when it stays as it is.
+
+    What this very plan adopts counts as ours already; applying it makes sure that the adoption came about.
+    """
     policy = rules.policy
-    if not group.owned or not changes_allowed(policy, "unlink") or member.bps_id.casefold() in rules.scope.protect:
+    if not changes_allowed(policy, "unlink") or member.bps_id.casefold() in rules.scope.protect:
+        return None
+    adopting = policy.adopt == "match" and changes_allowed(policy, "adopt")
+    if not group.owned and not (adopting and group.state == "wanted" and group.key not in adoption_held):
         return None
     if group.state != "wanted":
         if choose_leaver_policy(group.state, "group", policy) == "keep":
             return None
         reason = f"the group is {group.state.replace('_', ' ')}"
     elif member.wanted:
-        if not member.owned:
-            return None  # its account is not ours (yet): hands off
+        if not member.owned and not (adopting and member.key not in adoption_held):
+            return None  # its account is not ours: hands off
         reason = "no longer a member"
     elif member.owned:
         if choose_leaver_policy(member.state, "user", policy) == "keep":

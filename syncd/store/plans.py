@@ -95,6 +95,17 @@ class Plans:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
+    def was_left_unlinked(self, group: int, member: int) -> bool:
+        """Return whether the newest attempt to link these two was not finished."""
+        statement = (
+            select(changes.c.status)
+            .where(changes.c.record_key == group, changes.c.target_key == member, changes.c.action == "link")
+            .order_by(changes.c.run_id.desc())
+            .limit(1)
+        )
+        with reading(self._database) as connection:
+            return connection.scalar(statement) in ("deferred", "failed", "started", "planned")
+
     def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
         """Withhold the updates of records that are not ours yet."""
         with self._database.transaction() as connection:
@@ -364,6 +375,11 @@ class Plans:
         )
         with reading(self._database) as connection:
             return bool(connection.scalar(statement))
+
+    def is_owned_group(self, record: int) -> bool:
+        """Return whether a group of the portal is ours."""
+        with reading(self._database) as connection:
+            return connection.scalar(select(target_groups.c.origin).where(target_groups.c.key == record)) is not None
 
     def has_successor(self, record: int) -> bool:
         """Return whether the source object behind this account owns another account as well."""

@@ -281,6 +281,8 @@ class Apply:
         change = placed[0][0].change
         late: dict[int, Outcome] = {}
         if change.action == "unlink":
+            if not await self._store.call(self._store.is_owned_group, placed[0][1]):
+                return [Outcome(planned.seq, "deferred", "its group is not ours (yet)") for planned, _, _ in placed]
             for planned, _, target in placed:
                 if planned.change.reason == "renamed" and target is not None:
                     arrived = await self._store.call(self._store.has_successor, target)

@@ -7,17 +7,17 @@ everybody; a delta planning only at what was touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from syncd.errors import ConfigError
+from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, ObjectKind, Phase
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold, judge
-from syncd.plan.membership import GroupView, decide_link, decide_unlink
+from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
 from syncd.sync.stores import PlanStore
 
@@ -42,8 +42,21 @@ class Planned:
 class Planner:
     """Plans one run. Not reused."""
 
-    def __init__(self, store: PlanStore, rules: Rules, run_id: int, *, now: datetime, removals: bool = True) -> None:
-        """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing."""
+    def __init__(
+        self,
+        store: PlanStore,
+        rules: Rules,
+        run_id: int,
+        *,
+        now: datetime,
+        removals: bool,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
+
+        ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
+        """
+        self._stopping = stopping
         self._store = store
         self._rules = rules
         self._run_id = run_id
@@ -68,6 +81,7 @@ class Planner:
         grouped = bool(included), bool(excluded)
         for users in store.iterate_users(touched_only=not full, grouped=grouped):
             store.store_users([decide_user(user, rules) for user in users], touch=not full)
+            self._go_on()
         written = 0
         for groups in store.iterate_source_groups(touched_only=not full):
             written += store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
@@ -104,6 +118,7 @@ class Planner:
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
+                self._go_on()
         self._hold_adoptions()
         self._plan_groups(None if full else touched)
         return self._judge(full)
@@ -149,6 +164,7 @@ class Planner:
         edges: Edges = make_edges(store.load_edges()) if groups else {}
         done: set[int] = set()
         for group in groups:
+            self._go_on()
             done.add(group.key)
             below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
             wanted = store.load_desired_members(below) if below else []
@@ -159,6 +175,7 @@ class Planner:
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
+                self._go_on()
                 some = touched[start : start + _MEMBERS_AT_ONCE]
                 wanted_pairs = store.load_desired_pairs(some)
                 current_pairs = store.load_current_pairs(some)
@@ -181,13 +198,23 @@ class Planner:
         for member in order:
             if member.key in missing:
                 change = decide_link(group, member, rules, adoption_held=self._held)
-                if change is not None:
+                if change is not None and self._is_first(group, member):
                     found.append((change, group.key, member.key))
             else:
-                change = decide_unlink(group, member, rules)
+                change = decide_unlink(group, member, rules, adoption_held=self._held)
                 if change is not None and self._removals:
                     found.append((change, group.key, member.key))
         self._add(found)
+
+    def _is_first(self, group: GroupView, member: MemberView) -> bool:
+        """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
+        if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
+            return True
+        return self._store.was_left_unlinked(group.key, member.key)
+
+    def _go_on(self) -> None:
+        if self._stopping():
+            raise Interrupted("asked to stop while planning")
 
     # ---- the end ----------------------------------------------------------------------------------------------------
 

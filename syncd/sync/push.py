@@ -73,7 +73,7 @@ class Push:
             phase("read portal")
             await read_records(self._portal, store, self._progress)
         phase("plan")
-        planner = Planner(store, rules, run_id, now=self._clock.now(), removals=removals)
+        planner = Planner(store, rules, run_id, now=self._clock.now(), removals=removals, stopping=self._stopping)
         await store.call(planner.decide, full=full)
         if full and read_portal:
             phase("read portal members")

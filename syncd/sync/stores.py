@@ -206,6 +206,10 @@ class PlanStore(Protocol):
         """Return the records that the plan wants to adopt."""
         ...
 
+    def was_left_unlinked(self, group: int, member: int) -> bool:
+        """Return whether an earlier run meant to link them and could not finish."""
+        ...
+
     def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
         """Withhold the updates of these records."""
         ...
@@ -260,6 +264,10 @@ class ApplyStore(Caller, Protocol):
 
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a renamed person's new account is there."""
+        ...
+
+    def is_owned_group(self, record: int) -> bool:
+        """Return whether a group of the portal is ours."""
         ...
 
     def has_successor(self, record: int) -> bool:

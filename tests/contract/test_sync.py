@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from syncd.model.target import PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.sync.runs import RunRecord
@@ -468,3 +469,38 @@ async def test_plan_writes_nothing_and_says_what_apply_does(world: World) -> Non
     planned = [change.rsplit(" ", 1)[0] for change in world.changes(plan)]
     run = await world.sync("delta")
     assert [change.rsplit(" ", 1)[0] for change in world.changes(run)] == planned
+
+
+async def test_an_adopted_group_becomes_ours_as_a_whole_in_the_same_run(world: World) -> None:
+    """With adoptions allowed, members put in by hand leave with the adoption; the next run plans nothing."""
+    world.rules = make_rules(limits=replace(world.rules.limits, max_adoptions=5))
+    world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
+    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com", "u4@x.com": "u4@x.com"}
+    await settle(world)
+    assert world.portal.picture() == PLACES
+    assert world.portal.groups["sales@grp"].name == "Sales"
+
+
+async def test_a_group_that_waits_for_adoption_keeps_its_members(world: World) -> None:
+    """Held adoption: neither renamed nor linked nor unlinked."""
+    world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
+    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com"}
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert world.portal.picture() == {**PLACES, "sales@grp": {"hand@x.com"}}
+    assert world.portal.groups["sales@grp"].name == "Old name"
+
+
+async def test_create_only_finishes_first_memberships_that_were_deferred(world: World) -> None:
+    """A link that WEBCON was not ready for is still one of the new account's first memberships."""
+    world.rules = make_rules(policy=PolicyRules(mode="create_only"))
+    world.portal.slow = True
+    await world.sync("full")
+    world.portal.slow = False
+    for key, account in world.portal.accounts.items():
+        world.portal.accounts[key] = replace(account, status="Synchronized")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
