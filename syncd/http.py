@@ -40,6 +40,9 @@ from syncd.errors import (
 _CHUNK = 1 << 16
 _TICK = 0.001  # seconds: a shorter rest may be below the resolution of a clock, and sleeping it would never end
 
+_TICK = 0.001
+"""Seconds. A rest below this is no wait: the event loop treats a tiny sleep as due at once, without time passing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -212,7 +215,7 @@ class Door:
 
         One that asks for more than ``patience`` seconds is not waited for: Throttled, as for the request that was told.
         """
-        while (rest := self._quiet_until - self._clock.monotonic()) > 0:
+        while (rest := self._quiet_until - self._clock.monotonic()) > _TICK:
             if rest > patience:
                 raise Throttled(
                     f"{self.name} asked for no request in the next {rest:.0f} s", retry_after=rest, sent=False

@@ -182,6 +182,29 @@ async def test_every_request_keeps_quiet_after_a_throttled_one(server: Scripted,
     assert all(moment - server.asked_at[0] >= 60 for moment in server.asked_at[1:])
 
 
+async def test_a_rest_too_small_to_sleep_for_is_no_endless_wait(server: Scripted) -> None:
+    """A clock that stops a hair before the end of the quiet time does not keep the door waiting for ever."""
+
+    class StuckClock(LoopClock):
+        """Stops a nanosecond before the quiet time ends."""
+
+        naps = 0
+
+        def monotonic(self) -> float:
+            return min(super().monotonic(), 1000 - 1e-9)
+
+        async def sleep(self, seconds: float) -> None:
+            self.naps += 1
+            assert self.naps < 10
+            await super().sleep(seconds)
+
+    clock = StuckClock()
+    async with Door("it", DoorOptions(), clock) as door:
+        server.answers = [status(429, Retry_After=str(1000 - clock.monotonic()))]
+        await door.send("GET", server.url, retry=RetryPolicy(patience=2000))
+    assert len(server.asked_at) == 2
+
+
 async def test_a_retry_after_beyond_the_patience_is_not_waited_for(server: Scripted, door: Door) -> None:
     """Neither the request that was told to wait an hour nor any other of that door hangs for an hour."""
     server.answers = [status(429, Retry_After="3600")]
@@ -277,15 +300,18 @@ async def test_an_answer_above_the_size_limit_is_refused(server: Scripted, compr
 async def test_a_silent_server_is_a_timeout(server: Scripted) -> None:
     """No answer within the limit is a Timeout that leaves open whether the request took effect."""
 
+    over = asyncio.Event()
+
     async def silent(request: web.Request) -> web.StreamResponse:
-        await asyncio.Event().wait()
-        raise AssertionError
+        await over.wait()
+        return web.Response()
 
     server.answers = [silent]
     async with Door("it", DoorOptions(answer_timeout=5), LoopClock()) as impatient:
         with pytest.raises(Timeout, match="did not answer in time") as caught:
             await impatient.send("POST", server.url, retry=RetryPolicy(repeatable=False))
     assert caught.value.sent
+    over.set()
 
 
 async def test_a_closed_port_is_unavailable_without_effect(door: Door) -> None:
