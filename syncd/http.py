@@ -38,6 +38,7 @@ from syncd.errors import (
 )
 
 _CHUNK = 1 << 16
+_TICK = 0.001  # seconds: a shorter rest may be below the resolution of a clock, and sleeping it would never end
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +216,7 @@ class Door:
                 raise Throttled(
                     f"{self.name} asked for no request in the next {rest:.0f} s", retry_after=rest, sent=False
                 )
-            await self._clock.sleep(rest)
+            await self._clock.sleep(max(rest, _TICK))
         self._quiet_until = 0.0
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:

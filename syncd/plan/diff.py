@@ -74,7 +74,7 @@ def diff_user(pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime)
     if pair.current is None:
         return _create(pair, "user", Phase.USERS, wanted, late, policy)
     changes = _diff_record(pair, "user", Phase.USERS, wanted, policy)
-    if late and pair.current.origin is not None and changes_allowed(policy, "update"):
+    if late and changes_allowed(policy, "update") and (pair.current.origin is not None or changes):
         changes += _update(pair, "user", Phase.MANAGERS, late, policy)
     return changes
 

@@ -65,6 +65,8 @@ class Directory:
                 self._store_users(connection, users, checkpoint, counts, now)
             if groups:
                 self._store_groups(connection, groups, checkpoint, counts, now)
+            if checkpoint.tracked:
+                self._see(connection, [bad.id for bad in page.bad if bad.id])
             save_checkpoint(connection, checkpoint, now=now)
         return counts
 
@@ -79,6 +81,11 @@ class Directory:
             else:
                 self._store_groups(connection, [item], whole, counts, now, direct=True)
         return counts
+
+    def _see(self, connection: Connection, ids: Collection[str]) -> None:
+        """Remember objects that were met but could not be read: a malformed entry never counts as missing."""
+        known = select(source_objects.c.key).where(among(source_objects.c.id, ids, connection))
+        insert_keys(connection, seen_objects, connection.scalars(known) if ids else ())
 
     def _undoing_cache(self) -> _CacheGuard:
         return _CacheGuard(self._keys)

@@ -95,6 +95,19 @@ class Plans:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
+    def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
+        """Withhold the updates of records that are not ours yet."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(changes)
+                .where(
+                    changes.c.run_id == run_id,
+                    changes.c.action == "update",
+                    among(changes.c.record_key, records, connection),
+                )
+                .values(status="held", error=reason)
+            )
+
     def hold(self, run_id: int, action: Action, reason: str) -> None:
         """Withhold every planned change of an action; a held update takes the renames of the run with it."""
         where = [changes.c.run_id == run_id, changes.c.status == "planned"]

@@ -206,9 +206,9 @@ class Apply:
         if change.action == "delete":
             return await self._delete(planned, record)
         if change.phase is Phase.MANAGERS:
-            manager = change.after.get("manager")
-            if manager and not await self._store.call(self._store.load_ready, {fold(manager)}):
-                return Outcome(planned.seq, "deferred", "the manager's account is not ready in the portal yet")
+            needed = {fold(bps_id) for bps_id in (change.bps_id, change.after.get("manager")) if bps_id}
+            if len(await self._store.call(self._store.load_ready, needed)) < len(needed):
+                return Outcome(planned.seq, "deferred", "the account or its manager's is not ready in the portal yet")
         if not change.after:
             return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write
         write = self._portal.update_account if change.object == "user" else self._portal.update_group

@@ -23,6 +23,7 @@ from syncd.sync.stores import PlanStore
 
 _COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
 _GROUP_COLLISION = "another group maps to the same BPS id"
+_ADOPTION_HELD = "its account waits for adoption"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 
@@ -137,6 +138,7 @@ class Planner:
         counts = self._store.count_changes(self._run_id)
         if any(hold.action == "adopt" for hold in judge(counts, {}, self._rules.limits)):
             self._held = self._store.load_adoptions(self._run_id)
+            self._store.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
 
     # ---- memberships ------------------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ class Runs:
             trigger=request.trigger,
             status=status,
             seconds=round((run.finished - started).total_seconds(), 3),
-            phases=dict(record.phases),
+            phases={name: round(seconds, 3) for name, seconds in record.phases.items()},
             error=run.error or None,
             **record.counts,
         )

@@ -206,6 +206,10 @@ class PlanStore(Protocol):
         """Return the records that the plan wants to adopt."""
         ...
 
+    def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
+        """Withhold the updates of these records."""
+        ...
+
     def hold(self, run_id: int, action: Action, reason: str) -> None:
         """Withhold a kind of change."""
         ...

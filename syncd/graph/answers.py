@@ -1,0 +1,121 @@
+"""What a refusal of Microsoft Graph means. Pure.
+
+Losing a delta link costs a full pull. So only a request that carried a link may find it dead, and only by the signs
+that are documented or were seen (delta query overview, "Synchronization reset" and "Token duration"; recorded answers
+of ``users/delta``); being refused, throttled or unreachable says nothing about a link.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from syncd.clock import Clock
+from syncd.errors import Forbidden, NotFound, Rejected, RemoteError, ResyncRequired, Throttled, Unavailable
+from syncd.http import Response, excerpt, parse_retry_after
+
+_MISSING = "request_resourcenotfound"
+_EXPIRED_PAGE = "directory_expiredpagetoken"
+
+_DEAD_ANYWHERE = frozenset({"syncstatenotfound", "resyncrequired"})
+_DEAD_WITH_400 = frozenset({"request_unsupportedquery", _EXPIRED_PAGE, "badrequest", "request_badrequest"})
+_TELLS_NOTHING = frozenset({401, 403, 408, 423, 424, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a request is for, so that a refusal can be told in the operator's terms.
+
+    ``goal`` completes "Microsoft Graph did not let us …"; ``permission`` is the least application permission for it;
+    ``carries_link`` says that the request follows a link of Graph's instead of a query of ours.
+    """
+
+    goal: str
+    permission: str
+    carries_link: bool = False
+
+
+def read_error(response: Response) -> tuple[str, str]:
+    """Return (code, message) of the error envelope; of a body without one, no code and its beginning."""
+    try:
+        body = msgspec.json.decode(response.body)
+    except (ValueError, RecursionError):
+        return "", excerpt(response.body)
+    envelope = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(envelope, dict):
+        return "", excerpt(response.body) if not _has_page(response) else ""
+    code, message = envelope.get("code"), envelope.get("message")
+    return (
+        code if isinstance(code, str) else "",
+        excerpt(message.encode("utf-8", "replace"), 300) if isinstance(message, str) else "",
+    )
+
+
+def says_missing(error: NotFound) -> bool:
+    """Whether Graph says that the object does not exist; any other 404 proves nothing about it."""
+    return error.code.lower() == _MISSING
+
+
+def says_page_expired(error: Rejected) -> bool:
+    """Whether the link of a list (it lives for minutes) came too late, so that the list must be read again."""
+    return error.code.lower() == _EXPIRED_PAGE
+
+
+def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message: str) -> RemoteError | None:
+    """Name the error more precisely than the status alone would; None leaves it to the status table of the door."""
+    status, bare = response.status, code.lower()
+    said = f"{status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
+    if status == 400 and _has_page(response):
+        return Unavailable(f"Microsoft Graph answered 400 with a page inside ({purpose.goal})", status=400, code=code)
+    if status == 404 and bare != _MISSING:
+        if bare in ("", "unknownerror"):
+            return Unavailable(f"Microsoft Graph did not know the address for a moment: {said}", status=404, code=code)
+        if bare not in _DEAD_ANYWHERE:
+            return NotFound(f"Microsoft Graph did not let us {purpose.goal}: {said}", status=404, code=code)
+    if status == 424:
+        # A throttled batch as a whole (throttling guidance, "Throttling and batching").
+        wait = parse_retry_after(response.headers.get("Retry-After"), clock)
+        return Throttled(
+            f"Microsoft Graph failed the whole batch: {said}", status=424, code=code, retry_after=wait, sent=False
+        )
+    if status == 403:
+        return Forbidden(
+            f"Microsoft Graph did not let us {purpose.goal} ({said}); the application probably lacks the application "
+            f"permission {purpose.permission}: grant it in Microsoft Entra ID with admin consent and wait some minutes",
+            status=403,
+            code=code,
+        )
+    if purpose.carries_link and _is_dead(status, bare, message):
+        return ResyncRequired(
+            f"Microsoft Graph no longer accepts the stored link to {purpose.goal} ({said}); everything is read again",
+            status=status,
+            code=code,
+            location=response.headers.get("Location", ""),
+        )
+    if status in (400, 501):
+        return Rejected(
+            f"Microsoft Graph refused the query to {purpose.goal} ({said}); "
+            "if it names a property, take it out of the mapping and the scope",
+            status=status,
+            code=code,
+        )
+    return None
+
+
+def _is_dead(status: int, code: str, message: str) -> bool:
+    if status in _TELLS_NOTHING or not 400 <= status < 500:
+        return False
+    if status == 410 or code in _DEAD_ANYWHERE:
+        return True
+    # The answer for an initial round that took too long is known by its sentence only, not by its code.
+    return status == 400 and (code in _DEAD_WITH_400 or "steady state" in message.lower())
+
+
+def _has_page(response: Response) -> bool:
+    """Whether the body is a proper page although the status says otherwise (seen with 400 on delta requests)."""
+    try:
+        body = msgspec.json.decode(response.body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(body, dict) and isinstance(body.get("value"), list) and body.get("error") is None

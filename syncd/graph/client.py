@@ -1,0 +1,156 @@
+"""One authorised request to Microsoft Graph: token, manners, links, refusals, unreadable answers.
+
+Knows no resource: which path is asked for and what its body means is the caller's matter.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeVar
+
+from yarl import URL
+
+from syncd.clock import Clock
+from syncd.errors import AuthFailed, ProtocolError, Unavailable
+from syncd.graph.answers import Purpose, judge, read_error
+from syncd.graph.auth import TokenSource
+from syncd.graph.options import GraphOptions
+from syncd.graph.patience import repeat_while
+from syncd.http import Door, DoorOptions, Response, RetryPolicy
+
+T = TypeVar("T")
+
+_VERSION = "/v1.0"
+_UNREADABLE_ATTEMPTS = 3
+
+
+class GraphClient:
+    """Sends requests for one tenant. ``new_id`` makes the client-request-id that Microsoft's support asks for."""
+
+    def __init__(
+        self,
+        door: Door,
+        tokens: TokenSource,
+        *,
+        options: GraphOptions,
+        clock: Clock,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.door = door
+        self.tokens = tokens
+        self.options = options
+        self._new_id = new_id
+        self._clock = clock
+        self._root = URL(options.base_url.rstrip("/"))
+
+    def make_url(self, path: str) -> URL:
+        """Return the address of a path such as ``/users/delta?$select=id``, which must be encoded already."""
+        return URL(f"{str(self._root).rstrip('/')}{_VERSION}{path}", encoded=True)
+
+    def check_link(self, link: str) -> URL:
+        """Return a link of Graph's, byte for byte; ProtocolError when it leads anywhere but to our Graph root.
+
+        The bearer token travels with the request, so a foreign link must be refused before it is followed or stored.
+        """
+        try:
+            url = URL(link, encoded=True)
+            at_home = url.scheme == "https" and url.port == self._root.port
+            at_home = at_home and (url.host or "").lower() == (self._root.host or "").lower()
+            inside = url.raw_path.startswith(f"{_VERSION}/") and ".." not in url.raw_path
+            plain = not url.user and not url.password and all("!" <= letter <= "~" for letter in link)
+        except ValueError as error:
+            raise ProtocolError("Microsoft Graph sent a link that is no address; it is not followed") from error
+        if not (at_home and inside and plain):
+            raise ProtocolError(
+                f"Microsoft Graph sent a link to {url.host or 'nowhere'}:{url.port or ''}, outside of "
+                f"{self._root}{_VERSION}; it is not followed (graph.base_url names the only permitted host)"
+            )
+        return url
+
+    async def fetch(
+        self,
+        url: URL,
+        parse: Callable[[Response], T],
+        *,
+        purpose: Purpose,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> T:
+        """Send one request that does no harm when repeated, and return what ``parse`` makes of its answer.
+
+        An answer that ``parse`` refuses (Unavailable, ProtocolError) is asked for again, a few times. Raises what the
+        door raises, ResyncRequired for a dead link, and Forbidden with the missing permission.
+        """
+        async for attempt in repeat_while(_is_unreadable, attempts=_UNREADABLE_ATTEMPTS):
+            # Outside of the attempt: the door has retried what may be retried.
+            response = await self._send(
+                method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry
+            )
+            with attempt:
+                return parse(response)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _send(
+        self,
+        method: str,
+        url: URL,
+        *,
+        purpose: Purpose,
+        headers: dict[str, str],
+        body: bytes | None,
+        retry: RetryPolicy | None,
+    ) -> Response:
+        """Send with a token; when it is refused, once more with a fresh one."""
+        headers["client-request-id"] = self._new_id()
+
+        async def send(token: str) -> Response:
+            return await self.door.send(
+                method,
+                url,
+                headers={**headers, "Authorization": f"Bearer {token}"},
+                body=body,
+                retry=retry,
+                read_error=read_error,
+                judge=partial(judge, purpose, self._clock),
+            )
+
+        token = await self.tokens.fetch()
+        try:
+            return await send(token)
+        except AuthFailed as error:
+            if error.status != 401:
+                raise
+            self.tokens.invalidate(token)
+        fresh = await self.tokens.fetch()
+        try:
+            return await send(fresh)
+        except AuthFailed as error:
+            raise AuthFailed(
+                f"{error}; a fresh token of {self.options.authority_url} was refused too: "
+                "check that graph.base_url and graph.authority_url belong to the same cloud",
+                status=error.status,
+                code=error.code,
+            ) from error
+
+
+def _is_unreadable(error: Exception) -> bool:
+    return isinstance(error, ProtocolError | Unavailable)
+
+
+@asynccontextmanager
+async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[GraphClient]:
+    """Open the connection pool to Graph; nothing is sent yet. Tokens go another way and are not in its traffic."""
+    door_options = DoorOptions(
+        ca_file=options.ca_file,
+        proxy_url=options.proxy_url,
+        concurrency=options.concurrency,
+        # A mirror can wait: under throttling, people's own work goes first (throttling limits, request headers).
+        headers={"x-ms-throttle-priority": "low"},
+    )
+    async with Door("Microsoft Graph", door_options, clock) as door:
+        yield GraphClient(door, TokenSource(options, clock), options=options, clock=clock)

@@ -1,0 +1,155 @@
+"""Single entries of Graph's answers to values; what cannot be read raises BadEntry, for the caller to count. Pure.
+
+``@odata.context`` is never read: Graph documents it as unreliable for relationships (known issues, "delta query").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from syncd.model.source import BadObject, GroupItem, Link, ManagerSet, Removal, UserItem
+
+_TYPES: Mapping[str, type] = {
+    "accountEnabled": bool,
+    "displayName": str,
+    "mail": str,
+    "userPrincipalName": str,
+    "userType": str,
+}
+
+_COMMON_KINDS = {f"#microsoft.graph.{kind}": kind for kind in ("user", "group", "device", "servicePrincipal")}
+
+
+class BadEntry(Exception):
+    """An entry that cannot be read; stays in this folder. The message is the reason and repeats nothing personal."""
+
+
+def read_user(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> UserItem:
+    """Read one user; an unreadable manager is noted in ``bad`` and counts as not stated."""
+    user_id = read_id(entry, "user")
+    attributes = _read_attributes(entry, wanted)
+    manager = None
+    if (changes := entry.get("manager@delta")) is not None:
+        manager = _read_manager(user_id, changes, bad)
+    return UserItem(user_id, attributes, manager, _read_removal(entry))
+
+
+def read_group(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> GroupItem:
+    """Read one group; each unreadable link is noted in ``bad``, the others stay."""
+    group_id = read_id(entry, "group")
+    attributes = _read_attributes(entry, wanted)
+    links: list[Link] = []
+    changes = entry.get("members@delta")
+    if isinstance(changes, list):
+        for change in changes:
+            try:
+                links.append(read_member(change))
+            except BadEntry as error:
+                bad.append(BadObject(group_id, f"members@delta: {error}"))
+    elif changes is not None:
+        bad.append(BadObject(group_id, f"members@delta is {describe(changes)} instead of a list"))
+    return GroupItem(group_id, attributes, tuple(links), _read_removal(entry))
+
+
+def read_member(entry: Any) -> Link:
+    """Read one entry of a relationship: a bare id with its type, perhaps marked as removed."""
+    if type(entry) is dict and "@removed" not in entry:  # the shape of nearly all of them, kept fast
+        found, stated = entry.get("id"), entry.get("@odata.type")
+        kind = _COMMON_KINDS.get(stated) if type(stated) is str else None
+        if kind is not None and type(found) is str and found.isprintable() and found.strip():
+            return Link(found.strip().lower(), kind)
+    return Link(read_id(entry), _read_kind(entry), _read_removal(entry) is not None)
+
+
+def read_id(entry: Any, kind: str = "") -> str:
+    """Return the entry's id in lower case; with ``kind``, refuse an entry that states to be something else."""
+    if type(entry) is not dict:
+        raise BadEntry(f"it is {describe(entry)} instead of an object")
+    found = entry.get("id")
+    if type(found) is not str:
+        raise BadEntry("it has no id" if found is None else f"its id is {describe(found)} instead of text")
+    object_id = found.strip().lower()
+    if not object_id or not object_id.isprintable():
+        raise BadEntry("its id has unprintable characters" if object_id else "its id is empty")
+    if kind and "@odata.type" in entry and (stated := _read_kind(entry)) not in (kind, "unknown"):
+        raise BadEntry(f"it is a {stated} where a {kind} belongs")
+    return object_id
+
+
+def guess_id(entry: Any) -> str:
+    """Return the id of an entry that is bad for another reason, empty when it has none that can be shown."""
+    try:
+        return read_id(entry)
+    except BadEntry:
+        return ""
+
+
+def refuse_unstorable(entry: Any) -> None:
+    """Raise BadEntry for NUL, half a surrogate pair or an infinite number: no database keeps them."""
+    stack = [entry]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, dict):
+            stack.extend(value)
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
+        elif isinstance(value, str) and ("\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)):
+            raise BadEntry("it has text that cannot be stored (NUL or half a surrogate pair)")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise BadEntry("it has a number that cannot be stored")
+
+
+def describe(value: Any) -> str:
+    """Say what kind of JSON value it is, without repeating it (it may be personal)."""
+    names = {type(None): "nothing", bool: "a truth value", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
+
+
+def _read_attributes(entry: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+    attributes = {name: entry[name] for name in entry if name in wanted}
+    for name, kind in _TYPES.items():
+        value = attributes.get(name)
+        if value is not None and type(value) is not kind:
+            raise BadEntry(f"its {name} is {describe(value)}")
+    return attributes
+
+
+def _read_manager(user_id: str, changes: Any, bad: list[BadObject]) -> ManagerSet | None:
+    """Apply removals, then take the last live entry: old and new manager may come together, in either order."""
+    if not isinstance(changes, list):
+        bad.append(BadObject(user_id, f"manager@delta is {describe(changes)} instead of a list"))
+        return None
+    stated = None
+    for change in changes:
+        try:
+            link = read_member(change)
+        except BadEntry as error:
+            bad.append(BadObject(user_id, f"manager@delta: {error}"))
+            return None
+        if not link.removed:
+            stated = ManagerSet(link.member_id)
+        elif stated is None:
+            stated = ManagerSet(None)
+    return stated
+
+
+def _read_kind(entry: Mapping[str, Any]) -> str:
+    """Return the bare type name (``#microsoft.graph.user``: user); unknown ones as they are, ``unknown`` for none."""
+    stated = entry.get("@odata.type")
+    if type(stated) is not str:
+        return "unknown"
+    kind = stated.rpartition(".")[2].lstrip("#").strip()
+    return kind if kind and kind.isprintable() else "unknown"
+
+
+def _read_removal(entry: Mapping[str, Any]) -> Removal | None:
+    """Return the kind of removal; a missing or unknown reason counts as restorable, so that nothing is purged."""
+    mark = entry.get("@removed")
+    if mark is None:
+        return None
+    if not isinstance(mark, dict):
+        raise BadEntry(f"its @removed is {describe(mark)} instead of an object")
+    return "deleted" if mark.get("reason") == "deleted" else "changed"

@@ -1,0 +1,126 @@
+"""What a refusal of the token endpoint means, as one sentence with the setting and the way out. Pure.
+
+Microsoft warns that numbers and texts of AADSTS errors may change ("Microsoft Entra authentication and authorization
+error codes"), so an unknown number falls back on the OAuth ``error`` word, and an unknown word on the general advice.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+
+from syncd.clock import Clock
+from syncd.errors import AuthFailed, RemoteError, Throttled, Unavailable
+from syncd.graph.options import GraphOptions
+from syncd.http import Response, excerpt, parse_retry_after
+
+SIDE = "Microsoft Entra ID"
+
+
+@dataclass(frozen=True, slots=True)
+class _Advice:
+    setting: str
+    remedy: str
+
+
+_NEW_SECRET = _Advice(
+    "graph.client_secret",
+    "create a new client secret (App registrations, Certificates & secrets) and store its Value, not its Secret ID",
+)
+_EXPIRED_SECRET = _Advice(
+    "graph.client_secret", "it has expired: create a new client secret (App registrations, Certificates & secrets)"
+)
+_CLIENT = _Advice(
+    "graph.client_id", "take the Application (client) ID from App registrations, and check that it is in this tenant"
+)
+_CONSENT = _Advice(
+    "graph.client_id",
+    "the application is not set up in this tenant: grant it admin consent (Enterprise applications)",
+)
+_DISABLED = _Advice("graph.client_id", "the application is disabled: enable it under Enterprise applications")
+_TENANT = _Advice(
+    "graph.tenant_id", "take the Directory (tenant) ID from the Overview page, and check that graph.cloud is its cloud"
+)
+_CLOUD = _Advice("graph.cloud", "the tenant lives in another cloud: set graph.cloud, or authority_url and base_url")
+_SCOPE = _Advice("graph.base_url", "it must be the Graph root of the same cloud as graph.authority_url")
+_CERTIFICATE = _Advice("graph.certificate_file", "register this very certificate with the application")
+_FEDERATION = _Advice("graph.federated_token_file", "check issuer, subject and audience of the federated credential")
+_BLOCKED = _Advice("graph.client_id", "a Conditional Access policy blocks the application: exempt it or its address")
+_UNKNOWN = _Advice("graph.tenant_id, graph.client_id and graph.client_secret", "compare them with the app registration")
+
+_BY_NUMBER = {
+    7000215: _NEW_SECRET,
+    7000222: _EXPIRED_SECRET,
+    700016: _CLIENT,
+    7000229: _CONSENT,
+    7000112: _DISABLED,
+    90002: _TENANT,
+    900023: _TENANT,
+    90038: _CLOUD,
+    900382: _CLOUD,
+    900432: _CLOUD,
+    500011: _SCOPE,
+    70011: _SCOPE,
+    700027: _CERTIFICATE,
+    700030: _CERTIFICATE,
+    700229: _FEDERATION,
+    53003: _BLOCKED,
+}
+_BY_WORD = {
+    "invalid_client": _NEW_SECRET,
+    "unauthorized_client": _CLIENT,
+    "invalid_tenant": _TENANT,
+    "invalid_scope": _SCOPE,
+    "invalid_resource": _SCOPE,
+}
+_PASSING = frozenset({90033, 90006, 90012, 90024, 50033})
+_TENANT_THROTTLED = 90055
+_PASSING_WORDS = frozenset({"temporarily_unavailable", "server_error"})
+
+
+def explain_refusal(response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
+    """Map an error answer of the token endpoint: Throttled or Unavailable for what passes, otherwise AuthFailed."""
+    word, numbers, said = _read_refusal(response)
+    told = f"{SIDE} ({options.authority_url}) answered {response.status}" + (f": {said}" if said else "")
+    wait = parse_retry_after(response.headers.get("Retry-After"), clock)
+    code = f"AADSTS{numbers[0]}" if numbers else word
+    if response.status == 429 or _TENANT_THROTTLED in numbers:
+        return Throttled(told, status=response.status, code=code, retry_after=wait)
+    if response.status >= 500 or not _PASSING.isdisjoint(numbers) or word in _PASSING_WORDS:
+        return Unavailable(told, status=response.status, code=code, retry_after=wait)
+    advice = next((_BY_NUMBER[number] for number in numbers if number in _BY_NUMBER), _BY_WORD.get(word, _UNKNOWN))
+    return AuthFailed(f"{told}; check {advice.setting}: {advice.remedy}", status=response.status, code=code)
+
+
+def explain_no_tenant(response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
+    """Map an error answer of the tenant's OpenID configuration, which is asked for before any token."""
+    refusal = explain_refusal(response, options=options, clock=clock)
+    if not isinstance(refusal, AuthFailed):
+        return refusal
+    _, _, said = _read_refusal(response)
+    return AuthFailed(
+        f"{SIDE} does not know the tenant {options.tenant_id!r} at {options.authority_url} "
+        f"({response.status}{': ' + said if said else ''}); check graph.tenant_id: {_TENANT.remedy}; "
+        "or graph.authority_url, if you set one",
+        status=response.status,
+        code=refusal.code,
+    )
+
+
+def _read_refusal(response: Response) -> tuple[str, tuple[int, ...], str]:
+    """Return the OAuth error word, the AADSTS numbers, and the first sentence of what was said."""
+    try:
+        body = msgspec.json.decode(response.body)
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        return "", (), excerpt(response.body, 120)
+    word, description, listed = body.get("error"), body.get("error_description"), body.get("error_codes")
+    word = word if isinstance(word, str) else ""
+    text = description if isinstance(description, str) else ""
+    numbers = [number for number in listed if isinstance(number, int)] if isinstance(listed, list) else []
+    numbers += [int(found) for found in re.findall(r"AADSTS(\d{4,9})", text)]
+    sentence = re.split(r"(?<=[a-z0-9'\")])\.\s|\s*(?:Trace ID:|\r|\n)", text, maxsplit=1)[0]
+    return word, tuple(dict.fromkeys(numbers)), excerpt(sentence.encode("utf-8", "replace"), 250) or word

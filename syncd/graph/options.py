@@ -1,0 +1,56 @@
+"""What the Graph adapter must be told. Plain values: where they come from is the configuration's matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from syncd.model.source import Stream
+
+USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
+"""Always selected for users: identity, scope and the state of the account depend on them."""
+
+GROUP_ATTRIBUTES = ("displayName",)
+"""Always selected for groups."""
+
+RELATIONS = {"users": "manager", "groups": "members"}
+"""The relationship that is tracked together with the properties of a stream."""
+
+PERMISSIONS = {"users": "User.Read.All", "groups": "GroupMember.Read.All"}
+"""The least application permission for each stream (user: delta and group: delta, "Permissions")."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GraphOptions:
+    """One application in one tenant of one cloud.
+
+    ``authority_url`` and ``base_url`` are https host roots without tenant and without ``/v1.0``. ``secret`` is called
+    for every new token, so that a rotated secret file works without a restart. ``ca_file`` adds to the authorities of
+    the system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
+    (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named.
+    """
+
+    tenant_id: str
+    client_id: str
+    secret: Callable[[], str] = field(repr=False)
+    authority_url: str = "https://login.microsoftonline.com"
+    base_url: str = "https://graph.microsoft.com"
+    ca_file: Path | None = None
+    proxy_url: str | None = field(default=None, repr=False)
+    user_attributes: tuple[str, ...] = ()
+    group_attributes: tuple[str, ...] = ()
+    concurrency: int = 8
+
+
+def list_attributes(options: GraphOptions, stream: Stream) -> tuple[str, ...]:
+    """Return the selected properties of a stream, sorted, each once; of a nested attribute its first segment.
+
+    ``id`` comes always and the tracked relationship is no property, so neither is in the list.
+    """
+    if stream == "users":
+        wanted = (*USER_ATTRIBUTES, *options.user_attributes)
+    else:
+        wanted = (*GROUP_ATTRIBUTES, *options.group_attributes)
+    names = {name.split(".", 1)[0].strip() for name in wanted}
+    return tuple(sorted(names - {"", "id", RELATIONS[stream]}))

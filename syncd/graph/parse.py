@@ -1,0 +1,169 @@
+"""Bodies of Graph's answers to values. Pure: no request, no clock, no log.
+
+One malformed entry never costs the rest of its page: it becomes a BadObject with the reason. Only a body that is no
+page at all is an error: Unavailable for something that is not complete JSON (a proxy's HTML, a body cut short),
+ProtocolError for JSON of another shape.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NoReturn
+
+import msgspec
+
+from syncd.errors import ProtocolError, Unavailable
+from syncd.graph.answers import read_error
+from syncd.graph.entries import (
+    BadEntry,
+    describe,
+    guess_id,
+    read_group,
+    read_id,
+    read_member,
+    read_user,
+    refuse_unstorable,
+)
+from syncd.http import Response, excerpt
+from syncd.model.source import BadObject, GroupItem, Item, Link, ManagerSet, Page, Stream, UserItem
+
+_decode = msgspec.json.Decoder().decode
+
+
+def parse_object(response: Response) -> dict[str, Any]:
+    """Read a body as one JSON object that is no error envelope.
+
+    Raises Unavailable for anything but complete JSON, ProtocolError for JSON that is no object or carries ``error``
+    (Graph is reported to send both with status 200).
+    """
+    return _parse_checked(response)[0]
+
+
+def parse_page(response: Response, stream: Stream, *, selected: Collection[str]) -> Page:
+    """Read one page of a delta stream; ``selected`` names the properties that are kept.
+
+    Raises as parse_object does, and ProtocolError when ``value`` is no list or when not exactly one link is there
+    (delta query overview: a page carries a next link or a delta link, never both).
+    """
+    body, suspicious = _parse_checked(response)
+    entries = _read_list(body)
+    next_link = _read_link(body, "@odata.nextLink")
+    delta_link = _read_link(body, "@odata.deltaLink")
+    if (next_link is None) == (delta_link is None):
+        which = "neither a next link nor a delta link" if next_link is None else "both a next link and a delta link"
+        raise ProtocolError(f"Microsoft Graph sent a page of {stream} with {which}", status=response.status)
+    read: Callable[[Any, frozenset[str], list[BadObject]], Item] = read_user if stream == "users" else read_group
+    wanted = frozenset(selected)
+    items: list[Item] = []
+    bad: list[BadObject] = []
+    for entry in entries:
+        try:
+            if suspicious:
+                refuse_unstorable(entry)
+            items.append(read(entry, wanted, bad))
+        except BadEntry as error:
+            bad.append(BadObject(guess_id(entry), str(error)))
+    return Page(tuple(items), tuple(bad), next_link, delta_link)
+
+
+def parse_user(response: Response, *, selected: Collection[str]) -> UserItem:
+    """Read one user with expanded manager; everything selected is stated, also what the answer leaves out (None).
+
+    Raises ProtocolError when the object cannot be read: a direct read must not be half true.
+    """
+    entry = parse_object(response)
+    try:
+        refuse_unstorable(entry)
+        item = read_user(entry, frozenset(selected), [])
+        manager = entry.get("manager")
+        manager_id = None if manager is None else read_id(manager)
+    except BadEntry as error:
+        raise ProtocolError(f"Microsoft Graph sent an unreadable user: {error}", status=response.status) from error
+    return UserItem(item.id, dict.fromkeys(selected) | dict(item.attributes), ManagerSet(manager_id))
+
+
+def parse_group(response: Response, *, selected: Collection[str]) -> GroupItem:
+    """Read one group without members; what is selected and missing is None. Raises as parse_user does."""
+    entry = parse_object(response)
+    try:
+        refuse_unstorable(entry)
+        item = read_group(entry, frozenset(selected), [])
+    except BadEntry as error:
+        raise ProtocolError(f"Microsoft Graph sent an unreadable group: {error}", status=response.status) from error
+    return GroupItem(item.id, dict.fromkeys(selected) | dict(item.attributes))
+
+
+def parse_members(response: Response) -> tuple[tuple[Link, ...], str | None]:
+    """Read one page of a member list and its next link.
+
+    An unreadable entry raises ProtocolError: the list is a witness for removals and must be whole.
+    """
+    body = parse_object(response)
+    try:
+        links = tuple(read_member(entry) for entry in _read_list(body))
+    except BadEntry as error:
+        raise ProtocolError(f"Microsoft Graph sent an unreadable member: {error}", status=response.status) from error
+    return links, _read_link(body, "@odata.nextLink")
+
+
+def parse_count(response: Response) -> int:
+    """Read a ``$count`` answer: plain text, perhaps with a byte order mark. Raises Unavailable for anything else."""
+    text = response.body.decode("utf-8-sig", "replace").strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise Unavailable(
+            f"Microsoft Graph answered a count with {excerpt(response.body, 80)!r}", status=response.status
+        )
+    return int(text)
+
+
+def _parse_checked(response: Response) -> tuple[dict[str, Any], bool]:
+    """Return the object, and whether its entries must be searched for text that cannot be stored."""
+    body, suspicious = _parse_json(response)
+    if not isinstance(body, dict):
+        raise ProtocolError(
+            f"Microsoft Graph answered with {describe(body)} where an object belongs", status=response.status
+        )
+    if body.get("error") is not None:
+        code, message = read_error(response)
+        raise ProtocolError(
+            f"Microsoft Graph answered {response.status} with an error inside: {code} {message}",
+            status=response.status,
+            code=code,
+        )
+    return body, suspicious
+
+
+def _parse_json(response: Response) -> tuple[Any, bool]:
+    try:
+        return _decode(response.body), b"\\u0000" in response.body
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:  # the standard library also reads lone surrogates, which then cost one entry instead of the page
+        return json.loads(response.body, parse_constant=_refuse_constant), True
+    except (ValueError, RecursionError) as error:
+        raise Unavailable(
+            f"Microsoft Graph answered {response.status} with something that is not complete JSON "
+            f"({len(response.body)} bytes, beginning {excerpt(response.body, 60)!r})",
+            status=response.status,
+        ) from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _read_list(body: Mapping[str, Any]) -> list[Any]:
+    entries = body.get("value")
+    if not isinstance(entries, list):
+        raise ProtocolError(f"Microsoft Graph sent a page whose value is {describe(entries)} instead of a list")
+    return entries
+
+
+def _read_link(body: Mapping[str, Any], name: str) -> str | None:
+    link = body.get(name)
+    if link is None or link == "":
+        return None
+    if not isinstance(link, str):
+        raise ProtocolError(f"Microsoft Graph sent {describe(link)} as {name}")
+    return link

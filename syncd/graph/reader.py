@@ -1,0 +1,229 @@
+"""The tenant as a source: delta pages, counts and direct reads. Holds no directory; remembers only the present round.
+
+Delta pages must be asked for one at a time per stream; the two streams are independent of each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from urllib.parse import quote
+
+from yarl import URL
+
+from syncd.clock import Clock
+from syncd.errors import NotFound, ProtocolError, Rejected, Throttled
+from syncd.graph.answers import Purpose, says_missing, says_page_expired
+from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
+from syncd.graph.client import GraphClient
+from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
+from syncd.graph.parse import parse_count, parse_group, parse_members, parse_page, parse_user
+from syncd.graph.patience import is_transient, repeat_while
+from syncd.http import Response
+from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
+
+PAGE_CAP = 200_000
+"""Pages of one round. 200 objects or 500 links each: far above any tenant, far below endless."""
+
+EMPTY_PAGE_CAP = 5_000
+"""Pages without any entry in a row; single ones are normal (delta query overview)."""
+
+_LISTING_ATTEMPTS = 5
+_BATCH_ATTEMPTS = 6
+
+
+@dataclass(slots=True)
+class _Trail:
+    """The links of one round, so that a circle is noticed. Hashes only: links are long and there may be many."""
+
+    awaited: str | None = None
+    seen: set[int] = field(default_factory=set)
+    empty_run: int = 0
+
+    def step(self, link: str | None, next_link: str | None, *, empty: bool) -> None:
+        """Note that ``link`` led to ``next_link``; ProtocolError when the way does not end."""
+        if link is None or link != self.awaited:
+            self.seen.clear()
+            self.empty_run = 0
+        self.awaited = next_link
+        if next_link is None:
+            self.seen.clear()
+            return
+        if link is not None:
+            self.seen.add(hash(link))
+        self.empty_run = self.empty_run + 1 if empty else 0
+        if hash(next_link) in self.seen:
+            raise ProtocolError("Microsoft Graph sends pages in a circle: a next link came for the second time")
+        if len(self.seen) >= PAGE_CAP or self.empty_run >= EMPTY_PAGE_CAP:
+            raise ProtocolError(
+                f"Microsoft Graph sends pages without an end: {len(self.seen)} pages in this round, "
+                f"the last {self.empty_run} of them empty"
+            )
+
+
+class GraphSource:
+    """Reads one tenant through Microsoft Graph; the ``Source`` of the use cases."""
+
+    def __init__(self, client: GraphClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._selected: Mapping[Stream, tuple[str, ...]] = {
+            "users": list_attributes(client.options, "users"),
+            "groups": list_attributes(client.options, "groups"),
+        }
+        self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
+
+    def read_traffic(self) -> Mapping[str, int]:
+        """Return requests, retries, throttled and bytes_received so far, without those for tokens."""
+        traffic = self._client.door.traffic
+        return {
+            "requests": traffic.requests,
+            "retries": traffic.retries,
+            "throttled": traffic.throttled,
+            "bytes_received": traffic.bytes_received,
+        }
+
+    def fingerprint(self, stream: Stream) -> str:
+        """Return a hash of what a link of this stream means: tenant, client, Graph root, tracked properties."""
+        options = self._client.options
+        parts = (
+            options.tenant_id.lower(),
+            options.client_id.lower(),
+            options.base_url.rstrip("/").lower(),
+            stream,
+            *self._selected[stream],
+            RELATIONS[stream],
+        )
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    async def fetch_page(self, stream: Stream, link: str | None) -> Page:
+        """Return one page of a stream: the first of a new baseline (``link`` None) or the one that a link names.
+
+        Raises ResyncRequired when the link is dead, only if there was one; ProtocolError for pages without an end and
+        for links that lead elsewhere, which are neither followed nor returned.
+        """
+        selected = self._selected[stream]
+
+        def parse(response: Response) -> Page:
+            page = parse_page(response, stream, selected=selected)
+            self._client.check_link(page.next_link or page.delta_link or "")
+            return page
+
+        purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link=link is not None)
+        if link is None:
+            names = ",".join((*(quote(name, safe="") for name in selected), RELATIONS[stream]))
+            url = self._client.make_url(f"/{stream}/delta?$select={names}")
+        else:
+            url = self._client.check_link(link)
+        page = await self._client.fetch(url, parse, purpose=purpose)
+        self._trails[stream].step(link or str(url), page.next_link, empty=not (page.items or page.bad))
+        return page
+
+    async def fetch_count(self, stream: Stream) -> int:
+        """Return how many objects the tenant says it has. Its index may lag behind recent changes."""
+        return await self._client.fetch(
+            self._client.make_url(f"/{stream}/$count"),
+            parse_count,
+            purpose=Purpose(f"count {stream}", PERMISSIONS[stream]),
+            headers={"ConsistencyLevel": "eventual", "Accept": "text/plain, application/json;q=0.5"},
+        )
+
+    async def fetch_user(self, user_id: str) -> UserItem | None:
+        """Read one active user with everything selected and the manager; None when Graph says there is none.
+
+        All selected properties are stated (None: empty), and so is the manager: this is a whole, not a change.
+        """
+        selected = self._selected["users"]
+        url = self._client.make_url(
+            f"/users/{quote(user_id, safe='')}?$select={_select(selected)}&$expand=manager($levels=1;$select=id)"
+        )
+        try:
+            return await self._client.fetch(
+                url, partial(parse_user, selected=selected), purpose=Purpose("read a user", PERMISSIONS["users"])
+            )
+        except NotFound as error:
+            if says_missing(error):
+                return None
+            raise
+
+    async def fetch_group(self, group_id: str) -> GroupItem | None:
+        """Read one active group with everything selected, without members; None when Graph says there is none."""
+        selected = self._selected["groups"]
+        url = self._client.make_url(f"/groups/{quote(group_id, safe='')}?$select={_select(selected)}")
+        try:
+            return await self._client.fetch(
+                url, partial(parse_group, selected=selected), purpose=Purpose("read a group", PERMISSIONS["groups"])
+            )
+        except NotFound as error:
+            if says_missing(error):
+                return None
+            raise
+
+    async def fetch_existing(self, stream: Stream, ids: Sequence[str]) -> frozenset[str]:
+        """Return those of the ids that a direct read still finds; any doubt about one of them raises."""
+        unique = tuple(dict.fromkeys(ids))
+        found: set[str] = set()
+        for start in range(0, len(unique), BATCH_LIMIT):
+            found |= await self._fetch_existing_batch(stream, unique[start : start + BATCH_LIMIT])
+        return frozenset(found)
+
+    async def _fetch_existing_batch(self, stream: Stream, ids: tuple[str, ...]) -> set[str]:
+        purpose = Purpose(f"look for single {stream}", PERMISSIONS[stream])
+        url = self._client.make_url("/$batch")
+        found: set[str] = set()
+        pending = ids
+        async for attempt in repeat_while(is_transient, attempts=_BATCH_ATTEMPTS):
+            answer = await self._client.fetch(
+                url,
+                partial(parse_batch, ids=pending, purpose=purpose, clock=self._clock),
+                purpose=purpose,
+                method="POST",
+                headers={"Content-Type": "application/json"},
+                body=encode_batch(stream, pending),
+            )
+            found |= answer.found
+            pending = answer.pending
+            if not pending:
+                return found
+            with attempt:
+                raise Throttled(
+                    f"Microsoft Graph left {len(pending)} of {len(ids)} {stream} of a batch unanswered",
+                    retry_after=answer.retry_after,
+                )
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read all direct members of a group, each once; None when Graph says that there is no such group.
+
+        Links of this list live for minutes only; when one has expired the list is read again from its start. Graph's
+        v1.0 list leaves out service principals ("List group members", known issue).
+        """
+        for rest in range(_LISTING_ATTEMPTS - 1, -1, -1):
+            try:
+                return await self._list_members(group_id)
+            except NotFound as error:
+                if says_missing(error):
+                    return None
+                raise
+            except Rejected as error:
+                if not says_page_expired(error) or rest == 0:
+                    raise
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _list_members(self, group_id: str) -> tuple[Link, ...]:
+        purpose = Purpose("read the members of a group", PERMISSIONS["groups"])
+        url: URL | None = self._client.make_url(f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999")
+        trail = _Trail()
+        found: dict[str, Link] = {}
+        while url is not None:
+            links, next_link = await self._client.fetch(url, parse_members, purpose=purpose)
+            found.update((link.member_id, link) for link in links if not link.removed)
+            trail.step(str(url), next_link, empty=not links)
+            url = None if next_link is None else self._client.check_link(next_link)
+        return tuple(found.values())
+
+
+def _select(names: Sequence[str]) -> str:
+    return ",".join(("id", *(quote(name, safe="") for name in names)))

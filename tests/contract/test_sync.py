@@ -1,0 +1,470 @@
+"""The use cases over a real store of each kind, between a fake tenant and a fake portal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import structlog
+
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
+from syncd.sync.runs import RunRecord
+from tests.fakes.world import World, make_rules, open_world
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """A tenant with eight people, a manager and three groups (one nested, one cyclic), and an empty portal."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    source = made.source
+    for number in range(8):
+        source.put_user(
+            f"u{number}",
+            userPrincipalName=f"u{number}@x.com",
+            displayName=f"User {number}",
+            mail=f"u{number}@x.com",
+            manager="u0" if number else None,
+        )
+    for name, title in (("g1", "All"), ("g2", "Sales"), ("g3", "Ring")):
+        source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
+    for number in range(4):
+        source.link("g1", f"u{number}")
+    source.link("g1", "g2", "group")
+    source.link("g2", "u4")
+    source.link("g2", "u0")
+    source.link("g2", "g3", "group")
+    source.link("g3", "g2", "group")
+    source.link("g3", "d1", "device")
+    yield made
+    made.database.close()
+
+
+async def settle(world: World) -> RunRecord:
+    """Bring the portal in step, and check that nothing is left to plan."""
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    again = await world.sync("full")
+    assert world.changes(again) == []
+    return run
+
+
+ALL = {"all@grp": {"u0@x.com", "u1@x.com", "u2@x.com", "u3@x.com", "u4@x.com"}}
+PLACES = {**ALL, "sales@grp": {"u0@x.com", "u4@x.com"}, "ring@grp": {"u0@x.com", "u4@x.com"}}
+
+
+async def test_a_first_sync_builds_the_portal_and_a_second_plans_nothing(world: World) -> None:
+    """Nested groups are flattened through a cycle, managers are set, and the result is stable."""
+    await settle(world)
+    assert world.portal.picture() == PLACES
+    assert world.portal.accounts["u3@x.com"].manager == "u0@x.com"
+    assert world.portal.accounts["u0@x.com"].manager is None
+    writes = len(world.portal.writes)
+    run = await world.sync("delta")
+    assert run.status == "succeeded"
+    assert len(world.portal.writes) == writes
+
+
+async def test_a_delta_run_with_no_change_asks_each_stream_once_and_the_portal_never(world: World) -> None:
+    """Law 4: one request per stream."""
+    await settle(world)
+    world.source.calls.clear()
+    world.portal.down = True  # any request to it would fail
+    world.portal.writes.clear()
+    run = await world.sync("delta")
+    assert run.status == "succeeded"
+    assert sorted(world.source.calls) == ["groups d:", "users d:"]
+    assert world.portal.writes == []
+
+
+async def test_a_delta_carries_moves_renames_hires_and_leavers(world: World) -> None:
+    """One delta run plans only what changed, and ends where a full run ends."""
+    await settle(world)
+    source = world.source
+    source.put_user("u9", userPrincipalName="new@x.com", displayName="New", mail="new@x.com", manager="u1")
+    source.link("g3", "u9")
+    source.unlink("g2", "u4")
+    source.put_user("u1", displayName="Married", userPrincipalName="married@x.com")
+    source.put_user("u3", accountEnabled=False)
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == {
+        "all@grp": {"u0@x.com", "married@x.com", "u2@x.com", "new@x.com"},
+        "sales@grp": {"u0@x.com", "new@x.com"},
+        "ring@grp": {"u0@x.com", "new@x.com"},
+    }
+    assert world.portal.accounts["new@x.com"].manager == "married@x.com"
+    assert "u3@x.com" in world.portal.accounts
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_hidden_edge_between_groups_moves_everybody_below(world: World) -> None:
+    """When a nested group leaves its parent, the people below leave the parent's BPS group, and nobody else."""
+    await settle(world)
+    world.source.unlink("g1", "g2")
+    await world.sync("delta")
+    assert world.portal.picture() == {**PLACES, "all@grp": {"u0@x.com", "u1@x.com", "u2@x.com", "u3@x.com"}}
+    world.source.link("g1", "g3", "group")
+    await world.sync("delta")
+    assert world.portal.picture() == PLACES
+
+
+async def test_a_soft_deleted_user_loses_the_places_and_gets_them_back_when_restored(world: World) -> None:
+    """The restored person brings no membership events along; the stored ones come to light again."""
+    await settle(world)
+    world.source.remove_user("u4")
+    await world.sync("delta")
+    assert world.portal.picture()["sales@grp"] == {"u0@x.com"}
+    assert "u4@x.com" in world.portal.accounts
+    world.source.restore_user("u4")
+    run = await world.sync("delta")
+    assert world.portal.picture() == PLACES
+    assert world.changes(run) == [f"link membership {group}@grp u4@x.com done" for group in ("all", "ring", "sales")]
+
+
+async def test_swapped_names_end_up_right(world: World) -> None:
+    """Two people who swap names in one round swap records: the BPS id is the login, and it follows the person."""
+    await settle(world)
+    world.source.put_user("u1", userPrincipalName="u4@x.com", displayName="Was one", mail="u4@x.com")
+    world.source.put_user("u4", userPrincipalName="u1@x.com", displayName="Was four", mail="u1@x.com")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.accounts["u4@x.com"].name == "Was one"
+    assert world.portal.accounts["u1@x.com"].name == "Was four"
+    assert world.portal.picture()["sales@grp"] == {"u0@x.com", "u1@x.com"}
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_group_that_is_deleted_is_emptied_and_one_that_returns_is_filled(world: World) -> None:
+    """policy.deleted_groups = "empty": the group stays, without members."""
+    await settle(world)
+    world.source.remove_group("g1")
+    await world.sync("delta")
+    assert world.portal.picture() == {**PLACES, "all@grp": set()}
+    world.source.put_group("g1")
+    await world.sync("delta")
+    assert world.portal.picture() == PLACES
+
+
+# ---- nothing is removed without proof ------------------------------------------------------------------------------
+
+
+async def test_a_silently_cut_full_read_removes_nobody(world: World) -> None:
+    """Objects that the list lacks and a direct read finds stay, and the run says that it has no proof."""
+    await settle(world)
+    world.source.hidden = {"u1", "u2", "g3", "g1/u3"}
+    run = await world.sync("full")
+    assert run.status == "partial"
+    assert "missed" in run.error
+    assert world.portal.picture() == PLACES
+
+
+async def test_a_count_that_disagrees_makes_the_run_additive_only(world: World) -> None:
+    """Without the count's agreement a full read proves nothing, even if objects are really gone."""
+    await settle(world)
+    world.source.count_lie = 500
+    world.source.users["u4"].state = "gone"
+    world.source.put_user("u8", userPrincipalName="u8@x.com", displayName="U8", mail="u8@x.com")
+    run = await world.sync("full")
+    assert run.status == "partial"
+    assert world.portal.picture() == PLACES
+    assert "u8@x.com" in world.portal.accounts
+
+
+async def test_an_empty_tenant_is_held_and_removes_nobody(world: World) -> None:
+    """A stream that had objects and reads empty, even completely, is not believed."""
+    await settle(world)
+    world.source.users.clear()
+    world.source.groups.clear()
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert world.portal.picture() == PLACES
+    for _ in range(2):
+        again = await world.sync("delta")
+        assert world.portal.picture() == PLACES, world.changes(again)
+
+
+async def test_what_is_really_gone_is_removed_after_both_witnesses(world: World) -> None:
+    """Gone from the list and denied by a direct read; a membership gone from both readings of the group."""
+    await settle(world)
+    world.source.users["u4"].state = "gone"
+    world.source.groups["g1"].members.pop("u3")
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == {
+        "all@grp": {"u0@x.com", "u1@x.com", "u2@x.com"},
+        "sales@grp": {"u0@x.com"},
+        "ring@grp": {"u0@x.com"},
+    }
+
+
+async def test_a_dead_checkpoint_leads_to_one_full_pull(world: World) -> None:
+    """The expired delta link is replaced by a baseline in the same run, without removals."""
+    await settle(world)
+    world.source.dead = True
+    world.source.put_user("u2", displayName="Changed")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.accounts["u2@x.com"].name == "Changed"
+    assert world.portal.picture() == PLACES
+
+
+# ---- policy and guard -----------------------------------------------------------------------------------------------
+
+
+async def test_a_mass_removal_is_held_and_additions_go_through(world: World) -> None:
+    """Beyond the percentage the whole kind is withheld; the run says so until the source comes to its senses."""
+    limits = GuardLimits(max_removal_percent=10, min_population=4)
+    world.rules = make_rules(limits=limits)
+    await settle(world)
+    for number in range(4):
+        world.source.put_user(f"u{number}", accountEnabled=False)
+    world.source.put_user("u8", userPrincipalName="u8@x.com", displayName="U8", mail="u8@x.com")
+    for _ in range(2):
+        run = await world.sync("delta")
+        assert run.status == "held"
+        assert "guard.max_removal_percent" in run.error
+        assert world.portal.picture() == PLACES
+        assert "u8@x.com" in world.portal.accounts
+    for number in range(4):
+        world.source.put_user(f"u{number}", accountEnabled=True)
+    run = await world.sync("delta")
+    assert run.status == "succeeded", (run.error, world.changes(run))
+    assert world.portal.picture() == PLACES
+
+
+async def test_records_that_the_portal_had_before_us_wait_for_approval(world: World) -> None:
+    """guard.max_adoptions = 0: the record, and every membership of it, waits; the others are served."""
+    world.portal.add_account("U1@x.com", name="Somebody", email="hand@x.com")
+    before = world.portal.accounts["u1@x.com"]
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert "adopt user U1@x.com held" in world.changes(run)
+    assert "link membership all@grp U1@x.com held" in world.changes(run)
+    assert world.portal.accounts["u1@x.com"] == before
+    assert world.portal.picture() == {**PLACES, "all@grp": ALL["all@grp"] - {"u1@x.com"}}
+
+
+async def test_an_allowed_adoption_writes_what_is_set_and_leaves_the_rest(world: World) -> None:
+    """Adoption overwrites mapped values that are set; what only the portal has stays, also in later runs."""
+    world.rules = make_rules(limits=replace(world.rules.limits, max_adoptions=5))
+    world.portal.add_account("U1@x.com", name="Somebody", email="hand@x.com", phone="123")
+    await settle(world)
+    record = world.portal.accounts["u1@x.com"]
+    assert (record.name, record.phone, record.bps_id) == ("User 1", "123", "U1@x.com")
+    assert "u1@x.com" in world.portal.picture()["all@grp"]
+
+
+async def test_adopt_never_keeps_hands_off(world: World) -> None:
+    """A foreign account is neither written nor linked, and that is no failure."""
+    world.rules = make_rules(policy=PolicyRules(adopt="never"))
+    world.portal.add_account("u1@x.com", name="Somebody")
+    run = await world.sync("full")
+    assert run.status == "succeeded"
+    assert world.portal.accounts["u1@x.com"].name == "Somebody"
+    assert "u1@x.com" not in world.portal.picture()["all@grp"]
+
+
+async def test_strangers_are_never_touched(world: World) -> None:
+    """A record that nobody in the tenant claims stays to the byte, whatever happens."""
+    world.portal.add_account("app@portal", name="App")
+    before = world.portal.accounts["app@portal"]
+    await settle(world)
+    world.source.remove_user("u1", hard=True)
+    await world.sync("full")
+    assert world.portal.accounts["app@portal"] == before
+
+
+@pytest.mark.parametrize("mode", ["plan_only", "create_only", "upsert_only"])
+async def test_the_milder_modes_do_no_more_than_they_say(world: World, mode: str) -> None:
+    """plan_only writes nothing; create_only never touches what is there; upsert_only never takes away."""
+    await settle(world)
+    before = dict(world.portal.accounts)
+    world.rules = make_rules(policy=PolicyRules(mode=mode))  # type: ignore[arg-type]
+    world.source.put_user("u2", displayName="Changed")
+    world.source.put_user("u8", userPrincipalName="u8@x.com", displayName="U8", mail="u8@x.com")
+    world.source.link("g1", "u8")
+    world.source.unlink("g1", "u3")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    portal = world.portal
+    assert ("u8@x.com" in portal.accounts) is (mode != "plan_only")
+    assert ("u8@x.com" in portal.picture()["all@grp"]) is (mode != "plan_only")
+    assert (portal.accounts["u2@x.com"] == before["u2@x.com"]) is (mode != "upsert_only")
+    assert "u3@x.com" in portal.picture()["all@grp"]
+
+
+async def test_the_protect_list_keeps_every_hand_off(world: World) -> None:
+    """Neither created nor changed nor linked nor unlinked, but named as a manager all the same."""
+    world.portal.add_account("u0@x.com", name="The boss")
+    world.portal.add_account("u4@x.com", name="By hand")
+    world.rules = make_rules(scope=ScopeRules(protect=fold_all(["U0@x.com", "u4@x.com", "u7@x.com"])))
+    run = await settle(world)
+    assert run.status == "succeeded"
+    assert world.portal.accounts["u0@x.com"].name == "The boss"
+    assert world.portal.accounts["u3@x.com"].manager == "u0@x.com"
+    assert "u7@x.com" not in world.portal.accounts
+    assert world.portal.picture()["all@grp"] == {"u1@x.com", "u2@x.com", "u3@x.com"}
+
+
+async def test_deleting_is_asked_for_and_waits_for_the_grace(world: World) -> None:
+    """deleted_users = "delete": emptied at once, deleted after the grace, by a plain delta run."""
+    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", grace=timedelta(days=3)))
+    await settle(world)
+    world.source.remove_user("u4")
+    await world.sync("delta")
+    assert "u4@x.com" in world.portal.accounts
+    world.clock.ahead += timedelta(days=2)
+    await world.sync("delta")
+    assert "u4@x.com" in world.portal.accounts
+    world.clock.ahead += timedelta(days=2)
+    run = await world.sync("delta")
+    assert world.changes(run) == ["delete user u4@x.com done"]
+    assert "u4@x.com" not in world.portal.accounts
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_keep_freezes_a_leaver(world: World) -> None:
+    """out_of_scope = "keep": whoever leaves the scope stays as it is, memberships included."""
+    scope = ScopeRules(users=Expression('user.jobTitle != "Contractor"'))
+    world.rules = make_rules(policy=PolicyRules(out_of_scope="keep"), scope=scope)
+    await settle(world)
+    world.source.put_user("u4", jobTitle="Contractor", displayName="Changed too")
+    run = await world.sync("delta")
+    assert world.changes(run) == []
+    assert world.portal.picture() == PLACES
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_scope_by_group_follows_nested_groups(world: World) -> None:
+    """include_groups reaches people through nesting, in full and in delta runs; exclude_groups takes them out."""
+    world.rules = make_rules(scope=ScopeRules(include_groups=("Sales",)))
+    await settle(world)
+    assert set(world.portal.accounts) == {"u0@x.com", "u4@x.com"}
+    world.source.link("g3", "u7")
+    await world.sync("delta")
+    assert "u7@x.com" in world.portal.accounts
+    world.source.unlink("g2", "g3")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert "u7@x.com" not in world.portal.picture()["all@grp"]
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_an_unknown_group_in_the_scope_fails_before_anything_is_planned(world: World) -> None:
+    """A configured group that nobody bears is not an empty scope."""
+    await settle(world)
+    world.rules = make_rules(scope=ScopeRules(include_groups=("Nobody",)))
+    run = await world.sync("delta")
+    assert run.status == "failed"
+    assert "Nobody" in run.error
+    assert world.changes(run) == []
+    assert world.portal.picture() == PLACES
+
+
+# ---- collisions and bad objects -------------------------------------------------------------------------------------
+
+
+async def test_of_two_claimants_the_holder_keeps_the_record(world: World) -> None:
+    """The second person of that BPS id is skipped, the first stays; when it goes, the second takes over."""
+    await settle(world)
+    world.source.put_user("z1", userPrincipalName="U1@X.com", displayName="Impostor", mail="z@x.com")
+    world.source.put_user("u1", displayName="Still me")
+    await world.sync("delta")
+    assert world.portal.accounts["u1@x.com"].name == "Still me"
+    world.source.put_user("u1", userPrincipalName="other@x.com")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.accounts["u1@x.com"].name == "Impostor"
+    assert world.portal.accounts["other@x.com"].name == "Still me"
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_two_claimants_without_a_record_are_both_skipped(world: World) -> None:
+    """Neither is written; when one gives way, the other is."""
+    world.source.put_user("z1", userPrincipalName="same@x.com", displayName="Z1", mail="z1@x.com")
+    world.source.put_user("z2", userPrincipalName="SAME@x.com", displayName="Z2", mail="z2@x.com")
+    await settle(world)
+    assert "same@x.com" not in world.portal.accounts
+    world.source.put_user("z2", userPrincipalName="z2@x.com")
+    await world.sync("delta")
+    assert world.portal.accounts["same@x.com"].name == "Z1"
+    assert world.portal.accounts["z2@x.com"].name == "Z2"
+
+
+async def test_one_refused_object_does_not_stop_the_rest(world: World) -> None:
+    """The run is partial, the next delta run tries that object again, and only that."""
+    world.portal.refuse = {"u2@x.com"}
+    run = await world.sync("full")
+    assert run.status == "partial"
+    assert "create user u2@x.com failed" in world.changes(run)
+    assert "link membership all@grp u2@x.com deferred" in world.changes(run)
+    assert world.portal.picture() == {**PLACES, "all@grp": ALL["all@grp"] - {"u2@x.com"}}
+    world.portal.refuse = set()
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
+    assert all("u2@x.com" in change for change in world.changes(run))
+
+
+async def test_a_failing_object_waits_longer_each_time(world: World) -> None:
+    """A scheduled run leaves it alone until its next attempt is due."""
+    world.portal.refuse = {"u2@x.com"}
+    await world.sync("full")
+    world.portal.writes.clear()
+    run = await world.sync("delta", retry_failed=False)
+    assert run.status == "succeeded"
+    assert world.portal.writes == []
+    world.clock.ahead += timedelta(minutes=6)
+    run = await world.sync("delta", retry_failed=False)
+    assert world.portal.writes == ["create u2@x.com"]
+    assert run.status == "partial"
+
+
+async def test_a_portal_that_is_down_ends_the_run_as_failed_and_the_next_one_converges(world: World) -> None:
+    """The circuit opens instead of hammering; nothing is lost."""
+    world.portal.down = True
+    run = await world.sync("full")
+    assert run.status == "failed"
+    assert "down" in run.error
+    world.portal.down = False
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
+
+
+async def test_accounts_that_webcon_still_copies_are_linked_later(world: World) -> None:
+    """Links of records that are not synchronised in time are deferred, which is no failure."""
+    world.portal.slow = True
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert {change.split()[-1] for change in world.changes(run) if change.startswith("link")} == {"deferred"}
+    world.portal.slow = False
+    for key, account in world.portal.accounts.items():
+        world.portal.accounts[key] = replace(account, status="Synchronized")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
+
+
+async def test_records_deleted_by_hand_come_back(world: World) -> None:
+    """A full run notices what was deleted in the portal, and restores it with its places."""
+    await settle(world)
+    await world.portal.delete_account("u4@x.com")
+    await world.portal.delete_group("sales@grp")
+    await world.portal.add_members("all@grp", ["u7@x.com"])
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
+
+
+async def test_plan_writes_nothing_and_says_what_apply_does(world: World) -> None:
+    """Law 6: the plan of a dry run is what the next run carries out."""
+    plan = await world.sync("full", write=False)
+    assert world.portal.writes == []
+    planned = [change.rsplit(" ", 1)[0] for change in world.changes(plan)]
+    run = await world.sync("delta")
+    assert [change.rsplit(" ", 1)[0] for change in world.changes(run)] == planned
