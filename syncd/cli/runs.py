@@ -141,7 +141,7 @@ def print_run(database: Database, record: RunRecord) -> None:
         print_line(f"  {read}")
     outcomes = Plans(database).count_outcomes(record.id)
     if not outcomes:
-        print_line("  No changes.")
+        print_line("  No changes." if record.status == "succeeded" else "  No change was planned.")
         return
     found = [status for status in reversed(_STATUSES) if any(key[2] == status for key in outcomes)]
     kinds = sorted({(action, kind) for action, kind, _ in outcomes})

@@ -196,8 +196,9 @@ def ensure_schema(database: Database, *, create: bool) -> None:
         return
     if revision is None:
         if not create:
+            where = database.engine.url.render_as_string(hide_password=True)
             raise SchemaMismatch(
-                "the store is empty: run 'syncd migrate', or just start 'syncd run' or 'syncd sync full'"
+                f"the store at {where} is empty: run 'syncd migrate', or just start 'syncd run' or 'syncd sync full'"
             )
         migrate(database)
         return

@@ -1,0 +1,107 @@
+"""The real program as a process of its own, against a sandbox in the test's process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from syncd.sandbox.server import Sandbox, find_free_port
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 90.0
+"""After so long a process that should have ended or spoken has failed its test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def document(self) -> Any:
+        """Return stdout as the one JSON document that it is."""
+        return json.loads(self.stdout)
+
+
+@dataclass(slots=True)
+class Program:
+    """Runs ``syncd`` in a directory with a configuration; ``environment`` is added to the machine's."""
+
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def connected(cls, sandbox: Sandbox, directory: Path) -> Self:
+        """Return the program with a configuration for this sandbox."""
+        text = sandbox.config_toml(
+            store_url=f"sqlite:///{directory / 'store.db'}", health_listen=f"127.0.0.1:{find_free_port()}"
+        )
+        (directory / "syncd.toml").write_text(text, encoding="utf-8")
+        return cls(directory)
+
+    async def __call__(self, *arguments: str, **environment: str) -> Ended:
+        """Run a command to its end."""
+        async with asyncio.timeout(SECONDS):
+            process = await self.start(*arguments, **environment)
+            try:
+                stdout, stderr = await process.communicate()
+            finally:
+                if process.returncode is None:
+                    process.kill()
+                    await process.wait()
+        return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
+
+    async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+        """Start a command; the caller waits for its end."""
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "syncd.cli.main",
+            *arguments,
+            cwd=self.directory,
+            env=self._environ(environment),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
+        machine = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}
+        return {**machine, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **self.environment, **more}
+
+
+async def read_until(process: asyncio.subprocess.Process, text: str) -> list[str]:
+    """Return the lines of stderr up to the one that contains ``text``; fails when the process ends before."""
+    if process.stderr is None:
+        raise ValueError("the process was started without a pipe for stderr")
+    lines: list[str] = []
+    async with asyncio.timeout(SECONDS):
+        while line := (await process.stderr.readline()).decode():
+            lines.append(line)
+            if text in line:
+                return lines
+    raise AssertionError(f"the process ended without {text!r}:\n" + "".join(lines))
+
+
+async def finish(process: asyncio.subprocess.Process, *signals: signal.Signals) -> Ended:
+    """Send signals, and wait for the end."""
+    for number in signals:
+        process.send_signal(number)
+    try:
+        async with asyncio.timeout(SECONDS):
+            stdout, stderr = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return Ended(process.returncode or 0, stdout.decode(), stderr.decode())

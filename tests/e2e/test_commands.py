@@ -1,0 +1,198 @@
+"""The commands as an administrator types them: the real program, a store on disk, an imitation tenant and portal."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from syncd.sandbox.changes import happen
+from syncd.sandbox.company import GUEST_NAME
+from syncd.sandbox.faults import Fault
+from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.store.database import open_database
+from syncd.store.lock import StoreLock
+from tests.e2e.program import Program, finish, read_until
+
+RUN_KEYS = {"id", "kind", "trigger", "status", "started_at", "finished_at", "counts", "error"}
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """A company of sixty."""
+    options = SandboxOptions(users=60, groups=12, memberships=300)
+    async with Sandbox(options, tmp_path / "sandbox") as running:
+        yield running
+
+
+@pytest.fixture
+def syncd(sandbox: Sandbox, tmp_path: Path) -> Program:
+    """The program, connected to it."""
+    return Program.connected(sandbox, tmp_path)
+
+
+async def test_a_first_sync_fills_the_portal_and_a_second_one_has_nothing_to_do(
+    sandbox: Sandbox, syncd: Program
+) -> None:
+    """The empty store is brought up, the first pull is full, the history and the lists tell the story."""
+    before = len(sandbox.portal.accounts)
+    first = await syncd("sync", "delta", "--json")
+    assert (first.code, first.document["kind"], first.document["status"]) == (0, "full", "succeeded")
+    assert len(sandbox.portal.accounts) > before + 40
+    second = await syncd("sync", "full")
+    assert second.code == 0
+    assert "No changes" in second.stdout
+
+    runs = (await syncd("runs", "--json")).document
+    assert [run["id"] for run in runs] == [2, 1]
+    assert all(run.keys() >= RUN_KEYS for run in runs)
+    shown = (await syncd("--json", "runs", "show", "1")).document
+    creation = next(c for c in shown["changes"] if c["action"] == "create" and c["object"] == "user")
+    assert creation["outcome"] == "done"
+    assert creation["after"]["name"]
+    assert creation["before"] == {}
+    assert creation["error"] is None
+    assert (await syncd("runs", "show", "last", "--json")).document["changes"] == []
+
+    people = (await syncd("users", GUEST_NAME, "--json")).document
+    assert [(line["state"], line["last_synced_at"]) for line in people] == [("skipped", None)]
+    assert "scope.guests" in people[0]["reason"]
+    everybody = (await syncd("users", "--json")).document
+    assert len(everybody) == 60
+    assert {line["state"] for line in (await syncd("groups", "--json")).document} == {"active"}
+
+
+async def test_a_plan_of_everything_writes_nothing_and_is_one_document(sandbox: Sandbox, syncd: Program) -> None:
+    """The keys of the document are the promised ones, the order is that of the plan, and the portal stays as it was."""
+    before = set(sandbox.portal.accounts)
+    planned = await syncd("plan", "full", "--json")
+    assert planned.code == 0
+    document = planned.document
+    assert {"id", "changes", "counts", "skipped", "held"} <= document.keys()
+    assert document["counts"]["create"] == sum(change["action"] == "create" for change in document["changes"])
+    assert all(change.keys() == {"action", "object", "bps_id", "target"} for change in document["changes"])
+    kinds = [change["object"] for change in document["changes"] if change["action"] != "update"]
+    assert kinds == sorted(kinds, key=["user", "group", "membership"].index)
+    assert any(line["reason"].startswith("a guest") for line in document["skipped"])
+    assert set(sandbox.portal.accounts) == before
+    sandbox.ledger.clear()
+    again = await syncd("plan", "none", "--json")
+    assert again.document["changes"] == document["changes"]
+    assert sandbox.ledger.requests() == 0
+    table = await syncd("plan", "none")
+    assert "more are not shown" in table.stdout
+    assert "Skipped:" in table.stdout
+
+
+async def test_a_mass_removal_is_held_with_exit_code_4(sandbox: Sandbox, syncd: Program) -> None:
+    """The people concerned show as held, with the limit as the reason; a plan of it is no failure."""
+    await syncd("sync", "full")
+    happen(sandbox.directory, random.Random(1), "leave-many", count=25)
+    members = sum(len(group.members) for group in sandbox.portal.groups.values())
+    result = await syncd("sync", "delta")
+    assert result.code == 4
+    assert "guard.max_removal_percent" in result.stderr
+    assert sum(len(group.members) for group in sandbox.portal.groups.values()) == members
+    held = (await syncd("users", "--state", "held", "--json")).document
+    assert len(held) > 10
+    plan = await syncd("plan", "--json")
+    assert plan.code == 0
+    assert {change["action"] for change in plan.document["held"]} == {"unlink"}
+    assert all(change["reason"] for change in plan.document["held"])
+
+
+async def test_a_refused_record_ends_in_exit_code_3_and_is_tried_again_at_once(
+    sandbox: Sandbox, syncd: Program
+) -> None:
+    """Everything else goes through; the person shows as failing until an explicit sync succeeds."""
+    sandbox.faults.add(
+        Fault("status", side="portal", method="POST", path="/users", status=400, body=b'{"error": "no"}')
+    )
+    assert (await syncd("sync", "full")).code == 3
+    failing = (await syncd("users", "--state", "failing", "--json")).document
+    assert len(failing) == 1
+    assert (await syncd("sync", "delta")).code == 0
+    assert (await syncd("users", "--state", "failing", "--json")).document == []
+
+
+async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: Program) -> None:
+    """Without --wait at once; with it, the sync goes on as soon as the other one is gone."""
+    database = open_database(f"sqlite:///{syncd.directory / 'store.db'}")
+    try:
+        with StoreLock(database):
+            for arguments in (("sync", "full"), ("sync", "full", "--wait", "1s"), ("plan",), ("migrate",)):
+                refused = await syncd(*arguments)
+                assert refused.code == 75, refused.stderr
+                assert "another syncd" in refused.stderr
+                assert "Traceback" not in refused.stderr
+            waiting = await syncd.start("sync", "full", "--wait", "1m")
+            await read_until(waiting, "waiting for the other syncd")
+        assert (await finish(waiting)).code == 0
+    finally:
+        database.close()
+
+
+async def test_wrong_settings_are_told_all_at_once_with_exit_code_2(syncd: Program) -> None:
+    """Every problem is a line of its own, without a traceback; usage errors have the same code."""
+    result = await syncd("sync", "full", SYNCD_GRAPH__TENNANT_ID="x", SYNCD_BPS__CONCURRENCY="0")
+    assert result.code == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("configuration: ") for line in lines)
+    assert "SYNCD_GRAPH__TENANT_ID" in result.stderr
+    assert "bps.concurrency" in result.stderr
+    assert (await syncd("sync", "sometimes")).code == 2
+
+
+@pytest.mark.parametrize("side", ["graph", "bps"])
+async def test_a_wrong_secret_is_one_sentence_that_names_the_side(sandbox: Sandbox, syncd: Program, side: str) -> None:
+    """Which side, which setting; no traceback, and the secret is nowhere."""
+    secret = "completely-wrong-9K2"
+    (sandbox.path / f"{side}-secret").write_text(secret)
+    result = await syncd("sync", "full", "--log-level", "error")
+    assert result.code == 1
+    assert f"{side}.client_secret" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert secret not in result.stderr + result.stdout
+    checked = await syncd("check", "--json")
+    assert checked.code == 1
+    failed = [item for item in checked.document if item["status"] == "failed"]
+    assert failed
+    assert all(item.keys() == {"check", "status", "detail", "remedy"} for item in failed)
+
+
+async def test_check_shows_every_probe_and_the_settings_without_secrets(sandbox: Sandbox, syncd: Program) -> None:
+    """All is well: exit code 0, the configuration in force is printed, and neither store nor portal is touched."""
+    result = await syncd("check")
+    assert result.code == 0, result.stdout
+    assert "[graph]" in result.stdout
+    assert 'delta = "10s"' in result.stdout
+    assert sandbox.client_secret not in result.stdout
+    assert sandbox.portal_client_secret not in result.stdout
+    assert not (syncd.directory / "store.db").exists()
+
+
+async def test_a_signal_ends_a_sync_at_the_next_safe_place(sandbox: Sandbox, syncd: Program) -> None:
+    """The run is closed as interrupted, and the next sync completes the work."""
+    sandbox.faults.add(Fault("delay", side="portal", method="POST", seconds=1.0))
+    process = await syncd.start("sync", "full")
+    await read_until(process, "run.started")
+    result = await finish(process, signal.SIGINT)
+    assert result.code == 1
+    assert "finishing what is in hand" in result.stderr
+    assert (await syncd("runs", "--json")).document[0]["status"] == "interrupted"
+    assert (await syncd("sync", "delta")).code == 0
+
+
+async def test_a_second_signal_leaves_at_once_with_its_number(sandbox: Sandbox, syncd: Program) -> None:
+    """A request that would hang for a minute does not keep the program, and the run is closed all the same."""
+    sandbox.faults.add(Fault("delay", side="graph", count=-1, seconds=60.0))
+    process = await syncd.start("sync", "full")
+    await read_until(process, "run.started")
+    process.send_signal(signal.SIGTERM)
+    await read_until(process, "finishing what is in hand")
+    assert (await finish(process, signal.SIGTERM)).code == 128 + signal.SIGTERM
+    assert (await syncd("runs", "--json")).document[0]["status"] == "interrupted"

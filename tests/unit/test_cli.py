@@ -1,0 +1,187 @@
+"""The command line without either side: options, errors, exit codes, and what the store-only commands print."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from syncd.cli.main import program
+from syncd.cli.options import duration
+from tests.fakes.world import World, open_world
+
+
+@pytest.fixture(autouse=True)
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in an empty directory, with no setting in the environment, and leave the logging as it was."""
+    for name in [name for name in os.environ if name.startswith("SYNCD_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A store after one sync of two people and a group, and a second one in which the portal refused a third person."""
+    made = open_world(f"sqlite:///{tmp_path / 'syncd.db'}")
+    for name in ("ann", "ben"):
+        made.source.put_user(name, userPrincipalName=f"{name}@x.example", displayName=name.title(), userType="Member")
+    made.source.put_group("staff", displayName="Staff", mailNickname="staff@groups.example")
+    made.source.link("staff", "ann")
+    await made.sync()
+    made.source.put_user("cleo", userPrincipalName="cleo@x.example", displayName="Cleo \x1b[31m", userType="Member")
+    made.portal.refuse.add("cleo@x.example")
+    await made.sync()
+    yield made
+    made.database.close()
+
+
+def syncd(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(program, arguments, prog_name="syncd")
+
+
+def document(*arguments: str) -> Any:
+    """Run a command that must succeed, and return its document."""
+    result = syncd(*arguments)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_program_says_its_version_and_lists_its_commands() -> None:
+    """Both without any setting."""
+    assert syncd("--version").stdout.startswith("syncd")
+    helped = syncd("--help")
+    assert helped.exit_code == 0
+    for name in ("sync", "plan", "runs", "users", "groups", "check", "migrate", "sandbox"):
+        assert f"\n  {name} " in helped.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["runs", "--limit", "0"], ["sync"], ["sync", "full", "--wait", "x"]]
+)
+def test_bad_usage_is_exit_code_2(arguments: list[str]) -> None:
+    """An unknown command, a bad value, a missing word."""
+    assert syncd(*arguments).exit_code == 2
+
+
+def test_every_configuration_problem_is_a_line_on_stderr(tmp_path: Path) -> None:
+    """And nothing is on stdout."""
+    (tmp_path / "syncd.toml").write_text('[scope]\nguests = "maybe"\n[policy]\ngrace = "soon"\n[nonsense]\nx = 1\n')
+    result = syncd("sync", "full")
+    assert (result.exit_code, result.stdout) == (2, "")
+    for key in ("bps.client_id", "graph.tenant_id", "nonsense", "policy.grace", "scope.guests"):
+        assert f"\nconfiguration: {key}" in f"\n{result.stderr}"
+
+
+def test_a_file_that_is_named_and_missing_is_refused_wherever_it_is_named() -> None:
+    """--config before and after the command are the same thing, and the later one wins."""
+    for arguments in (["--config", "a.toml", "runs"], ["runs", "--config", "a.toml"]):
+        result = syncd(*arguments)
+        assert result.exit_code == 2
+        assert "a.toml" in result.stderr
+    assert "b.toml" in syncd("--config", "a.toml", "runs", "--config", "b.toml").stderr
+
+
+def test_a_store_that_is_not_there_is_not_created_by_looking(tmp_path: Path) -> None:
+    """One sentence with the ways out, exit code 1, and no file."""
+    for command in ("runs", "users", "groups"):
+        result = syncd(command)
+        assert result.exit_code == 1
+        assert result.stderr.startswith("syncd: the store at sqlite:///syncd.db is empty")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_migrate_says_from_where_to_where() -> None:
+    """An empty store is brought up; a second time there is nothing to do."""
+    assert document("migrate", "--json") == {"from": None, "to": "0001"}
+    assert document("--json", "migrate") == {"from": "0001", "to": "0001"}
+    assert "already" in syncd("migrate").stdout
+
+
+def test_no_run_yet_is_said() -> None:
+    """The list is empty, and showing one is bad usage."""
+    syncd("migrate")
+    assert document("runs", "--json") == []
+    assert "No run yet" in syncd("runs").stdout
+    assert syncd("runs", "show", "last").exit_code == 2
+
+
+async def test_runs_lists_the_newest_first(world: World) -> None:
+    """With stable keys; --limit cuts."""
+    listed = document("runs", "--json")
+    assert [(run["id"], run["kind"], run["status"]) for run in listed] == [
+        (2, "delta", "partial"),
+        (1, "full", "succeeded"),
+    ]
+    assert listed[0].keys() >= {"id", "kind", "trigger", "status", "started_at", "finished_at", "counts", "error"}
+    assert listed[1]["started_at"].endswith("Z")
+    assert [run["id"] for run in document("runs", "--limit", "1", "--json")] == [2]
+    table = syncd("runs").stdout
+    assert "partial" in table
+    assert "create 3" in table
+
+
+async def test_a_run_is_shown_with_every_change_and_its_outcome(world: World) -> None:
+    """The document has before, after and error; the table begins with what failed."""
+    shown = document("runs", "show", "1", "--json")
+    assert [(c["action"], c["object"], c["bps_id"], c["target"]) for c in shown["changes"]] == [
+        ("create", "user", "ann@x.example", None),
+        ("create", "user", "ben@x.example", None),
+        ("create", "group", "staff@groups.example", None),
+        ("link", "membership", "staff@groups.example", "ann@x.example"),
+    ]
+    assert {c["outcome"] for c in shown["changes"]} == {"done"}
+    assert shown["changes"][0]["after"]["name"] == "Ann"
+    failed = document("runs", "show", "last", "--json")["changes"]
+    assert [(c["outcome"], c["error"]) for c in failed] == [("failed", "the portal refuses cleo@x.example")]
+    table = syncd("runs", "show", "2").stdout
+    assert "failed" in table
+    assert "the portal refuses" in table
+
+
+@pytest.mark.parametrize("run", ["3", "x", "-1", "9" * 30])
+async def test_an_unknown_run_is_bad_usage(world: World, run: str) -> None:
+    """With a sentence that says what there is."""
+    result = syncd("runs", "show", "--", run)
+    assert result.exit_code == 2
+    assert "RUN" in result.stderr
+
+
+async def test_users_and_groups_are_listed_with_state_and_reason(world: World) -> None:
+    """The documents have the promised keys; --state and NAME choose."""
+    people = document("users", "--json")
+    assert [(line["name"], line["state"]) for line in people] == [
+        ("Ann", "active"),
+        ("Ben", "active"),
+        ("Cleo \x1b[31m", "failing"),
+    ]
+    assert people[0].keys() == {"source_id", "name", "bps_id", "state", "reason", "last_synced_at"}
+    assert [line["source_id"] for line in document("users", "--state", "failing", "--json")] == ["cleo"]
+    assert [line["source_id"] for line in document("users", "BEN@", "--json")] == ["ben"]
+    assert [line["state"] for line in document("groups", "--json")] == ["active"]
+    table = syncd("users").stdout
+    assert "3 users: active 2, failing 1" in table
+    assert "\x1b" not in table
+
+
+def test_durations_are_sums_of_units() -> None:
+    """As everywhere in syncd; anything else is refused."""
+    assert duration("1d12h").total_seconds() == 36 * 3600
+    for wrong in ("", "5", "1w", "h1", "0s", "1h 5"):
+        with pytest.raises(click.BadParameter):
+            duration(wrong)

@@ -1,0 +1,73 @@
+"""What goes to stdout: documents that are valid however long, tables that lose nothing and steer no terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from syncd.cli.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
+
+
+def test_documents_are_written_entry_by_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first entry is out before the second one exists."""
+    seen: list[str] = []
+
+    def entries() -> Iterator[object]:
+        yield {"n": 1}
+        seen.append(capsys.readouterr().out)
+        yield {"n": "zażółć"}
+
+    print_json({"id": 1, "changes": Stream(entries()), "empty": Stream([])})
+    assert '{"n": 1}' in seen[0]
+    assert json.loads(seen[0] + capsys.readouterr().out) == {
+        "id": 1,
+        "changes": [{"n": 1}, {"n": "zażółć"}],
+        "empty": [],
+    }
+
+
+def test_a_document_may_be_an_array(capsys: pytest.CaptureFixture[str]) -> None:
+    """Empty or not."""
+    print_json(Stream([]))
+    print_json(Stream([1, 2]))
+    assert capsys.readouterr().out == "[]\n[\n  1,\n  2\n]\n"
+
+
+def test_a_table_folds_what_is_long_and_keeps_its_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a long table every row is there, under one heading, in columns of one width."""
+    monkeypatch.setenv("COLUMNS", "60")
+    number = print_table((("name", 1), ("why", 1)), ((f"n{i}", "x" * (i % 80)) for i in range(1200)))
+    lines = capsys.readouterr().out.splitlines()
+    assert number == 1200
+    assert sum(line.startswith("name") for line in lines) == 1
+    assert sum(line.count("x") for line in lines) == sum(i % 80 for i in range(1200))
+    assert all(len(line) <= 60 for line in lines)
+
+
+def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Escape sequences, line ends and markup are shown, not obeyed."""
+    print_line("a\x1b[31mb\nc")
+    print_table((("name", 1),), [("\x1b]0;x\x07[bold]y[/bold]\r",)])
+    written = capsys.readouterr().out
+    assert "\x1b" not in written
+    assert "\r" not in written
+    assert "[bold]y[/bold]" in written
+    assert written.count("\n") == 4
+
+
+def test_a_long_list_says_how_much_is_not_shown() -> None:
+    """No silent cap."""
+    rows, left = take_shown(iter([(number,) for number in range(ROWS_SHOWN + 5)]), ROWS_SHOWN + 5)
+    assert (len(list(rows)), left) == (ROWS_SHOWN, 5)
+    assert take_shown(iter([(1,)]), 1)[1] == 0
+
+
+def test_times_are_utc_to_the_second() -> None:
+    """None stays None."""
+    assert format_time(datetime(2026, 3, 1, 2, 3, 4, 567, tzinfo=UTC)) == "2026-03-01T02:03:04Z"
+    assert format_time(None) is None
