@@ -30,6 +30,7 @@ from syncd.model.target import Account, Creation, GroupDetail, MembersResult, Po
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.stores import ApplyStore, Placed
+from syncd.sync.together import working_together
 
 _BATCH = 256
 _CIRCUIT = 8
@@ -96,12 +97,10 @@ class Apply:
         recorder = asyncio.create_task(self._record(run_id, results), name="record outcomes")
         unsent: list[_Call] = []
         try:
-            async with asyncio.TaskGroup() as group:
+            async with working_together() as group:
                 group.create_task(self._load(run_id, phase, calls), name="load changes")
                 for number in range(self._options.concurrency):
                     group.create_task(self._work(calls, results, unsent), name=f"apply {number}")
-        except BaseExceptionGroup as errors:
-            raise _find_cause(errors) from errors
         finally:
             while not calls.empty():
                 call = calls.get_nowait()
@@ -384,12 +383,3 @@ def _pick_ready(waiting: dict[str, str], records: Sequence[Account] | Sequence[P
         for record in records
         if record.status == "Synchronized" and fold(record.bps_id) in waiting
     }
-
-
-def _find_cause(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _find_cause(error)
-        if not isinstance(error, asyncio.CancelledError):
-            return error
-    return errors.exceptions[0]

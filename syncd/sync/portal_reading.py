@@ -9,6 +9,7 @@ from syncd.errors import Interrupted
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.stores import InventoryStore
+from syncd.sync.together import working_together
 
 
 async def read_records(portal: Portal, store: InventoryStore, progress: Progress) -> None:
@@ -53,7 +54,7 @@ async def read_members(
             await store.call(store.store_group_detail, bps_id, detail)
             progress("portal group members read", 1)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
-            group.create_task(work())
+    async with working_together() as group:
+        for number in range(concurrency):
+            group.create_task(work(), name=f"read portal groups {number}")
     await store.call(store.finish_reading)

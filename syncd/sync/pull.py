@@ -21,6 +21,7 @@ from syncd.model.run import PullKind
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports import Source
 from syncd.sync.stores import PullStore
+from syncd.sync.together import working_together
 
 _READS_AT_ONCE = 6
 
@@ -76,12 +77,9 @@ class Pull:
         Raises RemoteErrors and StoreError; what was stored up to then stays, and the next pull continues there.
         """
         result = PullResult()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for stream in STREAMS:
-                    group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
-        except BaseExceptionGroup as errors:
-            raise _first(errors) from errors
+        async with working_together() as group:
+            for stream in STREAMS:
+                group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
         await self._read_fragments(result)
         for stream in STREAMS:
             checkpoint = await self._store.call(self._store.load_checkpoint, stream)
@@ -227,7 +225,9 @@ class Pull:
     async def _sweep_members(self, checkpoint: Checkpoint, result: PullResult) -> None:
         suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint)
         for start in range(0, len(suspects), _READS_AT_ONCE):
-            await asyncio.gather(*(self._recheck(group, result) for group in suspects[start : start + _READS_AT_ONCE]))
+            async with working_together() as group:
+                for suspect in suspects[start : start + _READS_AT_ONCE]:
+                    group.create_task(self._recheck(suspect, result), name="read members again")
 
     async def _recheck(self, group_id: str, result: PullResult) -> None:
         links = await self._source.fetch_members(group_id)
@@ -243,13 +243,3 @@ def _advance(checkpoint: Checkpoint, page: Page) -> Checkpoint:
     if page.delta_link is not None:
         return replace(checkpoint, next_link=None, delta_link=page.delta_link)
     return replace(checkpoint, next_link=page.next_link)
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that explains a failed group: the first one that is not a mere cancellation."""
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            return _first(error)
-        if not isinstance(error, asyncio.CancelledError):
-            return error
-    return errors.exceptions[0]

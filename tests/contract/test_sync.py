@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from syncd.model.target import PortalGroup
+from syncd.errors import Unavailable
+from syncd.model.target import GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.sync.runs import RunRecord
@@ -435,6 +436,23 @@ async def test_a_portal_that_is_down_ends_the_run_as_failed_and_the_next_one_con
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
     assert world.portal.picture() == PLACES
+
+
+async def test_a_portal_that_fails_while_groups_are_read_ends_the_run_as_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Groups are read beside each other; what hinders one of them is the run's error in its own words."""
+    await settle(world)
+
+    async def fail(bps_id: str) -> GroupDetail | None:
+        raise Unavailable(f"no answer about {bps_id}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "fetch_group", fail)
+        run = await world.sync("full")
+    assert run.status == "failed"
+    assert run.error.startswith("no answer about")
+    assert (await world.sync("full")).status == "succeeded"
 
 
 async def test_accounts_that_webcon_still_copies_are_linked_later(world: World) -> None:
