@@ -13,12 +13,15 @@ unclear                    nothing                                     sent agai
 409 or 405 after unclear   our values, or nothing (not shown yet)      SETTLED
 409 or 405 after unclear   other values                                EXISTS
 =========================  ==========================================  ================================
+
+An error that ends a creation says in ``sent`` whether the record may be there nevertheless.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Literal
 
 from syncd.bps.answers import NAME
@@ -27,7 +30,7 @@ from syncd.bps.client import BpsClient, make_path
 from syncd.bps.inventory import Inventory
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
-from syncd.errors import Conflict, NotFound, PermanentError, Rejected, TransientError
+from syncd.errors import Conflict, NotFound, PermanentError, Rejected, RemoteError, TransientError
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, Account, Creation, Fields, PortalGroup, fold
 
 _ATTEMPTS = 3
@@ -41,6 +44,13 @@ _REQUIRED = frozenset({"name", "email"})
 
 Sighting = Literal["ours", "other", "nothing"]
 """What a reading shows of a record that we may have created."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of a creation on its way. ``unclear``: one of its requests may have taken effect."""
+
+    unclear: bool
 
 
 class Writes:
@@ -143,7 +153,21 @@ class Writes:
         unclear: bool,
         taken: tuple[int, ...],
     ) -> Creation:
-        if unclear and (seen := await look()) != "nothing":
+        progress = _Progress(unclear)
+        try:
+            return await self._try_to_create(post, look, progress, taken)
+        except RemoteError as error:
+            error.sent = progress.unclear
+            raise
+
+    async def _try_to_create(
+        self,
+        post: Callable[[], Awaitable[None]],
+        look: Callable[[], Awaitable[Sighting]],
+        progress: _Progress,
+        taken: tuple[int, ...],
+    ) -> Creation:
+        if progress.unclear and (seen := await look()) != "nothing":
             return _settle(seen)
         for attempt in range(_ATTEMPTS):
             try:
@@ -151,7 +175,7 @@ class Writes:
             except TransientError as error:
                 if not error.sent:
                     raise
-                unclear = True
+                progress.unclear = True
                 if (seen := await look()) != "nothing":
                     return _settle(seen)
                 if attempt == _ATTEMPTS - 1:
@@ -163,7 +187,7 @@ class Writes:
                 ):
                     raise
                 seen = await look()
-                if unclear:
+                if progress.unclear:
                     return Creation.EXISTS if seen == "other" else Creation.SETTLED
                 if seen == "nothing":
                     raise _make_invisible(error) from error

@@ -11,8 +11,8 @@ Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant
 ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
 
 OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "held", "dropped"]
-"""planned: not tried yet; started: sent, answer not recorded; deferred: not ready, tried again in the next run;
-held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
+"""planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
+run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
 
 
 class Phase(IntEnum):

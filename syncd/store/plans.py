@@ -270,13 +270,15 @@ class Plans:
                 .values(status=status)
             )
 
-    def claim_started(self, *, now: datetime) -> int:
-        """Recognise as ours what an earlier run created without learning how it ended; return how many.
+    def claim_started(self, *, now: datetime, only: int | None = None) -> int:
+        """Recognise as ours what was created without learning how it ended; return how many. ``only``: one record.
 
         To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
         we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
         """
         statement = select(changes).where(changes.c.action == "create", changes.c.status == "started")
+        if only is not None:
+            statement = statement.where(changes.c.record_key == only)
         claimed = 0
         with self._database.transaction() as connection:
             for row in connection.execute(statement).all():
@@ -362,7 +364,7 @@ class Plans:
 
     def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
         done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]
-        failed = {(record, target or 0): o for (_, record, target), o in results if o.status == "failed"}
+        failed = {(record, target or 0): o for (_, record, target), o in results if o.status in ("failed", "started")}
         if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
             return
         for record, target in done:

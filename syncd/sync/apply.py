@@ -25,7 +25,7 @@ from syncd.errors import (
     SyncdError,
     TransientError,
 )
-from syncd.model.change import Outcome, Phase, PlannedChange
+from syncd.model.change import Outcome, OutcomeStatus, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
@@ -198,21 +198,21 @@ class Apply:
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             self._broken = 0
-        except (AuthFailed, Forbidden) as error:
-            self._fatal = self._fatal or error
-            outcomes = [Outcome(planned.seq, "failed", str(error)) for planned, _, _ in call.placed]
-        except TransientError as error:
-            self._broken += 1
-            if self._broken >= _CIRCUIT:
-                self._fatal = self._fatal or error
-            outcomes = [Outcome(planned.seq, "failed", str(error)) for planned, _, _ in call.placed]
         except RemoteError as error:
-            self._broken = 0
-            outcomes = [Outcome(planned.seq, "failed", str(error)) for planned, _, _ in call.placed]
+            self._weigh(error)
+            # A creation that may have taken effect is remembered as such: the record is ours when it turns up.
+            status: OutcomeStatus = "started" if first.change.action == "create" and error.sent else "failed"
+            outcomes = [Outcome(planned.seq, status, str(error)) for planned, _, _ in call.placed]
         for outcome in outcomes:
-            if outcome.status == "failed":
+            if outcome.status in ("failed", "started"):
                 self._log.warning("change.failed", seq=outcome.seq, action=first.change.action, error=outcome.error)
         return list(zip(call.placed, outcomes, strict=True))
+
+    def _weigh(self, error: RemoteError) -> None:
+        """Decide whether the error of one call is that of all: refused credentials, or a portal that is down."""
+        self._broken = self._broken + 1 if isinstance(error, TransientError) else 0
+        if isinstance(error, AuthFailed | Forbidden) or self._broken >= _CIRCUIT:
+            self._fatal = self._fatal or error
 
     async def _send_record(self, placed: Placed) -> Outcome:
         planned, record, _ = placed
@@ -271,6 +271,10 @@ class Apply:
         else:
             detail: GroupDetail | None = await self._portal.fetch_group(change.bps_id)
             await self._store.call(self._store.store_group_detail, change.bps_id, detail)
+        if sent_before:
+            claimed = await self._store.call(self._store.claim_started, now=self._clock.now(), only=record)
+            if claimed:
+                return Outcome(planned.seq, "deferred", "an earlier run had created it: the next run updates it")
         return Outcome(
             planned.seq,
             "deferred",

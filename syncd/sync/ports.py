@@ -64,7 +64,10 @@ class Portal(Protocol):
         ...
 
     async def create_account(self, account: Account, *, sent_before: bool = False) -> Creation:
-        """Create a user record. ``sent_before``: an earlier attempt of ours may have created it already."""
+        """Create a user record. ``sent_before``: an earlier attempt of ours may have created it already.
+
+        An error says in ``sent`` whether the record may be there nevertheless.
+        """
         ...
 
     async def update_account(self, bps_id: str, fields: Fields) -> None:

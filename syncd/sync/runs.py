@@ -160,7 +160,7 @@ class _Running:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
         self.error = "; ".join(reasons)
         unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
-        if unproven or (pushed is not None and pushed.outcomes.get("failed")):
+        if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
             return "partial"
         held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))
         if held or (pulled is not None and pulled.emptied):

@@ -238,6 +238,10 @@ class ApplyStore(Caller, Protocol):
         """Set the status of changes."""
         ...
 
+    def claim_started(self, *, now: datetime, only: int | None = None) -> int:
+        """Recognise as ours what was created without learning how it ended, all or one record; return how many."""
+        ...
+
     def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
         """Return records whose creation an earlier run sent without learning how it ended."""
         ...
@@ -332,10 +336,6 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
 
     def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:
         """Keep of a plan only what was released."""
-        ...
-
-    def claim_started(self, *, now: datetime) -> int:
-        """Recognise what an earlier run created without learning how it ended."""
         ...
 
     def drop_removals(self, run_id: int, reason: str) -> int:

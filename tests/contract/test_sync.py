@@ -10,7 +10,8 @@ import pytest
 import structlog
 
 from syncd.errors import Unavailable
-from syncd.model.target import GroupDetail, PortalGroup
+from syncd.model.run import PullKind
+from syncd.model.target import Account, Creation, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.sync.runs import RunRecord
@@ -453,6 +454,46 @@ async def test_a_portal_that_fails_while_groups_are_read_ends_the_run_as_failed(
     assert run.status == "failed"
     assert run.error.startswith("no answer about")
     assert (await world.sync("full")).status == "succeeded"
+
+
+@pytest.mark.parametrize("kind", ["full", "delta"])
+async def test_a_creation_that_ended_unclear_is_ours_when_it_turns_up(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: PullKind
+) -> None:
+    """The answer was lost and no reading could settle it: no adoption is asked for, also when values changed since."""
+    create = world.portal.create_account
+
+    async def lose(account: Account, *, sent_before: bool = False) -> Creation:
+        await create(account, sent_before=sent_before)
+        raise Unavailable("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "create_account", lose)
+        run = await world.sync("full")
+    assert run.status == "failed", "a portal that loses every answer is down"
+    assert "create user u1@x.com started" in world.changes(run)
+    for number in (1, 2):
+        world.source.put_user(f"u{number}", displayName="Married")
+    for _ in range(3):
+        run = await world.sync(kind)
+        assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
+    assert world.portal.accounts["u1@x.com"].name == "Married"
+    assert world.changes(await world.sync("full")) == []
+    world.source.remove_user("u4")
+    await world.sync("delta")
+    assert "u4@x.com" not in world.portal.picture()["sales@grp"]
+
+
+async def test_a_refused_creation_never_makes_a_strangers_record_ours(world: World) -> None:
+    """What was clearly refused was not made by us, even if such a record turns up with the very same values."""
+    world.portal.refuse.add("u1@x.com")
+    run = await world.sync("full")
+    assert "create user u1@x.com failed" in world.changes(run)
+    world.portal.add_account("u1@x.com", name="User 1", email="u1@x.com", manager="u0@x.com")
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert "adopt user u1@x.com held" in world.changes(run)
 
 
 async def test_accounts_that_webcon_still_copies_are_linked_later(world: World) -> None:

@@ -40,7 +40,7 @@ class FakePortal:
             raise Unavailable("the portal is down", status=503, sent=False)
         self.writes.append(f"{verb} {bps_id}")
         if bps_id in self.refuse:
-            raise Conflict(f"the portal refuses {bps_id}", status=409)
+            raise Conflict(f"the portal refuses {bps_id}", status=409, sent=False)
 
     async def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield everything in one page."""

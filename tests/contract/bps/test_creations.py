@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.bps.portal import BpsPortal
-from syncd.errors import Conflict, Rejected, Unavailable
+from syncd.errors import Conflict, Rejected, RemoteError, Unavailable
 from syncd.model.target import Account, Creation
 from tests.contract.bps.conftest import ANN, TEAM, G
 from tests.contract.fake_portal import FakePortal, Fault
@@ -163,3 +163,17 @@ async def test_a_creation_that_was_turned_away_is_not_looked_for(fake: FakePorta
     with pytest.raises(Unavailable):
         await portal.create_account(ANN)
     assert fake.calls("GET .*user") == []
+
+
+@both_kinds
+@pytest.mark.parametrize(
+    ("answer", "may_be_there"), [(500, True), ("reset", True), (503, False), (400, False), (403, False)]
+)
+async def test_a_failed_creation_says_whether_the_record_may_be_there(
+    fake: FakePortal, portal: BpsPortal, create: Any, post: str, answer: Any, may_be_there: bool
+) -> None:
+    """``sent`` of the error: an unclear answer that no reading could settle, or a refusal that had no effect."""
+    fake.faults = [Fault(post, answer, times=99), Fault("GET .*", 503, times=99)]
+    with pytest.raises(RemoteError) as raised:
+        await create(portal)
+    assert raised.value.sent is may_be_there
