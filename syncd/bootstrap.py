@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -237,6 +238,29 @@ def _make_bps_options(settings: Settings) -> BpsOptions:
         concurrency=bps.concurrency,
         members_per_request=bps.members_per_request,
     )
+
+
+# ---- daemon ---------------------------------------------------------------------------------------------------------
+
+
+def run_daemon(load_settings: Callable[[], Settings]) -> int:
+    """Be the daemon until a signal ends it, and return the exit code; ``load_settings`` is called again at SIGHUP.
+
+    Raises ConfigError for the first settings, StoreError and SchemaMismatch when their store cannot be opened.
+    """
+    from syncd.daemon.composition import Composition  # late: no other command needs scheduler or web server
+    from syncd.daemon.service import serve
+    from syncd.web.health import serve_health
+
+    clock = Clock()
+    composition = Composition(
+        open_store=partial(open_store, create=True),
+        open_sides=open_sides,
+        make_runs=make_runs,
+        serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
+        list_unsupported=list_unsupported,
+    )
+    return serve(load_settings, composition, clock)
 
 
 # ---- check ----------------------------------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ from syncd.cli.options import shared_options
 from syncd.errors import ConfigError, StoreLocked, SyncdError
 
 _COMMANDS = {
+    "run": "daemon",
     "sync": "sync",
     "plan": "plan",
     "runs": "runs",

@@ -23,6 +23,16 @@ from syncd.errors import SchemaMismatch, StoreError
 P = ParamSpec("P")
 T = TypeVar("T")
 
+# A server that vanished without a word is noticed within half a minute, also by a session that only holds a lock.
+_POSTGRESQL = {
+    "connect_timeout": 10,
+    "application_name": "syncd",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
+
 
 class Database:
     """One store. Open it with `open_database`, close it when done; not to be shared between processes' forks."""
@@ -72,7 +82,7 @@ def open_database(url: str) -> Database:
             pool_size=3,
             max_overflow=2,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 10, "application_name": "syncd"},
+            connect_args=_POSTGRESQL,
         )
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -89,6 +89,13 @@ class RunLog:
         """Return the newest runs, newest first."""
         with reading(self._database) as connection:
             return [_make_run(row) for row in connection.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
+
+    def load_last(self, *, kinds: Collection[RunKind], statuses: Collection[RunStatus]) -> RunRecord | None:
+        """Return the newest run of those kinds that ended (or stands) in one of those ways."""
+        newest = select(runs).where(runs.c.kind.in_(kinds), runs.c.status.in_(statuses)).order_by(runs.c.id.desc())
+        with reading(self._database) as connection:
+            row = connection.execute(newest.limit(1)).first()
+        return None if row is None else _make_run(row)
 
     def load_run(self, run_id: int) -> RunRecord | None:
         """Return one run."""

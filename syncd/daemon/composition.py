@@ -1,0 +1,47 @@
+"""What the composition root hands to the daemon, so that the daemon opens nothing itself and knows no adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from syncd.clock import Clock
+from syncd.config import Listen, Settings
+from syncd.daemon.state import DaemonState
+from syncd.store.database import Database
+from syncd.sync.pull import Progress
+from syncd.sync.runs import Runs, Sides
+
+
+class OpenSides(Protocol):
+    """Opens both sides for one run; raises SyncdError when the settings do not suffice."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        database: Database,
+        clock: Clock,
+        *,
+        progress: Progress,
+        stopping: Callable[[], bool],
+    ) -> AbstractAsyncContextManager[Sides]:
+        """Return the sides as a context that closes them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """How to make what a daemon works with.
+
+    ``open_store`` opens the store of the settings and brings up an empty one (StoreError, SchemaMismatch).
+    ``serve_health`` answers on an address until it is cancelled, and keeps address trouble to itself.
+    ``list_unsupported`` returns what the settings ask for in vain, a sentence each.
+    """
+
+    open_store: Callable[[Settings], Database]
+    open_sides: OpenSides
+    make_runs: Callable[[Settings, Database, Clock], Runs]
+    serve_health: Callable[[Listen, DaemonState], Coroutine[Any, Any, None]]
+    list_unsupported: Callable[[Settings], Sequence[str]]

@@ -1,0 +1,57 @@
+"""What the parts of one daemon share: one value that is made once and handed to each of them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from syncd.clock import Clock
+from syncd.config import Settings
+from syncd.daemon.composition import Composition
+from syncd.daemon.requests import RequestQueue
+from syncd.daemon.schedule import Schedule
+from syncd.daemon.state import DaemonState
+from syncd.daemon.trouble import Trouble
+from syncd.store.database import Database
+
+
+@dataclass(slots=True)
+class Life:
+    """The shared part of a daemon; only the service changes ``settings`` and ``next_database``.
+
+    ``bell`` is rung when there is something new to look at, so that waiting costs nothing. ``stop`` is set once.
+    ``next_database`` is the opened store of a changed configuration, to which the daemon moves between runs.
+    """
+
+    settings: Settings
+    composition: Composition
+    clock: Clock
+    state: DaemonState
+    schedule: Schedule
+    queue: RequestQueue
+    bell: asyncio.Event
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    next_database: Database | None = None
+    store: Trouble = field(default_factory=lambda: Trouble("store"))
+
+    def is_leaving(self) -> bool:
+        """Return whether this store is to be left: for good, or for another one."""
+        return self.stop.is_set() or self.next_database is not None
+
+    async def rest(self, seconds: float) -> None:
+        """Wait that long, or until this store is to be left; other rings of the bell change nothing."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.is_leaving():
+                    self.bell.clear()
+                    await self.bell.wait()
+        except TimeoutError:
+            return
+
+
+def make_life(settings: Settings, composition: Composition, clock: Clock) -> Life:
+    """Return the shared part of a daemon that is about to start."""
+    bell = asyncio.Event()
+    queue = RequestQueue(bell.set)
+    schedule = Schedule(settings.schedule, queue.put, clock)
+    return Life(settings, composition, clock, DaemonState(clock, schedule), schedule, queue, bell)

@@ -1,0 +1,188 @@
+"""The life of the daemon: open the store, serve terms on it, obey signals, reload, stop.
+
+A stop ends the run in hand at its next safe place; after ``GRACE_SECONDS`` (less than the time that deploy/ gives the
+process to stop) it is broken off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.config import Settings
+from syncd.daemon.composition import Composition
+from syncd.daemon.groups import owning
+from syncd.daemon.life import make_life
+from syncd.daemon.signals import Signals, leave_at_once
+from syncd.daemon.term import Term
+from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
+from syncd.logs import configure_logs
+from syncd.model.run import PullKind, RunRequest
+from syncd.store.database import Database
+
+GRACE_SECONDS = 25.0
+_LAST_SECONDS = 10.0
+"""A run that was broken off has so long to put its transaction away; then the process leaves without it."""
+_OPEN_ATTEMPTS = 3
+
+
+def serve(load_settings: Callable[[], Settings], composition: Composition, clock: Clock) -> int:
+    """Be the daemon until a signal ends it, and return the exit code.
+
+    Raises ConfigError, and StoreError when the store cannot be opened (SchemaMismatch: not by this version).
+    """
+    settings = load_settings()
+    configure_logs(settings.log.format, settings.log.level, sys.stdout)
+    return asyncio.run(Service(settings, load_settings, composition, clock).run())
+
+
+class Service:
+    """One daemon. Not reused. ``leave`` ends the process at once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        load_settings: Callable[[], Settings],
+        composition: Composition,
+        clock: Clock,
+        *,
+        leave: Callable[[int], None] = leave_at_once,
+    ) -> None:
+        self._load_settings = load_settings
+        self._composition = composition
+        self._clock = clock
+        self._leave = leave
+        self._life = make_life(settings, composition, clock)
+        self._reload = asyncio.Event()
+        self._rebind = asyncio.Event()
+        self._term: Term | None = None
+        self._log = structlog.get_logger("syncd.daemon")
+
+    async def run(self) -> int:
+        """Live until stopped; return the exit code."""
+        signals = Signals(request=self.request, reload=self.reload, stop=self.stop, leave=self._leave)
+        with signals.receiving(asyncio.get_running_loop()):
+            self._log.info("daemon.started")
+            self._warn_of_unsupported()
+            async with owning(
+                (self._serve_health(), "health"),
+                (self._reload_on_demand(), "reload"),
+                (self._life.schedule.watch_clock(), "watch clock"),
+                (self._keep_deadline(), "deadline"),
+            ):
+                await self._live()
+            self._log.info("daemon.stopped")
+        return 0
+
+    def request(self, kind: PullKind) -> None:
+        """Ask for a run now, as an operator."""
+        self._life.queue.put(RunRequest(kind, "signal", retry_failed=True))
+
+    def reload(self) -> None:
+        """Ask for the configuration to be read again."""
+        self._reload.set()
+
+    def stop(self, why: str) -> None:
+        """Ask for a graceful end."""
+        self._log.info("daemon.stopping", signal=why, run_in_hand=self._life.state.running is not None)
+        self._life.state.take_part("stopping")
+        self._life.stop.set()
+        self._life.bell.set()
+
+    # ---- stores -----------------------------------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        life = self._life
+        database = await self._open_store()
+        try:
+            while not life.stop.is_set():
+                if life.next_database is not None:
+                    await asyncio.to_thread(database.close)
+                    database, life.next_database = life.next_database, None
+                await asyncio.to_thread(life.state.attach, database)
+                self._term = Term(life, database)
+                await self._term.serve()
+        finally:
+            self._term = None
+            for opened in (database, life.next_database):
+                if opened is not None:
+                    await asyncio.to_thread(opened.close)
+
+    async def _open_store(self) -> Database:
+        """Open the store; a second and third attempt, because a twin may be creating the same one just now."""
+        for attempt in range(1, _OPEN_ATTEMPTS + 1):
+            try:
+                return await asyncio.to_thread(self._composition.open_store, self._life.settings)
+            except SchemaMismatch:
+                raise
+            except StoreError:
+                if attempt == _OPEN_ATTEMPTS or self._life.stop.is_set():
+                    raise
+                await self._life.rest(1.0)
+        raise AssertionError("unreachable")
+
+    # ---- beside the work --------------------------------------------------------------------------------------------
+
+    async def _serve_health(self) -> None:
+        """Serve health where the settings say, from one change of the address to the next."""
+        while True:
+            self._rebind.clear()
+            listen = self._life.settings.health.listen
+            if listen is None:
+                await self._rebind.wait()
+                continue
+            async with owning((self._composition.serve_health(listen, self._life.state), "health server")):
+                await self._rebind.wait()
+
+    async def _reload_on_demand(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                settings = await asyncio.to_thread(self._load_settings)
+                if settings.store != self._life.settings.store:
+                    await self._prepare_move(settings)
+            except SyncdError as error:
+                problems = list(error.problems) if isinstance(error, ConfigError) else [str(error)]
+                self._log.error("config.refused", problems=problems)
+                continue
+            self._adopt(settings)
+
+    async def _prepare_move(self, settings: Settings) -> None:
+        """Open another store, so that it is known to work before the old one is left."""
+        opened = await asyncio.to_thread(self._composition.open_store, settings)
+        overtaken, self._life.next_database = self._life.next_database, opened
+        if overtaken is not None:
+            await asyncio.to_thread(overtaken.close)
+
+    def _adopt(self, settings: Settings) -> None:
+        """Go by checked settings: logs, schedule and health at once, both sides from the next run on."""
+        before, self._life.settings = self._life.settings, settings
+        sections = [name for name in type(settings).model_fields if getattr(before, name) != getattr(settings, name)]
+        changed = [name.removesuffix("_side") for name in sections if name not in ("source", "file")]
+        if "log" in changed:
+            configure_logs(settings.log.format, settings.log.level, sys.stdout)
+        self._life.schedule.replace(settings.schedule)
+        if "health" in changed:
+            self._rebind.set()
+        self._life.bell.set()
+        self._warn_of_unsupported()
+        self._log.info("config.reloaded", changed=changed, run_in_hand=self._life.state.running is not None)
+
+    def _warn_of_unsupported(self) -> None:
+        for sentence in self._composition.list_unsupported(self._life.settings):
+            self._log.warning("config.unsupported", said=sentence)
+
+    async def _keep_deadline(self) -> None:
+        """After a stop: break off what does not end in time, and at last leave without it."""
+        await self._life.stop.wait()
+        await self._clock.sleep(GRACE_SECONDS)
+        if self._term is not None:
+            self._term.cancel_run()
+        await self._clock.sleep(_LAST_SECONDS)
+        self._log.error("daemon.left_unfinished")
+        self._leave(0)

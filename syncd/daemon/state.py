@@ -1,0 +1,129 @@
+"""What can be asked about a daemon from outside: its part, what it does, what it has done, and how its store is.
+
+Health, metrics and the status page read it. Nothing in it is a personal datum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, TypeVar
+
+from syncd.clock import Clock
+from syncd.daemon.schedule import Schedule
+from syncd.errors import StoreError
+from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
+from syncd.store.database import Database, load_head, load_revision
+from syncd.store.runlog import RunLog
+
+T = TypeVar("T")
+Role = Literal["starting", "standby", "working", "stopping"]
+
+PULLS: tuple[RunKind, ...] = ("full", "delta")
+GOOD: tuple[RunStatus, ...] = ("succeeded", "held", "partial")
+"""Runs that went through to the end; what they could not do is told elsewhere."""
+
+_CLOSED: tuple[RunStatus, ...] = (*GOOD, "failed", "interrupted")
+_PROBE_SECONDS = 5.0
+_SLACK = timedelta(hours=1)
+
+
+class DaemonState:
+    """The living picture. Written by the service and its worker, read by anybody on the same event loop."""
+
+    def __init__(self, clock: Clock, schedule: Schedule) -> None:
+        self.role: Role = "starting"
+        self.started_at = clock.now()
+        self.running: RunRequest | None = None
+        self.running_since: datetime | None = None
+        self.progress: Counter[str] = Counter()
+        self.runs_total: Counter[tuple[str, str]] = Counter()
+        self.changes_total: Counter[tuple[str, str]] = Counter()
+        self.traffic_total: Counter[tuple[str, str]] = Counter()
+        self._clock = clock
+        self._schedule = schedule
+        self._database: Database | None = None
+        self._head = ""
+        self._asking = asyncio.Semaphore(1)
+
+    def now(self) -> datetime:
+        """Return the daemon's own time."""
+        return self._clock.now()
+
+    def attach(self, database: Database) -> None:
+        """Note which store is worked on; its schema was just found right."""
+        self._database = database
+        self._head = self._head or load_head()
+
+    def take_part(self, role: Role) -> None:
+        """Note the daemon's part; one that stops keeps to it."""
+        if self.role != "stopping":
+            self.role = role
+
+    def begin(self, request: RunRequest) -> None:
+        """Note that a run begins."""
+        self.running, self.running_since = request, self._clock.now()
+        self.progress.clear()
+
+    def count(self, name: str, number: int) -> None:
+        """Note how far the run has come."""
+        self.progress[name] += number
+
+    def end(self) -> None:
+        """Note that no run is going on."""
+        self.running = self.running_since = None
+
+    def add(self, record: RunRecord, outcomes: Mapping[tuple[str, str], int]) -> None:
+        """Add a closed run and its changes (per action and outcome) to the totals of this process."""
+        self.runs_total[record.kind, record.status] += 1
+        for key, number in outcomes.items():
+            self.changes_total[key] += number
+        for name, number in record.counts.items():
+            side, _, what = name.partition("_")
+            if what in ("requests", "throttled"):
+                self.traffic_total[side, what] += number
+
+    def next_times(self) -> Mapping[str, datetime]:
+        """Return when each kind of run comes next."""
+        return {str(kind): time for kind, time in self._schedule.next_times().items()}
+
+    def is_stale(self, last_good: datetime | None) -> bool:
+        """Return whether no run went well for longer than three delta times, and longer than an hour."""
+        since = last_good or self.started_at
+        return self._clock.now() > max(self._schedule.third_time("delta", after=since), since + _SLACK)
+
+    async def probe_store(self) -> str:
+        """Return why the store cannot be used now, nothing when it can."""
+        try:
+            revision = await self._ask(load_revision)
+        except StoreError as error:
+            return str(error)
+        if revision != self._head:
+            return f"the store is at revision {revision}, this syncd needs {self._head}"
+        return ""
+
+    async def load_runs(self, limit: int) -> Sequence[RunRecord]:
+        """Return the newest runs, newest first; raises StoreError."""
+        return await self._ask(lambda database: RunLog(database).load_runs(limit))
+
+    async def load_last(self, kind: RunKind) -> RunRecord | None:
+        """Return the newest closed run of a kind; raises StoreError."""
+        return await self._ask(lambda database: RunLog(database).load_last(kinds=(kind,), statuses=_CLOSED))
+
+    async def load_last_good(self) -> datetime | None:
+        """Return when the last run that went through ended, None when there was none; raises StoreError."""
+        record = await self._ask(lambda database: RunLog(database).load_last(kinds=PULLS, statuses=GOOD))
+        return None if record is None else record.finished_at
+
+    async def _ask(self, question: Callable[[Database], T]) -> T:
+        """Ask the store beside its working thread, which may be busy for long; one question at a time."""
+        database = self._database
+        if database is None:
+            raise StoreError("the store is not opened yet")
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS), self._asking:
+                return await asyncio.to_thread(question, database)
+        except TimeoutError as error:
+            raise StoreError(f"the store did not answer within {_PROBE_SECONDS:.0f} seconds") from error

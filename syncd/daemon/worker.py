@@ -1,0 +1,128 @@
+"""The worker: takes requests one at a time and carries them out, whatever happens to a single one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import structlog
+
+from syncd.daemon.life import Life
+from syncd.daemon.trouble import Trouble
+from syncd.errors import ConfigError, StoreError, SyncdError
+from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.store.database import Database
+from syncd.store.plans import Plans
+from syncd.store.runlog import RunLog
+from syncd.sync.runs import Sides
+
+
+class Worker:
+    """Works on one store for as long as this process holds its lock. ``is_lost`` says that it does not any more."""
+
+    def __init__(self, life: Life, database: Database, is_lost: Callable[[], bool]) -> None:
+        self._life = life
+        self._database = database
+        self._is_lost = is_lost
+        self._surprise = Trouble("run")
+        self._run: asyncio.Task[RunRecord] | None = None
+        self._log = structlog.get_logger("syncd.daemon")
+
+    async def work(self) -> None:
+        """Carry out requests until it is time to leave; between them, wait without turning."""
+        life = self._life
+        while True:
+            life.bell.clear()
+            if life.is_leaving() or self._is_lost():
+                return
+            request = life.queue.take()
+            if request is None:
+                await life.bell.wait()
+            else:
+                await self._carry_out(request)
+
+    def cancel_run(self) -> None:
+        """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""
+        if self._run is not None:
+            self._log.warning("run.broken_off")
+            self._run.cancel()
+
+    async def _carry_out(self, request: RunRequest) -> None:
+        """Run once. A store that fails means the same again later; anything else waits for the next request."""
+        self._life.state.begin(request)
+        run = self._run = asyncio.create_task(self._execute(request), name="run")
+        try:
+            await asyncio.wait([run])
+        except asyncio.CancelledError:
+            run.cancel()
+            await asyncio.wait([run])
+            raise
+        finally:
+            self._run = None
+            self._life.state.end()
+        if run.cancelled():
+            return
+        match run.exception():
+            case None:
+                self._life.store.clear()
+                self._surprise.clear()
+                await self._sum_up(run.result())
+            case StoreError() as error:
+                self._life.queue.put_back(request)
+                await self._life.rest(self._life.store.note(error))
+            case Exception() as error:
+                await self._life.rest(self._surprise.note(error, traceback=True))
+            case error:
+                raise error
+
+    async def _execute(self, request: RunRequest) -> RunRecord:
+        life = self._life
+        settings = life.settings
+        # The record of an earlier run may stand open: the store failed, or the process was killed. The lock is ours.
+        left = await self._database.call(RunLog(self._database).interrupt_open, now=self._life.clock.now())
+        if left:
+            self._log.warning("runs.interrupted", runs=left)
+        runs = life.composition.make_runs(settings, self._database, life.clock)
+        async with AsyncExitStack() as stack:
+            try:
+                sides: Sides = await stack.enter_async_context(
+                    life.composition.open_sides(
+                        settings,
+                        self._database,
+                        life.clock,
+                        progress=life.state.count,
+                        stopping=lambda: life.stop.is_set() or self._is_lost(),
+                    )
+                )
+            except StoreError:
+                raise
+            except SyncdError as error:
+                if request.pull == "full":
+                    self._life.queue.owe(request)
+                return await self._record_unopened(request, error)
+            return await runs.execute(request, sides)
+
+    async def _record_unopened(self, request: RunRequest, error: SyncdError) -> RunRecord:
+        """Record a run that failed before either side could be opened."""
+        log, now = RunLog(self._database), self._life.clock.now()
+        kind: RunKind = "full" if request.pull == "full" else "delta"
+        said = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
+        run_id = await self._database.call(log.open, kind, request.trigger, now=now)
+        await self._database.call(log.close, run_id, "failed", counts={}, phases={}, error=said, now=now)
+        self._log.warning(
+            "run.finished", run=run_id, kind=kind, trigger=request.trigger, status="failed", seconds=0.0, error=said
+        )
+        return RunRecord(run_id, kind, request.trigger, "failed", now, now, error=said)
+
+    async def _sum_up(self, record: RunRecord) -> None:
+        outcomes: Counter[tuple[str, str]] = Counter()
+        try:
+            counts = await self._database.call(Plans(self._database).count_outcomes, record.id)
+        except StoreError as error:
+            self._life.store.note(error)  # the run is recorded; only this process's metrics miss its changes
+        else:
+            for (action, _kind, status), number in counts.items():
+                outcomes[action, status] += number
+        self._life.state.add(record, outcomes)

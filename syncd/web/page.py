@@ -1,0 +1,125 @@
+"""The status page: one look tells an operator how syncd is. No personal data: ids, times, counts and reasons only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from html import escape
+
+from syncd.model.run import RunRecord
+from syncd.web.vitals import StoreView, Vitals
+
+_STYLE = """
+body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1c2430;background:#fff}
+h1{font-size:1.4rem}h2{font-size:1.05rem;margin-top:1.8rem}table{border-collapse:collapse;width:100%}
+th,td{text-align:left;padding:.3rem .7rem .3rem 0;border-bottom:1px solid #dde2e8;vertical-align:top}
+th{font-weight:600;color:#56606d}.bad{color:#a8201a}.warn{color:#8a5a00}.good{color:#1b6e3c}
+@media(prefers-color-scheme:dark){body{background:#14181d;color:#dfe5ec}th,td{border-color:#2e3640}th{color:#9aa6b2}
+.bad{color:#ff8a80}.warn{color:#ffc766}.good{color:#7fd8a0}}
+"""
+_COLOURS = {"succeeded": "good", "partial": "warn", "held": "warn", "interrupted": "warn", "failed": "bad"}
+_SIDES = {"source": "Entra ID", "target": "WEBCON BPS"}
+
+
+def render_page(vitals: Vitals, store: StoreView) -> str:
+    """Return the page as HTML."""
+    parts = [
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
+        f'<meta http-equiv="refresh" content="30"><title>syncd: {vitals.role}</title><style>{_STYLE}</style>',
+        f"<h1>syncd <small>{vitals.role}</small></h1>",
+        _render_table(_iterate_facts(vitals, store)),
+        "<h2>Sides</h2>",
+        _render_table(_iterate_sides(store.runs)),
+        "<h2>Held for approval</h2>",
+        _render_held(store),
+        "<h2>Last runs</h2>",
+        _render_runs(store.runs),
+        '<p><a href="healthz">healthz</a> · <a href="readyz">readyz</a> · <a href="metrics">metrics</a></p></html>',
+    ]
+    return "\n".join(parts)
+
+
+def _iterate_facts(vitals: Vitals, store: StoreView) -> Iterable[tuple[str, str]]:
+    yield "Time", _show_time(vitals.now())
+    if store.problem:
+        yield "Store", f'<span class="bad">{escape(store.problem)}</span>'
+    else:
+        yield "Store", '<span class="good">ok</span>'
+        last = "never" if store.last_good is None else _show_time(store.last_good)
+        yield "Last good run", f'<span class="bad">{last}: too long ago</span>' if store.stale else last
+    if vitals.running is not None:
+        since = "" if vitals.running_since is None else f" since {_show_time(vitals.running_since)}"
+        counters = ", ".join(f"{name} {number}" for name, number in sorted(vitals.progress.items()))
+        yield "Run in hand", escape(f"{vitals.running.pull}, {vitals.running.trigger}{since} {counters}")
+    for kind, time in sorted(vitals.next_times().items()):
+        yield f"Next {escape(kind)} run", _show_time(time)
+
+
+def _iterate_sides(runs: Sequence[RunRecord]) -> Iterable[tuple[str, str]]:
+    """Say for each side how it was when a run last talked to it, as far as the phases of that run tell."""
+    closed = [run for run in runs if run.status not in ("running", "interrupted")]
+    for side, name in _SIDES.items():
+        for run in closed:
+            verdict = _judge_side(run, side)
+            if verdict:
+                yield name, f"{verdict} (run {run.id}, {_show_time(run.started_at)})"
+                break
+        else:
+            yield name, "not talked to yet"
+
+
+def _judge_side(run: RunRecord, side: str) -> str:
+    """Return how a side was in a run, nothing when the run does not tell."""
+    pulled_only = set(run.phases) <= {"pull"}
+    failed = f'<span class="bad">{escape(run.error)}</span>'
+    if run.status == "failed" and not run.phases:
+        return failed
+    if side == "source":
+        if run.status == "failed" and pulled_only:
+            return failed
+        return '<span class="good">ok</span>' if "pull" in run.phases else ""
+    if run.status == "failed":
+        return "" if pulled_only else failed
+    wrote = run.phases.keys() & {"apply", "read portal", "read portal members"}
+    return '<span class="good">ok</span>' if wrote else ""
+
+
+def _render_held(store: StoreView) -> str:
+    held, run = store.count_held()
+    if run is None or not held:
+        return "<p>Nothing.</p>"
+    reasons = escape(run.error) or "see 'syncd runs show'"
+    return f'<p class="warn">{held} changes of run {run.id}: {reasons}</p>'
+
+
+def _render_runs(runs: Sequence[RunRecord]) -> str:
+    rows = [
+        "<table><tr><th>Run<th>Kind<th>Trigger<th>Status<th>Started<th>Seconds<th>Counts<th>Reason</tr>",
+        *(_render_run(run) for run in runs),
+        "</table>",
+    ]
+    return "\n".join(rows)
+
+
+def _render_run(run: RunRecord) -> str:
+    took = "" if run.finished_at is None else f"{(run.finished_at - run.started_at).total_seconds():.1f}"
+    counts = ", ".join(f"{name} {number}" for name, number in sorted(run.counts.items()) if number)
+    cells = [
+        str(run.id),
+        escape(run.kind),
+        escape(run.trigger),
+        f'<span class="{_COLOURS.get(run.status, "")}">{escape(run.status)}</span>',
+        _show_time(run.started_at),
+        took,
+        escape(counts),
+        escape(run.error),
+    ]
+    return "<tr>" + "".join(f"<td>{cell}" for cell in cells) + "</tr>"
+
+
+def _render_table(rows: Iterable[tuple[str, str]]) -> str:
+    return "<table>" + "".join(f"<tr><th>{name}<td>{value}</tr>" for name, value in rows) + "</table>"
+
+
+def _show_time(time: datetime) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,158 @@
+"""What a daemon is composed of in tests: a real store, fake sides, and a log that can be waited on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.config import Listen, Settings, load_settings
+from syncd.daemon.composition import Composition
+from syncd.daemon.state import DaemonState
+from syncd.model.source import Page, Stream
+from syncd.store.database import Database, ensure_schema, open_database
+from syncd.store.source_store import SourceStore
+from syncd.store.sync_store import RunStore, TargetStore
+from syncd.sync.apply import ApplyOptions
+from syncd.sync.pull import Progress, Pull
+from syncd.sync.push import Push
+from syncd.sync.runs import Runs, Sides
+from tests.fakes.portal import FakePortal
+from tests.fakes.source import FakeSource
+from tests.fakes.world import make_rules
+
+
+class LogWatch:
+    """Every log event of the block, and a way to wait for one."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._came = asyncio.Event()
+
+    def names(self) -> list[str]:
+        """Return the events' names in order."""
+        return [event["event"] for event in self.events]
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of a name."""
+        return [event for event in self.events if event["event"] == name]
+
+    async def wait(self, name: str, count: int = 1) -> dict[str, Any]:
+        """Wait until an event has come so many times; return the last of these."""
+        async with asyncio.timeout(20):
+            while len(self.of(name)) < count:
+                self._came.clear()
+                await self._came.wait()
+        return self.of(name)[count - 1]
+
+    def __call__(self, _logger: object, _method: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Be a structlog processor."""
+        self.events.append(dict(event))
+        self._came.set()
+        raise structlog.DropEvent
+
+
+@contextmanager
+def watching_logs() -> Iterator[LogWatch]:
+    """Catch what is logged on the event loop."""
+    watch = LogWatch()
+    structlog.configure(processors=[structlog.contextvars.merge_contextvars, watch])
+    try:
+        yield watch
+    finally:
+        structlog.reset_defaults()
+
+
+class GatedSource(FakeSource):
+    """A tenant whose pages wait while ``gate`` is closed; ``asked`` tells that one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = asyncio.Event()
+
+    async def fetch_page(self, stream: Stream, link: str | None) -> Page:
+        """Return the page once the gate is open."""
+        self.asked.set()
+        await self.gate.wait()
+        return await super().fetch_page(stream, link)
+
+
+class Meter:
+    """A side on which every run makes three requests."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    def read_traffic(self) -> Mapping[str, int]:
+        """Return the requests so far."""
+        self.requests += 3
+        return {"requests": self.requests - 3, "throttled": 0}
+
+
+class FakeParts:
+    """Both fake sides, and what shall go wrong: ``refusals`` are raised one by one when the sides are opened."""
+
+    def __init__(self) -> None:
+        self.source = GatedSource()
+        self.source.put_user("u1", userPrincipalName="ann@x.example", displayName="Ann")
+        self.portal = FakePortal()
+        self.refusals: list[Exception] = []
+        self.open_sides_now = 0
+        self.most_open_sides = 0
+        self.states: list[DaemonState] = []
+
+    def composition(self, *, serve_health: Callable[[Listen, DaemonState], Any] | None = None) -> Composition:
+        """Return the parts as the daemon wants them."""
+        return Composition(
+            open_store=open_new_store,
+            open_sides=self.open_sides,
+            make_runs=lambda settings, database, clock: Runs(RunStore(database), clock, lambda now: False),
+            serve_health=serve_health or self._serve_nothing,
+            list_unsupported=lambda settings: [],
+        )
+
+    @asynccontextmanager
+    async def open_sides(
+        self,
+        settings: Settings,
+        database: Database,
+        clock: Clock,
+        *,
+        progress: Progress,
+        stopping: Callable[[], bool],
+    ) -> AsyncIterator[Sides]:
+        """Open the fake sides, or refuse."""
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.open_sides_now += 1
+        self.most_open_sides = max(self.most_open_sides, self.open_sides_now)
+        pull = Pull(self.source, SourceStore(database), clock, progress, stopping)
+        options = ApplyOptions(sync_wait=5)
+        push = Push(self.portal, TargetStore(database), make_rules(), clock, options, progress, stopping)
+        try:
+            yield Sides(pull, push, {"graph": Meter()})
+        finally:
+            self.open_sides_now -= 1
+
+    async def _serve_nothing(self, listen: Listen, state: DaemonState) -> None:
+        self.states.append(state)
+        await asyncio.Event().wait()
+
+
+def open_new_store(settings: Settings) -> Database:
+    """Open the store of the settings, bringing it up when it is empty."""
+    database = open_database(settings.store.url.reveal())
+    ensure_schema(database, create=True)
+    return database
+
+
+def make_settings(store_url: str, **sections: str) -> Settings:
+    """Return settings over a store; ``schedule__on_start="none"`` and the like change single keys."""
+    environ = {f"SYNCD_{key.upper()}": value for key, value in sections.items()}
+    return load_settings(None, {"SYNCD_STORE__URL": store_url, **environ}, need=frozenset())

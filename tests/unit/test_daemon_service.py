@@ -1,0 +1,223 @@
+"""The life of a daemon: standby, take over, stop, and what it refuses to start on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from syncd.clock import Clock
+from syncd.config import Settings
+from syncd.daemon import service as service_module
+from syncd.daemon.service import Service
+from syncd.errors import ConfigError, SchemaMismatch
+from syncd.store.database import open_database
+from syncd.store.lock import StoreLock
+from syncd.store.runlog import RunLog
+from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
+from tests.postgres import fresh_database
+
+
+@asynccontextmanager
+async def living(store_url: str, parts: FakeParts, **keys: str) -> AsyncIterator[tuple[Service, LogWatch]]:
+    """Let a daemon live for a block, and stop it at the end; it must end with exit code 0."""
+    settings = make_settings(store_url, **keys)
+    with watching_logs() as log:
+        service = Service(settings, lambda: settings, parts.composition(), Clock(), leave=_never)
+        async with asyncio.TaskGroup() as tasks:
+            life = tasks.create_task(service.run(), name="daemon")
+            yield service, log
+            service.stop("test")
+        assert life.result() == 0
+        assert log.names()[-1] == "daemon.stopped"
+
+
+def _never(code: int) -> None:
+    pytest.fail(f"the daemon left at once with {code}")
+
+
+async def test_a_standby_waits_and_takes_over(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another process holds the store nothing is run; when it is gone, the standby works."""
+    monkeypatch.setattr("syncd.daemon.term._SETTLE_SECONDS", 0.1)
+    parts = FakeParts()
+    database = open_new_store(make_settings(store_url))
+    try:
+        with StoreLock(database):
+            async with living(store_url, parts) as (service, log):
+                await log.wait("standby.waiting")
+                assert parts.states[0].role == "standby"
+                service.request("delta")
+        assert "run.started" not in log.names()
+        lock = StoreLock(database)
+        assert lock.try_acquire()
+        async with living(store_url, parts) as (service, log):
+            await log.wait("standby.waiting")
+            lock.release()
+            await log.wait("run.finished")
+            assert "standby.taken_over" in log.names()
+            assert parts.states[-1].role == "working"
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize(("on_start", "events"), [("full", ["full"]), ("delta", ["delta"]), ("none", [])])
+async def test_the_first_run_is_what_on_start_says(tmp_path: Path, on_start: str, events: list[str]) -> None:
+    """full, delta or nothing at all is asked for when work begins."""
+    async with living(f"sqlite:///{tmp_path / 'store.db'}", FakeParts(), schedule__on_start=on_start) as (_, log):
+        await log.wait("daemon.working")
+    assert [event["kind"] for event in log.of("request.queued")] == events
+
+
+async def test_a_full_run_that_was_missed_is_made_up_at_the_start(tmp_path: Path) -> None:
+    """Nobody worked when the nightly full run was due, so the first run is full and not delta."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    async with living(url, FakeParts()) as (_, log):
+        await log.wait("run.finished")
+    database = open_database(url)
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE runs SET started_at = '2020-01-01 00:00:00'"))
+    database.close()
+    async with living(url, FakeParts()) as (_, log):
+        finished = await log.wait("run.finished")
+    assert (finished["kind"], finished["trigger"]) == ("full", "start")
+
+
+async def test_a_stop_in_mid_run_ends_the_run_after_the_page_in_hand(tmp_path: Path) -> None:
+    """The run is closed as interrupted, and the daemon ends well."""
+    url, parts = f"sqlite:///{tmp_path / 'store.db'}", FakeParts()
+    for number in range(20):
+        parts.source.put_user(f"v{number}", userPrincipalName=f"v{number}@x.example", displayName="V")
+    parts.source.gate.clear()
+    async with living(url, parts) as (service, log):
+        await parts.source.asked.wait()
+        service.stop("SIGTERM")
+        parts.source.gate.set()
+        assert (await log.wait("run.finished"))["status"] == "interrupted"
+
+
+async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the grace time the run is cancelled and closed as interrupted; the exit code is still 0."""
+    monkeypatch.setattr(service_module, "GRACE_SECONDS", 0.05)
+    url, parts = f"sqlite:///{tmp_path / 'store.db'}", FakeParts()
+    parts.source.gate.clear()
+    async with living(url, parts) as (_, log):
+        await parts.source.asked.wait()
+    assert "run.broken_off" in log.names()
+    database = open_database(url)
+    assert [run.status for run in RunLog(database).load_runs(5)] == ["interrupted"]
+    database.close()
+
+
+async def test_a_lost_lock_stops_the_run_and_leads_back_to_standby(postgres_store: str) -> None:
+    """When the database drops the session that holds the lock, the run ends, and the daemon waits for the lock anew."""
+    parts = FakeParts()
+    parts.source.gate.clear()
+    async with living(postgres_store, parts) as (_, log):
+        await parts.source.asked.wait()
+        _drop_other_sessions(postgres_store)
+        await log.wait("standby.lock_lost")
+        parts.source.gate.set()
+        await log.wait("run.finished", 2)
+    assert [event["status"] for event in log.of("run.finished")][1] == "succeeded"
+
+
+@pytest.fixture
+def postgres_store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database on PostgreSQL."""
+    with fresh_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+def _drop_other_sessions(url: str) -> None:
+    database = open_database(url)
+    with database.transaction() as connection:
+        connection.execute(
+            sa.text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        )
+    database.close()
+
+
+async def test_a_store_of_another_revision_is_refused(tmp_path: Path) -> None:
+    """The daemon does not start on a store that this version cannot use."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    database = open_new_store(make_settings(url))
+    with database.transaction() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+    database.close()
+    settings = make_settings(url)
+    service = Service(settings, lambda: settings, FakeParts().composition(), Clock(), leave=_never)
+    with watching_logs(), pytest.raises(SchemaMismatch, match="syncd migrate"):
+        await service.run()
+
+
+async def test_readiness_tells_what_is_wrong_with_the_store(tmp_path: Path) -> None:
+    """A store that somebody migrated away under the daemon is said to be unusable."""
+    url, parts = f"sqlite:///{tmp_path / 'store.db'}", FakeParts()
+    async with living(url, parts) as (_, log):
+        await log.wait("run.finished")
+        (state,) = parts.states
+        assert await state.probe_store() == ""
+        assert not state.is_stale(await state.load_last_good())
+        assert [run.kind for run in await state.load_runs(5)] == ["full"]
+        database = open_database(url)
+        with database.transaction() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        database.close()
+        assert "9999" in await state.probe_store()
+
+
+async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path: Path) -> None:
+    """A reload says what changed; one with problems lists all of them and changes nothing."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    answers = [
+        make_settings(url, schedule__on_start="none", schedule__delta="1h", guard__max_removals="7"),
+        ConfigError(["graph.tenant_id: is missing", "guard.grace: is unknown"]),
+    ]
+
+    def load() -> Settings:
+        answer = answers.pop(0)
+        if isinstance(answer, ConfigError):
+            raise answer
+        return answer
+
+    with watching_logs() as log:
+        service = Service(
+            make_settings(url, schedule__on_start="none"), load, FakeParts().composition(), Clock(), leave=_never
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(service.run(), name="daemon")
+            await log.wait("daemon.working")
+            service.reload()
+            assert (await log.wait("config.reloaded"))["changed"] == ["schedule", "guard"]
+            service.reload()
+            refused = await log.wait("config.refused")
+            assert refused["problems"] == ["graph.tenant_id: is missing", "guard.grace: is unknown"]
+            service.stop("test")
+
+
+async def test_a_reload_moves_to_another_store(tmp_path: Path) -> None:
+    """With another store.url the daemon leaves the old store, works on the new one, and lets the old one go."""
+    old, new = (f"sqlite:///{tmp_path / name}.db" for name in ("old", "new"))
+    with watching_logs() as log:
+        service = Service(
+            make_settings(old), lambda: make_settings(new), FakeParts().composition(), Clock(), leave=_never
+        )
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(service.run(), name="daemon")
+            await log.wait("run.finished")
+            service.reload()
+            await log.wait("run.finished", 2)
+            database = open_database(old)
+            with StoreLock(database):
+                database.close()
+            service.stop("test")
+    database = open_database(new)
+    assert [run.kind for run in RunLog(database).load_runs(5)] == ["full"]
+    database.close()

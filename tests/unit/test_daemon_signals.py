@@ -1,0 +1,66 @@
+"""Signals reach the loop, and the second stop does not need it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from syncd.daemon.signals import Signals
+
+
+class Orders:
+    """What signals asked for, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.signals = Signals(
+            request=lambda kind: self.heard.append(f"request {kind}"),
+            reload=lambda: self.heard.append("reload"),
+            stop=lambda why: self.heard.append(f"stop {why}"),
+            leave=lambda code: self.heard.append(f"leave {code}"),
+        )
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (signal.SIGUSR1, "request full"),
+        (signal.SIGUSR2, "request delta"),
+        (signal.SIGHUP, "reload"),
+        (signal.SIGTERM, "stop SIGTERM"),
+        (signal.SIGINT, "stop SIGINT"),
+    ],
+)
+async def test_each_signal_is_one_order(number: int, expected: str) -> None:
+    """A signal sent to the process becomes a call on the loop."""
+    orders = Orders()
+    with orders.signals.receiving(asyncio.get_running_loop()):
+        os.kill(os.getpid(), number)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert orders.heard == [expected]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "code"),
+    [(signal.SIGTERM, signal.SIGTERM, 143), (signal.SIGTERM, signal.SIGINT, 130), (signal.SIGINT, signal.SIGINT, 130)],
+)
+async def test_the_second_stop_leaves_without_waiting_for_the_loop(first: int, second: int, code: int) -> None:
+    """Two stops while the loop is stuck: the second one leaves at once, with 128 and its number."""
+    orders = Orders()
+    with orders.signals.receiving(asyncio.get_running_loop()):
+        os.kill(os.getpid(), first)
+        os.kill(os.getpid(), second)
+        assert orders.heard == [f"leave {code}"]
+        await asyncio.sleep(0)
+
+
+async def test_signals_mean_what_they_meant_before_afterwards() -> None:
+    """The process's own handlers are put back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)}
+    with Orders().signals.receiving(asyncio.get_running_loop()):
+        assert signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM]
+    assert {number: signal.getsignal(number) for number in before} == before

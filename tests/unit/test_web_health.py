@@ -1,0 +1,201 @@
+"""Health, metrics and the status page say how a daemon is, and nothing about people."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+
+from syncd.clock import Clock
+from syncd.errors import StoreError
+from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.web.health import serve_health
+from tests.fakes.daemon import watching_logs
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def make_run(number: int, kind: RunKind = "delta", **changes: object) -> RunRecord:
+    """Return a closed run of five seconds."""
+    start = NOW + timedelta(minutes=number)
+    values: dict[str, object] = {"status": "succeeded", "phases": {"pull": 1.0, "read portal": 1.0, "apply": 3.0}}
+    values |= {"started_at": start, "finished_at": start + timedelta(seconds=5), **changes}
+    return RunRecord(number, kind, "schedule", **values)  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeVitals:
+    """A daemon as its pages see it."""
+
+    role: str = "working"
+    running: RunRequest | None = None
+    running_since: datetime | None = None
+    progress: Counter[str] = field(default_factory=Counter)
+    runs_total: Counter[tuple[str, str]] = field(default_factory=Counter)
+    changes_total: Counter[tuple[str, str]] = field(default_factory=Counter)
+    traffic_total: Counter[tuple[str, str]] = field(default_factory=Counter)
+    runs: list[RunRecord] = field(default_factory=list)
+    problem: str = ""
+    stale: bool = False
+
+    def now(self) -> datetime:
+        return NOW
+
+    def next_times(self) -> dict[str, datetime]:
+        return {"delta": NOW + timedelta(minutes=5)}
+
+    def is_stale(self, last_good: datetime | None) -> bool:
+        return self.stale
+
+    async def probe_store(self) -> str:
+        return self.problem
+
+    async def load_runs(self, limit: int) -> list[RunRecord]:
+        if self.problem:
+            raise StoreError(self.problem)
+        return self.runs[:limit]
+
+    async def load_last(self, kind: RunKind) -> RunRecord | None:
+        return next((run for run in self.runs if run.kind == kind), None)
+
+    async def load_last_good(self) -> datetime | None:
+        return next((run.finished_at for run in self.runs if run.status == "succeeded"), None)
+
+
+@asynccontextmanager
+async def served(vitals: FakeVitals) -> AsyncIterator[aiohttp.ClientSession]:
+    """Serve the pages on a free port; the session knows the address."""
+    with watching_logs() as log:
+        server = asyncio.create_task(serve_health("127.0.0.1", 0, vitals, Clock()), name="health")  # type: ignore[arg-type]
+        port = (await log.wait("health.listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            yield session
+        server.cancel()
+        await asyncio.wait([server])
+
+
+async def fetch(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    """Return status and text of a page."""
+    async with session.get(path) as answer:
+        return answer.status, await answer.text()
+
+
+async def test_live_while_the_store_is_gone() -> None:
+    """/healthz asks nobody: a daemon without its store is alive, and /readyz says why it is not ready."""
+    async with served(FakeVitals(problem="the disk is gone")) as session:
+        assert await fetch(session, "/healthz") == (200, '{"status": "ok"}')
+        status, text = await fetch(session, "/readyz")
+        assert (status, json.loads(text)) == (503, {"status": "unready", "reason": "the disk is gone"})
+        assert "syncd_store_usable 0.0" in (await fetch(session, "/metrics"))[1]
+        assert "the disk is gone" in (await fetch(session, "/"))[1]
+
+
+async def test_a_standby_is_ready() -> None:
+    """A standby answers 200 and says standby, and its metrics say so too."""
+    async with served(FakeVitals(role="standby")) as session:
+        status, text = await fetch(session, "/readyz")
+        assert (status, json.loads(text)["status"]) == (200, "standby")
+        assert "syncd_standby 1.0" in (await fetch(session, "/metrics"))[1]
+
+
+async def test_starting_and_stopping_are_not_ready() -> None:
+    """Before the store is open, and once a stop was asked for, nobody should count on this daemon."""
+    for role in ("starting", "stopping"):
+        async with served(FakeVitals(role=role)) as session:
+            assert (await fetch(session, "/readyz"))[0] == 503
+
+
+async def test_staleness_is_told_and_fails_nothing() -> None:
+    """A daemon without a good run for too long is still ready, and says stale."""
+    async with served(FakeVitals(stale=True, runs=[make_run(1)])) as session:
+        status, text = await fetch(session, "/readyz")
+        assert (status, json.loads(text)["stale"]) == (200, True)
+        assert "syncd_stale 1.0" in (await fetch(session, "/metrics"))[1]
+        assert "too long ago" in (await fetch(session, "/"))[1]
+
+
+async def test_metrics_are_well_formed_and_complete() -> None:
+    """Totals carry their labels, gauges tell the newest run of each kind, and every line can be parsed."""
+    vitals = FakeVitals(
+        runs=[make_run(3, counts={"held": 4}, status="held"), make_run(2), make_run(1, "full")],
+        runs_total=Counter({("delta", "held"): 1}),
+        changes_total=Counter({("create", "done"): 5}),
+        traffic_total=Counter({("graph", "requests"): 7, ("graph", "throttled"): 1}),
+    )
+    async with served(vitals) as session:
+        _, text = await fetch(session, "/metrics")
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r'syncd_[a-z_]+(\{([a-z]+="[a-z]+",?)+\})? [0-9.e+]+', line) for line in lines), lines
+    assert 'syncd_runs_total{kind="delta",status="held"} 1.0' in lines
+    assert 'syncd_changes_total{action="create",outcome="done"} 5.0' in lines
+    assert 'syncd_requests_total{side="graph"} 7.0' in lines
+    assert 'syncd_throttled_total{side="graph"} 1.0' in lines
+    assert 'syncd_last_run_duration_seconds{kind="full"} 5.0' in lines
+    assert "syncd_held_changes 4.0" in lines
+    assert f"syncd_last_success_timestamp_seconds {make_run(2).finished_at.timestamp():.8g}"[:45] in text  # type: ignore[union-attr]
+
+
+async def test_the_page_shows_runs_held_changes_and_sides_and_escapes_them() -> None:
+    """An operator sees what is held and which side failed; text from outside cannot become markup."""
+    failed = make_run(3, "full", status="failed", error="portal <b>down</b>", phases={"pull": 1.0, "read portal": 1.0})
+    held = make_run(4, status="held", counts={"held": 12, "done": 3}, error="held: 12 unlinks, the limit is 10")
+    async with served(FakeVitals(runs=[held, failed], running=RunRequest("delta", "signal"))) as session:
+        status, page = await fetch(session, "/")
+    assert status == 200
+    assert "12 changes of run 4: held: 12 unlinks, the limit is 10" in page
+    assert "portal &lt;b&gt;down&lt;/b&gt;" in page
+    assert "<b>" not in page
+    assert "Run in hand" in page
+    assert "Next delta run" in page
+
+
+async def test_unknown_pages_and_methods_are_refused() -> None:
+    """Nothing else is served, and nothing can be written."""
+    async with served(FakeVitals()) as session:
+        assert (await fetch(session, "/config"))[0] == 404
+        async with session.post("/healthz") as answer:
+            assert answer.status == 405
+
+
+class PatientClock(Clock):
+    """A clock whose sleeper waits to be let go on."""
+
+    def __init__(self) -> None:
+        self.sleeping = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeping.set()
+        await self.go_on.wait()
+        self.go_on.clear()
+
+
+async def test_an_address_in_use_is_logged_once_and_tried_again() -> None:
+    """The daemon works on without its pages, and has them as soon as the address is free."""
+    clock = PatientClock()
+    with watching_logs() as log, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = asyncio.create_task(serve_health("127.0.0.1", port, FakeVitals(), clock), name="health")  # type: ignore[arg-type]
+        for _ in range(3):
+            await _pass(clock)
+        taken.close()
+        clock.go_on.set()
+        await log.wait("health.listening")
+        assert len(log.of("health.unreachable")) == 1
+        server.cancel()
+        await asyncio.wait([server])
+
+
+async def _pass(clock: PatientClock) -> None:
+    async with asyncio.timeout(10):
+        await clock.sleeping.wait()
+    clock.sleeping.clear()
+    clock.go_on.set()
