@@ -95,6 +95,7 @@ async def test_a_mass_removal_is_held_with_exit_code_4(sandbox: Sandbox, syncd: 
     result = await syncd("sync", "delta")
     assert result.code == 4
     assert "guard.max_removal_percent" in result.stderr
+    assert "SYNCD_GUARD__MAX_REMOVAL_PERCENT=NUMBER syncd sync delta" in result.stderr
     assert sum(len(group.members) for group in sandbox.portal.groups.values()) == members
     held = (await syncd("users", "--state", "held", "--json")).document
     assert len(held) > 10
