@@ -72,6 +72,7 @@ class Push:
         if full and read_portal:
             phase("read portal")
             await read_records(self._portal, store, self._progress)
+            await store.call(store.claim_started, now=self._clock.now())
         phase("plan")
         planner = Planner(store, rules, run_id, now=self._clock.now(), removals=removals, stopping=self._stopping)
         await store.call(planner.decide, full=full)

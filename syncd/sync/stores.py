@@ -318,6 +318,10 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
         """Return whether everybody must be looked at."""
         ...
 
+    def claim_started(self, *, now: datetime) -> int:
+        """Recognise what an earlier run created without learning how it ended."""
+        ...
+
     def drop_removals(self, run_id: int, reason: str) -> int:
         """Put off every removal of a plan."""
         ...
