@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -161,10 +160,11 @@ def explain_result(record: RunRecord) -> None:
         click.echo(f"syncd: run {record.id} {_verbs[record.status]}: {printable(record.error)}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
-    limits = sorted(set(re.findall(r"guard\.([a-z_]+)", record.error)))
-    if limits:
-        raised = " ".join(f"SYNCD_GUARD__{name.upper()}=NUMBER" for name in limits)
-        click.echo(f"syncd: if that is as it should be, let it through once: {raised} syncd sync delta", err=True)
+    if record.status == "held" and record.kind != "plan":
+        click.echo(
+            f"syncd: 'syncd approve {record.id}' lets through what is held, 'syncd reject {record.id}' drops it",
+            err=True,
+        )
 
 
 _verbs = {
