@@ -184,7 +184,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", name=op.f("pk_source_users")),
     )
     op.create_index("ix_source_users_manager_key", "source_users", ["manager_key"], unique=False)
-    op.create_index("ix_source_users_upn", "source_users", ["upn"], unique=False)
     op.create_table(
         "target_groups",
         sa.Column("key", Key, autoincrement=False, nullable=False),

@@ -28,27 +28,35 @@ class Stream:
 
 
 def print_json(document: Mapping[str, object] | Stream) -> None:
-    """Print one document; values that are a `Stream` are written as they come."""
+    """Print one document; values that are a `Stream`, also within an array's objects, are written as they come."""
     if isinstance(document, Stream):
         _write_array(document)
     else:
-        sys.stdout.write("{")
-        for number, (key, value) in enumerate(document.items()):
-            sys.stdout.write(f"{',' if number else ''}\n{json.dumps(key)}: ")
-            if isinstance(value, Stream):
-                _write_array(value)
-            else:
-                sys.stdout.write(_encode(value))
-        sys.stdout.write("\n}")
+        _write_object(document)
     sys.stdout.write("\n")
     sys.stdout.flush()
+
+
+def _write_object(document: Mapping[str, object]) -> None:
+    sys.stdout.write("{")
+    for number, (key, value) in enumerate(document.items()):
+        sys.stdout.write(f"{',' if number else ''}\n{json.dumps(key)}: ")
+        if isinstance(value, Stream):
+            _write_array(value)
+        else:
+            sys.stdout.write(_encode(value))
+    sys.stdout.write("\n}")
 
 
 def _write_array(array: Stream) -> None:
     sys.stdout.write("[")
     some = False
     for entry in array.entries:
-        sys.stdout.write(f"{',' if some else ''}\n  {_encode(entry)}")
+        sys.stdout.write(f"{',' if some else ''}\n  ")
+        if isinstance(entry, Mapping) and any(isinstance(value, Stream) for value in entry.values()):
+            _write_object(entry)
+        else:
+            sys.stdout.write(_encode(entry))
         some = True
     sys.stdout.write("\n]" if some else "]")
 

@@ -160,6 +160,11 @@ def explain_result(record: RunRecord) -> None:
         click.echo(f"syncd: run {record.id} {_verbs[record.status]}: {printable(record.error)}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
+    if record.status == "held" and record.kind != "plan":
+        click.echo(
+            f"syncd: 'syncd approve {record.id}' lets through what is held, 'syncd reject {record.id}' drops it",
+            err=True,
+        )
 
 
 _verbs = {

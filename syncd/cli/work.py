@@ -143,7 +143,10 @@ async def _acquire(lock: StoreLock, database: Database, clock: Clock, stop: Stop
     if await database.call(lock.try_acquire):
         return
     if wait is None:
-        raise StoreLocked("another syncd works on this store; wait for it, or use --wait")
+        raise StoreLocked(
+            "another syncd works on this store; a daemon runs at once on SIGUSR1 (full) or SIGUSR2 (delta), "
+            "and 'syncd sync … --wait 5m' waits for the end of another command"
+        )
     deadline = clock.monotonic() + wait.total_seconds()
     click.echo("syncd: waiting for the other syncd that works on this store", err=True)
     while not await database.call(lock.try_acquire):

@@ -57,7 +57,7 @@ class StoreLock:
 
     def __enter__(self) -> Self:
         if not self.try_acquire():
-            raise StoreLocked("another syncd works on this store; wait for it, or use --wait")
+            raise StoreLocked("another syncd works on this store; stop it, or wait for its end, and try again")
         return self
 
     def __exit__(

@@ -75,7 +75,6 @@ source_users = Table(
     Column("manager_key", Key),
     Column("removed_at", UtcTime),
     Index("ix_source_users_manager_key", "manager_key"),
-    Index("ix_source_users_upn", "upn"),
 )
 
 source_groups = Table(

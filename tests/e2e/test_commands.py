@@ -95,6 +95,7 @@ async def test_a_mass_removal_is_held_with_exit_code_4(sandbox: Sandbox, syncd: 
     result = await syncd("sync", "delta")
     assert result.code == 4
     assert "guard.max_removal_percent" in result.stderr
+    assert "syncd approve 2" in result.stderr
     assert sum(len(group.members) for group in sandbox.portal.groups.values()) == members
     held = (await syncd("users", "--state", "held", "--json")).document
     assert len(held) > 10
@@ -102,6 +103,23 @@ async def test_a_mass_removal_is_held_with_exit_code_4(sandbox: Sandbox, syncd: 
     assert plan.code == 0
     assert {change["action"] for change in plan.document["held"]} == {"unlink"}
     assert all(change["reason"] for change in plan.document["held"])
+
+
+async def test_what_is_held_is_listed_and_approved_in_parts(sandbox: Sandbox, syncd: Program) -> None:
+    """One person, then all the rest; the second approval names the run that holds by then."""
+    await syncd("sync", "full")
+    happen(sandbox.directory, random.Random(1), "leave-many", count=25)
+    assert (await syncd("sync", "delta")).code == 4
+    (first,) = (await syncd("held", "--json")).document
+    assert first["run"] == 2
+    member = first["changes"][0]["target"]
+    one = await syncd("approve", "2", "--only", member)
+    assert one.code == 4, one.stderr
+    (second,) = (await syncd("held", "--json")).document
+    assert second["changes"] == [change for change in first["changes"] if change["target"] != member]
+    assert (await syncd("approve", "2")).code == 2
+    assert (await syncd("approve", str(second["run"]), "--kind", "unlink")).code == 0
+    assert (await syncd("held", "--json")).document == []
 
 
 async def test_a_refused_record_ends_in_exit_code_3_and_is_tried_again_at_once(

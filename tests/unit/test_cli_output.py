@@ -36,6 +36,12 @@ def test_a_document_may_be_an_array(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "[]\n[\n  1,\n  2\n]\n"
 
 
+def test_a_document_may_have_streams_within_its_entries(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the list of held runs has, each with its changes."""
+    print_json(Stream([{"run": 1, "changes": Stream([{"n": 1}])}, {"run": 2}]))
+    assert json.loads(capsys.readouterr().out) == [{"run": 1, "changes": [{"n": 1}]}, {"run": 2}]
+
+
 def test_a_table_folds_what_is_long_and_keeps_its_columns(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
