@@ -92,6 +92,24 @@ def upgrade() -> None:
     )
     op.create_index("ix_failures_next_at", "failures", ["next_at"], unique=False)
     op.create_table(
+        "orders",
+        sa.Column("id", Key, autoincrement=True, nullable=False),
+        sa.Column("run_id", Key, nullable=False),
+        sa.Column("actions", sa.Text(), nullable=False),
+        sa.Column("only", sa.Text(), nullable=False),
+        sa.Column("result_run", Key, nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_orders")),
+    )
+    op.create_table(
+        "rejections",
+        sa.Column("record_key", Key, nullable=False),
+        sa.Column("target_key", Key, nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("after", sa.Text(), nullable=False),
+        sa.Column("run_id", Key, nullable=False),
+        sa.PrimaryKeyConstraint("record_key", "target_key", "action", name=op.f("pk_rejections")),
+    )
+    op.create_table(
         "runs",
         sa.Column("id", Key, autoincrement=True, nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -13,10 +14,14 @@ from syncd.daemon.life import Life
 from syncd.daemon.trouble import Trouble
 from syncd.errors import ConfigError, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.store.approvals import Approvals
 from syncd.store.database import Database
 from syncd.store.plans import Plans
 from syncd.store.runlog import RunLog
 from syncd.sync.runs import Sides
+
+_ORDERS_EVERY = 2.0
+"""Seconds between two looks for approvals, which are given in another process."""
 
 
 class Worker:
@@ -37,11 +42,23 @@ class Worker:
             life.bell.clear()
             if life.is_leaving() or self._is_lost():
                 return
-            request = life.queue.take()
-            if request is None:
-                await life.bell.wait()
-            else:
+            request = life.queue.take() or await self._take_order()
+            if request is not None:
                 await self._carry_out(request)
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ORDERS_EVERY):
+                    await life.bell.wait()
+
+    async def _take_order(self) -> RunRequest | None:
+        """Return what a person approved beside this daemon, if anything."""
+        try:
+            approval = await self._database.call(Approvals(self._database).load_order)
+        except StoreError as error:
+            await self._life.rest(self._life.store.note(error))
+            return None
+        self._life.store.clear()
+        return None if approval is None else RunRequest("none", "approval", retry_failed=True, approval=approval)
 
     def cancel_run(self) -> None:
         """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""
@@ -70,7 +87,8 @@ class Worker:
                 self._surprise.clear()
                 await self._sum_up(run.result())
             case StoreError() as error:
-                self._life.queue.put_back(request)
+                if request.approval is None:  # an order stays in the store until it is carried out
+                    self._life.queue.put_back(request)
                 await self._life.rest(self._life.store.note(error))
             case Exception() as error:
                 await self._life.rest(self._surprise.note(error, traceback=True))
@@ -101,8 +119,14 @@ class Worker:
             except SyncdError as error:
                 if request.pull == "full":
                     self._life.queue.owe(request)
-                return await self._record_unopened(request, error)
-            return await runs.execute(request, sides)
+                record = await self._record_unopened(request, error)
+                if request.approval is not None:
+                    await self._database.call(Approvals(self._database).finish_order, request.approval.order, record.id)
+                return record
+            record = await runs.execute(request, sides)
+        if request.approval is not None and request.approval.order:
+            await self._database.call(Approvals(self._database).finish_order, request.approval.order, record.id)
+        return record
 
     async def _record_unopened(self, request: RunRequest, error: SyncdError) -> RunRecord:
         """Record a run that failed before either side could be opened."""

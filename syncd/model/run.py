@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 PullKind = Literal["full", "delta", "none"]
 RunKind = Literal["full", "delta", "plan"]
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]
+
+HELD_FOR = timedelta(days=7)
+"""How long a held plan may be approved; after that it has to be planned anew."""
 
 RUN_EXIT_CODES: Mapping[RunStatus, int] = {
     "succeeded": 0,
@@ -23,6 +26,22 @@ RUN_EXIT_CODES: Mapping[RunStatus, int] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """Which held changes of a run a person released: all, or those of some actions, or of some (folded) BPS ids."""
+
+    run_id: int
+    actions: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    order: int = 0
+    """The order in the store by which a daemon was asked for it; 0: this process carries it out unasked."""
+
+    def covers(self, action: str, *bps_ids: str) -> bool:
+        """Return whether a change is meant."""
+        folded = {bps_id.casefold() for bps_id in bps_ids}
+        return (not self.actions or action in self.actions) and (not self.only or not folded.isdisjoint(self.only))
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What a trigger asks for. ``write`` False: plan only, the target is never written."""
 
@@ -31,6 +50,8 @@ class RunRequest:
     write: bool = True
     retry_failed: bool = False
     """Ignore the retry delay of failing objects (an operator's explicit sync does)."""
+    approval: Approval | None = None
+    """Apply exactly these held changes of an earlier run, and nothing else."""
 
     def merge(self, other: RunRequest) -> RunRequest:
         """Return the one request that serves both: full beats delta."""

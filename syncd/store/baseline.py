@@ -12,7 +12,7 @@ from syncd.model.source import Checkpoint, Stream
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.directory import TABLES
-from syncd.store.facts import FULL_PUSH_DUE, save_fact
+from syncd.store.facts import EMPTY_BELIEVED, FULL_PUSH_DUE, load_fact, save_fact
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
     seen_members,
@@ -106,6 +106,13 @@ class Baseline:
             touch_users_below(connection, gone)
             delete_pairs(connection, source_members, [(group, key) for key in gone])
         return len(gone)
+
+    def is_empty_believed(self, stream: Stream) -> bool:
+        """Return, once, whether a person said that this stream is truly empty."""
+        with self._database.transaction() as connection:
+            believed = load_fact(connection, EMPTY_BELIEVED + stream) is not None
+            save_fact(connection, EMPTY_BELIEVED + stream, None)
+            return believed
 
     def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
         """Close the full read; increments go on from its delta link."""

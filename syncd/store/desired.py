@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Select, Table, and_, delete, func, insert, li
 
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
+from syncd.store.approvals import forget_rejections
 from syncd.store.database import Database, reading
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among, decode_json, upsert
@@ -165,6 +166,9 @@ class DesiredState:
                     rows.append(row)
             names = [column.name for column in desired_users.c]
             upsert(connection, desired_users, [dict(zip(names, row, strict=True)) for row in rows])
+            changed = [int(row[0] or 0) for row in rows if row[0] in old and tuple(old[row[0]])[1:3] != row[1:3]]
+            if changed:
+                forget_rejections(connection, changed)
             if touch:
                 self._touch_followers(connection, by_key, rows, old)
         return len(rows)

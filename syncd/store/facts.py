@@ -14,6 +14,9 @@ INVENTORY_READ = "inventory_read"
 RULES = "rules"
 """Fingerprint of scope, mapping and policy at the last push over everybody."""
 
+EMPTY_BELIEVED = "empty_believed:"
+"""With the stream's name behind it: a person said that this stream is truly empty; the next full pull may sweep it."""
+
 
 def load_fact(connection: Connection, name: str) -> str | None:
     """Return a fact's value, None when it is not set."""

@@ -270,6 +270,32 @@ class Plans:
                 .values(status=status)
             )
 
+    def claim_started(self, *, now: datetime) -> int:
+        """Recognise as ours what an earlier run created without learning how it ended; return how many.
+
+        To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
+        we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
+        """
+        statement = select(changes).where(changes.c.action == "create", changes.c.status == "started")
+        claimed = 0
+        with self._database.transaction() as connection:
+            for row in connection.execute(statement).all():
+                table = target_users if row.object == "user" else target_groups
+                there = connection.execute(select(table).where(table.c.key == row.record_key)).first()
+                if there is None:
+                    continue
+                sent = decode_json(row.after)
+                if there.origin is None and all(_same(getattr(there, name), value) for name, value in sent.items()):
+                    own_record(connection, row.object, row.record_key, row.source_key, sent, origin="created", now=now)
+                    connection.execute(update(table).where(table.c.key == row.record_key).values(status=there.status))
+                    claimed += 1
+                connection.execute(
+                    update(changes)
+                    .where(changes.c.run_id == row.run_id, changes.c.seq == row.seq)
+                    .values(status="dropped", error="a later run found out how it ended")
+                )
+        return claimed
+
     def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
         """Return records whose creation an earlier run sent without learning how it ended."""
         statement = select(changes.c.record_key).where(
@@ -419,6 +445,11 @@ class Plans:
                 select(changes.c.record_key).where(*unfinished, changes.c.object == "user").distinct()
             ).all()
             touch_principals(connection, users)
+
+
+def _same(found: str | None, sent: str | None) -> bool:
+    """Compare a value as the portal shows it with the one sent: case and outer blanks do not matter."""
+    return (found or "").strip().casefold() == (sent or "").strip().casefold()
 
 
 def _select_changes() -> Select[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from syncd.store.approvals import Approvals
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
@@ -11,7 +12,7 @@ from syncd.store.plans import Plans
 from syncd.store.runlog import RunLog
 
 
-class TargetStore(DesiredState, Pairing, Plans, Inventory):
+class TargetStore(DesiredState, Pairing, Plans, Approvals, Inventory):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:

@@ -287,6 +287,27 @@ failures = Table(
     Index("ix_failures_next_at", "next_at"),
 )
 
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("run_id", Key, nullable=False),  # the run whose held changes are released
+    Column("actions", Text, nullable=False),  # JSON lists; empty: all
+    Column("only", Text, nullable=False),
+    Column("result_run", Key),  # the run that carried it out
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("record_key", Key, nullable=False),
+    Column("target_key", Key, nullable=False),  # 0: the record itself
+    Column("action", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("run_id", Key, nullable=False),
+    PrimaryKeyConstraint("record_key", "target_key", "action"),
+)
+
 facts = Table(
     "facts",
     metadata,

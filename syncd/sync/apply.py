@@ -14,7 +14,17 @@ from dataclasses import dataclass
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, Conflict, Forbidden, Interrupted, NotFound, RemoteError, TransientError
+from syncd.errors import (
+    AuthFailed,
+    Conflict,
+    Forbidden,
+    Interrupted,
+    NotFound,
+    RemoteError,
+    StoreError,
+    SyncdError,
+    TransientError,
+)
 from syncd.model.change import Outcome, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.sync.ports import Portal
@@ -64,7 +74,7 @@ class Apply:
         self._stopping = stopping
         self._log = structlog.get_logger("syncd.apply")
         self._broken = 0
-        self._fatal: RemoteError | None = None
+        self._fatal: SyncdError | None = None
         self._sent_before: set[int] = set()
 
     async def run(self, run_id: int) -> None:
@@ -113,12 +123,15 @@ class Apply:
         await results.put(None)
         await recorder
         seqs = [planned.seq for call in unsent for planned, _, _ in call.placed]
-        if seqs:
+        if seqs and not isinstance(self._fatal, StoreError):
             await self._store.call(self._store.mark, run_id, seqs, "planned")
+
+    def _is_over(self) -> bool:
+        return self._stopping() or self._fatal is not None
 
     async def _load(self, run_id: int, phase: Phase, calls: asyncio.Queue[_Call | None]) -> None:
         async for call in self._iterate_calls(run_id, phase):
-            if self._stopping() or self._fatal is not None:
+            if self._is_over():
                 break
             await calls.put(call)
         for _ in range(self._options.concurrency):
@@ -151,7 +164,7 @@ class Apply:
         unsent: list[_Call],
     ) -> None:
         while (call := await calls.get()) is not None:
-            if self._stopping() or self._fatal is not None:
+            if self._is_over():
                 unsent.append(call)
                 continue
             for placed, outcome in await self._send(call):
@@ -169,8 +182,12 @@ class Apply:
                     break
                 item = results.get_nowait()
             ended = item is None
-            if batch:
-                await self._store.call(self._store.record, run_id, batch, now=self._clock.now())
+            if batch and not isinstance(self._fatal, StoreError):
+                try:
+                    await self._store.call(self._store.record, run_id, batch, now=self._clock.now())
+                except StoreError as error:
+                    # Nothing can be recorded any more: send no more, and only empty the queue for those who fill it.
+                    self._fatal = error
 
     # ---- one call ---------------------------------------------------------------------------------------------------
 

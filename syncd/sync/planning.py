@@ -108,8 +108,11 @@ class Planner:
             raise ConfigError(problems)
         return found
 
-    def plan(self, *, full: bool) -> Planned:
-        """Write the complete plan of the run, judged by the guard. Call `decide` first."""
+    def plan(self, *, full: bool, judged: bool = True) -> Planned:
+        """Write the complete plan of the run. Call `decide` first.
+
+        ``judged`` False: the guard is not asked, because a person has decided what may be applied.
+        """
         store, rules = self._store, self._rules
         store.touch_due(grace=rules.policy.grace, now=self._now)
         store.mark_leavers(touched_only=not full, now=self._now)
@@ -119,8 +122,13 @@ class Planner:
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
                 self._go_on()
-        self._hold_adoptions()
+        if judged:
+            self._store.drop_rejected(self._run_id)
+            self._hold_adoptions()
         self._plan_groups(None if full else touched)
+        if not judged:
+            return Planned(full, self._next)
+        self._store.drop_rejected(self._run_id)
         return self._judge(full)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------

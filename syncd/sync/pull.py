@@ -202,7 +202,7 @@ class Pull:
         stream = checkpoint.stream
         seen = await self._store.call(self._store.count_seen, checkpoint)
         unseen = await self._store.call(self._store.load_unseen, checkpoint)
-        if not seen and unseen:
+        if not seen and unseen and not await self._store.call(self._store.is_empty_believed, stream):
             result.emptied.append(stream)
             raise IncompleteRead(
                 f"the tenant shows no {stream} at all, and {len(unseen)} are stored: nothing is removed"

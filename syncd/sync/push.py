@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from syncd.clock import Clock
+from syncd.errors import UnsafePlan
+from syncd.model.run import Approval
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
@@ -60,6 +62,7 @@ class Push:
         retry_failed: bool,
         quiet: bool,
         phase: Callable[[str], None],
+        approval: Approval | None = None,
     ) -> PushResult:
         """Make the plan of a run and apply it when ``write`` says so.
 
@@ -72,6 +75,10 @@ class Push:
         if full and read_portal:
             phase("read portal")
             await read_records(self._portal, store, self._progress)
+            await store.call(store.claim_started, now=self._clock.now())
+        if approval is not None:
+            phase("read portal")
+            await self._read_concerned(approval)
         phase("plan")
         planner = Planner(store, rules, run_id, now=self._clock.now(), removals=removals, stopping=self._stopping)
         await store.call(planner.decide, full=full)
@@ -85,8 +92,10 @@ class Push:
                 stopping=self._stopping,
             )
             phase("plan")
-        planned = await store.call(planner.plan, full=full)
-        if quiet:
+        planned = await store.call(planner.plan, full=full, judged=approval is None)
+        if approval is not None:
+            await self._keep_approved(run_id, approval)
+        if quiet and approval is None:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
@@ -99,6 +108,23 @@ class Push:
             await apply.run(run_id)
             await store.call(store.finish_push, run_id, rules=fingerprint, full=planned.full and full and removals)
         return await self._sum_up(run_id, planned)
+
+    async def _read_concerned(self, approval: Approval) -> None:
+        """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""
+        store = self._store
+        users, groups = await store.call(store.load_concerned, approval)
+        for bps_id in users:
+            await store.call(store.store_account, bps_id, await self._portal.fetch_account(bps_id))
+        for bps_id in groups:
+            await store.call(store.store_group_detail, bps_id, await self._portal.fetch_group(bps_id))
+
+    async def _keep_approved(self, run_id: int, approval: Approval) -> None:
+        released, standing = await self._store.call(self._store.select_approved, run_id, approval)
+        if standing < released:
+            raise UnsafePlan(
+                f"{released - standing} of {released} approved changes of run {approval.run_id} are no longer as they "
+                "were shown: one of the sides has changed; nothing was applied, look at 'syncd held' after the next run"
+            )
 
     async def _sum_up(self, run_id: int, planned: Planned) -> PushResult:
         result = PushResult(planned.full, list(planned.holds))

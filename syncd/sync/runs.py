@@ -62,6 +62,7 @@ class Runs:
                     retry_failed=request.retry_failed,
                     quiet=self._is_quiet(started),
                     phase=run.begin,
+                    approval=request.approval,
                 )
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
@@ -171,6 +172,7 @@ class _Running:
         counts: dict[str, int] = {}
         if self.pulled is not None:
             counts.update(self.pulled.counts)
+            counts.update({f"{stream}_emptied": 1 for stream in self.pulled.emptied})
         if self.pushed is not None:
             counts.update(self.pushed.planned)
             counts.update(self.pushed.outcomes)

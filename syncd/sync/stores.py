@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import ParamSpec, Protocol, TypeVar
 
 from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
-from syncd.model.run import RunKind, RunStatus, Trigger
+from syncd.model.run import Approval, RunKind, RunStatus, Trigger
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
@@ -92,6 +92,10 @@ class PullStore(Caller, Protocol):
 
     def drop_unseen_members(self, group_id: str, witnessed: Sequence[str]) -> int:
         """Remove members that neither read contains."""
+        ...
+
+    def is_empty_believed(self, stream: Stream) -> bool:
+        """Return, once, whether a person said that this stream is truly empty."""
         ...
 
     def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
@@ -210,6 +214,10 @@ class PlanStore(Protocol):
         """Return whether an earlier run meant to link them and could not finish."""
         ...
 
+    def drop_rejected(self, run_id: int) -> int:
+        """Take out of a plan what a person rejected before."""
+        ...
+
     def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
         """Withhold the updates of these records."""
         ...
@@ -316,6 +324,18 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
 
     def is_full_push_due(self, rules: str) -> bool:
         """Return whether everybody must be looked at."""
+        ...
+
+    def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
+        """Return users and groups that released changes write to."""
+        ...
+
+    def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:
+        """Keep of a plan only what was released."""
+        ...
+
+    def claim_started(self, *, now: datetime) -> int:
+        """Recognise what an earlier run created without learning how it ended."""
         ...
 
     def drop_removals(self, run_id: int, reason: str) -> int:

@@ -79,6 +79,10 @@ class World:
 
     async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
         """Run one sync and return its record."""
+        return await self.runs.execute(RunRequest(kind, "cli", write, retry_failed), self.open_sides())
+
+    def open_sides(self) -> Sides:
+        """Return the use cases over the fakes."""
         pull = Pull(self.source, self.source_store, self.clock, lambda name, number: None, lambda: False)
         push = Push(
             self.portal,
@@ -89,9 +93,7 @@ class World:
             lambda name, number: None,
             lambda: False,
         )
-        return await self.runs.execute(
-            RunRequest(kind, "cli", write, retry_failed), Sides(pull, push, {"graph": _NoTraffic()})
-        )
+        return Sides(pull, push, {"graph": _NoTraffic()})
 
     def changes(self, run: RunRecord) -> list[str]:
         """Return a run's changes as ``action object id target status``."""

@@ -1,0 +1,234 @@
+"""``syncd held``, ``approve`` and ``reject``: what a guard withheld, and the word of a person about it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.cli.runs import describe_change, describe_run, explain_result, print_run
+from syncd.clock import Clock
+
+if TYPE_CHECKING:
+    from syncd.model.change import PlannedChange
+    from syncd.model.run import Approval, RunRecord
+    from syncd.store.database import Database
+
+_ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link")
+_PATIENCE_SECONDS = 900.0
+_LOOK_SECONDS = 0.5
+
+_kind = click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(_ACTIONS), help="Only changes of this action; may be repeated."
+)
+_only = click.option(
+    "--only", multiple=True, metavar="BPSID", help="Only changes of this user, group or member; may be repeated."
+)
+_more = click.argument("more", nargs=-1, metavar="[MORE]…")
+
+
+@click.command("held")
+@shared_options
+@pass_invocation
+def held(invocation: Invocation) -> None:
+    """List what a guard withheld and nobody has decided on yet."""
+    from syncd import bootstrap
+    from syncd.store.approvals import Approvals
+
+    database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
+    try:
+        run_id = Approvals(database).load_holding_run()
+        if invocation.json:
+            print_json(Stream(iter([_describe_held(database, run_id)] if run_id else [])))
+        elif run_id is None:
+            print_line("Nothing is held.")
+        else:
+            _print_held(database, run_id)
+    finally:
+        database.close()
+
+
+@click.command("approve")
+@click.argument("run", type=int)
+@_more
+@_kind
+@_only
+@shared_options
+@pass_invocation
+@click.pass_context
+def approve(
+    context: click.Context,
+    invocation: Invocation,
+    *,
+    run: int,
+    more: tuple[str, ...],
+    kinds: tuple[str, ...],
+    only: tuple[str, ...],
+) -> None:
+    """Apply what run RUN held, at once: all of it, or what --kind and --only name (several words may follow each).
+
+    Refused when one of the sides has changed since, or the hold has expired. Beside a working daemon the daemon does
+    it, and this command waits for the result.
+    """
+    from syncd import bootstrap
+    from syncd.cli.work import execute
+    from syncd.errors import StoreLocked
+    from syncd.model.run import RUN_EXIT_CODES, RunRequest
+
+    settings = invocation.start()
+    database = bootstrap.open_store(settings, create=False)
+    try:
+        approval = _make_approval(database, run, kinds, only, more)
+        if approval is None:
+            context.exit(0)
+        try:
+            record = execute(settings, database, RunRequest("none", "approval", retry_failed=True, approval=approval))
+        except StoreLocked:
+            record = asyncio.run(_order(database, approval))
+        if invocation.json:
+            print_json(describe_run(record))
+        else:
+            print_run(database, record)
+    finally:
+        database.close()
+    explain_result(record)
+    context.exit(RUN_EXIT_CODES[record.status])
+
+
+@click.command("reject")
+@click.argument("run", type=int)
+@_more
+@_kind
+@_only
+@shared_options
+@pass_invocation
+def reject(
+    invocation: Invocation, *, run: int, more: tuple[str, ...], kinds: tuple[str, ...], only: tuple[str, ...]
+) -> None:
+    """Drop what run RUN held, all or in part; it is not proposed again until that person or group changes."""
+    from syncd import bootstrap
+    from syncd.store.approvals import Approvals
+
+    database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
+    try:
+        approval = _make_approval(database, run, kinds, only, more)
+        if approval is not None:
+            number = Approvals(database).reject(approval)
+            print_line(f"Rejected: {number} changes. They are not proposed again until their objects change.")
+    finally:
+        database.close()
+
+
+def _make_approval(
+    database: Database, run: int, kinds: Sequence[str], only: Sequence[str], more: Sequence[str]
+) -> Approval | None:
+    """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
+    from syncd.model.run import HELD_FOR, Approval
+    from syncd.store.approvals import Approvals
+    from syncd.store.runlog import RunLog
+
+    approvals = Approvals(database)
+    record = RunLog(database).load_run(run)
+    if record is None:
+        raise click.UsageError(f"there is no run {run}: 'syncd held' names the run that holds something")
+    # Words behind the options belong to the option before them: --kind unlink delete, --only A B.
+    if more and not kinds and not only:
+        raise click.UsageError(f"'{more[0]}' follows no option: use --kind ACTION or --only BPSID")
+    if only:
+        only = (*only, *more)
+    else:
+        wrong = [word for word in more if word not in _ACTIONS]
+        if wrong:
+            raise click.UsageError(f"'{wrong[0]}' is no action; the actions are {', '.join(_ACTIONS)}")
+        kinds = (*kinds, *more)
+    emptied = [name.removesuffix("_emptied") for name in record.counts if name.endswith("_emptied")]
+    if emptied and not kinds and not only:
+        approvals.believe_empty(emptied, run)
+        print_line(f"Noted: {' and '.join(emptied)} are truly empty. The next full run acts on it, guarded as ever.")
+        return None
+    holding = approvals.load_holding_run()
+    if holding != run:
+        hint = f"run {holding} is the one that holds something now" if holding else "nothing is held"
+        raise click.UsageError(f"run {run} holds nothing (any more): {hint}")
+    if record.finished_at is not None and Clock().now() - record.finished_at > HELD_FOR:
+        raise click.UsageError(f"what run {run} held has expired: look at what the next run holds")
+    approval = Approval(run, tuple(kinds), tuple(word.casefold() for word in only))
+    users, groups = approvals.load_concerned(approval)
+    if not users and not groups:
+        raise click.UsageError(f"run {run} holds nothing that fits --kind and --only: 'syncd held' lists what it holds")
+    return approval
+
+
+async def _order(database: Database, approval: Approval) -> RunRecord:
+    """Let the daemon that holds the lock carry it out, and wait for its result."""
+    from syncd.errors import StoreLocked
+    from syncd.store.approvals import Approvals
+    from syncd.store.runlog import RunLog
+
+    clock = Clock()
+    approvals = Approvals(database)
+    order = approvals.add_order(approval)
+    click.echo("syncd: the daemon that works on this store carries it out", err=True)
+    deadline = clock.monotonic() + _PATIENCE_SECONDS
+    try:
+        while (result := approvals.load_order_result(order)) is None:
+            if clock.monotonic() > deadline:
+                raise StoreLocked(
+                    "whoever works on this store did not carry out the approval in time; it was withdrawn"
+                )
+            await clock.sleep(_LOOK_SECONDS)
+    finally:
+        approvals.withdraw_order(order)
+    record = RunLog(database).load_run(result)
+    if record is None:
+        raise StoreLocked(f"run {result} carried it out, and is gone from the run log")
+    return record
+
+
+# ---- output ---------------------------------------------------------------------------------------------------------
+
+
+def _describe_held(database: Database, run_id: int) -> dict[str, object]:
+    from syncd.model.run import HELD_FOR
+    from syncd.store.runlog import RunLog
+
+    record = RunLog(database).load_run(run_id)
+    finished = record.finished_at if record else None
+    return {
+        "run": run_id,
+        "reason": record.error if record else "",
+        "expires_at": format_time(finished + HELD_FOR) if finished else None,
+        "changes": Stream(
+            {**describe_change(planned), "reason": planned.error} for planned in _iterate(database, run_id)
+        ),
+    }
+
+
+def _print_held(database: Database, run_id: int) -> None:
+    from syncd.store.plans import Plans
+
+    described = _describe_held(database, run_id)
+    print_line(f"Run {run_id} holds changes until {described['expires_at']}: {described['reason']}")
+    total = sum(number for key, number in Plans(database).count_outcomes(run_id).items() if key[2] == "held")
+    rows = (
+        [c.change.action, c.change.object, c.change.bps_id, c.change.target, c.error]
+        for c in _iterate(database, run_id)
+    )
+    shown, hidden = take_shown(rows, total)
+    print_table([("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("why", 40)], shown)
+    if hidden:
+        print_line(f"… and {hidden} more; --json shows all")
+    print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "
+               f"To drop it: syncd reject {run_id}")  # fmt: skip
+
+
+def _iterate(database: Database, run_id: int) -> Iterator[PlannedChange]:
+    from syncd.store.plans import Plans
+
+    for chunk in Plans(database).iterate_changes(run_id, statuses=["held"]):
+        for planned, _, _ in chunk:
+            yield planned

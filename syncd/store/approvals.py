@@ -1,0 +1,217 @@
+"""What a guard withheld, and what a person said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from syncd.model.change import OutcomeStatus
+from syncd.model.run import Approval
+from syncd.store.database import Database, reading
+from syncd.store.facts import EMPTY_BELIEVED, save_fact
+from syncd.store.rows import among, decode_json, encode_json, upsert
+from syncd.store.tables import changes, desired_users, orders, rejections, runs, target_principals, target_users
+
+_OPEN: tuple[str, ...] = ("succeeded", "partial", "held")
+
+
+class Approvals:
+    """Reads and settles held changes. Its methods are called in the store's thread, or by commands."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load_holding_run(self) -> int | None:
+        """Return the run whose held changes are still open: the newest one that wrote, if it withheld anything.
+
+        Every later run plans anew what still stands, so that older runs hold nothing any more.
+        """
+        newest = (
+            select(runs.c.id)
+            .where(runs.c.kind != "plan", runs.c.status.in_(_OPEN))
+            .order_by(runs.c.id.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        statement = select(runs.c.id, runs.c.counts).where(runs.c.id == newest)
+        with reading(self._database) as connection:
+            row = connection.execute(statement).first()
+            if row is None:
+                return None
+            held = connection.scalar(select(func.count()).where(changes.c.run_id == row.id, changes.c.status == "held"))
+        return row.id if held else None
+
+    def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
+        """Return BPS ids of the users and of the groups that the released changes write to."""
+        found: dict[str, set[str]] = {"user": set(), "group": set()}
+        with reading(self._database) as connection:
+            for row in _load_held(connection, approval.run_id):
+                if approval.covers(row.action, row.record_id, row.target_id or row.target):
+                    found["user" if row.object == "user" else "group"].add(row.record_id)
+        return sorted(found["user"]), sorted(found["group"])
+
+    def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:
+        """Keep of a fresh plan only what was released; return (released changes, those of them that still stand).
+
+        A change stands when the fresh plan holds the very same one: same action, record, member, values before and
+        after. What was held and not released stays held; what is new waits for the next run.
+        """
+        with self._database.transaction() as connection:
+            old = {_identify(row): row for row in _load_held(connection, approval.run_id)}
+            wanted = {
+                key
+                for key, row in old.items()
+                if approval.covers(row.action, row.record_id, row.target_id or row.target)
+            }
+            standing: set[Any] = set()
+            fates: dict[tuple[OutcomeStatus, str], list[int]] = {}
+            for row in connection.execute(select(changes).where(changes.c.run_id == run_id)).all():
+                key = _identify(row)
+                if key in wanted:
+                    standing.add(key)
+                elif key in old:
+                    fates.setdefault(("held", old[key].error), []).append(row.seq)
+                else:
+                    fates.setdefault(("deferred", "not part of what was approved"), []).append(row.seq)
+            for (status, error), seqs in fates.items():
+                connection.execute(
+                    update(changes)
+                    .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+                    .values(status=status, error=error)
+                )
+        return len(wanted), len(standing)
+
+    def reject(self, approval: Approval) -> int:
+        """Drop held changes, and remember not to propose them again until their object changes; return how many."""
+        with self._database.transaction() as connection:
+            rows = [
+                row
+                for row in _load_held(connection, approval.run_id)
+                if approval.covers(row.action, row.record_id, row.target_id or row.target)
+            ]
+            upsert(
+                connection,
+                rejections,
+                [
+                    {
+                        "record_key": row.record_key,
+                        "target_key": row.target_key or 0,
+                        "action": row.action,
+                        "after": row.after or "",
+                        "run_id": approval.run_id,
+                    }
+                    for row in rows
+                ],
+            )
+            seqs = [row.seq for row in rows]
+            if seqs:
+                connection.execute(
+                    update(changes)
+                    .where(changes.c.run_id == approval.run_id, among(changes.c.seq, seqs, connection))
+                    .values(status="dropped", error="rejected")
+                )
+        return len(rows)
+
+    def drop_rejected(self, run_id: int) -> int:
+        """Take out of a plan what a person rejected before and what has not changed since; return how many."""
+        same = (
+            select(rejections.c.run_id)
+            .where(
+                rejections.c.record_key == changes.c.record_key,
+                rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
+                rejections.c.action == changes.c.action,
+                rejections.c.after == func.coalesce(changes.c.after, ""),
+            )
+            .exists()
+        )
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, changes.c.status == "planned", same)
+                .values(status="dropped", error="rejected before, and its object has not changed since")
+            ).rowcount
+
+    # ---- orders to a daemon -----------------------------------------------------------------------------------------
+
+    def add_order(self, approval: Approval) -> int:
+        """Ask whoever holds the store's lock to carry out an approval; return the number of the order."""
+        row = {
+            "run_id": approval.run_id,
+            "actions": encode_json(list(approval.actions)),
+            "only": encode_json(list(approval.only)),
+        }
+        with self._database.transaction() as connection:
+            return int(connection.execute(insert(orders).values(**row).returning(orders.c.id)).scalar_one())
+
+    def load_order(self) -> Approval | None:
+        """Return the oldest order that nobody has carried out."""
+        with reading(self._database) as connection:
+            row = connection.execute(
+                select(orders).where(orders.c.result_run.is_(None)).order_by(orders.c.id).limit(1)
+            ).first()
+        if row is None:
+            return None
+        return Approval(row.run_id, tuple(decode_json(row.actions)), tuple(decode_json(row.only)), row.id)
+
+    def finish_order(self, order: int, run_id: int) -> None:
+        """Say which run carried out an order."""
+        with self._database.transaction() as connection:
+            connection.execute(update(orders).where(orders.c.id == order).values(result_run=run_id))
+
+    def load_order_result(self, order: int) -> int | None:
+        """Return the run that carried out an order, None as long as there is none."""
+        with reading(self._database) as connection:
+            return connection.scalar(select(orders.c.result_run).where(orders.c.id == order))
+
+    def withdraw_order(self, order: int) -> None:
+        """Take an order back, or forget one that is done."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(orders).where(orders.c.id == order))
+
+    # ---- an empty tenant --------------------------------------------------------------------------------------------
+
+    def believe_empty(self, streams: Collection[str], run_id: int) -> None:
+        """Remember that a person says these streams are truly empty."""
+        with self._database.transaction() as connection:
+            for stream in streams:
+                save_fact(connection, EMPTY_BELIEVED + stream, str(run_id))
+
+
+def forget_rejections(connection: Connection, source_keys: Collection[int]) -> None:
+    """The decision about these source users changed: what was rejected about their records may be proposed again."""
+    if connection.scalar(select(func.count()).select_from(rejections)) == 0:
+        return
+    records = set(
+        connection.scalars(
+            select(desired_users.c.principal_key).where(among(desired_users.c.key, source_keys, connection))
+        )
+    )
+    records.update(
+        connection.scalars(select(target_users.c.key).where(among(target_users.c.source_key, source_keys, connection)))
+    )
+    keys = [key for key in records if key is not None]
+    if keys:
+        connection.execute(
+            delete(rejections).where(
+                among(rejections.c.record_key, keys, connection) | among(rejections.c.target_key, keys, connection)
+            )
+        )
+
+
+def _load_held(connection: Connection, run_id: int) -> list[Row[Any]]:
+    target = target_principals.alias("target_principal")
+    statement = (
+        select(changes, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
+        .select_from(changes)
+        .join(target_principals, target_principals.c.key == changes.c.record_key)
+        .outerjoin(target, target.c.key == changes.c.target_key)
+        .where(changes.c.run_id == run_id, changes.c.status == "held")
+        .order_by(changes.c.phase, changes.c.seq)
+    )
+    return list(connection.execute(statement).all())
+
+
+def _identify(row: Row[Any]) -> tuple[Any, ...]:
+    return (row.action, row.object, row.record_key, row.target_key, row.target, row.before or "", row.after or "")

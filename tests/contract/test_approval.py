@@ -1,0 +1,153 @@
+"""What a guard withholds waits for a person; what is approved is exactly what was shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import structlog
+
+from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.plan.rules import GuardLimits
+from syncd.sync.runs import Sides
+from tests.fakes.world import World, make_rules, open_world
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """Ten people in one group, synchronised, and then four of them disabled: the unlinking is held."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    made.rules = make_rules(limits=GuardLimits(max_removal_percent=10, min_population=4))
+    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for number in range(10):
+        name = f"u{number}@x.com"
+        made.source.put_user(f"u{number}", userPrincipalName=name, displayName=name, mail=name)
+        made.source.link("g", f"u{number}")
+    assert (await made.sync("full")).status == "succeeded"
+    for number in range(4):
+        made.source.put_user(f"u{number}", accountEnabled=False)
+    assert (await made.sync("delta")).status == "held"
+    yield made
+    made.database.close()
+
+
+async def approve(world: World, run: int, *, actions: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> RunRecord:
+    """Approve what a run held."""
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run, actions, only))
+    sides: Sides = world.open_sides()
+    return await world.runs.execute(request, sides)
+
+
+def held(world: World) -> int | None:
+    """Return the run that holds something."""
+    return world.target_store.load_holding_run()
+
+
+async def test_an_approval_applies_what_was_held_and_nothing_else(world: World) -> None:
+    """Also what is planned meanwhile waits for the next run."""
+    run = held(world)
+    assert run == 2
+    record = await approve(world, run)
+    assert record.status == "succeeded", record.error
+    assert record.trigger == "approval"
+    assert len(world.portal.picture()["all@grp"]) == 6
+    assert held(world) is None
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_part_can_be_approved_by_object_and_the_rest_stays_held(world: World) -> None:
+    """--only names users, groups or members."""
+    record = await approve(world, 2, actions=("unlink",), only=("u1@x.com",))
+    assert record.status == "held"
+    assert sum(change.endswith("done") for change in world.changes(record)) == 1
+    assert "u1@x.com" not in world.portal.picture()["all@grp"]
+    assert len(world.portal.picture()["all@grp"]) == 9
+    assert held(world) == record.id
+    again = await approve(world, record.id)
+    assert again.status == "succeeded", again.error
+    assert len(world.portal.picture()["all@grp"]) == 6
+
+
+async def test_an_approval_is_refused_when_the_source_changed_since(world: World) -> None:
+    """One of the four is enabled again: what was shown is no longer the truth, and nothing is applied."""
+    world.source.put_user("u0", accountEnabled=True)
+    world.source.put_user("u9", accountEnabled=False)
+    await world.sync("delta", write=False)  # a dry run pulls, and leaves the held run as it is
+    assert held(world) == 2
+    record = await approve(world, 2)
+    assert record.status == "failed"
+    assert "no longer" in record.error
+    assert len(world.portal.picture()["all@grp"]) == 10
+
+
+async def test_an_approval_is_refused_when_the_portal_changed_since(world: World) -> None:
+    """Somebody took one of them out of the group by hand; the records concerned are read anew."""
+    await world.portal.remove_members("all@grp", ["u2@x.com"])
+    record = await approve(world, 2)
+    assert record.status == "failed"
+    assert len(world.portal.picture()["all@grp"]) == 9
+
+
+async def test_what_was_rejected_is_not_proposed_again_until_its_object_changes(world: World) -> None:
+    """Neither by delta nor by full runs; a new decision about that person brings it back."""
+    assert world.target_store.reject(Approval(2)) == 4
+    assert held(world) is None
+    for kind in ("delta", "full"):
+        run = await world.sync(kind)  # type: ignore[arg-type]
+        assert run.status == "succeeded", run.error
+    assert len(world.portal.picture()["all@grp"]) == 10
+    world.rules = make_rules(limits=replace(world.rules.limits, max_removal_percent=None))
+    world.source.put_user("u0", accountEnabled=True)
+    await world.sync("delta")
+    world.source.put_user("u0", accountEnabled=False)
+    await world.sync("delta")
+    assert "u0@x.com" not in world.portal.picture()["all@grp"]
+    assert len(world.portal.picture()["all@grp"]) == 9
+
+
+async def test_an_approved_adoption_brings_its_memberships_along(store_url: str) -> None:
+    """The record and the links that waited for it are released together."""
+    world = open_world(store_url)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
+    world.source.link("g", "u1")
+    world.portal.add_account("u1@x.com", name="By hand", email="u1@x.com")
+    assert (await world.sync("full")).status == "held"
+    record = await approve(world, 1)
+    assert record.status == "succeeded", record.error
+    assert world.portal.accounts["u1@x.com"].name == "U1"
+    assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
+    assert world.changes(await world.sync("full")) == []
+    world.database.close()
+
+
+async def test_a_tenant_that_is_truly_empty_is_believed_once_and_still_guarded(world: World) -> None:
+    """After the word of a person the next full run sweeps; the guard holds the removals all the same."""
+    await approve(world, 2)
+    world.source.users.clear()
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert run.counts["users_emptied"] == 1
+    world.target_store.believe_empty(["users"], run.id)
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert "guard." in run.error
+    assert len(world.portal.picture()["all@grp"]) == 6
+    record = await approve(world, run.id)
+    assert record.status == "succeeded", record.error
+    assert world.portal.picture()["all@grp"] == set()
+    assert len(world.portal.accounts) == 10
+
+
+async def test_an_order_is_taken_by_whoever_works_on_the_store(world: World) -> None:
+    """An approval given beside a daemon travels through the store."""
+    store = world.target_store
+    order = store.add_order(Approval(2, ("unlink",), ("u1@x.com",)))
+    assert store.load_order() == Approval(2, ("unlink",), ("u1@x.com",), order)
+    assert store.load_order_result(order) is None
+    store.finish_order(order, 7)
+    assert store.load_order() is None
+    assert store.load_order_result(order) == 7
+    store.withdraw_order(order)

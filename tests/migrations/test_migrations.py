@@ -1,0 +1,66 @@
+"""The migrations lead to exactly the tables that the program uses, and other revisions are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from syncd.errors import SchemaMismatch, StoreError
+from syncd.store.database import (
+    Database,
+    ensure_schema,
+    find_migrations,
+    load_head,
+    load_revision,
+    migrate,
+    open_database,
+)
+from syncd.store.tables import metadata
+
+
+@pytest.fixture
+def database(store_url: str):  # type: ignore[no-untyped-def]
+    """An empty store of each kind."""
+    opened = open_database(store_url)
+    yield opened
+    opened.close()
+
+
+def test_there_is_one_head() -> None:
+    """Two heads would make `syncd migrate` ambiguous."""
+    assert len(ScriptDirectory(str(find_migrations())).get_heads()) == 1
+
+
+def test_migrations_equal_the_tables(database: Database) -> None:
+    """What the migrations build is what the code expects: no missing column, no forgotten index."""
+    assert migrate(database) == (None, load_head())
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert migrate(database) == (load_head(), load_head())
+
+
+def test_a_store_of_another_revision_is_refused_with_the_command_that_helps(database: Database) -> None:
+    """An older store names `syncd migrate`; an unknown (newer) one names the newer program."""
+    with pytest.raises(SchemaMismatch, match="syncd migrate"):
+        ensure_schema(database, create=False)
+    ensure_schema(database, create=True)
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert load_revision(database) == "9999"
+    with pytest.raises(SchemaMismatch, match="9999"):
+        ensure_schema(database, create=True)
+    with pytest.raises(SchemaMismatch, match="newer"):
+        migrate(database)
+
+
+def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> None:
+    """A missing folder is named, with the question that helps."""
+    database = open_database(f"sqlite:///{tmp_path}/missing/store.db")
+    with pytest.raises(StoreError, match="missing"):
+        ensure_schema(database, create=True)
+    database.close()

@@ -1,0 +1,58 @@
+"""The brake and its numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from syncd.plan.guard import judge
+from syncd.plan.rules import GuardLimits
+
+LIMITS = GuardLimits()
+
+
+@pytest.mark.parametrize(
+    ("action", "kind", "count", "population", "held"),
+    [
+        ("delete", "user", 100, 1000, False),  # exactly 10 %: "beyond" is more than
+        ("delete", "user", 101, 1000, True),
+        ("delete", "user", 20, 20, False),  # counted only above min_population
+        ("delete", "user", 21, 21, True),
+        ("unlink", "membership", 500, 1_000_000, False),
+        ("unlink", "membership", 501, 1_000_000, True),  # max_removals
+        ("update", "user", 600, 1000, False),
+        ("update", "user", 601, 1000, True),
+        ("adopt", "user", 1, 1000, True),
+        ("create", "user", 9999, 10, False),
+        ("link", "membership", 9999, 10, False),
+    ],
+)
+def test_the_default_limits(action: str, kind: str, count: int, population: int, held: bool) -> None:
+    """Percentages above the minimum population, absolute numbers always, additions never."""
+    holds = judge({(action, kind): count}, {kind: population}, LIMITS)  # type: ignore[dict-item]
+    assert bool(holds) is held
+    assert all("guard." in hold.reason for hold in holds)
+
+
+def test_a_limit_of_zero_allows_none_and_a_limit_off_allows_all() -> None:
+    """0 is the strictest setting, also for a small population; None is what false in the settings becomes."""
+    counts = {("delete", "user"): 1}
+    assert judge(counts, {"user": 5}, GuardLimits(max_removals=0))  # type: ignore[arg-type]
+    assert judge(counts, {"user": 5}, GuardLimits(max_removal_percent=0))  # type: ignore[arg-type]
+    off = GuardLimits(max_removals=None, max_removal_percent=None)
+    assert not judge({("delete", "user"): 10**6}, {"user": 10**6}, off)
+
+
+def test_losing_every_group_is_not_hidden_by_many_users() -> None:
+    """Shares are taken per kind of object, and the whole action is withheld."""
+    counts = {("delete", "user"): 1, ("delete", "group"): 50}
+    holds = judge(counts, {"user": 10_000, "group": 100}, LIMITS)  # type: ignore[arg-type]
+    assert [(hold.action, hold.count) for hold in holds] == [("delete", 51)]
+
+
+@given(st.integers(1, 10**6), st.integers(1, 10**6))
+def test_more_removals_never_pass_where_fewer_are_held(few: int, population: int) -> None:
+    """The guard is monotonous."""
+    if judge({("delete", "user"): few}, {"user": population}, LIMITS):
+        assert judge({("delete", "user"): few + 1}, {"user": population}, LIMITS)
