@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
 
+_TURN_SECONDS = 0.001
 BOTH_SIDES = frozenset({"graph", "bps"})
 
 
@@ -184,6 +186,8 @@ async def open_sides(
     from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
     from syncd.graph.reader import GraphSource
 
+    # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.
+    sys.setswitchinterval(_TURN_SECONDS)
     rules = make_rules(settings)
     target = TargetStore(database)
     portal = BpsPortal(_make_bps_options(settings), clock)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
 from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
@@ -81,15 +81,15 @@ class Outcomes:
     ) -> None:
         """Write outcomes, and what they mean for the inventory, in one transaction."""
         with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, changes.c.seq == bindparam("row_seq"))
-                .values(status=bindparam("new_status"), error=bindparam("new_error"), finished_at=now),
-                [
-                    {"row_seq": outcome.seq, "new_status": outcome.status, "new_error": outcome.error[:1000]}
-                    for _, outcome in results
-                ],
-            )
+            alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
+            for _, outcome in results:
+                alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
+            for (status, error), seqs in alike.items():
+                connection.execute(
+                    update(changes)
+                    .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+                    .values(status=status, error=error, finished_at=now)
+                )
             created = {
                 record
                 for (planned, record, _), outcome in results

@@ -8,6 +8,7 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,8 @@ from syncd.sync.stores import ApplyStore, Placed
 from syncd.sync.together import working_together
 
 _BATCH = 256
+_RECORD_WITHIN = 0.5
+"""Seconds until an outcome is written at the latest. What a kill takes back is found out by the next run."""
 _CIRCUIT = 8
 """So many requests in a row without a usable answer, and the portal counts as down."""
 _FEW = 25
@@ -77,6 +80,7 @@ class Apply:
         self._broken = 0
         self._fatal: SyncdError | None = None
         self._sent_before: set[int] = set()
+        self._ready: set[str] = set()
 
     async def run(self, run_id: int) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
@@ -92,7 +96,7 @@ class Apply:
     async def _run_phase(self, run_id: int, phase: Phase) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
         calls: asyncio.Queue[_Call | None] = asyncio.Queue(maxsize=_BATCH)
-        results: asyncio.Queue[tuple[Placed, Outcome] | None] = asyncio.Queue(maxsize=4 * _BATCH)
+        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None] = asyncio.Queue(maxsize=_BATCH)
         # Recording outlives a cancelled apply, and ends when it has written what was done.
         recorder = asyncio.create_task(self._record(run_id, results), name="record outcomes")
         unsent: list[_Call] = []
@@ -115,7 +119,7 @@ class Apply:
     async def _finish(
         self,
         run_id: int,
-        results: asyncio.Queue[tuple[Placed, Outcome] | None],
+        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None],
         recorder: asyncio.Task[None],
         unsent: Sequence[_Call],
     ) -> None:
@@ -148,6 +152,9 @@ class Apply:
                 records = [record for _, record, _ in creations]
                 self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
                 await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in creations], "started")
+            if phase is Phase.MANAGERS:
+                needed = set().union(*map(_find_needed, batch))
+                self._ready |= await self._store.call(self._store.load_ready, needed)
             for placed in batch:
                 if gathered and (gathered[0][1] != placed[1] or len(gathered) >= size):
                     yield _Call(gathered)
@@ -159,28 +166,29 @@ class Apply:
     async def _work(
         self,
         calls: asyncio.Queue[_Call | None],
-        results: asyncio.Queue[tuple[Placed, Outcome] | None],
+        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None],
         unsent: list[_Call],
     ) -> None:
         while (call := await calls.get()) is not None:
             if self._is_over():
                 unsent.append(call)
                 continue
-            for placed, outcome in await self._send(call):
-                await results.put((placed, outcome))
+            await results.put(await self._send(call))
             self._progress("changes applied", len(call.placed))
 
-    async def _record(self, run_id: int, results: asyncio.Queue[tuple[Placed, Outcome] | None]) -> None:
+    async def _record(self, run_id: int, results: asyncio.Queue[list[tuple[Placed, Outcome]] | None]) -> None:
+        """Write outcomes, many at a time: each writing holds up the requests, so it has to be worth it."""
         ended = False
         while not ended:
             batch: list[tuple[Placed, Outcome]] = []
-            item = await results.get()
-            while item is not None:
-                batch.append(item)
-                if len(batch) >= 2 * _BATCH or results.empty():
-                    break
-                item = results.get_nowait()
-            ended = item is None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RECORD_WITHIN):
+                    while len(batch) < 4 * _BATCH:
+                        some = await results.get()
+                        if some is None:
+                            ended = True
+                            break
+                        batch += some
             if batch and not isinstance(self._fatal, StoreError):
                 try:
                     await self._store.call(self._store.record, run_id, batch, now=self._clock.now())
@@ -221,10 +229,8 @@ class Apply:
             return await self._create(planned, record)
         if change.action == "delete":
             return await self._delete(planned, record)
-        if change.phase is Phase.MANAGERS:
-            needed = {fold(bps_id) for bps_id in (change.bps_id, change.after.get("manager")) if bps_id}
-            if len(await self._store.call(self._store.load_ready, needed)) < len(needed):
-                return Outcome(planned.seq, "deferred", "the account or its manager's is not ready in the portal yet")
+        if change.phase is Phase.MANAGERS and not _find_needed(placed) <= self._ready:
+            return Outcome(planned.seq, "deferred", "the account or its manager's is not ready in the portal yet")
         if not change.after:
             return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write
         write = self._portal.update_account if change.object == "user" else self._portal.update_group
@@ -379,6 +385,12 @@ class Apply:
             async for page in self._portal.fetch_groups():
                 ready |= _pick_ready(waiting, page)
         return ready
+
+
+def _find_needed(placed: Placed) -> set[str]:
+    """Return the (folded) accounts that must be there before a manager can be set: the person's and the manager's."""
+    change = placed[0].change
+    return {fold(bps_id) for bps_id in (change.bps_id, change.after.get("manager")) if bps_id}
 
 
 def _pick_ready(waiting: dict[str, str], records: Sequence[Account] | Sequence[PortalGroup]) -> set[str]:
