@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, func, select, update
 
@@ -25,7 +26,12 @@ from syncd.store.tables import (
     target_users,
 )
 
-_OWN_FIELDS = {"user": ("name", "email", "phone", "job_title", "manager"), "group": ("name", "email")}
+Kind = Literal["user", "group"]
+_TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+_OWN_FIELDS: Mapping[Kind, tuple[str, ...]] = {
+    "user": ("name", "email", "phone", "job_title", "manager"),
+    "group": ("name", "email"),
+}
 
 
 class Inventory:
@@ -49,7 +55,7 @@ class Inventory:
         """Take over a page of groups."""
         self._store_records(target_groups, "group", groups)
 
-    def _store_records(self, table: Table, kind: str, records: Sequence[Account] | Sequence[PortalGroup]) -> None:
+    def _store_records(self, table: Table, kind: Kind, records: Sequence[Account] | Sequence[PortalGroup]) -> None:
         fields = _OWN_FIELDS[kind]
         with self._database.transaction() as connection:
             keys = intern_principals(connection, [record.bps_id for record in records], spelling=True)
@@ -70,9 +76,9 @@ class Inventory:
             upsert(connection, table, rows)
             insert_keys(connection, seen_principals, fresh)
 
-    def load_missing(self, kind: str) -> list[str]:
+    def load_missing(self, kind: Kind) -> list[str]:
         """Return BPS ids of our records that the full read did not meet: each is read singly before it is gone."""
-        table = target_users if kind == "user" else target_groups
+        table = _TABLES[kind]
         statement = (
             select(target_principals.c.bps_id)
             .join(table, table.c.key == target_principals.c.key)
@@ -120,21 +126,43 @@ class Inventory:
 
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
         """Take over one group with its members; None: the portal has no such group (any more)."""
+        self.store_group_details([(bps_id, detail)])
+
+    def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]]) -> None:
+        """Take over groups with their members, in one transaction."""
         with self._database.transaction() as connection:
-            group = intern_principals(connection, [bps_id])[fold(bps_id)]
-            if detail is None:
-                connection.execute(delete(target_members).where(target_members.c.group_key == group))
-                connection.execute(delete(target_groups).where(target_groups.c.key == group))
-                return
-            row = {"key": group, "name": detail.group.name, "email": detail.group.email, "status": detail.group.status}
-            upsert(connection, target_groups, [row])
-            members = intern_principals(connection, [member.bps_id for member in detail.members], spelling=True)
-            wanted = set(members.values())
-            there = set(
-                connection.scalars(select(target_members.c.member_key).where(target_members.c.group_key == group))
-            )
-            delete_pairs(connection, target_members, [(group, key) for key in there - wanted])
-            insert_pairs(connection, target_members, [(group, key) for key in wanted - there])
+            groups = intern_principals(connection, [bps_id for bps_id, _ in details])
+            keys = {groups[fold(bps_id)] for bps_id, _ in details}
+            named = [member.bps_id for _, detail in details if detail for member in detail.members]
+            members = intern_principals(connection, named, spelling=True)
+            there = {
+                (row[0], row[1])
+                for row in connection.execute(
+                    select(target_members).where(among(target_members.c.group_key, keys, connection))
+                ).all()
+            }
+            wanted = {
+                (groups[fold(bps_id)], members[fold(member.bps_id)])
+                for bps_id, detail in details
+                if detail
+                for member in detail.members
+            }
+            delete_pairs(connection, target_members, there - wanted)
+            insert_pairs(connection, target_members, wanted - there)
+            gone = [groups[fold(bps_id)] for bps_id, detail in details if detail is None]
+            if gone:
+                connection.execute(delete(target_groups).where(among(target_groups.c.key, gone, connection)))
+            rows = [
+                {
+                    "key": groups[fold(bps_id)],
+                    "name": detail.group.name,
+                    "email": detail.group.email,
+                    "status": detail.group.status,
+                }
+                for bps_id, detail in details
+                if detail
+            ]
+            upsert(connection, target_groups, rows)
 
     def finish_reading(self) -> None:
         """Remember that the portal was read completely."""
@@ -188,46 +216,80 @@ class Inventory:
 # ---- outcomes, within the transaction that records them --------------------------------------------------------------
 
 
-def own_record(
-    connection: Connection, kind: str, key: int, source_key: int | None, fields: Fields, *, origin: str, now: datetime
-) -> None:
-    """A record was created or adopted: it is ours from now on."""
-    table = target_users if kind == "user" else target_groups
-    row: dict[str, Any] = {
-        "key": key,
-        "status": "WaitingForSynchronization" if origin == "created" else "Synchronized",
-        "origin": origin,
-        "source_key": source_key,
-        "written": encode_json(dict(fields)),
-        "leaving_at": None,
-        "synced_at": now,
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A record that was written: its key, the source object that wanted it, and the fields that were sent."""
+
+    key: int
+    source_key: int | None
+    fields: Fields
+
+
+def own_created(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
+    """Records were created: they are ours, and WEBCON still has to copy them."""
+    rows = [
+        {
+            "key": record.key,
+            "status": "WaitingForSynchronization",
+            "origin": "created",
+            "source_key": record.source_key,
+            "written": encode_json(dict(record.fields)),
+            "leaving_at": None,
+            "synced_at": now,
+            **{name: record.fields.get(name) for name in _OWN_FIELDS[kind]},
+        }
+        for record in records
+    ]
+    upsert(connection, _TABLES[kind], rows)
+
+
+def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
+    """Records that the portal had before us were adopted: they are ours from now on."""
+    table = _TABLES[kind]
+    for record in records:
+        connection.execute(
+            update(table)
+            .where(table.c.key == record.key)
+            .values(
+                origin="adopted",
+                source_key=record.source_key,
+                written=encode_json(dict(record.fields)),
+                leaving_at=None,
+                synced_at=now,
+                **record.fields,
+            )
+        )
+
+
+def write_fields(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
+    """Fields of records of ours were written."""
+    if not records:
+        return
+    table = _TABLES[kind]
+    keys = {record.key for record in records}
+    before = {
+        row[0]: row[1]
+        for row in connection.execute(select(table.c.key, table.c.written).where(among(table.c.key, keys, connection)))
     }
-    if origin == "created":
-        row.update({name: fields.get(name) for name in _OWN_FIELDS[kind]})
-        upsert(connection, table, [row])
-    else:
-        row.pop("status")
-        row.update(fields)
-        connection.execute(update(table).where(table.c.key == row.pop("key")).values(**row))
+    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for record in records:
+        written = encode_json({**decode_json(before.get(record.key)), **record.fields})
+        before[record.key] = written
+        row = {
+            "row_key": record.key,
+            "written": written,
+            "source_key": record.source_key,
+            "synced_at": now,
+            **record.fields,
+        }
+        alike.setdefault(tuple(sorted(record.fields)), []).append(row)
+    for rows in alike.values():
+        connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
 
 
-def write_fields(
-    connection: Connection, kind: str, key: int, source_key: int | None, fields: Fields, *, now: datetime
-) -> None:
-    """Fields of a record of ours were written."""
-    table = target_users if kind == "user" else target_groups
-    before = connection.scalar(select(table.c.written).where(table.c.key == key))
-    written = {**decode_json(before), **fields}
-    connection.execute(
-        update(table)
-        .where(table.c.key == key)
-        .values(written=encode_json(written), source_key=source_key, synced_at=now, **fields)
-    )
-
-
-def forget_record(connection: Connection, kind: str, key: int) -> None:
+def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     """A record is gone from the portal, and with it its memberships."""
-    table = target_users if kind == "user" else target_groups
+    table = _TABLES[kind]
     connection.execute(delete(table).where(table.c.key == key))
     column = target_members.c.member_key if kind == "user" else target_members.c.group_key
     connection.execute(delete(target_members).where(column == key))

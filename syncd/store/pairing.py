@@ -162,15 +162,16 @@ class Pairing:
             .distinct()
         )
         with reading(self._database) as connection:
-            found = connection.scalars(statement.where(among(source_members.c.group_key, below, connection)))
-            return sorted(found)
+            rows = connection.execute(statement.where(among(source_members.c.group_key, below, connection))).all()
+            return sorted([row[0] for row in rows])
 
     def load_current_members(self, group: int) -> list[int]:
         """Return principal keys of the members that the target's group has, sorted."""
         with reading(self._database) as connection:
-            return sorted(
-                connection.scalars(select(target_members.c.member_key).where(target_members.c.group_key == group))
-            )
+            rows = connection.execute(
+                select(target_members.c.member_key).where(target_members.c.group_key == group)
+            ).all()
+            return sorted([row[0] for row in rows])
 
     def load_touched_principals(self) -> list[int]:
         """Return the keys of the target records to compare, sorted."""

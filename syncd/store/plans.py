@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, delete, distinct, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, distinct, func, insert, select, update
 
-from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
-from syncd.store.inventory import forget_record, own_record, write_fields
-from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_pairs, upsert
+from syncd.store.rows import among, decode_json, encode_json
 from syncd.store.tables import (
     changes,
     failures,
     target_groups,
-    target_members,
     target_principals,
     target_users,
     touched_principals,
@@ -28,8 +26,6 @@ Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
 
 _UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
-_FIRST_RETRY = timedelta(minutes=5)
-_LAST_RETRY = timedelta(hours=12)
 
 
 class Plans:
@@ -259,162 +255,6 @@ class Plans:
         with reading(self._database) as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
 
-    # ---- outcomes ---------------------------------------------------------------------------------------------------
-
-    def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
-        """Set the status of changes: ``started`` before they are sent, ``planned`` when they were not after all."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-                .values(status=status)
-            )
-
-    def claim_started(self, *, now: datetime, only: int | None = None) -> int:
-        """Recognise as ours what was created without learning how it ended; return how many. ``only``: one record.
-
-        To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
-        we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
-        """
-        statement = select(changes).where(changes.c.action == "create", changes.c.status == "started")
-        if only is not None:
-            statement = statement.where(changes.c.record_key == only)
-        claimed = 0
-        with self._database.transaction() as connection:
-            for row in connection.execute(statement).all():
-                table = target_users if row.object == "user" else target_groups
-                there = connection.execute(select(table).where(table.c.key == row.record_key)).first()
-                if there is None:
-                    continue
-                sent = decode_json(row.after)
-                if there.origin is None and all(_same(getattr(there, name), value) for name, value in sent.items()):
-                    own_record(connection, row.object, row.record_key, row.source_key, sent, origin="created", now=now)
-                    connection.execute(update(table).where(table.c.key == row.record_key).values(status=there.status))
-                    claimed += 1
-                connection.execute(
-                    update(changes)
-                    .where(changes.c.run_id == row.run_id, changes.c.seq == row.seq)
-                    .values(status="dropped", error="a later run found out how it ended")
-                )
-        return claimed
-
-    def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
-        """Return records whose creation an earlier run sent without learning how it ended."""
-        statement = select(changes.c.record_key).where(
-            changes.c.run_id < run_id, changes.c.action == "create", changes.c.status == "started"
-        )
-        with reading(self._database) as connection:
-            return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
-
-    def record(
-        self,
-        run_id: int,
-        results: Sequence[tuple[Placed, Outcome]],
-        *,
-        now: datetime,
-    ) -> None:
-        """Write outcomes, and what they mean for the inventory, in one transaction."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, changes.c.seq == bindparam("row_seq"))
-                .values(status=bindparam("new_status"), error=bindparam("new_error"), finished_at=now),
-                [
-                    {"row_seq": outcome.seq, "new_status": outcome.status, "new_error": outcome.error[:1000]}
-                    for _, outcome in results
-                ],
-            )
-            created = {
-                record
-                for (planned, record, _), outcome in results
-                if planned.change.action == "create" and outcome.status == "done"
-            }
-            if created:  # what an earlier run may have sent is settled now
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id < run_id,
-                        changes.c.status == "started",
-                        among(changes.c.record_key, created, connection),
-                    )
-                    .values(status="dropped")
-                )
-            linked: list[tuple[int, int]] = []
-            unlinked: list[tuple[int, int]] = []
-            for (planned, record, target), outcome in results:
-                change = planned.change
-                if outcome.status == "done":
-                    if change.object == "membership":
-                        if target is not None:
-                            (linked if change.action == "link" else unlinked).append((record, target))
-                    else:
-                        self._apply_to_inventory(connection, change, record, now)
-            insert_pairs(connection, target_members, linked)
-            delete_pairs(connection, target_members, unlinked)
-            self._note_failures(connection, results, now)
-
-    def _apply_to_inventory(self, connection: Connection, change: Change, record: int, now: datetime) -> None:
-        if change.action in ("create", "adopt"):
-            origin = "created" if change.action == "create" else "adopted"
-            own_record(connection, change.object, record, change.source_key, change.after, origin=origin, now=now)
-        elif change.action == "update":
-            write_fields(connection, change.object, record, change.source_key, change.after, now=now)
-        elif change.action == "delete":
-            forget_record(connection, change.object, record)
-
-    def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
-        done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]
-        failed = {(record, target or 0): o for (_, record, target), o in results if o.status in ("failed", "started")}
-        if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
-            return
-        for record, target in done:
-            connection.execute(delete(failures).where(failures.c.record_key == record, failures.c.target_key == target))
-        for (record, target), outcome in sorted(failed.items()):
-            there = connection.execute(
-                select(failures).where(failures.c.record_key == record, failures.c.target_key == target)
-            ).first()
-            attempts = there.attempts + 1 if there else 1
-            wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)
-            upsert(
-                connection,
-                failures,
-                [
-                    {
-                        "record_key": record,
-                        "target_key": target,
-                        "attempts": attempts,
-                        "first_at": there.first_at if there else now,
-                        "next_at": now + wait,
-                        "error": outcome.error[:1000],
-                    }
-                ],
-            )
-
-    def has_current_account(self, source_key: int, besides: int) -> bool:
-        """Return whether a source user owns an account other than ``besides``: a renamed person has arrived."""
-        statement = (
-            select(func.count())
-            .select_from(target_users)
-            .where(
-                target_users.c.source_key == source_key,
-                target_users.c.key != besides,
-                target_users.c.origin.is_not(None),
-            )
-        )
-        with reading(self._database) as connection:
-            return bool(connection.scalar(statement))
-
-    def is_owned_group(self, record: int) -> bool:
-        """Return whether a group of the portal is ours."""
-        with reading(self._database) as connection:
-            return connection.scalar(select(target_groups.c.origin).where(target_groups.c.key == record)) is not None
-
-    def has_successor(self, record: int) -> bool:
-        """Return whether the source object behind this account owns another account as well."""
-        with reading(self._database) as connection:
-            source = connection.scalar(select(target_users.c.source_key).where(target_users.c.key == record))
-        return source is not None and self.has_current_account(source, record)
-
     # ---- the end of a push ------------------------------------------------------------------------------------------
 
     def is_full_push_due(self, rules: str) -> bool:
@@ -447,11 +287,6 @@ class Plans:
                 select(changes.c.record_key).where(*unfinished, changes.c.object == "user").distinct()
             ).all()
             touch_principals(connection, users)
-
-
-def _same(found: str | None, sent: str | None) -> bool:
-    """Compare a value as the portal shows it with the one sent: case and outer blanks do not matter."""
-    return (found or "").strip().casefold() == (sent or "").strip().casefold()
 
 
 def _select_changes() -> Select[Any]:

@@ -24,7 +24,7 @@ def intern_principals(connection: Connection, bps_ids: Collection[str], *, spell
     wrong = []
     for key, folded, stored in connection.execute(
         select(table.c.key, table.c.bps_fold, table.c.bps_id).where(among(table.c.bps_fold, given.keys(), connection))
-    ):
+    ).all():
         found[folded] = key
         if spelling and stored != given[folded]:
             wrong.append({"row_key": key, "bps_id": given[folded]})
@@ -35,6 +35,6 @@ def intern_principals(connection: Connection, bps_ids: Collection[str], *, spell
         connection.execute(insert(table), [{"bps_fold": folded, "bps_id": given[folded]} for folded in missing])
         rows = connection.execute(
             select(table.c.bps_fold, table.c.key).where(among(table.c.bps_fold, missing, connection))
-        )
+        ).all()
         found.update((row[0], row[1]) for row in rows)
     return found

@@ -6,10 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from syncd.errors import Interrupted
+from syncd.model.target import GroupDetail
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.stores import InventoryStore
 from syncd.sync.together import working_together
+
+_GROUPS_AT_ONCE = 100
+_MEMBERS_AT_ONCE = 20_000
 
 
 async def read_records(portal: Portal, store: InventoryStore, progress: Progress) -> None:
@@ -45,16 +49,26 @@ async def read_members(
     for bps_id in await store.call(store.load_groups_to_detail):
         waiting.put_nowait(bps_id)
 
+    read: list[tuple[str, GroupDetail | None]] = []
+
+    async def store_read() -> None:
+        batch, read[:] = list(read), []
+        if batch:
+            await store.call(store.store_group_details, batch)
+            progress("portal group members read", len(batch))
+
     async def work() -> None:
         while not waiting.empty():
             if stopping():
                 raise Interrupted("asked to stop while reading the portal")
             bps_id = waiting.get_nowait()
             detail = await portal.fetch_group(bps_id)
-            await store.call(store.store_group_detail, bps_id, detail)
-            progress("portal group members read", 1)
+            read.append((bps_id, detail))
+            if len(read) >= _GROUPS_AT_ONCE or sum(len(group.members) for _, group in read if group) > _MEMBERS_AT_ONCE:
+                await store_read()
 
     async with working_together() as group:
         for number in range(concurrency):
             group.create_task(work(), name=f"read portal groups {number}")
+    await store_read()
     await store.call(store.finish_reading)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
 from syncd.model.run import Approval, RunKind, RunStatus, Trigger
@@ -302,7 +302,7 @@ class InventoryStore(Caller, Protocol):
         """Take over groups."""
         ...
 
-    def load_missing(self, kind: str) -> list[str]:
+    def load_missing(self, kind: Literal["user", "group"]) -> list[str]:
         """Return records of ours that the read did not meet."""
         ...
 
@@ -316,6 +316,10 @@ class InventoryStore(Caller, Protocol):
 
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
         """Take over a group with its members."""
+        ...
+
+    def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]]) -> None:
+        """Take over groups with their members."""
         ...
 
     def finish_reading(self) -> None:

@@ -67,7 +67,7 @@ def test_the_program_says_its_version_and_lists_its_commands() -> None:
     assert syncd("--version").stdout.startswith("syncd")
     helped = syncd("--help")
     assert helped.exit_code == 0
-    for name in ("sync", "plan", "runs", "users", "groups", "check", "migrate", "sandbox"):
+    for name in ("run", "sync", "plan", "runs", "users", "groups", "check", "migrate", "sandbox"):
         assert f"\n  {name} " in helped.stdout
 
 

@@ -1,0 +1,194 @@
+"""What became of each change, and what that means for the inventory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+
+from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
+from syncd.store.database import Database, reading
+from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
+from syncd.store.tables import changes, failures, target_groups, target_members, target_users
+
+Placed = tuple[PlannedChange, int, int | None]
+"""A planned change with the key of its record and, for a membership, of its member."""
+
+_FIRST_RETRY = timedelta(minutes=5)
+_LAST_RETRY = timedelta(hours=12)
+
+
+class Outcomes:
+    """Records outcomes. Its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
+        """Set the status of changes: ``started`` before they are sent, ``planned`` when they were not after all."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+                .values(status=status)
+            )
+
+    def claim_started(self, *, now: datetime, only: int | None = None) -> int:
+        """Recognise as ours what was created without learning how it ended; return how many. ``only``: one record.
+
+        To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
+        we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
+        """
+        statement = select(changes).where(changes.c.action == "create", changes.c.status == "started")
+        if only is not None:
+            statement = statement.where(changes.c.record_key == only)
+        claimed = 0
+        with self._database.transaction() as connection:
+            for row in connection.execute(statement).all():
+                table = target_users if row.object == "user" else target_groups
+                there = connection.execute(select(table).where(table.c.key == row.record_key)).first()
+                if there is None:
+                    continue
+                sent = decode_json(row.after)
+                if there.origin is None and all(_same(getattr(there, name), value) for name, value in sent.items()):
+                    own_created(connection, row.object, [Written(row.record_key, row.source_key, sent)], now=now)
+                    connection.execute(update(table).where(table.c.key == row.record_key).values(status=there.status))
+                    claimed += 1
+                connection.execute(
+                    update(changes)
+                    .where(changes.c.run_id == row.run_id, changes.c.seq == row.seq)
+                    .values(status="dropped", error="a later run found out how it ended")
+                )
+        return claimed
+
+    def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
+        """Return records whose creation an earlier run sent without learning how it ended."""
+        statement = select(changes.c.record_key).where(
+            changes.c.run_id < run_id, changes.c.action == "create", changes.c.status == "started"
+        )
+        with reading(self._database) as connection:
+            return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
+
+    def record(
+        self,
+        run_id: int,
+        results: Sequence[tuple[Placed, Outcome]],
+        *,
+        now: datetime,
+    ) -> None:
+        """Write outcomes, and what they mean for the inventory, in one transaction."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, changes.c.seq == bindparam("row_seq"))
+                .values(status=bindparam("new_status"), error=bindparam("new_error"), finished_at=now),
+                [
+                    {"row_seq": outcome.seq, "new_status": outcome.status, "new_error": outcome.error[:1000]}
+                    for _, outcome in results
+                ],
+            )
+            created = {
+                record
+                for (planned, record, _), outcome in results
+                if planned.change.action == "create" and outcome.status == "done"
+            }
+            if created:  # what an earlier run may have sent is settled now
+                connection.execute(
+                    update(changes)
+                    .where(
+                        changes.c.run_id < run_id,
+                        changes.c.status == "started",
+                        among(changes.c.record_key, created, connection),
+                    )
+                    .values(status="dropped")
+                )
+            done = [placed for placed, outcome in results if outcome.status == "done"]
+            for kind in ("user", "group"):
+                self._apply_records(
+                    connection, kind, [placed for placed in done if placed[0].change.object == kind], now
+                )
+            members = [placed for placed in done if placed[0].change.object == "membership"]
+            for action, write in (("link", insert_pairs), ("unlink", delete_pairs)):
+                pairs = [
+                    (record, target)
+                    for planned, record, target in members
+                    if planned.change.action == action and target is not None
+                ]
+                write(connection, target_members, pairs)
+            self._note_failures(connection, results, now)
+
+    def _apply_records(
+        self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
+    ) -> None:
+        """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
+        of: dict[str, list[Written]] = {"create": [], "adopt": [], "update": []}
+        for planned, record, _ in done:
+            change = planned.change
+            if change.action == "delete":
+                forget_record(connection, kind, record)
+            else:
+                of[change.action].append(Written(record, change.source_key, change.after))
+        own_created(connection, kind, of["create"], now=now)
+        own_adopted(connection, kind, of["adopt"], now=now)
+        write_fields(connection, kind, of["update"], now=now)
+
+    def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
+        done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]
+        failed = {(record, target or 0): o for (_, record, target), o in results if o.status in ("failed", "started")}
+        if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
+            return
+        for record, target in done:
+            connection.execute(delete(failures).where(failures.c.record_key == record, failures.c.target_key == target))
+        for (record, target), outcome in sorted(failed.items()):
+            there = connection.execute(
+                select(failures).where(failures.c.record_key == record, failures.c.target_key == target)
+            ).first()
+            attempts = there.attempts + 1 if there else 1
+            wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)
+            upsert(
+                connection,
+                failures,
+                [
+                    {
+                        "record_key": record,
+                        "target_key": target,
+                        "attempts": attempts,
+                        "first_at": there.first_at if there else now,
+                        "next_at": now + wait,
+                        "error": outcome.error[:1000],
+                    }
+                ],
+            )
+
+    def has_current_account(self, source_key: int, besides: int) -> bool:
+        """Return whether a source user owns an account other than ``besides``: a renamed person has arrived."""
+        statement = (
+            select(func.count())
+            .select_from(target_users)
+            .where(
+                target_users.c.source_key == source_key,
+                target_users.c.key != besides,
+                target_users.c.origin.is_not(None),
+            )
+        )
+        with reading(self._database) as connection:
+            return bool(connection.scalar(statement))
+
+    def is_owned_group(self, record: int) -> bool:
+        """Return whether a group of the portal is ours."""
+        with reading(self._database) as connection:
+            return connection.scalar(select(target_groups.c.origin).where(target_groups.c.key == record)) is not None
+
+    def has_successor(self, record: int) -> bool:
+        """Return whether the source object behind this account owns another account as well."""
+        with reading(self._database) as connection:
+            source = connection.scalar(select(target_users.c.source_key).where(target_users.c.key == record))
+        return source is not None and self.has_current_account(source, record)
+
+
+def _same(found: str | None, sent: str | None) -> bool:
+    """Compare a value as the portal shows it with the one sent: case and outer blanks do not matter."""
+    return (found or "").strip().casefold() == (sent or "").strip().casefold()
