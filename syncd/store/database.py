@@ -100,7 +100,7 @@ def _make_sqlite(url: URL) -> Engine:
         # loses nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent.
         connection.isolation_level = None
         # A large log before it is written back spares the pages that page after page of a full pull changes again.
-        pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16000", "temp_store=FILE")
+        pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-8000", "temp_store=FILE")
         for pragma in (*pragmas, "wal_autocheckpoint=8000"):
             connection.execute(f"PRAGMA {pragma}")
 

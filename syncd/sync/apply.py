@@ -95,8 +95,8 @@ class Apply:
 
     async def _run_phase(self, run_id: int, phase: Phase) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
-        calls: asyncio.Queue[_Call | None] = asyncio.Queue(maxsize=_BATCH)
-        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None] = asyncio.Queue(maxsize=_BATCH)
+        calls: asyncio.Queue[_Call | None] = asyncio.Queue(maxsize=8 * self._options.concurrency)
+        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None] = asyncio.Queue(maxsize=_BATCH // 2)
         # Recording outlives a cancelled apply, and ends when it has written what was done.
         recorder = asyncio.create_task(self._record(run_id, results), name="record outcomes")
         unsent: list[_Call] = []
