@@ -99,9 +99,15 @@ def _make_sqlite(url: URL) -> Engine:
         # WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and
         # loses nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent.
         connection.isolation_level = None
-        # A large log before it is written back spares the pages that page after page of a full pull changes again.
-        pragmas = ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-8000", "temp_store=FILE")
-        for pragma in (*pragmas, "wal_autocheckpoint=8000"):
+        # A full pull dirties the same index pages in every transaction: a longer log (64 MB at most) lets a checkpoint
+        # write each of them once.
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "cache_size=-8000",
+            "temp_store=FILE",
+            "wal_autocheckpoint=16000",
+        ):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -34,7 +34,7 @@ _CACHE_SIZE = 60_000
 
 @dataclass(slots=True)
 class PageCounts:
-    """What one page changed: objects added, changed and removed, links added and removed, entries left out."""
+    """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated."""
 
     read: int = 0
     added: int = 0
@@ -52,21 +52,21 @@ class Directory:
 
     # ---- pages ------------------------------------------------------------------------------------------------------
 
-    def store_page(self, page: Page, checkpoint: Checkpoint, *, now: datetime) -> PageCounts:
-        """Apply one page and its checkpoint in one transaction.
+    def store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, *, now: datetime) -> PageCounts:
+        """Apply consecutive pages of one stream, and the checkpoint after the last of them, in one transaction.
 
-        ``checkpoint`` is the one after this page; its ``baseline`` and ``tracked`` say how to merge.
+        The checkpoint's ``baseline`` and ``tracked`` say how to merge. Pages that come together are one larger page.
         """
-        users = [item for item in page.items if isinstance(item, UserItem)]
-        groups = [item for item in page.items if isinstance(item, GroupItem)]
+        users = [item for page in pages for item in page.items if isinstance(item, UserItem)]
+        groups = [item for page in pages for item in page.items if isinstance(item, GroupItem)]
         with self._undoing_cache(), self._database.transaction() as connection:
-            counts = PageCounts(read=len(page.items))
+            counts = PageCounts(read=len(users) + len(groups))
             if users:
                 self._store_users(connection, users, checkpoint, counts, now)
             if groups:
                 self._store_groups(connection, groups, checkpoint, counts, now)
             if checkpoint.tracked:
-                self._see(connection, [bad.id for bad in page.bad if bad.id])
+                self._see(connection, [bad.id for page in pages for bad in page.bad if bad.id])
             save_checkpoint(connection, checkpoint, now=now)
         return counts
 

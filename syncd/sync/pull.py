@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -20,6 +21,7 @@ from syncd.errors import IncompleteRead, Interrupted, ResyncRequired
 from syncd.model.run import PullKind
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports import Source
+from syncd.sync.read_ahead import read_ahead
 from syncd.sync.stores import PullStore
 from syncd.sync.together import working_together
 
@@ -123,39 +125,29 @@ class Pull:
         return await self._store.call(self._store.begin_baseline, stream, fingerprint, now=self._clock.now())
 
     async def _follow(self, checkpoint: Checkpoint, result: PullResult) -> None:
-        """Apply page after page; the next one is fetched while one is stored."""
+        """Apply page after page; the next ones are fetched while some are stored."""
         stream = checkpoint.stream
         link = checkpoint.next_link or (None if checkpoint.baseline else checkpoint.delta_link)
-        fetching = asyncio.create_task(self._source.fetch_page(stream, link), name=f"fetch {stream}")
-        try:
-            while True:
-                page = await fetching
-                if page.next_link is not None:
-                    fetching = asyncio.create_task(
-                        self._source.fetch_page(stream, page.next_link), name=f"fetch {stream}"
-                    )
-                await self._store_page(page, _advance(checkpoint, page), result)
-                if page.delta_link is not None:
-                    return
-                if self._stopping():
+        pages_read = read_ahead(partial(self._source.fetch_page, stream), link, name=f"fetch {stream}")
+        async with contextlib.aclosing(pages_read):
+            async for pages in pages_read:
+                await self._store_pages(pages, _advance(checkpoint, pages[-1]), result)
+                if pages[-1].next_link is not None and self._stopping():
                     raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
-        finally:
-            fetching.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await fetching
 
-    async def _store_page(self, page: Page, checkpoint: Checkpoint, result: PullResult) -> None:
+    async def _store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, result: PullResult) -> None:
         stream = checkpoint.stream
-        for bad in page.bad:
-            self._log.warning("object.malformed", stream=stream, object=bad.id, reason=bad.reason)
-        counts = await self._store.call(self._store.store_page, page, checkpoint, now=self._clock.now())
+        bad = [each for page in pages for each in page.bad]
+        for each in bad:
+            self._log.warning("object.malformed", stream=stream, object=each.id, reason=each.reason)
+        counts = await self._store.call(self._store.store_pages, pages, checkpoint, now=self._clock.now())
         result.add(f"{stream}_read", counts.read)
         result.add(f"{stream}_added", counts.added)
         result.add(f"{stream}_changed", counts.changed)
         result.add(f"{stream}_removed", counts.removed)
-        result.add(f"{stream}_malformed", len(page.bad))
+        result.add(f"{stream}_malformed", len(bad))
         result.add("links_read", counts.links)
-        result.add("pages", 1)
+        result.add("pages", len(pages))
         self._progress(f"{stream} read", counts.read)
         if counts.links:
             self._progress("memberships read", counts.links)

@@ -30,7 +30,7 @@ class Caller(Protocol):
 
 
 class PageCounted(Protocol):
-    """What storing a page changed."""
+    """What storing pages changed."""
 
     read: int
     added: int
@@ -50,8 +50,8 @@ class PullStore(Caller, Protocol):
         """Start a full read."""
         ...
 
-    def store_page(self, page: Page, checkpoint: Checkpoint, *, now: datetime) -> PageCounted:
-        """Apply a page and its checkpoint in one transaction."""
+    def store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, *, now: datetime) -> PageCounted:
+        """Apply consecutive pages and the checkpoint after the last of them in one transaction."""
         ...
 
     def load_parked(self) -> list[str]:
