@@ -8,7 +8,6 @@ all. A membership that was not met is removed only when a second reading of that
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
