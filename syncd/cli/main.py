@@ -39,6 +39,7 @@ _COMMANDS = {
     "runs": "runs",
     "users": "records",
     "groups": "records",
+    "explain": "explain",
     "check": "check",
     "migrate": "migrate",
     "sandbox": "sandbox",

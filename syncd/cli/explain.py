@@ -1,0 +1,137 @@
+"""``syncd explain``: everything about one person or group, from the store alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.output import format_time, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from syncd.plan.rules import Rules
+    from syncd.store.explanation import Explanation
+
+
+@click.command("explain")
+@click.argument("name", metavar="UPN-OR-ID")
+@shared_options
+@pass_invocation
+def explain(invocation: Invocation, *, name: str) -> None:
+    """Explain one user or group: source record, the rule that decided, mapping, target record, what is open, history.
+
+    NAME is the Entra id, the UPN, the BPS id or the exact display name. Neither side is asked.
+    """
+    from syncd import bootstrap
+    from syncd.store.explanation import Explanations
+
+    settings = invocation.start(need=STORE_ONLY)
+    database = bootstrap.open_store(settings, create=False)
+    try:
+        explanations = Explanations(database)
+        found = explanations.find(name)
+        if not found:
+            raise click.UsageError(
+                f"the store knows nobody and no group by '{name}': give the Entra id, the UPN, the BPS id or the exact "
+                "display name ('syncd users TEXT' searches)"
+            )
+        if len(found) > 1:
+            listed = ", ".join(f"{item.kind} {item.id}" for item in found)
+            raise click.UsageError(f"'{name}' names {len(found)} objects: {listed}; give the id of the one you mean")
+        explanation = explanations.explain(found[0])
+    finally:
+        database.close()
+    document = _describe(explanation, bootstrap.make_rules(settings))
+    if invocation.json:
+        print_json(document)
+    else:
+        _print(document)
+
+
+def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
+    desired = explanation.desired
+    mapping = rules.mapping
+    user = explanation.found.kind == "user"
+    rule_of = mapping.user_fields if user else mapping.group_fields
+    key_rule = mapping.user_bps_id if user else mapping.group_bps_id
+    mapped: dict[str, Any] = {}
+    if desired is not None:
+        mapped["bps_id"] = {"rule": key_rule.text, "value": desired["bps_id"]}
+        for name, value in desired["fields"].items():
+            if name in rule_of:
+                mapped[name] = {"rule": rule_of[name].text, "value": value}
+    undecided = "no push has looked at it yet"
+    document = {
+        "source": explanation.source,
+        "scope": {
+            "state": desired["state"] if desired else "undecided",
+            "reason": (desired["reason"] or "in scope") if desired else undecided,
+        },
+        "mapping": mapped,
+        "target": explanation.target,
+        "pending": explanation.pending,
+        "outcomes": explanation.outcomes,
+    }
+    plain: dict[str, Any] = _make_plain(document)
+    return plain
+
+
+def _make_plain(value: Any) -> Any:
+    """Return a value with instants as text, all the way down."""
+    if isinstance(value, datetime):
+        return format_time(value)
+    if isinstance(value, Mapping):
+        return {name: _make_plain(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_make_plain(item) for item in value]
+    return value
+
+
+# ---- for people -----------------------------------------------------------------------------------------------------
+
+
+def _print(document: Mapping[str, Any]) -> None:
+    source, scope, target = document["source"], document["scope"], document["target"]
+    print_line(f"Source: {source['kind']} {source['id']}, {source['state'].replace('_', ' ')}")
+    print_table([("attribute", 20), ("value", 60)], sorted(source["attributes"].items()))
+    if source["groups"]:
+        print_line()
+        rows = [[item["name"], item["id"], item["through"] or "directly"] for item in source["groups"]]
+        print_table([("in group", 40), ("id", 36), ("through", 30)], rows)
+    print_line()
+    print_line(f"Decision: {scope['state'].replace('_', ' ')}: {scope['reason']}")
+    if document["mapping"]:
+        rows = [[name, item["value"], item["rule"]] for name, item in document["mapping"].items()]
+        print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
+    print_line()
+    if target is None:
+        print_line("Target: the portal has no record of it, as far as is known")
+    for record in [target, *target["other_records"]] if target else []:
+        print_line(
+            f"Target: {record['bps_id']}, {record['ownership']}, {record['status']}, "
+            f"last written {record['last_synced_at'] or 'never'}"
+            + (f", leaving since {record['leaving_since']}" if record["leaving_since"] else "")
+        )
+        print_table([("field", 12), ("value", 60)], list(record["fields"].items()))
+        places = record.get("groups") or record.get("members") or []
+        if places:
+            print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
+    for title, entries in (("Open", document["pending"]), ("Last outcomes", document["outcomes"])):
+        print_line()
+        print_line(f"{title}: {'nothing' if not entries else len(entries)}")
+        if entries:
+            rows = [
+                [item["run"], item["action"], item["bps_id"], item["target"], item["outcome"], _say(item)]
+                for item in entries
+            ]
+            print_table([("run", 5), ("action", 8), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
+
+
+def _say(item: Mapping[str, Any]) -> str:
+    words = [item["error"] or item["reason"]]
+    if item.get("next_attempt_at"):
+        words.append(f"next attempt {item['next_attempt_at']}")
+    return "; ".join(word for word in words if word)

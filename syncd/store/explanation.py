@@ -1,0 +1,292 @@
+"""Everything that the store knows about one person or group; nothing is asked of either side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, Table, false, func, or_, select
+
+from syncd.model.target import fold
+from syncd.store.database import Database, reading
+from syncd.store.rows import among, decode_json
+from syncd.store.tables import (
+    changes,
+    desired_groups,
+    desired_users,
+    failures,
+    runs,
+    source_groups,
+    source_members,
+    source_objects,
+    source_users,
+    target_groups,
+    target_members,
+    target_principals,
+    target_users,
+)
+
+Kind = Literal["user", "group"]
+_SOURCE: Mapping[Kind, Table] = {"user": source_users, "group": source_groups}
+_DESIRED: Mapping[Kind, Table] = {"user": desired_users, "group": desired_groups}
+_TARGET: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+_OPEN = ("planned", "started", "failed", "deferred", "held")
+_OUTCOMES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which object was meant."""
+
+    kind: Kind
+    key: int
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known: plain values, in the order in which an object passes through syncd."""
+
+    found: Found
+    source: Mapping[str, Any]
+    desired: Mapping[str, Any] | None
+    target: Mapping[str, Any] | None
+    pending: list[Mapping[str, Any]]
+    outcomes: list[Mapping[str, Any]]
+
+
+class Explanations:
+    """Looks objects up, by id, name or BPS id, and tells what is known of them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, wanted: str) -> list[Found]:
+        """Return the objects that are meant: by source id, else by BPS id, UPN or mail, else by display name."""
+        text = wanted.strip()
+        with reading(self._database) as connection:
+            for number in range(4):
+                found: list[Found] = []
+                for kind in _kinds():
+                    condition = _make_conditions(kind, text)[number]
+                    table = _SOURCE[kind]
+                    statement = (
+                        select(table.c.key, source_objects.c.id)
+                        .join(source_objects, source_objects.c.key == table.c.key)
+                        .where(condition)
+                        .order_by(source_objects.c.id)
+                        .limit(20)
+                    )
+                    found += [Found(kind, row[0], row[1]) for row in connection.execute(statement)]
+                if found:
+                    return found
+        return []
+
+    def explain(self, found: Found) -> Explanation:
+        """Return what is known of one object."""
+        with reading(self._database) as connection:
+            source = _load_source(connection, found)
+            desired = connection.execute(
+                select(_DESIRED[found.kind]).where(_DESIRED[found.kind].c.key == found.key)
+            ).first()
+            records = _find_records(connection, found, desired)
+            return Explanation(
+                found,
+                source,
+                None if desired is None else _describe_desired(connection, found, desired),
+                _load_target(connection, found, records),
+                _load_pending(connection, records),
+                _load_outcomes(connection, records),
+            )
+
+
+def _kinds() -> tuple[Kind, ...]:
+    return ("user", "group")
+
+
+def _make_conditions(kind: Kind, text: str) -> tuple[Any, ...]:
+    """Return what an object may be known by, the surest first."""
+    upn = func.lower(source_users.c.upn) == text.lower() if kind == "user" else false()
+    return (
+        source_objects.c.id == text.lower(),
+        _has_bps_id(kind, fold(text)),
+        upn,
+        func.lower(_SOURCE[kind].c.name) == text.lower(),
+    )
+
+
+def _has_bps_id(kind: Kind, folded: str) -> Any:
+    principal = select(target_principals.c.key).where(target_principals.c.bps_fold == folded)
+    desired, target = _DESIRED[kind], _TARGET[kind]
+    return or_(
+        _SOURCE[kind].c.key.in_(select(desired.c.key).where(desired.c.principal_key.in_(principal))),
+        _SOURCE[kind].c.key.in_(select(target.c.source_key).where(target.c.key.in_(principal))),
+    )
+
+
+def _load_source(connection: Connection, found: Found) -> dict[str, Any]:
+    table = _SOURCE[found.kind]
+    row = connection.execute(select(table).where(table.c.key == found.key)).one()
+    attributes = decode_json(row.attributes)
+    source: dict[str, Any] = {
+        "id": found.id,
+        "kind": found.kind,
+        "state": row.state,
+        "removed_at": row.removed_at,
+        "attributes": attributes,
+    }
+    if found.kind == "user":
+        source["manager"] = connection.scalar(
+            select(source_objects.c.id).where(source_objects.c.key == row.manager_key)
+        )
+    source["groups"] = [
+        {"id": item.id, "name": item.name, "through": item.through}
+        for item in _load_groups_above(connection, found.key)
+    ]
+    return source
+
+
+def _load_groups_above(connection: Connection, key: int) -> Sequence[Row[Any, Any, Any]]:
+    """Return the active groups that an object is in, directly and through nesting, with the group next below."""
+    start = (
+        select(source_members.c.group_key.label("grp"), source_members.c.member_key.label("below"))
+        .join(source_groups, source_groups.c.key == source_members.c.group_key)
+        .where(source_members.c.member_key == key, source_groups.c.state == "active")
+        .cte("above", recursive=True)
+    )
+    higher = source_groups.alias("higher")
+    above = start.union(
+        select(source_members.c.group_key, source_members.c.member_key)
+        .join(start, start.c.grp == source_members.c.member_key)
+        .join(higher, higher.c.key == source_members.c.group_key)
+        .where(higher.c.state == "active")
+    )
+    through = source_groups.alias("through")
+    statement = (
+        select(source_objects.c.id, source_groups.c.name, func.min(through.c.name).label("through"))
+        .select_from(above)
+        .join(source_objects, source_objects.c.key == above.c.grp)
+        .join(source_groups, source_groups.c.key == above.c.grp)
+        .outerjoin(through, through.c.key == above.c.below)
+        .group_by(source_objects.c.id, source_groups.c.name)
+        .order_by(source_groups.c.name, source_objects.c.id)
+    )
+    return connection.execute(statement).all()
+
+
+def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> dict[str, Any]:
+    bps_id = connection.scalar(select(target_principals.c.bps_id).where(target_principals.c.key == row.principal_key))
+    fields = ("name", "email", "phone", "job_title") if found.kind == "user" else ("name", "email")
+    return {
+        "state": row.state,
+        "reason": row.reason,
+        "bps_id": bps_id,
+        "fields": {name: getattr(row, name) for name in fields},
+    }
+
+
+def _find_records(connection: Connection, found: Found, desired: Row[Any] | None) -> list[int]:
+    target = _TARGET[found.kind]
+    keys = set(connection.scalars(select(target.c.key).where(target.c.source_key == found.key)))
+    if desired is not None and desired.principal_key is not None:
+        keys.add(desired.principal_key)
+    return sorted(keys)
+
+
+def _load_target(connection: Connection, found: Found, records: list[int]) -> dict[str, Any] | None:
+    table = _TARGET[found.kind]
+    rows = connection.execute(
+        select(table, target_principals.c.bps_id)
+        .join(target_principals, target_principals.c.key == table.c.key)
+        .where(among(table.c.key, records or [0], connection))
+        .order_by(table.c.leaving_at.is_not(None), target_principals.c.bps_fold)
+    ).all()
+    described = [_describe_record(connection, found.kind, row) for row in rows]
+    if not described:
+        return None
+    return {**described[0], "other_records": described[1:]}
+
+
+def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[str, Any]:
+    names = ("name", "email", "phone", "job_title", "manager") if kind == "user" else ("name", "email")
+    mine, other = target_members.c.member_key, target_members.c.group_key
+    if kind == "group":
+        mine, other = other, mine
+    linked = connection.scalars(
+        select(target_principals.c.bps_id)
+        .join(target_members, other == target_principals.c.key)
+        .where(mine == row.key)
+        .order_by(target_principals.c.bps_fold)
+    ).all()
+    return {
+        "bps_id": row.bps_id,
+        "ownership": row.origin or "not ours",
+        "status": row.status,
+        "fields": {name: getattr(row, name) for name in names},
+        "written": decode_json(row.written),
+        "leaving_since": row.leaving_at,
+        "last_synced_at": row.synced_at,
+        "groups" if kind == "user" else "members": list(linked),
+    }
+
+
+def _select_changes(records: list[int], connection: Connection) -> Any:
+    record = target_principals.alias("record")
+    member = target_principals.alias("member")
+    return (
+        select(changes, record.c.bps_id.label("record_id"), member.c.bps_id.label("member_id"))
+        .select_from(changes)
+        .join(record, record.c.key == changes.c.record_key)
+        .outerjoin(member, member.c.key == changes.c.target_key)
+        .where(
+            or_(
+                among(changes.c.record_key, records or [0], connection),
+                among(changes.c.target_key, records or [0], connection),
+            )
+        )
+    )
+
+
+def _describe_change(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "run": row.run_id,
+        "action": row.action,
+        "object": row.object,
+        "bps_id": row.record_id,
+        "target": row.member_id or row.target,
+        "outcome": row.status,
+        "reason": row.reason,
+        "before": decode_json(row.before),
+        "after": decode_json(row.after),
+        "error": row.error,
+        "at": row.finished_at,
+    }
+
+
+def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
+    """Return what the newest run that wrote left open, with the next attempt of what failed."""
+    newest = connection.scalar(select(func.max(runs.c.id)).where(runs.c.kind != "plan"))
+    next_at: dict[tuple[int, int], datetime] = {
+        (row.record_key, row.target_key): row.next_at
+        for row in connection.execute(
+            select(failures).where(
+                or_(
+                    among(failures.c.record_key, records or [0], connection),
+                    among(failures.c.target_key, records or [0], connection),
+                )
+            )
+        )
+    }
+    statement = _select_changes(records, connection).where(changes.c.run_id == newest, changes.c.status.in_(_OPEN))
+    rows = connection.execute(statement.order_by(changes.c.phase, changes.c.seq)).all()
+    return [
+        {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0))} for row in rows
+    ]
+
+
+def _load_outcomes(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
+    statement = _select_changes(records, connection).where(changes.c.finished_at.is_not(None))
+    rows = connection.execute(statement.order_by(changes.c.run_id.desc(), changes.c.seq.desc()).limit(_OUTCOMES)).all()
+    return [_describe_change(row) for row in rows]
