@@ -1,0 +1,201 @@
+"""``make bench``: measure syncd against what the machine can do at best, in one run, and say whether it is enough.
+
+Each piece of work runs in a process of its own against a sandbox in another one; ``floor`` says what it is compared
+with. Ratios are comparable between machines, seconds are not. Exit code 1 when something is beyond its limit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench.stage import Size, Stage, open_stage
+
+_MEGABYTES, _MEGABYTES_TEN_TIMES = 160.0, 200.0
+_PULL_RATIO, _PUSH_RATIO = 2.0, 1.5
+_QUICK = Size(3000, 300, 18_000, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured value; ``limit`` None: told for information."""
+
+    work: str
+    what: str
+    value: float
+    limit: float | None = None
+
+    @property
+    def good(self) -> bool:
+        """Return whether it is within its limit."""
+        return self.limit is None or self.value <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How to measure. ``repeat``: how often what is compared by ratio is done; medians count."""
+
+    size: Size
+    folder: Path
+    repeat: int
+    megabytes: float
+    only: frozenset[str]
+
+    def wants(self, *names: str) -> bool:
+        """Return whether any of these pieces of work is asked for."""
+        return not self.only or bool(self.only & set(names))
+
+
+def measure_pull(stage: Stage, course: Course) -> Iterator[Figure]:
+    """A full pull into an empty store, against the floor; leaves the pulled store."""
+    floor, ours, peak = list[float](), list[float](), 0.0
+    for _ in range(course.repeat):
+        empty = stage.empty_store(course.folder / "floor.db")
+        floor.append(stage.work("floor", "pull", "--store", str(empty))["seconds"])
+        empty.unlink()
+        stage.empty_store()
+        found = stage.work("measured", "pull")
+        ours.append(found["seconds"])
+        peak = max(peak, found["peak_mb"])
+    yield Figure("pull", "seconds / floor", statistics.median(ours) / statistics.median(floor), _PULL_RATIO)
+    yield Figure("pull", "seconds", statistics.median(ours))
+    yield Figure("pull", "seconds of the floor", statistics.median(floor))
+    yield Figure("pull", "peak MB", peak, course.megabytes)
+
+
+def measure_plan(stage: Stage, course: Course) -> Iterator[Figure]:
+    """The plan of a first push of everything, the portal being empty."""
+    found = stage.work("measured", "plan")
+    yield Figure("plan", "seconds", found["phases"]["plan"])
+    yield Figure("plan", "changes", sum(number for name, number in found["counts"].items() if name in _ACTIONS))
+    yield Figure("plan", "peak MB", found["peak_mb"], course.megabytes)
+
+
+_ACTIONS = ("create", "update", "link")
+
+
+def measure_push(stage: Stage, course: Course) -> Iterator[Figure]:
+    """That push, against a bare client that sends the same writes to another portal at the same concurrency."""
+    stage.count_requests()
+    found = stage.work("measured", "push")
+    sent = sum(number for route, number in stage.count_requests().items() if route.startswith("portal"))
+    requests = course.folder / "requests.jsonl"
+    writes = stage.work("measured", "requests", "--run", str(found["run"]), "--out", str(requests))["requests"]
+    with open_stage(course.folder / "other", course.size) as other:
+        bare = other.work("floor", "push", "--requests", str(requests), "--concurrency", "4")["seconds"]
+    requests.unlink()
+    seconds = found["phases"]["apply"]
+    yield Figure("push", "seconds / bare client", seconds / bare, _PUSH_RATIO)
+    yield Figure("push", "seconds", seconds)
+    yield Figure("push", "seconds of the bare client", bare)
+    yield Figure("push", "requests", sent)
+    yield Figure("push", "writes (the least possible)", writes)
+    yield Figure("push", "peak MB", found["peak_mb"], course.megabytes)
+
+
+def measure_delta(stage: Stage, course: Course) -> Iterator[Figure]:
+    """A delta run in which nothing has changed."""
+    stage.count_requests()
+    found = stage.work("measured", "delta")
+    requests = stage.count_requests()
+    for stream in ("users", "groups"):
+        mine = sum(number for route, number in requests.items() if route.startswith("graph") and stream in route)
+        yield Figure("delta", f"requests for {stream}", mine, 1)
+    others = sum(number for route, number in requests.items() if route.startswith(("graph", "portal")))
+    yield Figure("delta", "requests to Graph and the portal", others, 2)
+    yield Figure("delta", "seconds", found["seconds"], 1.0)
+    yield Figure("delta", "peak MB", found["peak_mb"], course.megabytes)
+
+
+def measure_full(stage: Stage, course: Course) -> Iterator[Figure]:
+    """A full run in which nothing has changed: both sides read again, everything compared."""
+    found = stage.work("measured", "full")
+    yield Figure("full", "seconds", found["seconds"])
+    for phase, seconds in sorted(found["phases"].items()):
+        yield Figure("full", f"seconds of {phase}", seconds)
+    yield Figure("full", "peak MB", found["peak_mb"], course.megabytes)
+
+
+_WORKS: dict[str, Callable[[Stage, Course], Iterator[Figure]]] = {
+    "pull": measure_pull,
+    "plan": measure_plan,
+    "push": measure_push,
+    "delta": measure_delta,
+    "full": measure_full,
+}
+_NEEDED = {"plan": {"pull"}, "push": {"pull"}, "delta": {"pull", "push"}, "full": {"pull", "push"}}
+
+
+def measure(course: Course) -> Iterator[Figure]:
+    """Do what is asked for, in order, and whatever has to come before it."""
+    needed = set(course.only or _WORKS)
+    for name in sorted(needed):
+        needed |= _NEEDED.get(name, set())
+    with open_stage(course.folder / "stage", course.size) as stage:
+        for name, work in _WORKS.items():
+            if name in needed:
+                print(f"measuring: {name}", file=sys.stderr)
+                figures = list(work(stage, course))
+                yield from figures if course.wants(name) else ()
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--users", type=int, default=50_000)
+    parser.add_argument("--groups", type=int, default=5_000)
+    parser.add_argument("--memberships", type=int, default=300_000)
+    parser.add_argument("--big-groups", type=int, default=3, help="groups of 10,000 among them")
+    parser.add_argument("--quick", action="store_true", help="a small company, each thing once")
+    parser.add_argument("--ten-times", action="store_true", help="ten times the company, pull and plan only")
+    parser.add_argument("--only", action="append", choices=list(_WORKS), help="may be repeated")
+    parser.add_argument("--repeat", type=int, default=3, help="how often ratios are measured; the median counts")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure and print."""
+    options = parse_arguments()
+    size = Size(options.users, options.groups, options.memberships, options.big_groups)
+    only = frozenset(options.only or ())
+    if options.quick:
+        size = _QUICK
+    if options.ten_times:
+        size, only = size.times(10), only or frozenset({"pull", "plan"})
+    large = options.ten_times
+    with tempfile.TemporaryDirectory(prefix="syncd-bench-") as folder:
+        course = Course(
+            size,
+            Path(folder),
+            1 if options.quick or large else options.repeat,
+            _MEGABYTES_TEN_TIMES if large else _MEGABYTES,
+            only,
+        )
+        figures = list(measure(course))
+    if options.json:
+        document: dict[str, Any] = {
+            "size": asdict(size),
+            "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+            "figures": [{**asdict(figure), "good": figure.good} for figure in figures],
+        }
+        print(json.dumps(document, indent=2))
+    else:
+        print(f"{size.users:,} users, {size.groups:,} groups, {size.memberships:,} memberships, {os.cpu_count()} cores")
+        for figure in figures:
+            limit = "" if figure.limit is None else f"at most {figure.limit:g}  {'ok' if figure.good else 'BEYOND'}"
+            print(f"{figure.work:6} {figure.what:34} {figure.value:12,.2f}  {limit}".rstrip())
+    return 0 if all(figure.good for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

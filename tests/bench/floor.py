@@ -1,0 +1,210 @@
+"""What a machine can do at best: the same requests by bare aiohttp, the same rows by plain sqlite3. Nothing of syncd.
+
+``pull``: both delta streams side by side, page after page as Graph's links demand, decoded by msgspec, and
+bulk-inserted with one ``executemany`` per table and page into the tables that syncd's own migrations made (an empty
+copy of its store, all indexes), in WAL mode, in one transaction for everything. Ids become integers in a dictionary. No
+retries, no merging, no checkpoints, no check of anything: a kill loses it all, and a second pull would fail.
+
+``push``: requests prepared beforehand, phase by phase, ``concurrency`` of them in flight, answers read and forgotten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import sqlite3
+import ssl
+import sys
+import time
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+Request = tuple[str, str, bytes | None]
+_USER_PROPERTIES = ("accountEnabled", "businessPhones", "displayName", "jobTitle", "mail", "mobilePhone",
+                    "userPrincipalName", "userType")  # fmt: skip
+_GROUP_PROPERTIES = ("displayName", "mail")
+
+
+class Bare:
+    """A session to the sandbox, with the tokens of both sides."""
+
+    def __init__(self, config: Path) -> None:
+        settings = tomllib.loads(config.read_text(encoding="utf-8"))
+        self.graph, self.bps = settings["graph"], settings["bps"]
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self, side: Mapping[str, Any], token_url: str, *, concurrency: int) -> aiohttp.ClientSession:
+        """Return a session that carries the token of one side."""
+        context = ssl.create_default_context(cafile=side["ca_file"])
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": side["client_id"],
+            "client_secret": Path(side["client_secret_file"]).read_text(encoding="utf-8").strip(),
+        }
+        if side is self.graph:
+            form["scope"] = f"{side['base_url']}/.default"
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+            session.post(token_url, data=form) as answer,
+        ):
+            token = (await answer.json())["access_token"]
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=concurrency),
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+        )
+
+
+class Rows:
+    """Bulk inserts into the directory's tables of an empty store."""
+
+    def __init__(self, store: Path) -> None:
+        self._connection = sqlite3.connect(store, isolation_level=None)
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-16000"):
+            self._connection.execute(f"PRAGMA {pragma}")
+        self._connection.execute("BEGIN")
+        self._keys: dict[str, int] = {}
+        self._groups: set[int] = set()
+
+    def insert_page(self, stream: str, entries: list[dict[str, Any]]) -> None:
+        """Insert one page."""
+        new: list[tuple[int, str]] = []
+
+        def key_of(text: str) -> int:
+            key = self._keys.get(text)
+            if key is None:
+                key = self._keys[text] = len(self._keys) + 1
+                new.append((key, text))
+            return key
+
+        connection = self._connection
+        if stream == "users":
+            users = [
+                (
+                    key_of(entry["id"]), "active", entry.get("userPrincipalName"), entry.get("displayName"),
+                    _encode(entry, _USER_PROPERTIES),
+                    key_of(managers[0]["id"]) if (managers := entry.get("manager@delta")) else None,
+                )
+                for entry in entries
+            ]  # fmt: skip
+            connection.executemany(
+                "INSERT INTO source_users (key, state, upn, name, attributes, manager_key) VALUES (?, ?, ?, ?, ?, ?)",
+                users,
+            )
+        else:
+            groups, members = [], []
+            for entry in entries:
+                group = key_of(entry["id"])
+                if group not in self._groups:
+                    self._groups.add(group)
+                    groups.append((group, "active", entry.get("displayName"), _encode(entry, _GROUP_PROPERTIES), 0))
+                members += [(group, key_of(member["id"])) for member in entry.get("members@delta", ())]
+            connection.executemany(
+                "INSERT INTO source_groups (key, state, name, attributes, reread) VALUES (?, ?, ?, ?, ?)", groups
+            )
+            connection.executemany("INSERT INTO source_members (group_key, member_key) VALUES (?, ?)", members)
+        connection.executemany("INSERT INTO source_objects (key, id) VALUES (?, ?)", new)
+
+    def commit(self) -> None:
+        """Make the rows last."""
+        self._connection.execute("COMMIT")
+
+    def count(self) -> dict[str, int]:
+        """Return how many rows are there."""
+        tables = ("source_users", "source_groups", "source_members")
+        return {name: self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def _encode(entry: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    attributes = {name: entry[name] for name in names if entry.get(name) is not None}
+    return msgspec.json.encode(attributes).decode()
+
+
+async def pull(config: Path, store: Path) -> dict[str, object]:
+    """Read both streams into the tables."""
+    bare, rows = Bare(config), Rows(store)
+    started = time.perf_counter()
+    root = f"{bare.graph['base_url']}/v1.0"
+    token_url = f"{bare.graph['authority_url']}/{bare.graph['tenant_id']}/oauth2/v2.0/token"
+    async with await bare.open(bare.graph, token_url, concurrency=8) as session:
+
+        async def follow(stream: str, link: str | None) -> int:
+            pages = 0
+            while link is not None:
+                async with session.get(URL(link, encoded=True)) as answer:
+                    body = msgspec.json.decode(await answer.read())
+                rows.insert_page(stream, body["value"])
+                link = body.get("@odata.nextLink")
+                pages += 1
+            return pages
+
+        pages = await asyncio.gather(
+            follow("users", f"{root}/users/delta?$select={','.join(_USER_PROPERTIES)},manager"),
+            follow("groups", f"{root}/groups/delta?$select={','.join(_GROUP_PROPERTIES)},members"),
+        )
+    rows.commit()
+    seconds = time.perf_counter() - started
+    found: dict[str, object] = {"seconds": seconds, "pages": sum(pages), **rows.count()}
+    rows.close()
+    return found
+
+
+async def push(config: Path, requests: Path, *, concurrency: int) -> dict[str, object]:
+    """Send prepared requests (lines of [phase, method, path, body])."""
+    bare = Bare(config)
+    portal = bare.bps["portal_url"].rstrip("/")
+    phases: dict[int, list[Request]] = defaultdict(list)
+    with requests.open(encoding="utf-8") as lines:
+        for line in lines:
+            phase, method, path, body = json.loads(line)
+            phases[phase].append((method, path, None if body is None else body.encode()))
+    started = time.perf_counter()
+    session = await bare.open(bare.bps, f"{portal}/api/oauth2/token", concurrency=concurrency)
+    async with session:
+
+        async def work(rest: Iterator[Request]) -> None:
+            for method, path, body in rest:
+                headers = {"Content-Type": "application/json"} if body is not None else None
+                url = URL(portal + path, encoded=True)
+                async with session.request(method, url, data=body, headers=headers) as answer:
+                    content = await answer.read()
+                    if answer.status >= 300:
+                        raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
+
+        for phase in sorted(phases):
+            rest = iter(phases[phase])
+            await asyncio.gather(*(work(rest) for _ in range(concurrency)))
+    return {"seconds": time.perf_counter() - started, "requests": sum(len(found) for found in phases.values())}
+
+
+def main() -> None:
+    """Run one of the two and print a JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.floor")
+    parser.add_argument("what", choices=["pull", "push"])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--requests", type=Path)
+    parser.add_argument("--concurrency", type=int, default=4)
+    options = parser.parse_args()
+    if options.what == "pull":
+        found = asyncio.run(pull(options.config, options.store))
+    else:
+        found = asyncio.run(push(options.config, options.requests, concurrency=options.concurrency))
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

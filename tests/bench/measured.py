@@ -1,0 +1,142 @@
+"""One measured piece of work of syncd, in a process of its own: the real adapters, use cases and store.
+
+Prints one JSON object with the seconds of the work itself (imports and the making of an empty store are not work of a
+daemon), the peak memory of the process, which includes its imports, and what was counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+from syncd import bootstrap
+from syncd.bps.client import API, make_path
+from syncd.bps.records import encode_account, encode_fields
+from syncd.clock import Clock
+from syncd.model.change import Change, Phase
+from syncd.model.run import RunRecord, RunRequest
+from syncd.model.target import Account
+from syncd.store.database import Database
+from syncd.store.sync_store import TargetStore
+
+_REQUESTS: dict[str, RunRequest] = {
+    "plan": RunRequest("delta", "cli", write=False),
+    "push": RunRequest("delta", "cli"),
+    "delta": RunRequest("delta", "cli"),
+    "full": RunRequest("full", "cli"),
+}
+
+
+def _ignore(_counter: str, _added: int) -> None:
+    return
+
+
+def _never() -> bool:
+    return False
+
+
+async def pull(settings: bootstrap.Settings, database: Database) -> dict[str, object]:
+    """Read the whole tenant into an empty store: no portal, no plan."""
+    clock = Clock()
+    started = time.perf_counter()
+    async with bootstrap.open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
+        result = await sides.pull.run("full")
+    if not result.complete:
+        raise RuntimeError(f"the pull has no proof: {result.unproven}")
+    return {"seconds": time.perf_counter() - started, "counts": result.counts}
+
+
+async def run(settings: bootstrap.Settings, database: Database, request: RunRequest) -> dict[str, object]:
+    """Carry out one run as a command or the daemon does."""
+    clock = Clock()
+    started = time.perf_counter()
+    runs = bootstrap.make_runs(settings, database, clock)
+    async with bootstrap.open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
+        record: RunRecord = await runs.execute(request, sides)
+    if record.status != "succeeded":
+        raise RuntimeError(f"the run ended {record.status}: {record.error}")
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "run": record.id, "phases": dict(record.phases), "counts": dict(record.counts)}
+
+
+def write_requests(settings: bootstrap.Settings, database: Database, run_id: int, to: Path) -> dict[str, object]:
+    """Write down what the writes of a run have to be on the wire, as few as they can be: one call per change of a
+    record, and per ``bps.members_per_request`` members of one group."""
+    number = 0
+    store = TargetStore(database)
+    with to.open("w", encoding="utf-8") as out:
+
+        def write(phase: Phase, method: str, path: str, body: object) -> None:
+            nonlocal number
+            number += 1
+            json.dump([int(phase), method, API + path, None if body is None else json.dumps(body)], out)
+            out.write("\n")
+
+        for phase in Phase:
+            group, members = "", list[str]()
+            for chunk in store.iterate_changes(run_id, phase=phase, statuses=["done"]):
+                for change in (planned.change for planned, _, _ in chunk):
+                    if change.object != "membership":
+                        write(phase, *_encode(change))
+                        continue
+                    if members and (group != change.bps_id or len(members) >= settings.bps.members_per_request):
+                        write(phase, *_encode_links(group, members))
+                        members = []
+                    group = change.bps_id
+                    members.append(change.target)
+            if members:
+                write(phase, *_encode_links(group, members))
+    return {"requests": number}
+
+
+def _encode(change: Change) -> tuple[str, str, object]:
+    after = change.after
+    match change.object, change.action:
+        case "user", "create":
+            return "POST", "/admin/users", encode_account(Account(change.bps_id, **after))  # type: ignore[arg-type]
+        case "user", "update":
+            return "PATCH", make_path("/admin/user", change.bps_id), encode_fields(after)
+        case "group", "create":
+            return "POST", "/admin/groups", {"bpsId": change.bps_id, **after, "members": [], "owners": []}
+    raise RuntimeError(f"a first push has no business with {change.action} {change.object}")
+
+
+def _encode_links(group: str, members: list[str]) -> tuple[str, str, object]:
+    return "POST", make_path("/admin/group/members/add", group), {"members": [{"bpsId": name} for name in members]}
+
+
+def main() -> None:
+    """Do one thing and print a JSON object."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.measured")
+    parser.add_argument("what", choices=["empty", "pull", "requests", *_REQUESTS])
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--run", type=int)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    settings = bootstrap.load(options.config, os.environ)
+    database = bootstrap.open_store(settings, create=True)
+    gc.collect()
+    try:
+        if options.what == "empty":
+            found: dict[str, object] = {}
+        elif options.what == "pull":
+            found = asyncio.run(pull(settings, database))
+        elif options.what == "requests":
+            found = write_requests(settings, database, options.run, options.out)
+        else:
+            found = asyncio.run(run(settings, database, _REQUESTS[options.what]))
+    finally:
+        database.close()
+    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What every measurement needs: a sandbox in a process of its own, and the work in another one."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+_START_SECONDS = 300.0
+_WORK_SECONDS = 3600.0
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How big the company is."""
+
+    users: int
+    groups: int
+    memberships: int
+    big_groups: int
+
+    def times(self, factor: int) -> Self:
+        """Return a company so many times larger."""
+        return type(self)(
+            self.users * factor, self.groups * factor, self.memberships * factor, self.big_groups * factor
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A running sandbox and the store that belongs to it. ``folder`` holds everything and is thrown away."""
+
+    folder: Path
+    control: str
+
+    @property
+    def config(self) -> Path:
+        """Return the configuration that connects syncd to the sandbox."""
+        return self.folder / "syncd.toml"
+
+    @property
+    def store(self) -> Path:
+        """Return the SQLite file."""
+        return self.folder / "syncd.db"
+
+    def empty_store(self, to: Path | None = None) -> Path:
+        """Make an empty store with the schema of the migrations; ``to`` moves it there."""
+        for name in ("", "-wal", "-shm"):
+            Path(f"{self.store}{name}").unlink(missing_ok=True)
+        self.work("measured", "empty")
+        return self.store if to is None else Path(shutil.move(self.store, to))
+
+    def work(self, module: str, *arguments: str) -> dict[str, Any]:
+        """Run ``tests.bench.MODULE`` in a process of its own, and return what it prints."""
+        command = [sys.executable, "-m", f"tests.bench.{module}", *arguments, "--config", str(self.config)]
+        done = subprocess.run(
+            command, cwd=_ROOT, env=_environment(), capture_output=True, text=True, timeout=_WORK_SECONDS, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return found
+
+    def count_requests(self) -> Mapping[str, int]:
+        """Return the requests since the last time, by side and route, without those for tokens."""
+        with urllib.request.urlopen(f"{self.control}/ledger") as answer:
+            ledger = json.load(answer)
+        urllib.request.urlopen(urllib.request.Request(f"{self.control}/ledger", method="POST")).close()
+        if ledger["violations"]:
+            raise SystemExit(f"the sandbox counts broken rules: {ledger['violations'][:3]}")
+        return {route: number for route, number in ledger["requests"].items() if "token" not in route}
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}
+
+
+@contextmanager
+def open_stage(folder: Path, size: Size) -> Iterator[Stage]:
+    """Start a sandbox with a company of that size; stop it in the end, and remove the folder."""
+    folder.mkdir(parents=True)
+    command = [
+        sys.executable, "-m", "syncd.sandbox", "--users", str(size.users), "--groups", str(size.groups),
+        "--memberships", str(size.memberships), "--big-groups", str(size.big_groups), "--portal-delay", "0",
+        "--ledger", "counters", "--directory", str(folder), "--for", "4h",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=_ROOT, env=_environment(), stdout=subprocess.PIPE)
+    try:
+        yield Stage(folder, _await_ready(process))
+    finally:
+        process.terminate()
+        process.wait(30)
+        if process.stdout is not None:
+            process.stdout.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await_ready(process: subprocess.Popen[bytes]) -> str:
+    """Return the address of the control endpoint as soon as the sandbox says that it is ready."""
+    assert process.stdout is not None
+    said, deadline = b"", time.monotonic() + _START_SECONDS
+    while b"\nReady." not in said:
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 65536) if ready else b""
+        if not chunk:
+            raise SystemExit(f"the sandbox did not start:\n{said.decode()[-2000:]}")
+        said += chunk
+    return next(line.split()[1] for line in said.decode().splitlines() if line.split()[:1] == ["control"])
