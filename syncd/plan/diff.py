@@ -20,10 +20,15 @@ from datetime import datetime
 from typing import Literal
 
 from syncd.model.change import Change, ObjectKind, Phase
+from syncd.model.target import fold
 from syncd.plan.desired import Desired, State
 from syncd.plan.rules import PolicyRules
 
 Origin = Literal["created", "adopted"]
+
+COMPLETES_CREATION = "completes the creation"
+"""Why an update is planned that only sets the first manager of an account of ours: it rewrites nothing, so that no
+guard counts it. Without this, a first sync that was cut short between accounts and managers would be held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,7 @@ def _create(
     if late:
         before: dict[str, str | None] = dict.fromkeys(late)
         changes.append(
-            Change(Phase.MANAGERS, "update", kind, pair.bps_id, source_key=desired.key, before=before, after=dict(late))
+            Change(Phase.MANAGERS, "update", kind, pair.bps_id, "", desired.key, before, dict(late), COMPLETES_CREATION)
         )
     return changes
 
@@ -133,7 +138,9 @@ def _diff_record(
         if policy.adopt == "never" or not changes_allowed(policy, "adopt"):
             return []
         after = {
-            name: value for name, value in wanted.items() if value is not None and value != current.fields.get(name)
+            name: value
+            for name, value in wanted.items()
+            if value is not None and _differs(name, value, current.fields.get(name))
         }
         before = {name: current.fields.get(name) for name in after}
         reason = "the portal had this record before us"
@@ -152,13 +159,17 @@ def _update(
     after = {
         name: value
         for name, value in wanted.items()
-        if value != current.fields.get(name) and _is_ours_to_write(name, value, current, policy)
+        if _differs(name, value, current.fields.get(name)) and _is_ours_to_write(name, value, current, policy)
     }
     moved = current.source_key != desired.key and phase is not Phase.MANAGERS
     if not after and not moved:
         return []
     before = {name: current.fields.get(name) for name in after}
-    reason = "the BPS id now belongs to another source object" if moved else ""
+    reason = ""
+    if moved:
+        reason = "the BPS id now belongs to another source object"
+    elif after.keys() == {"manager"} and current.origin == "created" and "manager" not in current.written:
+        reason = "" if before["manager"] else COMPLETES_CREATION
     return [Change(phase, "update", kind, pair.bps_id, "", desired.key, before, after, reason)]
 
 
@@ -170,8 +181,19 @@ def _is_ours_to_write(name: str, value: str | None, current: Current, policy: Po
     written = current.written.get(name)
     if value is None and written is None and current.origin == "adopted":
         return False
-    by_hand = name in current.written and current.fields.get(name) != written and value == written
+    by_hand = (
+        name in current.written
+        and _differs(name, current.fields.get(name), written)
+        and not _differs(name, value, written)
+    )
     return policy.drift == "revert" or not by_hand
+
+
+def _differs(name: str, one: str | None, other: str | None) -> bool:
+    """Return whether two values of a field differ; a manager is named by a BPS id, which has no case."""
+    if name == "manager" and one and other:
+        return fold(one) != fold(other)
+    return one != other
 
 
 def _diff_leaver(pair: Pair, kind: ObjectKind, policy: PolicyRules, now: datetime) -> list[Change]:

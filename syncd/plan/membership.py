@@ -9,6 +9,9 @@ from syncd.model.change import Change, Phase
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import Rules
 
+GROUP_RENAMED = "the group is renamed"
+"""Why the record that a group had before its BPS id changed is emptied: once the new record is there, not earlier."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
@@ -20,6 +23,8 @@ class GroupView:
     state: str
     exists: bool
     owned: bool
+    taken: bool = False
+    """Its BPS id belongs to a user of the portal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +38,15 @@ class MemberView:
     source_key: int | None
     state: str
     wanted: bool
+    taken: bool = False
+    """The BPS id belongs to a group of the portal."""
 
 
 def decide_link(group: GroupView, member: MemberView, rules: Rules, *, adoption_held: Collection[int]) -> Change | None:
     """Return the link for somebody who should be in a group and is not; None when hands must be kept off."""
     policy = rules.policy
+    if group.taken or member.taken:
+        return None
     if group.state != "wanted" or not member.wanted or member.bps_id.casefold() in rules.scope.protect:
         return None
     foreign = (member.exists and not member.owned) or (group.exists and not group.owned)
@@ -69,7 +78,7 @@ def decide_unlink(
     if group.state != "wanted":
         if choose_leaver_policy(group.state, "group", policy) == "keep":
             return None
-        reason = f"the group is {group.state.replace('_', ' ')}"
+        reason = GROUP_RENAMED if group.state == "renamed" else f"the group is {group.state.replace('_', ' ')}"
     elif member.wanted:
         if not member.owned and not (adopting and member.key not in adoption_held):
             return None  # its account is not ours: hands off

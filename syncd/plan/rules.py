@@ -67,6 +67,11 @@ class PolicyRules:
     grace: timedelta = timedelta(days=30)
     drift: Literal["revert", "adopt", "report"] = "revert"
 
+    @property
+    def deletes(self) -> bool:
+        """Return whether anything at all is deleted when its grace has ended."""
+        return "delete" in (self.disabled_users, self.out_of_scope, self.deleted_users, self.deleted_groups)
+
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:

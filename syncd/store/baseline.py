@@ -8,11 +8,11 @@ from datetime import datetime
 
 from sqlalchemy import delete, exists, func, select
 
-from syncd.model.source import Checkpoint, Stream
+from syncd.model.source import STREAMS, Checkpoint, Stream
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.directory import TABLES
-from syncd.store.facts import EMPTY_BELIEVED, FULL_PUSH_DUE, load_fact, save_fact
+from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, load_fact, save_fact
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
     seen_members,
@@ -113,6 +113,16 @@ class Baseline:
             believed = load_fact(connection, EMPTY_BELIEVED + stream) is not None
             save_fact(connection, EMPTY_BELIEVED + stream, None)
             return believed
+
+    def note_emptied(self, stream: Stream, *, emptied: bool) -> None:
+        """Remember that the stream read empty although objects are stored, or that it does not any more."""
+        with self._database.transaction() as connection:
+            save_fact(connection, EMPTIED + stream, "yes" if emptied else None)
+
+    def load_emptied(self) -> list[Stream]:
+        """Return the streams that read empty and have shown nothing since."""
+        with reading(self._database) as connection:
+            return [stream for stream in STREAMS if load_fact(connection, EMPTIED + stream) is not None]
 
     def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
         """Close the full read; increments go on from its delta link."""

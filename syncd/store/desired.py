@@ -15,6 +15,7 @@ from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.store.approvals import forget_rejections
 from syncd.store.database import Database, reading
+from syncd.store.facts import SCOPE_GROUPS, load_fact, save_fact
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among, decode_json, upsert
 from syncd.store.tables import (
@@ -74,6 +75,19 @@ class DesiredState:
         )
         with reading(self._database) as connection:
             return [(row[0], row[1]) for row in connection.execute(statement)]
+
+    def follow_scope_groups(self, resolved: str, *, touch: bool) -> None:
+        """Remember which groups the scope means; ``touch``: look at everybody when they are others than before.
+
+        A name in the configuration can move to another group without any change to the people of either.
+        """
+        with self._database.transaction() as connection:
+            if (load_fact(connection, SCOPE_GROUPS) or "") == resolved:
+                return
+            save_fact(connection, SCOPE_GROUPS, resolved or None)
+            if touch:
+                rest = select(source_users.c.key).where(source_users.c.key.not_in(select(touched_users.c.key)))
+                connection.execute(insert(touched_users).from_select(["key"], rest))
 
     def store_scope(self, role: str, below: Collection[int], *, touched_only: bool) -> None:
         """Remember which users lie in these groups (a closed set of source keys): all users, or the touched ones."""
@@ -287,6 +301,14 @@ class DesiredState:
             if touch:
                 touch_groups(connection, moved, whole=True)
         return len(rows)
+
+    def touch_collided_groups(self, *, reason: str) -> None:
+        """Have the rules decide again about the groups that were skipped for this reason."""
+        with self._database.transaction() as connection:
+            lost = select(desired_groups.c.key).where(
+                desired_groups.c.state == "skipped", desired_groups.c.reason == reason
+            )
+            touch_groups(connection, connection.scalars(lost).all(), whole=False)
 
     def resolve_group_collisions(self, *, reason: str) -> int:
         """Of groups that map to one BPS id, the one whose record it is stays, the others are skipped."""

@@ -14,6 +14,12 @@ INVENTORY_READ = "inventory_read"
 RULES = "rules"
 """Fingerprint of scope, mapping and policy at the last push over everybody."""
 
+SCOPE_GROUPS = "scope_groups"
+"""The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
+
+EMPTIED = "emptied:"
+"""With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
+
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; the next full pull may sweep it."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, exists, func, select, update
+from sqlalchemy import Connection, Select, Table, and_, bindparam, delete, exists, func, literal, select, update
 
 from syncd.model.change import ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
@@ -17,6 +17,7 @@ from syncd.store.facts import INVENTORY_READ, load_fact, save_fact
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, upsert
 from syncd.store.tables import (
+    UtcTime,
     desired_groups,
     desired_users,
     seen_principals,
@@ -27,6 +28,9 @@ from syncd.store.tables import (
 )
 
 Kind = Literal["user", "group"]
+_SHOWN_WITHIN = timedelta(hours=1)
+"""A record that we created and that waits for synchronisation may be invisible for so long at most. The portal speaks
+of seconds; whoever forgets such a record too early loses its ownership, and finds it again as a stranger's."""
 _TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
 _OWN_FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "user": ("name", "email", "phone", "job_title", "manager"),
@@ -76,13 +80,20 @@ class Inventory:
             upsert(connection, table, rows)
             insert_keys(connection, seen_principals, fresh)
 
-    def load_missing(self, kind: Kind) -> list[str]:
-        """Return BPS ids of our records that the full read did not meet: each is read singly before it is gone."""
+    def load_missing(self, kind: Kind, *, now: datetime) -> list[str]:
+        """Return BPS ids of our records that the full read did not meet: each is read singly before it is gone.
+
+        What was created so recently that the portal may not show it yet is not missing.
+        """
         table = _TABLES[kind]
         statement = (
             select(target_principals.c.bps_id)
             .join(table, table.c.key == target_principals.c.key)
-            .where(table.c.origin.is_not(None), table.c.key.not_in(select(seen_principals.c.key)))
+            .where(
+                table.c.origin.is_not(None),
+                table.c.key.not_in(select(seen_principals.c.key)),
+                table.c.key.not_in(_select_unshown(table, now)),
+            )
             .order_by(target_principals.c.bps_fold)
         )
         with reading(self._database) as connection:
@@ -124,14 +135,16 @@ class Inventory:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
-    def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
+    def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over one group with its members; None: the portal has no such group (any more)."""
-        self.store_group_details([(bps_id, detail)])
+        self.store_group_details([(bps_id, detail)], now=now)
 
-    def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]]) -> None:
+    def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]], *, now: datetime) -> None:
         """Take over groups with their members, in one transaction."""
         with self._database.transaction() as connection:
             groups = intern_principals(connection, [bps_id for bps_id, _ in details])
+            unshown = set(connection.scalars(_select_unshown(target_groups, now)))
+            details = [(bps_id, detail) for bps_id, detail in details if detail or groups[fold(bps_id)] not in unshown]
             keys = {groups[fold(bps_id)] for bps_id, _ in details}
             named = [member.bps_id for _, detail in details if detail for member in detail.members]
             members = intern_principals(connection, named, spelling=True)
@@ -177,14 +190,20 @@ class Inventory:
 
     # ---- single records ---------------------------------------------------------------------------------------------
 
-    def store_account(self, bps_id: str, account: Account | None) -> None:
-        """Take over one user record as a single read showed it; None: the portal has none (any more)."""
+    def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
+        """Take over one user record as a single read showed it; None: the portal has none (any more), nor its places.
+
+        One that was created so recently that the portal may not show it yet stays.
+        """
         if account is not None:
             self.store_accounts([account])
             return
         with self._database.transaction() as connection:
             key = intern_principals(connection, [bps_id])[fold(bps_id)]
+            if key in set(connection.scalars(_select_unshown(target_users, now))):
+                return
             connection.execute(delete(target_users).where(target_users.c.key == key))
+            connection.execute(delete(target_members).where(target_members.c.member_key == key))
 
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
         """Remember that these records are ready."""
@@ -211,6 +230,15 @@ class Inventory:
                 .where(target_groups.c.origin.is_not(None))
             )
         return {"user": users or 0, "group": groups or 0, "membership": members or 0}
+
+
+def _select_unshown(table: Table, now: datetime) -> Select[tuple[int]]:
+    """Return the keys of records that we created and that the portal may not show yet."""
+    return select(table.c.key).where(
+        table.c.origin == "created",
+        table.c.status == "WaitingForSynchronization",
+        table.c.synced_at > literal(now - _SHOWN_WITHIN, UtcTime()),
+    )
 
 
 # ---- outcomes, within the transaction that records them --------------------------------------------------------------

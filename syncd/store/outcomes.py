@@ -6,13 +6,21 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Table, delete, func, select, update
 
 from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
-from syncd.store.tables import changes, failures, target_groups, target_members, target_users
+from syncd.store.tables import (
+    changes,
+    desired_groups,
+    desired_users,
+    failures,
+    target_groups,
+    target_members,
+    target_users,
+)
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
@@ -164,15 +172,15 @@ class Outcomes:
             )
 
     def has_current_account(self, source_key: int, besides: int) -> bool:
-        """Return whether a source user owns an account other than ``besides``: a renamed person has arrived."""
+        """Return whether a source user owns the account that it should have: a renamed person has arrived."""
+        return self._owns_desired(target_users, desired_users, source_key, besides)
+
+    def _owns_desired(self, table: Table, desired: Table, source_key: int, besides: int) -> bool:
         statement = (
             select(func.count())
-            .select_from(target_users)
-            .where(
-                target_users.c.source_key == source_key,
-                target_users.c.key != besides,
-                target_users.c.origin.is_not(None),
-            )
+            .select_from(table)
+            .join(desired, (desired.c.principal_key == table.c.key) & (desired.c.key == table.c.source_key))
+            .where(table.c.source_key == source_key, table.c.key != besides, table.c.origin.is_not(None))
         )
         with reading(self._database) as connection:
             return bool(connection.scalar(statement))
@@ -183,10 +191,16 @@ class Outcomes:
             return connection.scalar(select(target_groups.c.origin).where(target_groups.c.key == record)) is not None
 
     def has_successor(self, record: int) -> bool:
-        """Return whether the source object behind this account owns another account as well."""
+        """Return whether the person who left this account by a rename has arrived at the new one."""
         with reading(self._database) as connection:
             source = connection.scalar(select(target_users.c.source_key).where(target_users.c.key == record))
         return source is not None and self.has_current_account(source, record)
+
+    def has_group_successor(self, record: int) -> bool:
+        """Return whether the group that left this record by a rename has its new one."""
+        with reading(self._database) as connection:
+            source = connection.scalar(select(target_groups.c.source_key).where(target_groups.c.key == record))
+        return source is not None and self._owns_desired(target_groups, desired_groups, source, record)
 
 
 def _same(found: str | None, sent: str | None) -> bool:

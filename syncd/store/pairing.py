@@ -87,7 +87,8 @@ class Pairing:
                 t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at,
                 owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
                 manager_principal.c.bps_id.label("manager_bps_id"), managing.c.state.label("manager_state"),
-                manager_account.c.status.label("manager_status"),
+                manager_account.c.status.label("manager_status"), manager_account.c.source_key.label("manager_owner"),
+                exists().where(target_groups.c.key == manager_principal.c.key).label("manager_taken"),
                 exists().where(target_groups.c.key == p.c.key).label("taken"),
                 elsewhere.label("elsewhere"),
             )
@@ -233,7 +234,7 @@ class Pairing:
             rows = connection.execute(
                 select(
                     p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
-                    owner.c.principal_key,
+                    owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
                 )
                 .select_from(
                     p.outerjoin(t, t.c.key == p.c.key)
@@ -245,7 +246,7 @@ class Pairing:
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
-                _leaver_state(row[6], row[7], row[0]), row[4] is not None,
+                _leaver_state(row[6], row[7], row[0]), row[4] is not None, bool(row[8]),
             )
             for row in rows
         }  # fmt: skip
@@ -265,7 +266,8 @@ def _select_groups() -> Select[Any]:
     owner = desired_groups.alias("owner")
     return (
         select(
-            p.c.key, p.c.bps_id, d.c.key, t.c.source_key, owner.c.state, owner.c.principal_key, t.c.key, t.c.origin
+            p.c.key, p.c.bps_id, d.c.key, t.c.source_key, owner.c.state, owner.c.principal_key, t.c.key, t.c.origin,
+            exists().where(target_users.c.key == p.c.key),
         )
         .select_from(
             p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
@@ -277,7 +279,7 @@ def _select_groups() -> Select[Any]:
 
 
 def _make_group_row(row: Any) -> GroupView:
-    key, bps_id, wanting, owning, state, principal, there, origin = row
+    key, bps_id, wanting, owning, state, principal, there, origin, taken = row
     return GroupView(
         key,
         bps_id,
@@ -285,6 +287,7 @@ def _make_group_row(row: Any) -> GroupView:
         "wanted" if wanting is not None else _leaver_state(state, principal, key),
         there is not None,
         origin is not None,
+        bool(taken),
     )
 
 
@@ -314,7 +317,9 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
         values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
         fields = {name: value for name, value in values.items() if name in mapped}
         desired = Desired(row.d_key, "wanted", "", row.bps_id, fields, row.d_manager_key)
-    named = row.manager_state == "wanted" or row.manager_status is not None
+    # A record that is somebody else's by now does not stand for this manager.
+    theirs = row.manager_status is not None and row.manager_owner in (None, row.d_manager_key)
+    named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
     return Pair(
         row.bps_id,
         desired,

@@ -6,15 +6,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, distinct, func, insert, select, update
+from sqlalchemy import Row, Select, bindparam, delete, distinct, exists, func, insert, select, update
 
 from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
+from syncd.plan.diff import COMPLETES_CREATION
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
 from syncd.store.rows import among, decode_json, encode_json
 from syncd.store.tables import (
     changes,
+    desired_users,
     failures,
+    runs,
     target_groups,
     target_principals,
     target_users,
@@ -66,12 +69,13 @@ class Plans:
     def count_changes(self, run_id: int) -> dict[tuple[Action, ObjectKind], int]:
         """Return how many changes of each kind are planned and not held; updates count each record once.
 
-        A second account for somebody who has one (a rename) counts as an update too.
+        A second account for somebody who has one (a rename) counts as an update too; an update that only completes a
+        creation does not count.
         """
         renamed = (changes.c.action == "create") & (changes.c.reason == "renamed")
         statement = (
             select(changes.c.action, changes.c.object, func.count(), func.count(distinct(changes.c.record_key)))
-            .where(changes.c.run_id == run_id, changes.c.status == "planned")
+            .where(changes.c.run_id == run_id, changes.c.status == "planned", changes.c.reason != COMPLETES_CREATION)
             .group_by(changes.c.action, changes.c.object)
         )
         with reading(self._database) as connection:
@@ -92,10 +96,13 @@ class Plans:
             return set(connection.scalars(statement))
 
     def was_left_unlinked(self, group: int, member: int) -> bool:
-        """Return whether the newest attempt to link these two was not finished."""
+        """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
+        cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
+        tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
         statement = (
             select(changes.c.status)
-            .where(changes.c.record_key == group, changes.c.target_key == member, changes.c.action == "link")
+            .join(runs, runs.c.id == changes.c.run_id)
+            .where(changes.c.record_key == group, changes.c.target_key == member, changes.c.action == "link", *tried)
             .order_by(changes.c.run_id.desc())
             .limit(1)
         )
@@ -116,8 +123,11 @@ class Plans:
             )
 
     def hold(self, run_id: int, action: Action, reason: str) -> None:
-        """Withhold every planned change of an action; a held update takes the renames of the run with it."""
-        where = [changes.c.run_id == run_id, changes.c.status == "planned"]
+        """Withhold every planned change of an action; a held update takes the renames of the run with it.
+
+        What only completes a creation goes through.
+        """
+        where = [changes.c.run_id == run_id, changes.c.status == "planned", changes.c.reason != COMPLETES_CREATION]
         kind = changes.c.action == action
         if action == "update":
             kind = kind | ((changes.c.action == "create") & (changes.c.reason == "renamed"))
@@ -263,8 +273,20 @@ class Plans:
         with reading(self._database) as connection:
             return load_fact(connection, FULL_PUSH_DUE) is not None or load_fact(connection, RULES) != rules
 
+    def require_full_push(self) -> None:
+        """Remember that everybody must be looked at until a push over everybody has finished.
+
+        What the rules of an unfinished push, or of a dry run, made of people must not be taken for the decisions of
+        other rules.
+        """
+        with self._database.transaction() as connection:
+            save_fact(connection, FULL_PUSH_DUE, "yes")
+
     def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
-        """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it."""
+        """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
+
+        A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at.
+        """
         unfinished = changes.c.run_id == run_id, changes.c.status.in_(_UNFINISHED)
         membership = changes.c.object == "membership"
         with self._database.transaction() as connection:
@@ -288,6 +310,20 @@ class Plans:
                 select(changes.c.record_key).where(*unfinished, changes.c.object == "user").distinct()
             ).all()
             touch_principals(connection, users)
+            removed = select(changes.c.source_key).where(
+                changes.c.run_id == run_id,
+                changes.c.action == "delete",
+                changes.c.object == "user",
+                changes.c.status == "done",
+            )
+            reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
+            touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
+            still = exists().where(
+                *unfinished,
+                changes.c.record_key == failures.c.record_key,
+                func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
+            )
+            connection.execute(delete(failures).where(~still))
 
 
 def _select_changes(few: Select[Any]) -> Select[Any]:

@@ -28,8 +28,10 @@ from syncd.errors import (
 )
 from syncd.model.change import Outcome, OutcomeStatus, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
+from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
+from syncd.sync.readiness import Readiness
 from syncd.sync.stores import ApplyStore, Placed
 from syncd.sync.together import working_together
 
@@ -38,8 +40,6 @@ _RECORD_WITHIN = 0.5
 """Seconds until an outcome is written at the latest. What a kill takes back is found out by the next run."""
 _CIRCUIT = 8
 """So many requests in a row without a usable answer, and the portal counts as down."""
-_FEW = 25
-"""Up to so many waiting records are asked for singly; more are found by reading the list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,13 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._sent_before: set[int] = set()
         self._ready: set[str] = set()
+        self._readiness = Readiness(portal, store, clock, stopping)
 
     async def run(self, run_id: int) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
         for phase in Phase:
             if phase in (Phase.MANAGERS, Phase.LINKS):
-                await self._wait_until_ready(run_id)
+                await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
             await self._run_phase(run_id, phase)
@@ -247,14 +248,14 @@ class Apply:
             account = await self._portal.fetch_account(bps_id)
             if account is None and not isinstance(error, NotFound):
                 return Outcome(planned.seq, "failed", str(error))
-            await self._store.call(self._store.store_account, bps_id, account)
+            await self._store.call(self._store.store_account, bps_id, account, now=self._clock.now())
             there, status = account is not None, account.status if account else ""
         else:
             detail = await self._portal.fetch_group(bps_id)
-            await self._store.call(self._store.store_group_detail, bps_id, detail)
+            await self._store.call(self._store.store_group_detail, bps_id, detail, now=self._clock.now())
             there, status = detail is not None, detail.group.status if detail else ""
         if not there:
-            return Outcome(planned.seq, "deferred", "the record is gone from the portal: the next run creates it again")
+            return Outcome(planned.seq, "deferred", "the portal does not show the record: the next run sees to it")
         if status == "WaitingForSynchronization":
             return Outcome(planned.seq, "deferred", "WEBCON still synchronises the record")
         return Outcome(planned.seq, "failed", str(error))
@@ -273,10 +274,10 @@ class Apply:
             return Outcome(planned.seq, "done")
         if change.object == "user":
             found = await self._portal.fetch_account(change.bps_id)
-            await self._store.call(self._store.store_account, change.bps_id, found)
+            await self._store.call(self._store.store_account, change.bps_id, found, now=self._clock.now())
         else:
             detail: GroupDetail | None = await self._portal.fetch_group(change.bps_id)
-            await self._store.call(self._store.store_group_detail, change.bps_id, detail)
+            await self._store.call(self._store.store_group_detail, change.bps_id, detail, now=self._clock.now())
         if sent_before:
             claimed = await self._store.call(self._store.claim_started, now=self._clock.now(), only=record)
             if claimed:
@@ -309,6 +310,11 @@ class Apply:
         if change.action == "unlink":
             if not await self._store.call(self._store.is_owned_group, placed[0][1]):
                 return [Outcome(planned.seq, "deferred", "its group is not ours (yet)") for planned, _, _ in placed]
+            if change.reason == GROUP_RENAMED and not await self._store.call(
+                self._store.has_group_successor, placed[0][1]
+            ):
+                waits = "the renamed group's new record is not there yet"
+                return [Outcome(planned.seq, "deferred", waits) for planned, _, _ in placed]
             for planned, _, target in placed:
                 if planned.change.reason == "renamed" and target is not None:
                     arrived = await self._store.call(self._store.has_successor, target)
@@ -323,8 +329,8 @@ class Apply:
             try:
                 result = await write(change.bps_id, ids)
             except NotFound:
-                await self._store.call(self._store.store_group_detail, change.bps_id, None)
-                gone = "the group is gone from the portal: the next run creates it again"
+                await self._store.call(self._store.store_group_detail, change.bps_id, None, now=self._clock.now())
+                gone = "the portal does not show the group: the next run sees to it"
                 return [Outcome(planned.seq, "deferred", gone) for planned, _, _ in placed]
         pending, failed = set(result.pending), dict(result.failed)
         outcomes = []
@@ -340,62 +346,8 @@ class Apply:
                 outcomes.append(Outcome(planned.seq, "done"))
         return outcomes
 
-    # ---- WEBCON's own copying ---------------------------------------------------------------------------------------
-
-    async def _wait_until_ready(self, run_id: int) -> None:
-        """Wait, within ``sync_wait``, until the records that later changes need are synchronised."""
-        deadline = self._clock.monotonic() + self._options.sync_wait
-        pause = 0.25
-        while True:
-            users, groups = await self._store.call(self._store.load_waiting, run_id)
-            if not users and not groups:
-                return
-            ready = await self._find_ready(users, groups)
-            if ready:
-                await self._store.call(self._store.set_synchronized, sorted(ready))
-                if len(ready) == len(users) + len(groups):
-                    return
-            if self._stopping():
-                raise Interrupted("asked to stop while waiting for WEBCON to synchronise")
-            left = deadline - self._clock.monotonic()
-            if left <= 0:
-                self._log.warning("synchronisation.slow", waiting=len(users) + len(groups) - len(ready))
-                return
-            await self._clock.sleep(min(pause, left))
-            pause = min(pause * 2, 5.0)
-
-    async def _find_ready(self, users: Sequence[str], groups: Sequence[str]) -> set[str]:
-        ready: set[str] = set()
-        if len(users) <= _FEW:
-            for bps_id in users:
-                account = await self._portal.fetch_account(bps_id)
-                if account is not None and account.status == "Synchronized":
-                    ready.add(bps_id)
-        else:
-            waiting = {fold(bps_id): bps_id for bps_id in users}
-            async for accounts in self._portal.fetch_accounts():
-                ready |= _pick_ready(waiting, accounts)
-        if len(groups) <= _FEW:
-            for bps_id in groups:
-                detail = await self._portal.fetch_group(bps_id)
-                if detail is not None and detail.group.status == "Synchronized":
-                    ready.add(bps_id)
-        else:
-            waiting = {fold(bps_id): bps_id for bps_id in groups}
-            async for page in self._portal.fetch_groups():
-                ready |= _pick_ready(waiting, page)
-        return ready
-
 
 def _find_needed(placed: Placed) -> set[str]:
     """Return the (folded) accounts that must be there before a manager can be set: the person's and the manager's."""
     change = placed[0].change
     return {fold(bps_id) for bps_id in (change.bps_id, change.after.get("manager")) if bps_id}
-
-
-def _pick_ready(waiting: dict[str, str], records: Sequence[Account] | Sequence[PortalGroup]) -> set[str]:
-    return {
-        waiting[fold(record.bps_id)]
-        for record in records
-        if record.status == "Synchronized" and fold(record.bps_id) in waiting
-    }

@@ -50,10 +50,12 @@ class Planner:
         *,
         now: datetime,
         removals: bool,
+        write: bool = True,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
 
+        ``write`` False: a dry run, which starts and ends no grace.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -62,6 +64,7 @@ class Planner:
         self._run_id = run_id
         self._now = now
         self._removals = removals
+        self._write = write
         self._next = 0
         self._held: set[int] = set()
 
@@ -73,24 +76,26 @@ class Planner:
         rules, store = self._rules, self._store
         included = self._resolve("scope.include_groups", rules.scope.include_groups)
         excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
+        roots = " ".join(f"{sign}{key}" for sign, keys in (("+", included), ("-", excluded)) for key in sorted(keys))
+        store.follow_scope_groups(roots, touch=not full)
         if included or excluded:
             edges = make_edges(store.load_edges())
-            for role, roots in (("include", included), ("exclude", excluded)):
-                below = set().union(*(find_below(edges, root) for root in roots)) if roots else set()
+            for role, keys in (("include", included), ("exclude", excluded)):
+                below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
                 store.store_scope(role, below, touched_only=not full)
         grouped = bool(included), bool(excluded)
         for users in store.iterate_users(touched_only=not full, grouped=grouped):
             store.store_users([decide_user(user, rules) for user in users], touch=not full)
             self._go_on()
-        written = 0
+        if not full:
+            store.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
         for groups in store.iterate_source_groups(touched_only=not full):
-            written += store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
+            store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
         for principal, claimants in store.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = _COLLISION if winner is None else "another person has the record of this BPS id"
             store.store_collision(principal, winner, reason=reason)
-        if full or written:
-            store.resolve_group_collisions(reason=_GROUP_COLLISION)
+        store.resolve_group_collisions(reason=_GROUP_COLLISION)
 
     def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
         found: list[int] = []
@@ -114,8 +119,10 @@ class Planner:
         ``judged`` False: the guard is not asked, because a person has decided what may be applied.
         """
         store, rules = self._store, self._rules
-        store.touch_due(grace=rules.policy.grace, now=self._now)
-        store.mark_leavers(touched_only=not full, now=self._now)
+        if rules.policy.deletes:  # otherwise every leaver of the past would be looked at in every run
+            store.touch_due(grace=rules.policy.grace, now=self._now)
+        if self._write:
+            store.mark_leavers(touched_only=not full, now=self._now)
         touched = [] if full else store.load_touched_principals()
         full = full or len(touched) > _WHOLE_BEYOND
         for phase in (Phase.USERS, Phase.GROUPS):

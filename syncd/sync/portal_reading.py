@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
-from syncd.errors import Interrupted
+import structlog
+
+from syncd.errors import Interrupted, ProtocolError
 from syncd.model.target import GroupDetail
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
@@ -14,10 +17,16 @@ from syncd.sync.together import working_together
 
 _GROUPS_AT_ONCE = 100
 _MEMBERS_AT_ONCE = 20_000
+_MALFORMED_GROUPS = 20
+"""So many groups may be unreadable; more, and it is the portal that is wrong, not a record."""
 
 
-async def read_records(portal: Portal, store: InventoryStore, progress: Progress) -> None:
-    """Read the lists of users and groups; one of ours that is missing is read singly before it is gone."""
+async def read_records(portal: Portal, store: InventoryStore, progress: Progress, *, now: datetime) -> None:
+    """Read the lists of users and groups; one of ours that is missing is read singly before it is gone.
+
+    A record that the portal shows malformed is there all the same: it stays as it was known.
+    """
+    log = structlog.get_logger("syncd.portal")
     await store.call(store.begin_reading)
     async for accounts in portal.fetch_accounts():
         await store.call(store.store_accounts, accounts)
@@ -26,14 +35,22 @@ async def read_records(portal: Portal, store: InventoryStore, progress: Progress
         await store.call(store.store_portal_groups, groups)
         progress("portal groups read", len(groups))
     gone: list[str] = []
-    for bps_id in await store.call(store.load_missing, "user"):
-        account = await portal.fetch_account(bps_id)
+    for bps_id in await store.call(store.load_missing, "user", now=now):
+        try:
+            account = await portal.fetch_account(bps_id)
+        except ProtocolError as error:
+            log.warning("record.malformed", object="user", reason=str(error))
+            continue
         if account is None:
             gone.append(bps_id)
         else:
             await store.call(store.store_accounts, [account])
-    for bps_id in await store.call(store.load_missing, "group"):
-        detail = await portal.fetch_group(bps_id)
+    for bps_id in await store.call(store.load_missing, "group", now=now):
+        try:
+            detail = await portal.fetch_group(bps_id)
+        except ProtocolError as error:
+            log.warning("record.malformed", object="group", reason=str(error))
+            continue
         if detail is None:
             gone.append(bps_id)
         else:
@@ -42,9 +59,20 @@ async def read_records(portal: Portal, store: InventoryStore, progress: Progress
 
 
 async def read_members(
-    portal: Portal, store: InventoryStore, progress: Progress, *, concurrency: int, stopping: Callable[[], bool]
+    portal: Portal,
+    store: InventoryStore,
+    progress: Progress,
+    *,
+    now: datetime,
+    concurrency: int,
+    stopping: Callable[[], bool],
 ) -> None:
-    """Read the members of our groups and of those that a source group wants; call it after the rules have decided."""
+    """Read the members of our groups and of those that a source group wants; call it after the rules have decided.
+
+    A group that the portal shows malformed keeps the members that are known; too many of them end the reading.
+    """
+    log = structlog.get_logger("syncd.portal")
+    malformed: list[str] = []
     waiting = asyncio.Queue[str]()
     for bps_id in await store.call(store.load_groups_to_detail):
         waiting.put_nowait(bps_id)
@@ -54,7 +82,7 @@ async def read_members(
     async def store_read() -> None:
         batch, read[:] = list(read), []
         if batch:
-            await store.call(store.store_group_details, batch)
+            await store.call(store.store_group_details, batch, now=now)
             progress("portal group members read", len(batch))
 
     async def work() -> None:
@@ -62,7 +90,14 @@ async def read_members(
             if stopping():
                 raise Interrupted("asked to stop while reading the portal")
             bps_id = waiting.get_nowait()
-            detail = await portal.fetch_group(bps_id)
+            try:
+                detail = await portal.fetch_group(bps_id)
+            except ProtocolError as error:
+                malformed.append(bps_id)
+                if len(malformed) > _MALFORMED_GROUPS:
+                    raise
+                log.warning("record.malformed", object="group", reason=str(error))
+                continue
             read.append((bps_id, detail))
             if len(read) >= _GROUPS_AT_ONCE or sum(len(group.members) for _, group in read if group) > _MEMBERS_AT_ONCE:
                 await store_read()

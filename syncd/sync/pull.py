@@ -32,11 +32,15 @@ Progress = Callable[[str, int], None]
 
 @dataclass(slots=True)
 class PullResult:
-    """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof."""
+    """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
+
+    ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
+    """
 
     full: bool = False
     unproven: dict[Stream, str] = field(default_factory=dict)
     emptied: list[Stream] = field(default_factory=list)
+    shown: set[Stream] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -87,6 +91,7 @@ class Pull:
             if checkpoint is not None and checkpoint.baseline:
                 result.full = True
                 await self._close_baseline(checkpoint, result)
+        await self._remember_emptied(result)
         return result
 
     # ---- one stream ------------------------------------------------------------------------------------------
@@ -140,6 +145,8 @@ class Pull:
         for each in bad:
             self._log.warning("object.malformed", stream=stream, object=each.id, reason=each.reason)
         counts = await self._store.call(self._store.store_pages, pages, checkpoint, now=self._clock.now())
+        if any(not item.removed for page in pages for item in page.items):
+            result.shown.add(stream)
         result.add(f"{stream}_read", counts.read)
         result.add(f"{stream}_added", counts.added)
         result.add(f"{stream}_changed", counts.changed)
@@ -192,10 +199,11 @@ class Pull:
         seen = await self._store.call(self._store.count_seen, checkpoint)
         unseen = await self._store.call(self._store.load_unseen, checkpoint)
         if not seen and unseen and not await self._store.call(self._store.is_empty_believed, stream):
-            result.emptied.append(stream)
+            await self._store.call(self._store.note_emptied, stream, emptied=True)
             raise IncompleteRead(
                 f"the tenant shows no {stream} at all, and {len(unseen)} are stored: nothing is removed"
             )
+        await self._store.call(self._store.note_emptied, stream, emptied=False)
         count = await self._source.fetch_count(stream)
         result.counts[f"{stream}_counted"] = count
         if abs(count - seen) > tolerate(count):
@@ -212,6 +220,18 @@ class Pull:
             result.add(f"{stream}_removed", gone)
         if stream == "groups":
             await self._sweep_members(checkpoint, result)
+
+    async def _remember_emptied(self, result: PullResult) -> None:
+        """Report a stream that read empty in this run and in every later one, until it shows something again."""
+        for stream in await self._store.call(self._store.load_emptied):
+            if stream in result.shown:
+                await self._store.call(self._store.note_emptied, stream, emptied=False)
+            else:
+                result.emptied.append(stream)
+                result.unproven.setdefault(
+                    stream,
+                    f"the tenant showed no {stream} at all in the last full read, and none since: nothing is removed",
+                )
 
     async def _sweep_members(self, checkpoint: Checkpoint, result: PullResult) -> None:
         suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint)

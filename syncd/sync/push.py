@@ -72,15 +72,19 @@ class Push:
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
         full = await store.call(store.is_full_push_due, fingerprint)
+        if full:
+            await store.call(store.require_full_push)
         if full and read_portal:
             phase("read portal")
-            await read_records(self._portal, store, self._progress)
+            await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.call(store.claim_started, now=self._clock.now())
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)
         phase("plan")
-        planner = Planner(store, rules, run_id, now=self._clock.now(), removals=removals, stopping=self._stopping)
+        planner = Planner(
+            store, rules, run_id, now=self._clock.now(), removals=removals, write=write, stopping=self._stopping
+        )
         await store.call(planner.decide, full=full)
         if full and read_portal:
             phase("read portal members")
@@ -88,6 +92,7 @@ class Push:
                 self._portal,
                 store,
                 self._progress,
+                now=self._clock.now(),
                 concurrency=self._options.concurrency,
                 stopping=self._stopping,
             )
@@ -106,7 +111,8 @@ class Push:
             self._progress("changes planned", planned.changes)
             apply = Apply(self._portal, store, self._clock, self._options, self._progress, self._stopping)
             await apply.run(run_id)
-            await store.call(store.finish_push, run_id, rules=fingerprint, full=planned.full and full and removals)
+            looked_everywhere = planned.full and full and removals and read_portal
+            await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere)
         return await self._sum_up(run_id, planned)
 
     async def _read_concerned(self, approval: Approval) -> None:
@@ -114,9 +120,11 @@ class Push:
         store = self._store
         users, groups = await store.call(store.load_concerned, approval)
         for bps_id in users:
-            await store.call(store.store_account, bps_id, await self._portal.fetch_account(bps_id))
+            account = await self._portal.fetch_account(bps_id)
+            await store.call(store.store_account, bps_id, account, now=self._clock.now())
         for bps_id in groups:
-            await store.call(store.store_group_detail, bps_id, await self._portal.fetch_group(bps_id))
+            detail = await self._portal.fetch_group(bps_id)
+            await store.call(store.store_group_detail, bps_id, detail, now=self._clock.now())
 
     async def _keep_approved(self, run_id: int, approval: Approval) -> None:
         released, standing = await self._store.call(self._store.select_approved, run_id, approval)

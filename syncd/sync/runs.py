@@ -60,7 +60,7 @@ class Runs:
                     removals=run.pulled is None or run.pulled.complete,
                     write=request.write,
                     retry_failed=request.retry_failed,
-                    quiet=self._is_quiet(started),
+                    quiet=self._is_quiet(self._clock.now()),
                     phase=run.begin,
                     approval=request.approval,
                 )

@@ -98,6 +98,14 @@ class PullStore(Caller, Protocol):
         """Return, once, whether a person said that this stream is truly empty."""
         ...
 
+    def note_emptied(self, stream: Stream, *, emptied: bool) -> None:
+        """Remember that the stream read empty although objects are stored, or that it does not any more."""
+        ...
+
+    def load_emptied(self) -> list[Stream]:
+        """Return the streams that read empty and have shown nothing since."""
+        ...
+
     def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
         """Close a full read."""
         ...
@@ -112,6 +120,10 @@ class PlanStore(Protocol):
 
     def load_edges(self) -> list[tuple[int, int]]:
         """Return (group, child group) pairs."""
+        ...
+
+    def follow_scope_groups(self, resolved: str, *, touch: bool) -> None:
+        """Touch everybody when the groups of the scope are others than before."""
         ...
 
     def store_scope(self, role: str, below: Collection[int], *, touched_only: bool) -> None:
@@ -140,6 +152,10 @@ class PlanStore(Protocol):
 
     def store_collision(self, principal: int, winner: int | None, *, reason: str) -> None:
         """Settle one of them."""
+        ...
+
+    def touch_collided_groups(self, *, reason: str) -> None:
+        """Touch the groups that were skipped for this reason."""
         ...
 
     def resolve_group_collisions(self, *, reason: str) -> int:
@@ -266,11 +282,11 @@ class ApplyStore(Caller, Protocol):
         """Return which accounts are ready."""
         ...
 
-    def store_account(self, bps_id: str, account: Account | None) -> None:
+    def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
         """Take over what a single read showed."""
         ...
 
-    def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
+    def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over what a single read showed."""
         ...
 
@@ -283,7 +299,11 @@ class ApplyStore(Caller, Protocol):
         ...
 
     def has_successor(self, record: int) -> bool:
-        """Return whether the person who left this account by a rename has another one."""
+        """Return whether the person who left this account by a rename has arrived at the new one."""
+        ...
+
+    def has_group_successor(self, record: int) -> bool:
+        """Return whether the group that left this record by a rename has its new one."""
         ...
 
 
@@ -302,7 +322,7 @@ class InventoryStore(Caller, Protocol):
         """Take over groups."""
         ...
 
-    def load_missing(self, kind: Literal["user", "group"]) -> list[str]:
+    def load_missing(self, kind: Literal["user", "group"], *, now: datetime) -> list[str]:
         """Return records of ours that the read did not meet."""
         ...
 
@@ -314,11 +334,11 @@ class InventoryStore(Caller, Protocol):
         """Return groups of which the members matter."""
         ...
 
-    def store_group_detail(self, bps_id: str, detail: GroupDetail | None) -> None:
+    def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over a group with its members."""
         ...
 
-    def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]]) -> None:
+    def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]], *, now: datetime) -> None:
         """Take over groups with their members."""
         ...
 
@@ -332,6 +352,10 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
 
     def is_full_push_due(self, rules: str) -> bool:
         """Return whether everybody must be looked at."""
+        ...
+
+    def require_full_push(self) -> None:
+        """Remember that everybody must be looked at."""
         ...
 
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
