@@ -126,7 +126,6 @@ async def test_a_wave_of_new_people_is_no_mass_update(world: World) -> None:
         )
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
-    print([c for c in world.changes(run) if "u55" in c])
     assert world.portal.accounts["u55@x.com"].manager == "u30@x.com"
 
 
@@ -166,7 +165,7 @@ async def test_held_removals_stay_held_and_reported_until_the_source_recovers(wo
 async def test_an_empty_tenant_is_reported_until_it_shows_people_again(world: World) -> None:
     """A delta run after an empty full read is no success either; the hold ends by itself when the tenant recovers."""
     await settle(world)
-    users = {key: user for key, user in world.source.users.items()}
+    users = dict(world.source.users.items())
     world.source.users.clear()
     assert (await world.sync("full")).status == "held"
     run = await world.sync("delta")
@@ -193,7 +192,7 @@ async def test_a_manager_who_lost_the_name_to_somebody_else_is_not_replaced_by_t
 
 
 async def test_managers_are_compared_without_case(world: World) -> None:
-    """A portal that spells the manager's id in another case than the account's own is not written to again and again."""
+    """A portal that spells the manager's id in another case than the account's own is not written to again."""
     await settle(world)
     world.portal.accounts["u9@x.com"] = replace(world.portal.accounts["u9@x.com"], manager="U0@X.com")
     assert world.changes(await world.sync("full")) == []
