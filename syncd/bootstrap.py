@@ -14,11 +14,12 @@ from syncd.clock import Clock
 from syncd.config import (
     AttributeRule,
     ExpressionRule,
+    GraphSettings,
     MappingRule,
     Settings,
     load_settings,
 )
-from syncd.errors import ConfigError, SyncdError
+from syncd.errors import SyncdError
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
@@ -32,6 +33,7 @@ from syncd.sync.runs import Runs, Sides
 if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
+    from syncd.graph.credentials import Credential
 
 BOTH_SIDES = frozenset({"graph", "bps"})
 
@@ -205,16 +207,10 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
     from syncd.graph.options import GraphOptions
 
     graph = settings.graph
-    if graph.credential != "secret" or graph.client_secret is None:
-        problem = (
-            f"graph: this version signs in with a client secret only, and the settings name a {graph.credential}; "
-            "set graph.client_secret or graph.client_secret_file"
-        )
-        raise ConfigError([problem])
     options = GraphOptions(
         tenant_id=graph.tenant_id,
         client_id=graph.client_id or "",
-        secret=graph.client_secret.reveal,
+        credential=make_credential(graph),
         authority_url=graph.authority,
         base_url=graph.root,
         ca_file=graph.ca_file,
@@ -223,6 +219,21 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
         group_attributes=list_attributes(rules, "group"),
     )
     return open_client(options, clock)
+
+
+def make_credential(graph: GraphSettings) -> Credential:
+    """Return the credential that the settings name; nothing is read yet."""
+    from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
+
+    if graph.client_secret is not None:
+        return ClientSecret(graph.client_secret.reveal)
+    if graph.certificate_file is not None:
+        password = graph.certificate_password
+        return ClientCertificate(graph.certificate_file, password.reveal if password is not None else None)
+    if graph.federated_token_file is not None:
+        return FederatedToken(graph.federated_token_file)
+    chosen = graph.managed_identity or "system"
+    return ManagedIdentity(None if chosen.lower() == "system" else chosen)
 
 
 def _make_bps_options(settings: Settings) -> BpsOptions:
