@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -68,6 +69,14 @@ def list_unsupported(settings: Settings) -> list[str]:
     if settings.notify.webhook_url is not None:
         found.append("notify.webhook_url: notifications are not sent by this version")
     return found
+
+
+def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
+    """Return when the credentials end that end soon, by setting; reads files, sends nothing, raises nothing."""
+    from syncd.graph.expiry import find_expiring
+
+    expires_at = find_expiring(make_credential(settings.graph), now)
+    return {} if expires_at is None else {"graph.certificate_file": expires_at}
 
 
 # ---- rules ----------------------------------------------------------------------------------------------------------
@@ -270,6 +279,7 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_unsupported=list_unsupported,
+        list_expiring=list_expiring,
     )
     return serve(load_settings, composition, clock)
 
@@ -281,6 +291,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
     from syncd.bps.portal import BpsPortal
     from syncd.bps.probe import probe_portal
+    from syncd.graph.expiry import probe_credential
     from syncd.graph.probe import probe
 
     rules = make_rules(settings)
@@ -291,6 +302,8 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
         for sentence in list_unsupported(settings)
     ]
     found.append(check_store(settings))
+    item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
+    found.append(Check(item.check, item.status, item.detail, item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe(client, clock)]
