@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,11 +16,12 @@ from syncd.clock import Clock
 from syncd.config import (
     AttributeRule,
     ExpressionRule,
+    GraphSettings,
     MappingRule,
     Settings,
     load_settings,
 )
-from syncd.errors import ConfigError, SyncdError
+from syncd.errors import SyncdError
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
@@ -33,6 +35,7 @@ from syncd.sync.runs import Runs, Sides
 if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
+    from syncd.graph.credentials import Credential
 
 _TURN_SECONDS = 0.001
 BOTH_SIDES = frozenset({"graph", "bps"})
@@ -68,6 +71,14 @@ def list_unsupported(settings: Settings) -> list[str]:
     if settings.notify.webhook_url is not None:
         found.append("notify.webhook_url: notifications are not sent by this version")
     return found
+
+
+def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
+    """Return when the credentials end that end soon, by setting; reads files, sends nothing, raises nothing."""
+    from syncd.graph.expiry import find_expiring
+
+    expires_at = find_expiring(make_credential(settings.graph), now)
+    return {} if expires_at is None else {"graph.certificate_file": expires_at}
 
 
 # ---- rules ----------------------------------------------------------------------------------------------------------
@@ -209,16 +220,10 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
     from syncd.graph.options import GraphOptions
 
     graph = settings.graph
-    if graph.credential != "secret" or graph.client_secret is None:
-        problem = (
-            f"graph: this version signs in with a client secret only, and the settings name a {graph.credential}; "
-            "set graph.client_secret or graph.client_secret_file"
-        )
-        raise ConfigError([problem])
     options = GraphOptions(
         tenant_id=graph.tenant_id,
         client_id=graph.client_id or "",
-        secret=graph.client_secret.reveal,
+        credential=make_credential(graph),
         authority_url=graph.authority,
         base_url=graph.root,
         ca_file=graph.ca_file,
@@ -227,6 +232,21 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
         group_attributes=list_attributes(rules, "group"),
     )
     return open_client(options, clock)
+
+
+def make_credential(graph: GraphSettings) -> Credential:
+    """Return the credential that the settings name; nothing is read yet."""
+    from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
+
+    if graph.client_secret is not None:
+        return ClientSecret(graph.client_secret.reveal)
+    if graph.certificate_file is not None:
+        password = graph.certificate_password
+        return ClientCertificate(graph.certificate_file, password.reveal if password is not None else None)
+    if graph.federated_token_file is not None:
+        return FederatedToken(graph.federated_token_file)
+    chosen = graph.managed_identity or "system"
+    return ManagedIdentity(None if chosen.lower() == "system" else chosen)
 
 
 def _make_bps_options(settings: Settings) -> BpsOptions:
@@ -263,6 +283,7 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_unsupported=list_unsupported,
+        list_expiring=list_expiring,
     )
     return serve(load_settings, composition, clock)
 
@@ -274,6 +295,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
     from syncd.bps.portal import BpsPortal
     from syncd.bps.probe import probe_portal
+    from syncd.graph.expiry import probe_credential
     from syncd.graph.probe import probe
 
     rules = make_rules(settings)
@@ -284,6 +306,8 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
         for sentence in list_unsupported(settings)
     ]
     found.append(check_store(settings))
+    item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
+    found.append(Check(item.check, item.status, item.detail, item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe(client, clock)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from syncd.clock import Clock
@@ -37,7 +38,8 @@ class Composition:
 
     ``open_store`` opens the store of the settings and brings up an empty one (StoreError, SchemaMismatch).
     ``serve_health`` answers on an address until it is cancelled, and keeps address trouble to itself.
-    ``list_unsupported`` returns what the settings ask for in vain, a sentence each.
+    ``list_unsupported`` returns what the settings ask for in vain, a sentence each. ``list_expiring`` returns for the
+    settings whose credential ends soon when that is; it reads files, so it runs in a thread.
     """
 
     open_store: Callable[[Settings], Database]
@@ -45,3 +47,4 @@ class Composition:
     make_runs: Callable[[Settings, Database, Clock], Runs]
     serve_health: Callable[[Listen, DaemonState], Coroutine[Any, Any, None]]
     list_unsupported: Callable[[Settings], Sequence[str]]
+    list_expiring: Callable[[Settings, datetime], Mapping[str, datetime]]

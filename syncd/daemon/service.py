@@ -15,6 +15,7 @@ import structlog
 from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.daemon.composition import Composition
+from syncd.daemon.credentials import watch_credentials
 from syncd.daemon.groups import owning
 from syncd.daemon.life import make_life
 from syncd.daemon.signals import Signals, leave_at_once
@@ -72,6 +73,7 @@ class Service:
                 (self._serve_health(), "health"),
                 (self._reload_on_demand(), "reload"),
                 (self._life.schedule.watch_clock(), "watch clock"),
+                (watch_credentials(self._life), "watch credentials"),
                 (self._keep_deadline(), "deadline"),
             ):
                 await self._live()

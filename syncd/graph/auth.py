@@ -2,42 +2,34 @@
 
 msal is synchronous, does network work in its constructor, answers errors again from a cache of its own and cannot be
 made to renew a token. So it runs in a thread, one call at a time, and every new token comes from a fresh application
-object; the token itself is kept here, until five minutes before it expires.
+object, made from files that are read anew; the token itself is kept here, until five minutes before it expires.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, assert_never
 from urllib.parse import quote
 
 import msgspec
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, ProtocolError
+from syncd.errors import AuthFailed, ProtocolError, TransientError
+from syncd.graph.certificate import load_certificate
+from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
 from syncd.graph.login_errors import SIDE, explain_refusal
 from syncd.graph.options import GraphOptions
 from syncd.graph.patience import is_transient, repeat_while
 from syncd.http import Response
 
-if TYPE_CHECKING:
-    from syncd.graph.login_session import LoginSession
-
 _MARGIN_SECONDS = 300.0
-
-
-class Application(Protocol):
-    """What msal calls an application: something that can ask for a token."""
-
-    def acquire_token_for_client(self, scopes: list[str]) -> Mapping[str, Any] | None:
-        """Return the answer of the token endpoint, or a description of the error."""
-        ...
-
-
-MakeApplication = Callable[[GraphOptions, "LoginSession"], Application]
-"""Builds an application with one kind of credential on our session. Runs in a thread and may raise RemoteErrors."""
+_RENEWAL_SECONDS = 900.0
+_TOKEN_BYTES_LIMIT = 64 << 10
+_TOKEN_LETTERS = frozenset(string.ascii_letters + string.digits + "-_.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +39,14 @@ class _Token:
 
 
 class TokenSource:
-    """Hands out one token to all who ask; whoever finds it refused says so with ``invalidate``."""
+    """Hands out one token to all who ask; whoever finds it refused says so with ``invalidate`` or ``renew``."""
 
-    def __init__(self, options: GraphOptions, clock: Clock, make_application: MakeApplication | None = None) -> None:
+    def __init__(self, options: GraphOptions, clock: Clock) -> None:
         self._options = options
         self._clock = clock
-        self._make_application = make_application or make_secret_application
         self._lock = asyncio.Lock()
         self._token: _Token | None = None
+        self._no_renewal_before = float("-inf")
 
     async def fetch(self) -> str:
         """Return a token that is good for some minutes, asking for a new one when there is none.
@@ -71,6 +63,25 @@ class TokenSource:
         if self._token is not None and self._token.text == token:
             self._token = None
 
+    async def renew(self, token: str) -> str | None:
+        """Return another token than this one, which lacked a permission; None when there is none to be had.
+
+        A permission that was granted later is only in a new token. One is asked for at most every fifteen minutes, so
+        that refusals in a row do not become logins in a row; the old one stays until a new one is there.
+        """
+        async with self._lock:
+            if self._token is not None and self._token.text == token:
+                now = self._clock.monotonic()
+                if now < self._no_renewal_before:
+                    return None
+                self._no_renewal_before = now + _RENEWAL_SECONDS
+                try:
+                    self._token = await self._acquire()
+                except TransientError:
+                    return None
+        fresh = await self.fetch()
+        return fresh if fresh != token else None
+
     async def _acquire(self) -> _Token:
         async for attempt in repeat_while(is_transient):
             with attempt:
@@ -80,19 +91,22 @@ class TokenSource:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _ask(self) -> Mapping[str, Any]:
-        """Run msal, in a thread. Its exceptions are of every kind; those of our session pass through it."""
-        from syncd.graph.login_session import LoginSession
-
-        scope = f"{self._options.base_url.rstrip('/')}/.default"
+        """Run msal, in a thread. Its exceptions are of every kind; those of our sessions pass through it."""
+        resource, credential = self._options.base_url.rstrip("/"), self._options.credential
         try:
-            with LoginSession(self._options, self._clock) as session:
-                application = self._make_application(self._options, session)
-                return application.acquire_token_for_client([scope]) or {}
+            if isinstance(credential, ManagedIdentity):
+                return ask_platform(credential, resource, options=self._options, clock=self._clock)
+            return ask_authority(credential, f"{resource}/.default", options=self._options, clock=self._clock)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
+            managed = isinstance(credential, ManagedIdentity)
+            setting = "graph.managed_identity" if managed else "graph.authority_url and graph.tenant_id"
             raise ProtocolError(
-                f"{SIDE} ({self._options.authority_url}) answered in a way that cannot be understood "
-                f"({type(error).__name__}); check graph.authority_url and graph.tenant_id"
+                f"{self._side()} answered in a way that cannot be understood ({type(error).__name__}); check {setting}"
             ) from error
+
+    def _side(self) -> str:
+        managed = isinstance(self._options.credential, ManagedIdentity)
+        return f"{SIDE} ({'managed identity' if managed else self._options.authority_url})"
 
     def _read_answer(self, answer: Mapping[str, Any], asked_at: float) -> _Token:
         token, lifetime = answer.get("access_token"), answer.get("expires_in", 3600)
@@ -101,31 +115,119 @@ class TokenSource:
                 Response(200, {}, msgspec.json.encode(answer)), options=self._options, clock=self._clock
             )
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
-            raise ProtocolError(f"{SIDE} ({self._options.authority_url}) answered without an access token")
+            raise ProtocolError(f"{self._side()} answered without an access token")
         seconds = float(lifetime) if isinstance(lifetime, int | float) else 3600.0
         return _Token(token, asked_at + max(seconds / 2, seconds - _MARGIN_SECONDS))
 
 
-def make_secret_application(options: GraphOptions, session: LoginSession) -> Application:
-    """Build the application with its client secret, which is read anew.
+def ask_authority(
+    credential: ClientSecret | ClientCertificate | FederatedToken, scope: str, *, options: GraphOptions, clock: Clock
+) -> Mapping[str, Any]:
+    """Return the token endpoint's answer to a client secret or a client assertion; blocks. Raises RemoteErrors.
 
     Instance discovery is off for every authority: it would ask a host that nobody configured.
     """
     import msal
 
+    from syncd.graph.login_session import LoginSession
+
+    match credential:
+        case ClientSecret():
+            proof: str | dict[str, Any] = _read_secret(credential)
+        case FederatedToken():
+            token = _read_federated_token(credential)
+            proof = {"client_assertion": lambda: token}
+        case ClientCertificate():
+            sign = _make_signer(credential, options.client_id)
+            proof = {"client_assertion": lambda: sign(application.authority.token_endpoint)}
+        case _:
+            assert_never(credential)
+    with LoginSession(options, clock) as session:
+        application: Any = msal.ConfidentialClientApplication(
+            options.client_id,
+            client_credential=proof,
+            authority=f"{options.authority_url.rstrip('/')}/{quote(options.tenant_id, safe='')}",
+            http_client=session,
+            instance_discovery=False,
+        )
+        return application.acquire_token_for_client([scope]) or {}
+
+
+def ask_platform(
+    credential: ManagedIdentity, resource: str, *, options: GraphOptions, clock: Clock
+) -> Mapping[str, Any]:
+    """Return the answer of the platform's token service for a managed identity; blocks. Raises RemoteErrors.
+
+    Service Fabric is refused: for its own TLS rules msal would leave our session, and it ignores the client id.
+    """
+    import msal
+    from msal.managed_identity import SERVICE_FABRIC, get_managed_identity_source
+
+    from syncd.graph.metadata_session import MetadataSession
+
+    if get_managed_identity_source() is SERVICE_FABRIC:
+        raise AuthFailed("graph.managed_identity does not work on Service Fabric; use graph.certificate_file instead")
+    identity = (
+        msal.SystemAssignedManagedIdentity()
+        if credential.client_id is None
+        else msal.UserAssignedManagedIdentity(client_id=credential.client_id)
+    )
+    with MetadataSession(options, clock) as session:
+        try:
+            return (
+                msal.ManagedIdentityClient(identity, http_client=session).acquire_token_for_client(resource=resource)
+                or {}
+            )
+        except OSError as error:  # Azure Arc proves that we are on the machine by a file that not everybody may read
+            raise AuthFailed(
+                f"the key file of Azure Arc cannot be read ({error.strerror}); for graph.managed_identity the user "
+                "that runs syncd must be in the group himds"
+            ) from error
+
+
+def _read_secret(credential: ClientSecret) -> str:
     try:
-        secret = options.secret()
+        secret = credential.reveal()
     except OSError as error:
         raise AuthFailed(
             f"the client secret cannot be read ({error.strerror}); check graph.client_secret_file"
         ) from error
     if not secret:
         raise AuthFailed("the client secret is empty; check graph.client_secret or graph.client_secret_file")
-    application: Application = msal.ConfidentialClientApplication(
-        options.client_id,
-        client_credential=secret,
-        authority=f"{options.authority_url.rstrip('/')}/{quote(options.tenant_id, safe='')}",
-        http_client=session,
-        instance_discovery=False,
+    return secret
+
+
+def _read_federated_token(credential: FederatedToken) -> str:
+    try:
+        with credential.path.open("rb") as file:
+            content = file.read(_TOKEN_BYTES_LIMIT + 1)
+    except OSError as error:
+        raise AuthFailed(
+            f"the federated token cannot be read ({error.strerror}); check graph.federated_token_file, "
+            "and that the platform mounts it (workload identity)"
+        ) from error
+    text = content.decode("ascii", "replace").strip()
+    if len(content) > _TOKEN_BYTES_LIMIT or text.count(".") != 2 or not set(text) <= _TOKEN_LETTERS:
+        raise AuthFailed("graph.federated_token_file holds no token (a JWT); name the file that the platform mounts")
+    return text
+
+
+def _make_signer(credential: ClientCertificate, client_id: str) -> Callable[[str], bytes]:
+    """Return what signs an assertion for an audience: PS256, ``x5t#S256``, and ``x5c`` with the whole chain.
+
+    The chain is what lets a tenant trust subject and issuer instead of one certificate; from a PEM or PFX file msal
+    itself would send the first certificate only.
+    """
+    from msal.oauth2cli import JwtAssertionCreator
+
+    certificate = load_certificate(credential)
+    chain = [base64.b64encode(one).decode() for one in certificate.chain]
+    creator = JwtAssertionCreator(
+        certificate.key, "PS256", sha256_thumbprint=certificate.thumbprint.hex(), headers={"x5c": chain}
     )
-    return application
+
+    def sign(audience: str) -> bytes:
+        assertion: bytes = creator.create_normal_assertion(audience, client_id)
+        return assertion
+
+    return sign

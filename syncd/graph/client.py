@@ -14,9 +14,10 @@ from typing import TypeVar
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, ProtocolError, Unavailable
+from syncd.errors import AuthFailed, Forbidden, ProtocolError, Unavailable
 from syncd.graph.answers import Purpose, judge, read_error
 from syncd.graph.auth import TokenSource
+from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.graph.patience import repeat_while
 from syncd.http import Door, DoorOptions, Response, RetryPolicy
@@ -105,7 +106,7 @@ class GraphClient:
         body: bytes | None,
         retry: RetryPolicy | None,
     ) -> Response:
-        """Send with a token; when it is refused, once more with a fresh one."""
+        """Send with a token; when it is refused, or lacks a permission, once more with a fresh one."""
         headers["client-request-id"] = self._new_id()
 
         async def send(token: str) -> Response:
@@ -126,6 +127,19 @@ class GraphClient:
             if error.status != 401:
                 raise
             self.tokens.invalidate(token)
+        except Forbidden as error:
+            newer = await self.tokens.renew(token)
+            if newer is not None:
+                return await send(newer)
+            if not isinstance(self.options.credential, ManagedIdentity):
+                raise
+            # Managed identities, "Known issues": roles and permissions are in tokens that Azure keeps for a day.
+            raise Forbidden(
+                f"{error}; Azure keeps the tokens of a managed identity for up to 24 hours, "
+                "so a permission granted just now may be seen that late",
+                status=error.status,
+                code=error.code,
+            ) from error
         fresh = await self.tokens.fetch()
         try:
             return await send(fresh)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import assert_never
 
 import msgspec
 
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, RemoteError, Throttled, Unavailable
+from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.http import Response, excerpt, parse_retry_after
 
@@ -45,10 +47,28 @@ _TENANT = _Advice(
 )
 _CLOUD = _Advice("graph.cloud", "the tenant lives in another cloud: set graph.cloud, or authority_url and base_url")
 _SCOPE = _Advice("graph.base_url", "it must be the Graph root of the same cloud as graph.authority_url")
-_CERTIFICATE = _Advice("graph.certificate_file", "register this very certificate with the application")
-_FEDERATION = _Advice("graph.federated_token_file", "check issuer, subject and audience of the federated credential")
+_CERTIFICATE = _Advice(
+    "graph.certificate_file",
+    "upload its certificate, unexpired, to the application (App registrations, Certificates & secrets)",
+)
+_SUBJECT = _Advice(
+    "graph.certificate_file",
+    "its subject or issuer is not among the trusted ones: register this very certificate with the application",
+)
+_FEDERATION = _Advice(
+    "graph.federated_token_file",
+    "issuer, subject and audience of the federated credential (App registrations, Certificates & secrets) must be "
+    "those of the token",
+)
+_FEDERATION_KIND = _Advice(
+    "graph.federated_token_file",
+    "a token that Entra issued for a person cannot stand for the application: mount an app-only one",
+)
+_IDENTITY = _Advice("graph.managed_identity", "assign this identity to the machine or service that syncd runs in")
+_STALE = _Advice(
+    "the clock of this machine", "set it by NTP; with graph.federated_token_file, see that the platform renews the file"
+)
 _BLOCKED = _Advice("graph.client_id", "a Conditional Access policy blocks the application: exempt it or its address")
-_UNKNOWN = _Advice("graph.tenant_id, graph.client_id and graph.client_secret", "compare them with the app registration")
 
 _BY_NUMBER = {
     7000215: _NEW_SECRET,
@@ -64,12 +84,16 @@ _BY_NUMBER = {
     500011: _SCOPE,
     70011: _SCOPE,
     700027: _CERTIFICATE,
-    700030: _CERTIFICATE,
-    700229: _FEDERATION,
+    700030: _SUBJECT,
+    700024: _STALE,
+    70021: _FEDERATION,
+    700211: _FEDERATION,
+    700212: _FEDERATION,
+    700213: _FEDERATION,
+    700229: _FEDERATION_KIND,
     53003: _BLOCKED,
 }
 _BY_WORD = {
-    "invalid_client": _NEW_SECRET,
     "unauthorized_client": _CLIENT,
     "invalid_tenant": _TENANT,
     "invalid_scope": _SCOPE,
@@ -90,8 +114,29 @@ def explain_refusal(response: Response, *, options: GraphOptions, clock: Clock) 
         return Throttled(told, status=response.status, code=code, retry_after=wait)
     if response.status >= 500 or not _PASSING.isdisjoint(numbers) or word in _PASSING_WORDS:
         return Unavailable(told, status=response.status, code=code, retry_after=wait)
-    advice = next((_BY_NUMBER[number] for number in numbers if number in _BY_NUMBER), _BY_WORD.get(word, _UNKNOWN))
+    advice = next((_BY_NUMBER[number] for number in numbers if number in _BY_NUMBER), None)
+    advice = advice or _advise_by_word(word, options.credential)
     return AuthFailed(f"{told}; check {advice.setting}: {advice.remedy}", status=response.status, code=code)
+
+
+def _advise_by_word(word: str, credential: Credential) -> _Advice:
+    """Return what to look at when the number is unknown: the word, or the credential that was shown."""
+    if word in _BY_WORD:
+        return _BY_WORD[word]
+    match credential:
+        case ClientSecret():
+            advice, key = _NEW_SECRET, "graph.client_secret"
+        case ClientCertificate():
+            advice, key = _CERTIFICATE, "graph.certificate_file"
+        case FederatedToken():
+            advice, key = _FEDERATION, "graph.federated_token_file"
+        case ManagedIdentity():
+            return _IDENTITY
+        case _:
+            assert_never(credential)
+    if word == "invalid_client":
+        return advice
+    return _Advice(f"graph.tenant_id, graph.client_id and {key}", "compare them with the app registration")
 
 
 def explain_no_tenant(response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:

@@ -22,7 +22,7 @@ _CONNECT_SECONDS = 15.0
 _ANSWER_SECONDS = 30.0
 
 
-class _TlsAdapter(HTTPAdapter):
+class TlsAdapter(HTTPAdapter):
     """Connects with our own TLS context, directly and through a proxy."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -33,7 +33,8 @@ class _TlsAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
-        return super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+        contexts = {"ssl_context": self._context, "proxy_ssl_context": self._context}
+        return super().proxy_manager_for(proxy, **kwargs, **contexts)
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:  # noqa: ARG002 - theirs
         """Leave trust to the context: the base class would add the bundle that requests brings along."""
@@ -48,7 +49,7 @@ class LoginSession(requests.Session):
         self._graph_options = options
         self._clock = clock
         self.trust_env = False
-        self.mount("https://", _TlsAdapter(make_ssl_context(options.ca_file)))
+        self.mount("https://", TlsAdapter(make_ssl_context(options.ca_file)))
         if options.proxy_url is not None:
             self.proxies = {"https": options.proxy_url}
 

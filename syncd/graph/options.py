@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncd.graph.credentials import Credential
 from syncd.model.source import Stream
 
 USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
@@ -25,15 +25,15 @@ PERMISSIONS = {"users": "User.Read.All", "groups": "GroupMember.Read.All"}
 class GraphOptions:
     """One application in one tenant of one cloud.
 
-    ``authority_url`` and ``base_url`` are https host roots without tenant and without ``/v1.0``. ``secret`` is called
-    for every new token, so that a rotated secret file works without a restart. ``ca_file`` adds to the authorities of
-    the system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
+    ``authority_url`` and ``base_url`` are https host roots without tenant and without ``/v1.0``. ``client_id`` may be
+    empty with a managed identity, which needs neither it nor the tenant. ``ca_file`` adds to the authorities of the
+    system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
     (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named.
     """
 
     tenant_id: str
     client_id: str
-    secret: Callable[[], str] = field(repr=False)
+    credential: Credential
     authority_url: str = "https://login.microsoftonline.com"
     base_url: str = "https://graph.microsoft.com"
     ca_file: Path | None = None

@@ -1,5 +1,7 @@
 """The imitation login host: OpenID configuration and the client-credentials token endpoint, with Entra's error codes.
 
+Beside it, under ``/metadata`` and ``/msi``, answers the platform's own token service (``platform_tokens``).
+
 Error numbers are those of the identity platform's error reference: 7000215 wrong secret, 7000222 expired secret,
 700016 unknown application, 7000112 disabled application, 90002 unknown tenant, 70011 and 500011 wrong scope, 900144
 missing parameter.
@@ -17,7 +19,9 @@ from uuid import uuid4
 import msgspec
 
 from syncd.clock import Clock
+from syncd.sandbox.assertions import ASSERTION_TYPE, Trust, Untrusted, check_assertion
 from syncd.sandbox.knobs import TenantKnobs
+from syncd.sandbox.platform_tokens import Identities, PlatformTokens
 from syncd.sandbox.tokens import Grant, TokenBook
 from syncd.sandbox.wire import Answer, Refusal, Request
 
@@ -26,12 +30,16 @@ GRAPH_AUDIENCE = "graph"
 
 @dataclass(slots=True)
 class Registration:
-    """The application registered in the tenant. ``roles`` are its granted permissions; a new token carries them."""
+    """The application registered in the tenant. ``roles`` are its granted permissions; a new token carries them.
+
+    ``trust`` says whose assertions are as good as a secret.
+    """
 
     tenant_id: str
     client_id: str
     secrets: list[str]
     roles: set[str] = field(default_factory=lambda: {"User.Read.All", "GroupMember.Read.All", "Member.Read.Hidden"})
+    trust: Trust = field(default_factory=Trust)
 
 
 class LoginService:
@@ -54,6 +62,7 @@ class LoginService:
         self._knobs = knobs
         self._domain = domain
         self._urls = urls
+        self.platform = PlatformTokens(Identities(), clock=clock, issue=self._issue, accepts=self._is_graph)
         self._random = random.Random(f"lifetime-{seed}")  # noqa: S311 - reproducible imitation, not a secret
 
     def answer(self, request: Request) -> Answer:
@@ -65,6 +74,11 @@ class LoginService:
 
     def _answer(self, request: Request) -> Answer:
         tenant, *rest = request.segments
+        match request.method, [tenant, *rest]:
+            case "GET", ["metadata", "identity", "oauth2", "token"]:
+                return self.platform.answer_metadata(request)
+            case "GET", ["msi", "token"]:
+                return self.platform.answer_app_service(request)
         match request.method, rest:
             case "GET", ["discovery", "instance"]:
                 return Answer(400, msgspec.json.encode({"error": "invalid_instance"}), route="instance discovery")
@@ -113,16 +127,27 @@ class LoginService:
             )
         if self._knobs.application_disabled:
             raise self._refuse(400, "unauthorized_client", 7000112, "Application is disabled.")
-        self._check_secret(form)
+        if form.get("client_assertion"):
+            self._check_assertion(form, request)
+        else:
+            self._check_secret(form)
         self._check_scope(form["scope"])
         lifetime = self._random.randint(self._knobs.token_lifetime_min, self._knobs.token_lifetime_max)
-        token = self._book.issue(
-            Grant(
-                GRAPH_AUDIENCE,
-                application.client_id,
-                frozenset(application.roles),
-                self._clock.now().timestamp() + lifetime,
-            ),
+        token = self._issue(lifetime)
+        document = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
+        return Answer(
+            200,
+            msgspec.json.encode(document),
+            headers={"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"},
+            route="token",
+        )
+
+    def _issue(self, lifetime: int) -> str:
+        """Return a new Graph token with the permissions that are granted now; ``lifetime`` in seconds."""
+        application = self.registration
+        expires = self._clock.now().timestamp() + lifetime
+        return self._book.issue(
+            Grant(GRAPH_AUDIENCE, application.client_id, frozenset(application.roles), expires),
             {
                 "aud": "https://graph.microsoft.com",
                 "iss": f"https://sts.windows.net/{application.tenant_id}/",
@@ -132,13 +157,22 @@ class LoginService:
                 "tid": application.tenant_id,
             },
         )
-        document = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
-        return Answer(
-            200,
-            msgspec.json.encode(document),
-            headers={"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"},
-            route="token",
-        )
+
+    def _check_assertion(self, form: dict[str, str], request: Request) -> None:
+        if form.get("client_assertion_type") != ASSERTION_TYPE:
+            raise self._refuse(400, "invalid_request", 900144, "The 'client_assertion_type' parameter is wrong.")
+        login_url, _ = self._urls()
+        tenant = request.segments[0]
+        try:
+            check_assertion(
+                form["client_assertion"],
+                self.registration.trust,
+                client_id=self.registration.client_id,
+                audiences={f"{login_url}/{tenant}/oauth2/v2.0/token", f"{login_url}/{tenant}/v2.0"},
+                clock=self._clock,
+            )
+        except Untrusted as error:
+            raise self._refuse(401, "invalid_client", error.number, error.text) from None
 
     def _check_tenant(self, tenant: str) -> None:
         if tenant.lower() not in (self.registration.tenant_id.lower(), self._domain):
@@ -185,13 +219,16 @@ class LoginService:
                 f"The provided value for scope {scope} is not valid. Client credential flows must have a scope value "
                 "with /.default suffixed to the resource identifier (application ID URI).",
             )
-        if resource.rstrip("/").lower() not in ("https://graph.microsoft.com", self._urls()[1].lower()):
+        if not self._is_graph(resource):
             raise self._refuse(
                 400,
                 "invalid_resource",
                 500011,
                 f"The resource principal named {resource} was not found in the tenant named Nordwind.",
             )
+
+    def _is_graph(self, resource: str) -> bool:
+        return resource.rstrip("/").lower() in ("https://graph.microsoft.com", self._urls()[1].lower())
 
     def _refuse(self, status: int, error: str, number: int, text: str) -> Refusal:
         now, trace, correlation = self._clock.now(), str(uuid4()), str(uuid4())

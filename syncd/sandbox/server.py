@@ -152,7 +152,13 @@ class Sandbox:
     ) -> None:
         """Stop the servers; files stay."""
         while self._runners:
-            await self._runners.pop().cleanup()
+            runner = self._runners.pop()
+            open_now = [] if runner.server is None else [one.transport for one in runner.server.connections]
+            await runner.cleanup()
+            for transport in open_now:
+                if transport is not None:  # a client that leaves without a TLS goodbye would be waited for
+                    transport.abort()
+        await asyncio.sleep(0)
 
     # ---- where things are
 

@@ -19,6 +19,7 @@ import trustme
 from aiohttp import web
 
 from syncd.clock import Clock
+from syncd.graph.credentials import ClientSecret
 from syncd.graph.options import GraphOptions
 
 TENANT = "11111111-1111-4111-8111-111111111111"
@@ -103,7 +104,7 @@ class FakeGraph:
         settings: dict[str, Any] = {
             "tenant_id": TENANT,
             "client_id": "client",
-            "secret": lambda: self.secret,
+            "credential": ClientSecret(lambda: self.secret),
             "authority_url": self.root,
             "base_url": self.root,
             "ca_file": self.ca_file,

@@ -18,6 +18,7 @@ import pytest
 from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, Throttled, Timeout, Unavailable
 from syncd.graph.auth import TokenSource
 from syncd.graph.client import open_client
+from syncd.graph.credentials import ClientSecret
 from syncd.graph.probe import probe, read_roles
 from syncd.graph.reader import GraphSource
 from tests.contract.fake_graph import TENANT, Answer, FakeGraph, LoopClock, error, refusal, serve_graph
@@ -152,6 +153,10 @@ async def test_a_lasting_failure_of_the_login_host_is_one_of_our_errors(
         (900382, "invalid_request", "graph.cloud", "another cloud"),
         (500011, "invalid_resource", "graph.base_url", "same cloud"),
         (70011, "invalid_scope", "graph.base_url", "same cloud"),
+        (700030, "invalid_client", "graph.certificate_file", "subject or issuer"),
+        (700024, "invalid_client", "the clock of this machine", "NTP"),
+        (700229, "invalid_client", "graph.federated_token_file", "app-only"),
+        (90038, "invalid_request", "graph.cloud", "another cloud"),
         (53003, "access_denied", "graph.client_id", "Conditional Access"),
         (1234567, "invalid_client", "graph.client_secret", "Certificates & secrets"),
         (1234567, "unheard_of", "graph.tenant_id", "app registration"),
@@ -194,9 +199,9 @@ async def test_an_unusable_secret_is_told_before_asking(graph: FakeGraph) -> Non
         raise FileNotFoundError(2, "No such file or directory")
 
     with pytest.raises(AuthFailed, match=r"No such file.*client_secret_file"):
-        await TokenSource(graph.make_options(secret=read_missing), LoopClock()).fetch()
+        await TokenSource(graph.make_options(credential=ClientSecret(read_missing)), LoopClock()).fetch()
     with pytest.raises(AuthFailed, match="empty"):
-        await TokenSource(graph.make_options(secret=str), LoopClock()).fetch()
+        await TokenSource(graph.make_options(credential=ClientSecret(str)), LoopClock()).fetch()
     assert graph.forms == []
 
 
@@ -294,7 +299,8 @@ async def test_a_healthy_tenant_is_all_ok(graph: FakeGraph) -> None:
 
 async def test_a_missing_permission_is_found_by_trying(graph: FakeGraph) -> None:
     """The refused stream fails with the permission's name, and the token's roles agree."""
-    found = await run_probe(graph, make_token("User.Read.All"), LATEST, error(403, "Authorization_RequestDenied"))
+    denied = error(403, "Authorization_RequestDenied")
+    found = await run_probe(graph, make_token("User.Read.All"), LATEST, denied, denied)
     assert found["graph.users"][0] == "ok"
     assert found["graph.groups"][0] == "failed"
     assert "GroupMember.Read.All" in found["graph.groups"][1]

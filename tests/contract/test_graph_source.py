@@ -262,8 +262,8 @@ async def test_a_bad_query_is_no_dead_link(graph: FakeGraph, source: GraphSource
 
 
 async def test_a_missing_permission_is_named(graph: FakeGraph, source: GraphSource) -> None:
-    """403 says which application permission to grant for that stream."""
-    graph.queue(error(403, "Authorization_RequestDenied"), error(403, "Authorization_RequestDenied"))
+    """403 says which application permission to grant for that stream, after one try with a fresh token."""
+    graph.queue(*[error(403, "Authorization_RequestDenied")] * 3)
     with pytest.raises(Forbidden, match=r"User\.Read\.All"):
         await source.fetch_page("users", None)
     with pytest.raises(Forbidden, match=r"GroupMember\.Read\.All"):

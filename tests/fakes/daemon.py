@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -106,6 +107,7 @@ class FakeParts:
         self.open_sides_now = 0
         self.most_open_sides = 0
         self.states: list[DaemonState] = []
+        self.expiring: dict[str, datetime] = {}
 
     def composition(self, *, serve_health: Callable[[Listen, DaemonState], Any] | None = None) -> Composition:
         """Return the parts as the daemon wants them."""
@@ -115,6 +117,7 @@ class FakeParts:
             make_runs=lambda settings, database, clock: Runs(RunStore(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
             list_unsupported=lambda settings: [],
+            list_expiring=lambda settings, now: self.expiring,
         )
 
     @asynccontextmanager

@@ -1,0 +1,27 @@
+"""Tells once a day, in the log, which credential will end soon: while there is still time to replace it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from syncd.daemon.life import Life
+
+_DAY_SECONDS = 86_400.0
+
+
+async def watch_credentials(life: Life) -> None:
+    """Look at the start and then daily, by the settings then in force; ``days_left`` is negative after the end."""
+    log = structlog.get_logger("syncd.daemon")
+    while True:
+        now = life.clock.now()
+        expiring = await asyncio.to_thread(life.composition.list_expiring, life.settings, now)
+        for setting, expires_at in sorted(expiring.items()):
+            log.warning(
+                "credential.expiring",
+                setting=setting,
+                expires_at=expires_at.isoformat(),
+                days_left=(expires_at - now).days,
+            )
+        await life.clock.sleep(_DAY_SECONDS)

@@ -1,0 +1,61 @@
+"""The daemon's daily word about a credential that will end soon."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from syncd.clock import Clock
+from syncd.daemon.credentials import watch_credentials
+from syncd.daemon.life import make_life
+from tests.fakes.daemon import FakeParts, make_settings, watching_logs
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class DailyClock(Clock):
+    """A clock on which sleeping costs nothing, for so many sleeps; then it never wakes."""
+
+    def __init__(self, sleeps: int) -> None:
+        self.time = START
+        self.sleeps = sleeps
+        self.tired = asyncio.Event()
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        if not self.sleeps:
+            self.tired.set()
+            await asyncio.Event().wait()
+        self.sleeps -= 1
+        self.time += timedelta(seconds=seconds)
+
+
+async def test_an_ending_credential_is_told_once_a_day() -> None:
+    """Each day has one line with the setting and the days left, and none while nothing ends soon."""
+    parts, clock = FakeParts(), DailyClock(sleeps=3)
+    parts.expiring["graph.certificate_file"] = START + timedelta(days=2, hours=1)
+    life = make_life(make_settings("sqlite:///unused.db"), parts.composition(), clock)
+    with watching_logs() as log:
+        watch = asyncio.create_task(watch_credentials(life))
+        await clock.tired.wait()
+        watch.cancel()
+        await asyncio.wait([watch])
+    told = log.of("credential.expiring")
+    assert [(event["setting"], event["days_left"]) for event in told] == [
+        ("graph.certificate_file", days) for days in (2, 1, 0, -1)
+    ]
+    assert told[0]["expires_at"] == "2026-03-04T10:00:00+00:00"
+
+
+async def test_nothing_is_told_while_nothing_ends() -> None:
+    """A healthy credential costs no line."""
+    clock = DailyClock(sleeps=2)
+    life = make_life(make_settings("sqlite:///unused.db"), FakeParts().composition(), clock)
+    with watching_logs() as log:
+        watch = asyncio.create_task(watch_credentials(life))
+        await clock.tired.wait()
+        watch.cancel()
+        await asyncio.wait([watch])
+    assert log.events == []
