@@ -15,17 +15,20 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 _encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder().decode
 CHUNK = 5000
+_SELECT_PAIRS = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
 
 
 def encode_json(value: object) -> str:
     """Return canonical JSON text (sorted keys), so that equal values are equal texts."""
-    return msgspec.json.encode(value, order="sorted").decode()
+    return _encode_sorted(value).decode()
 
 
 def decode_json(text: str | None) -> Any:
     """Read JSON text of ours; None and empty give an empty object."""
-    return msgspec.json.decode(text) if text else {}
+    return _decode(text) if text else {}
 
 
 def among(column: ColumnElement[Any], values: Collection[int] | Collection[str], connection: Connection) -> Any:
@@ -54,7 +57,10 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) ->
 
 
 def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[int, int]]) -> None:
-    """Insert (group_key, member_key) pairs that are not there yet, as fast as the database takes them."""
+    """Insert (group_key, member_key) pairs that are not there yet, as fast as the database takes them.
+
+    All of them are one parameter: a statement per row would hand Python's lock to and fro for each of them.
+    """
     if not pairs:
         return
     if connection.dialect.name == "postgresql":
@@ -66,8 +72,8 @@ def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
         )
     else:
         connection.exec_driver_sql(
-            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) VALUES (?, ?)",  # noqa: S608 - ditto
-            sorted(pairs),
+            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) {_SELECT_PAIRS}",
+            (_encode(sorted(pairs)).decode(),),
         )
 
 
@@ -84,8 +90,8 @@ def delete_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
         )
     else:
         connection.exec_driver_sql(
-            f"DELETE FROM {table.name} WHERE group_key = ? AND member_key = ?",  # noqa: S608 - ditto
-            sorted(pairs),
+            f"DELETE FROM {table.name} WHERE (group_key, member_key) IN ({_SELECT_PAIRS})",  # noqa: S608 - ditto
+            (_encode(sorted(pairs)).decode(),),
         )
 
 
@@ -101,8 +107,8 @@ def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> No
         )
     else:
         connection.exec_driver_sql(
-            f"INSERT OR IGNORE INTO {table.name} (key) VALUES (?)",  # noqa: S608 - ditto
-            [(key,) for key in listed],
+            f"INSERT OR IGNORE INTO {table.name} (key) SELECT value FROM json_each(?)",  # noqa: S608 - ditto
+            (_encode(listed).decode(),),
         )
 
 
