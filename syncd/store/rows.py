@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, Table, Text, any_, bindparam, func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Table, Text, any_, bindparam, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -114,16 +115,18 @@ def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> No
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, or overwrite the columns they name where the primary key is there already."""
-    if not rows:
-        return
-    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    if rows:
+        connection.execute(_make_upsert(connection.dialect.name, table, tuple(rows[0])), list(rows))
+
+
+@lru_cache(maxsize=64)
+def _make_upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Executable:
+    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
     statement = make(table)
     keys = [column.name for column in table.primary_key]
-    named = [name for name in rows[0] if name not in keys]
-    statement = statement.on_conflict_do_update(
-        index_elements=keys, set_={name: statement.excluded[name] for name in named}
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in names if name not in keys}
     )
-    connection.execute(statement, list(rows))
 
 
 def intern(connection: Connection, table: Table, column: str, values: Collection[str]) -> dict[str, int]:
@@ -134,9 +137,22 @@ def intern(connection: Connection, table: Table, column: str, values: Collection
     found = _load_keys(connection, table, unique, values)
     missing = sorted(set(values) - found.keys())
     if missing:
-        connection.execute(insert(table), [{column: value} for value in missing])
+        _insert_texts(connection, table, column, missing)
         found.update(_load_keys(connection, table, unique, missing))
     return found
+
+
+def _insert_texts(connection: Connection, table: Table, column: str, texts: Sequence[str]) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({column}) SELECT unnest(%s::text[])",
+            (list(texts),),
+        )
+    else:
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({column}) SELECT value FROM json_each(?)",  # noqa: S608 - ditto
+            (_encode(texts).decode(),),
+        )
 
 
 def _load_keys(
