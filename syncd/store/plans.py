@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, distinct, exists, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, distinct, exists, func, insert, select, update
 
 from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.plan.diff import COMPLETES_CREATION
@@ -29,6 +29,9 @@ Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
 
 _UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
+
+
+_PHASES = {int(phase): phase for phase in Phase}
 
 
 class Plans:
@@ -188,7 +191,7 @@ class Plans:
                 rows = connection.execute(_select_changes(page)).all()
             if not rows:
                 return
-            yield [(_make_change(row), row.record_key, row.target_key) for row in rows]
+            yield [_place(row) for row in rows]
             last = rows[-1].seq
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
@@ -206,7 +209,7 @@ class Plans:
         )
         with reading(self._database) as connection:
             rows = connection.execute(_select_changes(statement)).all()
-            return [(_make_change(row), row.record_key, row.target_key) for row in rows]
+            return [_place(row) for row in rows]
 
     def defer_unready_links(self, run_id: int) -> int:
         """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
@@ -341,18 +344,19 @@ def _select_changes(few: Select[Any]) -> Select[Any]:
     )
 
 
-def _make_change(row: Row[Any]) -> PlannedChange:
-    before: Mapping[str, str | None] = decode_json(row.before)
-    after: Mapping[str, str | None] = decode_json(row.after)
+def _place(row: Any) -> Placed:
+    """Read a row of `_select_changes`; there may be hundreds of thousands of them, so by position."""
+    (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, reason, status, error, _,
+     record_id, target_id) = row  # fmt: skip
     change = Change(
-        Phase(row.phase),
-        row.action,
-        row.object,
-        row.record_id,
-        row.target_id or row.target,
-        row.source_key,
-        before,
-        after,
-        row.reason,
+        _PHASES[phase],
+        action,
+        kind,
+        record_id,
+        target_id or target,
+        source,
+        decode_json(before),
+        decode_json(after),
+        reason,
     )
-    return PlannedChange(row.run_id, row.seq, change, row.status, row.error)
+    return PlannedChange(run_id, seq, change, status, error), record, target_key

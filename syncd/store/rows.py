@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, Table, Text, any_, bindparam, func, insert, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Table, Text, any_, bindparam, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -15,17 +16,20 @@ T = TypeVar("T")
 Row = Mapping[str, Any]
 
 _encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_decode = msgspec.json.Decoder().decode
 CHUNK = 5000
+_SELECT_PAIRS = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
 
 
 def encode_json(value: object) -> str:
     """Return canonical JSON text (sorted keys), so that equal values are equal texts."""
-    return msgspec.json.encode(value, order="sorted").decode()
+    return _encode_sorted(value).decode()
 
 
 def decode_json(text: str | None) -> Any:
     """Read JSON text of ours; None and empty give an empty object."""
-    return msgspec.json.decode(text) if text else {}
+    return _decode(text) if text else {}
 
 
 def among(column: ColumnElement[Any], values: Collection[int] | Collection[str], connection: Connection) -> Any:
@@ -54,7 +58,10 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) ->
 
 
 def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[int, int]]) -> None:
-    """Insert (group_key, member_key) pairs that are not there yet, as fast as the database takes them."""
+    """Insert (group_key, member_key) pairs that are not there yet, as fast as the database takes them.
+
+    All of them are one parameter: a statement per row would hand Python's lock to and fro for each of them.
+    """
     if not pairs:
         return
     if connection.dialect.name == "postgresql":
@@ -66,8 +73,8 @@ def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
         )
     else:
         connection.exec_driver_sql(
-            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) VALUES (?, ?)",  # noqa: S608 - ditto
-            sorted(pairs),
+            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) {_SELECT_PAIRS}",
+            (_encode(sorted(pairs)).decode(),),
         )
 
 
@@ -84,8 +91,8 @@ def delete_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
         )
     else:
         connection.exec_driver_sql(
-            f"DELETE FROM {table.name} WHERE group_key = ? AND member_key = ?",  # noqa: S608 - ditto
-            sorted(pairs),
+            f"DELETE FROM {table.name} WHERE (group_key, member_key) IN ({_SELECT_PAIRS})",  # noqa: S608 - ditto
+            (_encode(sorted(pairs)).decode(),),
         )
 
 
@@ -101,23 +108,25 @@ def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> No
         )
     else:
         connection.exec_driver_sql(
-            f"INSERT OR IGNORE INTO {table.name} (key) VALUES (?)",  # noqa: S608 - ditto
-            [(key,) for key in listed],
+            f"INSERT OR IGNORE INTO {table.name} (key) SELECT value FROM json_each(?)",  # noqa: S608 - ditto
+            (_encode(listed).decode(),),
         )
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, or overwrite the columns they name where the primary key is there already."""
-    if not rows:
-        return
-    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    if rows:
+        connection.execute(_make_upsert(connection.dialect.name, table, tuple(rows[0])), list(rows))
+
+
+@lru_cache(maxsize=64)
+def _make_upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Executable:
+    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
     statement = make(table)
     keys = [column.name for column in table.primary_key]
-    named = [name for name in rows[0] if name not in keys]
-    statement = statement.on_conflict_do_update(
-        index_elements=keys, set_={name: statement.excluded[name] for name in named}
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in names if name not in keys}
     )
-    connection.execute(statement, list(rows))
 
 
 def intern(connection: Connection, table: Table, column: str, values: Collection[str]) -> dict[str, int]:
@@ -128,9 +137,22 @@ def intern(connection: Connection, table: Table, column: str, values: Collection
     found = _load_keys(connection, table, unique, values)
     missing = sorted(set(values) - found.keys())
     if missing:
-        connection.execute(insert(table), [{column: value} for value in missing])
+        _insert_texts(connection, table, column, missing)
         found.update(_load_keys(connection, table, unique, missing))
     return found
+
+
+def _insert_texts(connection: Connection, table: Table, column: str, texts: Sequence[str]) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({column}) SELECT unnest(%s::text[])",
+            (list(texts),),
+        )
+    else:
+        connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({column}) SELECT value FROM json_each(?)",  # noqa: S608 - ditto
+            (_encode(texts).decode(),),
+        )
 
 
 def _load_keys(

@@ -8,7 +8,6 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -32,12 +31,11 @@ from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
+from syncd.sync.recording import Recorder
 from syncd.sync.stores import ApplyStore, Placed
 from syncd.sync.together import working_together
 
 _BATCH = 256
-_RECORD_WITHIN = 0.5
-"""Seconds until an outcome is written at the latest. What a kill takes back is found out by the next run."""
 _CIRCUIT = 8
 """So many requests in a row without a usable answer, and the portal counts as down."""
 
@@ -97,38 +95,32 @@ class Apply:
     async def _run_phase(self, run_id: int, phase: Phase) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
         calls: asyncio.Queue[_Call | None] = asyncio.Queue(maxsize=8 * self._options.concurrency)
-        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None] = asyncio.Queue(maxsize=_BATCH // 2)
-        # Recording outlives a cancelled apply, and ends when it has written what was done.
-        recorder = asyncio.create_task(self._record(run_id, results), name="record outcomes")
+        recorder = Recorder(self._store, self._clock, run_id, self._give_up)
         unsent: list[_Call] = []
         try:
             async with working_together() as group:
                 group.create_task(self._load(run_id, phase, calls), name="load changes")
                 for number in range(self._options.concurrency):
-                    group.create_task(self._work(calls, results, unsent), name=f"apply {number}")
+                    group.create_task(self._work(calls, recorder, unsent), name=f"apply {number}")
         finally:
             while not calls.empty():
                 call = calls.get_nowait()
                 if call is not None:
                     unsent.append(call)
-            await asyncio.shield(self._finish(run_id, results, recorder, unsent))
+            await asyncio.shield(self._finish(run_id, recorder, unsent))
         if self._fatal is not None:
             raise self._fatal
         if self._stopping():
             raise Interrupted("asked to stop while applying the plan")
 
-    async def _finish(
-        self,
-        run_id: int,
-        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None],
-        recorder: asyncio.Task[None],
-        unsent: Sequence[_Call],
-    ) -> None:
-        await results.put(None)
-        await recorder
+    async def _finish(self, run_id: int, recorder: Recorder, unsent: Sequence[_Call]) -> None:
+        await recorder.close()
         seqs = [planned.seq for call in unsent for planned, _, _ in call.placed]
         if seqs and not isinstance(self._fatal, StoreError):
             await self._store.call(self._store.mark, run_id, seqs, "planned")
+
+    def _give_up(self, error: StoreError) -> None:
+        self._fatal = error
 
     def _is_over(self) -> bool:
         return self._stopping() or self._fatal is not None
@@ -164,38 +156,13 @@ class Apply:
         if gathered:
             yield _Call(gathered)
 
-    async def _work(
-        self,
-        calls: asyncio.Queue[_Call | None],
-        results: asyncio.Queue[list[tuple[Placed, Outcome]] | None],
-        unsent: list[_Call],
-    ) -> None:
+    async def _work(self, calls: asyncio.Queue[_Call | None], recorder: Recorder, unsent: list[_Call]) -> None:
         while (call := await calls.get()) is not None:
             if self._is_over():
                 unsent.append(call)
                 continue
-            await results.put(await self._send(call))
+            recorder.add(await self._send(call))
             self._progress("changes applied", len(call.placed))
-
-    async def _record(self, run_id: int, results: asyncio.Queue[list[tuple[Placed, Outcome]] | None]) -> None:
-        """Write outcomes, many at a time: each writing holds up the requests, so it has to be worth it."""
-        ended = False
-        while not ended:
-            batch: list[tuple[Placed, Outcome]] = []
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RECORD_WITHIN):
-                    while len(batch) < 4 * _BATCH:
-                        some = await results.get()
-                        if some is None:
-                            ended = True
-                            break
-                        batch += some
-            if batch and not isinstance(self._fatal, StoreError):
-                try:
-                    await self._store.call(self._store.record, run_id, batch, now=self._clock.now())
-                except StoreError as error:
-                    # Nothing can be recorded any more: send no more, and only empty the queue for those who fill it.
-                    self._fatal = error
 
     # ---- one call ---------------------------------------------------------------------------------------------------
 

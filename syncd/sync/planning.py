@@ -26,6 +26,7 @@ _GROUP_COLLISION = "another group maps to the same BPS id"
 _ADOPTION_HELD = "its account waits for adoption"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
+_WRITTEN_AT_ONCE = 2000
 
 Placed = tuple[Change, int, int | None]
 
@@ -66,6 +67,7 @@ class Planner:
         self._removals = removals
         self._write = write
         self._next = 0
+        self._unwritten: list[Placed] = []
         self._held: set[int] = set()
 
     def decide(self, *, full: bool) -> None:
@@ -165,6 +167,7 @@ class Planner:
 
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
+        self._flush()
         counts = self._store.count_changes(self._run_id)
         if any(hold.action == "adopt" for hold in judge(counts, {}, self._rules.limits)):
             self._held = self._store.load_adoptions(self._run_id)
@@ -234,10 +237,19 @@ class Planner:
     # ---- the end ----------------------------------------------------------------------------------------------------
 
     def _add(self, placed: list[Placed]) -> None:
-        for start in range(0, len(placed), 5000):
-            self._next = self._store.add_changes(self._run_id, self._next, placed[start : start + 5000])
+        """Append to the plan. It is written in larger pieces; `_flush` writes the rest."""
+        self._unwritten += placed
+        if len(self._unwritten) >= _WRITTEN_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        for start in range(0, len(self._unwritten), _WRITTEN_AT_ONCE):
+            some = self._unwritten[start : start + _WRITTEN_AT_ONCE]
+            self._next = self._store.add_changes(self._run_id, self._next, some)
+        self._unwritten = []
 
     def _judge(self, full: bool) -> Planned:
+        self._flush()
         counts = self._store.count_changes(self._run_id)
         populations: dict[ObjectKind, int] = self._store.count_owned()
         holds = list(judge(counts, populations, self._rules.limits))

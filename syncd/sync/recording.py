@@ -1,0 +1,71 @@
+"""Writing down outcomes beside the sending: many in one transaction, since each writing holds up the requests."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+
+from syncd.clock import Clock
+from syncd.errors import StoreError
+from syncd.model.change import Outcome
+from syncd.sync.stores import ApplyStore, Placed
+
+Result = tuple[Placed, Outcome]
+
+_AT_ONCE = 512
+_LINGER = 0.5
+"""Seconds until an outcome is written at the latest. What a kill takes back is found out by the next run."""
+
+
+class Recorder:
+    """Records the outcomes of one run's phase, in a task of its own that outlives a cancelled apply.
+
+    What waits is bounded by what is under way: the plan is loaded through the same store, a few hundred calls ahead of
+    the sending. When the store fails, ``give_up`` is told once, and what comes afterwards is thrown away.
+    """
+
+    def __init__(self, store: ApplyStore, clock: Clock, run_id: int, give_up: Callable[[StoreError], None]) -> None:
+        self._store = store
+        self._clock = clock
+        self._run_id = run_id
+        self._give_up = give_up
+        self._failed = False
+        self._results: list[Result] = []
+        self._arrived = asyncio.Event()
+        self._enough = asyncio.Event()
+        self._ended = False
+        self._task = asyncio.create_task(self._run(), name="record outcomes")
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Hand over the outcomes of one call."""
+        self._results += results
+        self._arrived.set()
+        if len(self._results) >= _AT_ONCE:
+            self._enough.set()
+
+    async def close(self) -> None:
+        """Return when everything that was handed over is recorded."""
+        self._ended = True
+        self._arrived.set()
+        self._enough.set()
+        await self._task
+
+    async def _run(self) -> None:
+        while not self._ended or self._results:
+            await self._arrived.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER):
+                    await self._enough.wait()
+            batch, self._results = self._results, []
+            if not self._ended:
+                self._arrived.clear()
+                self._enough.clear()
+            if not batch or self._failed:
+                continue
+            try:
+                await self._store.call(self._store.record, self._run_id, batch, now=self._clock.now())
+            except StoreError as error:
+                # Nothing can be recorded any more: whatever still comes is thrown away.
+                self._failed = True
+                self._give_up(error)
