@@ -232,7 +232,7 @@ class Inventory:
         return {"user": users or 0, "group": groups or 0, "membership": members or 0}
 
 
-def _select_unshown(table: Table, now: datetime) -> Select[tuple[int]]:
+def _select_unshown(table: Table, now: datetime) -> Select[Any]:
     """Return the keys of records that we created and that the portal may not show yet."""
     return select(table.c.key).where(
         table.c.origin == "created",

@@ -10,9 +10,9 @@ import pytest
 import structlog
 
 from syncd.errors import ProtocolError, Unavailable
+from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
 from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 
 
@@ -49,6 +49,7 @@ async def settle(world: World) -> RunRecord:
 
 ALL = {f"u{number}@x.com" for number in range(6)}
 DEFAULT_LIMITS = GuardLimits()
+KINDS: tuple[PullKind, ...] = ("delta", "delta", "full", "delta")
 
 
 # ---- a dry run leaves nothing behind --------------------------------------------------------------------------------
@@ -126,7 +127,6 @@ async def test_a_wave_of_new_people_is_no_mass_update(world: World) -> None:
         )
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
-    print([c for c in world.changes(run) if "u55" in c])
     assert world.portal.accounts["u55@x.com"].manager == "u30@x.com"
 
 
@@ -140,8 +140,8 @@ async def test_a_changed_rule_for_bps_ids_renames_nobody_unasked(world: World) -
     before = dict(world.portal.accounts)
     mapping = replace(world.rules.mapping, user_bps_id=FieldRule(("employeeId",)))
     world.rules = make_rules(limits=DEFAULT_LIMITS, mapping=mapping)
-    for kind in ("delta", "delta", "full", "delta"):
-        run = await world.sync(kind)  # type: ignore[arg-type]
+    for kind in KINDS:
+        run = await world.sync(kind)
         assert run.status == "held", world.changes(run)
         assert set(world.portal.accounts) == set(before)
         assert world.portal.picture()["all@grp"] == ALL
@@ -153,8 +153,8 @@ async def test_held_removals_stay_held_and_reported_until_the_source_recovers(wo
     await settle(world)
     for number in range(5):
         world.source.unlink("g1", f"u{number}")
-    for kind in ("delta", "delta", "full", "delta"):
-        run = await world.sync(kind)  # type: ignore[arg-type]
+    for kind in KINDS:
+        run = await world.sync(kind)
         assert run.status == "held", world.changes(run)
         assert world.portal.picture()["all@grp"] == ALL
     for number in range(5):
@@ -166,7 +166,7 @@ async def test_held_removals_stay_held_and_reported_until_the_source_recovers(wo
 async def test_an_empty_tenant_is_reported_until_it_shows_people_again(world: World) -> None:
     """A delta run after an empty full read is no success either; the hold ends by itself when the tenant recovers."""
     await settle(world)
-    users = {key: user for key, user in world.source.users.items()}
+    users = dict(world.source.users)
     world.source.users.clear()
     assert (await world.sync("full")).status == "held"
     run = await world.sync("delta")
@@ -193,7 +193,7 @@ async def test_a_manager_who_lost_the_name_to_somebody_else_is_not_replaced_by_t
 
 
 async def test_managers_are_compared_without_case(world: World) -> None:
-    """A portal that spells the manager's id in another case than the account's own is not written to again and again."""
+    """A portal that spells a manager's id in another case than the account's is not written to again and again."""
     await settle(world)
     world.portal.accounts["u9@x.com"] = replace(world.portal.accounts["u9@x.com"], manager="U0@X.com")
     assert world.changes(await world.sync("full")) == []
@@ -297,7 +297,7 @@ async def test_one_malformed_record_of_ours_does_not_stop_the_rest(world: World)
         return await original(bps_id)
 
     original = world.portal.fetch_group
-    world.portal.fetch_account = fetch_account  # type: ignore[method-assign,assignment]
+    world.portal.fetch_account = fetch_account  # type: ignore[method-assign]
     world.portal.fetch_group = fetch_group  # type: ignore[method-assign]
     world.source.put_user("u8", displayName="Changed")
     run = await world.sync("full")
