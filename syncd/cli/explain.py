@@ -10,6 +10,7 @@ import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import format_time, print_json, print_line, print_table
+from syncd.plan.desired import GUEST_SKIPPED, is_mapped_by_mail
 
 if TYPE_CHECKING:
     from syncd.plan.rules import Rules
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("name", metavar="UPN-OR-ID")
+@click.argument("name", metavar="WHO")
 @shared_options
 @pass_invocation
 def explain(invocation: Invocation, *, name: str) -> None:
     """Explain one user or group: source record, the rule that decided, mapping, target record, what is open, history.
 
-    NAME is the Entra id, the UPN, the BPS id or the exact display name. Neither side is asked.
+    WHO is the Entra id, the UPN, the BPS id or the display name, in part if only one bears it. Neither side is asked.
     """
     from syncd import bootstrap
     from syncd.store.explanation import Explanations
@@ -59,7 +60,9 @@ def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
     key_rule = mapping.user_bps_id if user else mapping.group_bps_id
     mapped: dict[str, Any] = {}
     if desired is not None:
-        mapped["bps_id"] = {"rule": key_rule.text, "value": desired["bps_id"]}
+        by_mail = user and is_mapped_by_mail(explanation.source["attributes"], rules)
+        rule = "mail (a guest or external member)" if by_mail else key_rule.text
+        mapped["bps_id"] = {"rule": rule, "value": desired["bps_id"]}
         for name, value in desired["fields"].items():
             if name in rule_of:
                 mapped[name] = {"rule": rule_of[name].text, "value": value}
@@ -67,7 +70,7 @@ def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
     document = {
         "source": explanation.source,
         "scope": {
-            "state": desired["state"] if desired else "undecided",
+            "state": _name_state(desired) if desired else "undecided",
             "reason": (desired["reason"] or "in scope") if desired else undecided,
         },
         "mapping": mapped,
@@ -77,6 +80,11 @@ def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
     }
     plain: dict[str, Any] = _make_plain(document)
     return plain
+
+
+def _name_state(desired: Mapping[str, Any]) -> str:
+    """Return the decision in the words of ``syncd users``: a guest whom the rules leave out is skipped."""
+    return "skipped" if desired["reason"] == GUEST_SKIPPED else str(desired["state"])
 
 
 def _make_plain(value: Any) -> Any:

@@ -70,7 +70,7 @@ def decide_user(user: SourceUser, rules: Rules) -> Desired:
     external = "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
     try:
         bps_id = _map_text(rules.mapping.user_bps_id, "user", attributes)
-        if (guest and rules.scope.guests == "mail") or (external and not guest):
+        if is_mapped_by_mail(attributes, rules):
             bps_id = _text(attributes.get("mail"))
         fields = {name: _map_text(rule, "user", attributes) for name, rule in sorted(rules.mapping.user_fields.items())}
         in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes)
@@ -139,6 +139,12 @@ def decide_group(group: SourceGroup, rules: Rules) -> Desired:
     if fold(bps_id) in rules.scope.protect:
         return Desired(group.key, "protected", "on the protect list (scope.protect)", bps_id, fields)
     return Desired(group.key, "wanted", "", bps_id, fields)
+
+
+def is_mapped_by_mail(attributes: Mapping[str, Any], rules: Rules) -> bool:
+    """Return whether the BPS id is the mail address: of guests where the scope says so, of external members always."""
+    external = "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
+    return rules.scope.guests == "mail" if is_guest(attributes) else external
 
 
 def is_guest(attributes: Mapping[str, Any]) -> bool:

@@ -64,10 +64,10 @@ class Explanations:
         self._database = database
 
     def find(self, wanted: str) -> list[Found]:
-        """Return the objects that are meant: by source id, else by BPS id, UPN or mail, else by display name."""
+        """Return the objects that are meant: by source id, else by BPS id, by UPN, by display name, or a part of it."""
         text = wanted.strip()
         with reading(self._database) as connection:
-            for number in range(4):
+            for number in range(5):
                 found: list[Found] = []
                 for kind in _kinds():
                     condition = _make_conditions(kind, text)[number]
@@ -114,6 +114,7 @@ def _make_conditions(kind: Kind, text: str) -> tuple[Any, ...]:
         _has_bps_id(kind, fold(text)),
         upn,
         func.lower(_SOURCE[kind].c.name) == text.lower(),
+        func.lower(_SOURCE[kind].c.name).contains(text.lower(), autoescape=True) if text else false(),
     )
 
 

@@ -178,14 +178,14 @@ class Plans:
     def _iterate_phase(
         self, run_id: int, phase: Phase, statuses: Collection[OutcomeStatus] | None
     ) -> Iterator[list[Placed]]:
-        statement = _select_changes().where(changes.c.run_id == run_id, changes.c.phase == int(phase))
+        statement = select(changes).where(changes.c.run_id == run_id, changes.c.phase == int(phase))
         if statuses is not None:
             statement = statement.where(changes.c.status.in_(tuple(statuses)))
         last = -1
         while True:
             page = statement.where(changes.c.seq > last).order_by(changes.c.seq).limit(1000)
             with reading(self._database) as connection:
-                rows = connection.execute(page).all()
+                rows = connection.execute(_select_changes(page)).all()
             if not rows:
                 return
             yield [(_make_change(row), row.record_key, row.target_key) for row in rows]
@@ -194,7 +194,7 @@ class Plans:
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""
         statement = (
-            _select_changes()
+            select(changes)
             .where(
                 changes.c.run_id == run_id,
                 changes.c.phase == int(phase),
@@ -205,7 +205,8 @@ class Plans:
             .limit(limit)
         )
         with reading(self._database) as connection:
-            return [(_make_change(row), row.record_key, row.target_key) for row in connection.execute(statement)]
+            rows = connection.execute(_select_changes(statement)).all()
+            return [(_make_change(row), row.record_key, row.target_key) for row in rows]
 
     def defer_unready_links(self, run_id: int) -> int:
         """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
@@ -332,17 +333,16 @@ class Plans:
             connection.execute(delete(failures).where(~still))
 
 
-def _select_changes() -> Select[Any]:
+def _select_changes(few: Select[Any]) -> Select[Any]:
+    """Return some changes with the BPS ids behind their keys. Choosing them first keeps the join to those few."""
+    chosen = few.subquery()
     target = target_principals.alias("target_principal")
     return (
-        select(
-            changes,
-            target_principals.c.bps_id.label("record_id"),
-            target.c.bps_id.label("target_id"),
-        )
-        .select_from(changes)
-        .join(target_principals, target_principals.c.key == changes.c.record_key)
-        .outerjoin(target, target.c.key == changes.c.target_key)
+        select(chosen, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
+        .select_from(chosen)
+        .join(target_principals, target_principals.c.key == chosen.c.record_key)
+        .outerjoin(target, target.c.key == chosen.c.target_key)
+        .order_by(chosen.c.seq)
     )
 
 

@@ -148,7 +148,11 @@ class FakeParts:
 def open_new_store(settings: Settings) -> Database:
     """Open the store of the settings, bringing it up when it is empty."""
     database = open_database(settings.store.url.reveal())
-    ensure_schema(database, create=True)
+    try:
+        ensure_schema(database, create=True)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
