@@ -47,6 +47,11 @@ class BpsPortal:
     ) -> None:
         await self._door.__aexit__(kind, error, trace)
 
+    @property
+    def address(self) -> str:
+        """What tells this portal from another one: host, port and path of its address, not the scheme."""
+        return self.options.portal_url.partition("://")[2].rstrip("/").casefold()
+
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""
         return self._inventory.fetch_accounts()

@@ -14,6 +14,8 @@ INVENTORY_READ = "inventory_read"
 RULES = "rules"
 """Fingerprint of scope, mapping and policy at the last push over everybody."""
 
+TARGET = "target"
+"""The address of the portal that the inventory describes."""
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 

@@ -13,11 +13,12 @@ from syncd.model.change import ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
-from syncd.store.facts import INVENTORY_READ, load_fact, save_fact
+from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, upsert
 from syncd.store.tables import (
     UtcTime,
+    changes,
     desired_groups,
     desired_users,
     seen_principals,
@@ -43,6 +44,26 @@ class Inventory:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def bind_target(self, address: str) -> str | None:
+        """Tie the inventory to the portal at this address; return the other address that it stays tied to, if any.
+
+        What we own in one portal is somebody else's in another: only an inventory that owns nothing moves.
+        """
+        with self._database.transaction() as connection:
+            known = load_fact(connection, TARGET)
+            if known == address:
+                return None
+            owning = select(target_users.c.key).where(target_users.c.origin.is_not(None))
+            owning_groups = select(target_groups.c.key).where(target_groups.c.origin.is_not(None))
+            if known is not None:
+                if connection.scalar(select(owning.exists() | owning_groups.exists())):
+                    return known
+                save_fact(connection, FULL_PUSH_DUE, "yes")
+                started = changes.c.action == "create", changes.c.status == "started"
+                connection.execute(update(changes).where(*started).values(status="dropped"))
+            save_fact(connection, TARGET, address)
+        return None
 
     # ---- reading the whole portal -----------------------------------------------------------------------------------
 
@@ -232,7 +253,7 @@ class Inventory:
         return {"user": users or 0, "group": groups or 0, "membership": members or 0}
 
 
-def _select_unshown(table: Table, now: datetime) -> Select[int]:
+def _select_unshown(table: Table, now: datetime) -> Select[Any]:
     """Return the keys of records that we created and that the portal may not show yet."""
     return select(table.c.key).where(
         table.c.origin == "created",

@@ -232,8 +232,13 @@ class Plans:
         found: list[list[str]] = []
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
         later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS)))
-        # A manager is named in the values of a change, not by a key: while managers are to be set, all must be ready.
-        managed = select(changes.c.seq).where(*planned, changes.c.phase == int(Phase.MANAGERS)).exists()
+        person, manager = desired_users.alias("person"), desired_users.alias("manager")
+        managers = (
+            select(manager.c.principal_key)
+            .join(person, person.c.manager_key == manager.c.key)
+            .join(changes, changes.c.source_key == person.c.key)
+            .where(*planned, changes.c.phase == int(Phase.MANAGERS), manager.c.principal_key.is_not(None))
+        )
         with reading(self._database) as connection:
             for table in (target_users, target_groups):
                 records = select(changes.c.record_key).where(*planned, later)
@@ -244,7 +249,7 @@ class Plans:
                     .where(
                         table.c.status != "Synchronized",
                         table.c.origin.is_not(None),
-                        table.c.key.in_(records) | table.c.key.in_(members) | managed,
+                        table.c.key.in_(records) | table.c.key.in_(members) | table.c.key.in_(managers),
                     )
                     .order_by(target_principals.c.bps_fold)
                 )

@@ -131,10 +131,12 @@ class Planner:
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
                 self._go_on()
+        self._flush()
         if judged:
             self._store.drop_rejected(self._run_id)
             self._hold_adoptions()
         self._plan_groups(None if full else touched)
+        self._flush()
         if not judged:
             return Planned(full, self._next)
         self._store.drop_rejected(self._run_id)
@@ -167,7 +169,6 @@ class Planner:
 
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
-        self._flush()
         counts = self._store.count_changes(self._run_id)
         if any(hold.action == "adopt" for hold in judge(counts, {}, self._rules.limits)):
             self._held = self._store.load_adoptions(self._run_id)
@@ -249,7 +250,6 @@ class Planner:
         self._unwritten = []
 
     def _judge(self, full: bool) -> Planned:
-        self._flush()
         counts = self._store.count_changes(self._run_id)
         populations: dict[ObjectKind, int] = self._store.count_owned()
         holds = list(judge(counts, populations, self._rules.limits))

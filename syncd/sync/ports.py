@@ -47,6 +47,11 @@ class Source(Protocol):
 class Portal(Protocol):
     """Reads and writes the portal. Each write is idempotent and settles an unclear answer by a read."""
 
+    @property
+    def address(self) -> str:
+        """What tells this portal from another one."""
+        ...
+
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""
         ...

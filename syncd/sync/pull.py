@@ -230,7 +230,7 @@ class Pull:
                 result.emptied.append(stream)
                 result.unproven.setdefault(
                     stream,
-                    f"the tenant showed no {stream} at all in the last full read, and none since: nothing is removed",
+                    f"the tenant showed no {stream} in the last full read, and none since: nothing is removed",
                 )
 
     async def _sweep_members(self, checkpoint: Checkpoint, result: PullResult) -> None:

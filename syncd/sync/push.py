@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import UnsafePlan
+from syncd.errors import ConfigError, UnsafePlan
 from syncd.model.run import Approval
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
@@ -71,6 +71,7 @@ class Push:
         """
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
+        await self._check_target()
         full = await store.call(store.is_full_push_due, fingerprint)
         if full:
             await store.call(store.require_full_push)
@@ -114,6 +115,16 @@ class Push:
             looked_everywhere = planned.full and full and removals and read_portal
             await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere)
         return await self._sum_up(run_id, planned)
+
+    async def _check_target(self) -> None:
+        other = await self._store.call(self._store.bind_target, self._portal.address)
+        if other is not None:
+            problem = (
+                f"bps.portal_url: the store belongs to the portal at {other}, not to {self._portal.address}; what is "
+                "ours in the one need not be ours in the other. Set the old address again, or take a new store "
+                "(store.url), in which everything that this portal already has waits for adoption"
+            )
+            raise ConfigError([problem])
 
     async def _read_concerned(self, approval: Approval) -> None:
         """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""

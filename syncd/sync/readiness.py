@@ -1,4 +1,4 @@
-"""Waiting for WEBCON's own copying: what was just created can be named elsewhere only when it is synchronised."""
+"""Waiting for WEBCON's own copying: other records can name what was just created only when it is synchronised."""
 
 from __future__ import annotations
 

@@ -6,18 +6,48 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
-from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
+from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
-from syncd.sync.stores import RunStore
+from syncd.sync.stores import Caller
 
 QuietHours = Callable[[datetime], bool]
+
+
+class RunStore(Caller, Protocol):
+    """The run log as a run writes it. ``call`` runs a method in the store's thread."""
+
+    def open(self, kind: RunKind, trigger: Trigger, *, now: datetime) -> int:
+        """Write the record of a run that is about to start."""
+        ...
+
+    def close(
+        self,
+        run_id: int,
+        status: RunStatus,
+        *,
+        counts: Mapping[str, int],
+        phases: Mapping[str, float],
+        error: str,
+        now: datetime,
+    ) -> None:
+        """Write how a run ended."""
+        ...
+
+    def prune(self) -> int:
+        """Delete what is too old to keep."""
+        ...
+
+    def has_checkpoints(self) -> bool:
+        """Return whether every stream has completed a round."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
 from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
-from syncd.model.run import Approval, RunKind, RunStatus, Trigger
+from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
@@ -354,6 +354,10 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
         """Return whether everybody must be looked at."""
         ...
 
+    def bind_target(self, address: str) -> str | None:
+        """Tie the inventory to a portal; return the other one that it stays tied to."""
+        ...
+
     def require_full_push(self) -> None:
         """Remember that everybody must be looked at."""
         ...
@@ -380,33 +384,4 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
 
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
         """Return how many changes of each kind ended how."""
-        ...
-
-
-class RunStore(Caller, Protocol):
-    """The run log."""
-
-    def open(self, kind: RunKind, trigger: Trigger, *, now: datetime) -> int:
-        """Write the record of a run that is about to start."""
-        ...
-
-    def close(
-        self,
-        run_id: int,
-        status: RunStatus,
-        *,
-        counts: Mapping[str, int],
-        phases: Mapping[str, float],
-        error: str,
-        now: datetime,
-    ) -> None:
-        """Write how a run ended."""
-        ...
-
-    def prune(self) -> int:
-        """Delete what is too old to keep."""
-        ...
-
-    def has_checkpoints(self) -> bool:
-        """Return whether every stream has completed a round."""
         ...

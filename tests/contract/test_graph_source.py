@@ -276,11 +276,11 @@ async def test_a_missing_permission_is_named(graph: FakeGraph, source: GraphSour
 @pytest.mark.parametrize(
     ("stated", "least", "most"),
     [
-        ("7", 7, 7.5),
-        ("2.128", 2.128, 2.5),
-        ("", 0.1, 2),
-        (None, 0.1, 2),
-        ("a date", 90, 101),
+        ("7", 7, 20),
+        ("2.128", 2.128, 15),
+        ("", 0.1, 15),
+        (None, 0.1, 15),
+        ("a date", 90, 115),
     ],
 )
 async def test_retry_after_is_obeyed_in_every_form(

@@ -10,9 +10,12 @@ import pytest
 import structlog
 
 from syncd.errors import ProtocolError, Unavailable
+from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
 from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.sync.runs import RunRecord
+from syncd.store.sync_store import RunStore
+from syncd.sync.runs import Runs
+from tests.fakes.portal import FakePortal
 from tests.fakes.world import World, make_rules, open_world
 
 
@@ -49,6 +52,7 @@ async def settle(world: World) -> RunRecord:
 
 ALL = {f"u{number}@x.com" for number in range(6)}
 DEFAULT_LIMITS = GuardLimits()
+KINDS: tuple[PullKind, ...] = ("delta", "delta", "full", "delta")
 
 
 # ---- a dry run leaves nothing behind --------------------------------------------------------------------------------
@@ -139,8 +143,8 @@ async def test_a_changed_rule_for_bps_ids_renames_nobody_unasked(world: World) -
     before = dict(world.portal.accounts)
     mapping = replace(world.rules.mapping, user_bps_id=FieldRule(("employeeId",)))
     world.rules = make_rules(limits=DEFAULT_LIMITS, mapping=mapping)
-    for kind in ("delta", "delta", "full", "delta"):
-        run = await world.sync(kind)  # type: ignore[arg-type]
+    for kind in KINDS:
+        run = await world.sync(kind)
         assert run.status == "held", world.changes(run)
         assert set(world.portal.accounts) == set(before)
         assert world.portal.picture()["all@grp"] == ALL
@@ -152,8 +156,8 @@ async def test_held_removals_stay_held_and_reported_until_the_source_recovers(wo
     await settle(world)
     for number in range(5):
         world.source.unlink("g1", f"u{number}")
-    for kind in ("delta", "delta", "full", "delta"):
-        run = await world.sync(kind)  # type: ignore[arg-type]
+    for kind in KINDS:
+        run = await world.sync(kind)
         assert run.status == "held", world.changes(run)
         assert world.portal.picture()["all@grp"] == ALL
     for number in range(5):
@@ -165,7 +169,7 @@ async def test_held_removals_stay_held_and_reported_until_the_source_recovers(wo
 async def test_an_empty_tenant_is_reported_until_it_shows_people_again(world: World) -> None:
     """A delta run after an empty full read is no success either; the hold ends by itself when the tenant recovers."""
     await settle(world)
-    users = dict(world.source.users.items())
+    users = dict(world.source.users)
     world.source.users.clear()
     assert (await world.sync("full")).status == "held"
     run = await world.sync("delta")
@@ -192,7 +196,7 @@ async def test_a_manager_who_lost_the_name_to_somebody_else_is_not_replaced_by_t
 
 
 async def test_managers_are_compared_without_case(world: World) -> None:
-    """A portal that spells the manager's id in another case than the account's own is not written to again."""
+    """A portal that spells a manager's id in another case than the account's is not written to again and again."""
     await settle(world)
     world.portal.accounts["u9@x.com"] = replace(world.portal.accounts["u9@x.com"], manager="U0@X.com")
     assert world.changes(await world.sync("full")) == []
@@ -296,7 +300,7 @@ async def test_one_malformed_record_of_ours_does_not_stop_the_rest(world: World)
         return await original(bps_id)
 
     original = world.portal.fetch_group
-    world.portal.fetch_account = fetch_account  # type: ignore[method-assign,assignment]
+    world.portal.fetch_account = fetch_account  # type: ignore[method-assign]
     world.portal.fetch_group = fetch_group  # type: ignore[method-assign]
     world.source.put_user("u8", displayName="Changed")
     run = await world.sync("full")
@@ -364,3 +368,102 @@ async def test_a_user_whose_id_is_a_groups_leaves_the_plan_empty(world: World) -
     world.source.put_user("u9", manager="u31")
     await world.sync("delta")
     assert world.changes(await world.sync("full")) == []
+
+
+# ---- the grace ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_grace_that_was_broken_off_starts_anew(world: World) -> None:
+    """Who returns and leaves again has the whole grace once more."""
+    world.rules = make_rules(policy=PolicyRules(disabled_users="delete", grace=timedelta(days=5)))
+    await settle(world)
+    for enabled in (False, True, False):
+        world.source.put_user("u4", accountEnabled=enabled)
+        run = await world.sync("delta")
+        assert not any(change.startswith("delete") for change in world.changes(run))
+        world.clock.ahead += timedelta(days=3)
+    await world.sync("delta")
+    assert "u4@x.com" in world.portal.accounts
+    world.clock.ahead += timedelta(days=3)
+    await world.sync("delta")
+    assert "u4@x.com" not in world.portal.accounts
+
+
+async def test_a_rename_taken_back_retires_the_other_account(world: World) -> None:
+    """After the grace the account that nobody goes by is deleted, and never the one in use."""
+    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", grace=timedelta(days=5)))
+    await settle(world)
+    for name in ("b@x.com", "u4@x.com"):
+        world.source.put_user("u4", userPrincipalName=name)
+        run = await world.sync("delta")
+        assert run.status == "succeeded", run.error
+        world.clock.ahead += timedelta(days=4)
+    world.clock.ahead += timedelta(days=4)
+    run = await world.sync("delta")
+    assert world.changes(run) == ["delete user b@x.com done"]
+    assert world.portal.picture()["sales@grp"] == {"u4@x.com"}
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_removal_put_off_in_quiet_hours_happens_afterwards_without_a_new_change(world: World) -> None:
+    """Quiet hours hold nothing: the next run outside of them carries the removal out."""
+    await settle(world)
+    quiet = True
+    world.runs = Runs(RunStore(world.database), world.clock, lambda now: quiet)
+    world.source.unlink("g1", "u5")
+    run = await world.sync("delta")
+    assert (run.status, world.changes(run)) == ("succeeded", ["unlink membership all@grp u5@x.com deferred"])
+    quiet = False
+    await world.sync("delta")
+    assert world.portal.picture()["all@grp"] == ALL - {"u5@x.com"}
+
+
+async def test_a_deleted_group_of_the_scope_fails_every_run_and_removes_nobody(world: World) -> None:
+    """include_groups whose group is gone is no empty scope, neither today nor in the next run."""
+    world.rules = make_rules(scope=ScopeRules(include_groups=("Sales",)))
+    await settle(world)
+    world.source.remove_group("g2")
+    for kind in KINDS:
+        run = await world.sync(kind)
+        assert run.status == "failed"
+        assert "Sales" in run.error
+    assert "u4@x.com" in world.portal.picture()["all@grp"]
+
+
+async def test_a_leaver_who_is_protected_or_not_ours_is_left_alone(world: World) -> None:
+    """Protect list and adopt = "never" hold for leavers too: neither unlinked nor deleted."""
+    world.portal.add_account("u5@x.com", name="By hand")
+    policy = PolicyRules(adopt="never", deleted_users="delete", grace=timedelta())
+    world.rules = make_rules(policy=policy, scope=ScopeRules(protect=fold_all(["U4@X.com"])))
+    await world.sync("full")
+    await world.portal.add_members("all@grp", ["u5@x.com"])
+    before = world.portal.accounts["u5@x.com"]
+    for user in ("u4", "u5"):
+        world.source.remove_user(user)
+    for kind in KINDS:
+        await world.sync(kind)
+        world.clock.ahead += timedelta(days=1)
+    assert world.portal.accounts["u5@x.com"] == before
+
+
+async def test_a_store_is_not_used_for_another_portal(world: World) -> None:
+    """What we made in one portal is a stranger's in another: the run fails before anything is read or written there."""
+    await settle(world)
+    other = FakePortal(address="production.example")
+    for number in range(30):
+        other.add_account(f"u{number}@x.com", name="Made by hand")
+    world.portal = other
+    world.source.remove_user("u4")
+    for kind in KINDS:
+        run = await world.sync(kind)
+        assert run.status == "failed"
+        assert "portal.example" in run.error
+    assert other.writes == []
+
+
+async def test_a_store_that_owns_nothing_yet_follows_to_another_portal(world: World) -> None:
+    """Somebody who only looked at a test portal's plan may go on with the real one."""
+    await world.sync("full", write=False)
+    world.portal = FakePortal(address="production.example")
+    await settle(world)
+    assert world.portal.picture()["all@grp"] == ALL

@@ -30,6 +30,7 @@ class FakePortal:
     down: bool = False
     waiting: set[str] = field(default_factory=set)
     slow: bool = False
+    address: str = "portal.example"
 
     def add_account(self, bps_id: str, **fields: str) -> None:
         """Put a record there that nobody of ours made."""

@@ -1,0 +1,393 @@
+"""Laws 1 and 7: whatever happened, once faults stop the owned part of the portal is what the rules make of the tenant.
+
+The oracle below knows the contract only: it never looks into the store, and shares no code with the planner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, cast
+
+import structlog
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from syncd.errors import StoreError, Unavailable
+from syncd.model.run import PullKind, RunRequest
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import FieldRule, PolicyRules, Rules, ScopeRules
+from syncd.store.database import open_database
+from syncd.sync.apply import ApplyOptions
+from syncd.sync.pull import Pull
+from syncd.sync.push import Push
+from syncd.sync.runs import Sides
+from tests.fakes.portal import FakePortal
+from tests.fakes.world import World, make_rules
+from tests.property.test_delta_equals_full import template
+
+USERS = [f"u{number}" for number in range(6)]
+GROUPS = [f"g{number}" for number in range(4)]
+UPNS = [f"u{number}@x.com" for number in range(6)] + ["U1@X.com", "new@x.com", "bad name"]
+TITLES = ["Clerk", "Contractor", None]
+STRANGER = "stranger@portal"
+HAND = "hand@portal"
+
+users, groups = st.sampled_from(USERS), st.sampled_from(GROUPS)
+event = st.one_of(
+    st.tuples(st.just("rename"), users, st.sampled_from(UPNS)),
+    st.tuples(st.just("title"), users, st.sampled_from(TITLES)),
+    st.tuples(st.just("manager"), users, st.sampled_from(["", *USERS])),
+    st.tuples(st.just("enable"), users, st.booleans()),
+    st.tuples(st.just("drop"), users, st.booleans()),
+    st.tuples(st.just("restore"), users),
+    st.tuples(st.just("swap"), users, users),
+    st.tuples(st.just("group"), groups, st.sampled_from(["a@grp", "b@grp", "c@grp"])),
+    st.tuples(st.just("ungroup"), groups),
+    st.tuples(st.just("link"), groups, st.sampled_from(USERS + GROUPS)),
+    st.tuples(st.just("unlink"), groups, st.sampled_from(USERS + GROUPS)),
+    st.tuples(st.just("by hand"), st.sampled_from(["a@grp", "b@grp"]), st.booleans()),
+    st.tuples(st.just("rules"), st.sampled_from(["all", "clerks", "group", "titles"])),
+)
+fault = st.sampled_from(["", "", "stop", "source", "portal", "store", "cancel", "dry", "other rules dry"])
+round_ = st.tuples(
+    st.lists(event, max_size=5), st.sampled_from(["delta", "delta", "full"]), fault, st.integers(1, 40), st.booleans()
+)
+
+
+def rules_named(name: str) -> Rules:
+    """Return one of the configurations that a history moves between."""
+    base = make_rules(policy=PolicyRules(grace=timedelta(days=3)))
+    if name == "clerks":
+        return replace(base, scope=ScopeRules(users=Expression('user.jobTitle != "Contractor"')))
+    if name == "group":
+        return replace(base, scope=ScopeRules(exclude_groups=("Group g0",)))
+    if name == "titles":
+        named = {**base.mapping.user_fields, "phone": FieldRule(("jobTitle",))}
+        return replace(base, mapping=replace(base.mapping, user_fields=named))
+    return base
+
+
+@dataclass
+class Breaker:
+    """Counts calls and lets the chosen one fail."""
+
+    at: int = 0
+    error: Callable[[], BaseException] | None = None
+    calls: int = 0
+
+    def check(self) -> None:
+        """Fail when it is time."""
+        self.calls += 1
+        if self.error is not None and self.calls >= self.at:
+            raise self.error()
+
+
+class BreakingPortal:
+    """Passes everything on to the portal until it breaks: before a call, or after its effect."""
+
+    def __init__(self, portal: FakePortal, breaker: Breaker, *, late: bool) -> None:
+        self._portal, self._breaker, self._late = portal, breaker, late
+
+    def __getattr__(self, name: str) -> Any:
+        wrapped = getattr(self._portal, name)
+        if name in ("fetch_accounts", "fetch_groups") or not name.startswith(
+            ("fetch_", "create_", "update_", "delete_", "add_", "remove_")
+        ):
+            return wrapped
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            if not self._late:
+                self._breaker.check()
+            result = await wrapped(*args, **kwargs)
+            if self._late:
+                self._breaker.check()
+            return result
+
+        return call
+
+
+class BreakingSource:
+    """Passes everything on to the tenant until it breaks."""
+
+    def __init__(self, source: Any, breaker: Breaker) -> None:
+        self._source, self._breaker = source, breaker
+
+    def __getattr__(self, name: str) -> Any:
+        wrapped = getattr(self._source, name)
+        if not name.startswith("fetch_"):
+            return wrapped
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._breaker.check()
+            return await wrapped(*args, **kwargs)
+
+        return call
+
+
+class BreakingStore:
+    """Passes everything on to a store until it breaks."""
+
+    def __init__(self, store: Any, breaker: Breaker) -> None:
+        self._store, self._breaker = store, breaker
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def call(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run in the store's thread, or fail."""
+        self._breaker.check()
+        return await self._store.call(work, *args, **kwargs)
+
+
+def happen(world: World, what: Sequence[Any]) -> None:
+    """Let one event happen, as far as it makes sense in the present state."""
+    source, portal = world.source, world.portal
+
+    def is_active(thing: str) -> bool:
+        found = (source.groups if thing.startswith("g") else source.users).get(thing)
+        return found is not None and found.state == "active"
+
+    match what:
+        case ("rename", user, upn) if is_active(user):
+            holders = {
+                str(other.attributes.get("userPrincipalName")).casefold()
+                for key, other in source.users.items()
+                if key != user and other.state == "active"
+            }
+            if upn.casefold() not in holders:  # Entra keeps UPNs unique
+                source.put_user(user, userPrincipalName=upn)
+        case ("title", user, title) if is_active(user):
+            source.put_user(user, jobTitle=title)
+        case ("manager", user, manager) if is_active(user) and (not manager or is_active(manager)):
+            source.put_user(user, manager=manager)
+        case ("enable", user, enabled) if is_active(user):
+            source.put_user(user, accountEnabled=enabled)
+        case ("drop", user, hard) if user in source.users and source.users[user].state != "deleted":
+            source.remove_user(user, hard=hard)
+        case ("restore", user) if user in source.users and source.users[user].state == "soft_deleted":
+            upn = str(source.users[user].attributes["userPrincipalName"]).casefold()
+            if all(
+                str(other.attributes["userPrincipalName"]).casefold() != upn
+                for other in source.users.values()
+                if other.state == "active"
+            ):
+                source.restore_user(user)
+        case ("swap", one, other) if one != other and is_active(one) and is_active(other):
+            first = source.users[one].attributes["userPrincipalName"]
+            second = source.users[other].attributes["userPrincipalName"]
+            source.put_user(one, userPrincipalName=second)
+            source.put_user(other, userPrincipalName=first)
+        case ("group", group, bps_id):
+            source.put_group(group, displayName=f"Group {group}", mailNickname=bps_id)
+        case ("ungroup", group) if is_active(group) and group != "g0":
+            source.remove_group(group)
+        case ("link", group, member) if is_active(group) and is_active(member):
+            source.link(group, member, "group" if member.startswith("g") else "user")
+        case ("unlink", group, member) if is_active(group) and member in source.groups[group].members:
+            source.unlink(group, member)
+        case ("by hand", group, added) if group in portal.groups:
+            if added:
+                portal.members.setdefault(group, {})[HAND] = HAND
+            else:
+                portal.members.get(group, {}).clear()
+        case ("rules", name):
+            world.rules = rules_named(name)
+        case _:
+            pass
+
+
+# ---- the oracle -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Expected:
+    """What must be in the portal: fields per account that is wanted, members per group that is wanted."""
+
+    accounts: dict[str, dict[str, str | None]] = field(default_factory=dict)
+    managers: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, set[str]] = field(default_factory=dict)
+    frozen: set[str] = field(default_factory=set)
+    unclear: set[str] = field(default_factory=set)
+
+
+def expect(world: World, name: str) -> Expected:
+    """Say, from the tenant and the contract alone, what the portal must hold. ``name``: of the present rules."""
+    source, found = world.source, Expected()
+    active = {key: group for key, group in source.groups.items() if group.state == "active"}
+
+    def people_in(group: str) -> set[str]:
+        met, rest, people = {group}, [group], set()
+        while rest:
+            for member, kind in active[rest.pop()].members.items():
+                if kind == "user":
+                    people.add(member)
+                elif member in active and member not in met:
+                    met.add(member)
+                    rest.append(member)
+        return people
+
+    excluded = people_in("g0") if name == "group" else set()
+    wanted: dict[str, str] = {}
+    for key, user in source.users.items():
+        values = user.attributes
+        upn = str(values["userPrincipalName"])
+        left = user.state != "active" or values.get("accountEnabled") is False or key in excluded
+        if left or (name == "clerks" and values.get("jobTitle") == "Contractor"):
+            continue
+        if " " in upn:
+            found.frozen.add(key)  # skipped: whatever it has stays as it is
+            continue
+        wanted[key] = upn.casefold()
+    for key, bps_id in wanted.items():
+        values = source.users[key].attributes
+        found.accounts[bps_id] = {
+            "name": cast(str, values["displayName"]),
+            "job_title": cast("str | None", values.get("jobTitle")),
+        }
+        manager = source.users[key].manager
+        if manager in wanted:
+            found.managers[bps_id] = wanted[manager]
+    ids: dict[str, list[str]] = {}
+    for key, group in active.items():
+        ids.setdefault(str(group.attributes["mailNickname"]).casefold(), []).append(key)
+    for bps_id, claimants in ids.items():
+        if len(claimants) > 1:
+            found.unclear.add(bps_id)  # who has it depends on who had it first
+        else:
+            found.groups[bps_id] = {wanted[key] for key in people_in(claimants[0]) if key in wanted}
+    return found
+
+
+def compare(world: World, name: str) -> None:
+    """Fail unless the portal is as the oracle says."""
+    portal, expected = world.portal, expect(world, name)
+    for bps_id, values in expected.accounts.items():
+        account = portal.accounts.get(bps_id)
+        assert account is not None, f"{bps_id} is missing"
+        assert (account.name, account.job_title) == (values["name"], values["job_title"]), bps_id
+        if bps_id in expected.managers:
+            assert account.manager is not None
+            assert account.manager.casefold() == expected.managers[bps_id], bps_id
+    kept = {
+        account for account in portal.accounts if account not in expected.accounts and account not in (STRANGER, HAND)
+    }
+    for bps_id, members in expected.groups.items():
+        there = set(portal.members.get(bps_id, {}))
+        assert bps_id in portal.groups, f"{bps_id} is missing"
+        assert members <= there, f"{bps_id} lacks {members - there}"
+        extra = there - members
+        assert extra <= kept if expected.frozen else not extra, f"{bps_id} has {extra} too many"
+    # What a group left whose new id is another's too stays as it is, until it is clear where its people go.
+    for bps_id in set() if expected.unclear else portal.groups.keys() - expected.groups.keys():
+        assert not portal.members.get(bps_id), f"{bps_id} was left, and has members"
+
+
+# ---- the history ----------------------------------------------------------------------------------------------------
+
+
+def make_world(path: Path, seed: int, page_size: int) -> World:
+    """Return a tenant of six people and two groups, and a portal with strangers."""
+    shutil.copy(template(), path)
+    world = World(open_database(f"sqlite:///{path}"))
+    world.rules = rules_named("all")
+    world.source.rng, world.source.page_size, world.source.repeat = random.Random(seed), page_size, True
+    for user in USERS:
+        world.source.put_user(user, userPrincipalName=f"{user}@x.com", displayName=f"User {user}", accountEnabled=True)
+    for group, bps_id in (("g0", "a@grp"), ("g1", "b@grp")):
+        world.source.put_group(group, displayName=f"Group {group}", mailNickname=bps_id)
+    world.source.link("g0", "u0")
+    world.source.link("g1", "u1")
+    world.source.link("g1", "g0", "group")
+    world.portal.add_account(STRANGER, name="Nobody's", email="n@portal")
+    world.portal.add_account(HAND, name="By hand", email="h@portal")
+    return world
+
+
+async def run(world: World, kind: PullKind, trouble: str, after: int, late: bool) -> None:
+    """Run once, with trouble at the given call."""
+    errors: dict[str, Callable[[], BaseException]] = {
+        "source": lambda: Unavailable("no tenant", status=503),
+        "portal": lambda: Unavailable("no portal", status=503, sent=late),
+        "store": lambda: StoreError("no store"),
+        "cancel": lambda: asyncio.CancelledError(),
+    }
+    breaker = Breaker(after, errors.get("store" if trouble == "store" else trouble))
+    never = Breaker()
+    polls = 0
+
+    def stopping() -> bool:
+        nonlocal polls
+        polls += 1
+        return trouble == "stop" and polls >= after
+
+    source = BreakingSource(world.source, breaker if trouble == "source" else never)
+    portal = BreakingPortal(world.portal, breaker if trouble in ("portal", "cancel") else never, late=late)
+    stores = [
+        BreakingStore(store, breaker if trouble == "store" else never)
+        for store in (world.source_store, world.target_store)
+    ]
+    rules = world.rules
+    if trouble == "other rules dry":
+        mapped = {**rules.mapping.user_fields, "name": FieldRule(("userPrincipalName",))}
+        mapping = replace(rules.mapping, user_fields=mapped)
+        policy = PolicyRules(out_of_scope="delete", grace=timedelta())
+        rules = replace(rules_named("clerks"), policy=policy, mapping=mapping)
+
+    def note(name: str, number: int) -> None:
+        """Count nothing."""
+
+    pull = Pull(cast(Any, source), cast(Any, stores[0]), world.clock, note, stopping)
+    options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=1)
+    push = Push(cast(Any, portal), cast(Any, stores[1]), rules, world.clock, options, note, stopping)
+    request = RunRequest(kind, "cli", write=not trouble.endswith("dry"), retry_failed=True)
+    writes = len(world.portal.writes)
+    with contextlib.suppress(asyncio.CancelledError, StoreError):
+        await world.runs.execute(request, Sides(pull, push, {}))
+    if not request.write:
+        assert len(world.portal.writes) == writes, "a dry run wrote"
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(st.lists(round_, max_size=6), st.integers(0, 1000), st.integers(1, 4))
+def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, page_size: int) -> None:
+    """The portal ends as the oracle says, strangers are untouched, nobody is deleted, a further run plans nothing."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    name = "all"
+    with TemporaryDirectory() as folder:
+        world = make_world(Path(folder, "store.db"), seed, page_size)
+        strangers = {key: world.portal.accounts[key] for key in (STRANGER, HAND)}
+        seen: set[str] = set()
+        try:
+            for events, kind, trouble, after, late in rounds:
+                for what in events:
+                    happen(world, what)
+                    name = what[1] if what[0] == "rules" else name
+                asyncio.run(run(world, kind, trouble, after, late))
+                seen |= world.portal.accounts.keys()
+                assert seen <= world.portal.accounts.keys(), "an account was deleted, which no policy asked for"
+            for kind in ("delta", "delta", "full"):
+                asyncio.run(run(world, cast(PullKind, kind), "", 0, False))
+                by_hand = any(what[0] == "by hand" for events, *_ in rounds for what in events)
+                if kind == "full" or not by_hand:
+                    compare(world, name)
+            last = asyncio.run(world.sync("full"))
+            assert (last.status, world.changes(last)) == ("succeeded", [])
+            assert {key: world.portal.accounts[key] for key in strangers} == strangers
+            assert world.portal.accounts.keys() >= seen
+        finally:
+            world.database.close()
+            structlog.reset_defaults()
