@@ -127,6 +127,9 @@ def _print(document: Mapping[str, Any]) -> None:
         places = record.get("groups") or record.get("members") or []
         if places:
             print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
+        owned = record.get("owns") or record.get("owners") or []
+        if owned:
+            print_line(f"  {'owns' if 'owns' in record else 'owners:'} {', '.join(owned)}")
     for title, entries in (("Open", document["pending"]), ("Last outcomes", document["outcomes"])):
         print_line()
         print_line(f"{title}: {'nothing' if not entries else len(entries)}")

@@ -18,11 +18,11 @@ from syncd.errors import NotFound, ProtocolError, Rejected, Throttled
 from syncd.graph.answers import Purpose, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
-from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
+from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
 from syncd.graph.parse import parse_count, parse_group, parse_members, parse_page, parse_user
 from syncd.graph.patience import is_transient, repeat_while
 from syncd.http import Response
-from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
+from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 
 PAGE_CAP = 200_000
 """Pages of one round. 200 objects or 500 links each: far above any tenant, far below endless."""
@@ -73,6 +73,10 @@ class GraphSource:
             "users": list_attributes(client.options, "users"),
             "groups": list_attributes(client.options, "groups"),
         }
+        self._relations: Mapping[Stream, tuple[str, ...]] = {
+            "users": list_relations(client.options, "users"),
+            "groups": list_relations(client.options, "groups"),
+        }
         self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
 
     def read_traffic(self) -> Mapping[str, int]:
@@ -85,6 +89,11 @@ class GraphSource:
             "bytes_received": traffic.bytes_received,
         }
 
+    @property
+    def tracks_owners(self) -> bool:
+        """Whether the groups stream and its direct reads tell owners."""
+        return "owners" in self._relations["groups"]
+
     def fingerprint(self, stream: Stream) -> str:
         """Return a hash of what a link of this stream means: tenant, client, Graph root, tracked properties."""
         options = self._client.options
@@ -94,7 +103,7 @@ class GraphSource:
             options.base_url.rstrip("/").lower(),
             stream,
             *self._selected[stream],
-            RELATIONS[stream],
+            *self._relations[stream],
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -113,7 +122,7 @@ class GraphSource:
 
         purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link=link is not None)
         if link is None:
-            names = ",".join((*(quote(name, safe="") for name in selected), RELATIONS[stream]))
+            names = ",".join((*(quote(name, safe="") for name in selected), *self._relations[stream]))
             url = self._client.make_url(f"/{stream}/delta?$select={names}")
         else:
             url = self._client.check_link(link)
@@ -200,9 +209,16 @@ class GraphSource:
         Links of this list live for minutes only; when one has expired the list is read again from its start. Graph's
         v1.0 list leaves out service principals ("List group members", known issue).
         """
+        return await self._fetch_people(group_id, "members")
+
+    async def fetch_owners(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read all owners of a group, as ``fetch_members`` reads members."""
+        return await self._fetch_people(group_id, "owners")
+
+    async def _fetch_people(self, group_id: str, role: Role) -> tuple[Link, ...] | None:
         for rest in range(_LISTING_ATTEMPTS - 1, -1, -1):
             try:
-                return await self._list_members(group_id)
+                return await self._list_people(group_id, role)
             except NotFound as error:
                 if says_missing(error):
                     return None
@@ -212,9 +228,9 @@ class GraphSource:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _list_members(self, group_id: str) -> tuple[Link, ...]:
-        purpose = Purpose("read the members of a group", PERMISSIONS["groups"])
-        url: URL | None = self._client.make_url(f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999")
+    async def _list_people(self, group_id: str, role: Role) -> tuple[Link, ...]:
+        purpose = Purpose(f"read the {role} of a group", PERMISSIONS["groups"])
+        url: URL | None = self._client.make_url(f"/groups/{quote(group_id, safe='')}/{role}?$select=id&$top=999")
         trail = _Trail()
         found: dict[str, Link] = {}
         while url is not None:

@@ -10,6 +10,9 @@ from typing import Literal
 Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant", "revoke"]
 ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
 
+LinkKind = Literal["membership", "ownership"]
+"""The two kinds of change that concern a person in a group."""
+
 OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "held", "dropped"]
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
@@ -25,6 +28,7 @@ class Phase(IntEnum):
     OWNERS = 45
     REVOKES = 50
     GRANTS = 60
+    DISOWNS = 65
     UNLINKS = 70
     GROUP_DELETES = 80
     USER_DELETES = 90
@@ -34,9 +38,9 @@ class Phase(IntEnum):
 class Change:
     """One intended write.
 
-    ``bps_id`` is the record written to, ``target`` the member of a membership or the type of a licence. ``source_key``
-    is the store's key of the source object that wants it (None: nobody does, as for drift). ``before`` and ``after``
-    hold the fields that differ, and for a creation all that are set.
+    ``bps_id`` is the record written to, ``target`` the person of a membership or ownership, or the type of a licence.
+    ``source_key`` is the store's key of the source object that wants it (None: nobody does, as for drift). ``before``
+    and ``after`` hold the fields that differ, and for a creation all that are set.
     """
 
     phase: Phase

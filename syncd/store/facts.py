@@ -19,6 +19,10 @@ TARGET = "target"
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 
+OWNERS = "owners"
+"""``reading`` from the first full read that tells the owners of groups, ``known`` once one was closed. Not set: nothing
+is stored about owners, and nothing must be concluded from that."""
+
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
 

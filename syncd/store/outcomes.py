@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, update
 
 from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
-from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
 from syncd.store.tables import (
     changes,
@@ -18,7 +18,6 @@ from syncd.store.tables import (
     desired_users,
     failures,
     target_groups,
-    target_members,
     target_users,
 )
 
@@ -118,14 +117,14 @@ class Outcomes:
                 self._apply_records(
                     connection, kind, [placed for placed in done if placed[0].change.object == kind], now
                 )
-            members = [placed for placed in done if placed[0].change.object == "membership"]
-            for action, write in (("link", insert_pairs), ("unlink", delete_pairs)):
-                pairs = [
-                    (record, target)
-                    for planned, record, target in members
-                    if planned.change.action == action and target is not None
-                ]
-                write(connection, target_members, pairs)
+            for links, table in LINKS.items():
+                for action, write in (("link", insert_pairs), ("unlink", delete_pairs)):
+                    pairs = [
+                        (record, target)
+                        for planned, record, target in done
+                        if (planned.change.object, planned.change.action) == (links, action) and target is not None
+                    ]
+                    write(connection, table, pairs)
             self._note_failures(connection, results, now)
 
     def _apply_records(
@@ -144,16 +143,15 @@ class Outcomes:
         write_fields(connection, kind, of["update"], now=now)
 
     def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
-        done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]
-        failed = {(record, target or 0): o for (_, record, target), o in results if o.status in ("failed", "started")}
+        by_key = [((record, target or 0, planned.change.object), o) for (planned, record, target), o in results]
+        done = [key for key, outcome in by_key if outcome.status == "done"]
+        failed = {key: outcome for key, outcome in by_key if outcome.status in ("failed", "started")}
         if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
             return
-        for record, target in done:
-            connection.execute(delete(failures).where(failures.c.record_key == record, failures.c.target_key == target))
-        for (record, target), outcome in sorted(failed.items()):
-            there = connection.execute(
-                select(failures).where(failures.c.record_key == record, failures.c.target_key == target)
-            ).first()
+        for key in done:
+            connection.execute(delete(failures).where(_is_about(key)))
+        for key, outcome in sorted(failed.items()):
+            there = connection.execute(select(failures).where(_is_about(key))).first()
             attempts = there.attempts + 1 if there else 1
             wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)
             upsert(
@@ -161,8 +159,9 @@ class Outcomes:
                 failures,
                 [
                     {
-                        "record_key": record,
-                        "target_key": target,
+                        "record_key": key[0],
+                        "target_key": key[1],
+                        "object": key[2],
                         "attempts": attempts,
                         "first_at": there.first_at if there else now,
                         "next_at": now + wait,
@@ -201,6 +200,11 @@ class Outcomes:
         with reading(self._database) as connection:
             source = connection.scalar(select(target_groups.c.source_key).where(target_groups.c.key == record))
         return source is not None and self._owns_desired(target_groups, desired_groups, source, record)
+
+
+def _is_about(key: tuple[int, int, str]) -> ColumnElement[bool]:
+    record, target, kind = key
+    return (failures.c.record_key == record) & (failures.c.target_key == target) & (failures.c.object == kind)
 
 
 def _same(found: str | None, sent: str | None) -> bool:

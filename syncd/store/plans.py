@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Select, bindparam, delete, distinct, exists, func, insert, select, update
 
-from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.plan.diff import COMPLETES_CREATION
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
@@ -98,7 +98,7 @@ class Plans:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
-    def was_left_unlinked(self, group: int, member: int) -> bool:
+    def was_left_unlinked(self, group: int, member: int, *, kind: LinkKind) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
         cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
         tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
@@ -106,6 +106,7 @@ class Plans:
             select(changes.c.status)
             .join(runs, runs.c.id == changes.c.run_id)
             .where(changes.c.record_key == group, changes.c.target_key == member, changes.c.action == "link", *tried)
+            .where(changes.c.object == kind)
             .order_by(changes.c.run_id.desc())
             .limit(1)
         )
@@ -157,6 +158,7 @@ class Plans:
             .where(
                 failures.c.record_key == changes.c.record_key,
                 failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+                failures.c.object == changes.c.object,
                 failures.c.next_at > bindparam("now"),
             )
             .exists()
@@ -212,7 +214,7 @@ class Plans:
             return [_place(row) for row in rows]
 
     def defer_unready_links(self, run_id: int) -> int:
-        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
+        """Defer links and ownerships of which the portal lacks account or group, or has not synchronised it; count."""
         ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
         ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
         with self._database.transaction() as connection:
@@ -220,7 +222,7 @@ class Plans:
                 update(changes)
                 .where(
                     changes.c.run_id == run_id,
-                    changes.c.phase == int(Phase.LINKS),
+                    changes.c.phase.in_((int(Phase.LINKS), int(Phase.OWNERS))),
                     changes.c.status == "planned",
                     changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
                 )
@@ -231,7 +233,7 @@ class Plans:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS)))
+        later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS), int(Phase.OWNERS)))
         person, manager = desired_users.alias("person"), desired_users.alias("manager")
         managers = (
             select(manager.c.principal_key)
@@ -298,7 +300,7 @@ class Plans:
         A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at.
         """
         unfinished = changes.c.run_id == run_id, changes.c.status.in_(_UNFINISHED)
-        membership = changes.c.object == "membership"
+        membership = changes.c.object.in_(get_args(LinkKind))
         with self._database.transaction() as connection:
             clear_touches(connection)
             if full:
@@ -332,6 +334,7 @@ class Plans:
                 *unfinished,
                 changes.c.record_key == failures.c.record_key,
                 func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
+                changes.c.object == failures.c.object,
             )
             connection.execute(delete(failures).where(~still))
 

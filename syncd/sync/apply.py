@@ -8,7 +8,7 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -25,7 +25,7 @@ from syncd.errors import (
     SyncdError,
     TransientError,
 )
-from syncd.model.change import Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import Change, Outcome, OutcomeStatus, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.ports import Portal
@@ -36,6 +36,8 @@ from syncd.sync.stores import ApplyStore, Placed
 from syncd.sync.together import working_together
 
 _BATCH = 256
+_PEOPLE = frozenset({Phase.LINKS, Phase.OWNERS, Phase.DISOWNS, Phase.UNLINKS})
+"""The phases in which one call carries many changes: people of one group."""
 _CIRCUIT = 8
 """So many requests in a row without a usable answer, and the portal counts as down."""
 
@@ -134,8 +136,7 @@ class Apply:
             await calls.put(None)
 
     async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
-        members = phase in (Phase.LINKS, Phase.UNLINKS)
-        size = self._options.members_per_request if members else 1
+        size = self._options.members_per_request if phase in _PEOPLE else 1
         gathered: list[Placed] = []
         after = -1
         while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
@@ -169,7 +170,7 @@ class Apply:
     async def _send(self, call: _Call) -> list[tuple[Placed, Outcome]]:
         first = call.placed[0][0]
         try:
-            if first.change.object == "membership":
+            if first.change.phase in _PEOPLE:
                 outcomes = await self._send_members(call.placed)
             else:
                 outcomes = [await self._send_record(call.placed[0])]
@@ -292,7 +293,7 @@ class Apply:
         ids = [planned.change.target for planned, _, _ in placed if planned.seq not in late]
         result = MembersResult()
         if ids:
-            write = self._portal.add_members if change.action == "link" else self._portal.remove_members
+            write = self._choose_write(change)
             try:
                 result = await write(change.bps_id, ids)
             except NotFound:
@@ -312,6 +313,12 @@ class Apply:
             else:
                 outcomes.append(Outcome(planned.seq, "done"))
         return outcomes
+
+    def _choose_write(self, change: Change) -> Callable[[str, Sequence[str]], Awaitable[MembersResult]]:
+        portal = self._portal
+        if change.object == "ownership":
+            return portal.add_owners if change.action == "link" else portal.remove_owners
+        return portal.add_members if change.action == "link" else portal.remove_members
 
 
 def _find_needed(placed: Placed) -> set[str]:

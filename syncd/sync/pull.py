@@ -3,7 +3,7 @@
 The proof has two witnesses. A full read counts as complete when its last page came with the delta link and the number
 of objects agrees with the tenant's own count within `tolerate`. Then each object it did not meet is read directly, and
 only those that the tenant denies (404) are marked gone; if it still has one of them, the read was not complete after
-all. A membership that was not met is removed only when a second reading of that group lacks it too.
+all. A membership or ownership that was not met is removed only when a second reading of the group lacks it too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import IncompleteRead, Interrupted, ResyncRequired
 from syncd.model.run import PullKind
-from syncd.model.source import STREAMS, Checkpoint, Page, Stream
+from syncd.model.source import STREAMS, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
 from syncd.sync.stores import PullStore
@@ -126,7 +126,10 @@ class Pull:
 
     async def _begin(self, stream: Stream, fingerprint: str) -> Checkpoint:
         self._log.info("baseline.started", stream=stream)
-        return await self._store.call(self._store.begin_baseline, stream, fingerprint, now=self._clock.now())
+        owners = stream == "groups" and self._source.tracks_owners
+        return await self._store.call(
+            self._store.begin_baseline, stream, fingerprint, now=self._clock.now(), owners=owners
+        )
 
     async def _follow(self, checkpoint: Checkpoint, result: PullResult) -> None:
         """Apply page after page; the next ones are fetched while some are stored."""
@@ -167,12 +170,21 @@ class Pull:
         for group_id in await self._store.call(self._store.load_parked_groups):
             await self._read_object("groups", group_id, result)
         for group_id in await self._store.call(self._store.load_rereads):
-            links = await self._source.fetch_members(group_id)
-            if links is None:
-                await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
-            else:
-                await self._store.call(self._store.replace_members, group_id, links)
+            for role in self._list_roles():
+                links = await self._fetch_people(group_id, role)
+                if links is None:
+                    await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
+                    break
+                await self._store.call(self._store.replace_members, group_id, links, role=role)
             result.add("groups_reread", 1)
+
+    def _list_roles(self) -> tuple[Role, ...]:
+        """Return in which relations to a group people are read; members last, whose reading ends that of a group."""
+        return ("owners", "members") if self._source.tracks_owners else ("members",)
+
+    async def _fetch_people(self, group_id: str, role: Role) -> Sequence[Link] | None:
+        fetch = self._source.fetch_members if role == "members" else self._source.fetch_owners
+        return await fetch(group_id)
 
     async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
         fetch = self._source.fetch_user if stream == "users" else self._source.fetch_group
@@ -219,7 +231,8 @@ class Pull:
             gone = await self._store.call(self._store.mark_gone, stream, unseen, now=self._clock.now())
             result.add(f"{stream}_removed", gone)
         if stream == "groups":
-            await self._sweep_members(checkpoint, result)
+            for role in self._list_roles():
+                await self._sweep_members(checkpoint, role, result)
 
     async def _remember_emptied(self, result: PullResult) -> None:
         """Report a stream that read empty in this run and in every later one, until it shows something again."""
@@ -233,19 +246,19 @@ class Pull:
                     f"the tenant showed no {stream} in the last full read, and none since: nothing is removed",
                 )
 
-    async def _sweep_members(self, checkpoint: Checkpoint, result: PullResult) -> None:
-        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint)
+    async def _sweep_members(self, checkpoint: Checkpoint, role: Role, result: PullResult) -> None:
+        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint, role=role)
         for start in range(0, len(suspects), _READS_AT_ONCE):
             async with working_together() as group:
                 for suspect in suspects[start : start + _READS_AT_ONCE]:
-                    group.create_task(self._recheck(suspect, result), name="read members again")
+                    group.create_task(self._recheck(suspect, role, result), name=f"read {role} again")
 
-    async def _recheck(self, group_id: str, result: PullResult) -> None:
-        links = await self._source.fetch_members(group_id)
+    async def _recheck(self, group_id: str, role: Role, result: PullResult) -> None:
+        links = await self._fetch_people(group_id, role)
         if links is None:
             return  # deleted meanwhile: the next delta says so
         witnessed: Sequence[str] = [link.member_id for link in links]
-        gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed)
+        gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed, role=role)
         result.add("links_removed", gone)
 
 
