@@ -50,7 +50,7 @@ class BpsPortal:
     @property
     def address(self) -> str:
         """What tells this portal from another one: host, port and path of its address, not the scheme."""
-        return self.options.portal_url.partition("://")[2].rstrip("/").casefold()
+        return self.options.address
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""

@@ -11,9 +11,11 @@ import structlog
 
 from syncd.errors import Rejected
 from syncd.model.run import Approval
+from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
 from syncd.store.approvals import Approvals
 from syncd.store.explanation import Explanations
+from syncd.sync.proposals import FromFile
 from tests.fakes.world import World, make_rules, open_world
 
 
@@ -298,3 +300,24 @@ async def test_grace_does_not_matter_for_ownership(world: World) -> None:
     await world.sync("delta")
     assert "u1@x.com" not in world.portal.accounts
     assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_plan_file_carries_ownerships_and_minds_what_changed(world: World) -> None:
+    """Applied exactly; refused when an owner came by hand, or when the stored owners are others by now."""
+    await settle(world)
+    world.source.own("g2", "u3")
+    run = await world.sync("delta", write=False)
+    lines = world.make_file(run)
+    world.portal.owners["sales@grp"]["u3@x.com"] = "u3@x.com"
+    refused = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert refused.status == "failed"
+    assert "u3@x.com in sales@grp" in refused.error
+    world.portal.owners["sales@grp"].pop("u3@x.com")
+    record = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert world.changes(record) == ["link ownership sales@grp u3@x.com done"]
+    world.source.disown("g2", "u3")
+    stale = world.make_file(await world.sync("delta", write=False))
+    world.source.own("g1", "u2")
+    await world.sync("delta", write=False)
+    refused = await world.carry_out(FromFile(open_plan(lambda: stale)))
+    assert "ownerships" in refused.error
