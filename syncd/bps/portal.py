@@ -58,7 +58,7 @@ class BpsPortal:
     @property
     def address(self) -> str:
         """What tells this portal from another one: host, port and path of its address, not the scheme."""
-        return self.options.portal_url.partition("://")[2].rstrip("/").casefold()
+        return self.options.address
 
     async def check(self) -> None:
         """Ask for one small thing; raises what any request would when the portal is not there or refuses us.

@@ -338,6 +338,10 @@ class InventoryStore(Caller, Protocol):
         """Return groups of which the members matter."""
         ...
 
+    def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
+        """Take over what a single read showed."""
+        ...
+
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over a group with its members."""
         ...
