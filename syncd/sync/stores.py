@@ -74,6 +74,10 @@ class PullStore(Caller, Protocol):
         """Make the members (or owners) of a group those of a direct read."""
         ...
 
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored: they cannot be read."""
+        ...
+
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
         """Remember objects as deleted."""
         ...
