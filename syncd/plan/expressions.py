@@ -10,8 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import cel
-from cel.stdlib import add_stdlib_to_context
+from syncd.plan.cel_library import add_stdlib_to_context, cel
 
 Variable = Literal["user", "group"]
 

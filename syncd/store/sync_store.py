@@ -7,13 +7,14 @@ from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.links import Links
 from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.runlog import RunLog
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory):
+class TargetStore(DesiredState, Pairing, Plans, Links, Outcomes, Approvals, Inventory):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:
