@@ -15,6 +15,11 @@ OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "hel
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
 
 
+def find_written(kind: ObjectKind) -> Literal["user", "group"]:
+    """Return which kind of record of the target a change writes to: a membership, say, is written to its group."""
+    return "user" if kind in ("user", "licence", "substitution") else "group"
+
+
 class Phase(IntEnum):
     """The order in which a plan is applied: additions first, removals in the reverse order of what they undo."""
 

@@ -21,15 +21,11 @@ from syncd.store.tables import (
     target_groups,
     target_principals,
     target_users,
-    touched_principals,
 )
-from syncd.store.touches import clear_touches, touch_groups, touch_principals
+from syncd.store.touches import UNFINISHED, clear_touches, touch_principals, touch_unfinished
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
-
-_UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
-
 
 _PHASES = {int(phase): phase for phase in Phase}
 
@@ -211,6 +207,14 @@ class Plans:
             rows = connection.execute(_select_changes(statement)).all()
             return [_place(row) for row in rows]
 
+    def load_places(self, run_id: int, seqs: Collection[int]) -> list[Placed]:
+        """Return single changes of a plan, in its order."""
+        if not seqs:
+            return []
+        with reading(self._database) as connection:
+            few = select(changes).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+            return [_place(row) for row in connection.execute(_select_changes(few))]
+
     def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
@@ -282,29 +286,13 @@ class Plans:
 
         A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at.
         """
-        unfinished = changes.c.run_id == run_id, changes.c.status.in_(_UNFINISHED)
-        membership = changes.c.object == "membership"
+        unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
         with self._database.transaction() as connection:
             clear_touches(connection)
             if full:
                 save_fact(connection, FULL_PUSH_DUE, None)
                 save_fact(connection, RULES, rules)
-            members = (
-                select(changes.c.target_key)
-                .where(*unfinished, membership, changes.c.target_key.is_not(None))
-                .distinct()
-            )
-            connection.execute(insert(touched_principals).from_select(["key"], members))
-            groups = connection.scalars(
-                select(changes.c.source_key)
-                .where(*unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group"))
-                .distinct()
-            ).all()
-            touch_groups(connection, [key for key in groups if key is not None], whole=True)
-            users = connection.scalars(
-                select(changes.c.record_key).where(*unfinished, changes.c.object == "user").distinct()
-            ).all()
-            touch_principals(connection, users)
+            touch_unfinished(connection, run_id)
             removed = select(changes.c.source_key).where(
                 changes.c.run_id == run_id,
                 changes.c.action == "delete",

@@ -84,6 +84,10 @@ class PullStore(Caller, Protocol):
         """Make the members of a group those of a direct read."""
         ...
 
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored: they cannot be read."""
+        ...
+
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
         """Remember objects as deleted."""
         ...
@@ -350,6 +354,10 @@ class InventoryStore(Caller, Protocol):
 
     def load_groups_to_detail(self) -> list[str]:
         """Return groups of which the members matter."""
+        ...
+
+    def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
+        """Take over what a single read showed."""
         ...
 
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
