@@ -8,6 +8,7 @@ from syncd.store.checksums import Checksums
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.links import Links
 from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
@@ -15,7 +16,7 @@ from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, ProposedPlans, Checksums):
+class TargetStore(DesiredState, Pairing, Plans, Links, Outcomes, Approvals, Inventory, ProposedPlans, Checksums):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:

@@ -6,7 +6,18 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
-from syncd.model.change import Action, Change, LinkKind, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import (
+    Action,
+    Change,
+    LinkBatch,
+    LinkKind,
+    LinkOutcome,
+    ObjectKind,
+    Outcome,
+    OutcomeStatus,
+    Phase,
+    PlannedChange,
+)
 from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
@@ -258,6 +269,10 @@ class ApplyStore(Caller, Protocol):
         """Return the next planned changes of a phase."""
         ...
 
+    def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next planned links, by group."""
+        ...
+
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
         """Set the status of changes."""
         ...
@@ -272,6 +287,10 @@ class ApplyStore(Caller, Protocol):
 
     def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
         """Write outcomes and their effect on the inventory."""
+        ...
+
+    def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
+        """Write how links ended."""
         ...
 
     def defer_unready_links(self, run_id: int) -> int:
