@@ -111,7 +111,7 @@ class LinkBatch:
     def join(self, more: LinkBatch) -> LinkBatch:
         """Return these links and more of the same group."""
         seqs, targets = self.seqs + more.seqs, self.targets + more.targets
-        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members)
+        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members, self.kind)
 
 
 @dataclass(frozen=True, slots=True)
