@@ -18,15 +18,20 @@ from syncd.config import (
     ExpressionRule,
     GraphSettings,
     MappingRule,
+    Missing,
     Settings,
     load_settings,
 )
 from syncd.errors import SyncdError
+from syncd.logs import get_logger
+from syncd.model.run import RunRecord
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
+from syncd.store.news import ToldNews
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
+from syncd.sync.announce import Announcer
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.pull import Progress, Pull
 from syncd.sync.push import Push
@@ -36,8 +41,10 @@ if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
     from syncd.graph.credentials import Credential
+    from syncd.hook import WebHook
 
 _TURN_SECONDS = 0.001
+_ANNOUNCE_SECONDS = 30.0
 BOTH_SIDES = frozenset({"graph", "bps"})
 
 
@@ -66,8 +73,6 @@ def list_unsupported(settings: Settings) -> list[str]:
         found.append("licences: licence rules are not carried out by this version; no licence is granted or revoked")
     if settings.policy.substitute != "none":
         found.append("policy.substitute: substitutions are not made by this version")
-    if settings.notify.webhook_url is not None:
-        found.append("notify.webhook_url: notifications are not sent by this version")
     return found
 
 
@@ -268,6 +273,33 @@ def find_portal_address(settings: Settings) -> str:
     return _make_bps_options(settings).address
 
 
+@asynccontextmanager
+async def open_hook(settings: Settings, clock: Clock) -> AsyncIterator[WebHook | None]:
+    """Open what messages go to; None when the settings name nothing. Opening sends nothing."""
+    from syncd.hook import HookOptions, WebHook
+
+    url = settings.notify.webhook_url
+    if url is None:
+        yield None
+        return
+    portal = "" if isinstance(settings.bps_side, Missing) else settings.bps_side.portal_url.partition("://")[2]
+    async with WebHook(HookOptions(url.reveal, portal), clock) as hook:
+        yield hook
+
+
+async def announce(settings: Settings, database: Database, clock: Clock, record: RunRecord) -> None:
+    """Tell the hook how a run of this process ended, if that is news; bounded in time, and raises nothing of ours."""
+    try:
+        async with asyncio.timeout(_ANNOUNCE_SECONDS), open_hook(settings, clock) as hook:
+            if hook is not None:
+                announcer, told = Announcer(clock), ToldNews(database)
+                await announcer.tell_run(hook, told, record)
+                expiring = await asyncio.to_thread(list_expiring, settings, clock.now())
+                await announcer.tell_expiring(hook, told, expiring)
+    except (TimeoutError, SyncdError) as error:
+        get_logger("syncd.notify").warning("notify.failed", error=str(error) or "the hook took too long")
+
+
 # ---- daemon ---------------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +320,7 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_unsupported=list_unsupported,
         list_expiring=list_expiring,
+        open_hook=open_hook,
     )
     return serve(load_settings, composition, clock)
 

@@ -122,7 +122,12 @@ class _Work:
 async def _execute(work: _Work) -> RunRecord:
     task = asyncio.create_task(_carry_out(work), name="run")
     with work.stop.listening(task):
-        return await task
+        record = await task
+    if work.request.write:
+        from syncd import bootstrap
+
+        await bootstrap.announce(work.settings, work.database, Clock(), record)
+    return record
 
 
 async def _carry_out(work: _Work) -> RunRecord:
