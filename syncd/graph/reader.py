@@ -18,6 +18,7 @@ from syncd.errors import NotFound, ProtocolError, Rejected, Throttled
 from syncd.graph.answers import Purpose, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
+from syncd.graph.lookups import Lookups
 from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
 from syncd.graph.parse import parse_count, parse_group, parse_members, parse_page, parse_user
 from syncd.graph.patience import is_transient, repeat_while
@@ -63,7 +64,7 @@ class _Trail:
             )
 
 
-class GraphSource:
+class GraphSource(Lookups):
     """Reads one tenant through Microsoft Graph; the ``Source`` of the use cases."""
 
     def __init__(self, client: GraphClient, clock: Clock) -> None:
@@ -200,9 +201,15 @@ class GraphSource:
         Links of this list live for minutes only; when one has expired the list is read again from its start. Graph's
         v1.0 list leaves out service principals ("List group members", known issue).
         """
+        return await self._list_whole(
+            f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999",
+            Purpose("read the members of a group", PERMISSIONS["groups"]),
+        )
+
+    async def _list_whole(self, path: str, purpose: Purpose) -> tuple[Link, ...] | None:
         for rest in range(_LISTING_ATTEMPTS - 1, -1, -1):
             try:
-                return await self._list_members(group_id)
+                return await self._list_links(path, purpose)
             except NotFound as error:
                 if says_missing(error):
                     return None
@@ -212,9 +219,8 @@ class GraphSource:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _list_members(self, group_id: str) -> tuple[Link, ...]:
-        purpose = Purpose("read the members of a group", PERMISSIONS["groups"])
-        url: URL | None = self._client.make_url(f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999")
+    async def _list_links(self, path: str, purpose: Purpose) -> tuple[Link, ...]:
+        url: URL | None = self._client.make_url(path)
         trail = _Trail()
         found: dict[str, Link] = {}
         while url is not None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
+from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.pull import Pull, PullResult
@@ -39,6 +39,10 @@ class RunStore(Caller, Protocol):
         now: datetime,
     ) -> None:
         """Write how a run ended."""
+        ...
+
+    def discard(self, run_id: int) -> None:
+        """Take back the record of a run that never came about."""
         ...
 
     def prune(self) -> int:
@@ -69,11 +73,19 @@ class Runs:
         self._log = structlog.get_logger("syncd.run")
 
     async def execute(self, request: RunRequest, sides: Sides) -> RunRecord:
-        """Carry out a request and return its closed record. Only a store that cannot even record it raises."""
+        """Carry out a request and return its closed record.
+
+        Raises only when the store cannot even record it; and UnknownObject, without a record, when nothing bears the
+        name of the one object that was asked for.
+        """
         started = self._clock.now()
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
         pull_kind = "full" if first else request.pull
-        kind: RunKind = "plan" if not request.write else "full" if pull_kind == "full" else "delta"
+        kind: RunKind = "full" if pull_kind == "full" else "delta"
+        if request.only is not None:
+            kind = request.only.kind
+        if not request.write:
+            kind = "plan"
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
@@ -84,6 +96,9 @@ class Runs:
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)
+                elif request.only is not None:
+                    run.begin("pull")
+                    run.pulled = await sides.pull.run_single(request.only)
                 run.pushed = await sides.push.run(
                     run_id,
                     read_portal=pull_kind != "none",
@@ -93,6 +108,7 @@ class Runs:
                     quiet=self._is_quiet(self._clock.now()),
                     phase=run.begin,
                     approval=request.approval,
+                    subject=None if run.pulled is None else run.pulled.subject,
                 )
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
@@ -102,6 +118,10 @@ class Runs:
                 if raise_again:
                     raise
                 return run.record(request, status, started)
+            except UnknownObject:
+                await self._store.call(self._store.discard, run_id)
+                self._log.info("run.discarded", kind=kind, trigger=request.trigger)
+                raise
             except SyncdError as error:
                 run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             except BaseException as error:
@@ -186,10 +206,13 @@ class _Running:
         pulled, pushed = self.pulled, self.pushed
         if pulled is not None:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
+            reasons += pulled.doubts
         if pushed is not None:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
         self.error = "; ".join(reasons)
-        unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
+        unproven = pulled is not None and (
+            pulled.doubts or any(stream not in pulled.emptied for stream in pulled.unproven)
+        )
         if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
             return "partial"
         held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))
