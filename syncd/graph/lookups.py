@@ -102,17 +102,3 @@ class Lookups(ABC):
         except Forbidden:
             return None
         return True
-
-    async def hides_members(self, group_id: str) -> bool:
-        """Return whether the group's membership is hidden (visibility HiddenMembership) from the unprivileged."""
-        try:
-            group = await self._client.fetch(
-                self._client.make_url(f"/groups/{quote(group_id, safe='')}?$select=id,visibility"),
-                parse_object,
-                purpose=Purpose("read the visibility of a group", PERMISSIONS["groups"]),
-            )
-        except NotFound as error:
-            if says_missing(error):
-                return False
-            raise
-        return str(group.get("visibility") or "").lower() == "hiddenmembership"

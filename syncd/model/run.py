@@ -9,7 +9,7 @@ from typing import Literal
 
 PullKind = Literal["full", "delta", "none"]
 SingleKind = Literal["user", "group"]
-RunKind = Literal["full", "delta", "plan", "user", "group"]
+RunKind = Literal["full", "delta", "plan", "apply", "user", "group"]
 SINGLE_KINDS: tuple[SingleKind, ...] = ("user", "group")
 """Runs over one object: they say nothing about the others, and what is open of those stays open."""
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from syncd.store.approvals import Approvals
 from syncd.store.checkpoints import has_checkpoints
+from syncd.store.checksums import Checksums
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.links import Links
 from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
+from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, Singles):
+class TargetStore(
+    DesiredState, Pairing, Plans, Links, Outcomes, Approvals, Inventory, ProposedPlans, Checksums, Singles
+):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:

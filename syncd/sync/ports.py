@@ -40,7 +40,10 @@ class Source(Protocol):
         ...
 
     async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
-        """Read all direct members of a group from the member list; None when the group does not exist (404)."""
+        """Read all direct members of a group from the member list; None when the group does not exist (404).
+
+        Raises Forbidden when the group hides its members from us: nothing can be concluded about them.
+        """
         ...
 
     async def fetch_member_count(self, group_id: str) -> int | None:
@@ -66,10 +69,6 @@ class Source(Protocol):
         """Return whether an object is among the deleted items; None when we may not look there."""
         ...
 
-    async def hides_members(self, group_id: str) -> bool:
-        """Return whether a group shows its members only to those with a permission of its own."""
-        ...
-
 
 class Portal(Protocol):
     """Reads and writes the portal. Each write is idempotent and settles an unclear answer by a read."""
@@ -77,6 +76,10 @@ class Portal(Protocol):
     @property
     def address(self) -> str:
         """What tells this portal from another one."""
+        ...
+
+    async def check(self) -> None:
+        """Find out cheaply whether the portal is there and accepts us; raises RemoteErrors."""
         ...
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:

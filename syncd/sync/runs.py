@@ -12,8 +12,9 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
-from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.model.run import PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.ports import TrafficMeter
+from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
 from syncd.sync.stores import Caller
@@ -72,8 +73,18 @@ class Runs:
         self._is_quiet = is_quiet
         self._log = structlog.get_logger("syncd.run")
 
-    async def execute(self, request: RunRequest, sides: Sides) -> RunRecord:
+    async def execute(
+        self,
+        request: RunRequest,
+        sides: Sides,
+        *,
+        proposal: Proposal | None = None,
+        shown: Callable[[int], None] | None = None,
+    ) -> RunRecord:
         """Carry out a request and return its closed record.
+
+        ``proposal``: carry out this plan instead of comparing the two sides; nothing is pulled then. ``shown`` is
+        called in the store's thread when the plan of the run is complete and nothing is written yet.
 
         Raises only when the store cannot even record it; and UnknownObject, without a record, when nothing bears the
         name of the one object that was asked for.
@@ -82,10 +93,12 @@ class Runs:
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
         pull_kind = "full" if first else request.pull
         kind: RunKind = "full" if pull_kind == "full" else "delta"
-        if request.only is not None:
-            kind = request.only.kind
         if not request.write:
             kind = "plan"
+        elif proposal is not None:
+            kind = proposal.kind
+        elif request.only is not None:
+            kind = request.only.kind
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
@@ -93,23 +106,16 @@ class Runs:
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
             try:
+                if pull_kind == "full":
+                    run.begin("read portal")
+                    await sides.push.check()  # before the whole tenant is read for nothing
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)
                 elif request.only is not None:
                     run.begin("pull")
                     run.pulled = await sides.pull.run_single(request.only)
-                run.pushed = await sides.push.run(
-                    run_id,
-                    read_portal=pull_kind != "none",
-                    removals=run.pulled is None or run.pulled.complete,
-                    write=request.write,
-                    retry_failed=request.retry_failed,
-                    quiet=self._is_quiet(self._clock.now()),
-                    phase=run.begin,
-                    approval=request.approval,
-                    subject=None if run.pulled is None else run.pulled.subject,
-                )
+                run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
                 status, run.error = "interrupted", str(error) or "asked to stop"
@@ -130,6 +136,34 @@ class Runs:
                 raise
             await self._close(run, request, status, started, sides, before)
             return run.record(request, status, started)
+
+    async def _push(
+        self,
+        run: _Running,
+        request: RunRequest,
+        sides: Sides,
+        pull_kind: PullKind,
+        *,
+        proposal: Proposal | None,
+        shown: Callable[[int], None] | None,
+    ) -> PushResult:
+        quiet = self._is_quiet(self._clock.now())
+        if proposal is not None:
+            return await sides.push.carry_out(
+                run.id, proposal, write=request.write, quiet=quiet, phase=run.begin, shown=shown
+            )
+        return await sides.push.run(
+            run.id,
+            read_portal=pull_kind != "none",
+            removals=run.pulled is None or run.pulled.complete,
+            write=request.write,
+            retry_failed=request.retry_failed,
+            quiet=quiet,
+            phase=run.begin,
+            approval=request.approval,
+            shown=shown,
+            subject=None if run.pulled is None else run.pulled.subject,
+        )
 
     async def _close(
         self,

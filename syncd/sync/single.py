@@ -15,7 +15,7 @@ import structlog
 from syncd.errors import Forbidden, IncompleteRead, UnknownObject
 from syncd.model.run import SingleKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, GroupItem, Stream, UserItem
-from syncd.sync.members import MemberStore, Verdict, judge_missing, read_members, store_members
+from syncd.sync.members import MemberStore, Reading, Verdict, judge_missing, read_members, store_members
 from syncd.sync.ports import Source
 from syncd.sync.stores import PageCounted
 
@@ -184,7 +184,10 @@ class SinglePull:
 
     async def _store_group(self, group: GroupItem) -> Subject:
         subject = Subject("group", group.id)
-        reading = await read_members(self._source, self._store, group.id, least=_TOLERATED)
+        try:
+            reading = await read_members(self._source, self._store, group.id, least=_TOLERATED)
+        except Forbidden:
+            reading = Reading((), (), Verdict("it hides its members from us", 0))
         if reading is None:
             raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
         self._note(group.id, reading.verdict)

@@ -442,13 +442,6 @@ async def test_deleted_items_are_a_witness_only_where_we_may_look(graph: FakeGra
     assert graph.targets()[0] == "/v1.0/directory/deletedItems/u1?$select=id"
 
 
-async def test_a_hidden_membership_is_known_by_the_visibility(graph: FakeGraph, source: GraphSource) -> None:
-    """Only HiddenMembership hides members; an absent or gone group hides nothing."""
-    graph.queue(*(Answer(200, {"id": "g1", "visibility": word}) for word in ("HiddenMembership", "Private", None)))
-    graph.queue(error(404, "Request_ResourceNotFound"))
-    assert [await source.hides_members("g1") for _ in range(4)] == [True, False, False, False]
-
-
 # --- batches
 
 

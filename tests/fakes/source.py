@@ -43,7 +43,6 @@ class FakeSource:
     count_lie: int = 0
     member_count_lies: dict[str, int] = field(default_factory=dict)
     hiding: set[str] = field(default_factory=set)
-    forbidden: set[str] = field(default_factory=set)
     losing_links: bool = False
     dead: bool = False
     calls: list[str] = field(default_factory=list)
@@ -188,10 +187,8 @@ class FakeSource:
         group = self.groups.get(group_id)
         if group is None or group.state != "active":
             return None
-        if group_id in self.forbidden:
-            raise Forbidden("no right to read hidden memberships", status=403)
         if group_id in self.hiding:
-            return ()
+            raise Forbidden("no right to read hidden memberships", status=403)
         return tuple(
             Link(member, kind)
             for member, kind in group.members.items()
@@ -211,8 +208,6 @@ class FakeSource:
         group = self.groups.get(group_id)
         if group is None or group.state != "active":
             return None
-        if group_id in self.forbidden:
-            raise Forbidden("no right to read hidden memberships", status=403)
         shown = [
             member
             for member, kind in group.members.items()
@@ -248,7 +243,7 @@ class FakeSource:
             for key, group in self.groups.items()
             if group.state == "active"
             and user_id in group.members
-            and key not in self.hiding | self.forbidden
+            and key not in self.hiding
             and f"{key}/{user_id}" not in self.hidden
         )
 
@@ -257,7 +252,3 @@ class FakeSource:
         if stream == "groups":
             return None
         return object_id in self.users and self.users[object_id].state == "soft_deleted"
-
-    async def hides_members(self, group_id: str) -> bool:
-        """Return whether the group hides its members."""
-        return group_id in self.hiding | self.forbidden
