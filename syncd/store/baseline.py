@@ -13,6 +13,7 @@ from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.directory import LINKS, SEEN, TABLES
 from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, load_fact, save_fact
+from syncd.store.members import is_visible
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
     seen_objects,
@@ -82,6 +83,7 @@ class Baseline:
         links, seen = LINKS[role], SEEN[role]
         unseen = exists().where(
             links.c.group_key == source_groups.c.key,
+            is_visible(links),
             ~exists().where(seen.c.group_key == links.c.group_key, seen.c.member_key == links.c.member_key),
         )
         statement = (
@@ -102,6 +104,7 @@ class Baseline:
             unseen = connection.scalars(
                 select(links.c.member_key).where(
                     links.c.group_key == group,
+                    is_visible(links),
                     ~exists().where(seen.c.group_key == group, seen.c.member_key == links.c.member_key),
                 )
             )

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Role, Stream, UserItem, Value
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
+from syncd.store.members import is_visible
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.tables import (
     seen_members,
@@ -264,7 +265,8 @@ class Directory:
     # ---- members and owners of one group, read directly --------------------------------------------------------------
 
     def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
-        """Make the stored members of a group exactly those that a direct read gave; return how many differed.
+        """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
+        cannot show; return how many differed.
 
         A group whose people must be read directly is done with its members: its owners are to be replaced before.
         """
@@ -273,7 +275,8 @@ class Directory:
             keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
             group = keys[group_id]
             wanted = {keys[link.member_id] for link in links}
-            there = set(connection.scalars(select(table.c.member_key).where(table.c.group_key == group)))
+            stored = select(table.c.member_key).where(table.c.group_key == group, is_visible(table))
+            there = set(connection.scalars(stored))
             differing = wanted ^ there
             if role == "members":
                 touch_users_below(connection, differing)

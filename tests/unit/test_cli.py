@@ -109,9 +109,8 @@ def test_a_store_that_is_not_there_is_not_created_by_looking(tmp_path: Path) -> 
 
 def test_migrate_says_from_where_to_where() -> None:
     """An empty store is brought up; a second time there is nothing to do."""
-    head = load_head()
-    assert document("migrate", "--json") == {"from": None, "to": head}
-    assert document("--json", "migrate") == {"from": head, "to": head}
+    assert document("migrate", "--json") == {"from": None, "to": load_head()}
+    assert document("--json", "migrate") == {"from": load_head(), "to": load_head()}
     assert "already" in syncd("migrate").stdout
 
 
