@@ -355,7 +355,21 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe_portal(portal)]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+    found += await _check_hook(settings, clock)
     return found
+
+
+async def _check_hook(settings: Settings, clock: Clock) -> list[Check]:
+    """Connect to the hook and hang up: a message would alarm somebody."""
+    url = settings.notify.webhook_url
+    try:
+        async with open_hook(settings, clock) as hook:
+            if hook is None or url is None:
+                return []
+            await hook.probe()
+    except SyncdError as error:
+        return [Check("notify.webhook", "failed", str(error), "correct notify.webhook_url, or open the way there")]
+    return [Check("notify.webhook", "ok", f"{url.shown()} is reachable; no message was sent")]
 
 
 def check_store(settings: Settings) -> Check:
