@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, delete, func, select, update
 from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.licences import forget_licence, own_granted
 from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
 from syncd.store.tables import (
     changes,
@@ -98,21 +99,23 @@ class Outcomes:
                     .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
                     .values(status=status, error=error, finished_at=now)
                 )
-            created = {
-                record
-                for (planned, record, _), outcome in results
-                if planned.change.action == "create" and outcome.status == "done"
-            }
-            if created:  # what an earlier run may have sent is settled now
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id < run_id,
-                        changes.c.status == "started",
-                        among(changes.c.record_key, created, connection),
+            for action in ("create", "grant"):
+                sent = {
+                    record
+                    for (planned, record, _), outcome in results
+                    if planned.change.action == action and outcome.status == "done"
+                }
+                if sent:  # what an earlier run may have sent is settled now
+                    connection.execute(
+                        update(changes)
+                        .where(
+                            changes.c.run_id < run_id,
+                            changes.c.status == "started",
+                            changes.c.action == action,
+                            among(changes.c.record_key, sent, connection),
+                        )
+                        .values(status="dropped")
                     )
-                    .values(status="dropped")
-                )
             done = [placed for placed, outcome in results if outcome.status == "done"]
             for kind in ("user", "group"):
                 self._apply_records(
@@ -126,6 +129,15 @@ class Outcomes:
                     if planned.change.action == action and target is not None
                 ]
                 write(connection, target_members, pairs)
+            for planned, record, _ in done:
+                change = planned.change
+                if change.object != "licence":
+                    continue
+                if change.action == "grant":
+                    own_granted(connection, record, change.target, dict(change.after))
+                else:
+                    part = (change.before.get("processes") or "") if change.after else ""
+                    forget_licence(connection, record, change.target, processes=part)
             self._note_failures(connection, results, now)
 
     def _apply_records(

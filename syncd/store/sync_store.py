@@ -7,14 +7,16 @@ from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.licence_plans import LicencePlans
+from syncd.store.licences import Licences
 from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.runlog import RunLog
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory):
-    """Desired state, inventory and plans: everything that a push reads and writes."""
+class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, Licences, LicencePlans):
+    """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)

@@ -25,9 +25,10 @@ from syncd.errors import (
     SyncdError,
     TransientError,
 )
-from syncd.model.change import Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import Outcome, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
+from syncd.sync.licensing import send_licences
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
@@ -47,6 +48,8 @@ class ApplyOptions:
     concurrency: int = 4
     members_per_request: int = 200
     sync_wait: float = 60.0
+    licences: bool = False
+    """Whether there are licence rules."""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,8 @@ class Apply:
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
+            if phase is Phase.REVOKES and self._options.licences:
+                await self._store.call(self._store.defer_unready_grants, run_id)
             await self._run_phase(run_id, phase)
 
     # ---- one phase --------------------------------------------------------------------------------------------------
@@ -134,22 +139,22 @@ class Apply:
             await calls.put(None)
 
     async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
-        members = phase in (Phase.LINKS, Phase.UNLINKS)
-        size = self._options.members_per_request if members else 1
+        together = phase in (Phase.LINKS, Phase.UNLINKS, Phase.REVOKES, Phase.GRANTS)
+        size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
         after = -1
         while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
             after = batch[-1][0].seq
-            creations = [placed for placed in batch if placed[0].change.action == "create"]
-            if creations:
-                records = [record for _, record, _ in creations]
+            additions = [placed for placed in batch if placed[0].change.action in ("create", "grant")]
+            if additions:
+                records = [record for planned, record, _ in additions if planned.change.action == "create"]
                 self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
-                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in creations], "started")
+                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in additions], "started")
             if phase is Phase.MANAGERS:
                 needed = set().union(*map(_find_needed, batch))
                 self._ready |= await self._store.call(self._store.load_ready, needed)
             for placed in batch:
-                if gathered and (gathered[0][1] != placed[1] or len(gathered) >= size):
+                if gathered and not _fit_together(gathered, placed, size):
                     yield _Call(gathered)
                     gathered = []
                 gathered.append(placed)
@@ -171,14 +176,14 @@ class Apply:
         try:
             if first.change.object == "membership":
                 outcomes = await self._send_members(call.placed)
+            elif first.change.object == "licence":
+                outcomes = await send_licences(self._portal, self._store, call.placed)
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             self._broken = 0
         except RemoteError as error:
             self._weigh(error)
-            # A creation that may have taken effect is remembered as such: the record is ours when it turns up.
-            status: OutcomeStatus = "started" if first.change.action == "create" and error.sent else "failed"
-            outcomes = [Outcome(planned.seq, status, str(error)) for planned, _, _ in call.placed]
+            outcomes = [_judge_failure(planned, error) for planned, _, _ in call.placed]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
                 self._log.warning("change.failed", seq=outcome.seq, action=first.change.action, error=outcome.error)
@@ -260,6 +265,8 @@ class Apply:
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+            if self._options.licences and await self._store.call(self._store.has_licences, record):
+                return Outcome(planned.seq, "deferred", "its licences are not revoked yet, and would keep their seats")
             await self._portal.delete_account(change.bps_id)
         else:
             await self._portal.delete_group(change.bps_id)
@@ -312,6 +319,21 @@ class Apply:
             else:
                 outcomes.append(Outcome(planned.seq, "done"))
         return outcomes
+
+
+def _fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
+    """Return whether one more change goes into the same request; the licences of one person are never parted."""
+    same = gathered[-1][1] == placed[1]
+    if placed[0].change.object == "licence":
+        return gathered[0][0].change.object == "licence" and (same or len(gathered) < size)
+    return same and len(gathered) < size
+
+
+def _judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
+    """An addition that may have taken effect is remembered as such: it is ours when it turns up."""
+    action = planned.change.action
+    unclear = error.sent and (action == "create" or (action == "grant" and isinstance(error, TransientError)))
+    return Outcome(planned.seq, "started" if unclear else "failed", str(error))
 
 
 def _find_needed(placed: Placed) -> set[str]:

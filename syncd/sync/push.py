@@ -13,6 +13,7 @@ from syncd.model.run import Approval
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
+from syncd.sync.licensing import Licensing
 from syncd.sync.planning import Planned, Planner
 from syncd.sync.portal_reading import read_members, read_records
 from syncd.sync.ports import Portal
@@ -28,6 +29,8 @@ class PushResult:
     holds: list[Hold] = field(default_factory=list)
     planned: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What the administrator should know although nothing failed: seats that are lacking, say."""
 
 
 class Push:
@@ -79,9 +82,14 @@ class Push:
             phase("read portal")
             await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.call(store.claim_started, now=self._clock.now())
+        licensing = Licensing(self._portal, store)
+        if rules.licences and full and read_portal:
+            await licensing.read()
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)
+            if rules.licences and not full:
+                await licensing.read()
         phase("plan")
         planner = Planner(
             store, rules, run_id, now=self._clock.now(), removals=removals, write=write, stopping=self._stopping
@@ -105,6 +113,7 @@ class Push:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
+        notes = await licensing.settle(run_id, ask=read_portal) if rules.licences else []
         for hold in planned.holds:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
@@ -114,7 +123,7 @@ class Push:
             await apply.run(run_id)
             looked_everywhere = planned.full and full and removals and read_portal
             await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere)
-        return await self._sum_up(run_id, planned)
+        return await self._sum_up(run_id, planned, notes)
 
     async def _check_target(self) -> None:
         other = await self._store.call(self._store.bind_target, self._portal.address)
@@ -145,8 +154,8 @@ class Push:
                 "were shown: one of the sides has changed; nothing was applied, look at 'syncd held' after the next run"
             )
 
-    async def _sum_up(self, run_id: int, planned: Planned) -> PushResult:
-        result = PushResult(planned.full, list(planned.holds))
+    async def _sum_up(self, run_id: int, planned: Planned, notes: list[str]) -> PushResult:
+        result = PushResult(planned.full, list(planned.holds), notes=notes)
         for (action, _kind, status), number in sorted(
             (await self._store.call(self._store.count_outcomes, run_id)).items()
         ):

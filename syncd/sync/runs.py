@@ -13,10 +13,10 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
-from syncd.sync.stores import Caller
 
 QuietHours = Callable[[datetime], bool]
 
@@ -188,6 +188,7 @@ class _Running:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
         if pushed is not None:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
+            reasons += pushed.notes
         self.error = "; ".join(reasons)
         unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
         if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
