@@ -277,6 +277,11 @@ def _make_bps_options(settings: Settings) -> BpsOptions:
     )
 
 
+def find_portal_address(settings: Settings) -> str:
+    """Return what tells this portal from another one."""
+    return _make_bps_options(settings).address
+
+
 # ---- daemon ---------------------------------------------------------------------------------------------------------
 
 

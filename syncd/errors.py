@@ -18,6 +18,7 @@
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
     ├── UnsafePlan              a plan that a guard withholds
+    ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
     ├── Interrupted             the run was asked to stop, and stopped at the next safe place
     └── StoreError              our own store failed
         ├── SchemaMismatch      the store is at another revision than the program: refuse to start
@@ -126,6 +127,10 @@ class IncompleteRead(SyncdError):
 
 class UnsafePlan(SyncdError):
     """A plan that a guard withholds; the message carries counts, limit and way out."""
+
+
+class UnusablePlanFile(SyncdError):
+    """A plan file that cannot be applied, whatever the two sides look like; nothing was read or written."""
 
 
 class Interrupted(SyncdError):

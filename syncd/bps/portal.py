@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -17,6 +18,7 @@ from syncd.bps.people import People
 from syncd.bps.records import BadRecords
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
+from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
@@ -30,7 +32,13 @@ class BpsPortal:
         self.clock: Final = clock
         self._door = Door(
             NAME,
-            DoorOptions(ca_file=options.ca_file, proxy_url=options.proxy_url, concurrency=options.concurrency),
+            DoorOptions(
+                address_setting="bps.portal_url, bps.proxy_url and the network",
+                ca_setting="bps.ca_file",
+                ca_file=options.ca_file,
+                proxy_url=options.proxy_url,
+                concurrency=options.concurrency,
+            ),
             clock,
         )
         self.tokens: Final = TokenSource(options, door=self._door, clock=clock)
@@ -53,7 +61,15 @@ class BpsPortal:
     @property
     def address(self) -> str:
         """What tells this portal from another one: host, port and path of its address, not the scheme."""
-        return self.options.portal_url.partition("://")[2].rstrip("/").casefold()
+        return self.options.address
+
+    async def check(self) -> None:
+        """Ask for one small thing; raises what any request would when the portal is not there or refuses us.
+
+        Forbidden is no objection: the application may do more elsewhere.
+        """
+        with contextlib.suppress(Forbidden):
+            await self.client.read("/me", noun="me")
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""

@@ -33,6 +33,7 @@ _COMMANDS = {
     "run": "daemon",
     "sync": "sync",
     "plan": "plan",
+    "apply": "apply",
     "held": "held",
     "approve": "held",
     "reject": "held",

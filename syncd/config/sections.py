@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
@@ -96,7 +97,8 @@ Proxy = Annotated[Secret, _secret(addresses.parse_proxy_url, addresses.show_with
 Identifier = Annotated[str, simple(values.parse_identifier)]
 HostRoot = Annotated[str, simple(addresses.parse_host_root)]
 CaFile = Annotated[Path, Parsed(files.parse_ca_file)]
-Expression = Annotated[str, Parsed(parse_expression)]
+UserCondition = Annotated[str, Parsed(partial(parse_expression, entity="user"))]
+GroupCondition = Annotated[str, Parsed(partial(parse_expression, entity="group"))]
 Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
 Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
 PositiveDuration = Annotated[timedelta, simple(values.parse_positive_duration, values.format_duration)]
@@ -180,8 +182,8 @@ class ScopeSettings(Section):
 
     include_groups: Names = ()
     exclude_groups: Names = ()
-    users: Expression = ""
-    groups: Expression = ""
+    users: UserCondition = ""
+    groups: GroupCondition = ""
     guests: Literal["skip", "mail"] = "skip"
     protect: Names = ()
 

@@ -9,13 +9,11 @@ from urllib.parse import quote
 from syncd.errors import NotFound, RemoteError
 from syncd.graph.answers import Purpose
 from syncd.graph.client import GraphClient
+from syncd.graph.findings import PATIENCE, Probe
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.parse import parse_object
-from syncd.graph.probe import Probe
-from syncd.http import RetryPolicy
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_PATIENCE = RetryPolicy(attempts=2, patience=20.0)
 
 
 async def probe_groups(client: GraphClient, references: Iterable[tuple[str, str]]) -> tuple[Probe, ...]:
@@ -47,13 +45,13 @@ async def _count(client: GraphClient, reference: str) -> int:
     if _GUID.fullmatch(reference):
         url = client.make_url(f"/groups/{reference.lower()}?$select=id")
         try:
-            await client.fetch(url, parse_object, purpose=purpose, retry=_PATIENCE)
+            await client.fetch(url, parse_object, purpose=purpose, retry=PATIENCE)
         except NotFound:
             return 0
         return 1
     text = quote(reference.replace("'", "''"), safe="")
     url = client.make_url(f"/groups?$filter=displayName%20eq%20'{text}'&$select=id,displayName")
-    answer = await client.fetch(url, parse_object, purpose=purpose, retry=_PATIENCE)
+    answer = await client.fetch(url, parse_object, purpose=purpose, retry=PATIENCE)
     entries = answer.get("value")
     return sum(
         isinstance(entry, dict) and entry.get("displayName") == reference

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 PullKind = Literal["full", "delta", "none"]
-RunKind = Literal["full", "delta", "plan"]
+RunKind = Literal["full", "delta", "plan", "apply"]
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]
 

@@ -30,6 +30,9 @@ EMPTIED = "emptied:"
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; the next full pull may sweep it."""
 
+APPLIED = "applied:"
+"""With the checksum of a plan file behind it: the run that began to apply that file."""
+
 
 def load_fact(connection: Connection, name: str) -> str | None:
     """Return a fact's value, None when it is not set."""

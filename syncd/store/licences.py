@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
 
+from syncd.model.change import Change
 from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, HeldLicence, PersonView, name_licence_role
@@ -139,14 +140,26 @@ def load_holding(connection: Connection, keys: Collection[int]) -> dict[int, lis
 # ---- outcomes, within the transaction that records them --------------------------------------------------------------
 
 
-def own_granted(connection: Connection, key: int, kind: str, settings: dict[str, str | None]) -> None:
+def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) -> None:
+    """Take over changes of licences that were carried out, each with the key of its person."""
+    for key, change in done:
+        if change.object != "licence":
+            continue
+        if change.action == "grant":
+            _own_granted(connection, key, change.target, dict(change.after))
+        else:
+            part = (change.before.get("processes") or "") if change.after else ""
+            _forget_licence(connection, key, change.target, processes=part)
+
+
+def _own_granted(connection: Connection, key: int, kind: str, settings: dict[str, str | None]) -> None:
     """A licence was granted, or its settings were written: it is ours."""
     text = encode_json(settings)
     row = {"key": key, "type": kind, "settings": text if settings else None, "written": text, "origin": "granted"}
     upsert(connection, target_licences, [row])
 
 
-def forget_licence(connection: Connection, key: int, kind: str, *, processes: str) -> None:
+def _forget_licence(connection: Connection, key: int, kind: str, *, processes: str) -> None:
     """A licence was taken, or only these processes of it."""
     t = target_licences
     one = t.c.key == key, t.c.type == kind

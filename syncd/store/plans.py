@@ -22,15 +22,11 @@ from syncd.store.tables import (
     target_groups,
     target_principals,
     target_users,
-    touched_principals,
 )
-from syncd.store.touches import clear_touches, touch_groups, touch_principals
+from syncd.store.touches import UNFINISHED, clear_touches, touch_principals, touch_unfinished
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
-
-_UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
-
 
 _PHASES = {int(phase): phase for phase in Phase}
 
@@ -219,21 +215,13 @@ class Plans:
             rows = connection.execute(_select_changes(statement)).all()
             return [_place(row) for row in rows]
 
-    def defer_unready_links(self, run_id: int) -> int:
-        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
-        ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
-        ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
-        with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    changes.c.phase == int(Phase.LINKS),
-                    changes.c.status == "planned",
-                    changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
-                )
-                .values(status="deferred", error="its account or group is not ready in the portal yet")
-            ).rowcount
+    def load_places(self, run_id: int, seqs: Collection[int]) -> list[Placed]:
+        """Return single changes of a plan, in its order."""
+        if not seqs:
+            return []
+        with reading(self._database) as connection:
+            few = select(changes).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+            return [_place(row) for row in connection.execute(_select_changes(few))]
 
     def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
@@ -249,15 +237,16 @@ class Plans:
         )
         with reading(self._database) as connection:
             for table in (target_users, target_groups):
-                records = select(changes.c.record_key).where(*planned, later)
-                members = select(changes.c.target_key).where(*planned, later, changes.c.target_key.is_not(None))
+                # Asked for each waiting record by its index: a plan has many more members than records.
+                written = exists().where(changes.c.record_key == table.c.key, *planned, later)
+                member = exists().where(changes.c.target_key == table.c.key, *planned, later)
                 statement = (
                     select(target_principals.c.bps_id)
                     .join(table, table.c.key == target_principals.c.key)
                     .where(
                         table.c.status != "Synchronized",
                         table.c.origin.is_not(None),
-                        table.c.key.in_(records) | table.c.key.in_(members) | table.c.key.in_(managers),
+                        written | member | table.c.key.in_(managers),
                     )
                     .order_by(target_principals.c.bps_fold)
                 )
@@ -305,29 +294,13 @@ class Plans:
 
         A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at.
         """
-        unfinished = changes.c.run_id == run_id, changes.c.status.in_(_UNFINISHED)
-        membership = changes.c.object == "membership"
+        unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
         with self._database.transaction() as connection:
             clear_touches(connection)
             if full:
                 save_fact(connection, FULL_PUSH_DUE, None)
                 save_fact(connection, RULES, rules)
-            members = (
-                select(changes.c.target_key)
-                .where(*unfinished, membership, changes.c.target_key.is_not(None))
-                .distinct()
-            )
-            connection.execute(insert(touched_principals).from_select(["key"], members))
-            groups = connection.scalars(
-                select(changes.c.source_key)
-                .where(*unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group"))
-                .distinct()
-            ).all()
-            touch_groups(connection, [key for key in groups if key is not None], whole=True)
-            users = connection.scalars(
-                select(changes.c.record_key).where(*unfinished, changes.c.object.in_(("user", "licence"))).distinct()
-            ).all()
-            touch_principals(connection, users)
+            touch_unfinished(connection, run_id)
             removed = select(changes.c.source_key).where(
                 changes.c.run_id == run_id,
                 changes.c.action == "delete",

@@ -6,8 +6,12 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from syncd.model.change import OutcomeStatus
 from syncd.store.rows import among, insert_keys, insert_missing
-from syncd.store.tables import source_groups, source_members, touched_groups, touched_principals, touched_users
+from syncd.store.tables import changes, source_groups, source_members, touched_groups, touched_principals, touched_users
+
+UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
+"""The outcomes of changes that another run has to look at."""
 
 
 def touch_users(connection: Connection, keys: Collection[int]) -> None:
@@ -58,3 +62,23 @@ def clear_touches(connection: Connection) -> None:
     """Forget every touch: the push that looked at them is over."""
     for table in (touched_users, touched_groups, touched_principals):
         connection.execute(delete(table))
+
+
+def touch_unfinished(connection: Connection, run_id: int) -> None:
+    """Touch what a run did not get done, so that the next one looks at it; what is touched already stays so."""
+    unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
+    membership = changes.c.object == "membership"
+    members = connection.scalars(
+        select(changes.c.target_key).where(*unfinished, membership, changes.c.target_key.is_not(None)).distinct()
+    ).all()
+    touch_principals(connection, [key for key in members if key is not None])
+    groups = connection.scalars(
+        select(changes.c.source_key)
+        .where(*unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group"))
+        .distinct()
+    ).all()
+    touch_groups(connection, [key for key in groups if key is not None], whole=True)
+    users = connection.scalars(
+        select(changes.c.record_key).where(*unfinished, changes.c.object.in_(("user", "licence"))).distinct()
+    ).all()
+    touch_principals(connection, users)

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import structlog
 
-from syncd.errors import PermanentError
-from syncd.model.change import Change, Outcome
+from syncd.errors import PermanentError, RemoteError, TransientError
+from syncd.model.change import Change, Outcome, PlannedChange
 from syncd.model.licence import Step
+from syncd.sync.caller import Placed
 from syncd.sync.licence_stores import LicenceStore
 from syncd.sync.ports import Portal
-from syncd.sync.stores import ApplyStore, Placed
+from syncd.sync.stores import ApplyStore
 
 PERPETUAL = (
     "licences: the portal has perpetual licensing and assigns licences by itself, so [[licences]] is not carried out"
@@ -101,6 +102,21 @@ async def send_licences(portal: Portal, store: ApplyStore, placed: Sequence[Plac
                 case "pending" | "short":
                     outcomes[planned.seq] = Outcome(planned.seq, "deferred", result.reason)
     return [outcomes[planned.seq] for planned, _, _ in placed]
+
+
+def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
+    """Return whether one more change goes into the same request; the licences of one person are never parted."""
+    same = gathered[-1][1] == placed[1]
+    if placed[0].change.object == "licence":
+        return gathered[0][0].change.object == "licence" and (same or len(gathered) < size)
+    return same and len(gathered) < size
+
+
+def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
+    """An addition that may have taken effect is remembered as such: it is ours when it turns up."""
+    action = planned.change.action
+    unclear = error.sent and (action == "create" or (action == "grant" and isinstance(error, TransientError)))
+    return Outcome(planned.seq, "started" if unclear else "failed", str(error))
 
 
 def _make_step(change: Change) -> Step:

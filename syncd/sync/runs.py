@@ -12,9 +12,10 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
-from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.model.run import PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
+from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
 
@@ -68,12 +69,27 @@ class Runs:
         self._is_quiet = is_quiet
         self._log = structlog.get_logger("syncd.run")
 
-    async def execute(self, request: RunRequest, sides: Sides) -> RunRecord:
-        """Carry out a request and return its closed record. Only a store that cannot even record it raises."""
+    async def execute(
+        self,
+        request: RunRequest,
+        sides: Sides,
+        *,
+        proposal: Proposal | None = None,
+        shown: Callable[[int], None] | None = None,
+    ) -> RunRecord:
+        """Carry out a request and return its closed record. Only a store that cannot even record it raises.
+
+        ``proposal``: carry out this plan instead of comparing the two sides; nothing is pulled then. ``shown`` is
+        called in the store's thread when the plan of the run is complete and nothing is written yet.
+        """
         started = self._clock.now()
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
         pull_kind = "full" if first else request.pull
-        kind: RunKind = "plan" if not request.write else "full" if pull_kind == "full" else "delta"
+        kind: RunKind = "full" if pull_kind == "full" else "delta"
+        if not request.write:
+            kind = "plan"
+        elif proposal is not None:
+            kind = proposal.kind
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
@@ -81,19 +97,13 @@ class Runs:
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
             try:
+                if pull_kind == "full":
+                    run.begin("read portal")
+                    await sides.push.check()  # before the whole tenant is read for nothing
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)
-                run.pushed = await sides.push.run(
-                    run_id,
-                    read_portal=pull_kind != "none",
-                    removals=run.pulled is None or run.pulled.complete,
-                    write=request.write,
-                    retry_failed=request.retry_failed,
-                    quiet=self._is_quiet(self._clock.now()),
-                    phase=run.begin,
-                    approval=request.approval,
-                )
+                run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
                 status, run.error = "interrupted", str(error) or "asked to stop"
@@ -110,6 +120,33 @@ class Runs:
                 raise
             await self._close(run, request, status, started, sides, before)
             return run.record(request, status, started)
+
+    async def _push(
+        self,
+        run: _Running,
+        request: RunRequest,
+        sides: Sides,
+        pull_kind: PullKind,
+        *,
+        proposal: Proposal | None,
+        shown: Callable[[int], None] | None,
+    ) -> PushResult:
+        quiet = self._is_quiet(self._clock.now())
+        if proposal is not None:
+            return await sides.push.carry_out(
+                run.id, proposal, write=request.write, quiet=quiet, phase=run.begin, shown=shown
+            )
+        return await sides.push.run(
+            run.id,
+            read_portal=pull_kind != "none",
+            removals=run.pulled is None or run.pulled.complete,
+            write=request.write,
+            retry_failed=request.retry_failed,
+            quiet=quiet,
+            phase=run.begin,
+            approval=request.approval,
+            shown=shown,
+        )
 
     async def _close(
         self,

@@ -6,18 +6,24 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import (
+    Action,
+    Change,
+    LinkBatch,
+    LinkOutcome,
+    ObjectKind,
+    Outcome,
+    OutcomeStatus,
+    Phase,
+)
 from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
-from syncd.sync.caller import Caller
+from syncd.sync.caller import Caller, Placed
 from syncd.sync.licence_stores import LicenceApplyStore, LicencePlanStore, LicenceStore
-
-Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
 
 
 class PageCounted(Protocol):
@@ -63,6 +69,10 @@ class PullStore(Caller, Protocol):
 
     def replace_members(self, group_id: str, links: Sequence[Link]) -> int:
         """Make the members of a group those of a direct read."""
+        ...
+
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored: they cannot be read."""
         ...
 
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
@@ -241,6 +251,10 @@ class ApplyStore(LicenceApplyStore, Caller, Protocol):
         """Return the next planned changes of a phase."""
         ...
 
+    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next planned links, by group."""
+        ...
+
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
         """Set the status of changes."""
         ...
@@ -255,6 +269,10 @@ class ApplyStore(LicenceApplyStore, Caller, Protocol):
 
     def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
         """Write outcomes and their effect on the inventory."""
+        ...
+
+    def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
+        """Write how links ended."""
         ...
 
     def defer_unready_links(self, run_id: int) -> int:
@@ -323,6 +341,10 @@ class InventoryStore(Caller, Protocol):
 
     def load_groups_to_detail(self) -> list[str]:
         """Return groups of which the members matter."""
+        ...
+
+    def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
+        """Take over what a single read showed."""
         ...
 
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:

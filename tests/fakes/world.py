@@ -8,11 +8,13 @@ from datetime import timedelta
 
 from syncd.clock import Clock
 from syncd.model.run import PullKind, RunRecord, RunRequest
+from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
 from syncd.store.database import Database, ensure_schema, open_database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
+from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
@@ -80,6 +82,21 @@ class World:
     async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
         """Run one sync and return its record."""
         return await self.runs.execute(RunRequest(kind, "cli", write, retry_failed), self.open_sides())
+
+    async def carry_out(self, proposal: Proposal, *, write: bool = True, quiet: bool = False) -> RunRecord:
+        """Carry out a proposal and return its record."""
+        runs = Runs(RunStore(self.database), self.clock, lambda now: quiet)
+        request = RunRequest("none", "cli", write, retry_failed=True)
+        return await runs.execute(request, self.open_sides(), proposal=proposal)
+
+    def make_file(self, run: RunRecord) -> list[bytes]:
+        """Return the lines of the plan file of a run that only planned."""
+        store = self.target_store
+        head = Head(
+            self.portal.address, run.id, "2026-01-01T00:00:00Z", self.rules.fingerprint(), store.load_directory_parts()
+        )
+        records = (record for chunk in store.iterate_concerned(run.id, ("planned", "held")) for record in chunk)
+        return list(encode_plan(head, records, store.iterate_file_changes(run.id)))
 
     def open_sides(self) -> Sides:
         """Return the use cases over the fakes."""
