@@ -16,6 +16,7 @@ from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
+from syncd.store.singles import Singles
 
 
 class TargetStore(
@@ -30,6 +31,7 @@ class TargetStore(
     LicencePlans,
     ProposedPlans,
     Checksums,
+    Singles,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 

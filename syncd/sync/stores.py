@@ -391,7 +391,7 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, LicenceStore, Protocol):
         """Defer what failed before and is not due."""
         ...
 
-    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at."""
         ...
 
