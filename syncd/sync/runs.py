@@ -38,6 +38,7 @@ class RunStore(Caller, Protocol):
         phases: Mapping[str, float],
         error: str,
         now: datetime,
+        proof: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         """Write how a run ended."""
         ...
@@ -187,6 +188,7 @@ class Runs:
                 phases=record.phases,
                 error=run.error,
                 now=run.finished,
+                proof=record.proof,
             )
             await self._store.call(self._store.prune)
         except StoreError as error:
@@ -266,5 +268,14 @@ class _Running:
             counts.update(self.pushed.outcomes)
         counts.update(self.traffic)
         return RunRecord(
-            self.id, self.kind, request.trigger, status, started, self.finished, counts, dict(self._phases), self.error
+            self.id,
+            self.kind,
+            request.trigger,
+            status,
+            started,
+            self.finished,
+            counts,
+            dict(self._phases),
+            self.error,
+            {} if self.pulled is None else self.pulled.proof,
         )
