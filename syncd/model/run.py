@@ -8,7 +8,10 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 PullKind = Literal["full", "delta", "none"]
-RunKind = Literal["full", "delta", "plan", "apply"]
+RunKind = Literal["full", "delta", "plan", "apply", "undo", "drift"]
+REVERSALS: tuple[RunKind, ...] = ("undo", "drift")
+"""Kinds of run that set something back and compare nothing: what other runs left open stays open beside them."""
+
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]
 

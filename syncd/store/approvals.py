@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from syncd.model.change import OutcomeStatus
-from syncd.model.run import Approval
+from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.store.database import Database, reading
 from syncd.store.facts import EMPTY_BELIEVED, save_fact
 from syncd.store.rows import among, decode_json, encode_json, upsert
-from syncd.store.tables import changes, desired_users, orders, rejections, runs, target_principals, target_users
+from syncd.store.tables import (
+    UtcTime,
+    changes,
+    desired_users,
+    orders,
+    rejections,
+    runs,
+    target_principals,
+    target_users,
+)
 
 _OPEN: tuple[str, ...] = ("succeeded", "partial", "held")
 
@@ -23,25 +33,27 @@ class Approvals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load_holding_run(self) -> int | None:
-        """Return the run whose held changes are still open: the newest one that wrote, if it withheld anything.
+    def load_holding_runs(self, *, now: datetime) -> list[int]:
+        """Return the runs whose held changes are still open, oldest first.
 
-        Every later run plans anew what still stands, so that older runs hold nothing any more.
+        What was withheld too long ago has expired. Of the runs that compare both sides it is the newest one that
+        wrote, if it withheld anything: every later run plans anew what still stands. What setting something back
+        withheld is planned by nobody else, and stays open.
         """
-        newest = (
+        fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
+        compared = (
             select(runs.c.id)
-            .where(runs.c.kind != "plan", runs.c.status.in_(_OPEN))
+            .where(runs.c.kind.not_in(("plan", *REVERSALS)), runs.c.status.in_(_OPEN))
             .order_by(runs.c.id.desc())
             .limit(1)
-            .scalar_subquery()
         )
-        statement = select(runs.c.id, runs.c.counts).where(runs.c.id == newest)
+        reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN))
         with reading(self._database) as connection:
-            row = connection.execute(statement).first()
-            if row is None:
-                return None
-            held = connection.scalar(select(func.count()).where(changes.c.run_id == row.id, changes.c.status == "held"))
-        return row.id if held else None
+            found = [*connection.scalars(compared), *connection.scalars(reversals.where(fresh))]
+            those = among(changes.c.run_id, found, connection)
+            held = select(changes.c.run_id).where(changes.c.status == "held", those)
+            open_runs = select(runs.c.id).where(fresh, runs.c.id.in_(held))
+            return sorted(connection.scalars(open_runs)) if found else []
 
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that the released changes write to."""
@@ -84,8 +96,12 @@ class Approvals:
         return len(wanted), len(standing)
 
     def reject(self, approval: Approval) -> int:
-        """Drop held changes, and remember not to propose them again until their object changes; return how many."""
+        """Drop held changes, and remember not to propose them again until their object changes; return how many.
+
+        What was withheld of setting something back is only dropped: an ordinary run may still come to the same change.
+        """
         with self._database.transaction() as connection:
+            kind = connection.scalar(select(runs.c.kind).where(runs.c.id == approval.run_id))
             rows = [
                 row
                 for row in _load_held(connection, approval.run_id)
@@ -103,6 +119,7 @@ class Approvals:
                         "run_id": approval.run_id,
                     }
                     for row in rows
+                    if kind not in REVERSALS
                 ],
             )
             seqs = [row.seq for row in rows]

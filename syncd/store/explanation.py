@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, Table, false, func, or_, select
 
+from syncd.model.run import REVERSALS
 from syncd.model.target import fold
 from syncd.store.database import Database, reading
 from syncd.store.rows import among, decode_json
@@ -268,7 +269,7 @@ def _describe_change(row: Row[Any]) -> dict[str, Any]:
 
 def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
     """Return what the newest run that wrote left open, with the next attempt of what failed."""
-    newest = connection.scalar(select(func.max(runs.c.id)).where(runs.c.kind != "plan"))
+    newest = connection.scalar(select(func.max(runs.c.id)).where(runs.c.kind.not_in(("plan", *REVERSALS))))
     next_at: dict[tuple[int, int], datetime] = {
         (row.record_key, row.target_key): row.next_at
         for row in connection.execute(

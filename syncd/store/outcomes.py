@@ -8,9 +8,9 @@ from typing import Literal
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
-from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
+from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
-from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory import Written, forget_record, give_back, own_adopted, own_created, write_fields
 from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
 from syncd.store.tables import (
     changes,
@@ -132,16 +132,18 @@ class Outcomes:
         self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
     ) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
-        of: dict[str, list[Written]] = {"create": [], "adopt": [], "update": []}
+        of: dict[str, list[Written]] = {"create": [], "adopt": [], "update": [], GIVES_BACK: []}
         for planned, record, _ in done:
             change = planned.change
             if change.action == "delete":
                 forget_record(connection, kind, record)
             else:
-                of[change.action].append(Written(record, change.source_key, change.after))
+                what = GIVES_BACK if change.reason == GIVES_BACK else change.action
+                of[what].append(Written(record, change.source_key, change.after))
         own_created(connection, kind, of["create"], now=now)
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
+        give_back(connection, kind, of[GIVES_BACK])
 
     def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
         done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]

@@ -13,9 +13,10 @@ from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
+from syncd.store.undoing import Undoing
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, ProposedPlans, Checksums):
+class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, ProposedPlans, Checksums, Undoing):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:
