@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -16,6 +17,7 @@ from syncd.bps.people import People
 from syncd.bps.records import BadRecords
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
+from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
@@ -28,7 +30,13 @@ class BpsPortal:
         self.clock: Final = clock
         self._door = Door(
             NAME,
-            DoorOptions(ca_file=options.ca_file, proxy_url=options.proxy_url, concurrency=options.concurrency),
+            DoorOptions(
+                address_setting="bps.portal_url, bps.proxy_url and the network",
+                ca_setting="bps.ca_file",
+                ca_file=options.ca_file,
+                proxy_url=options.proxy_url,
+                concurrency=options.concurrency,
+            ),
             clock,
         )
         self.tokens: Final = TokenSource(options, door=self._door, clock=clock)
@@ -51,6 +59,14 @@ class BpsPortal:
     def address(self) -> str:
         """What tells this portal from another one: host, port and path of its address, not the scheme."""
         return self.options.address
+
+    async def check(self) -> None:
+        """Ask for one small thing; raises what any request would when the portal is not there or refuses us.
+
+        Forbidden is no objection: the application may do more elsewhere.
+        """
+        with contextlib.suppress(Forbidden):
+            await self.client.read("/me", noun="me")
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""

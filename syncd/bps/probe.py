@@ -15,7 +15,17 @@ from typing import Literal
 from syncd.bps.answers import Noun
 from syncd.bps.client import make_path, parse_json
 from syncd.bps.portal import BpsPortal
-from syncd.errors import AuthFailed, Conflict, Forbidden, NotFound, Rejected, RemoteError, Timeout, Unavailable
+from syncd.errors import (
+    AuthFailed,
+    Conflict,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    Rejected,
+    RemoteError,
+    Timeout,
+    Unavailable,
+)
 from syncd.http import Response
 
 _SKEW_LIMIT = 120.0
@@ -90,6 +100,11 @@ async def _check_token(portal: BpsPortal) -> list[Check]:
         return [
             Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
             Check("portal token", "ok", "the portal gave a token"),
+        ]
+    if isinstance(failure, ProtocolError) or failure.status in (404, 405):
+        return [
+            Check("portal reachable", "failed", str(failure), "correct bps.portal_url: host, port and path"),
+            Check("portal token", "unknown", "not tried: something answers there, but it is no portal"),
         ]
     return [
         Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),

@@ -275,6 +275,12 @@ class Directory:
             connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
         return len(differing)
 
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored, and do not ask for them again."""
+        with self._undoing_cache(), self._database.transaction() as connection:
+            group = self._intern(connection, {group_id})[group_id]
+            connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
+
     def load_parked(self) -> list[str]:
         """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""
         return self._load_ids(source_users, source_users.c.state == "parked")

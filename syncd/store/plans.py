@@ -207,22 +207,6 @@ class Plans:
             few = select(changes).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
             return [_place(row) for row in connection.execute(_select_changes(few))]
 
-    def defer_unready_links(self, run_id: int) -> int:
-        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
-        ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
-        ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
-        with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    changes.c.phase == int(Phase.LINKS),
-                    changes.c.status == "planned",
-                    changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
-                )
-                .values(status="deferred", error="its account or group is not ready in the portal yet")
-            ).rowcount
-
     def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
@@ -237,15 +221,16 @@ class Plans:
         )
         with reading(self._database) as connection:
             for table in (target_users, target_groups):
-                records = select(changes.c.record_key).where(*planned, later)
-                members = select(changes.c.target_key).where(*planned, later, changes.c.target_key.is_not(None))
+                # Asked for each waiting record by its index: a plan has many more members than records.
+                written = exists().where(changes.c.record_key == table.c.key, *planned, later)
+                member = exists().where(changes.c.target_key == table.c.key, *planned, later)
                 statement = (
                     select(target_principals.c.bps_id)
                     .join(table, table.c.key == target_principals.c.key)
                     .where(
                         table.c.status != "Synchronized",
                         table.c.origin.is_not(None),
-                        table.c.key.in_(records) | table.c.key.in_(members) | table.c.key.in_(managers),
+                        written | member | table.c.key.in_(managers),
                     )
                     .order_by(target_principals.c.bps_fold)
                 )

@@ -8,6 +8,7 @@ from syncd.store.checksums import Checksums
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.links import Links
 from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
@@ -16,7 +17,9 @@ from syncd.store.runlog import RunLog
 from syncd.store.undoing import Undoing
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, ProposedPlans, Checksums, Undoing):
+class TargetStore(
+    DesiredState, Pairing, Plans, Links, Outcomes, Approvals, Inventory, ProposedPlans, Checksums, Undoing
+):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:

@@ -40,7 +40,10 @@ class Source(Protocol):
         ...
 
     async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
-        """Read all direct members of a group from the member list; None when the group does not exist (404)."""
+        """Read all direct members of a group from the member list; None when the group does not exist (404).
+
+        Raises Forbidden when the group hides its members from us: nothing can be concluded about them.
+        """
         ...
 
 
@@ -50,6 +53,10 @@ class Portal(Protocol):
     @property
     def address(self) -> str:
         """What tells this portal from another one."""
+        ...
+
+    async def check(self) -> None:
+        """Find out cheaply whether the portal is there and accepts us; raises RemoteErrors."""
         ...
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:

@@ -3,7 +3,8 @@
 The proof has two witnesses. A full read counts as complete when its last page came with the delta link and the number
 of objects agrees with the tenant's own count within `tolerate`. Then each object it did not meet is read directly, and
 only those that the tenant denies (404) are marked gone; if it still has one of them, the read was not complete after
-all. A membership that was not met is removed only when a second reading of that group lacks it too.
+all. A membership that was not met is removed only when a second reading of that group lacks it too; a group that hides
+its members from us has no second reading, and keeps them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import partial
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import IncompleteRead, Interrupted, ResyncRequired
+from syncd.errors import Forbidden, IncompleteRead, Interrupted, ResyncRequired
 from syncd.model.run import PullKind
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports import Source
@@ -167,7 +168,12 @@ class Pull:
         for group_id in await self._store.call(self._store.load_parked_groups):
             await self._read_object("groups", group_id, result)
         for group_id in await self._store.call(self._store.load_rereads):
-            links = await self._source.fetch_members(group_id)
+            try:
+                links = await self._source.fetch_members(group_id)
+            except Forbidden as error:
+                self._note_hidden(group_id, error, result)
+                await self._store.call(self._store.keep_members, group_id)
+                continue
             if links is None:
                 await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
             else:
@@ -241,12 +247,21 @@ class Pull:
                     group.create_task(self._recheck(suspect, result), name="read members again")
 
     async def _recheck(self, group_id: str, result: PullResult) -> None:
-        links = await self._source.fetch_members(group_id)
+        try:
+            links = await self._source.fetch_members(group_id)
+        except Forbidden as error:
+            self._note_hidden(group_id, error, result)
+            return
         if links is None:
             return  # deleted meanwhile: the next delta says so
         witnessed: Sequence[str] = [link.member_id for link in links]
         gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed)
         result.add("links_removed", gone)
+
+    def _note_hidden(self, group_id: str, error: Forbidden, result: PullResult) -> None:
+        """Say that a group's members cannot be seen, and stay as they are stored."""
+        self._log.warning("members.hidden", group=group_id, reason=str(error))
+        result.add("groups_hidden", 1)
 
 
 def _advance(checkpoint: Checkpoint, page: Page) -> Checkpoint:

@@ -52,6 +52,11 @@ class Push:
         self._stopping = stopping
         self._log = structlog.get_logger("syncd.push")
 
+    async def check(self) -> None:
+        """Raise what a push would raise because the portal is another one, is not there, or refuses us."""
+        await self._check_target()
+        await self._portal.check()
+
     async def run(
         self,
         run_id: int,

@@ -104,6 +104,9 @@ class Runs:
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
             try:
+                if pull_kind == "full":
+                    run.begin("read portal")
+                    await sides.push.check()  # before the whole tenant is read for nothing
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)

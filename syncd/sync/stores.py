@@ -6,7 +6,17 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, ParamSpec, Protocol, TypeVar
 
-from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import (
+    Action,
+    Change,
+    LinkBatch,
+    LinkOutcome,
+    ObjectKind,
+    Outcome,
+    OutcomeStatus,
+    Phase,
+    PlannedChange,
+)
 from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
@@ -72,6 +82,10 @@ class PullStore(Caller, Protocol):
 
     def replace_members(self, group_id: str, links: Sequence[Link]) -> int:
         """Make the members of a group those of a direct read."""
+        ...
+
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored: they cannot be read."""
         ...
 
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
@@ -250,6 +264,10 @@ class ApplyStore(Caller, Protocol):
         """Return the next planned changes of a phase."""
         ...
 
+    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next planned links, by group."""
+        ...
+
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
         """Set the status of changes."""
         ...
@@ -264,6 +282,10 @@ class ApplyStore(Caller, Protocol):
 
     def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
         """Write outcomes and their effect on the inventory."""
+        ...
+
+    def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
+        """Write how links ended."""
         ...
 
     def defer_unready_links(self, run_id: int) -> int:

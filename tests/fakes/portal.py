@@ -28,6 +28,8 @@ class FakePortal:
     writes: list[str] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)
     down: bool = False
+    """Refuses every write."""
+    unreachable: bool = False
     waiting: set[str] = field(default_factory=set)
     slow: bool = False
     address: str = "portal.example"
@@ -42,6 +44,11 @@ class FakePortal:
         self.writes.append(f"{verb} {bps_id}")
         if bps_id in self.refuse:
             raise Conflict(f"the portal refuses {bps_id}", status=409, sent=False)
+
+    async def check(self) -> None:
+        """Fail where nobody answers."""
+        if self.unreachable:
+            raise Unavailable("the portal cannot be reached", sent=False)
 
     async def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield everything in one page."""

@@ -9,6 +9,8 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any
 
 from yarl import URL
@@ -49,7 +51,9 @@ class _Door(Door):
         self.traffic.requests += 1
         await asyncio.sleep(0)
         answer = self._tenant.answer(method, url.raw_path_qs, dict(headers or {}), body or b"")
-        return Response(answer.status, {"Content-Type": answer.content_type, **answer.headers}, answer.body)
+        date = format_datetime(self._tenant.clock.now() + self._tenant.ahead, usegmt=True)
+        found = {"Content-Type": answer.content_type, "Date": date, **answer.headers}
+        return Response(answer.status, found, answer.body)
 
 
 class _Tokens(TokenSource):
@@ -73,6 +77,11 @@ class Tenant:
     seed: int = 1
     before: Callable[[str], None] | None = None
     """Called with each target before it is answered: lets the tenant change under a read."""
+    ahead: timedelta = timedelta()
+    """How much the clock of Graph is ahead of ours."""
+    scopes: str = ""
+    opaque: bool = False
+    """Whether a token is no readable JWT."""
 
     def __post_init__(self) -> None:
         self.faults = Faults()
@@ -86,7 +95,9 @@ class Tenant:
     def issue_token(self) -> str:
         """Return a new token with the present roles."""
         grant = Grant(GRAPH_AUDIENCE, "client", self.roles, self.clock.now().timestamp() + 3600)
-        return self.book.issue(grant, {"roles": sorted(self.roles), "tid": "tenant"})
+        claims = {"roles": sorted(self.roles), "tid": "tenant"} | ({"scp": self.scopes} if self.scopes else {})
+        token = self.book.issue(grant, claims)
+        return token.replace(".", "|") if self.opaque else token
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request as the web server of the sandbox would, faults included."""
@@ -99,7 +110,8 @@ class Tenant:
             if fault is not None and fault.kind == "reset":
                 raise Unavailable("Microsoft Graph: the connection broke")
             if fault is None or fault.passes:
-                answer = self.service.answer(make_request(method, target, headers=headers, body=body))
+                clear = {name: value.replace("|", ".") for name, value in headers.items()}
+                answer = self.service.answer(make_request(method, target, headers=clear, body=body))
             else:
                 answer = Answer(fault.status, fault.body, fault.content_type, dict(fault.headers), route="(fault)")
             if fault is not None and fault.kind in ("lose", "truncate"):
@@ -112,13 +124,16 @@ class Tenant:
         finally:
             self.ledger.end("graph", method, target, answer=answer, started=started)
 
-    def open_source(self, **options: Any) -> GraphSource:
-        """Return the adapter, as a fresh process would open it."""
+    def open_client(self, **options: Any) -> GraphClient:
+        """Return the authorised client, as a fresh process would open it."""
         chosen = GraphOptions(
             tenant_id="tenant", client_id="client", credential=ClientSecret(lambda: ""), base_url=ROOT, **options
         )
-        client = GraphClient(_Door(self), _Tokens(self, chosen), options=chosen, clock=self.clock)
-        return GraphSource(client, self.clock)
+        return GraphClient(_Door(self), _Tokens(self, chosen), options=chosen, clock=self.clock)
+
+    def open_source(self, **options: Any) -> GraphSource:
+        """Return the adapter, as a fresh process would open it."""
+        return GraphSource(self.open_client(**options), self.clock)
 
     async def pull(
         self,
