@@ -37,6 +37,7 @@ class TenantKnobs:
     manager_removed_last: bool = False  # ... which stands behind the new one
     restore_reports_links: bool = False  # a restored user appears in members@delta again
     purge_links_after: float | None = 0.0  # when links of a purged object are reported; None: never
+    lose_links: bool = False  # memberships that begin or end meanwhile are never reported by delta
     visibility_delay: float = 0.0  # how long a change stays invisible to delta
     same_delta_token: bool = False  # a round without changes returns the delta link it was asked with
     delta_lifetime: float = 7 * 86_400.0

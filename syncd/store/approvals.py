@@ -12,6 +12,7 @@ from syncd.model.change import OutcomeStatus
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.store.database import Database, reading
 from syncd.store.facts import EMPTY_BELIEVED, save_fact
+from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json, encode_json, upsert
 from syncd.store.tables import (
     UtcTime,
@@ -36,24 +37,17 @@ class Approvals:
     def load_holding_runs(self, *, now: datetime) -> list[int]:
         """Return the runs whose held changes are still open, oldest first.
 
-        What was withheld too long ago has expired. Of the runs that compare both sides it is the newest one that
-        wrote, if it withheld anything: every later run plans anew what still stands. What setting something back
-        withheld is planned by nobody else, and stays open.
+        What was withheld too long ago has expired. Every run over everything plans anew what still stands, so that
+        older ones hold nothing any more; a run over one object leaves open what others hold of the rest. What setting
+        something back withheld is planned by nobody else, and stays open.
         """
         fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
-        compared = (
-            select(runs.c.id)
-            .where(runs.c.kind.not_in(("plan", *REVERSALS)), runs.c.status.in_(_OPEN))
-            .order_by(runs.c.id.desc())
-            .limit(1)
-        )
-        reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN))
+        reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN), fresh)
         with reading(self._database) as connection:
-            found = [*connection.scalars(compared), *connection.scalars(reversals.where(fresh))]
-            those = among(changes.c.run_id, found, connection)
-            held = select(changes.c.run_id).where(changes.c.status == "held", those)
-            open_runs = select(runs.c.id).where(fresh, runs.c.id.in_(held))
-            return sorted(connection.scalars(open_runs)) if found else []
+            newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(_OPEN))
+            open_here = is_speaking(newest) | changes.c.run_id.in_(reversals)
+            held = select(changes.c.run_id).where(open_here, changes.c.status == "held")
+            return sorted(connection.scalars(select(runs.c.id).where(fresh, runs.c.id.in_(held))))
 
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that the released changes write to."""

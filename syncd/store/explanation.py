@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, false, func, or_, select
+from sqlalchemy import Connection, Row, Table, exists, false, func, or_, select
 
-from syncd.model.run import REVERSALS
 from syncd.model.target import fold
 from syncd.store.database import Database, reading
+from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
     changes,
@@ -268,8 +268,8 @@ def _describe_change(row: Row[Any]) -> dict[str, Any]:
 
 
 def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
-    """Return what the newest run that wrote left open, with the next attempt of what failed."""
-    newest = connection.scalar(select(func.max(runs.c.id)).where(runs.c.kind.not_in(("plan", *REVERSALS))))
+    """Return what the runs that still speak left open, with the next attempt of what failed and is not solved."""
+    newest = find_newest_whole(connection, runs.c.kind != "plan")
     next_at: dict[tuple[int, int], datetime] = {
         (row.record_key, row.target_key): row.next_at
         for row in connection.execute(
@@ -281,7 +281,13 @@ def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[st
             )
         )
     }
-    statement = _select_changes(records, connection).where(changes.c.run_id == newest, changes.c.status.in_(_OPEN))
+    unsolved = exists().where(
+        failures.c.record_key == changes.c.record_key,
+        failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+    )
+    statement = _select_changes(records, connection).where(
+        is_speaking(newest), changes.c.status.in_(_OPEN), (changes.c.status != "failed") | unsolved
+    )
     rows = connection.execute(statement.order_by(changes.c.phase, changes.c.seq)).all()
     return [
         {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0))} for row in rows

@@ -12,6 +12,7 @@ from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase,
 from syncd.plan.diff import COMPLETES_CREATION
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
+from syncd.store.newest import is_touched, settle_earlier
 from syncd.store.rows import among, decode_json, encode_json
 from syncd.store.tables import (
     changes,
@@ -22,7 +23,7 @@ from syncd.store.tables import (
     target_principals,
     target_users,
 )
-from syncd.store.touches import UNFINISHED, clear_touches, touch_principals, touch_unfinished
+from syncd.store.touches import UNFINISHED, clear_touches, recall_touches, touch_principals, touch_unfinished
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
@@ -273,13 +274,23 @@ class Plans:
         with self._database.transaction() as connection:
             save_fact(connection, FULL_PUSH_DUE, "yes")
 
-    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
 
         A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at.
+        ``single``: the plan was over one object, so that it says nothing about the failures of others.
         """
         unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
+        still = exists().where(
+            *unfinished,
+            changes.c.record_key == failures.c.record_key,
+            func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
+        )
+        solved = ~still & is_touched(failures.c.record_key, failures.c.target_key) if single else ~still
         with self._database.transaction() as connection:
+            connection.execute(delete(failures).where(solved))
+            if single:
+                settle_earlier(connection, run_id)
             clear_touches(connection)
             if full:
                 save_fact(connection, FULL_PUSH_DUE, None)
@@ -293,12 +304,7 @@ class Plans:
             )
             reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
             touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
-            still = exists().where(
-                *unfinished,
-                changes.c.record_key == failures.c.record_key,
-                func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
-            )
-            connection.execute(delete(failures).where(~still))
+            recall_touches(connection)
 
 
 def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> dict[str, object]:

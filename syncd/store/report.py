@@ -27,10 +27,10 @@ from sqlalchemy import (
     select,
 )
 
-from syncd.model.run import REVERSALS
 from syncd.plan.rules import PolicyRules
 from syncd.plan.standing import Facts, Judged, Record, Standing, Trouble, judge_orphan, judge_standing
 from syncd.store.database import Database, reading
+from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among
 from syncd.store.tables import (
     changes,
@@ -270,13 +270,10 @@ def _match(connection: Connection, statement: Select[Any], needle: str) -> Seque
 
 def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
-    comparing = runs.c.kind.not_in(REVERSALS)
-    good = connection.scalar(select(func.max(runs.c.id)).where(runs.c.status.in_(_PLANNED), comparing))
-    planned = exists().where(changes.c.run_id == runs.c.id)
-    begun = connection.scalar(select(runs.c.id).where(comparing, planned).order_by(runs.c.id.desc()).limit(1))
-    newest = max(good or 0, begun or 0)
+    good = find_newest_whole(connection, runs.c.status.in_(_PLANNED))
+    begun = find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id))
     troubles = _Troubles({}, {}, {})
-    in_plan = changes.c.run_id == newest
+    in_plan = is_speaking(max(good, begun))
     own = changes.c.object == kind
     membership = changes.c.object == "membership"
     for record, kinds in (

@@ -14,11 +14,12 @@ from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
+from syncd.store.singles import Singles
 from syncd.store.undoing import Undoing
 
 
 class TargetStore(
-    DesiredState, Pairing, Plans, Links, Outcomes, Approvals, Inventory, ProposedPlans, Checksums, Undoing
+    DesiredState, Pairing, Plans, Links, Outcomes, Approvals, Inventory, ProposedPlans, Checksums, Undoing, Singles
 ):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 

@@ -137,6 +137,25 @@ touched_groups = Table(
 )
 touched_principals = Table("touched_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))
 
+# While a run looks at one object, the touches of everything else wait here; any later run takes them back first.
+waiting_touches = Table(
+    "waiting_touches",
+    metadata,
+    Column("kind", Text, nullable=False),  # users, groups, whole groups, principals
+    Column("key", Key, nullable=False),
+    PrimaryKeyConstraint("kind", "key"),
+    sqlite_with_rowid=False,
+)
+
+# What comparing a group's members with the tenant's own count has shown.
+member_checks = Table(
+    "member_checks",
+    metadata,
+    Column("group_key", Key, primary_key=True, autoincrement=False),
+    Column("suspected_at", UtcTime),  # the count disagreed then, and was not asked again
+    Column("unexplained", Integer, nullable=False),  # by how much it exceeds what can be listed, found by a whole read
+)
+
 # ---- desired state: what the rules make of the directory ------------------------------------------------------------
 
 desired_users = Table(
@@ -247,6 +266,7 @@ runs = Table(
     Column("counts", Text, nullable=False),
     Column("phases", Text, nullable=False),
     Column("error", Text, nullable=False),
+    Column("proof", Text),  # JSON: what the completeness of a full read rests on
 )
 
 changes = Table(

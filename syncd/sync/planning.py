@@ -52,11 +52,13 @@ class Planner:
         now: datetime,
         removals: bool,
         write: bool = True,
+        single: bool = False,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
 
-        ``write`` False: a dry run, which starts and ends no grace.
+        ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
+        where something concerns everybody; the next run over everything finds that out by itself.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -66,6 +68,7 @@ class Planner:
         self._now = now
         self._removals = removals
         self._write = write
+        self._single = single
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
@@ -79,7 +82,8 @@ class Planner:
         included = self._resolve("scope.include_groups", rules.scope.include_groups)
         excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
         roots = " ".join(f"{sign}{key}" for sign, keys in (("+", included), ("-", excluded)) for key in sorted(keys))
-        store.follow_scope_groups(roots, touch=not full)
+        if not self._single:
+            store.follow_scope_groups(roots, touch=not full)
         if included or excluded:
             edges = make_edges(store.load_edges())
             for role, keys in (("include", included), ("exclude", excluded)):
@@ -89,7 +93,7 @@ class Planner:
         for users in store.iterate_users(touched_only=not full, grouped=grouped):
             store.store_users([decide_user(user, rules) for user in users], touch=not full)
             self._go_on()
-        if not full:
+        if not full and not self._single:
             store.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
         for groups in store.iterate_source_groups(touched_only=not full):
             store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
@@ -121,12 +125,13 @@ class Planner:
         ``judged`` False: the guard is not asked, because a person has decided what may be applied.
         """
         store, rules = self._store, self._rules
-        if rules.policy.deletes:  # otherwise every leaver of the past would be looked at in every run
+        # Without such a policy every leaver of the past would be looked at in every run.
+        if rules.policy.deletes and not self._single:
             store.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
             store.mark_leavers(touched_only=not full, now=self._now)
         touched = [] if full else store.load_touched_principals()
-        full = full or len(touched) > _WHOLE_BEYOND
+        full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])

@@ -46,6 +46,29 @@ class Source(Protocol):
         """
         ...
 
+    async def fetch_member_count(self, group_id: str) -> int | None:
+        """Return how many direct members the tenant counts (its index may lag); None when there is no such group."""
+        ...
+
+    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
+        """Return the groups of which a user is a direct member; None when there is no such user.
+
+        A group that hides its members may be missing.
+        """
+        ...
+
+    async def find_user(self, name: str) -> UserItem | None:
+        """Read one active user, as `fetch_user` does, by id or UPN; None when the tenant has none."""
+        ...
+
+    async def find_groups(self, name: str) -> frozenset[str]:
+        """Return the ids of the active groups that a display name, or an id, refers to."""
+        ...
+
+    async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
+        """Return whether an object is among the deleted items; None when we may not look there."""
+        ...
+
 
 class Portal(Protocol):
     """Reads and writes the portal. Each write is idempotent and settles an unclear answer by a read."""

@@ -13,19 +13,26 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Forbidden, IncompleteRead, Interrupted, ResyncRequired
-from syncd.model.run import PullKind
+from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
+from syncd.sync.single import SinglePull, SingleStore
 from syncd.sync.stores import PullStore
 from syncd.sync.together import working_together
 
 _READS_AT_ONCE = 6
+
+
+class DirectoryStore(PullStore, SingleStore, Protocol):
+    """Everything that pulls read and write."""
+
 
 Progress = Callable[[str, int], None]
 """Called with the name of a counter and how much was added."""
@@ -36,6 +43,7 @@ class PullResult:
     """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
 
     ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
+    ``subject``: the only object that was read; ``doubts``: what its reading could not settle.
     """
 
     full: bool = False
@@ -43,6 +51,8 @@ class PullResult:
     emptied: list[Stream] = field(default_factory=list)
     shown: set[Stream] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
+    subject: Subject | None = None
+    doubts: list[str] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -67,7 +77,7 @@ class Pull:
     """Brings the directory up to date with the source."""
 
     def __init__(
-        self, source: Source, store: PullStore, clock: Clock, progress: Progress, stopping: Callable[[], bool]
+        self, source: Source, store: DirectoryStore, clock: Clock, progress: Progress, stopping: Callable[[], bool]
     ) -> None:
         """``stopping`` is asked after each page; when it says so, the pull ends there with Interrupted."""
         self._stopping = stopping
@@ -94,6 +104,16 @@ class Pull:
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
         return result
+
+    async def run_single(self, wanted: Wanted) -> PullResult:
+        """Read one object with its memberships; checkpoints stay as they are.
+
+        Raises UnknownObject for a name that nobody bears, or more than one; IncompleteRead for a store or a tenant
+        that does not say enough; RemoteErrors.
+        """
+        single = SinglePull(self._source, self._store, now=self._clock.now())
+        subject = await single.run(wanted)
+        return PullResult(counts=single.counts, subject=subject, doubts=single.doubts)
 
     # ---- one stream ------------------------------------------------------------------------------------------
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, UnsafePlan
-from syncd.model.run import Approval
+from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
@@ -18,6 +19,7 @@ from syncd.sync.portal_reading import read_concerned, read_members, read_records
 from syncd.sync.ports import Portal
 from syncd.sync.proposals import Means, Proposal, ProposalStore
 from syncd.sync.pull import Progress
+from syncd.sync.single import SubjectStore
 
 
 @dataclass(slots=True)
@@ -30,13 +32,17 @@ class PushResult:
     outcomes: dict[str, int] = field(default_factory=dict)
 
 
+class StoreOfPush(ProposalStore, SubjectStore, Protocol):
+    """Everything that pushes read and write, over everybody or one object."""
+
+
 class Push:
     """Reconciles the portal with the directory, once."""
 
     def __init__(
         self,
         portal: Portal,
-        store: ProposalStore,
+        store: StoreOfPush,
         rules: Rules,
         clock: Clock,
         options: ApplyOptions,
@@ -69,19 +75,25 @@ class Push:
         phase: Callable[[str], None],
         approval: Approval | None = None,
         shown: Callable[[int], None] | None = None,
+        subject: Subject | None = None,
     ) -> PushResult:
         """Make the plan of a run and apply it when ``write`` says so.
 
         ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals`` False: the source was
         incomplete. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins;
         ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
+        ``subject``: only what a pull of this object touched is looked at, even when a push over everybody is due;
+        that one stays due.
         """
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
         await self._check_target()
-        full = await store.call(store.is_full_push_due, fingerprint)
-        if full:
+        due = await store.call(store.is_full_push_due, fingerprint)
+        if due:
             await store.call(store.require_full_push)
+        full = due and subject is None
+        if subject is None:
+            await store.call(store.recall_touches)
         if full and read_portal:
             phase("read portal")
             await read_records(self._portal, store, self._progress, now=self._clock.now())
@@ -91,9 +103,20 @@ class Push:
             await self._read_concerned(approval)
         phase("plan")
         planner = Planner(
-            store, rules, run_id, now=self._clock.now(), removals=removals, write=write, stopping=self._stopping
+            store,
+            rules,
+            run_id,
+            now=self._clock.now(),
+            removals=removals,
+            write=write,
+            single=subject is not None,
+            stopping=self._stopping,
         )
-        await store.call(planner.decide, full=full)
+        await store.call(planner.decide, full=due)
+        if subject is not None:
+            phase("read portal")
+            await self._read_records_of(subject)
+            phase("plan")
         if full and read_portal:
             phase("read portal members")
             await read_members(
@@ -120,7 +143,8 @@ class Push:
             phase("apply")
             await self._apply(run_id)
             looked_everywhere = planned.full and full and removals and read_portal
-            await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere)
+            single = subject is not None
+            await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere, single=single)
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds)
 
     async def carry_out(
@@ -181,6 +205,18 @@ class Push:
                 "(store.url), in which everything that this portal already has waits for adoption"
             )
             raise ConfigError([problem])
+
+    async def _read_records_of(self, subject: Subject) -> None:
+        """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""
+        store = self._store
+        await store.call(store.touch_records_of_touched)
+        for bps_id in await store.call(store.load_records_of, subject):
+            if subject.kind == "user":
+                account = await self._portal.fetch_account(bps_id)
+                await store.call(store.store_account, bps_id, account, now=self._clock.now())
+            else:
+                detail = await self._portal.fetch_group(bps_id)
+                await store.call(store.store_group_detail, bps_id, detail, now=self._clock.now())
 
     async def _read_concerned(self, approval: Approval) -> None:
         """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
+from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
 from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.proposals import Proposal
@@ -41,6 +41,10 @@ class RunStore(Caller, Protocol):
         now: datetime,
     ) -> None:
         """Write how a run ended."""
+        ...
+
+    def discard(self, run_id: int) -> None:
+        """Take back the record of a run that never came about."""
         ...
 
     def prune(self) -> int:
@@ -82,10 +86,13 @@ class Runs:
         proposal: Proposal | None = None,
         shown: Callable[[int], None] | None = None,
     ) -> RunRecord:
-        """Carry out a request and return its closed record. Only a store that cannot even record it raises.
+        """Carry out a request and return its closed record.
 
         ``proposal``: carry out this plan instead of comparing the two sides; nothing is pulled then. ``shown`` is
         called in the store's thread when the plan of the run is complete and nothing is written yet.
+
+        Raises only when the store cannot even record it; and UnknownObject, without a record, when nothing bears the
+        name of the one object that was asked for.
         """
         started = self._clock.now()
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
@@ -97,6 +104,8 @@ class Runs:
             kind = "plan"
         elif proposal is not None:
             kind = proposal.kind
+        elif request.only is not None:
+            kind = request.only.kind
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
@@ -110,6 +119,9 @@ class Runs:
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)
+                elif request.only is not None:
+                    run.begin("pull")
+                    run.pulled = await sides.pull.run_single(request.only)
                 run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
@@ -119,6 +131,10 @@ class Runs:
                 if raise_again:
                     raise
                 return run.record(request, status, started)
+            except UnknownObject:
+                await self._store.call(self._store.discard, run_id)
+                self._log.info("run.discarded", kind=kind, trigger=request.trigger)
+                raise
             except SyncdError as error:
                 run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             except BaseException as error:
@@ -158,6 +174,7 @@ class Runs:
             phase=run.begin,
             approval=request.approval,
             shown=shown,
+            subject=None if run.pulled is None else run.pulled.subject,
         )
 
     async def _close(
@@ -235,10 +252,13 @@ class _Running:
         pulled, pushed = self.pulled, self.pushed
         if pulled is not None:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
+            reasons += pulled.doubts
         if pushed is not None:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
         self.error = "; ".join(reasons)
-        unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
+        unproven = pulled is not None and (
+            pulled.doubts or any(stream not in pulled.emptied for stream in pulled.unproven)
+        )
         if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
             return "partial"
         held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))

@@ -404,7 +404,7 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
         """Defer what failed before and is not due."""
         ...
 
-    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at."""
         ...
 
