@@ -46,6 +46,7 @@ from syncd.store.tables import (
     desired_users,
     seen_principals,
     target_groups,
+    target_licences,
     target_members,
     target_principals,
     target_users,
@@ -259,7 +260,7 @@ class Inventory:
                 )
 
     def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many users, groups and memberships of the target are ours."""
+        """Return how many users, groups, memberships and licences of the target are ours."""
         with reading(self._database) as connection:
             users = connection.scalar(
                 select(func.count()).select_from(target_users).where(target_users.c.origin.is_not(None))
@@ -273,7 +274,10 @@ class Inventory:
                 .join(target_groups, target_groups.c.key == target_members.c.group_key)
                 .where(target_groups.c.origin.is_not(None))
             )
-        return {"user": users or 0, "group": groups or 0, "membership": members or 0}
+            licences = connection.scalar(
+                select(func.count()).select_from(target_licences).where(target_licences.c.origin.is_not(None))
+            )
+        return {"user": users or 0, "group": groups or 0, "membership": members or 0, "licence": licences or 0}
 
 
 def _select_unshown(table: Table, now: datetime) -> Select[Any]:

@@ -12,6 +12,7 @@ from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
 from syncd.store.inventory import Written, forget_record, give_back, own_adopted, own_created, write_fields
+from syncd.store.licences import record_licences
 from syncd.store.links import finish
 from syncd.store.rows import among, decode_json, delete_pairs
 from syncd.store.tables import (
@@ -92,21 +93,23 @@ class Outcomes:
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
-            created = {
-                record
-                for (planned, record, _), outcome in results
-                if planned.change.action == "create" and outcome.status == "done"
-            }
-            if created:  # what an earlier run may have sent is settled now
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id < run_id,
-                        changes.c.status == "started",
-                        among(changes.c.record_key, created, connection),
+            for action in ("create", "grant"):
+                sent = {
+                    record
+                    for (planned, record, _), outcome in results
+                    if planned.change.action == action and outcome.status == "done"
+                }
+                if sent:  # what an earlier run may have sent is settled now
+                    connection.execute(
+                        update(changes)
+                        .where(
+                            changes.c.run_id < run_id,
+                            changes.c.status == "started",
+                            changes.c.action == action,
+                            among(changes.c.record_key, sent, connection),
+                        )
+                        .values(status="dropped")
                     )
-                    .values(status="dropped")
-                )
             done = [placed for placed, outcome in results if outcome.status == "done"]
             for kind in ("user", "group"):
                 self._apply_records(
@@ -118,6 +121,7 @@ class Outcomes:
                 if planned.change.object == "membership" and target is not None
             ]
             delete_pairs(connection, target_members, unlinked)
+            record_licences(connection, [(record, planned.change) for planned, record, _ in done])
             failed = {
                 (record, target or 0): outcome.error
                 for (_, record, target), outcome in results

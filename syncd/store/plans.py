@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, distinct, exists, func, insert, select, update
 
 from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
+from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.diff import COMPLETES_CREATION
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
@@ -26,7 +27,7 @@ from syncd.store.tables import (
 from syncd.store.touches import UNFINISHED, clear_touches, recall_touches, touch_principals, touch_unfinished
 
 Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member."""
+"""A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
 
 _PHASES = {int(phase): phase for phase in Phase}
 
@@ -89,12 +90,19 @@ class Plans:
 
     def was_left_unlinked(self, group: int, member: int) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
+        return self._was_left("link", group, member)
+
+    def was_left_ungranted(self, record: int, kind: str) -> bool:
+        """Return whether the newest attempt to grant a person this licence was not finished, in the same sense."""
+        return self._was_left("grant", record, LICENCE_PLACES[kind])
+
+    def _was_left(self, action: Action, record: int, target: int) -> bool:
         cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
         tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
         statement = (
             select(changes.c.status)
             .join(runs, runs.c.id == changes.c.run_id)
-            .where(changes.c.record_key == group, changes.c.target_key == member, changes.c.action == "link", *tried)
+            .where(changes.c.record_key == record, changes.c.target_key == target, changes.c.action == action, *tried)
             .order_by(changes.c.run_id.desc())
             .limit(1)
         )
@@ -212,7 +220,7 @@ class Plans:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS)))
+        later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS), int(Phase.GRANTS)))
         person, manager = desired_users.alias("person"), desired_users.alias("manager")
         managers = (
             select(manager.c.principal_key)
@@ -317,7 +325,7 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
         "object": change.object,
         "record_key": record,
         "target_key": target,
-        "target": "" if target is not None else change.target,
+        "target": change.target if target is None or target < 0 else "",
         "source_key": change.source_key,
         "before": encode_json(change.before) if change.before else None,
         "after": encode_json(change.after) if change.after else None,

@@ -276,8 +276,10 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     in_plan = is_speaking(max(good, begun))
     own = changes.c.object == kind
     membership = changes.c.object == "membership"
+    licence = changes.c.object == "licence"
     for record, kinds in (
         (changes.c.target_key if kind == "user" else changes.c.record_key, membership),
+        *([(changes.c.record_key, licence)] if kind == "user" else []),
         (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
     ):
         noted = (
@@ -287,7 +289,8 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
             .order_by(record, changes.c.action.desc())
         )
         for key, action, status, number, error in connection.execute(noted):
-            what = action if kinds is own else f"{action} of {number} membership{'s' if number != 1 else ''}"
+            noun = "licence" if kinds is licence else "membership"
+            what = action if kinds is own else f"{action} of {number} {noun}{'s' if number != 1 else ''}"
             found = troubles.held if status == "held" else troubles.deferred
             found[key] = Trouble(status, f"{what}: {error}")
         failed = (

@@ -13,11 +13,11 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
 from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
-from syncd.sync.stores import Caller
 from syncd.sync.undo import Release
 
 QuietHours = Callable[[datetime], bool]
@@ -255,6 +255,7 @@ class _Running:
             reasons += pulled.doubts
         if pushed is not None:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
+            reasons += pushed.notes
         self.error = "; ".join(reasons)
         unproven = pulled is not None and (
             pulled.doubts or any(stream not in pulled.emptied for stream in pulled.unproven)
