@@ -39,6 +39,7 @@ class RunStore(Caller, Protocol):
         phases: Mapping[str, float],
         error: str,
         now: datetime,
+        proof: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         """Write how a run ended."""
         ...
@@ -199,6 +200,7 @@ class Runs:
                 phases=record.phases,
                 error=run.error,
                 now=run.finished,
+                proof=record.proof,
             )
             await self._store.call(self._store.prune)
         except StoreError as error:
@@ -278,5 +280,14 @@ class _Running:
             counts.update(self.pushed.outcomes)
         counts.update(self.traffic)
         return RunRecord(
-            self.id, self.kind, request.trigger, status, started, self.finished, counts, dict(self._phases), self.error
+            self.id,
+            self.kind,
+            request.trigger,
+            status,
+            started,
+            self.finished,
+            counts,
+            dict(self._phases),
+            self.error,
+            {} if self.pulled is None else self.pulled.proof,
         )

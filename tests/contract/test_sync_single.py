@@ -233,7 +233,7 @@ async def test_a_deleted_group_is_emptied(world: World) -> None:
 async def test_people_who_left_a_list_that_the_count_contradicts_stay(world: World) -> None:
     """Two readings were cut alike, but the tenant counts more members than they showed."""
     await settle(world)
-    world.source.hidden.update({"g1/u1", "g1/u2"})
+    world.source.unlisted.update({"g1/u1", "g1/u2"})
     world.source.member_count_lies["g1"] = 8
     run = await world.sync_one("group", "g1")
     assert run.status == "partial"
