@@ -359,6 +359,14 @@ def write_fields(connection: Connection, kind: Kind, records: Sequence[Written],
         connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
 
 
+def give_back(connection: Connection, kind: Kind, records: Sequence[Written]) -> None:
+    """Records are not ours any more: an adoption was undone."""
+    table = _TABLES[kind]
+    nobodys = {"origin": None, "source_key": None, "written": None, "leaving_at": None, "synced_at": None}
+    for record in records:
+        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
+
+
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     """A record is gone from the portal, and with it its memberships and ownerships."""
     table = _TABLES[kind]

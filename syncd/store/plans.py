@@ -42,26 +42,18 @@ class Plans:
 
     def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
         """Append (change, record key, target key) to the plan from place ``start``; return the next place."""
-        rows = []
-        for seq, (change, record, target) in enumerate(planned, start):
-            rows.append(
-                {
-                    "run_id": run_id,
-                    "seq": seq,
-                    "phase": int(change.phase),
-                    "action": change.action,
-                    "object": change.object,
-                    "record_key": record,
-                    "target_key": target,
-                    "target": change.target if target is None or target < 0 else "",
-                    "source_key": change.source_key,
-                    "before": encode_json(change.before) if change.before else None,
-                    "after": encode_json(change.after) if change.after else None,
-                    "reason": change.reason,
-                    "status": "held" if change.held else "planned",
-                    "error": change.held,
-                }
-            )
+        rows = [_make_row(run_id, seq, placed) for seq, placed in enumerate(planned, start)]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(insert(changes), rows)
+        return start + len(rows)
+
+    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
+        """Append what a plan leaves alone, each with the reason; return the next place."""
+        rows = [
+            {**_make_row(run_id, seq, (change, record, target)), "status": "dropped", "error": reason}
+            for seq, (change, record, target, reason) in enumerate(left, start)
+        ]
         if rows:
             with self._database.transaction() as connection:
                 connection.execute(insert(changes), rows)
@@ -325,6 +317,26 @@ class Plans:
             reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
             touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
             recall_touches(connection)
+
+
+def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> dict[str, object]:
+    change, record, target = placed
+    return {
+        "run_id": run_id,
+        "seq": seq,
+        "phase": int(change.phase),
+        "action": change.action,
+        "object": change.object,
+        "record_key": record,
+        "target_key": target,
+        "target": change.target if target is None or target < 0 else "",
+        "source_key": change.source_key,
+        "before": encode_json(change.before) if change.before else None,
+        "after": encode_json(change.after) if change.after else None,
+        "reason": change.reason,
+        "status": "held" if change.held else "planned",
+        "error": change.held,
+    }
 
 
 def _select_changes(few: Select[Any]) -> Select[Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 
-from syncd.model.change import Action, LinkKind, ObjectKind, find_written
+from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.checksums import Checksums
@@ -21,7 +21,6 @@ from syncd.store.tables import changes, source_objects, target_licences, target_
 from syncd.store.touches import touch_unfinished
 
 _AT_ONCE = 1000
-Status = Literal["planned", "held", "done"]
 
 
 class ProposedPlans:
@@ -32,14 +31,14 @@ class ProposedPlans:
 
     # ---- out --------------------------------------------------------------------------------------------------------
 
-    def iterate_concerned(self, run_id: int, statuses: Collection[Status]) -> Iterator[list[RecordState]]:
+    def iterate_concerned(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[list[RecordState]]:
         """Yield the records of the target that a run's changes write to, as the inventory has them, in chunks."""
         checksums = Checksums(self._database)
         for kind, bps_ids in self._iterate_written(run_id, statuses):
             users, groups = (bps_ids, []) if kind == "user" else ([], bps_ids)
             yield checksums.load_record_states(users, groups)
 
-    def _iterate_written(self, run_id: int, statuses: Collection[Status]) -> Iterator[tuple[str, list[str]]]:
+    def _iterate_written(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[tuple[str, list[str]]]:
         statement = (
             select(changes.c.object, target_principals.c.bps_fold, target_principals.c.bps_id)
             .join(target_principals, target_principals.c.key == changes.c.record_key)
@@ -59,7 +58,7 @@ class ProposedPlans:
                 last = rows[-1].bps_fold
                 yield kind, sorted({row.bps_id for row in rows})
 
-    def load_concerned_ids(self, run_id: int, statuses: Collection[Status]) -> tuple[list[str], list[str]]:
+    def load_concerned_ids(self, run_id: int, statuses: Collection[OutcomeStatus]) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that a run's changes write to."""
         found: dict[str, list[str]] = {"user": [], "group": []}
         for kind, bps_ids in self._iterate_written(run_id, statuses):
