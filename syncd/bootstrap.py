@@ -17,21 +17,20 @@ from syncd.config import (
     AttributeRule,
     ExpressionRule,
     GraphSettings,
+    LicenceRule,
     MappingRule,
-    Missing,
     Settings,
     load_settings,
 )
 from syncd.errors import SyncdError
-from syncd.logs import get_logger
-from syncd.model.run import RunRecord
+from syncd.messages import open_hook, probe_hook
+from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule as LicenceRuleValue
 from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
-from syncd.store.news import ToldNews
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
-from syncd.sync.announce import Announcer
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.pull import Progress, Pull
 from syncd.sync.push import Push
@@ -41,10 +40,8 @@ if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
     from syncd.graph.credentials import Credential
-    from syncd.hook import WebHook
 
 _TURN_SECONDS = 0.001
-_ANNOUNCE_SECONDS = 30.0
 BOTH_SIDES = frozenset({"graph", "bps"})
 
 
@@ -69,8 +66,6 @@ def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str
 def list_unsupported(settings: Settings) -> list[str]:
     """Return what the settings ask for and this version does not carry out yet, a sentence each."""
     found: list[str] = []
-    if settings.licences:
-        found.append("licences: licence rules are not carried out by this version; no licence is granted or revoked")
     if settings.policy.substitute != "none":
         found.append("policy.substitute: substitutions are not made by this version")
     return found
@@ -131,7 +126,18 @@ def make_rules(settings: Settings) -> Rules:
             guard.max_adoptions,
             guard.max_update_percent,
         ),
+        tuple(_make_licence_rule(rule) for rule in settings.licences),
     )
+
+
+def _make_licence_rule(rule: LicenceRule) -> LicenceRuleValue:
+    found: dict[str, str] = {}
+    if rule.type == "DesignerDeskUser" and (rule.project_creation, rule.project_publishing) != (None, None):
+        found["project_creation"] = "true" if rule.project_creation else "false"
+        found["project_publishing"] = "true" if rule.project_publishing else "false"
+    if rule.processes:
+        found["processes"] = join_processes(format_process(item.db_id, item.id, item.guid) for item in rule.processes)
+    return LicenceRuleValue(rule.group, rule.type, found)
 
 
 def _is_set(rule: MappingRule) -> bool:
@@ -212,6 +218,7 @@ async def open_sides(
             settings.bps.concurrency,
             settings.bps.members_per_request,
             settings.bps.sync_wait.total_seconds(),
+            bool(rules.licences),
         )
         push = Push(portal, target, rules, clock, options, progress, stopping)
         yield Sides(pull, push, {"graph": source, "bps": portal})
@@ -273,33 +280,6 @@ def find_portal_address(settings: Settings) -> str:
     return _make_bps_options(settings).address
 
 
-@asynccontextmanager
-async def open_hook(settings: Settings, clock: Clock) -> AsyncIterator[WebHook | None]:
-    """Open what messages go to; None when the settings name nothing. Opening sends nothing."""
-    from syncd.hook import HookOptions, WebHook
-
-    url = settings.notify.webhook_url
-    if url is None:
-        yield None
-        return
-    portal = "" if isinstance(settings.bps_side, Missing) else settings.bps_side.portal_url.partition("://")[2]
-    async with WebHook(HookOptions(url.reveal, portal), clock) as hook:
-        yield hook
-
-
-async def announce(settings: Settings, database: Database, clock: Clock, record: RunRecord) -> None:
-    """Tell the hook how a run of this process ended, if that is news; bounded in time, and raises nothing of ours."""
-    try:
-        async with asyncio.timeout(_ANNOUNCE_SECONDS), open_hook(settings, clock) as hook:
-            if hook is not None:
-                announcer, told = Announcer(clock), ToldNews(database)
-                await announcer.tell_run(hook, told, record)
-                expiring = await asyncio.to_thread(list_expiring, settings, clock.now())
-                await announcer.tell_expiring(hook, told, expiring)
-    except (TimeoutError, SyncdError) as error:
-        get_logger("syncd.notify").warning("notify.failed", error=str(error) or "the hook took too long")
-
-
 # ---- daemon ---------------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +314,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     from syncd.bps.probe import probe_portal
     from syncd.graph.expiry import probe_credential
     from syncd.graph.probe import probe
+    from syncd.graph.probe_groups import probe_groups
 
     rules = make_rules(settings)
     where = str(settings.file) if settings.file else "the environment"
@@ -347,29 +328,30 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     found.append(Check(item.check, item.status, item.detail, item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe(client, clock)]
+            results = [*await probe(client, clock), *await probe_groups(client, list_group_references(settings))]
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in results]
     except SyncdError as error:
         found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
     try:
         async with BpsPortal(_make_bps_options(settings), clock) as portal:
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe_portal(portal)]
+            checks = await probe_portal(portal, licences=bool(settings.licences))
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
-    found += await _check_hook(settings, clock)
+    problem = await probe_hook(settings, clock)
+    if problem is not None:
+        remedy = "correct notify.webhook_url, or open the way there" if problem else ""
+        said = problem or "the hook is reachable; no message was sent"
+        found.append(Check("notify.webhook", "failed" if problem else "ok", said, remedy))
     return found
 
 
-async def _check_hook(settings: Settings, clock: Clock) -> list[Check]:
-    """Connect to the hook and hang up: a message would alarm somebody."""
-    url = settings.notify.webhook_url
-    try:
-        async with open_hook(settings, clock) as hook:
-            if hook is None or url is None:
-                return []
-            await hook.probe()
-    except SyncdError as error:
-        return [Check("notify.webhook", "failed", str(error), "correct notify.webhook_url, or open the way there")]
-    return [Check("notify.webhook", "ok", f"{url.shown()} is reachable; no message was sent")]
+def list_group_references(settings: Settings) -> list[tuple[str, str]]:
+    """Return the groups that the settings name, as (key, id or name)."""
+    scope = settings.scope
+    found = [("scope.include_groups", group) for group in scope.include_groups]
+    found += [("scope.exclude_groups", group) for group in scope.exclude_groups]
+    return found + [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
 
 
 def check_store(settings: Settings) -> Check:

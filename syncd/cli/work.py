@@ -124,9 +124,10 @@ async def _execute(work: _Work) -> RunRecord:
     with work.stop.listening(task):
         record = await task
     if work.request.write:
-        from syncd import bootstrap
+        from syncd.bootstrap import list_expiring
+        from syncd.messages import announce
 
-        await bootstrap.announce(work.settings, work.database, Clock(), record)
+        await announce(work.settings, work.database, Clock(), record, list_expiring)
     return record
 
 

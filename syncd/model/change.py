@@ -17,6 +17,9 @@ OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "hel
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
 
+GIVES_BACK = "undone: the record is given back"
+"""Why an update is planned after which the record is not ours any more: an adoption is undone."""
+
 
 def find_written(kind: ObjectKind) -> Literal["user", "group"]:
     """Return which kind of record of the target a change writes to: a membership, say, is written to its group."""

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, Table, exists, false, func, or_, select
 
 from syncd.model.target import fold
+from syncd.plan.licences import LICENCE_ROLE
 from syncd.store.database import Database, reading
+from syncd.store.licences import load_holding
 from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
@@ -19,6 +21,7 @@ from syncd.store.tables import (
     desired_users,
     failures,
     runs,
+    scope_members,
     source_groups,
     source_members,
     source_objects,
@@ -57,6 +60,8 @@ class Explanation:
     target: Mapping[str, Any] | None
     pending: list[Mapping[str, Any]]
     outcomes: list[Mapping[str, Any]]
+    licences: Mapping[str, Any] | None = None
+    """Of a person: ``held``, each with type and whose doing it is, and ``rule``, the place of the rule that counts."""
 
 
 class Explanations:
@@ -101,6 +106,7 @@ class Explanations:
                 _load_target(connection, found, records),
                 _load_pending(connection, records),
                 _load_outcomes(connection, records),
+                _load_licences(connection, found, records) if found.kind == "user" else None,
             )
 
 
@@ -240,6 +246,24 @@ def _load_linked(connection: Connection, links: Table, kind: Kind, key: int) -> 
             .order_by(target_principals.c.bps_fold)
         )
     )
+
+
+def _load_licences(connection: Connection, found: Found, records: list[int]) -> dict[str, Any]:
+    role = connection.scalar(
+        select(func.min(scope_members.c.role)).where(
+            scope_members.c.key == found.key, scope_members.c.role.startswith(LICENCE_ROLE)
+        )
+    )
+    held = [
+        {
+            "type": licence.type,
+            "granted": "by a rule" if licence.ours else "by hand",
+            "settings": dict(licence.settings),
+        }
+        for _, licences in sorted(load_holding(connection, records).items())
+        for licence in licences
+    ]
+    return {"rule": None if role is None else int(role.removeprefix(LICENCE_ROLE)), "held": held}
 
 
 def _select_changes(records: list[int], connection: Connection) -> Any:

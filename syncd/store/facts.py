@@ -22,6 +22,10 @@ SCOPE_GROUPS = "scope_groups"
 OWNERS = "owners"
 """``reading`` from the first full read that tells the owners of groups, ``known`` once one was closed. Not set: nothing
 is stored about owners, and nothing must be concluded from that."""
+LICENCES_READ = "licences_read"
+"""Set once everybody's licences were read: "yes", or "perpetual" where the portal assigns licences by itself."""
+LICENCE_SEATS = "licence_seats"
+"""JSON: the seats of each type, and how many of them the list of licences does not show."""
 
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""

@@ -46,6 +46,7 @@ from syncd.store.tables import (
     desired_users,
     seen_principals,
     target_groups,
+    target_licences,
     target_members,
     target_owners,
     target_principals,
@@ -257,29 +258,17 @@ class Inventory:
                 )
 
     def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many users, groups, memberships and ownerships of the target are ours."""
-        with reading(self._database) as connection:
-            users = connection.scalar(
-                select(func.count()).select_from(target_users).where(target_users.c.origin.is_not(None))
-            )
-            groups = connection.scalar(
-                select(func.count()).select_from(target_groups).where(target_groups.c.origin.is_not(None))
-            )
-            linked = {
-                kind: connection.scalar(
-                    select(func.count())
-                    .select_from(links)
-                    .join(target_groups, target_groups.c.key == links.c.group_key)
-                    .where(target_groups.c.origin.is_not(None))
-                )
-                for kind, links in LINKS.items()
-            }
-        return {
-            "user": users or 0,
-            "group": groups or 0,
-            "membership": linked["membership"] or 0,
-            "ownership": linked["ownership"] or 0,
+        """Return how many users, groups, memberships, ownerships and licences of the target are ours."""
+        owned: dict[ObjectKind, Any] = {
+            kind: select(func.count()).select_from(links.join(target_groups, target_groups.c.key == links.c.group_key))
+            for kind, links in LINKS.items()
         }
+        owned = {kind: statement.where(target_groups.c.origin.is_not(None)) for kind, statement in owned.items()}
+        records: dict[ObjectKind, Table] = {"user": target_users, "group": target_groups, "licence": target_licences}
+        for kind, table in records.items():
+            owned[kind] = select(func.count()).select_from(table).where(table.c.origin.is_not(None))
+        with reading(self._database) as connection:
+            return {kind: connection.scalar(statement) or 0 for kind, statement in owned.items()}
 
 
 def _select_unshown(table: Table, now: datetime) -> Select[Any]:
@@ -368,6 +357,14 @@ def write_fields(connection: Connection, kind: Kind, records: Sequence[Written],
         alike.setdefault(tuple(sorted(record.fields)), []).append(row)
     for rows in alike.values():
         connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
+
+
+def give_back(connection: Connection, kind: Kind, records: Sequence[Written]) -> None:
+    """Records are not ours any more: an adoption was undone."""
+    table = _TABLES[kind]
+    nobodys = {"origin": None, "source_key": None, "written": None, "leaving_at": None, "synced_at": None}
+    for record in records:
+        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
 
 
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:

@@ -8,10 +8,11 @@ from typing import Literal
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
+from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
-from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory import LINKS, Written, forget_record, give_back, own_adopted, own_created, write_fields
+from syncd.store.licences import record_licences
 from syncd.store.links import finish
 from syncd.store.rows import among, decode_json, delete_pairs
 from syncd.store.tables import (
@@ -91,21 +92,23 @@ class Outcomes:
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
-            created = {
-                record
-                for (planned, record, _), outcome in results
-                if planned.change.action == "create" and outcome.status == "done"
-            }
-            if created:  # what an earlier run may have sent is settled now
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id < run_id,
-                        changes.c.status == "started",
-                        among(changes.c.record_key, created, connection),
+            for action in ("create", "grant"):
+                sent = {
+                    record
+                    for (planned, record, _), outcome in results
+                    if planned.change.action == action and outcome.status == "done"
+                }
+                if sent:  # what an earlier run may have sent is settled now
+                    connection.execute(
+                        update(changes)
+                        .where(
+                            changes.c.run_id < run_id,
+                            changes.c.status == "started",
+                            changes.c.action == action,
+                            among(changes.c.record_key, sent, connection),
+                        )
+                        .values(status="dropped")
                     )
-                    .values(status="dropped")
-                )
             done = [placed for placed, outcome in results if outcome.status == "done"]
             for kind in ("user", "group"):
                 self._apply_records(
@@ -118,6 +121,7 @@ class Outcomes:
                     if planned.change.object == kind and target is not None
                 ]
                 delete_pairs(connection, links, unlinked)
+            record_licences(connection, [(record, planned.change) for planned, record, _ in done])
             failed = {
                 (record, target or 0, planned.change.object): outcome.error
                 for (planned, record, target), outcome in results
@@ -130,7 +134,7 @@ class Outcomes:
         self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
     ) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
-        of: dict[str, list[Written]] = {"adopt": [], "update": []}
+        of: dict[str, list[Written]] = {"adopt": [], "update": [], GIVES_BACK: []}
         created: dict[int, list[int]] = {}
         for planned, record, _ in done:
             change = planned.change
@@ -139,11 +143,13 @@ class Outcomes:
             elif change.action == "create":
                 created.setdefault(planned.run_id, []).append(planned.seq)
             else:
-                of[change.action].append(Written(record, change.source_key, change.after))
+                what = GIVES_BACK if change.reason == GIVES_BACK else change.action
+                of[what].append(Written(record, change.source_key, change.after))
         for run_id, seqs in created.items():
             own_created(connection, kind, run_id, seqs, now=now)
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
+        give_back(connection, kind, of[GIVES_BACK])
 
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a source user owns the account that it should have: a renamed person has arrived."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
-from sqlalchemy import ColumnElement, Table, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 
-from syncd.model.change import Action, LinkKind, ObjectKind, find_written
+from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
+from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database, reading
@@ -16,11 +17,10 @@ from syncd.store.inventory import LINKS
 from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among
-from syncd.store.tables import changes, source_objects, target_principals
+from syncd.store.tables import changes, source_objects, target_licences, target_principals
 from syncd.store.touches import touch_unfinished
 
 _AT_ONCE = 1000
-Status = Literal["planned", "held", "done"]
 
 
 class ProposedPlans:
@@ -31,14 +31,14 @@ class ProposedPlans:
 
     # ---- out --------------------------------------------------------------------------------------------------------
 
-    def iterate_concerned(self, run_id: int, statuses: Collection[Status]) -> Iterator[list[RecordState]]:
+    def iterate_concerned(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[list[RecordState]]:
         """Yield the records of the target that a run's changes write to, as the inventory has them, in chunks."""
         checksums = Checksums(self._database)
         for kind, bps_ids in self._iterate_written(run_id, statuses):
             users, groups = (bps_ids, []) if kind == "user" else ([], bps_ids)
             yield checksums.load_record_states(users, groups)
 
-    def _iterate_written(self, run_id: int, statuses: Collection[Status]) -> Iterator[tuple[str, list[str]]]:
+    def _iterate_written(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[tuple[str, list[str]]]:
         statement = (
             select(changes.c.object, target_principals.c.bps_fold, target_principals.c.bps_id)
             .join(target_principals, target_principals.c.key == changes.c.record_key)
@@ -58,7 +58,7 @@ class ProposedPlans:
                 last = rows[-1].bps_fold
                 yield kind, sorted({row.bps_id for row in rows})
 
-    def load_concerned_ids(self, run_id: int, statuses: Collection[Status]) -> tuple[list[str], list[str]]:
+    def load_concerned_ids(self, run_id: int, statuses: Collection[OutcomeStatus]) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that a run's changes write to."""
         found: dict[str, list[str]] = {"user": [], "group": []}
         for kind, bps_ids in self._iterate_written(run_id, statuses):
@@ -77,7 +77,7 @@ class ProposedPlans:
                     change.object,
                     change.bps_id,
                     change.target,
-                    target is not None,
+                    target is not None and target > 0,
                     ids.get(change.source_key),
                     dict(change.before),
                     dict(change.after),
@@ -109,7 +109,7 @@ class ProposedPlans:
             (
                 entry.make_change(sources.get(entry.source_id or "")),
                 principals[entry.bps_id.casefold()],
-                principals[entry.target.casefold()] if entry.member else None,
+                principals[entry.target.casefold()] if entry.member else _find_place(entry),
             )
             for entry in entries
         ]
@@ -120,6 +120,26 @@ class ProposedPlans:
         overtaken = or_(*(_is_overtaken(kind, links) for kind, links in LINKS.items()))
         statement = (
             select(changes.c.seq).where(changes.c.run_id == run_id, overtaken).order_by(changes.c.seq).limit(limit)
+        )
+        with reading(self._database) as connection:
+            seqs = list(connection.scalars(statement))
+        return Plans(self._database).load_places(run_id, seqs)
+
+    def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
+        """Return planned grants of what a person has already, and revokes of what is gone, a few of them."""
+        there = exists().where(
+            target_licences.c.key == changes.c.record_key, target_licences.c.type == changes.c.target
+        )
+        granted = (changes.c.action == "grant") & changes.c.before.is_(None) & there
+        statement = (
+            select(changes.c.seq)
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.object == "licence",
+                granted | ((changes.c.action == "revoke") & ~there),
+            )
+            .order_by(changes.c.seq)
+            .limit(limit)
         )
         with reading(self._database) as connection:
             seqs = list(connection.scalars(statement))
@@ -169,3 +189,8 @@ def _is_overtaken(kind: LinkKind, links: Table) -> ColumnElement[bool]:
     )
     changed = (changes.c.action == "link") & there | (changes.c.action == "unlink") & ~there
     return (changes.c.object == kind) & changed
+
+
+def _find_place(entry: FileChange) -> int | None:
+    """Return the number that stands for a licence type; None for what has no member and no type."""
+    return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None

@@ -275,10 +275,12 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     troubles = _Troubles({}, {}, {})
     in_plan = is_speaking(max(good, begun))
     own = changes.c.object == kind
+    licence = changes.c.object == "licence"
     in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
     for record, kinds in (
         (in_groups, changes.c.object == "ownership"),
         (in_groups, changes.c.object == "membership"),
+        *([(changes.c.record_key, licence)] if kind == "user" else []),
         (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
     ):
         noted = (

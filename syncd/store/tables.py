@@ -196,7 +196,7 @@ desired_users = Table(
 scope_members = Table(
     "scope_members",
     metadata,
-    Column("role", Text, nullable=False),  # include, exclude
+    Column("role", Text, nullable=False),  # include, exclude, licence 000, licence 001, …
     Column("key", Key, nullable=False),  # source user below one of the groups of that role
     PrimaryKeyConstraint("role", "key"),
     sqlite_with_rowid=False,
@@ -279,6 +279,18 @@ target_owners = Table(
     sqlite_with_rowid=False,
 )
 
+target_licences = Table(
+    "target_licences",
+    metadata,
+    Column("key", Key, nullable=False),  # principal of the person, who need not have an account any more
+    Column("type", Text, nullable=False),
+    Column("settings", Text),  # JSON: as the portal shows them; NULL: it does not
+    Column("written", Text),  # JSON: as we last sent them
+    Column("origin", Text),  # granted; NULL: given by hand
+    PrimaryKeyConstraint("key", "type"),
+    sqlite_with_rowid=False,
+)
+
 seen_principals = Table("seen_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))
 
 # ---- runs and their outcomes ----------------------------------------------------------------------------------------
@@ -307,7 +319,7 @@ changes = Table(
     Column("action", Text, nullable=False),
     Column("object", Text, nullable=False),
     Column("record_key", Key, nullable=False),  # principal written to
-    Column("target_key", Key),  # principal of the member
+    Column("target_key", Key),  # principal of the member; negative: stands for a type of licence
     Column("target", Text, nullable=False),  # what is no principal: the type of a licence
     Column("source_key", Key),
     Column("before", Text),

@@ -95,7 +95,7 @@ def touch_unfinished(connection: Connection, run_id: int) -> None:
     ).all()
     touch_groups(connection, [key for key in groups if key is not None], whole=True)
     users = connection.scalars(
-        select(changes.c.record_key).where(*unfinished, changes.c.object == "user").distinct()
+        select(changes.c.record_key).where(*unfinished, changes.c.object.in_(("user", "licence"))).distinct()
     ).all()
     touch_principals(connection, users)
 

@@ -26,15 +26,17 @@ from syncd.errors import (
     SyncdError,
     TransientError,
 )
-from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
+from syncd.sync.caller import Placed
+from syncd.sync.licensing import fit_together, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
 from syncd.sync.recording import Recorder
-from syncd.sync.stores import ApplyStore, Placed
+from syncd.sync.stores import ApplyStore
 from syncd.sync.together import working_together
 
 _BATCH = 256
@@ -50,6 +52,8 @@ class ApplyOptions:
     concurrency: int = 4
     members_per_request: int = 200
     sync_wait: float = 60.0
+    licences: bool = False
+    """Whether there are licence rules."""
 
 
 @dataclass(slots=True)
@@ -141,6 +145,8 @@ class Apply:
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
+            if phase is Phase.REVOKES and self._options.licences:
+                await self._store.call(self._store.defer_unready_grants, run_id)
             await self._run_phase(run_id, phase)
 
     # ---- one phase --------------------------------------------------------------------------------------------------
@@ -185,21 +191,22 @@ class Apply:
         await calls.end()
 
     async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
-        size = self._options.members_per_request if phase in (Phase.UNLINKS, Phase.DISOWNS) else 1
+        together = phase in (Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
+        size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
         after = -1
         while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
             after = batch[-1][0].seq
-            creations = [placed for placed in batch if placed[0].change.action == "create"]
-            if creations:
-                records = [record for _, record, _ in creations]
+            additions = [placed for placed in batch if placed[0].change.action in ("create", "grant")]
+            if additions:
+                records = [record for planned, record, _ in additions if planned.change.action == "create"]
                 self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
-                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in creations], "started")
+                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in additions], "started")
             if phase is Phase.MANAGERS:
                 needed = set().union(*map(_find_needed, batch))
                 self._ready |= await self._store.call(self._store.load_ready, needed)
             for placed in batch:
-                if gathered and (gathered[0][1] != placed[1] or len(gathered) >= size):
+                if gathered and not fit_together(gathered, placed, size):
                     yield _Call(gathered)
                     gathered = []
                 gathered.append(placed)
@@ -225,14 +232,14 @@ class Apply:
         try:
             if first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
+            elif first.change.object == "licence":
+                outcomes = await send_licences(self._portal, self._store, call.placed)
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             self._broken = 0
         except RemoteError as error:
             self._weigh(error)
-            # A creation that may have taken effect is remembered as such: the record is ours when it turns up.
-            status: OutcomeStatus = "started" if first.change.action == "create" and error.sent else "failed"
-            outcomes = [Outcome(planned.seq, status, str(error)) for planned, _, _ in call.placed]
+            outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
                 self._log.warning("change.failed", seq=outcome.seq, action=first.change.action, error=outcome.error)
@@ -327,6 +334,8 @@ class Apply:
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+            if self._options.licences and await self._store.call(self._store.has_licences, record):
+                return Outcome(planned.seq, "deferred", "its licences are not revoked yet, and would keep their seats")
             await self._portal.delete_account(change.bps_id)
         else:
             await self._portal.delete_group(change.bps_id)

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from syncd.errors import Forbidden
 from syncd.model.source import Link
+from syncd.sync.caller import Caller
 from syncd.sync.ports import Source
-from syncd.sync.stores import Caller
 
 
 class MemberStore(Caller, Protocol):

@@ -13,10 +13,12 @@ from datetime import datetime
 
 from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
+from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold, judge
+from syncd.plan.licences import PersonView, decide_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
 from syncd.sync.stores import PlanStore
@@ -27,6 +29,7 @@ _ADOPTION_HELD = "its account waits for adoption"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
+_SIGNS = {"include": "+", "exclude": "-"}
 
 Placed = tuple[Change, int, int | None]
 
@@ -81,12 +84,15 @@ class Planner:
         rules, store = self._rules, self._store
         included = self._resolve("scope.include_groups", rules.scope.include_groups)
         excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
-        roots = " ".join(f"{sign}{key}" for sign, keys in (("+", included), ("-", excluded)) for key in sorted(keys))
+        roles = {"include": included, "exclude": excluded, **self._resolve_licences()}
+        roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
         if not self._single:
             store.follow_scope_groups(roots, touch=not full)
-        if included or excluded:
+        if full:
+            store.forget_licence_roles(len(rules.licences))
+        if any(roles.values()):
             edges = make_edges(store.load_edges())
-            for role, keys in (("include", included), ("exclude", excluded)):
+            for role, keys in roles.items():
                 below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
                 store.store_scope(role, below, touched_only=not full)
         grouped = bool(included), bool(excluded)
@@ -119,6 +125,18 @@ class Planner:
             raise ConfigError(problems)
         return found
 
+    def _resolve_licences(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        problems: list[str] = []
+        for number, rule in enumerate(self._rules.licences):
+            try:
+                found[name_licence_role(number)] = self._resolve(f"licences[{number}].group", (rule.group,))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return found
+
     def plan(self, *, full: bool, judged: bool = True) -> Planned:
         """Write the complete plan of the run. Call `decide` first.
 
@@ -143,6 +161,7 @@ class Planner:
         self._plan_groups("membership", None if full else touched)
         if rules.mapping.owners and store.knows_owners():
             self._plan_groups("ownership", None if full else touched)
+        self._plan_licences(full)
         self._flush()
         if not judged:
             return Planned(full, self._next)
@@ -237,6 +256,32 @@ class Planner:
         if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
             return True
         return self._store.was_left_unlinked(group.key, member.key, kind=kind)
+
+    # ---- licences ---------------------------------------------------------------------------------------------------
+
+    def _plan_licences(self, full: bool) -> None:
+        """Compare licences, of everybody or of who was touched; without rules nobody's."""
+        rules, store = self._rules, self._store
+        if not rules.licences or not store.are_licences_known():
+            return
+        self._flush()  # deletions of this plan decide about licences
+        for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
+            self._go_on()
+            for person in people:
+                changes = decide_licences(person, rules, adoption_held=self._held)
+                self._add(
+                    [
+                        (change, person.key, LICENCE_PLACES.get(change.target, -len(LICENCE_PLACES) - 1))
+                        for change in changes
+                        if (self._removals or change.action != "revoke") and self._is_first_licence(person, change)
+                    ]
+                )
+
+    def _is_first_licence(self, person: PersonView, change: Change) -> bool:
+        """In create_only mode: whether this belongs to what a new account gets, begun earlier or now."""
+        if self._rules.policy.mode != "create_only" or not person.exists:
+            return True
+        return not change.before and self._store.was_left_ungranted(person.key, change.target)
 
     def _go_on(self) -> None:
         if self._stopping():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
@@ -148,6 +149,21 @@ class Portal(Protocol):
 
     async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
         """Remove owners, as ``remove_members`` removes members."""
+        ...
+
+    async def fetch_licences(self) -> LicenceList | None:
+        """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""
+        ...
+
+    async def fetch_seats(self) -> tuple[Seats, ...] | None:
+        """Read how many seats of each licence type there are; None as above. A type may be missing."""
+        ...
+
+    async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        """Assign and take licences in one request, splitting it when it is refused; one result per step.
+
+        Steps of one person stand side by side and are never parted.
+        """
         ...
 
 

@@ -14,6 +14,7 @@ from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
+from syncd.sync.licensing import Licensing
 from syncd.sync.planning import Planner
 from syncd.sync.portal_reading import read_concerned, read_members, read_records
 from syncd.sync.ports import Portal
@@ -30,6 +31,8 @@ class PushResult:
     holds: list[Hold] = field(default_factory=list)
     planned: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What the administrator should know although nothing failed: seats that are lacking, say."""
 
 
 class StoreOfPush(ProposalStore, SubjectStore, Protocol):
@@ -98,9 +101,14 @@ class Push:
             phase("read portal")
             await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.call(store.claim_started, now=self._clock.now())
+        licensing = Licensing(self._portal, store)
+        if rules.licences and full and read_portal:
+            await licensing.read()
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)
+            if rules.licences and not full:
+                await licensing.read()
         phase("plan")
         planner = Planner(
             store,
@@ -135,6 +143,7 @@ class Push:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
+        notes = await licensing.settle(run_id, ask=read_portal) if rules.licences else []
         if shown is not None:
             await store.call(shown, run_id)
         for hold in planned.holds:
@@ -145,7 +154,7 @@ class Push:
             looked_everywhere = planned.full and full and removals and read_portal
             single = subject is not None
             await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere, single=single)
-        return await self._sum_up(run_id, full=planned.full, holds=planned.holds)
+        return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes)
 
     async def carry_out(
         self,
@@ -176,6 +185,7 @@ class Push:
             self._stopping,
         )
         holds = await proposal.propose(run_id, means, phase)
+        notes = await Licensing(self._portal, store).settle(run_id, ask=True) if rules.licences else []
         if shown is not None:
             await store.call(shown, run_id)
         for hold in holds:
@@ -184,7 +194,7 @@ class Push:
             phase("apply")
             await self._apply(run_id)
             await store.call(store.finish_proposal, run_id)
-        return await self._sum_up(run_id, full=False, holds=holds)
+        return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
 
     async def _apply(self, run_id: int) -> None:
         waiting = sum(
@@ -240,11 +250,12 @@ class Push:
                 "were shown: one of the sides has changed; nothing was applied, look at 'syncd held' after the next run"
             )
 
-    async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold]) -> PushResult:
-        result = PushResult(full, list(holds))
+    async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str] = ()) -> PushResult:
+        result = PushResult(full, list(holds), notes=list(notes))
         for (action, _kind, status), number in sorted(
             (await self._store.call(self._store.count_outcomes, run_id)).items()
         ):
-            result.planned[action] = result.planned.get(action, 0) + number
+            if status != "dropped":
+                result.planned[action] = result.planned.get(action, 0) + number
             result.outcomes[status] = result.outcomes.get(status, 0) + number
         return result

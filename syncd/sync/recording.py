@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from syncd.clock import Clock
 from syncd.errors import StoreError
 from syncd.model.change import LinkOutcome, Outcome
-from syncd.sync.stores import ApplyStore, Placed
+from syncd.sync.caller import Placed
+from syncd.sync.stores import ApplyStore
 
 Result = tuple[Placed, Outcome]
 

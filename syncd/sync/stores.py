@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, ParamSpec, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from syncd.model.change import (
     Action,
@@ -16,7 +16,6 @@ from syncd.model.change import (
     Outcome,
     OutcomeStatus,
     Phase,
-    PlannedChange,
 )
 from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
@@ -24,20 +23,8 @@ from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member."""
-
-
-class Caller(Protocol):
-    """Runs the store's blocking methods off the event loop, one at a time."""
-
-    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run and wait."""
-        ...
+from syncd.sync.caller import Caller, Placed
+from syncd.sync.licence_stores import LicenceApplyStore, LicencePlanStore, LicenceStore
 
 
 class PageCounted(Protocol):
@@ -126,7 +113,7 @@ class PullStore(Caller, Protocol):
         ...
 
 
-class PlanStore(Protocol):
+class PlanStore(LicencePlanStore, Protocol):
     """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
 
     def find_groups(self, reference: str) -> list[tuple[int, str]]:
@@ -262,7 +249,7 @@ class PlanStore(Protocol):
         ...
 
 
-class ApplyStore(Caller, Protocol):
+class ApplyStore(LicenceApplyStore, Caller, Protocol):
     """The store as an apply reads and writes it."""
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
@@ -378,7 +365,7 @@ class InventoryStore(Caller, Protocol):
         ...
 
 
-class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
+class PushStore(PlanStore, ApplyStore, InventoryStore, LicenceStore, Protocol):
     """Everything that a push reads and writes."""
 
     def is_full_push_due(self, rules: str) -> bool:

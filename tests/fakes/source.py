@@ -44,6 +44,7 @@ class FakeSource:
     count_lie: int = 0
     member_count_lies: dict[str, int] = field(default_factory=dict)
     hiding: set[str] = field(default_factory=set)
+    unlisted: set[str] = field(default_factory=set)
     losing_links: bool = False
     dead: bool = False
     calls: list[str] = field(default_factory=list)
@@ -213,7 +214,7 @@ class FakeSource:
         return tuple(
             Link(member, kind)
             for member, kind in group.members.items()
-            if f"{group_id}/{member}" not in self.hidden and self._is_listed(member, kind)
+            if f"{group_id}/{member}" not in self.unlisted and self._is_listed(member, kind)
         )
 
     async def fetch_owners(self, group_id: str) -> tuple[Link, ...] | None:
@@ -274,7 +275,7 @@ class FakeSource:
             if group.state == "active"
             and user_id in group.members
             and key not in self.hiding
-            and f"{key}/{user_id}" not in self.hidden
+            and f"{key}/{user_id}" not in self.unlisted
         )
 
     async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:

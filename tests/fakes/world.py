@@ -111,7 +111,7 @@ class World:
             self.target_store,
             self.rules,
             self.clock,
-            ApplyOptions(sync_wait=5),
+            ApplyOptions(sync_wait=5, licences=bool(self.rules.licences)),
             lambda name, number: None,
             lambda: False,
         )
