@@ -55,12 +55,19 @@ class Check:
     remedy: str = ""
 
 
-def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+def load(
+    config: Path | None,
+    environ: Mapping[str, str],
+    *,
+    need: frozenset[str] = BOTH_SIDES,
+    only: frozenset[str] | None = None,
+) -> Settings:
     """Return the settings; raises ConfigError with every problem at once.
 
     ``need`` names the sides without which the command cannot work; what only they lack is not held against the others.
+    ``only`` names the sections that must be right; the others have their defaults where something is wrong in them.
     """
-    return load_settings(config, environ, check_expression=find_problem, need=need)
+    return load_settings(config, environ, check_expression=find_problem, need=need, only=only)
 
 
 def list_unsupported(settings: Settings) -> list[str]:
