@@ -102,7 +102,7 @@ def test_the_store_can_be_looked_at_however_wrong_the_rest_of_the_configuration_
         result = syncd(*command)
         assert result.exit_code == 0, result.stderr
         assert "outside of [store]" in result.stderr
-    assert [run["id"] for run in document("runs")] == [2, 1]
+    assert [run["id"] for run in document("runs", "--json")] == [2, 1]
     assert syncd("sync", "full").exit_code == 2
 
 
