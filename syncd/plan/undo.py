@@ -7,7 +7,7 @@ create                nothing, unless deleting is asked for: a person may have b
 adopt                 the values that adopting overwrote are put back, and the record is not ours any more
 update                the values before, field by field, where the field is still as we left it
 delete                a new record with the values of the old one; what hung on the old one does not come back
-link, unlink          the membership is removed, or put back
+link, unlink          the membership or ownership is removed, or put back
 ====================  ==================================================================================================
 
 What somebody, or a later run, has changed again is left as it is, and said.
@@ -18,11 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from syncd.model.change import GIVES_BACK, Change, Phase
+from syncd.model.change import GIVES_BACK, Change, ObjectKind, Phase
 from syncd.plan.diff import COMPLETES_CREATION, Origin, changes_allowed, differs
 from syncd.plan.rules import PolicyRules
 
 _NEVER_EMPTY = ("name", "email")
+_LINKS: Mapping[ObjectKind, tuple[Phase, Phase, str]] = {
+    "membership": (Phase.LINKS, Phase.UNLINKS, "member"),
+    "ownership": (Phase.OWNERS, Phase.DISOWNS, "owner"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +164,28 @@ def _recreate(change: Change, what: str) -> Reverse:
 
 def _reverse_membership(done: Done) -> Reverse:
     change, record = done.change, done.record
-    if change.object != "membership":
-        return Reverse(left=f"the {change.object} is left: undoing covers accounts, groups and memberships")
+    if change.object not in _LINKS:
+        return Reverse(left=f"the {change.object} is left: undoing covers accounts, groups, memberships and ownerships")
+    link, unlink, word = _LINKS[change.object]
     if record is None:
         return Reverse(left="the group is not there any more")
     if record.origin is None:
         return Reverse(left="the group is not ours any more")
     if change.action == "link":
         if not done.linked:
-            return Reverse(left="no member any more")
-        return Reverse((replace(change, phase=Phase.UNLINKS, action="unlink", reason="undone"),))
+            return Reverse(left=f"no {word} any more")
+        return Reverse((replace(change, phase=unlink, action="unlink", reason="undone"),))
     if done.linked:
-        return Reverse(left="a member again already")
+        return Reverse(left=f"{'a' if word == 'member' else 'an'} {word} again already")
     if not done.member_there:
         return Reverse(left="the account is not there any more")
-    return Reverse((replace(change, phase=Phase.LINKS, action="link", reason="undone"),))
+    return Reverse((replace(change, phase=link, action="link", reason="undone"),))
 
 
 def still_stands(done: Done) -> bool:
     """Return whether a planned change meets what it was planned for: the values before are those of now."""
     change, record = done.change, done.record
-    if change.object == "membership":
+    if change.object in _LINKS:
         return record is not None and done.linked == (change.action == "unlink")
     if change.action == "create":
         return record is None

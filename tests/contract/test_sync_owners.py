@@ -16,6 +16,7 @@ from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
 from syncd.store.approvals import Approvals
 from syncd.store.explanation import Explanations
 from syncd.sync.proposals import FromFile
+from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 
@@ -336,3 +337,19 @@ async def test_one_group_now_brings_its_owners_along(world: World) -> None:
     await world.sync("delta")
     assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u1@x.com", "u2@x.com"}
     assert world.changes(await world.sync("full")) == []
+
+
+async def test_undoing_a_run_covers_ownerships(world: World) -> None:
+    """Who came goes, who went comes back; what changed again since is left and said."""
+    await settle(world)
+    world.source.own("g2", "u3")
+    world.source.own("g2", "u2")
+    world.source.disown("g1", "u1")
+    run = await world.sync("delta")
+    world.portal.owners["sales@grp"].pop("u2@x.com")
+    undone = await world.carry_out(Undo(run.id))
+    assert sorted(change for change in world.changes(undone) if change.endswith("done")) == [
+        "link ownership all@grp u1@x.com done",
+        "unlink ownership sales@grp u3@x.com done",
+    ]
+    assert world.portal.ownership() == OWNERS
