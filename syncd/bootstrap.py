@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -28,6 +29,7 @@ from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.plan.rules import LicenceRule as LicenceRuleValue
+from syncd.store.coexistence import WAY_OUT, load_blocked
 from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
@@ -345,6 +347,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+    found.append(check_coexistence(settings))
     problem = await probe_hook(settings, clock)
     if problem is not None:
         remedy = "correct notify.webhook_url, or open the way there" if problem else ""
@@ -359,6 +362,21 @@ def list_group_references(settings: Settings) -> list[tuple[str, str]]:
     found = [("scope.include_groups", group) for group in scope.include_groups]
     found += [("scope.exclude_groups", group) for group in scope.exclude_groups]
     return found + [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
+
+
+def check_coexistence(settings: Settings) -> Check:
+    """Look in the store for signs of the portal's own synchronisation at work on the same people."""
+    name = "portal coexistence"
+    if check_store(settings).detail.endswith("is empty"):
+        return Check(name, "unknown", "no run yet: another one who fills the portal shows when a creation is refused")
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            found = load_blocked(database)
+    except SyncdError as error:
+        return Check(name, "unknown", f"not tried: {error}")
+    if said := found.describe():
+        return Check(name, "warning", said, WAY_OUT)
+    return Check(name, "ok", "nothing is refused because of records of the portal's own Entra synchronisation")
 
 
 def check_store(settings: Settings) -> Check:

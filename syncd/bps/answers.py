@@ -15,6 +15,7 @@ import msgspec
 
 from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError
 from syncd.http import Response, excerpt
+from syncd.model.target import UNTOUCHABLE
 
 NAME: Final = "WEBCON BPS portal"
 """How every message names this side."""
@@ -73,6 +74,13 @@ def make_judge(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, 
             return Rejected(
                 f"{said}; this kind of installation has no BPS {noun} to manage (they exist on standalone and WEBCON "
                 "cloud portals, not on SharePoint-based ones): leave them out with the scope settings",
+                status=status,
+                code=code,
+            )
+        if status == 405 and write and single and "impersonat" not in message:
+            return Rejected(
+                f"{said}; it is {UNTOUCHABLE}: one of the portal's own directory synchronisation, of an API "
+                "application, or a built-in one. Switch that synchronisation off, or name the BPS id in scope.protect",
                 status=status,
                 code=code,
             )

@@ -31,7 +31,7 @@ from syncd.bps.inventory import Inventory
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
 from syncd.errors import Conflict, NotFound, PermanentError, Rejected, RemoteError, TransientError
-from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, Account, Creation, Fields, PortalGroup, fold
+from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, UNSEEN, Account, Creation, Fields, PortalGroup, fold
 
 _ATTEMPTS = 3
 """How often one creation is sent when the answers stay unclear."""
@@ -230,7 +230,7 @@ def _refuse_clearing_required(field: str) -> None:
 
 def _make_invisible(error: PermanentError) -> Conflict:
     return Conflict(
-        f"{error}; the id is in use by a record that the API does not show: a deactivated user, a record of the "
+        f"{error}; the id is {UNSEEN}: a deactivated user, a record of the "
         "portal's own directory synchronisation, an API application, or one that is still being synchronised. "
         "Look for it in the portal's list of users and groups, and remove it there or map another id",
         status=error.status,

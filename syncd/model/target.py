@@ -17,6 +17,12 @@ GROUP_FIELDS: tuple[str, ...] = ("name", "email")
 
 Fields = Mapping[str, str | None]
 
+UNSEEN = "in use by a record that the API does not show"
+UNTOUCHABLE = "a record that the API does not let us change"
+BLOCKED: tuple[str, ...] = (UNSEEN, UNTOUCHABLE)
+"""Words of errors that are the sign of records of another maker under our BPS ids: of the portal's own directory
+synchronisation (deactivated ones too), of API applications, or built in."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -1,0 +1,66 @@
+"""Signs of somebody else who fills the portal: records under our BPS ids that the API hides, or does not let us change.
+
+WEBCON's own synchronisation of users leaves such records, deactivated ones too, and an API application is one. Creating
+or changing them is refused in every run; it is tried again ever more rarely, and told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import or_, select
+
+from syncd.model.target import BLOCKED
+from syncd.store.database import Database, reading
+from syncd.store.tables import failures, target_principals
+
+_NAMED = 3
+WAY_OUT = (
+    "switch off the portal's own synchronisation with Entra ID and remove what it left (deactivated users too) in the "
+    "portal, or name the ids in scope.protect; 'syncd users --state failing' lists them"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Records that could not be written for that reason: how many, since when, how often, and a few of their ids."""
+
+    users: int
+    groups: int
+    since: datetime | None
+    attempts: int
+    examples: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return it as a sentence, nothing when nothing is blocked."""
+        if self.since is None:
+            return ""
+        kinds = ((self.users, "user"), (self.groups, "group"))
+        what = " and ".join(f"{number} {name}{'s' if number != 1 else ''}" for number, name in kinds if number)
+        return (
+            f"{what} refused since {self.since:%Y-%m-%d}, up to {self.attempts} times: their BPS ids belong to records "
+            f"of another maker (such as {', '.join(self.examples)})"
+        )
+
+
+def load_blocked(database: Database) -> Blocked:
+    """Return what is blocked at present; what was solved is not."""
+    statement = (
+        select(failures.c.object, failures.c.first_at, failures.c.attempts, target_principals.c.bps_id)
+        .join(target_principals, target_principals.c.key == failures.c.record_key)
+        .where(
+            failures.c.object.in_(("user", "group")),
+            or_(*(failures.c.error.contains(words, autoescape=True) for words in BLOCKED)),
+        )
+        .order_by(target_principals.c.bps_fold)
+    )
+    with reading(database) as connection:
+        rows = connection.execute(statement).all()
+    return Blocked(
+        sum(row.object == "user" for row in rows),
+        sum(row.object == "group" for row in rows),
+        min((row.first_at for row in rows), default=None),
+        max((row.attempts for row in rows), default=0),
+        tuple(row.bps_id for row in rows[:_NAMED]),
+    )
