@@ -18,6 +18,7 @@
     │   └── EndlessRound        pages in a circle or without an end: the round must begin anew
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
+    ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
     ├── UnsafePlan              a plan that a guard withholds
     ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
     ├── Interrupted             the run was asked to stop, and stopped at the next safe place
@@ -128,6 +129,10 @@ class ResyncRequired(RemoteError):
 
 class IncompleteRead(SyncdError):
     """A full read ended without a proof of completeness; nothing may be removed because of it."""
+
+
+class UnknownObject(SyncdError):
+    """An operator named an object that neither side has, or a name that several bear; the message lists their ids."""
 
 
 class UnsafePlan(SyncdError):

@@ -12,6 +12,7 @@ from syncd.bps.auth import TokenSource
 from syncd.bps.clearing import Clearing
 from syncd.bps.client import BpsClient
 from syncd.bps.inventory import Inventory
+from syncd.bps.licences import Licences
 from syncd.bps.options import BpsOptions
 from syncd.bps.people import People
 from syncd.bps.records import BadRecords
@@ -19,6 +20,7 @@ from syncd.bps.writes import Writes
 from syncd.clock import Clock
 from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
+from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
 
@@ -44,6 +46,7 @@ class BpsPortal:
         self._inventory = Inventory(self.client, page_size=options.page_size)
         self._clearing = Clearing(self.client, self._inventory, clock)
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
+        self._licences = Licences(self.client)
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 
     async def __aenter__(self) -> Self:
@@ -133,6 +136,18 @@ class BpsPortal:
     async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
         """Remove owners, as ``remove_members`` removes members."""
         return await self._people.change(group_id, owner_ids, verb="remove", role="owners")
+
+    async def fetch_licences(self) -> LicenceList | None:
+        """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""
+        return await self._licences.fetch_licences()
+
+    async def fetch_seats(self) -> tuple[Seats, ...] | None:
+        """Read how many seats of each licence type there are; None as above."""
+        return await self._licences.fetch_seats()
+
+    async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        """Assign and take licences in one request, splitting it when it is refused; one result per step."""
+        return await self._licences.change(steps)
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -73,5 +73,44 @@ class Outcome:
     """What happened to the change at ``seq``."""
 
     seq: int
+    status: OutcomeStatus
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBatch:
+    """Planned links of one group, kept in columns: a company has hundreds of thousands of them.
+
+    ``record`` is the group's principal, ``seqs``, ``targets`` (principals) and ``members`` (BPS ids) belong together
+    place by place.
+    """
+
+    record: int
+    bps_id: str
+    seqs: list[int]
+    targets: list[int]
+    members: list[str]
+
+    def cut(self, start: int, end: int) -> LinkBatch:
+        """Return the links from place ``start`` to before ``end``."""
+        part = slice(start, end)
+        return LinkBatch(self.record, self.bps_id, self.seqs[part], self.targets[part], self.members[part])
+
+    def choose(self, places: Sequence[int]) -> LinkBatch:
+        """Return the links at these places."""
+        seqs, targets = [self.seqs[place] for place in places], [self.targets[place] for place in places]
+        return LinkBatch(self.record, self.bps_id, seqs, targets, [self.members[place] for place in places])
+
+    def join(self, more: LinkBatch) -> LinkBatch:
+        """Return these links and more of the same group."""
+        seqs, targets = self.seqs + more.seqs, self.targets + more.targets
+        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOutcome:
+    """What happened to some links of one group, all of them alike."""
+
+    links: LinkBatch
     status: OutcomeStatus
     error: str = ""

@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import cel
-from cel.stdlib import add_stdlib_to_context
-
 from syncd.model.attributes import COLLECTIONS, Entity, find_attribute_problem
+from syncd.plan.cel_library import add_stdlib_to_context, cel
 from syncd.plan.references import HAS, Path, Variable, find_references
 
 _VARIABLES: tuple[Variable, ...] = ("user", "group")

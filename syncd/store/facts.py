@@ -19,6 +19,11 @@ TARGET = "target"
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 
+LICENCES_READ = "licences_read"
+"""Set once everybody's licences were read: "yes", or "perpetual" where the portal assigns licences by itself."""
+LICENCE_SEATS = "licence_seats"
+"""JSON: the seats of each type, and how many of them the list of licences does not show."""
+
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
 

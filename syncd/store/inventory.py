@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, Table, and_, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    update,
+)
 
 from syncd.model.change import ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
@@ -15,7 +28,17 @@ from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
 from syncd.store.principals import intern_principals
-from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, upsert
+from syncd.store.rows import (
+    among,
+    decode_json,
+    delete_pairs,
+    encode_json,
+    insert_from,
+    insert_keys,
+    insert_pairs,
+    json_field,
+    upsert,
+)
 from syncd.store.tables import (
     UtcTime,
     changes,
@@ -23,6 +46,7 @@ from syncd.store.tables import (
     desired_users,
     seen_principals,
     target_groups,
+    target_licences,
     target_members,
     target_principals,
     target_users,
@@ -236,7 +260,7 @@ class Inventory:
                 )
 
     def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many users, groups and memberships of the target are ours."""
+        """Return how many users, groups, memberships and licences of the target are ours."""
         with reading(self._database) as connection:
             users = connection.scalar(
                 select(func.count()).select_from(target_users).where(target_users.c.origin.is_not(None))
@@ -250,7 +274,10 @@ class Inventory:
                 .join(target_groups, target_groups.c.key == target_members.c.group_key)
                 .where(target_groups.c.origin.is_not(None))
             )
-        return {"user": users or 0, "group": groups or 0, "membership": members or 0}
+            licences = connection.scalar(
+                select(func.count()).select_from(target_licences).where(target_licences.c.origin.is_not(None))
+            )
+        return {"user": users or 0, "group": groups or 0, "membership": members or 0, "licence": licences or 0}
 
 
 def _select_unshown(table: Table, now: datetime) -> Select[Any]:
@@ -274,22 +301,27 @@ class Written:
     fields: Fields
 
 
-def own_created(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
-    """Records were created: they are ours, and WEBCON still has to copy them."""
-    rows = [
-        {
-            "key": record.key,
-            "status": "WaitingForSynchronization",
-            "origin": "created",
-            "source_key": record.source_key,
-            "written": encode_json(dict(record.fields)),
-            "leaving_at": None,
-            "synced_at": now,
-            **{name: record.fields.get(name) for name in _OWN_FIELDS[kind]},
-        }
-        for record in records
-    ]
-    upsert(connection, _TABLES[kind], rows)
+def own_created(connection: Connection, kind: Kind, run_id: int, seqs: Sequence[int], *, now: datetime) -> None:
+    """Records were created as these changes say: they are ours, and WEBCON still has to copy them.
+
+    The database takes them over from the plan by itself: a first push creates everybody.
+    """
+    if not seqs:
+        return
+    table, fields = _TABLES[kind], _OWN_FIELDS[kind]
+    sent = [json_field(connection, changes.c.after, name).label(name) for name in fields]
+    created = select(
+        changes.c.record_key,
+        literal("WaitingForSynchronization"),
+        literal("created"),
+        changes.c.source_key,
+        func.coalesce(changes.c.after, "{}"),
+        null(),
+        literal(now, UtcTime()),
+        *sent,
+    ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+    columns = ["key", "status", "origin", "source_key", "written", "leaving_at", "synced_at", *fields]
+    insert_from(connection, table, columns, created)
 
 
 def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:

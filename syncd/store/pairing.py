@@ -246,7 +246,7 @@ class Pairing:
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
-                _leaver_state(row[6], row[7], row[0]), row[4] is not None, bool(row[8]),
+                leaver_state(row[6], row[7], row[0]), row[4] is not None, bool(row[8]),
             )
             for row in rows
         }  # fmt: skip
@@ -284,14 +284,14 @@ def _make_group_row(row: Any) -> GroupView:
         key,
         bps_id,
         wanting if wanting is not None else owning or 0,
-        "wanted" if wanting is not None else _leaver_state(state, principal, key),
+        "wanted" if wanting is not None else leaver_state(state, principal, key),
         there is not None,
         origin is not None,
         bool(taken),
     )
 
 
-def _leaver_state(state: str | None, principal: int | None, key: int) -> Any:
+def leaver_state(state: str | None, principal: int | None, key: int) -> Any:
     """Return why nobody wants a record: its owner's state, or that the owner goes by another name now."""
     if state == "wanted":
         return "renamed" if principal != key else state
@@ -324,7 +324,7 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
         row.bps_id,
         desired,
         _make_current(row, ("name", "email", "phone", "job_title", "manager")),
-        _leaver_state(row.owner_state, row.owner_principal, row.key),
+        leaver_state(row.owner_state, row.owner_principal, row.key),
         row.manager_bps_id if named else None,
         row.manager_status == "Synchronized",
         bool(row.taken),
@@ -342,6 +342,6 @@ def _make_group_pair(row: Any, mapped: Collection[str]) -> Pair:
         row.bps_id,
         desired,
         _make_current(row, ("name", "email")),
-        _leaver_state(row.owner_state, row.owner_principal, row.key),
+        leaver_state(row.owner_state, row.owner_principal, row.key),
         taken=bool(row.taken),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, get_args
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 
 from syncd.model.change import Action, ObjectKind, find_written
+from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database, reading
@@ -15,7 +16,7 @@ from syncd.store.facts import APPLIED, load_fact, save_fact
 from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among
-from syncd.store.tables import changes, source_objects, target_members, target_principals
+from syncd.store.tables import changes, source_objects, target_licences, target_members, target_principals
 from syncd.store.touches import touch_unfinished
 
 _AT_ONCE = 1000
@@ -76,7 +77,7 @@ class ProposedPlans:
                     change.object,
                     change.bps_id,
                     change.target,
-                    target is not None,
+                    target is not None and target > 0,
                     ids.get(change.source_key),
                     dict(change.before),
                     dict(change.after),
@@ -108,7 +109,7 @@ class ProposedPlans:
             (
                 entry.make_change(sources.get(entry.source_id or "")),
                 principals[entry.bps_id.casefold()],
-                principals[entry.target.casefold()] if entry.member else None,
+                principals[entry.target.casefold()] if entry.member else _find_place(entry),
             )
             for entry in entries
         ]
@@ -127,6 +128,26 @@ class ProposedPlans:
         statement = (
             select(changes.c.seq)
             .where(changes.c.run_id == run_id, changes.c.object == "membership", overtaken)
+            .order_by(changes.c.seq)
+            .limit(limit)
+        )
+        with reading(self._database) as connection:
+            seqs = list(connection.scalars(statement))
+        return Plans(self._database).load_places(run_id, seqs)
+
+    def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
+        """Return planned grants of what a person has already, and revokes of what is gone, a few of them."""
+        there = exists().where(
+            target_licences.c.key == changes.c.record_key, target_licences.c.type == changes.c.target
+        )
+        granted = (changes.c.action == "grant") & changes.c.before.is_(None) & there
+        statement = (
+            select(changes.c.seq)
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.object == "licence",
+                granted | ((changes.c.action == "revoke") & ~there),
+            )
             .order_by(changes.c.seq)
             .limit(limit)
         )
@@ -168,3 +189,8 @@ class ProposedPlans:
         """Let the next run look at what did not get done; what earlier runs left to look at stays."""
         with self._database.transaction() as connection:
             touch_unfinished(connection, run_id)
+
+
+def _find_place(entry: FileChange) -> int | None:
+    """Return the number that stands for a licence type; None for what has no member and no type."""
+    return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None

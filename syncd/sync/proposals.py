@@ -18,10 +18,12 @@ from syncd.model.run import RunKind
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
 from syncd.plan.rules import Rules
+from syncd.sync.caller import Placed
+from syncd.sync.licensing import Licensing
 from syncd.sync.portal_reading import read_concerned
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
-from syncd.sync.stores import Placed, PushStore
+from syncd.sync.stores import PushStore
 
 Entry = TypeVar("Entry")
 
@@ -47,6 +49,10 @@ class ProposalStore(PushStore, Protocol):
 
     def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned memberships that the target has already, or removals that it lacks."""
+        ...
+
+    def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
+        """Return planned grants of what is held already, or revokes of what is gone."""
         ...
 
     def drop_plan(self, run_id: int, reason: str) -> None:
@@ -84,7 +90,9 @@ class Means:
     stopping: Callable[[], bool]
 
     async def read(self, users: Sequence[str], groups: Sequence[str]) -> None:
-        """Read these records of the portal into the inventory."""
+        """Read these records of the portal into the inventory, and everybody's licences where there are rules."""
+        if self.rules.licences:
+            await Licensing(self.portal, self.store).read()
         await read_concerned(
             self.portal,
             self.store,
@@ -180,9 +188,11 @@ class FromFile:
             raise UnsafePlan(
                 f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied"
             )
+        members = store.load_overtaken_members(run_id, _NAMED + 1)
+        licences = store.load_overtaken_licences(run_id, _NAMED + 1)
         return [
-            f"{planned.change.target} in {planned.change.bps_id}"
-            for planned, _, _ in store.load_overtaken_members(run_id, _NAMED + 1)
+            *(f"{planned.change.target} in {planned.change.bps_id}" for planned, _, _ in members),
+            *(f"licence {planned.change.target} of {planned.change.bps_id}" for planned, _, _ in licences),
         ]
 
     def _find_changed(self, means: Means) -> list[str]:

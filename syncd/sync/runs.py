@@ -11,13 +11,13 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
+from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
 from syncd.model.run import PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
-from syncd.sync.stores import Caller
 
 QuietHours = Callable[[datetime], bool]
 
@@ -38,8 +38,13 @@ class RunStore(Caller, Protocol):
         phases: Mapping[str, float],
         error: str,
         now: datetime,
+        proof: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         """Write how a run ended."""
+        ...
+
+    def discard(self, run_id: int) -> None:
+        """Take back the record of a run that never came about."""
         ...
 
     def prune(self) -> int:
@@ -77,10 +82,13 @@ class Runs:
         proposal: Proposal | None = None,
         shown: Callable[[int], None] | None = None,
     ) -> RunRecord:
-        """Carry out a request and return its closed record. Only a store that cannot even record it raises.
+        """Carry out a request and return its closed record.
 
         ``proposal``: carry out this plan instead of comparing the two sides; nothing is pulled then. ``shown`` is
         called in the store's thread when the plan of the run is complete and nothing is written yet.
+
+        Raises only when the store cannot even record it; and UnknownObject, without a record, when nothing bears the
+        name of the one object that was asked for.
         """
         started = self._clock.now()
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
@@ -90,6 +98,8 @@ class Runs:
             kind = "plan"
         elif proposal is not None:
             kind = proposal.kind
+        elif request.only is not None:
+            kind = request.only.kind
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
@@ -103,6 +113,9 @@ class Runs:
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)
+                elif request.only is not None:
+                    run.begin("pull")
+                    run.pulled = await sides.pull.run_single(request.only)
                 run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
@@ -112,6 +125,10 @@ class Runs:
                 if raise_again:
                     raise
                 return run.record(request, status, started)
+            except UnknownObject:
+                await self._store.call(self._store.discard, run_id)
+                self._log.info("run.discarded", kind=kind, trigger=request.trigger)
+                raise
             except SyncdError as error:
                 run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             except BaseException as error:
@@ -146,6 +163,7 @@ class Runs:
             phase=run.begin,
             approval=request.approval,
             shown=shown,
+            subject=None if run.pulled is None else run.pulled.subject,
         )
 
     async def _close(
@@ -170,6 +188,7 @@ class Runs:
                 phases=record.phases,
                 error=run.error,
                 now=run.finished,
+                proof=record.proof,
             )
             await self._store.call(self._store.prune)
         except StoreError as error:
@@ -223,10 +242,14 @@ class _Running:
         pulled, pushed = self.pulled, self.pushed
         if pulled is not None:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
+            reasons += pulled.doubts
         if pushed is not None:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
+            reasons += pushed.notes
         self.error = "; ".join(reasons)
-        unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
+        unproven = pulled is not None and (
+            pulled.doubts or any(stream not in pulled.emptied for stream in pulled.unproven)
+        )
         if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
             return "partial"
         held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))
@@ -245,5 +268,14 @@ class _Running:
             counts.update(self.pushed.outcomes)
         counts.update(self.traffic)
         return RunRecord(
-            self.id, self.kind, request.trigger, status, started, self.finished, counts, dict(self._phases), self.error
+            self.id,
+            self.kind,
+            request.trigger,
+            status,
+            started,
+            self.finished,
+            counts,
+            dict(self._phases),
+            self.error,
+            {} if self.pulled is None else self.pulled.proof,
         )

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, ParamSpec, Protocol, TypeVar
+from typing import Literal, Protocol
 
-from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import (
+    Action,
+    Change,
+    LinkBatch,
+    LinkOutcome,
+    ObjectKind,
+    Outcome,
+    OutcomeStatus,
+    Phase,
+)
 from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member."""
-
-
-class Caller(Protocol):
-    """Runs the store's blocking methods off the event loop, one at a time."""
-
-    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run and wait."""
-        ...
+from syncd.sync.caller import Caller, Placed
+from syncd.sync.licence_stores import LicenceApplyStore, LicencePlanStore, LicenceStore
 
 
 class PageCounted(Protocol):
@@ -115,7 +112,7 @@ class PullStore(Caller, Protocol):
         ...
 
 
-class PlanStore(Protocol):
+class PlanStore(LicencePlanStore, Protocol):
     """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
 
     def find_groups(self, reference: str) -> list[tuple[int, str]]:
@@ -247,11 +244,15 @@ class PlanStore(Protocol):
         ...
 
 
-class ApplyStore(Caller, Protocol):
+class ApplyStore(LicenceApplyStore, Caller, Protocol):
     """The store as an apply reads and writes it."""
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase."""
+        ...
+
+    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next planned links, by group."""
         ...
 
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
@@ -268,6 +269,10 @@ class ApplyStore(Caller, Protocol):
 
     def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
         """Write outcomes and their effect on the inventory."""
+        ...
+
+    def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
+        """Write how links ended."""
         ...
 
     def defer_unready_links(self, run_id: int) -> int:
@@ -355,7 +360,7 @@ class InventoryStore(Caller, Protocol):
         ...
 
 
-class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
+class PushStore(PlanStore, ApplyStore, InventoryStore, LicenceStore, Protocol):
     """Everything that a push reads and writes."""
 
     def is_full_push_due(self, rules: str) -> bool:
@@ -386,7 +391,7 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
         """Defer what failed before and is not due."""
         ...
 
-    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at."""
         ...
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from syncd.clock import Clock
-from syncd.model.run import PullKind, RunRecord, RunRequest
+from syncd.model.run import PullKind, RunRecord, RunRequest, SingleKind, Wanted
 from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
 from syncd.store.database import Database, ensure_schema, open_database
@@ -83,6 +83,11 @@ class World:
         """Run one sync and return its record."""
         return await self.runs.execute(RunRequest(kind, "cli", write, retry_failed), self.open_sides())
 
+    async def sync_one(self, kind: SingleKind, name: str) -> RunRecord:
+        """Run one sync of a single object and return its record."""
+        request = RunRequest("none", "cli", retry_failed=True, only=Wanted(kind, name))
+        return await self.runs.execute(request, self.open_sides())
+
     async def carry_out(self, proposal: Proposal, *, write: bool = True, quiet: bool = False) -> RunRecord:
         """Carry out a proposal and return its record."""
         runs = Runs(RunStore(self.database), self.clock, lambda now: quiet)
@@ -106,7 +111,7 @@ class World:
             self.target_store,
             self.rules,
             self.clock,
-            ApplyOptions(sync_wait=5),
+            ApplyOptions(sync_wait=5, licences=bool(self.rules.licences)),
             lambda name, number: None,
             lambda: False,
         )
