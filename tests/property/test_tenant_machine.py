@@ -42,7 +42,7 @@ from syncd.store.tables import source_groups, source_members, source_objects, so
 from tests.fakes.tenant import READING, Tenant, make_error
 from tests.property.test_delta_equals_full import template
 
-MACHINES = int(os.environ.get("SYNCD_MACHINES") or 300)
+MACHINES = int(os.environ.get("SYNCD_MACHINES") or 200)
 TRACKED = ("accountEnabled", "businessPhones", "displayName", "jobTitle", "mail", "userPrincipalName", "userType")
 MINUTES = 60.0
 DAYS = 86_400.0
@@ -145,8 +145,10 @@ FAULTS: tuple[Callable[[], dict[str, Any]], ...] = (
     lambda: {"kind": "status", "status": 404, "body": make_error("UnknownError")},
     lambda: {"kind": "status", "status": 404, "body": make_error("Request_ResourceNotFound"), "path": "delta"},
     lambda: {"kind": "alter", "change": _say_error},
-    lambda: {"kind": "alter", "change": partial(_cut_list, keep=0), "path": "delta|members"},
-    lambda: {"kind": "alter", "change": partial(_cut_list, keep=1), "path": "delta|members"},
+    lambda: {"kind": "alter", "change": partial(_cut_list, keep=0), "path": "delta"},
+    lambda: {"kind": "alter", "change": partial(_cut_list, keep=1), "path": "delta"},
+    lambda: {"kind": "alter", "change": partial(_cut_list, keep=0), "path": "members"},
+    lambda: {"kind": "alter", "change": partial(_cut_list, keep=1), "path": "members"},
     lambda: {"kind": "links", "link": "same"},
     lambda: {"kind": "links", "link": "foreign"},
     lambda: {"kind": "links", "link": "neither", "path": "delta"},
@@ -400,8 +402,13 @@ class Company(RuleBasedStateMachine):
         self.tenant.before = None
 
     def plan(self, planned: list[tuple[int, int, int]] | None) -> None:
+        cut = ""
         for kind, skip, count in planned or ():
-            self.tenant.faults.add(Fault(**{"side": "graph", **FAULTS[kind](), "skip": skip, "count": count}))
+            chosen = FAULTS[kind]()
+            if chosen["kind"] == "alter" and "path" in chosen:
+                # One list at a time: two that are cut at the same member are told only by a count, which has a tolerance.
+                cut = chosen["path"] = cut or chosen["path"]
+            self.tenant.faults.add(Fault(**{"side": "graph", **chosen, "skip": skip, "count": count}))
 
     def pull(self, full: bool, stopping: Callable[[], bool] = lambda: False) -> Any:
         """Read once, and look for what has vanished although the tenant still has it."""
