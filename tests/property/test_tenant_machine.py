@@ -406,7 +406,7 @@ class Company(RuleBasedStateMachine):
         for kind, skip, count in planned or ():
             chosen = FAULTS[kind]()
             if chosen["kind"] == "alter" and "path" in chosen:
-                # One list at a time: two that are cut at the same member are told only by a count, which has a tolerance.
+                # One list at a time: two that are cut alike are told only by a count, which has a tolerance.
                 cut = chosen["path"] = cut or chosen["path"]
             self.tenant.faults.add(Fault(**{"side": "graph", **chosen, "skip": skip, "count": count}))
 
