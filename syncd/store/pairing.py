@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, Table, exists, insert, select
@@ -13,7 +14,7 @@ from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.store.database import Database, reading
 from syncd.store.inventory import mark_leaving
-from syncd.store.rows import among, decode_json
+from syncd.store.rows import among, among_bound, decode_json, pack
 from syncd.store.tables import (
     desired_groups,
     desired_users,
@@ -228,21 +229,9 @@ class Pairing:
 
     def load_member_views(self, keys: Collection[int]) -> dict[int, MemberView]:
         """Return what decides about these members."""
-        p, t, d = target_principals, target_users, desired_users
-        owner = desired_users.alias("owner")
+        dialect = self._database.dialect
         with reading(self._database) as connection:
-            rows = connection.execute(
-                select(
-                    p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
-                    owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
-                )
-                .select_from(
-                    p.outerjoin(t, t.c.key == p.c.key)
-                    .outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
-                    .outerjoin(owner, owner.c.key == t.c.source_key)
-                )
-                .where(among(p.c.key, keys, connection))
-            ).all()  # fmt: skip
+            rows = connection.execute(_select_members(dialect), {"keys": pack(keys, dialect)}).all()
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
@@ -250,6 +239,25 @@ class Pairing:
             )
             for row in rows
         }  # fmt: skip
+
+
+@lru_cache(maxsize=2)
+def _select_members(dialect: str) -> Select[Any]:
+    """Return the query behind member views. Building it takes longer than asking it, and every group asks it."""
+    p, t, d = target_principals, target_users, desired_users
+    owner = desired_users.alias("owner")
+    return (
+        select(
+            p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
+            owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
+        )
+        .select_from(
+            p.outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+        )
+        .where(among_bound(p.c.key, "keys", dialect))
+    )  # fmt: skip
 
 
 def _principals_of_groups(sources: Select[Any]) -> Any:
