@@ -21,6 +21,9 @@ Format = Literal["auto", "json", "console"]
 # Libraries that tell each of their steps at info level; theirs is our debug level.
 TALKATIVE = ("aiohttp", "alembic", "apscheduler", "msal", "urllib3", "sqlalchemy")
 
+# Libraries that warn with values of people: the expressions of the rules, for each person whom one does not fit.
+INDISCREET = ("cel",)
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -54,6 +57,8 @@ def configure_logs(format: Format, level: str, stream: TextIO, *, clock: Clock |
     root.setLevel(number)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.NOTSET if number <= logging.DEBUG else max(number, logging.WARNING))
+    for name in INDISCREET:
+        logging.getLogger(name).setLevel(logging.NOTSET if number <= logging.DEBUG else logging.CRITICAL)
 
 
 def get_logger(name: str) -> FilteringBoundLogger:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from syncd.clock import Clock
 from syncd.logs import bind_run, configure_logs, get_logger
-from syncd.logs.pipe import TALKATIVE, Format, _Bridge
+from syncd.logs.pipe import INDISCREET, TALKATIVE, Format, _Bridge
 from syncd.logs.redaction import redact_text
 
 
@@ -54,7 +54,7 @@ def restored_logging() -> Iterator[None]:
     """Leave structlog and the logging module as they were."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+    levels = {name: logging.getLogger(name).level for name in (*TALKATIVE, *INDISCREET)}
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
@@ -133,6 +133,16 @@ def test_standard_library_records_take_the_same_pipe() -> None:
         "msal.token",
         "got Bearer ******** for <hidden>",
     )
+
+
+def test_a_library_that_warns_with_values_is_heard_when_debugging_only() -> None:
+    """An expression that does not fit a person is told by 'explain', not by a line per person that may quote it."""
+    stream = start()
+    logging.getLogger("cel").warning("Python function failed: invalid literal 'Anna'")
+    assert lines_of(stream) == []
+    start("debug", stream=stream)
+    logging.getLogger("cel").warning("once")
+    assert [line["event"] for line in lines_of(stream)] == ["once"]
 
 
 def test_a_library_whose_message_does_not_fit_is_logged_all_the_same() -> None:
