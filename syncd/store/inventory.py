@@ -27,6 +27,7 @@ from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
+from syncd.store.hand_notes import forget_accepted, forget_members_of, note_members, note_vanished
 from syncd.store.principals import intern_principals
 from syncd.store.rows import (
     among,
@@ -144,7 +145,7 @@ class Inventory:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
-    def forget_unseen(self, confirmed: Collection[str]) -> None:
+    def forget_unseen(self, confirmed: Collection[str], *, now: datetime) -> None:
         """Drop what the full read did not meet: strangers at once, ours only when ``confirmed`` names them."""
         with self._database.transaction() as connection:
             unseen = select(seen_principals.c.key)
@@ -154,17 +155,18 @@ class Inventory:
             gone_groups = and_(
                 target_groups.c.key.not_in(unseen), (target_groups.c.origin.is_(None)) | target_groups.c.key.in_(keys)
             )
+            gone_users = and_(
+                target_users.c.key.not_in(unseen), (target_users.c.origin.is_(None)) | target_users.c.key.in_(keys)
+            )
+            note_vanished(connection, "group", gone_groups, now=now)
+            note_vanished(connection, "user", gone_users, now=now)
             connection.execute(
                 delete(target_members).where(
                     target_members.c.group_key.in_(select(target_groups.c.key).where(gone_groups))
                 )
             )
             connection.execute(delete(target_groups).where(gone_groups))
-            connection.execute(
-                delete(target_users).where(
-                    target_users.c.key.not_in(unseen), (target_users.c.origin.is_(None)) | target_users.c.key.in_(keys)
-                )
-            )
+            connection.execute(delete(target_users).where(gone_users))
 
     def load_groups_to_detail(self) -> list[str]:
         """Return BPS ids of the portal's groups whose members matter: ours, and those that a source group wants."""
@@ -205,10 +207,13 @@ class Inventory:
                 if detail
                 for member in detail.members
             }
+            gone = [groups[fold(bps_id)] for bps_id, detail in details if detail is None]
+            lost = {pair for pair in there - wanted if pair[0] not in set(gone)}
+            note_members(connection, came=wanted - there, went=lost, now=now)
             delete_pairs(connection, target_members, there - wanted)
             insert_pairs(connection, target_members, wanted - there)
-            gone = [groups[fold(bps_id)] for bps_id, detail in details if detail is None]
             if gone:
+                note_vanished(connection, "group", among(target_groups.c.key, gone, connection), now=now)
                 connection.execute(delete(target_groups).where(among(target_groups.c.key, gone, connection)))
             rows = [
                 {
@@ -247,6 +252,7 @@ class Inventory:
             key = intern_principals(connection, [bps_id])[fold(bps_id)]
             if key in set(connection.scalars(_select_unshown(target_users, now))):
                 return
+            note_vanished(connection, "user", target_users.c.key == key, now=now)
             connection.execute(delete(target_users).where(target_users.c.key == key))
             connection.execute(delete(target_members).where(target_members.c.member_key == key))
 
@@ -366,20 +372,14 @@ def write_fields(connection: Connection, kind: Kind, records: Sequence[Written],
         alike.setdefault(tuple(sorted(record.fields)), []).append(row)
     for rows in alike.values():
         connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
-
-
-def give_back(connection: Connection, kind: Kind, records: Sequence[Written]) -> None:
-    """Records are not ours any more: an adoption was undone."""
-    table = _TABLES[kind]
-    nobodys = {"origin": None, "source_key": None, "written": None, "leaving_at": None, "synced_at": None}
-    for record in records:
-        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
+    forget_accepted(connection, table, {record.key: record.fields.keys() for record in records})
 
 
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     """A record is gone from the portal, and with it its memberships."""
     table = _TABLES[kind]
     connection.execute(delete(table).where(table.c.key == key))
+    forget_members_of(connection, kind, [key])
     column = target_members.c.member_key if kind == "user" else target_members.c.group_key
     connection.execute(delete(target_members).where(column == key))
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Text, cast, func, select, update
 from syncd.model.change import LinkBatch, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
+from syncd.store.hand_notes import forget_members
 from syncd.store.rows import among, decode_json, insert_pairs
 from syncd.store.tables import changes, target_groups, target_members, target_principals, target_users
 
@@ -79,6 +80,7 @@ class Links:
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
             insert_pairs(connection, target_members, done)
+            forget_members(connection, done)
             note_failures(connection, done, failed, now=now)
 
     def defer_unready_links(self, run_id: int) -> int:

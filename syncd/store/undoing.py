@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Literal
 
 from sqlalchemy import Connection, select, update
 
@@ -12,6 +12,7 @@ from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.undo import Done, Record
 from syncd.store.database import Database, reading
+from syncd.store.inventory import Written
 from syncd.store.plans import Placed, Plans
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import changes, target_groups, target_members, target_users
@@ -119,3 +120,12 @@ def _load_pairs(connection: Connection, groups: Collection[int], members: Collec
 
 def _select_accounts(connection: Connection, keys: Collection[int]) -> Any:
     return select(target_users.c.key).where(among(target_users.c.key, keys or [0], connection))
+
+
+def give_back(connection: Connection, kind: Literal["user", "group"], records: Sequence[Written]) -> None:
+    """Records are not ours any more: an adoption was undone."""
+    table = target_users if kind == "user" else target_groups
+    names = ("origin", "source_key", "written", "accepted", "leaving_at", "synced_at")
+    nobodys = dict.fromkeys(names)
+    for record in records:
+        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
