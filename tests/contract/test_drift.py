@@ -13,6 +13,7 @@ from syncd.model.run import RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
+from syncd.store.report import Report
 from syncd.sync.drift import DriftCheck
 from tests.fakes.world import World, make_rules, open_world
 
@@ -255,3 +256,20 @@ async def test_a_leaver_put_back_by_hand_leaves_again_whatever_the_drift_policy(
     world.portal.members["all@grp"]["cleo@x.com"] = "cleo@x.com"
     await world.sync("full")
     assert "cleo@x.com" not in world.portal.picture()["all@grp"]
+
+
+async def test_users_says_why_an_account_stays_away_or_comes_back(world: World) -> None:
+    """Nobody has to guess what became of a person without an account."""
+
+    def reason(policy: PolicyRules) -> tuple[str, str]:
+        line = next(line for line in Report(world.database, policy).iterate("user") if line.source_id == "cleo")
+        return line.state, line.reason
+
+    world.portal.accounts.pop("cleo@x.com")
+    await check(world)
+    assert reason(PolicyRules())[0] == "pending"
+    assert "the next full run makes it again" in reason(PolicyRules())[1]
+    assert reason(PolicyRules(drift="report"))[0] == "skipped"
+    await check(world, "adopt")
+    assert reason(PolicyRules())[0] == "skipped"
+    assert "removed by hand" in reason(PolicyRules())[1]
