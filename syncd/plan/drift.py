@@ -11,25 +11,35 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.model.change import Action, Change, Phase
+from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.plan.diff import Current, Pair, changes_allowed, differs, is_accepted
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo import Reverse
 
-MEMBER = "member"
+LINK_FIELDS: Mapping[LinkKind, str] = {"membership": "member", "ownership": "owner"}
 RECORD = "record"
 _BY_HAND = "changed by hand"
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """One difference. ``field`` is an attribute, or ``member`` of a group, or ``record`` for one that was removed.
+class Ours:
+    """What is ours to write, as the rules have it: the fields of accounts and groups, and which links of groups."""
 
-    ``ours`` is what we last wrote and ``theirs`` what the portal has; of a membership both are the member's BPS id, and
-    the side that lacks it is None. ``wanted``: the source still wants what we wrote. ``fields``: the removed record.
+    fields: Mapping[Literal["user", "group"], Collection[str]]
+    links: tuple[LinkKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One difference. ``field`` is an attribute, ``member`` or ``owner`` of a group, or ``record`` for one that was
+    removed.
+
+    ``ours`` is what we last wrote and ``theirs`` what the portal has; of a membership or ownership both are the BPS id
+    of the person, and the side that lacks it is None. ``wanted``: the source still wants what we wrote. ``fields``: the
+    removed record.
     """
 
-    object: Literal["user", "group", "membership"]
+    object: Literal["user", "group", "membership", "ownership"]
     bps_id: str
     field: str
     ours: str | None
@@ -39,13 +49,16 @@ class Drift:
     wanted: bool = True
     fields: Mapping[str, str | None] = dataclasses.field(default_factory=dict)
 
+    @property
+    def member(self) -> str:
+        """Return the BPS id of the member or owner; empty for what is neither."""
+        return (self.ours or self.theirs or "") if self.object in ("membership", "ownership") else ""
+
     def describe(self) -> Change:
         """Return what was done by hand as a change, for the record of what a plan leaves alone."""
-        if self.object == "membership":
-            member = self.ours or self.theirs or ""
+        if self.object in ("membership", "ownership"):
             action: Action = "unlink" if self.theirs is None else "link"
-            phase = Phase.UNLINKS if self.theirs is None else Phase.LINKS
-            return Change(phase, action, "membership", self.bps_id, member, self.source_key, reason=_BY_HAND)
+            return Change(*_place_link(self, action), self.bps_id, self.member, self.source_key, reason=_BY_HAND)
         phase = Phase.USERS if self.object == "user" else Phase.GROUPS
         if self.field == RECORD:
             return Change(
@@ -108,24 +121,23 @@ def _stand_in(name: str, vanished: Vanished) -> str | None:
 
 def revert(drift: Drift, policy: PolicyRules, *, protect: frozenset[str]) -> Reverse:
     """Return what sets one difference back, as the rules permit it."""
-    member = drift.ours or drift.theirs or ""
-    if drift.bps_id.casefold() in protect or (drift.field == MEMBER and member.casefold() in protect):
+    if drift.bps_id.casefold() in protect or drift.member.casefold() in protect:
         return Reverse(left="scope.protect names it: hands off")
     if not drift.wanted:
         return Reverse(left="the tenant or the rules do not want it any more: the next full run decides")
-    changes = _revert(drift, member)
+    changes = _revert(drift)
     forbidden = {change.action for change in changes if not changes_allowed(policy, change.action)}
     if forbidden:
         return Reverse(left=f'policy.mode = "{policy.mode}" forbids to {" and ".join(sorted(forbidden))}')
     return Reverse(changes)
 
 
-def _revert(drift: Drift, member: str) -> tuple[Change, ...]:
+def _revert(drift: Drift) -> tuple[Change, ...]:
     key, bps_id = drift.source_key, drift.bps_id
-    if drift.object == "membership":
-        if drift.theirs is None:
-            return (Change(Phase.LINKS, "link", "membership", bps_id, member, key, reason="removed by hand"),)
-        return (Change(Phase.UNLINKS, "unlink", "membership", bps_id, member, key, reason="put in by hand"),)
+    if drift.object in ("membership", "ownership"):
+        action: Action = "link" if drift.theirs is None else "unlink"
+        reason = "removed by hand" if drift.theirs is None else "put in by hand"
+        return (Change(*_place_link(drift, action), bps_id, drift.member, key, reason=reason),)
     kind, phase = drift.object, Phase.USERS if drift.object == "user" else Phase.GROUPS
     if drift.field == RECORD:
         sent = {name: value for name, value in drift.fields.items() if value is not None}
@@ -138,3 +150,10 @@ def _revert(drift: Drift, member: str) -> tuple[Change, ...]:
     phase = Phase.MANAGERS if drift.field == "manager" else phase
     before, after = {drift.field: drift.theirs}, {drift.field: drift.ours}
     return (Change(phase, "update", kind, bps_id, "", key, before, after, _BY_HAND),)
+
+
+def _place_link(drift: Drift, action: Action) -> tuple[Phase, Action, ObjectKind]:
+    """Return when, what and to what: the beginning of a change of a membership or an ownership."""
+    if drift.object == "ownership":
+        return Phase.OWNERS if action == "link" else Phase.DISOWNS, action, "ownership"
+    return Phase.LINKS if action == "link" else Phase.UNLINKS, action, "membership"

@@ -108,6 +108,7 @@ class Approvals:
                     {
                         "record_key": row.record_key,
                         "target_key": row.target_key or 0,
+                        "object": row.object,
                         "action": row.action,
                         "after": row.after or "",
                         "run_id": approval.run_id,
@@ -132,6 +133,7 @@ class Approvals:
             .where(
                 rejections.c.record_key == changes.c.record_key,
                 rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
+                rejections.c.object == changes.c.object,
                 rejections.c.action == changes.c.action,
                 rejections.c.after == func.coalesce(changes.c.after, ""),
             )

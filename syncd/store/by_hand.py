@@ -7,15 +7,16 @@ from typing import Any, Literal
 
 from sqlalchemy import Table, delete, exists, select, true, update
 
+from syncd.model.change import LinkKind
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import Current
-from syncd.plan.drift import MEMBER, RECORD, Drift, Vanished, find_drift
+from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
 from syncd.store.database import Database, reading
+from syncd.store.hand_notes import HAND_LINKS
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json
 from syncd.store.tables import (
     desired_groups,
     desired_users,
-    hand_members,
     source_objects,
     target_groups,
     target_principals,
@@ -40,28 +41,32 @@ class ByHand:
 
     # ---- for the planner --------------------------------------------------------------------------------------------
 
-    def has_hand_members(self) -> bool:
-        """Return whether any membership was changed by hand."""
+    def has_hand_links(self) -> bool:
+        """Return whether any membership or ownership was changed by hand."""
         with reading(self._database) as connection:
-            return bool(connection.scalar(select(exists().where(hand_members.c.group_key.is_not(None)))))
+            return any(
+                connection.scalar(select(exists().where(table.c.group_key.is_not(None))))
+                for table in HAND_LINKS.values()
+            )
 
-    def load_hand_members(
-        self, groups: Collection[int], members: Collection[int] | None
+    def load_hand_links(
+        self, kind: LinkKind, groups: Collection[int], members: Collection[int] | None
     ) -> dict[Pair, tuple[bool, bool]]:
-        """Return (added, accepted) of memberships changed by hand: those of groups, or of members in any group."""
-        statement = select(hand_members)
+        """Return (added, accepted) of what was changed by hand: in some groups, or of some members in any group."""
+        table = HAND_LINKS[kind]
+        statement = select(table)
         with reading(self._database) as connection:
             if members is None:
-                statement = statement.where(among(hand_members.c.group_key, groups or [0], connection))
+                statement = statement.where(among(table.c.group_key, groups or [0], connection))
             else:
-                statement = statement.where(among(hand_members.c.member_key, members or [0], connection))
+                statement = statement.where(among(table.c.member_key, members or [0], connection))
             return {(row.group_key, row.member_key): (row.added, row.accepted) for row in connection.execute(statement)}
 
-    def forget_hand_members(self, pairs: Collection[Pair]) -> None:
-        """Source and target agree about these memberships again."""
+    def forget_hand_links(self, kind: LinkKind, pairs: Collection[Pair]) -> None:
+        """Source and target agree about these again."""
         if pairs:
             with self._database.transaction() as connection:
-                delete_pairs(connection, hand_members, pairs)
+                delete_pairs(connection, HAND_LINKS[kind], pairs)
 
     def load_vanished(self) -> list[Vanished]:
         """Return the records of ours that were removed by hand and are not there again."""
@@ -112,16 +117,17 @@ class ByHand:
 
     # ---- for people -------------------------------------------------------------------------------------------------
 
-    def iterate_drift(self, fields: Mapping[Kind, Collection[str]]) -> Iterator[list[Drift]]:
+    def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
         """Yield what was changed by hand and not accepted: fields, then memberships, then removed records."""
         for kind in ("user", "group"):
             for rows in self._iterate_owned(kind):
                 yield [
                     Drift(kind, row.bps_id, name, ours, theirs, row.source_key, row.source_id, row.wanting is not None)
                     for row in rows
-                    for name, ours, theirs in find_drift(fields[kind], _make_current(row, kind))
+                    for name, ours, theirs in find_drift(scope.fields[kind], _make_current(row, kind))
                 ]
-        yield from self._iterate_members()
+        for links in scope.links:
+            yield from self._iterate_links(links)
         yield self._load_removed()
 
     def _iterate_owned(self, kind: Kind) -> Iterator[Sequence[Any]]:
@@ -147,37 +153,38 @@ class ByHand:
             yield rows
             last = rows[-1].bps_fold
 
-    def _iterate_members(self) -> Iterator[list[Drift]]:
+    def _iterate_links(self, kind: LinkKind) -> Iterator[list[Drift]]:
+        table = HAND_LINKS[kind]
         group, member = target_principals.alias("group_record"), target_principals.alias("member")
         wanted = desired_users.alias("wanted")
         statement = (
             select(
-                hand_members, group.c.bps_id.label("group_id"), member.c.bps_id.label("member_id"),
+                table, group.c.bps_id.label("group_id"), member.c.bps_id.label("member_id"),
                 target_groups.c.source_key, source_objects.c.id.label("source_id"),
                 desired_groups.c.key.label("group_wanted"), wanted.c.key.label("member_wanted"),
-                exists().where(target_users.c.key == hand_members.c.member_key).label("member_there"),
+                exists().where(target_users.c.key == table.c.member_key).label("member_there"),
             )
-            .join(group, group.c.key == hand_members.c.group_key)
-            .join(member, member.c.key == hand_members.c.member_key)
-            .join(target_groups, target_groups.c.key == hand_members.c.group_key)
+            .join(group, group.c.key == table.c.group_key)
+            .join(member, member.c.key == table.c.member_key)
+            .join(target_groups, target_groups.c.key == table.c.group_key)
             .outerjoin(source_objects, source_objects.c.key == target_groups.c.source_key)
             .outerjoin(
                 desired_groups,
-                (desired_groups.c.principal_key == hand_members.c.group_key) & (desired_groups.c.state == "wanted"),
+                (desired_groups.c.principal_key == table.c.group_key) & (desired_groups.c.state == "wanted"),
             )
             .outerjoin(
-                wanted, (wanted.c.principal_key == hand_members.c.member_key) & (wanted.c.state == "wanted")
+                wanted, (wanted.c.principal_key == table.c.member_key) & (wanted.c.state == "wanted")
             )
-            .where(target_groups.c.origin.is_not(None), hand_members.c.accepted.is_not(true()))
+            .where(target_groups.c.origin.is_not(None), table.c.accepted.is_not(true()))
             .order_by(group.c.bps_fold, member.c.bps_fold)
         )  # fmt: skip
         with reading(self._database) as connection:
             for rows in connection.execution_options(yield_per=_AT_ONCE).execute(statement).partitions():
                 yield [
                     Drift(
-                        "membership",
+                        kind,
                         row.group_id,
-                        MEMBER,
+                        LINK_FIELDS[kind],
                         None if row.added else row.member_id,
                         row.member_id if row.added else None,
                         row.source_key,
@@ -208,14 +215,15 @@ class ByHand:
             ]  # fmt: skip
         return found
 
-    def accept_drift(self, fields: Mapping[Kind, Collection[str]]) -> None:
+    def accept_drift(self, scope: Ours) -> None:
         """Take everything that was changed by hand up to now as it is, until the source says something else."""
         for kind in ("user", "group"):
             table = _TABLES[kind][0]
             for rows in self._iterate_owned(kind):
                 values = []
                 for row in rows:
-                    found = {name: theirs for name, _, theirs in find_drift(fields[kind], _make_current(row, kind))}
+                    drifts = find_drift(scope.fields[kind], _make_current(row, kind))
+                    found = {name: theirs for name, _, theirs in drifts}
                     if found:
                         values.append((row.key, encode_json({**decode_json(row.accepted), **found})))
                 if values:
@@ -223,7 +231,8 @@ class ByHand:
                         for key, accepted in values:
                             connection.execute(update(table).where(table.c.key == key).values(accepted=accepted))
         with self._database.transaction() as connection:
-            connection.execute(update(hand_members).values(accepted=True))
+            for links in scope.links:
+                connection.execute(update(HAND_LINKS[links]).values(accepted=True))
             connection.execute(update(vanished_records).values(accepted=True))
 
 

@@ -12,25 +12,27 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, select, update
 
+from syncd.model.change import LinkKind
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, upsert
-from syncd.store.tables import changes, hand_members, runs, target_groups, target_users, vanished_records
+from syncd.store.tables import changes, hand_members, hand_owners, runs, target_groups, target_users, vanished_records
 
 Pair = tuple[int, int]
 Kind = Literal["user", "group"]
 _TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+HAND_LINKS: Mapping[LinkKind, Table] = {"membership": hand_members, "ownership": hand_owners}
 _SHOWN_WITHIN = timedelta(hours=1)
 """So long the portal may take to show what we wrote; it speaks of seconds."""
 _UNCERTAIN = ("planned", "started", "failed")
 
 
-def note_members(connection: Connection, *, came: set[Pair], went: set[Pair], now: datetime) -> None:
-    """A reading met memberships that we did not know, and lacked some that we did: remember what was done by hand."""
+def note_links(connection: Connection, kind: LinkKind, *, came: set[Pair], went: set[Pair], now: datetime) -> None:
+    """A reading met members or owners that we did not know, or lacked some that we did: note what others did."""
     met = came | went
     if not met:
         return
-    groups = {group for group, _ in met}
+    table = HAND_LINKS[kind]
     owned = select(target_groups.c.key).where(
-        target_groups.c.origin.is_not(None), among(target_groups.c.key, groups, connection)
+        target_groups.c.origin.is_not(None), among(target_groups.c.key, {group for group, _ in met}, connection)
     )
     ours = set(connection.scalars(owned))
     met = {pair for pair in met if pair[0] in ours}
@@ -39,20 +41,20 @@ def note_members(connection: Connection, *, came: set[Pair], went: set[Pair], no
     members = {member for _, member in met}
     there = set(connection.scalars(select(target_users.c.key).where(among(target_users.c.key, members, connection))))
     known_rows = connection.execute(
-        select(hand_members.c.group_key, hand_members.c.member_key).where(
-            among(hand_members.c.group_key, ours, connection), among(hand_members.c.member_key, members, connection)
+        select(table.c.group_key, table.c.member_key).where(
+            among(table.c.group_key, ours, connection), among(table.c.member_key, members, connection)
         )
     )
     known = {(row[0], row[1]) for row in known_rows}
-    delete_pairs(connection, hand_members, met & known)  # it is as it was before somebody changed it
+    delete_pairs(connection, table, met & known)  # it is as it was before somebody changed it
     fresh = {pair for pair in met - known if pair in came or pair[1] in there}
-    fresh -= _load_unsettled(connection, fresh, now)
+    fresh -= _load_unsettled(connection, kind, fresh, now)
     noted = {"accepted": False, "seen_at": now}
     rows = [{"group_key": pair[0], "member_key": pair[1], "added": pair in came, **noted} for pair in sorted(fresh)]
-    upsert(connection, hand_members, rows)
+    upsert(connection, table, rows)
 
 
-def _load_unsettled(connection: Connection, pairs: set[Pair], now: datetime) -> set[Pair]:
+def _load_unsettled(connection: Connection, kind: LinkKind, pairs: set[Pair], now: datetime) -> set[Pair]:
     """Return pairs of which our own last write may not show yet, or may have ended otherwise than we know."""
     if not pairs:
         return set()
@@ -60,7 +62,7 @@ def _load_unsettled(connection: Connection, pairs: set[Pair], now: datetime) -> 
         select(changes.c.record_key, changes.c.target_key, changes.c.status, changes.c.finished_at)
         .join(runs, runs.c.id == changes.c.run_id)
         .where(
-            changes.c.object == "membership",
+            changes.c.object == kind,
             runs.c.kind != "plan",
             among(changes.c.target_key, {member for _, member in pairs}, connection),
             among(changes.c.record_key, {group for group, _ in pairs}, connection),
@@ -78,16 +80,18 @@ def _load_unsettled(connection: Connection, pairs: set[Pair], now: datetime) -> 
     }
 
 
-def forget_members(connection: Connection, pairs: Collection[Pair]) -> None:
-    """These memberships were written by us: what somebody did to them before is history."""
-    if pairs and connection.scalar(select(exists().where(hand_members.c.group_key.is_not(None)))):
-        delete_pairs(connection, hand_members, pairs)
+def forget_links(connection: Connection, kind: LinkKind, pairs: Collection[Pair]) -> None:
+    """These were written by us: what somebody did to them before is history."""
+    table = HAND_LINKS[kind]
+    if pairs and connection.scalar(select(exists().where(table.c.group_key.is_not(None)))):
+        delete_pairs(connection, table, pairs)
 
 
-def forget_members_of(connection: Connection, kind: Kind, keys: Collection[int]) -> None:
-    """These records are gone, and with them what was done by hand to their memberships."""
-    column = hand_members.c.member_key if kind == "user" else hand_members.c.group_key
-    connection.execute(delete(hand_members).where(among(column, keys or [0], connection)))
+def forget_links_of(connection: Connection, kind: Kind, keys: Collection[int]) -> None:
+    """These records are gone, and with them what was done by hand to their memberships and ownerships."""
+    for table in HAND_LINKS.values():
+        column = table.c.member_key if kind == "user" else table.c.group_key
+        connection.execute(delete(table).where(among(column, keys or [0], connection)))
 
 
 def note_vanished(connection: Connection, kind: Kind, gone: ColumnElement[bool], *, now: datetime) -> None:
@@ -131,7 +135,7 @@ def note_vanished(connection: Connection, kind: Kind, gone: ColumnElement[bool],
             if last.get(key) not in _UNCERTAIN
         ],
     )
-    forget_members_of(connection, kind, rows)
+    forget_links_of(connection, kind, rows)
 
 
 def forget_vanished(connection: Connection, keys: Collection[int]) -> None:

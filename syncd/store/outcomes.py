@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Table, func, select, update
 from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
-from syncd.store.hand_notes import forget_members, forget_vanished
-from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.hand_notes import forget_links, forget_vanished
+from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.licences import record_licences
 from syncd.store.links import finish
 from syncd.store.rows import among, decode_json, delete_pairs
@@ -21,7 +21,6 @@ from syncd.store.tables import (
     desired_groups,
     desired_users,
     target_groups,
-    target_members,
     target_users,
 )
 from syncd.store.undoing import give_back
@@ -117,20 +116,22 @@ class Outcomes:
                 self._apply_records(
                     connection, kind, [placed for placed in done if placed[0].change.object == kind], now
                 )
-            unlinked = [
-                (record, target)
-                for planned, record, target in done
-                if planned.change.object == "membership" and target is not None
-            ]
-            delete_pairs(connection, target_members, unlinked)
-            forget_members(connection, unlinked)
+            for kind, links in LINKS.items():
+                unlinked = [
+                    (record, target)
+                    for planned, record, target in done
+                    if planned.change.object == kind and target is not None
+                ]
+                delete_pairs(connection, links, unlinked)
+                forget_links(connection, kind, unlinked)
             record_licences(connection, [(record, planned.change) for planned, record, _ in done])
             failed = {
-                (record, target or 0): outcome.error
-                for (_, record, target), outcome in results
+                (record, target or 0, planned.change.object): outcome.error
+                for (planned, record, target), outcome in results
                 if outcome.status in ("failed", "started")
             }
-            note_failures(connection, [(record, target or 0) for _, record, target in done], failed, now=now)
+            past = [(record, target or 0, planned.change.object) for planned, record, target in done]
+            note_failures(connection, past, failed, now=now)
 
     def _apply_records(
         self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import get_args
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 
-from syncd.model.change import Action, ObjectKind, OutcomeStatus, find_written
+from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database, reading
 from syncd.store.facts import APPLIED, load_fact, save_fact
+from syncd.store.inventory import LINKS
 from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among
-from syncd.store.tables import changes, source_objects, target_licences, target_members, target_principals
+from syncd.store.tables import changes, source_objects, target_licences, target_principals
 from syncd.store.touches import touch_principals, touch_unfinished
 
 _AT_ONCE = 1000
@@ -115,20 +116,10 @@ class ProposedPlans:
         return Plans(self._database).add_changes(run_id, start, placed)
 
     def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
-        """Return planned memberships that the target has already, or removals that it lacks, a few of them."""
-        there = (
-            select(target_members.c.group_key)
-            .where(
-                target_members.c.group_key == changes.c.record_key, target_members.c.member_key == changes.c.target_key
-            )
-            .exists()
-        )
-        overtaken = (changes.c.action == "link") & there | (changes.c.action == "unlink") & ~there
+        """Return planned memberships and ownerships that the target has, or removals that it lacks, a few of them."""
+        overtaken = or_(*(_is_overtaken(kind, links) for kind, links in LINKS.items()))
         statement = (
-            select(changes.c.seq)
-            .where(changes.c.run_id == run_id, changes.c.object == "membership", overtaken)
-            .order_by(changes.c.seq)
-            .limit(limit)
+            select(changes.c.seq).where(changes.c.run_id == run_id, overtaken).order_by(changes.c.seq).limit(limit)
         )
         with reading(self._database) as connection:
             seqs = list(connection.scalars(statement))
@@ -198,6 +189,16 @@ class ProposedPlans:
         """Let the next run look at what did not get done; what earlier runs left to look at stays."""
         with self._database.transaction() as connection:
             touch_unfinished(connection, run_id)
+
+
+def _is_overtaken(kind: LinkKind, links: Table) -> ColumnElement[bool]:
+    there = (
+        select(links.c.group_key)
+        .where(links.c.group_key == changes.c.record_key, links.c.member_key == changes.c.target_key)
+        .exists()
+    )
+    changed = (changes.c.action == "link") & there | (changes.c.action == "unlink") & ~there
+    return (changes.c.object == kind) & changed
 
 
 def _find_place(entry: FileChange) -> int | None:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Table, select, update
 
 from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.undo import Done, Record
 from syncd.store.database import Database, reading
-from syncd.store.inventory import Written
+from syncd.store.inventory import LINKS, Written
 from syncd.store.plans import Placed, Plans
 from syncd.store.rows import among, decode_json
-from syncd.store.tables import changes, target_groups, target_members, target_users
+from syncd.store.tables import changes, target_groups, target_users
 
 Standing = tuple[Done, int, int | None]
 """A change and how things stand, with the key of its record and, for a membership, of its member."""
@@ -45,14 +45,16 @@ class Undoing:
                 "user": _load_records(connection, "user", users),
                 "group": _load_records(connection, "group", groups),
             }
-            pairs = _load_pairs(connection, groups, members)
+            pairs: dict[str, set[tuple[int, int]]] = {
+                kind: _load_pairs(connection, links, groups, members) for kind, links in LINKS.items()
+            }
             there = set(connection.scalars(_select_accounts(connection, members))) | set(recreated)
         return [
             (
                 Done(
                     planned.change,
                     records[find_written(planned.change.object)].get(record),
-                    (record, target) in pairs,
+                    (record, target) in pairs.get(planned.change.object, ()),
                     target in there,
                 ),
                 record,
@@ -109,11 +111,13 @@ def _load_records(connection: Connection, kind: str, keys: Collection[int]) -> d
     }
 
 
-def _load_pairs(connection: Connection, groups: Collection[int], members: Collection[int]) -> set[tuple[int, int]]:
+def _load_pairs(
+    connection: Connection, links: Table, groups: Collection[int], members: Collection[int]
+) -> set[tuple[int, int]]:
     if not groups or not members:
         return set()
-    statement = select(target_members).where(
-        among(target_members.c.group_key, groups, connection), among(target_members.c.member_key, members, connection)
+    statement = select(links.c.group_key, links.c.member_key).where(
+        among(links.c.group_key, groups, connection), among(links.c.member_key, members, connection)
     )
     return {(row[0], row[1]) for row in connection.execute(statement)}
 

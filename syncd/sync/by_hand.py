@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Literal, Protocol
 
+from syncd.model.change import LinkKind
 from syncd.model.target import fold
 from syncd.plan.diff import Pair
-from syncd.plan.drift import Vanished, find_settled, stays_away
+from syncd.plan.drift import Ours, Vanished, find_settled, stays_away
 from syncd.plan.membership import MemberView
 from syncd.plan.rules import Rules
 from syncd.sync.stores import PlanStore
@@ -20,17 +21,17 @@ Membership = tuple[int, int]
 class PlanningStore(PlanStore, Protocol):
     """The store as a planner reads and writes it, with what was changed by hand."""
 
-    def has_hand_members(self) -> bool:
+    def has_hand_links(self) -> bool:
         """Return whether any membership was changed by hand."""
         ...
 
-    def load_hand_members(
-        self, groups: Collection[int], members: Collection[int] | None
+    def load_hand_links(
+        self, kind: LinkKind, groups: Collection[int], members: Collection[int] | None
     ) -> dict[Membership, tuple[bool, bool]]:
         """Return (added, accepted) of memberships that were changed by hand."""
         ...
 
-    def forget_hand_members(self, pairs: Collection[Membership]) -> None:
+    def forget_hand_links(self, kind: LinkKind, pairs: Collection[Membership]) -> None:
         """Source and target agree about these again."""
         ...
 
@@ -47,10 +48,14 @@ class PlanningStore(PlanStore, Protocol):
         ...
 
 
-def list_mapped(rules: Rules) -> Mapping[Kind, Collection[str]]:
-    """Return the fields that are ours to write: those with a rule, and the manager."""
+def list_ours(rules: Rules) -> Ours:
+    """Return what is ours to write: fields with a rule, managers, members, and owners where that is asked for."""
     managers = {"manager"} if rules.mapping.managers else set[str]()
-    return {"user": rules.mapping.user_fields.keys() | managers, "group": rules.mapping.group_fields.keys()}
+    fields: dict[Kind, Collection[str]] = {
+        "user": rules.mapping.user_fields.keys() | managers,
+        "group": rules.mapping.group_fields.keys(),
+    }
+    return Ours(fields, ("membership", "ownership") if rules.mapping.owners else ("membership",))
 
 
 class ByHand:
@@ -66,7 +71,7 @@ class ByHand:
     def begin(self) -> None:
         """Look at what was changed by hand; to be called when the desired state is up to date."""
         store = self._store
-        self._some = store.has_hand_members()
+        self._some = store.has_hand_links()
         vanished = store.load_vanished()
         store.forget_vanished([record.key for record in vanished if record.desired is None])
         away = [record for record in vanished if record.desired is not None and stays_away(record, self._rules.policy)]
@@ -92,19 +97,21 @@ class ByHand:
             self._store.settle_fields("user" if user else "group", settled)
         return found
 
-    def settle_group(self, group: int, have: set[int], want: set[int]) -> None:
+    def settle_group(self, kind: LinkKind, group: int, have: set[int], want: set[int]) -> None:
         """Forget what was done by hand to the members of a group about whom both sides agree."""
         if self._some:
-            known = self._store.load_hand_members([group], None)
-            self._store.forget_hand_members([pair for pair in known if (pair[1] in have) == (pair[1] in want)])
+            known = self._store.load_hand_links(kind, [group], None)
+            self._store.forget_hand_links(kind, [pair for pair in known if (pair[1] in have) == (pair[1] in want)])
 
-    def settle_members(self, members: Collection[int], have: set[Membership], want: set[Membership]) -> None:
+    def settle_members(
+        self, kind: LinkKind, members: Collection[int], have: set[Membership], want: set[Membership]
+    ) -> None:
         """Forget what was done by hand to the places of people about whom both sides agree."""
         if self._some:
-            known = self._store.load_hand_members([], members)
-            self._store.forget_hand_members([pair for pair in known if (pair in have) == (pair in want)])
+            known = self._store.load_hand_links(kind, [], members)
+            self._store.forget_hand_links(kind, [pair for pair in known if (pair in have) == (pair in want)])
 
-    def find_left(self, group: int, members: Iterable[MemberView]) -> set[int]:
+    def find_left(self, kind: LinkKind, group: int, members: Iterable[MemberView]) -> set[int]:
         """Return those members of a group who stay as somebody put them: in it or out of it.
 
         A leaver of ours who was put in again is no such case: the policy for leavers decides.
@@ -116,7 +123,7 @@ class ByHand:
         if not self._some:
             return left
         kept = self._rules.policy.drift != "revert"
-        for (_, key), (added, accepted) in self._store.load_hand_members([group], None).items():
+        for (_, key), (added, accepted) in self._store.load_hand_links(kind, [group], None).items():
             member = views.get(key)
             if member is not None and (kept or accepted) and not (added and member.owned and not member.wanted):
                 left.add(key)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from syncd.errors import Interrupted
 from syncd.model.change import Change
 from syncd.model.target import fold
-from syncd.plan.drift import MEMBER, Drift, revert
+from syncd.plan.drift import Drift, Ours, revert
 from syncd.plan.guard import Hold
-from syncd.sync.by_hand import Kind, list_mapped
+from syncd.sync.by_hand import list_ours
 from syncd.sync.portal_reading import read_members, read_records
 from syncd.sync.proposals import Means
 from syncd.sync.undo import judge_proposal
@@ -53,21 +53,21 @@ class DriftCheck:
             stopping=means.stopping,
         )
         phase("plan")
-        fields = list_mapped(means.rules)
-        await store.call(self._tell, means, fields)
+        ours = list_ours(means.rules)
+        await store.call(self._tell, means, ours)
         if self.answer == "adopt":
-            await store.call(store.accept_drift, fields)
+            await store.call(store.accept_drift, ours)
         if self.answer != "revert":
             return []
-        return await store.call(self._plan, run_id, means, fields)
+        return await store.call(self._plan, run_id, means, ours)
 
-    def _tell(self, means: Means, fields: Mapping[Kind, Collection[str]]) -> None:
-        self.told(means.store.iterate_drift(fields))
+    def _tell(self, means: Means, ours: Ours) -> None:
+        self.told(means.store.iterate_drift(ours))
 
-    def _plan(self, run_id: int, means: Means, fields: Mapping[Kind, Collection[str]]) -> list[Hold]:
+    def _plan(self, run_id: int, means: Means, ours: Ours) -> list[Hold]:
         store, rules, seq = means.store, means.rules, 0
         made_anew: set[int] = set()
-        for drifts in store.iterate_drift(fields):
+        for drifts in store.iterate_drift(ours):
             if means.stopping():
                 raise Interrupted("asked to stop while planning")
             keys = store.load_principals({name for drift in drifts for name in _name_records(drift)})
@@ -90,4 +90,4 @@ def _place(change: Change, keys: Mapping[str, int]) -> Placed:
 
 
 def _name_records(drift: Drift) -> tuple[str, ...]:
-    return (drift.bps_id, drift.ours or drift.theirs or "") if drift.field == MEMBER else (drift.bps_id,)
+    return (drift.bps_id, drift.member) if drift.member else (drift.bps_id,)

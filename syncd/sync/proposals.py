@@ -6,7 +6,7 @@ withheld. Applying it is then the same as for any other plan. Graph is never ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -15,12 +15,12 @@ from typing import Literal, Protocol, TypeVar
 from syncd.errors import Interrupted, UnsafePlan
 from syncd.model.change import Action, Change, OutcomeStatus
 from syncd.model.run import Approval, RunKind
-from syncd.plan.drift import Drift
+from syncd.plan.drift import Drift, Ours
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo import Done
-from syncd.sync.by_hand import Kind, PlanningStore
+from syncd.sync.by_hand import PlanningStore
 from syncd.sync.caller import Placed
 from syncd.sync.licensing import Licensing
 from syncd.sync.portal_reading import read_concerned
@@ -45,11 +45,11 @@ class ProposalStore(PushStore, PlanningStore, Protocol):
         """Return count and checksum of each part of the directory."""
         ...
 
-    def iterate_drift(self, fields: Mapping[Kind, Collection[str]]) -> Iterator[list[Drift]]:
+    def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
         """Yield what was changed by hand."""
         ...
 
-    def accept_drift(self, fields: Mapping[Kind, Collection[str]]) -> None:
+    def accept_drift(self, scope: Ours) -> None:
         """Take what was changed by hand as it is."""
         ...
 

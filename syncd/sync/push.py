@@ -14,7 +14,7 @@ from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
-from syncd.sync.by_hand import list_mapped
+from syncd.sync.by_hand import list_ours
 from syncd.sync.licensing import Licensing
 from syncd.sync.planning import Planner
 from syncd.sync.portal_reading import read_concerned, read_members, read_records
@@ -139,7 +139,7 @@ class Push:
             phase("plan")
         planned = await store.call(planner.plan, full=full, judged=approval is None)
         if full and read_portal and write and rules.policy.drift == "adopt":
-            await store.call(store.accept_drift, list_mapped(rules))
+            await store.call(store.accept_drift, list_ours(rules))
         if approval is not None:
             await self._keep_approved(run_id, approval)
         if quiet and approval is None:
