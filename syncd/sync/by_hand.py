@@ -97,9 +97,10 @@ class ByHand:
             self._store.settle_fields("user" if user else "group", settled)
         return found
 
-    def settle_group(self, kind: LinkKind, group: int, have: set[int], want: set[int]) -> None:
+    def settle_group(self, kind: LinkKind, group: int, current: Collection[int], wanted: Collection[int]) -> None:
         """Forget what was done by hand to the members of a group about whom both sides agree."""
         if self._some:
+            have, want = set(current), set(wanted)
             known = self._store.load_hand_links(kind, [group], None)
             self._store.forget_hand_links(kind, [pair for pair in known if (pair[1] in have) == (pair[1] in want)])
 

@@ -216,9 +216,9 @@ class Planner:
             below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
             wanted = store.load_desired_members(below, kind=kind) if below else []
             current = store.load_current_members(group.key, kind=kind) if group.exists else []
-            have, want = set(current), set(wanted)
-            self._by_hand.settle_group(kind, group.key, have, want)
+            self._by_hand.settle_group(kind, group.key, current, wanted)
             if wanted != current:
+                have, want = set(current), set(wanted)
                 self._compare(kind, group, want - have, have - want)
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
