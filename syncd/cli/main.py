@@ -38,6 +38,7 @@ _COMMANDS = {
     "approve": "held",
     "reject": "held",
     "undo": "undo",
+    "drift": "drift",
     "runs": "runs",
     "users": "records",
     "groups": "records",

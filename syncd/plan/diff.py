@@ -41,6 +41,8 @@ class Current:
     source_key: int | None = None
     written: Mapping[str, str | None] = field(default_factory=dict)
     leaving_at: datetime | None = None
+    accepted: Mapping[str, str | None] = field(default_factory=dict)
+    """Values put in by hand that a person, or the policy, took as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +178,20 @@ def _update(
 def _is_ours_to_write(name: str, value: str | None, current: Current, policy: PolicyRules) -> bool:
     """Return whether a differing field is to be written.
 
-    An adopted record keeps the values that we never set. A field changed by hand since our last write is drift.
+    An adopted record keeps the values that we never set. A field changed by hand since our last write is drift, and
+    what was accepted of it stays until the source says something else.
     """
     written = current.written.get(name)
     if value is None and written is None and current.origin == "adopted":
         return False
-    by_hand = (
-        name in current.written
-        and differs(name, current.fields.get(name), written)
-        and not differs(name, value, written)
-    )
-    return policy.drift == "revert" or not by_hand
+    known = name in current.written or current.origin == "created"
+    by_hand = known and differs(name, current.fields.get(name), written) and not differs(name, value, written)
+    return not by_hand or (policy.drift == "revert" and not is_accepted(name, current))
+
+
+def is_accepted(name: str, current: Current) -> bool:
+    """Return whether the value that the target has now was put in by hand and taken as it is."""
+    return name in current.accepted and not differs(name, current.accepted[name], current.fields.get(name))
 
 
 def differs(name: str, one: str | None, other: str | None) -> bool:

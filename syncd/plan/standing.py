@@ -62,6 +62,8 @@ class Facts:
     held: Trouble | None = None
     failed: Trouble | None = None
     deferred: Trouble | None = None
+    removed: Literal["", "by hand", "accepted"] = ""
+    """Somebody removed its record in the target by hand; accepted: and that was taken as it is."""
 
 
 def judge_standing(facts: Facts, policy: PolicyRules) -> Judged | None:
@@ -105,6 +107,10 @@ def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
     trouble = _find_trouble(facts)
     if trouble is not None:
         return trouble
+    if record is None and facts.removed:
+        if policy.drift == "revert" and facts.removed == "by hand":
+            return "pending", "its record was removed by hand in the portal; the next full run makes it again"
+        return "skipped", "its record was removed by hand in the portal; it stays away until the tenant changes it"
     if record is None:
         return "pending", "not in the portal yet"
     if not record.ours:

@@ -18,15 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from syncd.model.change import GIVES_BACK, Change, ObjectKind, Phase
+from syncd.model.change import GIVES_BACK, Action, Change, ObjectKind, Phase
 from syncd.plan.diff import COMPLETES_CREATION, Origin, changes_allowed, differs
 from syncd.plan.rules import PolicyRules
 
-_NEVER_EMPTY = ("name", "email")
-_LINKS: Mapping[ObjectKind, tuple[Phase, Phase, str]] = {
-    "membership": (Phase.LINKS, Phase.UNLINKS, "member"),
-    "ownership": (Phase.OWNERS, Phase.DISOWNS, "owner"),
+_REVERSED: Mapping[ObjectKind, Mapping[Action, Phase]] = {
+    "membership": {"link": Phase.UNLINKS, "unlink": Phase.LINKS},
+    "ownership": {"link": Phase.DISOWNS, "unlink": Phase.OWNERS},
 }
+_NEVER_EMPTY = ("name", "email")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,10 @@ def reverse(done: Done, policy: PolicyRules, *, protect: frozenset[str], delete_
 
 def _reverse(done: Done, *, delete_created: bool) -> Reverse:
     change, record = done.change, done.record
+    if change.object in _REVERSED:
+        return _reverse_link(done)
     if change.object not in ("user", "group"):
-        return _reverse_membership(done)
+        return Reverse(left=f"the {change.object} is left: undoing covers accounts, groups, their members and owners")
     what = "account" if change.object == "user" else "group"
     if change.action == "delete":
         return _recreate(change, what) if record is None else Reverse(left=f"the {what} is there again")
@@ -162,30 +164,28 @@ def _recreate(change: Change, what: str) -> Reverse:
     return Reverse(tuple(made), left)
 
 
-def _reverse_membership(done: Done) -> Reverse:
-    change, record = done.change, done.record
-    if change.object not in _LINKS:
-        return Reverse(left=f"the {change.object} is left: undoing covers accounts, groups, memberships and ownerships")
-    link, unlink, word = _LINKS[change.object]
+def _reverse_link(done: Done) -> Reverse:
+    change, record, phases = done.change, done.record, _REVERSED[done.change.object]
     if record is None:
         return Reverse(left="the group is not there any more")
     if record.origin is None:
         return Reverse(left="the group is not ours any more")
+    what = "member" if change.object == "membership" else "owner"
     if change.action == "link":
         if not done.linked:
-            return Reverse(left=f"no {word} any more")
-        return Reverse((replace(change, phase=unlink, action="unlink", reason="undone"),))
+            return Reverse(left=f"no {what} any more")
+        return Reverse((replace(change, phase=phases["link"], action="unlink", reason="undone"),))
     if done.linked:
-        return Reverse(left=f"{'a' if word == 'member' else 'an'} {word} again already")
+        return Reverse(left=f"{what} again already")
     if not done.member_there:
         return Reverse(left="the account is not there any more")
-    return Reverse((replace(change, phase=link, action="link", reason="undone"),))
+    return Reverse((replace(change, phase=phases["unlink"], action="link", reason="undone"),))
 
 
 def still_stands(done: Done) -> bool:
     """Return whether a planned change meets what it was planned for: the values before are those of now."""
     change, record = done.change, done.record
-    if change.object in _LINKS:
+    if change.object in _REVERSED:
         return record is not None and done.linked == (change.action == "unlink")
     if change.action == "create":
         return record is None

@@ -27,6 +27,7 @@ from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
+from syncd.store.hand_notes import forget_accepted, forget_links_of, note_links, note_vanished
 from syncd.store.principals import intern_principals
 from syncd.store.rows import (
     among,
@@ -146,7 +147,7 @@ class Inventory:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
-    def forget_unseen(self, confirmed: Collection[str]) -> None:
+    def forget_unseen(self, confirmed: Collection[str], *, now: datetime) -> None:
         """Drop what the full read did not meet: strangers at once, ours only when ``confirmed`` names them."""
         with self._database.transaction() as connection:
             unseen = select(seen_principals.c.key)
@@ -156,15 +157,16 @@ class Inventory:
             gone_groups = and_(
                 target_groups.c.key.not_in(unseen), (target_groups.c.origin.is_(None)) | target_groups.c.key.in_(keys)
             )
+            gone_users = and_(
+                target_users.c.key.not_in(unseen), (target_users.c.origin.is_(None)) | target_users.c.key.in_(keys)
+            )
+            note_vanished(connection, "group", gone_groups, now=now)
+            note_vanished(connection, "user", gone_users, now=now)
             for links in LINKS.values():
                 in_gone = links.c.group_key.in_(select(target_groups.c.key).where(gone_groups))
                 connection.execute(delete(links).where(in_gone))
             connection.execute(delete(target_groups).where(gone_groups))
-            connection.execute(
-                delete(target_users).where(
-                    target_users.c.key.not_in(unseen), (target_users.c.origin.is_(None)) | target_users.c.key.in_(keys)
-                )
-            )
+            connection.execute(delete(target_users).where(gone_users))
 
     def load_groups_to_detail(self) -> list[str]:
         """Return BPS ids of the portal's groups whose members matter: ours, and those that a source group wants."""
@@ -193,6 +195,7 @@ class Inventory:
             keys = {groups[fold(bps_id)] for bps_id, _ in details}
             named = [each.bps_id for _, detail in details if detail for each in (*detail.members, *detail.owners)]
             people = intern_principals(connection, named, spelling=True)
+            gone = {groups[fold(bps_id)] for bps_id, detail in details if detail is None}
             for kind, links in LINKS.items():
                 there = {
                     (row[0], row[1])
@@ -204,10 +207,12 @@ class Inventory:
                     if detail
                     for each in (detail.members if kind == "membership" else detail.owners)
                 }
+                lost = {pair for pair in there - wanted if pair[0] not in gone}
+                note_links(connection, kind, came=wanted - there, went=lost, now=now)
                 delete_pairs(connection, links, there - wanted)
                 insert_pairs(connection, links, wanted - there)
-            gone = [groups[fold(bps_id)] for bps_id, detail in details if detail is None]
             if gone:
+                note_vanished(connection, "group", among(target_groups.c.key, gone, connection), now=now)
                 connection.execute(delete(target_groups).where(among(target_groups.c.key, gone, connection)))
             rows = [
                 {
@@ -246,6 +251,7 @@ class Inventory:
             key = intern_principals(connection, [bps_id])[fold(bps_id)]
             if key in set(connection.scalars(_select_unshown(target_users, now))):
                 return
+            note_vanished(connection, "user", target_users.c.key == key, now=now)
             forget_record(connection, "user", key)
 
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
@@ -357,20 +363,14 @@ def write_fields(connection: Connection, kind: Kind, records: Sequence[Written],
         alike.setdefault(tuple(sorted(record.fields)), []).append(row)
     for rows in alike.values():
         connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
-
-
-def give_back(connection: Connection, kind: Kind, records: Sequence[Written]) -> None:
-    """Records are not ours any more: an adoption was undone."""
-    table = _TABLES[kind]
-    nobodys = {"origin": None, "source_key": None, "written": None, "leaving_at": None, "synced_at": None}
-    for record in records:
-        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
+    forget_accepted(connection, table, {record.key: record.fields.keys() for record in records})
 
 
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     """A record is gone from the portal, and with it its memberships and ownerships."""
     table = _TABLES[kind]
     connection.execute(delete(table).where(table.c.key == key))
+    forget_links_of(connection, kind, [key])
     for links in LINKS.values():
         column = links.c.member_key if kind == "user" else links.c.group_key
         connection.execute(delete(links).where(column == key))

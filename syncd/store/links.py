@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Text, cast, func, select, update
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.database import Database, reading
 from syncd.store.failing import Place, note_failures
+from syncd.store.hand_notes import forget_links
 from syncd.store.inventory import LINKS
 from syncd.store.rows import among, decode_json, insert_pairs
 from syncd.store.tables import changes, target_groups, target_principals, target_users
@@ -83,6 +84,7 @@ class Links:
                 finish(connection, run_id, seqs, status, error, now)
             for kind, pairs in done.items():
                 insert_pairs(connection, LINKS[kind], pairs)
+                forget_links(connection, kind, pairs)
             note_failures(connection, [(*pair, kind) for kind in done for pair in done[kind]], failed, now=now)
 
     def defer_unready_links(self, run_id: int) -> int:

@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Table, func, select, update
 from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
-from syncd.store.inventory import LINKS, Written, forget_record, give_back, own_adopted, own_created, write_fields
+from syncd.store.hand_notes import forget_links, forget_vanished
+from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.licences import record_licences
 from syncd.store.links import finish
 from syncd.store.rows import among, decode_json, delete_pairs
@@ -22,6 +23,7 @@ from syncd.store.tables import (
     target_groups,
     target_users,
 )
+from syncd.store.undoing import give_back
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
@@ -121,6 +123,7 @@ class Outcomes:
                     if planned.change.object == kind and target is not None
                 ]
                 delete_pairs(connection, links, unlinked)
+                forget_links(connection, kind, unlinked)
             record_licences(connection, [(record, planned.change) for planned, record, _ in done])
             failed = {
                 (record, target or 0, planned.change.object): outcome.error
@@ -147,6 +150,7 @@ class Outcomes:
                 of[what].append(Written(record, change.source_key, change.after))
         for run_id, seqs in created.items():
             own_created(connection, kind, run_id, seqs, now=now)
+        forget_vanished(connection, [r for planned, r, _ in done if planned.change.action in ("create", "adopt")])
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
         give_back(connection, kind, of[GIVES_BACK])

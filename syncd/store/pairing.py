@@ -88,7 +88,7 @@ class Pairing:
                 d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
                 d.c.phone.label("d_phone"), d.c.job_title.label("d_job_title"), d.c.manager_key.label("d_manager_key"),
                 t.c.key.label("t_key"), t.c.name, t.c.email, t.c.phone, t.c.job_title, t.c.manager, t.c.status,
-                t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at,
+                t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at, t.c.accepted,
                 owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
                 manager_principal.c.bps_id.label("manager_bps_id"), managing.c.state.label("manager_state"),
                 manager_account.c.status.label("manager_status"), manager_account.c.source_key.label("manager_owner"),
@@ -118,7 +118,7 @@ class Pairing:
                 p.c.key, p.c.bps_id, p.c.bps_fold,
                 d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
                 t.c.key.label("t_key"), t.c.name, t.c.email, t.c.status, t.c.origin, t.c.source_key, t.c.written,
-                t.c.leaving_at,
+                t.c.leaving_at, t.c.accepted,
                 owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
                 exists().where(target_users.c.key == p.c.key).label("taken"),
             )
@@ -341,6 +341,7 @@ def _make_current(row: Any, names: tuple[str, ...]) -> Current | None:
         row.source_key,
         decode_json(row.written),
         row.leaving_at,
+        decode_json(row.accepted),
     )
 
 

@@ -18,7 +18,7 @@ from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among
 from syncd.store.tables import changes, source_objects, target_licences, target_principals
-from syncd.store.touches import touch_unfinished
+from syncd.store.touches import touch_principals, touch_unfinished
 
 _AT_ONCE = 1000
 
@@ -174,6 +174,16 @@ class ProposedPlans:
         """Remember that a run begins to apply this file."""
         with self._database.transaction() as connection:
             save_fact(connection, APPLIED + checksum, str(run_id))
+
+    def load_principals(self, bps_ids: Collection[str]) -> dict[str, int]:
+        """Return the keys of BPS ids by their folded form."""
+        with self._database.transaction() as connection:
+            return intern_principals(connection, sorted(bps_ids))
+
+    def touch_records(self, keys: Collection[int]) -> None:
+        """Have the next run look at these records."""
+        with self._database.transaction() as connection:
+            touch_principals(connection, keys)
 
     def finish_proposal(self, run_id: int) -> None:
         """Let the next run look at what did not get done; what earlier runs left to look at stays."""

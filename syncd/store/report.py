@@ -44,6 +44,7 @@ from syncd.store.tables import (
     target_groups,
     target_principals,
     target_users,
+    vanished_records,
 )
 
 Kind = Literal["user", "group"]
@@ -139,6 +140,7 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles) -> Facts:
         troubles.held.get(principal),
         troubles.failed.get(principal),
         troubles.deferred.get(principal),
+        "" if row.removal_accepted is None else "accepted" if row.removal_accepted else "by hand",
     )
 
 
@@ -179,6 +181,7 @@ def _select_sources(kind: Kind) -> Select[Any]:
             target.c.leaving_at,
             target.c.synced_at,
             exists().where(other.c.key == desired.c.principal_key).label("taken"),
+            vanished_records.c.accepted.label("removal_accepted"),
         )
         .select_from(source)
         .join(source_objects, source_objects.c.key == source.c.key)
@@ -186,6 +189,10 @@ def _select_sources(kind: Kind) -> Select[Any]:
         .outerjoin(mapped, mapped.c.key == desired.c.principal_key)
         .outerjoin(target, target.c.key == _record_of(tables))
         .outerjoin(held, held.c.key == target.c.key)
+        .outerjoin(
+            vanished_records,
+            (vanished_records.c.key == desired.c.principal_key) & (vanished_records.c.object == kind),
+        )
     )
 
 
@@ -214,6 +221,7 @@ def _select_orphans(kind: Kind) -> Select[Any]:
             target.c.leaving_at,
             target.c.synced_at,
             null().label("taken"),
+            null().label("removal_accepted"),
         )
         .select_from(target)
         .join(target_principals, target_principals.c.key == target.c.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncd.store.approvals import Approvals
+from syncd.store.by_hand import ByHand
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database
@@ -33,6 +34,7 @@ class TargetStore(
     ProposedPlans,
     Checksums,
     Undoing,
+    ByHand,
     Singles,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""

@@ -237,6 +237,7 @@ target_users = Table(
     Column("origin", Text),  # created, adopted; NULL: not ours
     Column("source_key", Key),
     Column("written", Text),  # JSON: the fields as we last wrote them
+    Column("accepted", Text),  # JSON: values put in by hand that are left as they are
     Column("leaving_at", UtcTime),
     Column("synced_at", UtcTime),
     Index("ix_target_users_source_key", "source_key"),
@@ -253,6 +254,7 @@ target_groups = Table(
     Column("origin", Text),
     Column("source_key", Key),
     Column("written", Text),
+    Column("accepted", Text),
     Column("leaving_at", UtcTime),
     Column("synced_at", UtcTime),
     Index("ix_target_groups_source_key", "source_key"),
@@ -289,6 +291,37 @@ target_licences = Table(
     Column("origin", Text),  # granted; NULL: given by hand
     PrimaryKeyConstraint("key", "type"),
     sqlite_with_rowid=False,
+)
+
+
+def _make_hand_links(name: str) -> Table:
+    """Memberships or ownerships of our groups that somebody else changed since we wrote."""
+    return Table(
+        name,
+        metadata,
+        Column("group_key", Key, nullable=False),
+        Column("member_key", Key, nullable=False),
+        Column("added", Boolean, nullable=False),  # put in; otherwise taken out
+        Column("accepted", Boolean, nullable=False),
+        Column("seen_at", UtcTime, nullable=False),
+        PrimaryKeyConstraint("group_key", "member_key"),
+        Index(f"ix_{name}_member_key", "member_key"),
+        sqlite_with_rowid=False,
+    )
+
+
+hand_members = _make_hand_links("hand_members")
+hand_owners = _make_hand_links("hand_owners")
+
+vanished_records = Table(  # records of ours that somebody else removed
+    "vanished_records",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("object", Text, nullable=False),
+    Column("source_key", Key),
+    Column("fields", Text, nullable=False),  # JSON: as we last wrote them
+    Column("accepted", Boolean, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
 )
 
 seen_principals = Table("seen_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))

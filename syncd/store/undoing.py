@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, select, update
 
-from syncd.model.change import ObjectKind, OutcomeStatus, find_written
+from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.undo import Done, Record
 from syncd.store.database import Database, reading
-from syncd.store.inventory import LINKS
+from syncd.store.inventory import LINKS, Written
 from syncd.store.plans import Placed, Plans
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import changes, target_groups, target_users
@@ -45,7 +45,7 @@ class Undoing:
                 "user": _load_records(connection, "user", users),
                 "group": _load_records(connection, "group", groups),
             }
-            pairs: dict[ObjectKind, set[tuple[int, int]]] = {
+            pairs: dict[str, set[tuple[int, int]]] = {
                 kind: _load_pairs(connection, links, groups, members) for kind, links in LINKS.items()
             }
             there = set(connection.scalars(_select_accounts(connection, members))) | set(recreated)
@@ -116,7 +116,7 @@ def _load_pairs(
 ) -> set[tuple[int, int]]:
     if not groups or not members:
         return set()
-    statement = select(links).where(
+    statement = select(links.c.group_key, links.c.member_key).where(
         among(links.c.group_key, groups, connection), among(links.c.member_key, members, connection)
     )
     return {(row[0], row[1]) for row in connection.execute(statement)}
@@ -124,3 +124,12 @@ def _load_pairs(
 
 def _select_accounts(connection: Connection, keys: Collection[int]) -> Any:
     return select(target_users.c.key).where(among(target_users.c.key, keys or [0], connection))
+
+
+def give_back(connection: Connection, kind: Literal["user", "group"], records: Sequence[Written]) -> None:
+    """Records are not ours any more: an adoption was undone."""
+    table = target_users if kind == "user" else target_groups
+    names = ("origin", "source_key", "written", "accepted", "leaving_at", "synced_at")
+    nobodys = dict.fromkeys(names)
+    for record in records:
+        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))

@@ -21,7 +21,7 @@ from syncd.plan.guard import Hold, judge
 from syncd.plan.licences import PersonView, decide_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
-from syncd.sync.stores import PlanStore
+from syncd.sync.by_hand import ByHand, PlanningStore
 
 _COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
 _GROUP_COLLISION = "another group maps to the same BPS id"
@@ -48,7 +48,7 @@ class Planner:
 
     def __init__(
         self,
-        store: PlanStore,
+        store: PlanningStore,
         rules: Rules,
         run_id: int,
         *,
@@ -75,6 +75,7 @@ class Planner:
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
+        self._by_hand = ByHand(store, rules)
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -148,6 +149,7 @@ class Planner:
             store.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
             store.mark_leavers(touched_only=not full, now=self._now)
+        self._by_hand.begin()
         touched = [] if full else store.load_touched_principals()
         full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
         for phase in (Phase.USERS, Phase.GROUPS):
@@ -183,7 +185,7 @@ class Planner:
 
     def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
         rules, placed = self._rules, list[Placed]()
-        for key, pair in rows:
+        for key, pair in self._by_hand.adjust(rows, user=user):
             if pair.bps_id.casefold() in rules.scope.protect:
                 continue
             if user:
@@ -214,6 +216,7 @@ class Planner:
             below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
             wanted = store.load_desired_members(below, kind=kind) if below else []
             current = store.load_current_members(group.key, kind=kind) if group.exists else []
+            self._by_hand.settle_group(kind, group.key, current, wanted)
             if wanted != current:
                 have, want = set(current), set(wanted)
                 self._compare(kind, group, want - have, have - want)
@@ -224,6 +227,7 @@ class Planner:
                 some = touched[start : start + _MEMBERS_AT_ONCE]
                 wanted_pairs = store.load_desired_pairs(some, kind=kind)
                 current_pairs = store.load_current_pairs(some, kind=kind)
+                self._by_hand.settle_members(kind, some, current_pairs, wanted_pairs)
                 for key, member in wanted_pairs - current_pairs:
                     pairs.setdefault(key, (set(), set()))[0].add(member)
                 for key, member in current_pairs - wanted_pairs:
@@ -238,9 +242,12 @@ class Planner:
         if group.bps_id.casefold() in rules.scope.protect:
             return
         members = self._store.load_member_views(missing | extra)
+        left = self._by_hand.find_left(kind, group.key, members.values())
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
         found: list[Placed] = []
         for member in order:
+            if member.key in left:
+                continue
             if member.key in missing:
                 change = decide_link(group, member, rules, adoption_held=self._held, kind=kind)
                 if change is not None and self._is_first(kind, group, member):

@@ -57,7 +57,7 @@ async def read_records(portal: Portal, store: InventoryStore, progress: Progress
             gone.append(bps_id)
         else:
             await store.call(store.store_portal_groups, [detail.group])
-    await store.call(store.forget_unseen, gone)
+    await store.call(store.forget_unseen, gone, now=now)
 
 
 async def read_members(

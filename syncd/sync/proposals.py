@@ -15,10 +15,12 @@ from typing import Literal, Protocol, TypeVar
 from syncd.errors import Interrupted, UnsafePlan
 from syncd.model.change import Action, Change, OutcomeStatus
 from syncd.model.run import Approval, RunKind
+from syncd.plan.drift import Drift, Ours
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo import Done
+from syncd.sync.by_hand import PlanningStore
 from syncd.sync.caller import Placed
 from syncd.sync.licensing import Licensing
 from syncd.sync.portal_reading import read_concerned
@@ -36,11 +38,27 @@ _NAMED = 5
 """So many of the records that stand in the way are named in an error."""
 
 
-class ProposalStore(PushStore, Protocol):
+class ProposalStore(PushStore, PlanningStore, Protocol):
     """What proposals read and write beyond an ordinary push."""
 
     def load_directory_parts(self) -> dict[str, Part]:
         """Return count and checksum of each part of the directory."""
+        ...
+
+    def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
+        """Yield what was changed by hand."""
+        ...
+
+    def accept_drift(self, scope: Ours) -> None:
+        """Take what was changed by hand as it is."""
+        ...
+
+    def load_principals(self, bps_ids: Collection[str]) -> dict[str, int]:
+        """Return the keys of BPS ids by their folded form."""
+        ...
+
+    def touch_records(self, keys: Collection[int]) -> None:
+        """Have the next run look at these records."""
         ...
 
     def load_record_states(self, users: Collection[str], groups: Collection[str]) -> list[RecordState]:
@@ -137,6 +155,11 @@ class Proposal(Protocol):
         """Return the kind of run that carries it out."""
         ...
 
+    @property
+    def writes(self) -> bool:
+        """Return whether it means to write to the portal."""
+        ...
+
     async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
         """Write the complete plan of a run; return what of it is withheld. ``phase`` is told what begins."""
         ...
@@ -151,6 +174,7 @@ class FromFile:
 
     file: PlanFile
     kind: Literal["apply"] = "apply"
+    writes: Literal[True] = True
 
     async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
         """Compare both sides with the file, and take over its changes."""

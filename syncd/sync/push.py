@@ -14,6 +14,7 @@ from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
+from syncd.sync.by_hand import list_ours
 from syncd.sync.licensing import Licensing
 from syncd.sync.planning import Planner
 from syncd.sync.portal_reading import read_concerned, read_members, read_records
@@ -137,6 +138,8 @@ class Push:
             )
             phase("plan")
         planned = await store.call(planner.plan, full=full, judged=approval is None)
+        if full and read_portal and write and rules.policy.drift == "adopt":
+            await store.call(store.accept_drift, list_ours(rules))
         if approval is not None:
             await self._keep_approved(run_id, approval)
         if quiet and approval is None:
@@ -171,7 +174,7 @@ class Push:
         ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
         """
         store, rules = self._store, self._rules
-        if write and rules.policy.mode == "plan_only":
+        if write and proposal.writes and rules.policy.mode == "plan_only":
             raise UnsafePlan('policy.mode = "plan_only": nothing is written to the portal')
         await self._check_target()
         means = Means(

@@ -340,7 +340,7 @@ class InventoryStore(Caller, Protocol):
         """Return records of ours that the read did not meet."""
         ...
 
-    def forget_unseen(self, confirmed: Collection[str]) -> None:
+    def forget_unseen(self, confirmed: Collection[str], *, now: datetime) -> None:
         """Drop what is gone."""
         ...
 

@@ -27,6 +27,7 @@ class Undo:
     run_id: int
     delete_created: bool = False
     kind: Literal["undo"] = "undo"
+    writes: Literal[True] = True
 
     async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
         """Read the records concerned anew, and plan over them; what is left alone is in the plan, with the reason."""
@@ -69,6 +70,7 @@ class Release:
 
     approval: Approval
     kind: RunKind
+    writes: Literal[True] = True
 
     async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
         """Read the records concerned anew, and take the released changes over; UnsafePlan when one has changed."""

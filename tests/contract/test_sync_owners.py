@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,10 +11,12 @@ import structlog
 
 from syncd.errors import Rejected
 from syncd.model.run import Approval
+from syncd.plan.drift import Drift
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
 from syncd.store.approvals import Approvals
 from syncd.store.explanation import Explanations
+from syncd.sync.drift import DriftCheck
 from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
@@ -353,3 +355,36 @@ async def test_undoing_a_run_covers_ownerships(world: World) -> None:
         "unlink ownership sales@grp u3@x.com done",
     ]
     assert world.portal.ownership() == OWNERS
+
+
+async def test_owners_changed_by_hand_are_drift_and_undone_ownerships_come_back(world: World) -> None:
+    """Told, written back, taken as they are, and reversed, as members are; nothing of it where owners are not ours."""
+    await settle(world)
+    await world.clock.sleep(7200)
+    found: list[Drift] = []
+
+    def tell(chunks: Iterator[list[Drift]]) -> None:
+        found[:] = [drift for chunk in chunks for drift in chunk]
+
+    owners = world.portal.owners["all@grp"]
+    owners["u2@x.com"] = "u2@x.com"
+    owners.pop("u1@x.com")
+    await world.carry_out(DriftCheck("report", tell))
+    assert [(d.object, d.field, d.ours, d.theirs) for d in found] == [
+        ("ownership", "owner", "u1@x.com", None),
+        ("ownership", "owner", None, "u2@x.com"),
+    ]
+    run = await world.carry_out(DriftCheck("revert", tell))
+    assert run.status == "succeeded", run.error
+    assert set(owners) == OWNERS["all@grp"]
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    assert set(owners) == {"u0@x.com", "u2@x.com"}
+    world.rules = replace(world.rules, policy=PolicyRules(drift="report"))
+    await world.carry_out(Undo(undone.id))
+    await world.clock.sleep(7200)
+    owners.pop("u1@x.com")
+    assert world.changes(await world.sync("full")) == []
+    set_owners(world, on=False)
+    await world.carry_out(DriftCheck("report", tell))
+    assert found == []

@@ -57,3 +57,28 @@ async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandb
     assert "--delete-created" in first.stdout
     assert (await syncd("undo", "99")).code == 2
     assert (await syncd("undo", "3")).code == 2  # it only planned
+
+
+async def test_drift_is_told_adopted_and_reverted(sandbox: Sandbox, syncd: Program) -> None:
+    """A name changed by hand: told as JSON, written back on request; another one taken as it is."""
+    assert (await syncd("sync", "full")).code == 0
+    assert (await syncd("drift", "--json")).document == []
+    first, second = sorted(
+        account.bps_id for account in sandbox.portal.accounts.values() if account.values["jobTitle"]
+    )[:2]
+    values = {bps_id: sandbox.portal.accounts[bps_id.casefold()].values for bps_id in (first, second)}
+    ours = values[first]["name"]
+    values[first]["name"] = "By Hand"
+    told = (await syncd("drift", "--json")).document
+    assert [{key: entry[key] for key in ("object", "bps_id", "field", "ours", "theirs")} for entry in told] == [
+        {"object": "user", "bps_id": first, "field": "name", "ours": ours, "theirs": "By Hand"}
+    ]
+    reverted = await syncd("drift", "--revert")
+    assert reverted.code == 0, reverted.stderr
+    assert "By Hand" in reverted.stdout
+    assert values[first]["name"] == ours
+    values[second]["name"] = "By Hand"
+    assert (await syncd("drift", "--adopt")).code == 0
+    assert "Nothing was changed by hand" in (await syncd("drift")).stdout
+    assert (await syncd("plan", "full", "--json")).document["changes"] == []
+    assert (await syncd("runs", "--json")).document[2]["kind"] == "drift"

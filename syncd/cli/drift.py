@@ -1,0 +1,99 @@
+"""``syncd drift``: what was changed by hand in the portal since our last write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
+from syncd.cli.output import ROWS_SHOWN, Stream, print_json, print_line, print_table
+from syncd.cli.runs import explain_result, print_run
+
+if TYPE_CHECKING:
+    from syncd.plan.drift import Drift
+
+
+@click.command("drift")
+@click.option("--revert", "answer", flag_value="revert", help="Write back what syncd wrote; guarded like any plan.")
+@click.option("--adopt", "answer", flag_value="adopt", help="Leave it as it is, until the tenant says something new.")
+@click.option(
+    "--wait", type=duration, metavar="DURATION", help="Wait so long for another syncd that works on this store."
+)
+@shared_options
+@pass_invocation
+@click.pass_context
+def drift(
+    context: click.Context,
+    invocation: Invocation,
+    *,
+    answer: Literal["revert", "adopt"] | None,
+    wait: timedelta | None,
+) -> None:
+    """Read the portal and tell what was changed by hand: fields, memberships, and records that were removed.
+
+    Without an option nothing is changed anywhere.
+    """
+    from syncd import bootstrap
+    from syncd.cli.work import execute
+    from syncd.model.run import RUN_EXIT_CODES, RunRequest
+    from syncd.sync.drift import DriftCheck
+
+    settings = invocation.start()
+    database = bootstrap.open_store(settings, create=False)
+
+    def tell(found: Iterator[list[Drift]]) -> None:
+        entries = (entry for chunk in found for entry in chunk)
+        if invocation.json:
+            print_json(Stream(describe_drift(entry) for entry in entries))
+        else:
+            _print_drift(entries)
+
+    try:
+        record = execute(
+            settings,
+            database,
+            RunRequest("none", "cli", retry_failed=True),
+            wait=wait,
+            proposal=DriftCheck(answer or "report", tell),
+        )
+        if answer == "revert" and not invocation.json:
+            print_run(database, record)
+    finally:
+        database.close()
+    explain_result(record)
+    context.exit(RUN_EXIT_CODES[record.status])
+
+
+def describe_drift(entry: Drift) -> dict[str, object]:
+    """Return one difference as its JSON document has it."""
+    return {
+        "object": entry.object,
+        "bps_id": entry.bps_id,
+        "field": entry.field,
+        "ours": entry.ours,
+        "theirs": entry.theirs,
+        "source_id": entry.source_id,
+    }
+
+
+def _print_drift(entries: Iterator[Drift]) -> None:
+    shown: list[Drift] = []
+    more = 0
+    for entry in entries:
+        if len(shown) < ROWS_SHOWN:
+            shown.append(entry)
+        else:
+            more += 1
+    if not shown:
+        print_line("Nothing was changed by hand.")
+        return
+    print_line(f"Changed by hand since syncd's last write: {len(shown) + more:,}")
+    print_table(
+        (("object", 3), ("bps id", 8), ("field", 3), ("ours", 8), ("theirs", 8)),
+        ((e.object, e.bps_id, e.field, e.ours or "–", e.theirs or "–") for e in shown),
+    )
+    if more:
+        print_line(f"… and {more:,} more; --json shows all")

@@ -1,0 +1,248 @@
+"""What was changed by hand in the target: fields, memberships and records, for the planner and for people."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from sqlalchemy import Table, delete, exists, select, true, update
+
+from syncd.model.change import LinkKind
+from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
+from syncd.plan.diff import Current
+from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
+from syncd.store.database import Database, reading
+from syncd.store.hand_notes import HAND_LINKS
+from syncd.store.rows import among, decode_json, delete_pairs, encode_json
+from syncd.store.tables import (
+    desired_groups,
+    desired_users,
+    source_objects,
+    target_groups,
+    target_principals,
+    target_users,
+    vanished_records,
+)
+
+Pair = tuple[int, int]
+Kind = Literal["user", "group"]
+_TABLES: Mapping[Kind, tuple[Table, Table, tuple[str, ...]]] = {
+    "user": (target_users, desired_users, ACCOUNT_FIELDS),
+    "group": (target_groups, desired_groups, GROUP_FIELDS),
+}
+_AT_ONCE = 1000
+
+
+class ByHand:
+    """Its methods are called in the store's thread, or by commands."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- for the planner --------------------------------------------------------------------------------------------
+
+    def has_hand_links(self) -> bool:
+        """Return whether any membership or ownership was changed by hand."""
+        with reading(self._database) as connection:
+            return any(
+                connection.scalar(select(exists().where(table.c.group_key.is_not(None))))
+                for table in HAND_LINKS.values()
+            )
+
+    def load_hand_links(
+        self, kind: LinkKind, groups: Collection[int], members: Collection[int] | None
+    ) -> dict[Pair, tuple[bool, bool]]:
+        """Return (added, accepted) of what was changed by hand: in some groups, or of some members in any group."""
+        table = HAND_LINKS[kind]
+        statement = select(table)
+        with reading(self._database) as connection:
+            if members is None:
+                statement = statement.where(among(table.c.group_key, groups or [0], connection))
+            else:
+                statement = statement.where(among(table.c.member_key, members or [0], connection))
+            return {(row.group_key, row.member_key): (row.added, row.accepted) for row in connection.execute(statement)}
+
+    def forget_hand_links(self, kind: LinkKind, pairs: Collection[Pair]) -> None:
+        """Source and target agree about these again."""
+        if pairs:
+            with self._database.transaction() as connection:
+                delete_pairs(connection, HAND_LINKS[kind], pairs)
+
+    def load_vanished(self) -> list[Vanished]:
+        """Return the records of ours that were removed by hand and are not there again."""
+        found: list[Vanished] = []
+        with reading(self._database) as connection:
+            for kind in ("user", "group"):
+                table, desired, names = _TABLES[kind]
+                mapped = [name for name in names if name in desired.c]
+                statement = (
+                    select(
+                        vanished_records, target_principals.c.bps_id, desired.c.key.label("wanting"),
+                        *(desired.c[name].label(f"d_{name}") for name in mapped),
+                    )
+                    .join(target_principals, target_principals.c.key == vanished_records.c.key)
+                    .outerjoin(
+                        desired, (desired.c.principal_key == vanished_records.c.key) & (desired.c.state == "wanted")
+                    )
+                    .where(
+                        vanished_records.c.object == kind, vanished_records.c.key.not_in(select(table.c.key))
+                    )
+                    .order_by(target_principals.c.bps_fold)
+                )  # fmt: skip
+                for row in connection.execute(statement):
+                    wanted = {name: getattr(row, f"d_{name}") for name in mapped} if row.wanting is not None else None
+                    found.append(Vanished(row.key, row.bps_id, decode_json(row.fields), row.accepted, wanted))
+        return found
+
+    def forget_vanished(self, keys: Collection[int]) -> None:
+        """The source does not want these removed records either: nothing is left to remember."""
+        if keys:
+            with self._database.transaction() as connection:
+                connection.execute(delete(vanished_records).where(among(vanished_records.c.key, keys, connection)))
+
+    def settle_fields(self, kind: Kind, settled: Mapping[int, Mapping[str, str | None]]) -> None:
+        """Source and target agree about these fields again, whatever we wrote: take that for written."""
+        table = _TABLES[kind][0]
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                select(table.c.key, table.c.written, table.c.accepted).where(among(table.c.key, settled, connection))
+            ).all()
+            for key, written, accepted in rows:
+                left = {name: value for name, value in decode_json(accepted).items() if name not in settled[key]}
+                values = {
+                    "written": encode_json({**decode_json(written), **settled[key]}),
+                    "accepted": encode_json(left) if left else None,
+                }
+                connection.execute(update(table).where(table.c.key == key).values(**values))
+
+    # ---- for people -------------------------------------------------------------------------------------------------
+
+    def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
+        """Yield what was changed by hand and not accepted: fields, then memberships, then removed records."""
+        for kind in ("user", "group"):
+            for rows in self._iterate_owned(kind):
+                yield [
+                    Drift(kind, row.bps_id, name, ours, theirs, row.source_key, row.source_id, row.wanting is not None)
+                    for row in rows
+                    for name, ours, theirs in find_drift(scope.fields[kind], _make_current(row, kind))
+                ]
+        for links in scope.links:
+            yield from self._iterate_links(links)
+        yield self._load_removed()
+
+    def _iterate_owned(self, kind: Kind) -> Iterator[Sequence[Any]]:
+        table, desired, _ = _TABLES[kind]
+        statement = (
+            select(
+                table, target_principals.c.bps_id, target_principals.c.bps_fold, source_objects.c.id.label("source_id"),
+                desired.c.key.label("wanting"),
+            )
+            .join(target_principals, target_principals.c.key == table.c.key)
+            .outerjoin(source_objects, source_objects.c.key == table.c.source_key)
+            .outerjoin(desired, (desired.c.principal_key == table.c.key) & (desired.c.state == "wanted"))
+            .where(table.c.origin.is_not(None))
+            .order_by(target_principals.c.bps_fold)
+            .limit(_AT_ONCE)
+        )  # fmt: skip
+        last = ""
+        while True:
+            with reading(self._database) as connection:
+                rows = connection.execute(statement.where(target_principals.c.bps_fold > last)).all()
+            if not rows:
+                return
+            yield rows
+            last = rows[-1].bps_fold
+
+    def _iterate_links(self, kind: LinkKind) -> Iterator[list[Drift]]:
+        table = HAND_LINKS[kind]
+        group, member = target_principals.alias("group_record"), target_principals.alias("member")
+        wanted = desired_users.alias("wanted")
+        statement = (
+            select(
+                table, group.c.bps_id.label("group_id"), member.c.bps_id.label("member_id"),
+                target_groups.c.source_key, source_objects.c.id.label("source_id"),
+                desired_groups.c.key.label("group_wanted"), wanted.c.key.label("member_wanted"),
+                exists().where(target_users.c.key == table.c.member_key).label("member_there"),
+            )
+            .join(group, group.c.key == table.c.group_key)
+            .join(member, member.c.key == table.c.member_key)
+            .join(target_groups, target_groups.c.key == table.c.group_key)
+            .outerjoin(source_objects, source_objects.c.key == target_groups.c.source_key)
+            .outerjoin(
+                desired_groups,
+                (desired_groups.c.principal_key == table.c.group_key) & (desired_groups.c.state == "wanted"),
+            )
+            .outerjoin(
+                wanted, (wanted.c.principal_key == table.c.member_key) & (wanted.c.state == "wanted")
+            )
+            .where(target_groups.c.origin.is_not(None), table.c.accepted.is_not(true()))
+            .order_by(group.c.bps_fold, member.c.bps_fold)
+        )  # fmt: skip
+        with reading(self._database) as connection:
+            for rows in connection.execution_options(yield_per=_AT_ONCE).execute(statement).partitions():
+                yield [
+                    Drift(
+                        kind,
+                        row.group_id,
+                        LINK_FIELDS[kind],
+                        None if row.added else row.member_id,
+                        row.member_id if row.added else None,
+                        row.source_key,
+                        row.source_id,
+                        row.added
+                        or (row.group_wanted is not None and row.member_wanted is not None and row.member_there),
+                    )
+                    for row in rows
+                ]
+
+    def _load_removed(self) -> list[Drift]:
+        found: list[Drift] = []
+        for kind in ("user", "group"):
+            statement = (
+                select(vanished_records, source_objects.c.id.label("source_id"))
+                .outerjoin(source_objects, source_objects.c.key == vanished_records.c.source_key)
+                .where(vanished_records.c.object == kind)
+            )
+            with reading(self._database) as connection:
+                rows = {row.key: row for row in connection.execute(statement)}
+            found += [
+                Drift(
+                    kind, gone.bps_id, RECORD, gone.bps_id, None, rows[gone.key].source_key, rows[gone.key].source_id,
+                    gone.desired is not None, gone.fields,
+                )
+                for gone in self.load_vanished()
+                if gone.key in rows and not gone.accepted
+            ]  # fmt: skip
+        return found
+
+    def accept_drift(self, scope: Ours) -> None:
+        """Take everything that was changed by hand up to now as it is, until the source says something else."""
+        for kind in ("user", "group"):
+            table = _TABLES[kind][0]
+            for rows in self._iterate_owned(kind):
+                values = []
+                for row in rows:
+                    drifts = find_drift(scope.fields[kind], _make_current(row, kind))
+                    found = {name: theirs for name, _, theirs in drifts}
+                    if found:
+                        values.append((row.key, encode_json({**decode_json(row.accepted), **found})))
+                if values:
+                    with self._database.transaction() as connection:
+                        for key, accepted in values:
+                            connection.execute(update(table).where(table.c.key == key).values(accepted=accepted))
+        with self._database.transaction() as connection:
+            for links in scope.links:
+                connection.execute(update(HAND_LINKS[links]).values(accepted=True))
+            connection.execute(update(vanished_records).values(accepted=True))
+
+
+def _make_current(row: Any, kind: Kind) -> Current:
+    return Current(
+        {name: getattr(row, name) for name in _TABLES[kind][2]},
+        row.status,
+        row.origin,
+        row.source_key,
+        decode_json(row.written),
+        row.leaving_at,
+        decode_json(row.accepted),
+    )

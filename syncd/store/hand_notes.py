@@ -1,0 +1,157 @@
+"""Noting what somebody else did to the target, within the transactions that read it or write our own outcomes.
+
+A reading of the portal that differs from what we know is somebody else's doing, unless we wrote there so lately that
+the portal need not show it yet, or do not know how our own last write ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, exists, select, update
+
+from syncd.model.change import LinkKind
+from syncd.store.rows import among, decode_json, delete_pairs, encode_json, upsert
+from syncd.store.tables import changes, hand_members, hand_owners, runs, target_groups, target_users, vanished_records
+
+Pair = tuple[int, int]
+Kind = Literal["user", "group"]
+_TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+HAND_LINKS: Mapping[LinkKind, Table] = {"membership": hand_members, "ownership": hand_owners}
+_SHOWN_WITHIN = timedelta(hours=1)
+"""So long the portal may take to show what we wrote; it speaks of seconds."""
+_UNCERTAIN = ("planned", "started", "failed")
+
+
+def note_links(connection: Connection, kind: LinkKind, *, came: set[Pair], went: set[Pair], now: datetime) -> None:
+    """A reading met members or owners that we did not know, or lacked some that we did: note what others did."""
+    met = came | went
+    if not met:
+        return
+    table = HAND_LINKS[kind]
+    owned = select(target_groups.c.key).where(
+        target_groups.c.origin.is_not(None), among(target_groups.c.key, {group for group, _ in met}, connection)
+    )
+    ours = set(connection.scalars(owned))
+    met = {pair for pair in met if pair[0] in ours}
+    if not met:
+        return
+    members = {member for _, member in met}
+    there = set(connection.scalars(select(target_users.c.key).where(among(target_users.c.key, members, connection))))
+    known_rows = connection.execute(
+        select(table.c.group_key, table.c.member_key).where(
+            among(table.c.group_key, ours, connection), among(table.c.member_key, members, connection)
+        )
+    )
+    known = {(row[0], row[1]) for row in known_rows}
+    delete_pairs(connection, table, met & known)  # it is as it was before somebody changed it
+    fresh = {pair for pair in met - known if pair in came or pair[1] in there}
+    fresh -= _load_unsettled(connection, kind, fresh, now)
+    noted = {"accepted": False, "seen_at": now}
+    rows = [{"group_key": pair[0], "member_key": pair[1], "added": pair in came, **noted} for pair in sorted(fresh)]
+    upsert(connection, table, rows)
+
+
+def _load_unsettled(connection: Connection, kind: LinkKind, pairs: set[Pair], now: datetime) -> set[Pair]:
+    """Return pairs of which our own last write may not show yet, or may have ended otherwise than we know."""
+    if not pairs:
+        return set()
+    statement = (
+        select(changes.c.record_key, changes.c.target_key, changes.c.status, changes.c.finished_at)
+        .join(runs, runs.c.id == changes.c.run_id)
+        .where(
+            changes.c.object == kind,
+            runs.c.kind != "plan",
+            among(changes.c.target_key, {member for _, member in pairs}, connection),
+            among(changes.c.record_key, {group for group, _ in pairs}, connection),
+        )
+        .order_by(changes.c.run_id, changes.c.seq)
+    )
+    last: dict[Pair, tuple[str, datetime | None]] = {}
+    for group, member, status, finished_at in connection.execute(statement):
+        if (group, member) in pairs and status not in ("dropped", "held", "deferred"):
+            last[group, member] = status, finished_at
+    return {
+        pair
+        for pair, (status, finished_at) in last.items()
+        if status in _UNCERTAIN or (finished_at is not None and finished_at > now - _SHOWN_WITHIN)
+    }
+
+
+def forget_links(connection: Connection, kind: LinkKind, pairs: Collection[Pair]) -> None:
+    """These were written by us: what somebody did to them before is history."""
+    table = HAND_LINKS[kind]
+    if pairs and connection.scalar(select(exists().where(table.c.group_key.is_not(None)))):
+        delete_pairs(connection, table, pairs)
+
+
+def forget_links_of(connection: Connection, kind: Kind, keys: Collection[int]) -> None:
+    """These records are gone, and with them what was done by hand to their memberships and ownerships."""
+    for table in HAND_LINKS.values():
+        column = table.c.member_key if kind == "user" else table.c.group_key
+        connection.execute(delete(table).where(among(column, keys or [0], connection)))
+
+
+def note_vanished(connection: Connection, kind: Kind, gone: ColumnElement[bool], *, now: datetime) -> None:
+    """Records that meet ``gone`` leave the inventory: remember those that somebody else removed. Call it before.
+
+    A record that the portal never showed as ready was lost on the way, and one that we may have deleted ourselves was
+    not removed by hand either.
+    """
+    table = _TABLES[kind]
+    statement = select(table.c.key, table.c.source_key, table.c.written).where(
+        gone, table.c.origin.is_not(None), table.c.status == "Synchronized"
+    )
+    rows = {row.key: row for row in connection.execute(statement)}
+    if not rows:
+        return
+    deletions = select(changes.c.record_key, changes.c.status).join(runs, runs.c.id == changes.c.run_id)
+    last = {
+        row.record_key: row.status
+        for row in connection.execute(
+            deletions.where(
+                changes.c.object == kind,
+                changes.c.action == "delete",
+                runs.c.kind != "plan",
+                among(changes.c.record_key, rows, connection),
+            ).order_by(changes.c.run_id)
+        )
+    }
+    upsert(
+        connection,
+        vanished_records,
+        [
+            {
+                "key": key,
+                "object": kind,
+                "source_key": row.source_key,
+                "fields": row.written or "{}",
+                "accepted": False,
+                "seen_at": now,
+            }
+            for key, row in sorted(rows.items())
+            if last.get(key) not in _UNCERTAIN
+        ],
+    )
+    forget_links_of(connection, kind, rows)
+
+
+def forget_vanished(connection: Connection, keys: Collection[int]) -> None:
+    """These records are there again."""
+    if keys:
+        connection.execute(delete(vanished_records).where(among(vanished_records.c.key, keys, connection)))
+
+
+def forget_accepted(connection: Connection, table: Table, written: Mapping[int, Collection[str]]) -> None:
+    """These fields were written by us: values that somebody else had put there are history."""
+    rows = connection.execute(
+        select(table.c.key, table.c.accepted).where(
+            table.c.accepted.is_not(None), among(table.c.key, written, connection)
+        )
+    ).all()
+    for key, accepted in rows:
+        left = {name: value for name, value in decode_json(accepted).items() if name not in written[key]}
+        values = {"accepted": encode_json(left) if left else None}
+        connection.execute(update(table).where(table.c.key == key).values(**values))
