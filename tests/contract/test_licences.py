@@ -11,9 +11,11 @@ import structlog
 from sqlalchemy import text
 
 from syncd.model.run import Approval, RunRequest
+from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
 from syncd.store.explanation import Explanations
 from syncd.store.report import Report
+from syncd.sync.proposals import FromFile
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 
@@ -504,3 +506,50 @@ async def test_a_grant_that_fails_is_retried_by_itself_and_hinders_nothing_else(
     world.portal.unlicensable.clear()
     world.clock.ahead += timedelta(hours=1)
     assert licence_changes(world, await world.sync("delta", retry_failed=False)) == ["grant u4@x.com User done"]
+
+
+# ---- other ways to a plan -------------------------------------------------------------------------------------------
+
+
+async def test_a_plan_file_carries_licences_and_is_refused_when_somebody_else_did_it(world: World) -> None:
+    """Applied exactly; a licence that somebody gave meanwhile is named, and nothing is written."""
+    await settle(world)
+    world.source.link("g2", "u2")
+    run = await world.sync("delta", write=False)
+    lines = world.make_file(run)
+    world.portal.licences["u2@x.com"]["PowerUser"] = {}
+    refused = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert refused.status == "failed"
+    assert "licence PowerUser of u2@x.com" in refused.error
+    assert held(world)["u2@x.com"] == "PowerUser User"
+    del world.portal.licences["u2@x.com"]["PowerUser"]
+    applied = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert applied.status == "succeeded", applied.error
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+    assert licence_changes(world, await world.sync("full")) == []
+
+
+async def test_one_person_alone_gets_the_licence(world: World) -> None:
+    """`sync user` looks at that person's rules, and at nobody else's."""
+    await settle(world)
+    world.source.link("g2", "u2")
+    world.source.link("g2", "u3")
+    run = await world.sync_one("user", "u2")
+    assert licence_changes(world, run) == ["revoke u2@x.com User done", "grant u2@x.com PowerUser done"]
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+    await world.sync("delta")
+    assert held(world)["u3@x.com"] == "PowerUser"
+
+
+async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
+    """Until the person changes."""
+    await settle(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    await world.sync("full")
+    world.source.unlink("g1", "u3")
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u3@x.com User held"]
+    assert world.target_store.reject(Approval(run.id)) >= 1
+    again = await world.sync("full")
+    assert licence_changes(world, again) == ["revoke u3@x.com User dropped"]
+    assert again.status == "succeeded"
