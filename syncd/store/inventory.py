@@ -275,7 +275,7 @@ class Inventory:
                 .where(target_groups.c.origin.is_not(None))
             )
             licences = connection.scalar(
-                select(func.count()).select_from(target_licences).where(target_licences.c.origin.is_not(None))
+                select(func.count()).select_from(target_licences).where(target_licences.c.origin == "granted")
             )
         return {"user": users or 0, "group": groups or 0, "membership": members or 0, "licence": licences or 0}
 
