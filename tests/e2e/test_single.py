@@ -33,7 +33,12 @@ async def test_one_user_and_one_group_go_through_in_a_handful_of_requests(sandbo
     empty = await syncd("sync", "user", "somebody@nordwind.example")
     assert empty.code == 1
     assert "sync full" in empty.stderr
-    assert (await syncd("sync", "full")).code == 0
+    first = await syncd("sync", "full")
+    assert first.code == 0
+    assert "users complete: 60 met, Graph counts 60 (± 5)" in first.stdout
+    assert "groups complete: 12 met, Graph counts 12 (± 5)" in (await syncd("runs", "show", "last")).stdout
+    proof = (await syncd("runs", "show", "last", "--json")).document["proof"]
+    assert (proof["users"]["proven"], proof["groups"]["counted"]) == (True, 12)
     directory = sandbox.directory
     other = next(user for user in directory.active_users() if user.properties["userType"] == "Member")
     directory.set_attributes(other.id, jobTitle="Another title")
