@@ -8,6 +8,7 @@ a type                 yes, by us            its settings are corrected, when th
 a type                 yes, by hand          nothing: it stays manual
 another type, or none  yes, by us            revoke; together with the grant of the other type, in one request
 any or none            yes, by hand          nothing, until the account itself is deleted
+any or none            renamed, by hand      it moves to the new account, and stays manual there
 nobody wants them      yes, by us            revoke, unless the policy for leavers says keep
 =====================  ====================  ==========================================================================
 """
@@ -24,6 +25,9 @@ from syncd.plan.rules import LicenceRule, PolicyRules, Rules
 
 ACCOUNT_DELETED = "its account is deleted, and the portal would keep the seat"
 """Why every licence of a person is revoked, those given by hand as well: only together with the deletion itself."""
+
+MOVED = "given by hand to the account before the rename"
+"""Why a licence is granted that stays manual."""
 
 NO_RULE = "no licence rule covers this person any more"
 LICENCE_ROLE = "licence "
@@ -55,6 +59,7 @@ class PersonView:
     """A person whose licences are compared. ``rule``: the place of the first rule that covers the person.
 
     ``deleting``: this plan deletes the account. ``state``: why nobody wants the account, when nobody does.
+    ``moving``: what was given by hand to the account that this person left by a rename.
     """
 
     key: int
@@ -68,6 +73,7 @@ class PersonView:
     rule: int | None
     deleting: bool
     licences: tuple[HeldLicence, ...]
+    moving: tuple[HeldLicence, ...] = ()
 
 
 def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collection[int]) -> list[Change]:
@@ -84,13 +90,13 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
         return []
     rule = rules.licences[person.rule] if person.rule is not None else None
     waits = _ADOPTION_HELD if person.key in adoption_held else ""
-    given: list[Change] = []
+    given = _take_along(person, policy, waits)
     if rule is not None:
         present = next((licence for licence in person.licences if licence.type == rule.type), None)
-        if present is None:
-            given = [_grant(person, rule, dict(rule.settings), waits)]
-        elif present.ours:
-            given = _correct(person, rule, present, policy)
+        if present is None and not any(change.target == rule.type for change in given):
+            given.append(_grant(person, rule, dict(rule.settings), waits))
+        elif present is not None and present.ours:
+            given += _correct(person, rule, present, policy)
     if not changes_allowed(policy, "revoke"):
         return given
     swapped = any(change.action == "grant" for change in given)
@@ -108,7 +114,32 @@ def _decide_leaver(person: PersonView, policy: PolicyRules) -> list[Change]:
         return []
     if choose_leaver_policy(person.state, "user", policy) == "keep":
         return []
-    return [_revoke(person, licence, Phase.REVOKES, person.state) for licence in person.licences if licence.ours]
+    renamed = person.state == "renamed"
+    return [
+        _revoke(person, licence, Phase.REVOKES, person.state) for licence in person.licences if licence.ours or renamed
+    ]
+
+
+def _take_along(person: PersonView, policy: PolicyRules, held: str) -> list[Change]:
+    """Return the grants of what a renamed person was given by hand; the account before gives it up in this plan."""
+    if not changes_allowed(policy, "revoke"):
+        return []
+    there = {licence.type for licence in person.licences}
+    return [
+        Change(
+            Phase.GRANTS,
+            "grant",
+            "licence",
+            person.bps_id,
+            licence.type,
+            person.source_key,
+            after=dict(licence.settings),
+            reason=MOVED,
+            held=held,
+        )
+        for licence in person.moving
+        if licence.type not in there
+    ]
 
 
 def _grant(person: PersonView, rule: LicenceRule, after: Mapping[str, str | None], held: str) -> Change:

@@ -272,7 +272,9 @@ class Inventory:
         owned = {kind: statement.where(target_groups.c.origin.is_not(None)) for kind, statement in owned.items()}
         records: dict[ObjectKind, Table] = {"user": target_users, "group": target_groups, "licence": target_licences}
         for kind, table in records.items():
-            owned[kind] = select(func.count()).select_from(table).where(table.c.origin.is_not(None))
+            owned[kind] = (
+                select(func.count()).select_from(table).where(table.c.origin.in_(("created", "adopted", "granted")))
+            )
         with reading(self._database) as connection:
             return {kind: connection.scalar(statement) or 0 for kind, statement in owned.items()}
 

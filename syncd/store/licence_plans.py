@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from syncd.model.change import Phase
-from syncd.plan.licences import ACCOUNT_DELETED, Claim, Shortage, allot
+from syncd.plan.licences import ACCOUNT_DELETED, MOVED, Claim, Shortage, allot
 from syncd.store.database import Database, reading
 from syncd.store.rows import among
 from syncd.store.tables import changes, target_licences, target_users
@@ -78,6 +78,7 @@ class LicencePlans:
                     )
                     .values(status=status, error="its licences are not revoked yet")
                 )  # fmt: skip
+            _couple_moves(connection, run_id)
             _keep_old(connection, run_id)
 
     def allot_seats(self, run_id: int, free: dict[str, int]) -> tuple[Shortage, ...]:
@@ -143,7 +144,8 @@ class LicencePlans:
     def has_licences(self, record: int) -> bool:
         """Return whether an account still has licences, as far as we know."""
         with reading(self._database) as connection:
-            return bool(connection.scalar(select(exists().where(target_licences.c.key == record))))
+            there = target_licences.c.key == record, target_licences.c.origin.is_distinct_from("moving")
+            return bool(connection.scalar(select(exists().where(*there))))
 
 
 def _select_grants(run_id: int) -> tuple[ColumnElement[bool], ...]:
@@ -164,6 +166,35 @@ def _load_claims(connection: Connection, run_id: int) -> list[Claim]:
         Claim(seq, kind, tuple(gives.get(record, ())))
         for seq, record, kind in connection.execute(wanted.order_by(changes.c.seq))
     ]
+
+
+def _couple_moves(connection: Connection, run_id: int) -> None:
+    """A licence given by hand moves to the new account only when the old one gives it up, or has given it up."""
+    other = changes.alias("other")
+    given_up = and_(
+        other.c.run_id == run_id,
+        other.c.object == "licence",
+        other.c.action == "revoke",
+        other.c.source_key == changes.c.source_key,
+        other.c.target == changes.c.target,
+    )
+    own = select(target_users.c.key).where(target_users.c.source_key == changes.c.source_key)
+    on_its_way = exists().where(
+        or_(target_licences.c.key == changes.c.record_key, target_licences.c.key.in_(own)),
+        target_licences.c.type == changes.c.target,
+        target_licences.c.origin == "moving",
+    )
+    moves = (
+        changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "grant", changes.c.reason == MOVED,
+        ~on_its_way, ~exists().where(given_up, other.c.status == "planned"),
+    )  # fmt: skip
+    for status in ("held", "deferred"):
+        connection.execute(
+            update(changes)
+            .where(*moves, exists().where(given_up, other.c.status == status))
+            .values(status=status, error="moved only together with the licence of the account before")
+        )
+    connection.execute(update(changes).where(*moves).values(status="dropped", error="the account before keeps it"))
 
 
 def _keep_old(connection: Connection, run_id: int) -> None:

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
 
 from syncd.model.change import Change
 from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
-from syncd.plan.licences import LICENCE_ROLE, HeldLicence, PersonView, name_licence_role
+from syncd.plan.licences import LICENCE_ROLE, MOVED, HeldLicence, PersonView, name_licence_role
 from syncd.store.database import Database, reading
 from syncd.store.facts import LICENCE_SEATS, LICENCES_READ, load_fact, save_fact
 from syncd.store.pairing import leaver_state
 from syncd.store.principals import intern_principals
-from syncd.store.rows import among, decode_json, encode_json, upsert
+from syncd.store.rows import among, decode_json, encode_json, insert_missing, upsert
 from syncd.store.tables import (
     changes,
     desired_users,
@@ -32,6 +32,8 @@ from syncd.store.tables import (
 )
 
 _CHUNK = 1000
+_GRANTED, _MOVING = "granted", "moving"
+_IS_HELD = target_licences.c.origin.is_distinct_from(_MOVING)
 
 
 class Licences:
@@ -48,6 +50,7 @@ class Licences:
         A licence of ours that is still there stays ours. One that an earlier run sent without learning how it ended is
         ours when it is there now.
         """
+        t = target_licences
         with self._database.transaction() as connection:
             save_fact(connection, LICENCES_READ, "perpetual" if found is None else "yes")
             if found is None:
@@ -60,9 +63,10 @@ class Licences:
                 for holder in found.holders
                 for licence in holder.licences
             }
-            t = target_licences
-            there = {(row[0], row[1]): row[2] for row in connection.execute(select(t.c.key, t.c.type, t.c.settings))}
-            gone = there.keys() - fresh.keys() if found.complete else ()
+            held = select(t.c.key, t.c.type, t.c.settings).where(_IS_HELD)
+            there = {(row[0], row[1]): row[2] for row in connection.execute(held)}
+            gone = there.keys() - fresh.keys() if found.complete else set[tuple[int, str]]()
+            _move_started(connection, gone)
             for key, kind in sorted(gone):
                 connection.execute(delete(t).where(t.c.key == key, t.c.type == kind))
             rows = [
@@ -71,7 +75,12 @@ class Licences:
                 if (key, kind) not in there or there[key, kind] != shown
             ]
             upsert(connection, t, rows)
-            _claim_started(connection)
+            arrived = [{"row_key": row["key"], "kind": row["type"]} for row in rows]
+            if arrived:  # what was on its way to a renamed person is there
+                at_hand = t.c.key == bindparam("row_key"), t.c.type == bindparam("kind"), t.c.origin == _MOVING
+                connection.execute(update(t).where(*at_hand).values(origin=None), arrived)
+            if found.complete:
+                _claim_started(connection)
 
     def are_licences_known(self) -> bool:
         """Return whether everybody's licences were read once, and the portal lets them be assigned."""
@@ -101,9 +110,10 @@ class Licences:
             with reading(self._database) as connection:
                 rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
                 held = _load_held(connection, [row.key for row in rows])
+                moving = _load_moving(connection, [row.d_key for row in rows if row.d_key is not None])
             if not rows:
                 return
-            yield [_make_person(row, tuple(held.get(row.key, ()))) for row in rows]
+            yield [_make_person(row, held.get(row.key, []), moving.get(row.key, [])) for row in rows]
             last = rows[-1].bps_fold
 
     # ---- seats ------------------------------------------------------------------------------------------------------
@@ -146,17 +156,60 @@ def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) 
         if change.object != "licence":
             continue
         if change.action == "grant":
-            _own_granted(connection, key, change.target, dict(change.after))
-        else:
+            _note_granted(connection, key, change)
+        elif change.after or not _move(connection, key, change.target, change.source_key):
             part = (change.before.get("processes") or "") if change.after else ""
             _forget_licence(connection, key, change.target, processes=part)
 
 
-def _own_granted(connection: Connection, key: int, kind: str, settings: dict[str, str | None]) -> None:
-    """A licence was granted, or its settings were written: it is ours."""
-    text = encode_json(settings)
-    row = {"key": key, "type": kind, "settings": text if settings else None, "written": text, "origin": "granted"}
+def _note_granted(connection: Connection, key: int, change: Change) -> None:
+    """A licence was granted, or its settings were written: it is ours, unless it was only moved with a rename."""
+    moved = change.reason == MOVED
+    text = encode_json(dict(change.after))
+    row = {
+        "key": key,
+        "type": change.target,
+        "settings": text if change.after else None,
+        "written": None if moved else text,
+        "origin": None if moved else _GRANTED,
+    }
     upsert(connection, target_licences, [row])
+    if moved:  # it may have been on its way to a name in between
+        others = select(target_users.c.key).where(
+            target_users.c.source_key == change.source_key, target_users.c.key != key
+        )
+        t = target_licences
+        connection.execute(delete(t).where(t.c.key.in_(others), t.c.type == change.target, t.c.origin == _MOVING))
+
+
+def _move(connection: Connection, key: int, kind: str, source_key: int | None) -> bool:
+    """Remember a licence given by hand that a renamed person's old account gave up as on its way to the new one.
+
+    Without this, a run that was killed between the two would leave that person without. False: it is nothing to move.
+    """
+    t, d = target_licences, desired_users
+    one = t.c.key == key, t.c.type == kind
+    row = connection.execute(select(t.c.settings, t.c.origin).where(*one)).first()
+    if row is None or row.origin == _GRANTED:
+        return False
+    heir = connection.scalar(
+        select(d.c.principal_key).where(d.c.key == source_key, d.c.state == "wanted", d.c.principal_key != key)
+    )
+    if heir is None:
+        return False
+    connection.execute(delete(t).where(*one))
+    insert_missing(connection, t, [{"key": heir, "type": kind, "settings": row.settings, "origin": _MOVING}])
+    return True
+
+
+def _move_started(connection: Connection, gone: Collection[tuple[int, str]]) -> None:
+    """Do the same for what an earlier run took from an old account without learning how it ended."""
+    started = select(changes.c.record_key, changes.c.target, changes.c.source_key).where(
+        changes.c.object == "licence", changes.c.action == "revoke", changes.c.status == "started"
+    )
+    for key, kind, source_key in connection.execute(started).all():
+        if (key, kind) in gone:
+            _move(connection, key, kind, source_key)
 
 
 def _forget_licence(connection: Connection, key: int, kind: str, *, processes: str) -> None:
@@ -174,21 +227,22 @@ def _forget_licence(connection: Connection, key: int, kind: str, *, processes: s
 
 def _claim_started(connection: Connection) -> None:
     """Recognise licences that we sent without learning how it ended, now that everybody's licences were read."""
-    started = and_(changes.c.object == "licence", changes.c.action == "grant", changes.c.status == "started")
+    started = and_(changes.c.object == "licence", changes.c.status == "started")
     rows = connection.execute(
-        select(changes.c.record_key, changes.c.target, changes.c.after).where(started).order_by(changes.c.run_id)
+        select(changes.c.record_key, changes.c.target, changes.c.after)
+        .where(started, changes.c.action == "grant", changes.c.reason != MOVED)
+        .order_by(changes.c.run_id)
     ).all()
     for record, kind, after in rows:
         t = target_licences
         connection.execute(
             update(t)
             .where(t.c.key == record, t.c.type == kind, t.c.origin.is_(None))
-            .values(origin="granted", written=after or encode_json({}))
+            .values(origin=_GRANTED, written=after or encode_json({}))
         )
-    if rows:
-        connection.execute(
-            update(changes).where(started).values(status="dropped", error="a later run found out how it ended")
-        )
+    connection.execute(
+        update(changes).where(started).values(status="dropped", error="a later run found out how it ended")
+    )
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -209,8 +263,17 @@ def _select_people(run_id: int, rules: int) -> Select[Any]:
         changes.c.action == "delete",
         changes.c.object == "user",
     )
-    held = exists().where(target_licences.c.key == p.c.key)
-    ours = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin.is_not(None))
+    held = exists().where(target_licences.c.key == p.c.key, _IS_HELD)
+    ours = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin == _GRANTED)
+    # Who was renamed may take along what was given by hand to the account before, or is on the way from there.
+    former = target_users.alias("former")
+    left = (
+        exists()
+        .where(target_licences.c.key == former.c.key)
+        .where(former.c.source_key == d.c.key, former.c.key != p.c.key)
+    )
+    moving = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin == _MOVING)
+    leaving = held & t.c.key.is_not(None) & (owner.c.state == "wanted") & (owner.c.principal_key != p.c.key)
     return (
         select(
             p.c.key, p.c.bps_id, p.c.bps_fold, d.c.key.label("d_key"), t.c.key.label("t_key"), t.c.origin,
@@ -223,7 +286,14 @@ def _select_people(run_id: int, rules: int) -> Select[Any]:
             .outerjoin(t, t.c.key == p.c.key)
             .outerjoin(owner, owner.c.key == t.c.source_key)
         )
-        .where(or_(d.c.key.is_not(None) & role.is_not(None), ours, t.c.key.is_not(None) & held & deletion))
+        .where(
+            or_(
+                d.c.key.is_not(None) & (role.is_not(None) | left | moving),
+                ours,
+                leaving,
+                t.c.key.is_not(None) & held & deletion,
+            )
+        )
     )  # fmt: skip
 
 
@@ -233,7 +303,7 @@ def _load_held(connection: Connection, keys: Collection[int]) -> dict[int, list[
     t = target_licences
     found: dict[int, list[HeldLicence]] = {}
     for key, kind, shown, written, origin in connection.execute(
-        select(t).where(among(t.c.key, keys, connection)).order_by(t.c.key, t.c.type)
+        select(t).where(among(t.c.key, keys, connection), _IS_HELD).order_by(t.c.key, t.c.type)
     ):
         found.setdefault(key, []).append(
             HeldLicence(
@@ -246,7 +316,33 @@ def _load_held(connection: Connection, keys: Collection[int]) -> dict[int, list[
     return found
 
 
-def _make_person(row: Any, held: tuple[HeldLicence, ...]) -> PersonView:
+def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, list[HeldLicence]]:
+    """Return, by the principal that these source users want, what was given by hand to their accounts before.
+
+    That is what an old account still has, and what is on its way from there.
+    """
+    if not people:
+        return {}
+    t, d, former = target_licences, desired_users, target_users.alias("former")
+    wanted = d.c.state == "wanted", among(d.c.key, people, connection)
+    left = (
+        select(d.c.principal_key, t.c.type, t.c.settings)
+        .join(former, (former.c.source_key == d.c.key) & (former.c.key != d.c.principal_key))
+        .join(t, t.c.key == former.c.key)
+        .where(*wanted, former.c.origin.is_not(None), (t.c.origin.is_(None)) | (t.c.origin == _MOVING))
+    )
+    coming = (
+        select(d.c.principal_key, t.c.type, t.c.settings)
+        .join(t, t.c.key == d.c.principal_key)
+        .where(*wanted, t.c.origin == _MOVING)
+    )
+    found: dict[int, dict[str, HeldLicence]] = {}
+    for key, kind, shown in connection.execute(left.union_all(coming)):
+        found.setdefault(key, {})[kind] = HeldLicence(kind, ours=False, shown=decode_json(shown) if shown else None)
+    return {key: [licences[kind] for kind in sorted(licences)] for key, licences in found.items()}
+
+
+def _make_person(row: Any, held: Sequence[HeldLicence], moving: Sequence[HeldLicence]) -> PersonView:
     wanted = row.d_key is not None
     return PersonView(
         row.key,
@@ -259,7 +355,8 @@ def _make_person(row: Any, held: tuple[HeldLicence, ...]) -> PersonView:
         bool(row.taken),
         int(row.role.removeprefix(LICENCE_ROLE)) if row.role is not None else None,
         bool(row.deleting) and row.t_key is not None,
-        held,
+        tuple(held),
+        tuple(moving),
     )
 
 
@@ -270,4 +367,5 @@ def _load_seats(connection: Connection) -> dict[str, tuple[int, int]]:
 
 def _count_held(connection: Connection) -> dict[str, int]:
     t = target_licences
-    return {row[0]: row[1] for row in connection.execute(select(t.c.type, func.count()).group_by(t.c.type))}
+    counted = select(t.c.type, func.count()).where(_IS_HELD).group_by(t.c.type)
+    return {row[0]: row[1] for row in connection.execute(counted)}

@@ -94,7 +94,7 @@ class Outcomes:
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
-            for action in ("create", "grant"):
+            for action in ("create", "grant", "revoke"):
                 sent = {
                     record
                     for (planned, record, _), outcome in results

@@ -128,7 +128,9 @@ class ProposedPlans:
     def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned grants of what a person has already, and revokes of what is gone, a few of them."""
         there = exists().where(
-            target_licences.c.key == changes.c.record_key, target_licences.c.type == changes.c.target
+            target_licences.c.key == changes.c.record_key,
+            target_licences.c.type == changes.c.target,
+            target_licences.c.origin.is_distinct_from("moving"),
         )
         granted = (changes.c.action == "grant") & changes.c.before.is_(None) & there
         statement = (

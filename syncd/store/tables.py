@@ -288,7 +288,7 @@ target_licences = Table(
     Column("type", Text, nullable=False),
     Column("settings", Text),  # JSON: as the portal shows them; NULL: it does not
     Column("written", Text),  # JSON: as we last sent them
-    Column("origin", Text),  # granted; NULL: given by hand
+    Column("origin", Text),  # granted; NULL: given by hand; moving: not there, but to come with a renamed person
     PrimaryKeyConstraint("key", "type"),
     sqlite_with_rowid=False,
 )

@@ -30,7 +30,7 @@ from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase,
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.caller import Placed
-from syncd.sync.licensing import fit_together, judge_failure, send_licences
+from syncd.sync.licensing import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
@@ -197,11 +197,11 @@ class Apply:
         after = -1
         while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
             after = batch[-1][0].seq
-            additions = [placed for placed in batch if placed[0].change.action in ("create", "grant")]
-            if additions:
-                records = [record for planned, record, _ in additions if planned.change.action == "create"]
+            marked = [placed for placed in batch if is_remembered(placed[0].change)]
+            if marked:
+                records = [record for planned, record, _ in marked if planned.change.action == "create"]
                 self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
-                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in additions], "started")
+                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in marked], "started")
             if phase is Phase.MANAGERS:
                 needed = set().union(*map(_find_needed, batch))
                 self._ready |= await self._store.call(self._store.load_ready, needed)

@@ -112,10 +112,16 @@ def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
     return same and len(gathered) < size
 
 
+def is_remembered(change: Change) -> bool:
+    """Return whether a change is marked before it is sent: what turns up is ours, and what is taken moves on."""
+    return change.action in ("create", "grant") or (change.object == "licence" and change.reason == "renamed")
+
+
 def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
-    """An addition that may have taken effect is remembered as such: it is ours when it turns up."""
-    action = planned.change.action
-    unclear = error.sent and (action == "create" or (action == "grant" and isinstance(error, TransientError)))
+    """What may have taken effect is remembered as such: what was added is ours when it turns up."""
+    change = planned.change
+    licence = change.object == "licence" and is_remembered(change) and isinstance(error, TransientError)
+    unclear = error.sent and (change.action == "create" or licence)
     return Outcome(planned.seq, "started" if unclear else "failed", str(error))
 
 

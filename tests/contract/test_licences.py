@@ -11,9 +11,11 @@ import structlog
 from sqlalchemy import text
 
 from syncd.model.run import Approval, RunRequest
+from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
 from syncd.store.explanation import Explanations
 from syncd.store.report import Report
+from syncd.sync.proposals import FromFile
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 
@@ -358,6 +360,63 @@ async def test_a_rename_takes_the_licence_along(world: World) -> None:
     assert held(world) == wanted
 
 
+async def test_a_rename_takes_a_licence_given_by_hand_along_and_it_stays_manual(world: World) -> None:
+    """With one seat for both accounts; the end of every rule does not take it, and neither does renaming back."""
+    world.portal.totals = {"PowerUser": 2, "User": 3, "ExternalUser": 1}
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}, "User": {}}
+    await settle(world)
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    moved = {k: v for k, v in EVERYBODY.items() if k != "u2@x.com"}
+    assert held(world) == {**moved, "married@x.com": "ExternalUser User"}
+    assert licence_changes(world, await world.sync("full")) == []
+    world.source.unlink("g1", "u2")
+    await world.sync("delta")
+    assert held(world)["married@x.com"] == "ExternalUser User"
+    world.source.put_user("u2", userPrincipalName="u2@x.com")
+    await world.sync("delta")
+    assert held(world) == {**moved, "u2@x.com": "ExternalUser User"}
+    assert licence_changes(world, await world.sync("full")) == []
+
+
+async def test_a_licence_on_its_way_to_a_renamed_person_is_not_forgotten(world: World) -> None:
+    """Taken from the old account, refused for the new one, and read in between: a later run gives it all the same."""
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    world.portal.unlicensable.add("married@x.com")
+    await settle(world)
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    await world.sync("delta")
+    await world.sync("full")
+    assert "u2@x.com" not in held(world)
+    assert "married@x.com" not in held(world)
+    world.portal.unlicensable.clear()
+    world.source.put_user("u2", userPrincipalName="again@x.com")
+    await world.sync("delta")
+    assert held(world)["again@x.com"] == "ExternalUser User"
+    world.portal.licences["again@x.com"].pop("ExternalUser")
+    await world.sync("full")
+    assert held(world)["again@x.com"] == "User"
+
+
+async def test_what_the_guard_holds_at_the_old_account_does_not_move(world: World) -> None:
+    """Nobody holds two seats because a revoke waits for approval."""
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    await world.sync("full")
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    run = await world.sync("delta")
+    assert "grant married@x.com ExternalUser held" in licence_changes(world, run)
+    assert held(world)["u2@x.com"] == "ExternalUser User"
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    approved = await world.runs.execute(request, world.open_sides())
+    assert "revoke u2@x.com ExternalUser done" in licence_changes(world, approved)
+    await world.sync("delta")
+    assert held(world)["married@x.com"] == "ExternalUser User"
+    assert "u2@x.com" not in held(world)
+
+
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
@@ -504,3 +563,72 @@ async def test_a_grant_that_fails_is_retried_by_itself_and_hinders_nothing_else(
     world.portal.unlicensable.clear()
     world.clock.ahead += timedelta(hours=1)
     assert licence_changes(world, await world.sync("delta", retry_failed=False)) == ["grant u4@x.com User done"]
+
+
+async def test_a_run_that_is_killed_while_a_licence_moves_loses_none(world: World) -> None:
+    """Taken from the old account, and nothing was recorded: the full reading that finds it gone remembers where to."""
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    run = await world.sync("delta")
+    with world.database.transaction() as connection:
+        connection.execute(
+            text("UPDATE changes SET status = 'started' WHERE run_id = :run AND object = 'licence' "
+                 "AND target = 'ExternalUser'"),
+            {"run": run.id},
+        )  # fmt: skip
+        connection.execute(text("DELETE FROM target_licences WHERE type = 'ExternalUser'"))
+        connection.execute(
+            text("INSERT INTO target_licences (key, type) SELECT key, 'ExternalUser' FROM target_principals "
+                 "WHERE bps_fold = 'u2@x.com'")
+        )  # fmt: skip
+    world.portal.licences["married@x.com"].pop("ExternalUser")
+    await world.sync("full")
+    assert held(world)["married@x.com"] == "ExternalUser User"
+
+
+# ---- other ways to a plan -------------------------------------------------------------------------------------------
+
+
+async def test_a_plan_file_carries_licences_and_is_refused_when_somebody_else_did_it(world: World) -> None:
+    """Applied exactly; a licence that somebody gave meanwhile is named, and nothing is written."""
+    await settle(world)
+    world.source.link("g2", "u2")
+    run = await world.sync("delta", write=False)
+    lines = world.make_file(run)
+    world.portal.licences["u2@x.com"]["PowerUser"] = {}
+    refused = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert refused.status == "failed"
+    assert "licence PowerUser of u2@x.com" in refused.error
+    assert held(world)["u2@x.com"] == "PowerUser User"
+    del world.portal.licences["u2@x.com"]["PowerUser"]
+    applied = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert applied.status == "succeeded", applied.error
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+    assert licence_changes(world, await world.sync("full")) == []
+
+
+async def test_one_person_alone_gets_the_licence(world: World) -> None:
+    """`sync user` looks at that person's rules, and at nobody else's."""
+    await settle(world)
+    world.source.link("g2", "u2")
+    world.source.link("g2", "u3")
+    run = await world.sync_one("user", "u2")
+    assert licence_changes(world, run) == ["revoke u2@x.com User done", "grant u2@x.com PowerUser done"]
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+    await world.sync("delta")
+    assert held(world)["u3@x.com"] == "PowerUser"
+
+
+async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
+    """Until the person changes."""
+    await settle(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    await world.sync("full")
+    world.source.unlink("g1", "u3")
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u3@x.com User held"]
+    assert world.target_store.reject(Approval(run.id)) >= 1
+    again = await world.sync("full")
+    assert licence_changes(world, again) == ["revoke u3@x.com User dropped"]
+    assert again.status == "succeeded"

@@ -73,6 +73,8 @@ class World:
     portal: FakePortal = field(default_factory=FakePortal)
     rules: Rules = field(default_factory=make_rules)
     clock: OwnClock = field(default_factory=OwnClock)
+    by_hand: set[tuple[str, str]] = field(default_factory=set)
+    """Licences that somebody gave by hand in the portal: (folded BPS id, type)."""
 
     def __post_init__(self) -> None:
         self.source_store = SourceStore(self.database)

@@ -10,6 +10,7 @@ import pytest
 
 from syncd.bps.options import BpsOptions
 from syncd.bps.portal import BpsPortal
+from syncd.bps.probe import probe_portal
 from syncd.errors import Forbidden, Rejected
 from syncd.model.licence import LicenceList, Step
 from syncd.sandbox.knobs import turn_knobs
@@ -205,3 +206,28 @@ async def test_perpetual_licensing_is_told_from_a_missing_scope(client: Client, 
     portal.tokens.invalidate(await portal.tokens.fetch_token())
     with pytest.raises(Forbidden, match=r"Admin\.Licenses\.Read"):
         await portal.fetch_licences()
+
+
+async def test_check_tries_licences_only_where_there_are_rules(client: Client, portal: BpsPortal) -> None:
+    """Reading and writing are told apart, perpetual licensing is a warning, and nothing is changed."""
+
+    async def found(*, licences: bool) -> dict[str, str]:
+        checks = await probe_portal(portal, licences=licences)
+        return {check.check: check.status for check in checks if "licenses" in check.check}
+
+    assert await found(licences=False) == {}
+    assert await found(licences=True) == {"portal licenses read": "ok", "portal licenses write": "ok"}
+    turn(client, licence_repeated="conflict")
+    assert await found(licences=True) == {"portal licenses read": "ok", "portal licenses write": "ok"}
+    turn(client, perpetual_licences=True)
+    assert await found(licences=True) == {"portal licenses read": "warning"}
+    turn(client, perpetual_licences=False)
+    scopes = client.sandbox.portal_service.application.scopes
+    scopes.remove("Admin.Licenses.ReadWrite")
+    scopes.add("Admin.Licenses.Read")
+    portal.tokens.invalidate(await portal.tokens.fetch_token())
+    assert await found(licences=True) == {"portal licenses read": "ok", "portal licenses write": "failed"}
+    scopes.remove("Admin.Licenses.Read")
+    portal.tokens.invalidate(await portal.tokens.fetch_token())
+    assert await found(licences=True) == {"portal licenses read": "failed", "portal licenses write": "failed"}
+    assert client.sandbox.portal_service.licences.holders == {}
