@@ -14,9 +14,11 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, Interrupted, ResyncRequired
+from syncd.errors import Forbidden, Interrupted, RemoteError, ResyncRequired
 from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
+from syncd.sync.member_check import MemberCheck, MemberCheckStore
+from syncd.sync.members import read_members, tolerate_none
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
 from syncd.sync.single import SinglePull, SingleStore
@@ -24,7 +26,7 @@ from syncd.sync.sweep import Sweep, SweepStore
 from syncd.sync.together import working_together
 
 
-class DirectoryStore(SweepStore, SingleStore, Protocol):
+class DirectoryStore(SweepStore, SingleStore, MemberCheckStore, Protocol):
     """Everything that pulls read and write."""
 
 
@@ -91,7 +93,19 @@ class Pull:
                 result.full = True
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
+        await self._check_members(result)
         return result
+
+    async def _check_members(self, result: PullResult) -> None:
+        """Count the members of some groups when it is time; what hinders it hinders nothing else."""
+        if result.full:
+            await self._store.call(self._store.put_off_member_check, now=self._clock.now())
+            return
+        check = MemberCheck(self._source, self._store, self._clock, count=result.add, stopping=self._stopping)
+        try:
+            await check.run()
+        except RemoteError as error:
+            self._log.warning("members.unchecked", reason=str(error))
 
     async def run_single(self, wanted: Wanted) -> PullResult:
         """Read one object with its memberships; checkpoints stay as they are.
@@ -177,15 +191,15 @@ class Pull:
             await self._read_object("groups", group_id, result)
         for group_id in await self._store.call(self._store.load_rereads):
             try:
-                links = await self._source.fetch_members(group_id)
+                reading = await read_members(self._source, self._store, group_id, tolerate=tolerate_none)
             except Forbidden as error:
                 self._note_hidden(group_id, error, result)
                 await self._store.call(self._store.keep_members, group_id)
                 continue
-            if links is None:
+            if reading is None:
                 await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
             else:
-                await self._store.call(self._store.replace_members, group_id, links)
+                await self._store.call(self._store.replace_members, group_id, reading.standing)
             result.add("groups_reread", 1)
 
     async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
