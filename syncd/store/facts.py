@@ -19,6 +19,9 @@ TARGET = "target"
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 
+OWNERS = "owners"
+"""``reading`` from the first full read that tells the owners of groups, ``known`` once one was closed. Not set: nothing
+is stored about owners, and nothing must be concluded from that."""
 LICENCES_READ = "licences_read"
 """Set once everybody's licences were read: "yes", or "perpetual" where the portal assigns licences by itself."""
 LICENCE_SEATS = "licence_seats"

@@ -17,6 +17,7 @@ from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
+from syncd.store.undoing import Undoing
 
 
 class TargetStore(
@@ -31,6 +32,7 @@ class TargetStore(
     LicencePlans,
     ProposedPlans,
     Checksums,
+    Undoing,
     Singles,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
