@@ -23,6 +23,7 @@ from syncd.config import (
     load_settings,
 )
 from syncd.errors import SyncdError
+from syncd.messages import open_hook, probe_hook
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
@@ -54,12 +55,19 @@ class Check:
     remedy: str = ""
 
 
-def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+def load(
+    config: Path | None,
+    environ: Mapping[str, str],
+    *,
+    need: frozenset[str] = BOTH_SIDES,
+    only: frozenset[str] | None = None,
+) -> Settings:
     """Return the settings; raises ConfigError with every problem at once.
 
     ``need`` names the sides without which the command cannot work; what only they lack is not held against the others.
+    ``only`` names the sections that must be right; the others have their defaults where something is wrong in them.
     """
-    return load_settings(config, environ, check_expression=find_problem, need=need)
+    return load_settings(config, environ, check_expression=find_problem, need=need, only=only)
 
 
 def list_unsupported(settings: Settings) -> list[str]:
@@ -67,8 +75,6 @@ def list_unsupported(settings: Settings) -> list[str]:
     found: list[str] = []
     if settings.policy.substitute != "none":
         found.append("policy.substitute: substitutions are not made by this version")
-    if settings.notify.webhook_url is not None:
-        found.append("notify.webhook_url: notifications are not sent by this version")
     return found
 
 
@@ -301,6 +307,7 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_unsupported=list_unsupported,
         list_expiring=list_expiring,
+        open_hook=open_hook,
     )
     return serve(load_settings, composition, clock)
 
@@ -338,6 +345,11 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+    problem = await probe_hook(settings, clock)
+    if problem is not None:
+        remedy = "correct notify.webhook_url, or open the way there" if problem else ""
+        said = problem or "the hook is reachable; no message was sent"
+        found.append(Check("notify.webhook", "failed" if problem else "ok", said, remedy))
     return found
 
 

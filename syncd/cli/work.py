@@ -122,7 +122,13 @@ class _Work:
 async def _execute(work: _Work) -> RunRecord:
     task = asyncio.create_task(_carry_out(work), name="run")
     with work.stop.listening(task):
-        return await task
+        record = await task
+    if work.request.write:
+        from syncd.bootstrap import list_expiring
+        from syncd.messages import announce
+
+        await announce(work.settings, work.database, Clock(), record, list_expiring)
+    return record
 
 
 async def _carry_out(work: _Work) -> RunRecord:

@@ -74,6 +74,7 @@ class Service:
                 (self._reload_on_demand(), "reload"),
                 (self._life.schedule.watch_clock(), "watch clock"),
                 (watch_credentials(self._life), "watch credentials"),
+                (self._life.news.work(self._life), "news"),
                 (self._keep_deadline(), "deadline"),
             ):
                 await self._live()
@@ -106,6 +107,7 @@ class Service:
                     await asyncio.to_thread(database.close)
                     database, life.next_database = life.next_database, None
                 await asyncio.to_thread(life.state.attach, database)
+                life.news.attach(database)
                 self._term = Term(life, database)
                 await self._term.serve()
         finally:
