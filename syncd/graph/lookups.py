@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from typing import Literal
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, NotFound
@@ -69,11 +70,15 @@ class Lookups(ABC):
         )
         return None if found is None else frozenset(link.member_id for link in found if link.kind == "group")
 
-    async def fetch_member_count(self, group_id: str) -> int | None:
-        """Return how many direct members of any type Graph counts; None when it says that there is no such group."""
+    async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+        """Return how many direct members Graph counts, of one type (an OData cast) or of any.
+
+        None when it says that there is no such group.
+        """
+        cast = "" if kind is None else f"/microsoft.graph.{kind}"
         try:
             return await self._client.fetch(
-                self._client.make_url(f"/groups/{quote(group_id, safe='')}/members/$count"),
+                self._client.make_url(f"/groups/{quote(group_id, safe='')}/members{cast}/$count"),
                 parse_count,
                 purpose=Purpose("count the members of a group", PERMISSIONS["groups"]),
                 headers=_COUNTING,

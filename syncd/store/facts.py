@@ -27,6 +27,12 @@ LICENCES_READ = "licences_read"
 LICENCE_SEATS = "licence_seats"
 """JSON: the seats of each type, and how many of them the list of licences does not show."""
 
+MEMBERS_COUNTED = "members_counted"
+"""When a sample of groups was last counted, or all memberships were read (ISO 8601)."""
+
+MEMBERS_POSITION = "members_position"
+"""The key of the last group of that sample; the next one begins behind it."""
+
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
 

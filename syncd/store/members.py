@@ -15,7 +15,6 @@ from syncd.model.source import Link
 from syncd.store.database import Database, reading
 from syncd.store.rows import among, delete_pairs, insert_pairs, intern
 from syncd.store.tables import (
-    member_checks,
     seen_members,
     source_groups,
     source_members,
@@ -34,6 +33,13 @@ def is_visible(links: Table = source_members) -> Any:
     return ~users & ~groups
 
 
+def _is_known() -> Any:
+    """Return the condition that the member of a stored membership is a user or group that we know."""
+    users = exists().where(source_users.c.key == source_members.c.member_key)
+    groups = exists().where(source_groups.c.key == source_members.c.member_key)
+    return or_(users, groups)
+
+
 class Members:
     """Reads and corrects the stored members of one group at a time."""
 
@@ -42,7 +48,7 @@ class Members:
 
     def load_members(self, group_id: str) -> dict[str, bool]:
         """Return the ids of the stored members that a list would show, with whether we know them as user or group."""
-        return self._load(group_id)
+        return self._load_stored(group_id)
 
     def load_unseen_members(self, group_id: str) -> dict[str, bool]:
         """Return those of them that the full read under way has not met."""
@@ -50,16 +56,12 @@ class Members:
             seen_members.c.group_key == source_members.c.group_key,
             seen_members.c.member_key == source_members.c.member_key,
         )
-        return self._load(group_id, ~met)
+        return self._load_stored(group_id, ~met)
 
-    def _load(self, group_id: str, *conditions: Any) -> dict[str, bool]:
+    def _load_stored(self, group_id: str, *conditions: Any) -> dict[str, bool]:
         member, group = source_objects.alias("member"), source_objects.alias("group")
-        known = or_(
-            exists().where(source_users.c.key == source_members.c.member_key),
-            exists().where(source_groups.c.key == source_members.c.member_key),
-        )
         statement = (
-            select(member.c.id, known)
+            select(member.c.id, _is_known())
             .select_from(source_members)
             .join(member, member.c.key == source_members.c.member_key)
             .join(group, group.c.key == source_members.c.group_key)
@@ -69,18 +71,13 @@ class Members:
             return {row[0]: bool(row[1]) for row in connection.execute(statement)}
 
     def count_members(self, group_id: str) -> tuple[int, int]:
-        """Return how many stored members a list would show, and how many more the tenant is known to count."""
+        """Return how many stored members a list would show, and how many of them are users and groups that we know."""
         group = select(source_objects.c.key).where(source_objects.c.id == group_id).scalar_subquery()
+        visible = (
+            select(func.count()).select_from(source_members).where(source_members.c.group_key == group, is_visible())
+        )
         with reading(self._database) as connection:
-            stored = connection.scalar(
-                select(func.count())
-                .select_from(source_members)
-                .where(source_members.c.group_key == group, is_visible())
-            )
-            unexplained = connection.scalar(
-                select(member_checks.c.unexplained).where(member_checks.c.group_key == group)
-            )
-        return stored or 0, max(0, unexplained or 0)
+            return connection.scalar(visible) or 0, connection.scalar(visible.where(_is_known())) or 0
 
     def add_members(self, group_id: str, links: Sequence[Link]) -> int:
         """Store members that the group was seen to have; return how many are new."""

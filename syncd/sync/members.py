@@ -7,14 +7,19 @@ v1.0's list leaves out (service principals), and may be refused for a group that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from syncd.errors import Forbidden
+from syncd.errors import Forbidden, Rejected
 from syncd.model.source import Link
 from syncd.sync.caller import Caller
 from syncd.sync.ports import Source
+
+Tolerance = Callable[[int], int]
+"""By how many members a count may exceed what the readings met."""
+
+_KINDS: tuple[Literal["user", "group"], ...] = ("user", "group")
 
 
 class MemberStore(Caller, Protocol):
@@ -25,7 +30,7 @@ class MemberStore(Caller, Protocol):
         ...
 
     def count_members(self, group_id: str) -> tuple[int, int]:
-        """Return how many these are, and how many more the tenant is known to count."""
+        """Return how many these are, and how many of them are users and groups that we know."""
         ...
 
     def add_members(self, group_id: str, links: Sequence[Link]) -> int:
@@ -51,16 +56,33 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What readings of a whole group showed, whom of the stored members they lacked, and the verdict about these."""
+    """What readings of a whole group showed, whom of the stored members they lacked, and the verdict about these.
+
+    ``missing`` names users and groups only: lists leave out some other types, which are of no consequence here.
+    """
 
     links: tuple[Link, ...]
     missing: tuple[str, ...]
     verdict: Verdict
 
+    @property
+    def standing(self) -> tuple[Link, ...]:
+        """Return who is to count as a member: in doubt also those whom the readings lacked."""
+        doubtful = self.missing if self.verdict.doubt else ()
+        return (*self.links, *(Link(member, "unknown") for member in doubtful))
 
-def tolerate_members(count: int, *, least: int) -> int:
-    """Return by how many members the count may exceed a reading: ``least``, or one in 200 when that is more."""
-    return max(least, count // 200)
+
+def tolerate_none(count: int) -> int:  # noqa: ARG001 - one of several rules
+    """Tolerate nothing: for a count that has had its time to settle."""
+    return 0
+
+
+def tolerate_few(count: int) -> int:
+    """Return by how many members the count may exceed the readings of a moment ago: 1, or one in 200 if that is more.
+
+    Who was just taken out is still counted for a while.
+    """
+    return max(1, count // 200)
 
 
 async def judge_missing(
@@ -70,29 +92,36 @@ async def judge_missing(
     links: Sequence[Link],
     missing: Mapping[str, bool],
     *,
-    least: int = 1,
+    tolerate: Tolerance = tolerate_few,
 ) -> Verdict:
     """Judge whether members that two readings lacked are gone. ``links`` is the later reading.
 
     ``missing`` are all stored members that were not met, with whether we know them as user or group: of an object of
-    another type a list's silence says nothing, so that it does not count against the reading. ``least``: see
-    `tolerate_members`.
+    another type a list's silence says nothing, so that it does not count against the reading.
     """
-    stored, unexplained = await store.call(store.count_members, group_id)
+    stored, known = await store.call(store.count_members, group_id)
     met = max(len(links), stored - len(missing))
+    unlisted = sum(not is_known for is_known in missing.values())
     try:
         counted = await source.fetch_member_count(group_id)
-    except Forbidden:
-        return Verdict("the tenant does not let us count its members", met)
-    if counted is None:
-        return Verdict("the group vanished while it was read", met)
-    unlisted = unexplained + sum(not known for known in missing.values())
-    if counted > met + unlisted + tolerate_members(counted, least=least):
-        return Verdict(f"the tenant counts {counted} members, and the readings met {met}", met, counted)
-    return Verdict("", met, counted)
+        if counted is None:
+            return Verdict("the group vanished while it was read", met)
+        if counted <= met + unlisted + tolerate(counted):
+            return Verdict("", met, counted)
+        # Types that no list shows may be among them: those that matter are counted by themselves.
+        counts = [await source.fetch_member_count(group_id, kind=kind) for kind in _KINDS]
+    except (Forbidden, Rejected) as error:
+        return Verdict(f"the tenant does not let us count its members ({error.status})", met)
+    counted = sum(count or 0 for count in counts)
+    met = max(sum(link.kind in _KINDS for link in links), known - (len(missing) - unlisted))
+    if counted <= met + tolerate(counted):
+        return Verdict("", met, counted)
+    return Verdict(f"the tenant counts {counted} users and groups in it, and the readings met {met}", met, counted)
 
 
-async def read_members(source: Source, store: MemberStore, group_id: str, *, least: int = 1) -> Reading | None:
+async def read_members(
+    source: Source, store: MemberStore, group_id: str, *, tolerate: Tolerance = tolerate_few
+) -> Reading | None:
     """Read the members of a group, and once more where one that is stored is missing; None: there is no such group.
 
     Stores nothing. Raises Forbidden for a group that may not be read.
@@ -103,17 +132,18 @@ async def read_members(source: Source, store: MemberStore, group_id: str, *, lea
     shown = {link.member_id: link for link in first}
     stored = await store.call(store.load_members, group_id)
     missing = {member: known for member, known in stored.items() if member not in shown}
-    if missing:
+    if any(missing.values()):
         second = await source.fetch_members(group_id)
         if second is None:
             return None
         shown |= {link.member_id: link for link in second}
         missing = {member: known for member, known in missing.items() if member not in shown}
     links = tuple(shown.values())
+    known = tuple(member for member, known in missing.items() if known)
     verdict = Verdict("", len(links))
-    if missing:
-        verdict = await judge_missing(source, store, group_id, links, missing, least=least)
-    return Reading(links, tuple(missing), verdict)
+    if known:
+        verdict = await judge_missing(source, store, group_id, links, missing, tolerate=tolerate)
+    return Reading(links, known, verdict)
 
 
 async def store_members(store: MemberStore, group_id: str, reading: Reading) -> tuple[int, int]:

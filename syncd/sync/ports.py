@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
@@ -56,8 +56,11 @@ class Source(Protocol):
         """Read all owners of a group; None when the group does not exist (404)."""
         ...
 
-    async def fetch_member_count(self, group_id: str) -> int | None:
-        """Return how many direct members the tenant counts (its index may lag); None when there is no such group."""
+    async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+        """Return how many direct members, of one type or of any, the tenant counts; its index may lag.
+
+        None when there is no such group. Raises Rejected where single types cannot be counted.
+        """
         ...
 
     async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:

@@ -14,9 +14,11 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import EndlessRound, Forbidden, Interrupted, ResyncRequired
+from syncd.errors import EndlessRound, Forbidden, Interrupted, RemoteError, ResyncRequired
 from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, Link, Page, Role, Stream
+from syncd.sync.member_check import MemberCheck, MemberCheckStore
+from syncd.sync.members import read_members, tolerate_none
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
 from syncd.sync.single import SinglePull, SingleStore
@@ -24,7 +26,7 @@ from syncd.sync.sweep import Sweep, SweepStore
 from syncd.sync.together import working_together
 
 
-class DirectoryStore(SweepStore, SingleStore, Protocol):
+class DirectoryStore(SweepStore, SingleStore, MemberCheckStore, Protocol):
     """Everything that pulls read and write."""
 
 
@@ -94,7 +96,19 @@ class Pull:
                     continue
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
+        await self._check_members(result)
         return result
+
+    async def _check_members(self, result: PullResult) -> None:
+        """Count the members of some groups when it is time; what hinders it hinders nothing else."""
+        if result.full:
+            await self._store.call(self._store.put_off_member_check, now=self._clock.now())
+            return
+        check = MemberCheck(self._source, self._store, self._clock, count=result.add, stopping=self._stopping)
+        try:
+            await check.run()
+        except RemoteError as error:
+            self._log.warning("members.unchecked", reason=str(error))
 
     async def run_single(self, wanted: Wanted) -> PullResult:
         """Read one object with its memberships; checkpoints stay as they are.
@@ -209,8 +223,10 @@ class Pull:
         return ("owners", "members") if self._source.tracks_owners else ("members",)
 
     async def _fetch_people(self, group_id: str, role: Role) -> Sequence[Link] | None:
-        fetch = self._source.fetch_members if role == "members" else self._source.fetch_owners
-        return await fetch(group_id)
+        if role == "owners":
+            return await self._source.fetch_owners(group_id)
+        reading = await read_members(self._source, self._store, group_id, tolerate=tolerate_none)
+        return None if reading is None else reading.standing
 
     async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
         fetch = self._source.fetch_user if stream == "users" else self._source.fetch_group

@@ -17,11 +17,10 @@ from syncd.model.run import SingleKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, GroupItem, Link, Role, Stream, UserItem
 from syncd.sync.members import MemberStore, Reading, Verdict, judge_missing, read_members, store_members
 from syncd.sync.ports import Source
+from syncd.sync.proof import tolerate
 from syncd.sync.stores import PageCounted
 
 _LISTED = 20
-_TOLERATED = 5
-"""So many members may be counted beyond those shown: who was just taken out is still counted for a while."""
 _STREAMS: dict[SingleKind, Stream] = {"user": "users", "group": "groups"}
 _HOW: dict[SingleKind, str] = {
     "user": "the object id or the user principal name",
@@ -182,14 +181,14 @@ class SinglePull:
         shown = {link.member_id for link in links}
         stored = await self._store.call(self._store.load_members, group_id)
         missing = {member: known for member, known in stored.items() if member not in shown}
-        verdict = await judge_missing(self._source, self._store, group_id, links, missing, least=_TOLERATED)
+        verdict = await judge_missing(self._source, self._store, group_id, links, missing, tolerate=tolerate)
         self._note(group_id, verdict)
         return not verdict.doubt
 
     async def _store_group(self, group: GroupItem) -> Subject:
         subject = Subject("group", group.id)
         try:
-            reading = await read_members(self._source, self._store, group.id, least=_TOLERATED)
+            reading = await read_members(self._source, self._store, group.id, tolerate=tolerate)
         except Forbidden:
             reading = Reading((), (), Verdict("it hides its members from us", 0))
         if reading is None:

@@ -451,10 +451,12 @@ async def test_the_groups_of_a_user_are_groups_only(graph: FakeGraph, source: Gr
 
 async def test_members_are_counted_with_the_header_that_counts_need(graph: FakeGraph, source: GraphSource) -> None:
     """Text with a byte order mark is a number; a group that is gone has no count."""
-    graph.queue(Answer(200, b"\xef\xbb\xbf12"), error(404, "Request_ResourceNotFound"))
+    graph.queue(Answer(200, b"\xef\xbb\xbf12"), error(404, "Request_ResourceNotFound"), Answer(200, b"7"))
     assert await source.fetch_member_count("g1") == 12
     assert await source.fetch_member_count("g1") is None
+    assert await source.fetch_member_count("g1", kind="user") == 7
     assert graph.targets()[0] == "/v1.0/groups/g1/members/$count"
+    assert graph.targets()[2] == "/v1.0/groups/g1/members/microsoft.graph.user/$count"
     assert graph.asked[0].headers["ConsistencyLevel"] == "eventual"
 
 

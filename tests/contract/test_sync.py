@@ -618,7 +618,7 @@ async def test_members_that_the_count_contradicts_are_not_swept(world: World) ->
         "unlink membership sales@grp u4@x.com done",
     ]
     doubts = {loss["source_id"]: loss["doubt"] for loss in cast("list[Any]", run.proof["groups"]["groups"])}
-    assert doubts == {"g1": "the tenant counts 5 members, and the readings met 3", "g2": None}
+    assert doubts == {"g1": "the tenant counts 5 users and groups in it, and the readings met 3", "g2": None}
     assert run.counts["groups_unproven"] == 1
 
 

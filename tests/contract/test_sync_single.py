@@ -237,7 +237,7 @@ async def test_people_who_left_a_list_that_the_count_contradicts_stay(world: Wor
     world.source.member_count_lies["g1"] = 8
     run = await world.sync_one("group", "g1")
     assert run.status == "partial"
-    assert "the tenant counts 15 members, and the readings met 5" in run.error
+    assert "the tenant counts 15 users and groups in it, and the readings met 5" in run.error
     assert world.changes(run) == []
 
 

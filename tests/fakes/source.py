@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from syncd.errors import Forbidden, ResyncRequired
 from syncd.model.source import GroupItem, Link, ManagerSet, Page, Stream, UserItem, Value
@@ -233,18 +234,20 @@ class FakeSource:
 
     # ---- single objects and counts ----------------------------------------------------------------------------------
 
-    async def fetch_member_count(self, group_id: str) -> int | None:
-        """Count a group's members of every type that exist, or lie."""
-        self.calls.append(f"members {group_id} $count")
+    async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+        """Count a group's members, of every type or of one, that exist, or lie."""
+        self.calls.append(f"members {group_id} {kind or ''}$count")
         group = self.groups.get(group_id)
         if group is None or group.state != "active":
             return None
         shown = [
             member
-            for member, kind in group.members.items()
-            if kind == "servicePrincipal" or self._is_listed(member, kind)
+            for member, its in group.members.items()
+            if its == "servicePrincipal" or self._is_listed(member, its)
+            if kind in (None, its)
         ]
-        return max(0, (0 if group_id in self.hiding else len(shown)) + self.member_count_lies.get(group_id, 0))
+        lie = 0 if kind == "group" else self.member_count_lies.get(group_id, 0)
+        return max(0, (0 if group_id in self.hiding else len(shown)) + lie)
 
     async def find_user(self, name: str) -> UserItem | None:
         """Read one user by id or by UPN without case."""
