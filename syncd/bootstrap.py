@@ -64,8 +64,6 @@ def list_unsupported(settings: Settings) -> list[str]:
     found: list[str] = []
     if settings.licences:
         found.append("licences: licence rules are not carried out by this version; no licence is granted or revoked")
-    if settings.policy.substitute != "none":
-        found.append("policy.substitute: substitutions are not made by this version")
     if settings.mapping.group.owners:
         found.append("mapping.group.owners: owners are not synchronised by this version")
     if settings.notify.webhook_url is not None:
@@ -120,6 +118,8 @@ def make_rules(settings: Settings) -> Rules:
             policy.deleted_groups,
             policy.grace,
             policy.drift,
+            policy.substitute,
+            policy.rename_substitute,
         ),
         GuardLimits(
             guard.max_removals,

@@ -14,9 +14,11 @@ from syncd.bps.inventory import Inventory
 from syncd.bps.options import BpsOptions
 from syncd.bps.people import People
 from syncd.bps.records import BadRecords
+from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
 from syncd.http import Door, DoorOptions
+from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
 
@@ -36,6 +38,7 @@ class BpsPortal:
         self._inventory = Inventory(self.client, page_size=options.page_size)
         self._clearing = Clearing(self.client, self._inventory, clock)
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
+        self._substitutions = Substitutions(self.client)
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 
     async def __aenter__(self) -> Self:
@@ -117,6 +120,22 @@ class BpsPortal:
     async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
         """Remove owners, as ``remove_members`` removes members."""
         return await self._people.change(group_id, owner_ids, verb="remove", role="owners")
+
+    async def find_substitution(self, known: Substitution) -> Substitution | None:
+        """Read a substitution of ours: by its number, without one by its people and its end; None when it is gone."""
+        return await self._substitutions.find(known)
+
+    async def create_substitution(self, wanted: Substitution) -> int | None:
+        """Arrange a substitution in all processes and return its number, None when the portal does not tell it."""
+        return await self._substitutions.create(wanted)
+
+    async def update_substitution(self, wanted: Substitution) -> None:
+        """Change substitute and period of the substitution with this number; NotFound when it is gone."""
+        await self._substitutions.update(wanted)
+
+    async def delete_substitution(self, number: int) -> None:
+        """Delete a substitution; one that is gone already is a success."""
+        await self._substitutions.delete(number)
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""

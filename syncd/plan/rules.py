@@ -66,6 +66,8 @@ class PolicyRules:
     deleted_groups: GroupPolicy = "empty"
     grace: timedelta = timedelta(days=30)
     drift: Literal["revert", "adopt", "report"] = "revert"
+    substitute: Literal["none", "manager"] = "none"
+    rename_substitute: bool = True
 
     @property
     def deletes(self) -> bool:

@@ -19,6 +19,9 @@ TARGET = "target"
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 
+SUBSTITUTIONS_REFUSED = "substitutions_refused"
+"""When the portal last said that we may not arrange substitutions; unset when it let us."""
+
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, Table, and_, bindparam, delete, exists, func, literal, select, update
+from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, exists, func, literal, select, update
 
 from syncd.model.change import ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
@@ -22,6 +22,7 @@ from syncd.store.tables import (
     desired_groups,
     desired_users,
     seen_principals,
+    substitutions,
     target_groups,
     target_members,
     target_principals,
@@ -284,6 +285,7 @@ def own_created(connection: Connection, kind: Kind, records: Sequence[Written], 
             "source_key": record.source_key,
             "written": encode_json(dict(record.fields)),
             "leaving_at": None,
+            "leaving_as": None,
             "synced_at": now,
             **{name: record.fields.get(name) for name in _OWN_FIELDS[kind]},
         }
@@ -304,6 +306,7 @@ def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], 
                 source_key=record.source_key,
                 written=encode_json(dict(record.fields)),
                 leaving_at=None,
+                leaving_as=None,
                 synced_at=now,
                 **record.fields,
             )
@@ -342,24 +345,48 @@ def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     connection.execute(delete(table).where(table.c.key == key))
     column = target_members.c.member_key if kind == "user" else target_members.c.group_key
     connection.execute(delete(target_members).where(column == key))
+    if kind == "user":
+        connection.execute(delete(substitutions).where(substitutions.c.original_key == key))
 
 
 def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
-    """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again."""
+    """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again.
+
+    The grace of a record that was left by a rename starts when the new one is there, and every grace starts anew when
+    the record is left for another reason than before: nobody who was disabled long ago is deleted at once when the
+    tenant deletes that person.
+    """
     desired = desired_groups if table is target_groups else desired_users
-    owner = desired.alias("owner")
+    owner, heir = desired.alias("owner"), table.alias("heir")
     wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
-    left = exists().where(
-        owner.c.key == table.c.source_key,
-        owner.c.state.in_(sorted(LEAVER_STATES))
-        | (owner.c.state.in_(("wanted", "collision")) & (owner.c.principal_key != table.c.key)),
+    arrived = exists().where(
+        heir.c.key == owner.c.principal_key, heir.c.source_key == owner.c.key, heir.c.origin.is_not(None)
+    )
+    renamed = (owner.c.state == "wanted") & (owner.c.principal_key != table.c.key)
+    gone = owner.c.state.in_(sorted(LEAVER_STATES))
+    left = exists().where(owner.c.key == table.c.source_key, gone | (renamed & arrived.correlate(owner)))
+    still_left = exists().where(owner.c.key == table.c.source_key, gone | renamed)
+    reason = (
+        select(case((owner.c.state == "wanted", "renamed"), else_=owner.c.state))
+        .where(owner.c.key == table.c.source_key)
+        .scalar_subquery()
     )
     where = [table.c.origin.is_not(None)]
     if touched is not None:
         where.append(table.c.key.in_(touched))
     leaving = and_(~wanting, left)
+    fresh = table.c.leaving_at.is_(None) | (table.c.leaving_as != reason)
     connection.execute(
-        update(table).where(*where, table.c.leaving_at.is_(None), leaving).values(leaving_at=bindparam("now")),
+        update(table).where(*where, fresh, leaving).values(leaving_at=bindparam("now"), leaving_as=reason),
         {"now": now},
     )
-    connection.execute(update(table).where(*where, table.c.leaving_at.is_not(None), ~leaving).values(leaving_at=None))
+    connection.execute(
+        update(table)
+        .where(*where, table.c.leaving_at.is_not(None), table.c.leaving_as.is_(None), leaving)
+        .values(leaving_as=reason)
+    )
+    connection.execute(
+        update(table)
+        .where(*where, table.c.leaving_at.is_not(None), wanting | ~still_left)
+        .values(leaving_at=None, leaving_as=None)
+    )

@@ -9,8 +9,9 @@ from typing import Literal
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
+from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.database import Database, reading
-from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory import Written, forget_record, mark_leaving, own_adopted, own_created, write_fields
 from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
 from syncd.store.tables import (
     changes,
@@ -25,6 +26,7 @@ from syncd.store.tables import (
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
 
+_RECORDS = ("user", "group")
 _FIRST_RETRY = timedelta(minutes=5)
 _LAST_RETRY = timedelta(hours=12)
 
@@ -50,7 +52,11 @@ class Outcomes:
         To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
         we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
         """
-        statement = select(changes).where(changes.c.action == "create", changes.c.status == "started")
+        statement = select(changes).where(
+            changes.c.action == "create",
+            changes.c.status == "started",
+            changes.c.object.in_(_RECORDS),
+        )
         if only is not None:
             statement = statement.where(changes.c.record_key == only)
         claimed = 0
@@ -75,7 +81,10 @@ class Outcomes:
     def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
         """Return records whose creation an earlier run sent without learning how it ended."""
         statement = select(changes.c.record_key).where(
-            changes.c.run_id < run_id, changes.c.action == "create", changes.c.status == "started"
+            changes.c.run_id < run_id,
+            changes.c.action == "create",
+            changes.c.status == "started",
+            changes.c.object.in_(_RECORDS),
         )
         with reading(self._database) as connection:
             return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
@@ -101,7 +110,7 @@ class Outcomes:
             created = {
                 record
                 for (planned, record, _), outcome in results
-                if planned.change.action == "create" and outcome.status == "done"
+                if planned.change.action == "create" and outcome.status == "done" and planned.change.object in _RECORDS
             }
             if created:  # what an earlier run may have sent is settled now
                 connection.execute(
@@ -109,6 +118,7 @@ class Outcomes:
                     .where(
                         changes.c.run_id < run_id,
                         changes.c.status == "started",
+                        changes.c.object.in_(_RECORDS),
                         among(changes.c.record_key, created, connection),
                     )
                     .values(status="dropped")
@@ -142,6 +152,15 @@ class Outcomes:
         own_created(connection, kind, of["create"], now=now)
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
+        arrived = [
+            planned.change.source_key
+            for planned, _, _ in done
+            if planned.change.action == "adopt" or planned.change.reason in (RENAMED, HANDED_OVER)
+        ]
+        if arrived:  # the grace of what they had before starts now
+            table = target_users if kind == "user" else target_groups
+            earlier = select(table.c.key).where(among(table.c.source_key, [key for key in arrived if key], connection))
+            mark_leaving(connection, table, touched=earlier, now=now)
 
     def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
         done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]

@@ -11,9 +11,10 @@ from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.runlog import RunLog
+from syncd.store.substitutions import Substitutions
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory):
+class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, Substitutions):
     """Desired state, inventory and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:

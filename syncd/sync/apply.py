@@ -33,6 +33,7 @@ from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
 from syncd.sync.recording import Recorder
 from syncd.sync.stores import ApplyStore, Placed
+from syncd.sync.substituting import Substituting
 from syncd.sync.together import working_together
 
 _BATCH = 256
@@ -79,12 +80,17 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._sent_before: set[int] = set()
         self._ready: set[str] = set()
+        self._substituting = Substituting(portal, store, clock)
         self._readiness = Readiness(portal, store, clock, stopping)
 
-    async def run(self, run_id: int) -> None:
-        """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
+    async def run(self, run_id: int, *, retry_failed: bool = False) -> None:
+        """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
+
+        ``retry_failed``: an operator asked for it, who may have granted a scope meanwhile.
+        """
+        self._substituting.retry = retry_failed
         for phase in Phase:
-            if phase in (Phase.MANAGERS, Phase.LINKS):
+            if phase in (Phase.MANAGERS, Phase.LINKS, Phase.SUBSTITUTIONS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
@@ -171,6 +177,8 @@ class Apply:
         try:
             if first.change.object == "membership":
                 outcomes = await self._send_members(call.placed)
+            elif first.change.object == "substitution":
+                outcomes = [await self._substituting.send(call.placed[0])]
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             self._broken = 0

@@ -111,7 +111,7 @@ class Push:
             phase("apply")
             self._progress("changes planned", planned.changes)
             apply = Apply(self._portal, store, self._clock, self._options, self._progress, self._stopping)
-            await apply.run(run_id)
+            await apply.run(run_id, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals and read_portal
             await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere)
         return await self._sum_up(run_id, planned)

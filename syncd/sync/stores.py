@@ -13,6 +13,7 @@ from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
+from syncd.plan.substitution import Departed, Superior
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -210,6 +211,22 @@ class PlanStore(Protocol):
         """Return (group, member) that are."""
         ...
 
+    def touch_left_to_managers(self) -> None:
+        """Touch the accounts of leavers whose managers are touched."""
+        ...
+
+    def iterate_departed(self, *, touched_only: bool, grace: timedelta, now: datetime) -> Iterator[list[Departed]]:
+        """Yield the accounts that may need a substitution, or have one."""
+        ...
+
+    def load_superiors(self, keys: Collection[int]) -> dict[int, Superior]:
+        """Return people who may stand in."""
+        ...
+
+    def forget_ended(self, *, now: datetime) -> None:
+        """Forget substitutions that have come to their end."""
+        ...
+
     def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
         """Append to the plan."""
         ...
@@ -243,7 +260,64 @@ class PlanStore(Protocol):
         ...
 
 
-class ApplyStore(Caller, Protocol):
+class KeptSubstitution(Protocol):
+    """A substitution of ours as the store remembers it."""
+
+    @property
+    def substitute(self) -> str:
+        """Return the substitute's BPS id."""
+        ...
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return its end."""
+        ...
+
+    @property
+    def number(self) -> int | None:
+        """Return the portal's number of it."""
+        ...
+
+
+class SubstitutionStore(Caller, Protocol):
+    """The substitutions of ours as an apply reads and writes them."""
+
+    def load_substitution(self, original: int) -> KeptSubstitution | None:
+        """Return our substitution for an account."""
+        ...
+
+    def keep_substitution(
+        self, original: int, substitute: int, ends_at: datetime, *, number: int | None, confirmed: bool
+    ) -> None:
+        """Remember a substitution."""
+        ...
+
+    def move_substitution_end(self, original: int, ends_at: datetime) -> None:
+        """Remember that a substitution ends at another time."""
+        ...
+
+    def learn_substitution_number(self, original: int, number: int) -> None:
+        """Remember the portal's number of a substitution."""
+        ...
+
+    def forget_substitution(self, original: int) -> None:
+        """Forget a substitution that is over."""
+        ...
+
+    def load_refusal(self) -> datetime | None:
+        """Return when the portal last refused all substitutions."""
+        ...
+
+    def note_refusal(self, at: datetime | None) -> None:
+        """Remember that it does, or (None) does not any more."""
+        ...
+
+    def can_stand_in(self, original: int, substitute: int) -> bool:
+        """Return whether both accounts are ours and ready."""
+        ...
+
+
+class ApplyStore(SubstitutionStore, Protocol):
     """The store as an apply reads and writes it."""
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
