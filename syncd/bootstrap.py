@@ -17,13 +17,16 @@ from syncd.config import (
     AttributeRule,
     ExpressionRule,
     GraphSettings,
+    LicenceRule,
     MappingRule,
     Settings,
     load_settings,
 )
 from syncd.errors import SyncdError
+from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule as LicenceRuleValue
 from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
@@ -62,8 +65,6 @@ def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str
 def list_unsupported(settings: Settings) -> list[str]:
     """Return what the settings ask for and this version does not carry out yet, a sentence each."""
     found: list[str] = []
-    if settings.licences:
-        found.append("licences: licence rules are not carried out by this version; no licence is granted or revoked")
     if settings.mapping.group.owners:
         found.append("mapping.group.owners: owners are not synchronised by this version")
     if settings.notify.webhook_url is not None:
@@ -128,7 +129,18 @@ def make_rules(settings: Settings) -> Rules:
             guard.max_adoptions,
             guard.max_update_percent,
         ),
+        tuple(_make_licence_rule(rule) for rule in settings.licences),
     )
+
+
+def _make_licence_rule(rule: LicenceRule) -> LicenceRuleValue:
+    found: dict[str, str] = {}
+    if rule.type == "DesignerDeskUser" and (rule.project_creation, rule.project_publishing) != (None, None):
+        found["project_creation"] = "true" if rule.project_creation else "false"
+        found["project_publishing"] = "true" if rule.project_publishing else "false"
+    if rule.processes:
+        found["processes"] = join_processes(format_process(item.db_id, item.id, item.guid) for item in rule.processes)
+    return LicenceRuleValue(rule.group, rule.type, found)
 
 
 def _is_set(rule: MappingRule) -> bool:
@@ -209,6 +221,7 @@ async def open_sides(
             settings.bps.concurrency,
             settings.bps.members_per_request,
             settings.bps.sync_wait.total_seconds(),
+            bool(rules.licences),
         )
         push = Push(portal, target, rules, clock, options, progress, stopping)
         yield Sides(pull, push, {"graph": source, "bps": portal})
@@ -264,6 +277,11 @@ def _make_bps_options(settings: Settings) -> BpsOptions:
     )
 
 
+def find_portal_address(settings: Settings) -> str:
+    """Return what tells this portal from another one."""
+    return _make_bps_options(settings).address
+
+
 # ---- daemon ---------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +315,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     from syncd.bps.probe import probe_portal
     from syncd.graph.expiry import probe_credential
     from syncd.graph.probe import probe
+    from syncd.graph.probe_groups import probe_groups
 
     rules = make_rules(settings)
     where = str(settings.file) if settings.file else "the environment"
@@ -310,15 +329,25 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     found.append(Check(item.check, item.status, item.detail, item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe(client, clock)]
+            results = [*await probe(client, clock), *await probe_groups(client, list_group_references(settings))]
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in results]
     except SyncdError as error:
         found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
     try:
         async with BpsPortal(_make_bps_options(settings), clock) as portal:
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in await probe_portal(portal)]
+            checks = await probe_portal(portal, licences=bool(settings.licences))
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
     return found
+
+
+def list_group_references(settings: Settings) -> list[tuple[str, str]]:
+    """Return the groups that the settings name, as (key, id or name)."""
+    scope = settings.scope
+    found = [("scope.include_groups", group) for group in scope.include_groups]
+    found += [("scope.exclude_groups", group) for group in scope.exclude_groups]
+    return found + [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
 
 
 def check_store(settings: Settings) -> Check:

@@ -17,7 +17,9 @@
     ├── ProtocolError           the other side broke its contract (shape, endless paging, foreign link)
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
+    ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
     ├── UnsafePlan              a plan that a guard withholds
+    ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
     ├── Interrupted             the run was asked to stop, and stopped at the next safe place
     └── StoreError              our own store failed
         ├── SchemaMismatch      the store is at another revision than the program: refuse to start
@@ -124,8 +126,16 @@ class IncompleteRead(SyncdError):
     """A full read ended without a proof of completeness; nothing may be removed because of it."""
 
 
+class UnknownObject(SyncdError):
+    """An operator named an object that neither side has, or a name that several bear; the message lists their ids."""
+
+
 class UnsafePlan(SyncdError):
     """A plan that a guard withholds; the message carries counts, limit and way out."""
+
+
+class UnusablePlanFile(SyncdError):
+    """A plan file that cannot be applied, whatever the two sides look like; nothing was read or written."""
 
 
 class Interrupted(SyncdError):

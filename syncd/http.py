@@ -20,6 +20,7 @@ from typing import Self
 
 import aiohttp
 import stamina
+import structlog
 from yarl import URL
 
 from syncd.clock import Clock
@@ -38,8 +39,8 @@ from syncd.errors import (
 )
 
 _CHUNK = 1 << 16
-_TICK = 0.001  # seconds: a shorter rest may be below the resolution of a clock, and sleeping it would never end
-
+_TROUBLE_SECONDS = 60.0
+"""Trouble with a side is told at most so often, however many requests meet it."""
 _TICK = 0.001
 """Seconds. A rest below this is no wait: the event loop treats a tiny sleep as due at once, without time passing."""
 
@@ -90,8 +91,13 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class DoorOptions:
-    """How to reach one side. Times are in seconds, sizes in bytes."""
+    """How to reach one side. Times are in seconds, sizes in bytes.
 
+    ``address_setting`` and ``ca_setting`` name the settings that an operator looks at when it cannot be reached.
+    """
+
+    address_setting: str = "the address"
+    ca_setting: str = "ca_file"
     ca_file: Path | None = None
     proxy_url: str | None = None
     concurrency: int = 8
@@ -111,6 +117,9 @@ class Door:
         self._clock = clock
         self._quiet_until = 0.0
         self._session: aiohttp.ClientSession | None = None
+        self._troubled = False
+        self._no_word_before = float("-inf")
+        self._log = structlog.get_logger("syncd.http")
 
     async def __aenter__(self) -> Self:
         stamina.instrumentation.set_on_retry_hooks(())  # it would log every repetition; the run log counts them
@@ -177,6 +186,8 @@ class Door:
             with attempt:
                 if failure is not None:
                     known, failure = failure, None
+                    if decide(known) is not False:
+                        self._note_trouble(known)
                     raise known
                 self.traffic.retries += 1
                 return await self._attempt(method, url, headers, body, policy, read_error, judge)
@@ -196,6 +207,9 @@ class Door:
             await self._keep_quiet(policy.patience)
         response = await self._exchange(method, url, headers, body)
         if 200 <= response.status < 300:
+            if self._troubled:
+                self._troubled = False
+                self._log.info("side.recovered", side=self.name)
             return response
         code, message = read_error(response) if read_error else ("", excerpt(response.body))
         error = judge(response, code, message) if judge else None
@@ -203,6 +217,21 @@ class Door:
         if isinstance(error, Throttled):
             self._note_throttle(error)
         raise error
+
+    def _note_trouble(self, error: TransientError) -> None:
+        """Log the first failure of a time of trouble, so that a long silence has an explanation."""
+        now = self._clock.monotonic()
+        if self._troubled or now < self._no_word_before:
+            return
+        self._troubled, self._no_word_before = True, now + _TROUBLE_SECONDS
+        self._log.warning(
+            "side.retrying",
+            side=self.name,
+            error=type(error).__name__,
+            status=error.status,
+            reason=str(error) if error.status is None else None,  # an answer's own words may name somebody
+            wait=error.retry_after,
+        )
 
     def _note_throttle(self, error: Throttled) -> None:
         self.traffic.throttled += 1
@@ -238,11 +267,15 @@ class Door:
         except aiohttp.ClientConnectorCertificateError as error:
             raise Rejected(
                 f"{self.name} ({url.host}): its certificate is not trusted: {error.certificate_error}; "
-                "name the authority's certificate with ca_file",
+                f"name the authority's certificate with {self._options.ca_setting}",
                 sent=False,
             ) from error
         except aiohttp.ClientConnectorError as error:
-            raise Unavailable(f"{self.name} ({url.host}:{url.port}) cannot be reached: {error}", sent=False) from error
+            raise Unavailable(
+                f"{self.name} ({url.host}:{url.port}) cannot be reached: {error}; "
+                f"check {self._options.address_setting}",
+                sent=False,
+            ) from error
         except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
             raise Unavailable(f"{self.name} ({url.host}): the connection broke: {error!r}") from error
 

@@ -24,3 +24,8 @@ class BpsOptions:
     concurrency: int = 4
     members_per_request: int = 500
     page_size: int = 1000
+
+    @property
+    def address(self) -> str:
+        """What tells this portal from another one: host, port and path of its address, not the scheme."""
+        return self.portal_url.partition("://")[2].rstrip("/").casefold()

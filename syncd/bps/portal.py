@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -11,13 +12,16 @@ from syncd.bps.auth import TokenSource
 from syncd.bps.clearing import Clearing
 from syncd.bps.client import BpsClient
 from syncd.bps.inventory import Inventory
+from syncd.bps.licences import Licences
 from syncd.bps.options import BpsOptions
 from syncd.bps.people import People
 from syncd.bps.records import BadRecords
 from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
+from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
+from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
@@ -30,7 +34,13 @@ class BpsPortal:
         self.clock: Final = clock
         self._door = Door(
             NAME,
-            DoorOptions(ca_file=options.ca_file, proxy_url=options.proxy_url, concurrency=options.concurrency),
+            DoorOptions(
+                address_setting="bps.portal_url, bps.proxy_url and the network",
+                ca_setting="bps.ca_file",
+                ca_file=options.ca_file,
+                proxy_url=options.proxy_url,
+                concurrency=options.concurrency,
+            ),
             clock,
         )
         self.tokens: Final = TokenSource(options, door=self._door, clock=clock)
@@ -39,6 +49,7 @@ class BpsPortal:
         self._clearing = Clearing(self.client, self._inventory, clock)
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
         self._substitutions = Substitutions(self.client)
+        self._licences = Licences(self.client)
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 
     async def __aenter__(self) -> Self:
@@ -53,7 +64,15 @@ class BpsPortal:
     @property
     def address(self) -> str:
         """What tells this portal from another one: host, port and path of its address, not the scheme."""
-        return self.options.portal_url.partition("://")[2].rstrip("/").casefold()
+        return self.options.address
+
+    async def check(self) -> None:
+        """Ask for one small thing; raises what any request would when the portal is not there or refuses us.
+
+        Forbidden is no objection: the application may do more elsewhere.
+        """
+        with contextlib.suppress(Forbidden):
+            await self.client.read("/me", noun="me")
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""
@@ -136,6 +155,18 @@ class BpsPortal:
     async def delete_substitution(self, number: int) -> None:
         """Delete a substitution; one that is gone already is a success."""
         await self._substitutions.delete(number)
+
+    async def fetch_licences(self) -> LicenceList | None:
+        """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""
+        return await self._licences.fetch_licences()
+
+    async def fetch_seats(self) -> tuple[Seats, ...] | None:
+        """Read how many seats of each licence type there are; None as above."""
+        return await self._licences.fetch_seats()
+
+    async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        """Assign and take licences in one request, splitting it when it is refused; one result per step."""
+        return await self._licences.change(steps)
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""

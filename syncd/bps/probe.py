@@ -15,7 +15,17 @@ from typing import Literal
 from syncd.bps.answers import Noun
 from syncd.bps.client import make_path, parse_json
 from syncd.bps.portal import BpsPortal
-from syncd.errors import AuthFailed, Conflict, Forbidden, NotFound, Rejected, RemoteError, Timeout, Unavailable
+from syncd.errors import (
+    AuthFailed,
+    Conflict,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    Rejected,
+    RemoteError,
+    Timeout,
+    Unavailable,
+)
 from syncd.http import Response
 
 _SKEW_LIMIT = 120.0
@@ -32,15 +42,17 @@ class Check:
     remedy: str = ""
 
 
-async def probe_portal(portal: BpsPortal, *, probe_id: str | None = None) -> tuple[Check, ...]:
+async def probe_portal(portal: BpsPortal, *, licences: bool = False, probe_id: str | None = None) -> tuple[Check, ...]:
     """Return one finding per check, in a fixed order; raises nothing that the portal could cause.
 
+    ``licences``: there are licence rules, so that licences must be read and written as well.
     ``probe_id`` is the BPS id that cannot exist; a random one by default.
     """
     nobody = probe_id or f"syncd-probe-{uuid.uuid4()}@invalid.example"
     findings = [_check_https(portal.options.portal_url), *await _check_token(portal)]
     if findings[-1].status != "ok":
-        names = ("api", "users read", "groups read", "users write", "groups write", "clock")
+        names = ["api", "users read", "groups read", "users write", "groups write", "clock"]
+        names[5:5] = ["licenses read", "licenses write"] if licences else []
         return (*findings, *(Check(f"portal {name}", "unknown", "not tried: there is no token") for name in names))
     me = await _try(lambda: portal.client.read("/me", noun="me"))
     findings.append(_judge_me(me))
@@ -48,6 +60,13 @@ async def probe_portal(portal: BpsPortal, *, probe_id: str | None = None) -> tup
     findings.append(_judge_read("groups", await _try(lambda: _read_one(portal, "groups"))))
     findings.append(_judge_write("users", await _try(lambda: _patch_nobody(portal, nobody))))
     findings.append(_judge_write("groups", await _try(lambda: _remove_nobody(portal, nobody))))
+    if licences:
+        read = await _try(lambda: portal.client.read("/admin/licenses/summary", noun="licenses"))
+        if isinstance(read, RemoteError) and read.code == "UnsupportedLicensingType":
+            findings.append(_find_perpetual())
+        else:
+            findings.append(_judge_read("licenses", read))
+            findings.append(_judge_write("licenses", await _try(lambda: _take_from_nobody(portal, nobody))))
     findings.append(_judge_clock(portal, me))
     return tuple(findings)
 
@@ -91,6 +110,11 @@ async def _check_token(portal: BpsPortal) -> list[Check]:
             Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
             Check("portal token", "ok", "the portal gave a token"),
         ]
+    if isinstance(failure, ProtocolError) or failure.status in (404, 405):
+        return [
+            Check("portal reachable", "failed", str(failure), "correct bps.portal_url: host, port and path"),
+            Check("portal token", "unknown", "not tried: something answers there, but it is no portal"),
+        ]
     return [
         Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
         Check("portal token", "failed", str(failure), "check bps.client_id, bps.client_secret and bps.portal_url"),
@@ -115,6 +139,20 @@ async def _patch_nobody(portal: BpsPortal, nobody: str) -> Response:
 async def _remove_nobody(portal: BpsPortal, nobody: str) -> Response:
     path = make_path("/admin/group/members/remove", nobody)
     return await portal.client.send("POST", path, noun="groups", body={"members": [{"bpsId": nobody}]})
+
+
+async def _take_from_nobody(portal: BpsPortal, nobody: str) -> Response:
+    body = {"assignLicenses": [], "removeLicenses": [{"bpsId": nobody, "licenses": [{"type": "User"}]}]}
+    return await portal.client.send("POST", "/admin/licenses/assign", noun="licenses", body=body)
+
+
+def _find_perpetual() -> Check:
+    return Check(
+        "portal licenses read",
+        "warning",
+        "the portal has perpetual licensing and assigns licences by itself: [[licences]] is not carried out",
+        "remove the [[licences]] rules",
+    )
 
 
 def _judge_me(result: Response | RemoteError) -> Check:
@@ -160,6 +198,8 @@ def _judge_write(noun: Noun, result: Response | RemoteError) -> Check:
             return Check(name, "failed", str(result))
         case RemoteError():
             return Check(name, "unknown", str(result))
+        case _ if noun == "licenses":
+            return Check(name, "ok", "licenses can be written (taking one from nobody was accepted)")
         case _:
             return Check(name, "warning", f"the portal accepted a change to one of its {noun} that does not exist")
 

@@ -75,11 +75,29 @@ def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
         },
         "mapping": mapped,
         "target": explanation.target,
+        "licences": _describe_licences(explanation, rules),
         "pending": explanation.pending,
         "outcomes": explanation.outcomes,
     }
     plain: dict[str, Any] = _make_plain(document)
     return plain
+
+
+def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any] | None:
+    """Return what a person holds, and what the rules give and why; None where no licence is managed or known."""
+    found, desired = explanation.licences, explanation.desired
+    if found is None or not (rules.licences or found["held"]):
+        return None
+    number = found["rule"]
+    rule = rules.licences[number] if number is not None and number < len(rules.licences) else None
+    wanted = rule is not None and desired is not None and desired["state"] == "wanted"
+    if rule is None:
+        reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
+    elif wanted:
+        reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}])"
+    else:
+        reason = f"licences[{number}] ({rule.group}) would, but the person is not wanted: see the decision"
+    return {"wanted": rule.type if rule and wanted else None, "reason": reason, "held": found["held"]}
 
 
 def _name_state(desired: Mapping[str, Any]) -> str:
@@ -127,6 +145,12 @@ def _print(document: Mapping[str, Any]) -> None:
         places = record.get("groups") or record.get("members") or []
         if places:
             print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
+    licences = document["licences"]
+    if licences is not None:
+        print_line()
+        print_line(f"Licence: {licences['wanted'] or 'none'} by the rules: {licences['reason']}")
+        rows = [[item["type"], item["granted"], _say_settings(item["settings"])] for item in licences["held"]]
+        print_table([("licence held", 20), ("granted", 10), ("settings", 50)], rows)
     for title, entries in (("Open", document["pending"]), ("Last outcomes", document["outcomes"])):
         print_line()
         print_line(f"{title}: {'nothing' if not entries else len(entries)}")
@@ -136,6 +160,10 @@ def _print(document: Mapping[str, Any]) -> None:
                 for item in entries
             ]
             print_table([("run", 5), ("action", 8), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
+
+
+def _say_settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
 
 
 def _say(item: Mapping[str, Any]) -> str:

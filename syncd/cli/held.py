@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from syncd.model.run import Approval, RunRecord
     from syncd.store.database import Database
 
-_ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link")
+_ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link", "grant")
 _PATIENCE_SECONDS = 900.0
 _LOOK_SECONDS = 0.5
 

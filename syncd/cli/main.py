@@ -27,12 +27,13 @@ from typing import Any, NoReturn
 import click
 
 from syncd.cli.options import shared_options
-from syncd.errors import ConfigError, StoreLocked, SyncdError
+from syncd.errors import ConfigError, StoreLocked, SyncdError, UnknownObject
 
 _COMMANDS = {
     "run": "daemon",
     "sync": "sync",
     "plan": "plan",
+    "apply": "apply",
     "held": "held",
     "approve": "held",
     "reject": "held",
@@ -70,6 +71,8 @@ class Program(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             _refuse(ctx, [f"configuration: {problem}" for problem in error.problems], code=2)
+        except UnknownObject as error:
+            _refuse(ctx, [f"syncd: {error}"], code=2)
         except StoreLocked as error:
             _refuse(ctx, [f"syncd: {error}"], code=75)
         except SyncdError as error:

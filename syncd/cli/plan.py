@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from syncd.cli.options import Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
+from syncd.cli.planfile import check_place, write_plan
 from syncd.cli.runs import describe_change, explain_result
 
 if TYPE_CHECKING:
@@ -22,10 +25,18 @@ _REASONS_SHOWN = 20
 
 @click.command("plan")
 @click.argument("pull", type=click.Choice(["full", "delta", "none"]), default="delta", metavar="[full|delta|none]")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan to a file as well, for 'syncd apply FILE'.",
+)
 @shared_options
 @pass_invocation
 @click.pass_context
-def plan(context: click.Context, invocation: Invocation, *, pull: Literal["full", "delta", "none"]) -> None:
+def plan(
+    context: click.Context, invocation: Invocation, *, pull: Literal["full", "delta", "none"], out: Path | None
+) -> None:
     """Pull (none: use the store as it is), plan, and print the plan; the target is never written.
 
     Exit code 0 whenever a plan could be made, also when a guard would hold a part of it.
@@ -35,9 +46,12 @@ def plan(context: click.Context, invocation: Invocation, *, pull: Literal["full"
     from syncd.model.run import RunRequest
 
     settings = invocation.start()
+    if out is not None:
+        check_place(out)
     database = bootstrap.open_store(settings, create=pull != "none")
     try:
-        record = execute(settings, database, RunRequest(pull, "cli", write=False, retry_failed=True))
+        shown = partial(write_plan, settings, database, out) if out is not None else None
+        record = execute(settings, database, RunRequest(pull, "cli", write=False, retry_failed=True), shown=shown)
         made = record.status in ("succeeded", "held", "partial")
         if made and invocation.json:
             _print_document(settings, database, record)
@@ -45,6 +59,8 @@ def plan(context: click.Context, invocation: Invocation, *, pull: Literal["full"
             _print_tables(settings, database, record)
     finally:
         database.close()
+    if made and out is not None:
+        click.echo(f"syncd: the plan is in {out}; 'syncd apply {out}' does exactly that", err=True)
     if not made or record.status == "partial":
         explain_result(record)
     context.exit(0 if made else 1)

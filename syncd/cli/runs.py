@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -122,6 +122,7 @@ def describe_run(record: RunRecord) -> dict[str, object]:
         "counts": dict(sorted(record.counts.items())),
         "phases": dict(record.phases),
         "error": record.error or None,
+        "proof": dict(record.proof) or None,
     }
 
 
@@ -139,6 +140,8 @@ def print_run(database: Database, record: RunRecord) -> None:
     read = _sum_up_reading(record.counts)
     if read:
         print_line(f"  {read}")
+    for line in _describe_proof(record.proof):
+        print_line(f"  {line}")
     outcomes = Plans(database).count_outcomes(record.id)
     if not outcomes:
         print_line("  No changes." if record.status == "succeeded" else "  No change was planned.")
@@ -267,6 +270,23 @@ def _sum_up_reading(counts: Mapping[str, int]) -> str:
     malformed = sum(number for name, number in counts.items() if name.endswith("_malformed"))
     parts += [f"malformed and skipped {malformed:,}"] if malformed else []
     return f"read: {', '.join(parts)}" if parts else ""
+
+
+def _describe_proof(proof: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield per stream what the completeness of a full read rests on, and the groups that seemed to lose members."""
+    for stream in sorted(proof, reverse=True):
+        found = proof[stream]
+        verdict = "complete" if found["proven"] else "without proof"
+        counted = "" if found["counted"] is None else f", Graph counts {found['counted']:,} (± {found['tolerance']:,})"
+        missing = f"; {found['missing']:,} were not met, {found['removed']:,} of them gone" if found["missing"] else ""
+        yield f"{stream} {verdict}: {found['read']:,} met{counted}{missing}"
+        if not found.get("groups"):
+            continue
+        again, removed = found["groups_rechecked"], found["memberships_removed"]
+        yield f"  {again:,} groups lacked members and were read again: {removed:,} memberships are gone"
+        for loss in found["groups"]:
+            if loss["doubt"]:
+                yield f"  group {loss['source_id']}: {loss['doubt']}; nobody was taken out"
 
 
 def _number(count: int) -> str:

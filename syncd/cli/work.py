@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -25,13 +26,24 @@ if TYPE_CHECKING:
     from syncd.model.run import RunRecord, RunRequest
     from syncd.store.database import Database
     from syncd.store.lock import StoreLock
+    from syncd.sync.proposals import Proposal
 
 _POLL = 0.5
 _LOCK_CHECK = 5.0
 
 
-def execute(settings: Settings, database: Database, request: RunRequest, *, wait: timedelta | None = None) -> RunRecord:
-    """Carry out a request and return its closed record.
+def execute(
+    settings: Settings,
+    database: Database,
+    request: RunRequest,
+    *,
+    wait: timedelta | None = None,
+    proposal: Proposal | None = None,
+    shown: Callable[[int], None] | None = None,
+) -> RunRecord:
+    """Carry out a request, or a proposal instead of a comparison, and return its closed record.
+
+    ``shown`` is called with the number of the run when its plan is complete and nothing is written yet.
 
     Raises StoreLocked when another syncd works on the store, at once or after ``wait``; what hinders a run from
     starting at all is raised too. A second signal leaves the program with 128 + its number.
@@ -41,7 +53,8 @@ def execute(settings: Settings, database: Database, request: RunRequest, *, wait
     stop = Stop()
     try:
         with showing_progress() as report:
-            return asyncio.run(_execute(settings, database, request, stop, wait=wait, report=report))
+            work = _Work(settings, database, request, stop, wait, report, proposal, shown)
+            return asyncio.run(_execute(work))
     except asyncio.CancelledError:
         raise click.exceptions.Exit(128 + stop.number) from None
 
@@ -92,37 +105,36 @@ class Stop:
         click.echo("syncd: finishing what is in hand; the same signal again leaves at once", err=True)
 
 
-async def _execute(
-    settings: Settings,
-    database: Database,
-    request: RunRequest,
-    stop: Stop,
-    *,
-    wait: timedelta | None,
-    report: Report,
-) -> RunRecord:
-    task = asyncio.create_task(_work(settings, database, request, stop, wait=wait, report=report), name="run")
-    with stop.listening(task):
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One run's worth of work."""
+
+    settings: Settings
+    database: Database
+    request: RunRequest
+    stop: Stop
+    wait: timedelta | None
+    report: Report
+    proposal: Proposal | None
+    shown: Callable[[int], None] | None
+
+
+async def _execute(work: _Work) -> RunRecord:
+    task = asyncio.create_task(_carry_out(work), name="run")
+    with work.stop.listening(task):
         return await task
 
 
-async def _work(
-    settings: Settings,
-    database: Database,
-    request: RunRequest,
-    stop: Stop,
-    *,
-    wait: timedelta | None,
-    report: Report,
-) -> RunRecord:
+async def _carry_out(work: _Work) -> RunRecord:
     from syncd import bootstrap
     from syncd.logs import get_logger
     from syncd.store.lock import StoreLock
     from syncd.store.runlog import RunLog
 
+    settings, database, stop = work.settings, work.database, work.stop
     clock = Clock()
     lock = StoreLock(database)
-    await _acquire(lock, database, clock, stop, wait=wait)
+    await _acquire(lock, database, clock, stop, wait=work.wait)
     watch = asyncio.create_task(_watch(lock, database, clock, stop), name="watch the store's lock")
     try:
         log = get_logger("syncd.run")
@@ -131,8 +143,10 @@ async def _work(
         for sentence in bootstrap.list_unsupported(settings):
             log.warning("settings.unsupported", what=sentence)
         runs = bootstrap.make_runs(settings, database, clock)
-        async with bootstrap.open_sides(settings, database, clock, progress=report, stopping=stop.requested) as sides:
-            return await runs.execute(request, sides)
+        async with bootstrap.open_sides(
+            settings, database, clock, progress=work.report, stopping=stop.requested
+        ) as sides:
+            return await runs.execute(work.request, sides, proposal=work.proposal, shown=work.shown)
     finally:
         watch.cancel()
         await asyncio.wait([watch])

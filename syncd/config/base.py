@@ -10,13 +10,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+from syncd.model.attributes import Entity
+
+CheckExpression = Callable[[str, Entity], tuple[str, str] | None]
+"""Says what is wrong with a CEL expression in a rule for users or for groups, and the way out; None: nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the validators need to know besides the value."""
 
     cwd: Path
-    check_expression: Callable[[str], str | None]
+    check_expression: CheckExpression
 
 
 class Section(BaseModel):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from syncd.config import layers
-from syncd.config.base import Section, Surroundings
+from syncd.config.base import CheckExpression, Section, Surroundings
 from syncd.config.explain import explain, missing_key, unknown_section
 from syncd.config.files import SecretFile
 from syncd.config.layers import Layer, Table
@@ -16,13 +16,14 @@ from syncd.config.problem import Problem
 from syncd.config.sections import SECRET_KEYS, SECTIONS, LicenceRule, Licences
 from syncd.config.settings import Missing, Settings
 from syncd.errors import ConfigError
+from syncd.model.attributes import Entity
 
 SIDES = frozenset({"graph", "bps"})
 CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")
 
 
-def _no_check(expression: str) -> str | None:
-    del expression
+def _no_check(expression: str, entity: Entity) -> tuple[str, str] | None:
+    del expression, entity
     return None
 
 
@@ -30,13 +31,13 @@ def load_settings(
     path: Path | None,
     environ: Mapping[str, str],
     *,
-    check_expression: Callable[[str], str | None] = _no_check,
+    check_expression: CheckExpression = _no_check,
     cwd: Path | None = None,
     need: frozenset[str] = SIDES,
 ) -> Settings:
     """Return the settings of file and environment, or raise ``ConfigError`` with every problem, sorted by key.
 
-    ``path`` is what ``--config`` named. ``check_expression`` returns what is wrong with a CEL expression, or None.
+    ``path`` is what ``--config`` named. ``check_expression`` judges the CEL expressions.
     ``cwd`` is where relative paths begin (default: the working directory). ``need`` names the sides that the command
     talks to: what another side merely lacks is no problem until ``settings.graph`` or ``settings.bps`` is asked for.
     """

@@ -1,7 +1,6 @@
 """The rules by which a source entity becomes a target record, as they are written; evaluating them is not done here.
 
-Attributes that Graph's delta does not track are refused: a change of theirs would never arrive. The lists are those of
-learn.microsoft.com, resource pages "user" and "group" (properties stored outside the main data store), and relations.
+Attributes that Graph's delta does not track are refused, in every form: a change of theirs would never arrive.
 """
 
 from __future__ import annotations
@@ -14,41 +13,9 @@ from pydantic import Field, ValidationInfo
 
 from syncd.config.base import Parsed, Section, Surroundings
 from syncd.config.problem import Refused
+from syncd.model.attributes import Entity, find_attribute_problem
 
-USER_UNTRACKED = frozenset(
-    {
-        *(
-            "signInActivity",
-            "cloudLicensing",
-            "mailboxSettings",
-            "deviceEnrollmentLimit",
-            "print",
-            "aboutMe",
-            "birthday",
-        ),
-        *("hireDate", "interests", "mySite", "pastProjects", "preferredName", "responsibilities", "schools", "skills"),
-        "licenseAssignmentStates",
-    }
-)
-GROUP_UNTRACKED = frozenset(
-    {
-        *("accessType", "allowExternalSenders", "autoSubscribeNewMembers", "cloudLicensing", "hideFromAddressLists"),
-        *("hideFromOutlookClients", "welcomeMessageEnabled", "isFavorite", "isSubscribedByMail", "isArchived"),
-        *("unseenConversationsCount", "unseenCount", "unseenMessagesCount", "membershipRuleProcessingStatus"),
-    }
-)
-RELATIONS = frozenset(
-    {
-        *("manager", "directReports", "memberOf", "transitiveMemberOf", "ownedObjects", "ownedDevices", "members"),
-        *("registeredDevices", "createdObjects", "photo", "owners", "transitiveMembers"),
-    }
-)
-
-_UNTRACKED = {"user": USER_UNTRACKED, "group": GROUP_UNTRACKED}
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
-_EXTENSION_ATTRIBUTE = re.compile(r"onPremisesExtensionAttributes\.extensionAttribute(?:[1-9]|1[0-5])")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|' + r"'(?:[^'\\]|\\.)*'")
-_REFERENCE = re.compile(r"\b(user|group)\s*\.\s*([A-Za-z_]\w*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,40 +45,33 @@ def is_attribute(text: str) -> bool:
     return _ATTRIBUTE.fullmatch(text) is not None and text.partition(".")[0] not in {"user", "group", "true", "false"}
 
 
-def check_attribute(name: str, entity: str) -> None:
-    """Refuse an attribute of ``user`` or ``group`` that a delta query cannot follow."""
-    head = name.partition(".")[0]
-    if head in _UNTRACKED[entity]:
-        raise Refused(f"uses {head}, whose changes Microsoft Graph does not report", "map another attribute")
-    if head in RELATIONS:
-        raise Refused(f"uses {head}, which is a relation and no attribute", "map an attribute with a value of its own")
-    if head == "onPremisesExtensionAttributes" and not _EXTENSION_ATTRIBUTE.fullmatch(name):
-        raise Refused(
-            "names no extension attribute", "write onPremisesExtensionAttributes.extensionAttribute1 (1 to 15)"
-        )
+def check_attribute(name: str, entity: Entity) -> None:
+    """Refuse an attribute that a delta query cannot follow, or that has no value of its own."""
+    problem = find_attribute_problem(entity, name.split("."))
+    if problem is not None:
+        raise Refused(*problem)
+    if name == "onPremisesExtensionAttributes":
+        raise Refused("names no extension attribute", f"write {name}.extensionAttribute1 (1 to 15)")
 
 
-def parse_expression(value: object, info: ValidationInfo) -> str:
-    """Return a CEL expression that compiles and follows tracked attributes only; empty stays empty."""
+def parse_expression(value: object, info: ValidationInfo, *, entity: Entity) -> str:
+    """Return a CEL expression that compiles and looks at tracked attributes only; empty stays empty."""
     if not isinstance(value, str):
         raise Refused("must be text", "write the CEL expression in quotes")
     text = value.strip()
     if not text:
         return ""
-    for entity, name in _REFERENCE.findall(_QUOTED.sub('""', text)):
-        if name in _UNTRACKED[entity]:
-            raise Refused(f"uses {name}, whose changes Microsoft Graph does not report", "use another attribute")
-    complaint = info.context.check_expression(text) if isinstance(info.context, Surroundings) else None
-    if complaint:
-        raise Refused(f"is no usable CEL expression: {complaint}", "correct the expression")
+    complaint = info.context.check_expression(text, entity) if isinstance(info.context, Surroundings) else None
+    if complaint is not None:
+        raise Refused(*complaint)
     return text
 
 
-def _parse_rule(value: object, info: ValidationInfo, *, entity: str, required: bool) -> MappingRule:
+def _parse_rule(value: object, info: ValidationInfo, *, entity: Entity, required: bool) -> MappingRule:
     if isinstance(value, str):
         text = value.strip()
         if text and not is_attribute(text):
-            return ExpressionRule(parse_expression(text, info))
+            return ExpressionRule(parse_expression(text, info, entity=entity))
         names: tuple[str, ...] = (text,) if text else ()
     elif isinstance(value, list | tuple) and all(isinstance(name, str) for name in value):
         names = tuple(dict.fromkeys(name.strip() for name in value))

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from syncd.config import addresses, files, values
 from syncd.config.base import Parsed, Section, simple
@@ -56,6 +66,24 @@ def _parse_name(value: object) -> str:
     return name
 
 
+def _parse_guid(value: object) -> str:
+    guid = values.expect_text(value)
+    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", guid):
+        raise Refused("is no guid", "copy it from the portal: eight, four, four, four and twelve hex digits")
+    return guid.lower()
+
+
+def _of_type(wanted: str) -> AfterValidator:
+    """Return a validator that refuses a setting of another type of licence."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        if value != () and info.data.get("type", wanted) != wanted:
+            raise Refused(f"is a setting of the type {wanted} only", "remove it")
+        return value
+
+    return AfterValidator(check)
+
+
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -69,7 +97,8 @@ Proxy = Annotated[Secret, _secret(addresses.parse_proxy_url, addresses.show_with
 Identifier = Annotated[str, simple(values.parse_identifier)]
 HostRoot = Annotated[str, simple(addresses.parse_host_root)]
 CaFile = Annotated[Path, Parsed(files.parse_ca_file)]
-Expression = Annotated[str, Parsed(parse_expression)]
+UserCondition = Annotated[str, Parsed(partial(parse_expression, entity="user"))]
+GroupCondition = Annotated[str, Parsed(partial(parse_expression, entity="group"))]
 Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
 Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
 PositiveDuration = Annotated[timedelta, simple(values.parse_positive_duration, values.format_duration)]
@@ -153,8 +182,8 @@ class ScopeSettings(Section):
 
     include_groups: Names = ()
     exclude_groups: Names = ()
-    users: Expression = ""
-    groups: Expression = ""
+    users: UserCondition = ""
+    groups: GroupCondition = ""
     guests: Literal["skip", "mail"] = "skip"
     protect: Names = ()
 
@@ -185,11 +214,37 @@ class GuardSettings(Section):
     quiet_hours: Annotated[values.QuietHours | None, simple(values.parse_quiet_hours, values.format_optional)] = None
 
 
+class ProcessSetting(Section):
+    """One entry of ``processes`` of a licence rule: a process of the portal, by its id or its guid."""
+
+    db_id: Annotated[int, Field(ge=1)]
+    id: Annotated[int, Field(ge=1)] | None = None
+    guid: Annotated[str, simple(_parse_guid)] | None = None
+
+
 class LicenceRule(Section):
-    """One entry of ``[[licences]]``: members of the group get the licence; the first matching rule comes first."""
+    """One entry of ``[[licences]]``: members of the group get the licence; the first matching rule comes first.
+
+    The settings belong to one type each; what is not given is left to the portal.
+    """
 
     group: Annotated[str, simple(_parse_name)]
     type: LicenceType
+    project_creation: Annotated[bool, _of_type("DesignerDeskUser")] | None = None
+    project_publishing: Annotated[bool, _of_type("DesignerDeskUser")] | None = None
+    processes: Annotated[tuple[ProcessSetting, ...], _of_type("SingleSolutionUser"), BeforeValidator(_tuple)] = ()
+
+    @field_validator("processes")
+    @classmethod
+    def _each_is_named(cls, processes: tuple[ProcessSetting, ...]) -> tuple[ProcessSetting, ...]:
+        if any(process.id is None and process.guid is None for process in processes):
+            raise Refused("names a process by its database alone", "add its id or its guid")
+        return processes
+
+    @model_serializer(mode="wrap")
+    def _show_what_is_set(self, show: SerializerFunctionWrapHandler) -> dict[str, object]:
+        shown: dict[str, object] = show(self)
+        return {name: value for name, value in shown.items() if value is not None and value != []}
 
 
 class HealthSettings(Section):

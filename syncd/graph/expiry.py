@@ -8,7 +8,7 @@ from typing import assert_never
 from syncd.errors import AuthFailed
 from syncd.graph.certificate import load_certificate
 from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
-from syncd.graph.probe import Probe
+from syncd.graph.findings import Probe
 
 NOTICE = timedelta(days=30)
 """So long before its end a certificate is worth a warning."""

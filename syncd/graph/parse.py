@@ -7,6 +7,7 @@ ProtocolError for JSON of another shape.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn
@@ -105,6 +106,16 @@ def parse_members(response: Response) -> tuple[tuple[Link, ...], str | None]:
     except BadEntry as error:
         raise ProtocolError(f"Microsoft Graph sent an unreadable member: {error}", status=response.status) from error
     return links, _read_link(body, "@odata.nextLink")
+
+
+def parse_group_list(response: Response) -> tuple[tuple[GroupItem, ...], str | None]:
+    """Read one page of a list of groups with name and visibility, and its next link; what is unreadable is left out."""
+    body = parse_object(response)
+    groups: list[GroupItem] = []
+    for entry in _read_list(body):
+        with contextlib.suppress(BadEntry):
+            groups.append(read_group(entry, frozenset(("displayName", "visibility")), []))
+    return tuple(groups), _read_link(body, "@odata.nextLink")
 
 
 def parse_count(response: Response) -> int:

@@ -1,50 +1,39 @@
-"""Harmless trials of the Graph side for ``syncd check``: token, roles, each stream, clock. Changes nothing anywhere."""
+"""Harmless trials of the Graph side for ``syncd check``: token, permissions, properties, counts, hidden groups, clock.
+
+Everything is a read that a run makes too; nothing is changed anywhere, and at most some bare ids are fetched.
+"""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Literal
-
-import msgspec
+from urllib.parse import quote
 
 from syncd.clock import Clock
-from syncd.errors import RemoteError, Throttled
+from syncd.errors import Rejected, RemoteError
 from syncd.graph.answers import Purpose
 from syncd.graph.client import GraphClient
-from syncd.graph.options import PERMISSIONS
-from syncd.graph.parse import parse_object
-from syncd.http import Response, RetryPolicy
+from syncd.graph.findings import GRANT, PATIENCE, Probe, judge_failure
+from syncd.graph.hidden import probe_members
+from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
+from syncd.graph.parse import parse_count, parse_object
+from syncd.graph.roles import Claims, find_missing, find_needless, list_needs, read_claims
+from syncd.http import Response
 from syncd.model.source import STREAMS, Stream
-
-Status = Literal["ok", "warning", "failed", "unknown"]
 
 SKEW_LIMIT_SECONDS = 60.0
 
-_WITHIN = {
-    "User.Read.All": {"User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"},
-    "GroupMember.Read.All": {
-        "GroupMember.ReadWrite.All",
-        "Group.Read.All",
-        "Group.ReadWrite.All",
-        "Directory.Read.All",
-        "Directory.ReadWrite.All",
-    },
-}
-_PATIENCE = RetryPolicy(attempts=2, patience=20.0)
-
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What one trial showed, and what to do about it (empty when there is nothing to do)."""
+class _Trial:
+    """Whether a stream can be read, whether its properties are accepted, and the answer that told."""
 
-    check: str
-    status: Status
-    detail: str
-    remedy: str = ""
+    stream: Stream
+    probe: Probe
+    refused: str = ""
+    answer: Response | None = None
 
 
 async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
@@ -52,76 +41,109 @@ async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
     try:
         token = await client.tokens.fetch()
     except RemoteError as error:
-        return (Probe("graph.token", _status(error), str(error), "see the message; nothing else could be tried"),)
-    results = [Probe("graph.token", "ok", f"token for tenant {client.options.tenant_id} received")]
+        return (Probe("graph.token", judge_failure(error), str(error), "see the message; nothing else could be tried"),)
     trials = [await _try_stream(client, stream) for stream in STREAMS]
-    results.append(_judge_roles(read_roles(token), {trial.check for trial, _ in trials if trial.status == "ok"}))
-    results += [trial for trial, _ in trials]
-    results.append(_judge_clock([answer for _, answer in trials if answer is not None], clock))
-    return tuple(results)
+    claims, needs = read_claims(token), list_needs(client.options)
+    working = {PERMISSIONS[trial.stream] for trial in trials if trial.probe.status == "ok"}
+    return (
+        Probe("graph.token", "ok", f"token for tenant {client.options.tenant_id} received"),
+        _judge_missing(claims, needs, working),
+        _judge_needless(claims, needs),
+        *(trial.probe for trial in trials),
+        _judge_properties(client, trials),
+        await _try_counts(client),
+        *await probe_members(client, claims),
+        _judge_clock([trial.answer for trial in trials if trial.answer is not None], clock),
+    )
 
 
-def read_roles(token: str) -> frozenset[str] | None:
-    """Return the application permissions that the token names; None when it cannot be looked into.
+async def _try_stream(client: GraphClient, stream: Stream) -> _Trial:
+    """Ask for a fresh delta link without any data ("delta query overview", ``$deltatoken=latest``).
 
-    For diagnosis only: an access token is opaque to its client ("Access tokens", Microsoft identity platform).
+    First with all properties that rules look at; when that query is refused, without them, to tell which it is.
     """
-    parts = token.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, RecursionError):
-        return None
-    roles = claims.get("roles", []) if isinstance(claims, dict) else None
-    return frozenset(role for role in roles if isinstance(role, str)) if isinstance(roles, list) else None
+    names = [quote(name, safe="") for name in list_attributes(client.options, stream)]
+    refused = ""
+    for properties in (names, []):
+        select = ",".join(["id", *properties, RELATIONS[stream]])
+        try:
+            answer = await client.fetch(
+                client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={select}"),
+                _keep_object,
+                purpose=Purpose(f"read changes of {stream}", PERMISSIONS[stream]),
+                retry=PATIENCE,
+            )
+        except RemoteError as error:
+            if isinstance(error, Rejected) and properties:
+                refused = str(error)
+                continue
+            remedy = f"grant {PERMISSIONS[stream]} {GRANT}" if error.status == 403 else "see the message"
+            return _Trial(stream, Probe(f"graph.{stream}", judge_failure(error), str(error), remedy), refused)
+        return _Trial(stream, Probe(f"graph.{stream}", "ok", f"changes of {stream} can be read"), refused, answer)
+    raise AssertionError("unreachable: the second query returns")
 
 
-async def _try_stream(client: GraphClient, stream: Stream) -> tuple[Probe, Response | None]:
-    """Ask for a fresh delta link without any data ("delta query overview", ``$deltatoken=latest``)."""
-    select = "id" if stream == "users" else "id,members"
-    url = client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={select}")
-
-    def parse(response: Response) -> Response:
-        parse_object(response)
-        return response
-
-    try:
-        answer = await client.fetch(
-            url, parse, purpose=Purpose(f"read changes of {stream}", PERMISSIONS[stream]), retry=_PATIENCE
-        )
-    except RemoteError as error:
-        remedy = f"grant {PERMISSIONS[stream]} with admin consent" if error.status == 403 else "see the message"
-        return Probe(f"graph.{stream}", _status(error), str(error), remedy), None
-    return Probe(f"graph.{stream}", "ok", f"changes of {stream} can be read"), answer
+def _keep_object(response: Response) -> Response:
+    parse_object(response)
+    return response
 
 
-def _judge_roles(roles: frozenset[str] | None, working: Iterable[str]) -> Probe:
-    if roles is None:
-        return Probe("graph.roles", "unknown", "the token cannot be looked into")
-    usable = {f"graph.{stream}" for stream in STREAMS} & set(working)
-    missing = [need for need in PERMISSIONS.values() if need not in roles and not roles & _WITHIN[need]]
-    broken = [need for stream, need in PERMISSIONS.items() if need in missing and f"graph.{stream}" not in usable]
+def _judge_properties(client: GraphClient, trials: Iterable[_Trial]) -> Probe:
+    tried = [trial for trial in trials if trial.answer is not None]
+    refused = [trial.refused for trial in tried if trial.refused]
+    if refused:
+        remedy = "correct or remove the property in [mapping] and [scope]; each run would fail with this"
+        return Probe("graph.properties", "failed", "; ".join(refused), remedy)
+    if not tried:
+        return Probe("graph.properties", "unknown", "not tried: no stream can be read")
+    counts = (f"{len(list_attributes(client.options, trial.stream))} of {trial.stream}" for trial in tried)
+    return Probe("graph.properties", "ok", f"Graph tracks the properties that are read: {', '.join(counts)}")
+
+
+async def _try_counts(client: GraphClient) -> Probe:
+    """Ask for the counts that prove a full read."""
+    found: list[str] = []
+    for stream in STREAMS:
+        try:
+            count = await client.fetch(
+                client.make_url(f"/{stream}/$count"),
+                parse_count,
+                purpose=Purpose(f"count {stream}", PERMISSIONS[stream]),
+                headers={"ConsistencyLevel": "eventual", "Accept": "text/plain, application/json;q=0.5"},
+                retry=PATIENCE,
+            )
+        except RemoteError as error:
+            remedy = "without a count a full read is not proven, and removes nobody"
+            return Probe("graph.counts", judge_failure(error), str(error), remedy)
+        found.append(f"{count:,} {stream}")
+    return Probe("graph.counts", "ok", f"the tenant counts {' and '.join(found)}")
+
+
+def _judge_missing(claims: Claims | None, needs: tuple[str, ...], working: set[str]) -> Probe:
+    if claims is None:
+        return Probe("graph.roles", "unknown", "the token cannot be looked into; the trials below tell what works")
+    missing = find_missing(claims.roles, needs)
     if missing:
         return Probe(
             "graph.roles",
-            "failed" if broken else "warning",
+            "warning" if working.issuperset(missing) else "failed",
             f"the token lacks {', '.join(missing)}",
-            "grant it as an application permission in Microsoft Entra ID, with admin consent",
+            f"grant it {GRANT}",
         )
-    needless = sorted(role for role in roles if _is_needless(role))
-    if needless:
-        return Probe(
-            "graph.roles",
-            "warning",
-            f"the application may do more than syncd needs: {', '.join(needless)}",
-            f"syncd only reads: take them away; {' and '.join(PERMISSIONS.values())} suffice",
-        )
-    return Probe("graph.roles", "ok", f"the token carries {', '.join(sorted(roles))}")
+    return Probe("graph.roles", "ok", f"the token carries {', '.join(sorted(claims.roles))}")
 
 
-def _is_needless(role: str) -> bool:
-    return role == "User.Export.All" or ".ReadWrite." in role or role.endswith(".ReadWrite")
+def _judge_needless(claims: Claims | None, needs: tuple[str, ...]) -> Probe:
+    if claims is None:
+        return Probe("graph.needless", "unknown", "the token cannot be looked into")
+    needless = find_needless(claims.roles, needs)
+    said = [f"the application may do more than syncd needs: {', '.join(needless)}"] if needless else []
+    if claims.scopes:
+        said.append(f"the token is delegated, for {', '.join(sorted(claims.scopes))}")
+    if not said:
+        return Probe("graph.needless", "ok", "the application may do no more than syncd needs")
+    remedy = f"syncd only reads: take them away; the application permissions {' and '.join(needs)} suffice"
+    return Probe("graph.needless", "warning", "; ".join(said), remedy)
 
 
 def _judge_clock(answers: Iterable[Response], clock: Clock) -> Probe:
@@ -143,7 +165,3 @@ def _judge_clock(answers: Iterable[Response], clock: Clock) -> Probe:
             )
         return Probe("graph.clock", "ok", f"this machine's clock differs by {abs(skew):.0f} s")
     return Probe("graph.clock", "unknown", "no answer of Microsoft Graph told the time")
-
-
-def _status(error: RemoteError) -> Status:
-    return "unknown" if isinstance(error, Throttled) else "failed"

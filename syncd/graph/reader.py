@@ -14,13 +14,15 @@ from urllib.parse import quote
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import NotFound, ProtocolError, Rejected, Throttled
+from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, Throttled
 from syncd.graph.answers import Purpose, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
+from syncd.graph.lookups import Lookups
 from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
-from syncd.graph.parse import parse_count, parse_group, parse_members, parse_page, parse_user
+from syncd.graph.parse import parse_count, parse_group, parse_members, parse_object, parse_page, parse_user
 from syncd.graph.patience import is_transient, repeat_while
+from syncd.graph.roles import HIDDEN_PERMISSION, read_claims
 from syncd.http import Response
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
 
@@ -63,7 +65,7 @@ class _Trail:
             )
 
 
-class GraphSource:
+class GraphSource(Lookups):
     """Reads one tenant through Microsoft Graph; the ``Source`` of the use cases."""
 
     def __init__(self, client: GraphClient, clock: Clock) -> None:
@@ -198,11 +200,25 @@ class GraphSource:
         """Read all direct members of a group, each once; None when Graph says that there is no such group.
 
         Links of this list live for minutes only; when one has expired the list is read again from its start. Graph's
-        v1.0 list leaves out service principals ("List group members", known issue).
+        v1.0 list leaves out service principals ("List group members", known issue). Raises Forbidden for a group that
+        hides its members from us, also when Graph shows it empty: its list says nothing.
         """
+        links = await self._list_whole(
+            f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999",
+            Purpose("read the members of a group", PERMISSIONS["groups"]),
+        )
+        if links == () and await self._may_hide_members(group_id):
+            raise Forbidden(
+                f"Microsoft Graph shows no members of group {group_id}, which hides them from applications "
+                f"without the permission {HIDDEN_PERMISSION}",
+                status=403,
+            )
+        return links
+
+    async def _list_whole(self, path: str, purpose: Purpose) -> tuple[Link, ...] | None:
         for rest in range(_LISTING_ATTEMPTS - 1, -1, -1):
             try:
-                return await self._list_members(group_id)
+                return await self._list_links(path, purpose)
             except NotFound as error:
                 if says_missing(error):
                     return None
@@ -212,9 +228,30 @@ class GraphSource:
                     raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _list_members(self, group_id: str) -> tuple[Link, ...]:
-        purpose = Purpose("read the members of a group", PERMISSIONS["groups"])
-        url: URL | None = self._client.make_url(f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999")
+    async def _may_hide_members(self, group_id: str) -> bool:
+        """Return whether an empty list of members may be due to a permission that we cannot be sure to have.
+
+        Only Microsoft 365 groups can hide their members; one without a stated visibility may be one of them.
+        """
+        claims = read_claims(await self._client.tokens.fetch())
+        if claims is not None and HIDDEN_PERMISSION in claims.roles:
+            return False
+        try:
+            group = await self._client.fetch(
+                self._client.make_url(f"/groups/{quote(group_id, safe='')}?$select=id,visibility,groupTypes"),
+                parse_object,
+                purpose=Purpose("read a group", PERMISSIONS["groups"]),
+            )
+        except NotFound as error:
+            if says_missing(error):
+                return False
+            raise
+        kinds, visibility = group.get("groupTypes"), group.get("visibility")
+        is_unified = isinstance(kinds, list) and "Unified" in kinds
+        return visibility == "HiddenMembership" or (visibility is None and is_unified)
+
+    async def _list_links(self, path: str, purpose: Purpose) -> tuple[Link, ...]:
+        url: URL | None = self._client.make_url(path)
         trail = _Trail()
         found: dict[str, Link] = {}
         while url is not None:

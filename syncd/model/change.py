@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
@@ -13,6 +13,11 @@ ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "sub
 OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "held", "dropped"]
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
+
+
+def find_written(kind: ObjectKind) -> Literal["user", "group"]:
+    """Return which kind of record of the target a change writes to: a membership, say, is written to its group."""
+    return "user" if kind in ("user", "licence", "substitution") else "group"
 
 
 class Phase(IntEnum):
@@ -70,5 +75,44 @@ class Outcome:
     """What happened to the change at ``seq``."""
 
     seq: int
+    status: OutcomeStatus
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkBatch:
+    """Planned links of one group, kept in columns: a company has hundreds of thousands of them.
+
+    ``record`` is the group's principal, ``seqs``, ``targets`` (principals) and ``members`` (BPS ids) belong together
+    place by place.
+    """
+
+    record: int
+    bps_id: str
+    seqs: list[int]
+    targets: list[int]
+    members: list[str]
+
+    def cut(self, start: int, end: int) -> LinkBatch:
+        """Return the links from place ``start`` to before ``end``."""
+        part = slice(start, end)
+        return LinkBatch(self.record, self.bps_id, self.seqs[part], self.targets[part], self.members[part])
+
+    def choose(self, places: Sequence[int]) -> LinkBatch:
+        """Return the links at these places."""
+        seqs, targets = [self.seqs[place] for place in places], [self.targets[place] for place in places]
+        return LinkBatch(self.record, self.bps_id, seqs, targets, [self.members[place] for place in places])
+
+    def join(self, more: LinkBatch) -> LinkBatch:
+        """Return these links and more of the same group."""
+        seqs, targets = self.seqs + more.seqs, self.targets + more.targets
+        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members)
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOutcome:
+    """What happened to some links of one group, all of them alike."""
+
+    links: LinkBatch
     status: OutcomeStatus
     error: str = ""

@@ -8,7 +8,11 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 PullKind = Literal["full", "delta", "none"]
-RunKind = Literal["full", "delta", "plan"]
+SingleKind = Literal["user", "group"]
+RunKind = Literal["full", "delta", "plan", "apply", "user", "group"]
+SINGLE_KINDS: tuple[SingleKind, ...] = ("user", "group")
+"""Runs over one object: they say nothing about the others, and what is open of those stays open."""
+
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]
 
@@ -42,6 +46,22 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """The one object that an operator asked for: by its id, a user also by UPN, a group also by its display name."""
+
+    kind: SingleKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The one object of a run, found: its kind and its source id."""
+
+    kind: SingleKind
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What a trigger asks for. ``write`` False: plan only, the target is never written."""
 
@@ -52,6 +72,8 @@ class RunRequest:
     """Ignore the retry delay of failing objects (an operator's explicit sync does)."""
     approval: Approval | None = None
     """Apply exactly these held changes of an earlier run, and nothing else."""
+    only: Wanted | None = None
+    """Read, plan and push this one object; ``pull`` is none then."""
 
     def merge(self, other: RunRequest) -> RunRequest:
         """Return the one request that serves both: full beats delta."""
@@ -64,7 +86,10 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One row of the run history. Times are aware UTC; ``counts`` and ``phases`` (seconds) have stable keys."""
+    """One row of the run history. Times are aware UTC; ``counts`` and ``phases`` (seconds) have stable keys.
+
+    ``proof`` says per stream that was read in full what its completeness rests on; plain JSON values.
+    """
 
     id: int
     kind: RunKind
@@ -75,3 +100,4 @@ class RunRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
+    proof: Mapping[str, Mapping[str, object]] = field(default_factory=dict)

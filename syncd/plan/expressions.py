@@ -1,23 +1,25 @@
 """CEL expressions over ``user`` and ``group``: compiled once, evaluated per object.
 
-An attribute that the object does not have reads as null, except under ``has()``, which then is false.
-``user.accountEnabled`` reads as true when the tenant does not say.
+An attribute that the object does not have, or that is null, reads as null, also inside of another one; a list reads as
+an empty list. ``has()`` says whether there is a value. So it makes no difference whether Graph leaves a property out
+(delta) or says null (a direct read). ``user.accountEnabled`` reads as true when the tenant does not say.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import cel
-from cel.stdlib import add_stdlib_to_context
+from syncd.model.attributes import COLLECTIONS, Entity, find_attribute_problem
+from syncd.plan.cel_library import add_stdlib_to_context, cel
+from syncd.plan.references import HAS, Path, Variable, find_references
 
-Variable = Literal["user", "group"]
+_VARIABLES: tuple[Variable, ...] = ("user", "group")
+_FAILURES = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
+"""What the library raises for an object that an expression does not fit: bad index, wrong type, unreadable date, …"""
 
-_REFERENCE = re.compile(r"\b(user|group)(?:\.([A-Za-z_]\w*)|\[\s*[\"']([A-Za-z_]\w*)[\"']\s*\])")
-_BOUND = re.compile(r"\.(?:exists|exists_one|all|map|filter)\(\s*([A-Za-z_]\w*)\s*,")
-_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'")
+Shape = Mapping[str, Any]
+"""What an expression looks at: property -> what it looks at inside of it (the same again; empty: the value itself)."""
 
 
 class ExpressionFailed(Exception):
@@ -28,40 +30,41 @@ class Expression:
     """A compiled expression over one variable."""
 
     def __init__(self, text: str) -> None:
-        """Compile; raises ValueError with the parser's words."""
+        """Compile; raises ValueError with the parser's words, or with what a rule cannot look at."""
         self.text = text
+        found = find_references(text)
         try:
-            self._program = cel.compile(text)
+            self._program = cel.compile(found.text)
             self._context = cel.Context()
             add_stdlib_to_context(self._context)
+            self._context.add_function(HAS, _has_value)
         except (ValueError, RuntimeError) as error:
-            raise ValueError(" ".join(str(error).split())[:300]) from error
-        self.attributes: Mapping[Variable, frozenset[str]] = {
-            "user": _find_attributes(text, "user"),
-            "group": _find_attributes(text, "group"),
-        }
-        unknown = set(self._program.variables()) - {"user", "group", *_BOUND.findall(text)}
+            raise ValueError(_words(error)) from error
+        unknown = set(self._program.variables()) - {*_VARIABLES, *found.bound}
         if unknown:
             raise ValueError(f"unknown name {', '.join(sorted(unknown))}: an expression sees 'user' or 'group'")
+        for variable in sorted(found.whole):
+            raise ValueError(
+                f'looks at {variable} as a whole: name the attributes ({variable}.mail, {variable}["mail"]), '
+                f"and ask for a value by has({variable}.mail)"
+            )
+        self.paths: Mapping[Variable, frozenset[Path]] = {name: frozenset(found.paths[name]) for name in _VARIABLES}
+        self.attributes: Mapping[Variable, frozenset[str]] = {
+            name: frozenset(path[0] for path in found.paths[name]) for name in _VARIABLES
+        }
+        self._shapes = {name: _make_shape(found.paths[name]) for name in _VARIABLES}
+        self._lists = {name: COLLECTIONS[name] | found.lists[name] for name in _VARIABLES}
 
     def evaluate(self, variable: Variable, attributes: Mapping[str, Any]) -> Any:
         """Return the value for one object; raises ExpressionFailed."""
-        enabled = attributes.get("accountEnabled", True)
-        context = {**attributes, "accountEnabled": enabled is not False} if variable == "user" else dict(attributes)
+        shown = _shape_values(attributes, self._shapes[variable], self._lists[variable])
+        if variable == "user" and "accountEnabled" in shown:
+            shown["accountEnabled"] = shown["accountEnabled"] is not False
+        self._context.add_variable(variable, shown)
         try:
-            return self._execute(variable, context)
-        except KeyError:
-            absent = {name: None for name in self.attributes[variable] if name not in context}
-            try:
-                return self._execute(variable, {**absent, **context})
-            except (KeyError, TypeError, ValueError, RuntimeError, OverflowError) as error:
-                raise ExpressionFailed(f"'{self.text}' fails: {_words(error)}") from error
-        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-            raise ExpressionFailed(f"'{self.text}' fails: {_words(error)}") from error
-
-    def _execute(self, variable: Variable, attributes: Mapping[str, Any]) -> Any:
-        self._context.add_variable(variable, attributes)
-        return self._program.execute(self._context)
+            return self._program.execute(self._context)
+        except _FAILURES as error:
+            raise ExpressionFailed(f"'{self.text}' fails: {self._explain(error, shown)}") from error
 
     def test(self, variable: Variable, attributes: Mapping[str, Any]) -> bool:
         """Return the value as a condition; anything but true or false raises ExpressionFailed."""
@@ -70,24 +73,55 @@ class Expression:
             return value
         raise ExpressionFailed(f"'{self.text}' gives {value!r}, which is neither true nor false")
 
+    def _explain(self, error: Exception, shown: Mapping[str, Any]) -> str:
+        """Say what is missing, which nearly always is the reason; the library names the function that met a null."""
+        empty = sorted(name for name, value in shown.items() if not _has_value(value))
+        if not empty:
+            return _words(error)
+        return f"no value in {', '.join(empty)}; has() tells whether there is one ({_words(error, 80)})"
 
-def find_problem(text: str) -> str | None:
-    """Return why an expression cannot be used, None when it can."""
+
+def find_problem(text: str, entity: Entity) -> tuple[str, str] | None:
+    """Return why an expression cannot be used in a rule for users or for groups, and the way out; None when it can."""
     try:
-        Expression(text)
+        expression = Expression(text)
     except ValueError as error:
-        return str(error)
-    return None
+        return f"is no usable CEL expression: {error}", "correct the expression"
+    other: Variable = "group" if entity == "user" else "user"
+    if expression.paths[other]:
+        return f"looks at {other}, but decides about {entity}s", f"use attributes of {entity}"
+    problems = (find_attribute_problem(entity, path) for path in sorted(expression.paths[entity]))
+    return next((problem for problem in problems if problem is not None), None)
 
 
-def _find_attributes(text: str, variable: Variable) -> frozenset[str]:
-    # References inside string literals are no references, but user["x"] needs its literal: those are taken first.
-    found = {m[3] for m in _REFERENCE.finditer(text) if m[1] == variable and m[3]}
-    bare = _STRING.sub('""', text)
-    found.update(m[2] for m in _REFERENCE.finditer(bare) if m[1] == variable and m[2])
-    return frozenset(found)
+def _make_shape(paths: Iterable[Path]) -> Shape:
+    shape: dict[str, Any] = {}
+    for path in paths:
+        inner = shape
+        for name in path:
+            inner = inner.setdefault(name, {})
+    return shape
 
 
-def _words(error: Exception) -> str:
-    said = " ".join(str(error).split())[:200]
-    return f"no attribute {said}" if isinstance(error, KeyError) else said
+def _shape_values(values: Mapping[str, Any], shape: Shape, lists: frozenset[str]) -> dict[str, Any]:
+    """Return just what is looked at, each with a value that can be looked at."""
+    shown: dict[str, Any] = {}
+    for name, inner in shape.items():
+        value = values.get(name)
+        if inner and (value is None or isinstance(value, Mapping)):
+            shown[name] = _shape_values(value or {}, inner, frozenset())
+        else:
+            shown[name] = [] if value is None and name in lists else value
+    return shown
+
+
+def _has_value(value: Any) -> bool:
+    """Return what ``has()`` says: null, an empty list and an object without any value are no values."""
+    if isinstance(value, Mapping):
+        return any(_has_value(inner) for inner in value.values())
+    return value is not None and value != []
+
+
+def _words(error: Exception, limit: int = 200) -> str:
+    said = " ".join(str(error).split()).replace(f"{HAS}(", "has(")
+    return f"no attribute {said[:limit]}" if isinstance(error, KeyError) else said[:limit]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from syncd.model.licence import LicenceType
 from syncd.model.target import fold
 from syncd.plan.expressions import Expression
 
@@ -87,13 +88,26 @@ class GuardLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class LicenceRule:
+    """Members of a group (an id or a name, through any nesting) get a licence of this type.
+
+    ``settings`` as ``model.licence`` describes them; what a rule does not state is not ours to write.
+    """
+
+    group: str
+    type: LicenceType
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """All rules of one configuration."""
+    """All rules of one configuration. Of the licence rules the first that covers a person counts."""
 
     scope: ScopeRules
     mapping: MappingRules
     policy: PolicyRules
     limits: GuardLimits = field(default_factory=GuardLimits)
+    licences: tuple[LicenceRule, ...] = ()
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides about people; when it changes, the next push looks at everybody."""
@@ -110,6 +124,7 @@ class Rules:
             *(f"user {name} {rule.text}" for name, rule in sorted(mapping.user_fields.items())),
             *(f"group {name} {rule.text}" for name, rule in sorted(mapping.group_fields.items())),
             f"{mapping.managers} {mapping.owners} {policy}",
+            *(f"licence {rule.group} {rule.type} {sorted(rule.settings.items())}" for rule in self.licences),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

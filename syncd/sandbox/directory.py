@@ -383,7 +383,7 @@ class Directory:
         return self.group(group_id)
 
     def _write(self, node: Node, what: What, *, fields: tuple[str, ...] = (), other: str | None = None) -> None:
-        if node.kind in ("user", "group"):
+        if node.kind in ("user", "group") and not (self.knobs.lose_links and what in ("linked", "unlinked")):
             stream: Literal["users", "groups"] = "users" if node.kind == "user" else "groups"
             self.log.append(Change(self.clock.monotonic(), stream, node.id, what, fields, other))
 

@@ -58,7 +58,11 @@ class Lists:
             case ("users", name, "manager"):
                 return self._manager(query, self._user(name))
             case ("users", name, "memberOf"):
-                groups = [g for g in directory.groups_of(self._user(name).id) if g.state == "active"]
+                groups = [
+                    group
+                    for group in directory.groups_of(self._user(name).id)
+                    if group.state == "active" and (readable["hidden"] or not _hides_members(group))
+                ]
                 return self._list(request, query, groups, kind="group", typed=True, route="users/{id}/memberOf")
             case ("users", name, "photo", *_):
                 self._user(name)
@@ -233,7 +237,7 @@ class Lists:
         return self._list(request, query, nodes, kind=kind, typed=typed, route=route, readable=readable)
 
     def _members(self, group: Group, relation: str, *, hidden_allowed: bool) -> list[Node]:
-        if group.properties.get("visibility") == "HiddenMembership" and not hidden_allowed and relation != "owners":
+        if _hides_members(group) and not hidden_allowed and relation != "owners":
             if self._knobs.hidden_membership == "forbidden":
                 raise refuse(
                     self._clock,
@@ -337,3 +341,7 @@ class Lists:
             "Request_ResourceNotFound",
             f"Resource '{name}' does not exist or one of its queried reference-property objects are not present.",
         )
+
+
+def _hides_members(group: Group) -> bool:
+    return group.properties.get("visibility") == "HiddenMembership"

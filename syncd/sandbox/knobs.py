@@ -37,6 +37,7 @@ class TenantKnobs:
     manager_removed_last: bool = False  # ... which stands behind the new one
     restore_reports_links: bool = False  # a restored user appears in members@delta again
     purge_links_after: float | None = 0.0  # when links of a purged object are reported; None: never
+    lose_links: bool = False  # memberships that begin or end meanwhile are never reported by delta
     visibility_delay: float = 0.0  # how long a change stays invisible to delta
     same_delta_token: bool = False  # a round without changes returns the delta link it was asked with
     delta_lifetime: float = 7 * 86_400.0
@@ -82,6 +83,16 @@ class PortalKnobs:
     installation: Installation = "standalone"
     version: Version = "2026R1"
     perpetual_licences: bool = False  # licence endpoints answer UnsupportedLicensingType
+    seats: int = 100  # of each licence type
+    no_seat_status: Literal[402, 409] = 409
+    licence_all_or_nothing: bool = True  # a refused assignment changes nothing; False: what came before has happened
+    licence_removes_first: bool = True  # within one request
+    licence_repeated: Literal["ok", "conflict"] = "ok"  # assigning what is held, removing what is not
+    licence_processes: Literal["add", "replace"] = "add"  # what assigning a single solution licence again does
+    licence_exclusive: bool = False  # another type takes the place of the one before
+    licence_settings_shown: bool = True
+    licence_pending: Literal["refuse", "accept"] = "refuse"  # an account that is still being synchronized
+    removed_holders_listed: bool = True  # licences of deleted accounts are listed
 
 
 def turn_knobs(knobs: TenantKnobs | PortalKnobs, changes: Mapping[str, object]) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from syncd.sandbox.portal_store import PortalRefusal, PortalStore
 
 LICENCE_TYPES = ("User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser")
+_SETTINGS = {"DesignerDeskUser": "designerDeskSettings", "SingleSolutionUser": "singleSolutionSettings"}
+_DESIGNER = ("allowDesignerDeskProjectCreation", "allowDesignerDeskProjectPublishing")
+
+Settings = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -17,29 +23,36 @@ class Holder:
 
     bps_id: str
     name: str
-    licences: dict[str, dict[str, object]] = field(default_factory=dict)
+    licences: dict[str, Settings] = field(default_factory=dict)
 
 
 class Licences:
-    """The licence pool: ``totals`` seats per type."""
+    """The licence pool: the knob ``seats`` of each type, or what ``totals`` says."""
 
     def __init__(self, store: PortalStore) -> None:
         self._store = store
-        self.totals: dict[str, int] = dict.fromkeys(LICENCE_TYPES, 100)
+        self.totals: dict[str, int] = {}
         self.holders: dict[str, Holder] = {}
 
     def summary(self) -> dict[str, object]:
         """Return total and assigned seats per type."""
         return {
             "licenses": [
-                {"license": kind, "total": self.totals[kind], "assigned": self._assigned(kind)}
+                {"license": kind, "total": self._total(kind), "assigned": self._assigned(kind)}
                 for kind in LICENCE_TYPES
             ]
         }
 
     def list_all(self) -> dict[str, object]:
         """Return everybody who holds a licence."""
-        return {"assignedLicenses": [self._document(key, h) for key, h in self.holders.items() if h.licences]}
+        all_of_them = self._store.knobs.removed_holders_listed
+        return {
+            "assignedLicenses": [
+                self._document(key, holder)
+                for key, holder in self.holders.items()
+                if holder.licences and (all_of_them or key in self._store.accounts)
+            ]
+        }
 
     def single(self, bps_id: str) -> dict[str, object]:
         """Return one person's licences; 404 for somebody who neither exists nor holds one."""
@@ -51,34 +64,65 @@ class Licences:
         return self._document(key, holder)
 
     def assign(self, body: Mapping[str, object]) -> None:
-        """Take and give seats, all or nothing: 409 for unknown people, non-users and an exhausted pool."""
-        before = {key: Holder(h.bps_id, h.name, dict(h.licences)) for key, h in self.holders.items()}
+        """Take and give seats: 409 for unknown people, non-users and an exhausted pool."""
+        knobs = self._store.knobs
+        before = {key: Holder(h.bps_id, h.name, copy.deepcopy(h.licences)) for key, h in self.holders.items()}
+        sides: list[tuple[Callable[[str, str, Settings], None], object]] = [
+            (self._take, body.get("removeLicenses")),
+            (self._give, body.get("assignLicenses")),
+        ]
         try:
-            for bps_id, kind, _ in _read_entries(body.get("removeLicenses")):
-                self._take(bps_id, kind)
-            for bps_id, kind, settings in _read_entries(body.get("assignLicenses")):
-                self._give(bps_id, kind, settings)
+            for act, people in sides if knobs.licence_removes_first else reversed(sides):
+                for bps_id, kind, settings in _read_entries(people):
+                    act(bps_id, kind, settings)
         except PortalRefusal:
-            self.holders = before
+            if knobs.licence_all_or_nothing:
+                self.holders = before
             raise
 
-    def _take(self, bps_id: str, kind: str) -> None:
+    def _take(self, bps_id: str, kind: str, settings: Settings) -> None:
         holder = self.holders.get(bps_id.casefold())
-        if holder is not None:
-            holder.licences.pop(kind, None)
-        elif bps_id.casefold() not in self._store.accounts:
+        if holder is None and bps_id.casefold() not in self._store.accounts:
             raise PortalRefusal(409, "ValidationError", "User does not exist")
+        if holder is None or kind not in holder.licences:
+            if self._store.knobs.licence_repeated == "conflict":
+                raise PortalRefusal(409, "ValidationError", "License is not assigned")
+            return
+        present = holder.licences[kind]
+        if kind == "SingleSolutionUser" and settings and not settings.get("allProcesses"):
+            gone = settings.get("processes") or []
+            present["processes"] = [
+                process for process in present.get("processes", []) if not any(_same(process, other) for other in gone)
+            ]
+            if present["processes"]:
+                return
+        del holder.licences[kind]
 
-    def _give(self, bps_id: str, kind: str, settings: dict[str, object]) -> None:
+    def _give(self, bps_id: str, kind: str, settings: Settings) -> None:
+        knobs = self._store.knobs
         account = self._store.accounts.get(bps_id.casefold())
         if account is None or not account.active:
             raise PortalRefusal(409, "ValidationError", "User does not exist")
         if account.account_type != "User":
             raise PortalRefusal(409, "ValidationError", "Account is not a user")
+        if knobs.licence_pending == "refuse" and not self._store.is_born(account):
+            raise PortalRefusal(409, "ValidationError", "User does not exist")
         holder = self.holders.setdefault(bps_id.casefold(), Holder(account.bps_id, account.values["name"] or ""))
-        if kind not in holder.licences and self._assigned(kind) >= self.totals[kind]:
-            raise PortalRefusal(409, "LicenseError", f"Not enough unused licenses of type {kind}")
+        present = holder.licences.get(kind)
+        if present is None and self._assigned(kind) >= self._total(kind):
+            raise PortalRefusal(knobs.no_seat_status, "LicenseError", f"Not enough unused licenses of type {kind}")
+        if present is not None and knobs.licence_repeated == "conflict" and present == settings:
+            raise PortalRefusal(409, "ValidationError", "License is already assigned")
+        if kind == "SingleSolutionUser" and present is not None and knobs.licence_processes == "add":
+            known = present.get("processes", [])
+            fresh = [one for one in settings.get("processes") or [] if not any(_same(one, other) for other in known)]
+            settings = {"processes": [*known, *fresh]}
+        if knobs.licence_exclusive:
+            holder.licences.clear()
         holder.licences[kind] = settings
+
+    def _total(self, kind: str) -> int:
+        return self.totals.get(kind, self._store.knobs.seats)
 
     def _assigned(self, kind: str) -> int:
         return sum(kind in holder.licences for holder in self.holders.values())
@@ -88,19 +132,40 @@ class Licences:
             "bpsId": holder.bps_id,
             "name": holder.name,
             "userIsDeleted": key not in self._store.accounts,
-            "licenses": [{"type": kind, **settings} for kind, settings in sorted(holder.licences.items())],
+            "licenses": [
+                {"type": kind, **self._show(kind, settings)} for kind, settings in sorted(holder.licences.items())
+            ],
         }
 
+    def _show(self, kind: str, settings: Settings) -> Settings:
+        name = _SETTINGS.get(kind)
+        if name is None or not self._store.knobs.licence_settings_shown:
+            return {}
+        if kind == "DesignerDeskUser":
+            return {name: {flag: bool(settings.get(flag)) for flag in _DESIGNER}}
+        processes = settings.get("processes", [])
+        return {name: {"processes": [{"id": 0, "guid": None, **one, "name": "A process"} for one in processes]}}
 
-def _read_entries(wanted: object) -> list[tuple[str, str, dict[str, object]]]:
+
+def _read_entries(wanted: object) -> list[tuple[str, str, Settings]]:
     entries = []
     for person in wanted if isinstance(wanted, list) else []:
         for licence in person.get("licenses") or []:
-            settings = {k: v for k, v in licence.items() if k == "designerDeskSettings" and v is not None}
-            if licence.get("type") not in LICENCE_TYPES or not isinstance(person.get("bpsId"), str):
+            kind = licence.get("type")
+            if kind not in LICENCE_TYPES or not isinstance(person.get("bpsId"), str):
                 raise PortalRefusal(409, "ValidationError", "Invalid license entry")
-            entries.append((person["bpsId"], licence["type"], settings))
+            wrong = [name for other, name in _SETTINGS.items() if other != kind and licence.get(name) is not None]
+            if wrong:
+                raise PortalRefusal(400, "InvalidBodyParameterValue", f"{wrong[0]} does not belong to {kind}")
+            entries.append((person["bpsId"], kind, dict(licence.get(_SETTINGS.get(kind, "")) or {})))
     return entries
+
+
+def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two entries mean one process."""
+    if one.get("dbId") != other.get("dbId"):
+        return False
+    return any(one.get(name) and one.get(name) == other.get(name) for name in ("id", "guid"))
 
 
 class Substitutions:

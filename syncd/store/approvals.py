@@ -11,6 +11,7 @@ from syncd.model.change import OutcomeStatus
 from syncd.model.run import Approval
 from syncd.store.database import Database, reading
 from syncd.store.facts import EMPTY_BELIEVED, save_fact
+from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json, encode_json, upsert
 from syncd.store.tables import changes, desired_users, orders, rejections, runs, target_principals, target_users
 
@@ -26,22 +27,15 @@ class Approvals:
     def load_holding_run(self) -> int | None:
         """Return the run whose held changes are still open: the newest one that wrote, if it withheld anything.
 
-        Every later run plans anew what still stands, so that older runs hold nothing any more.
+        Every later run plans anew what still stands, so that older runs hold nothing any more; only a run over one
+        object leaves open what others hold of the rest.
         """
-        newest = (
-            select(runs.c.id)
-            .where(runs.c.kind != "plan", runs.c.status.in_(_OPEN))
-            .order_by(runs.c.id.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        statement = select(runs.c.id, runs.c.counts).where(runs.c.id == newest)
         with reading(self._database) as connection:
-            row = connection.execute(statement).first()
-            if row is None:
-                return None
-            held = connection.scalar(select(func.count()).where(changes.c.run_id == row.id, changes.c.status == "held"))
-        return row.id if held else None
+            newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(_OPEN))
+            holding: int | None = connection.scalar(
+                select(func.max(changes.c.run_id)).where(is_speaking(newest), changes.c.status == "held")
+            )
+            return holding
 
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that the released changes write to."""
@@ -49,7 +43,7 @@ class Approvals:
         with reading(self._database) as connection:
             for row in _load_held(connection, approval.run_id):
                 if approval.covers(row.action, row.record_id, row.target_id or row.target):
-                    found["user" if row.object in ("user", "substitution") else "group"].add(row.record_id)
+                    found["group" if row.object in ("group", "membership") else "user"].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
 
     def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.directory import TABLES
 from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, load_fact, save_fact
+from syncd.store.members import is_visible
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
     seen_members,
@@ -73,6 +74,7 @@ class Baseline:
             return []
         unseen = exists().where(
             source_members.c.group_key == source_groups.c.key,
+            is_visible(),
             ~exists().where(
                 seen_members.c.group_key == source_members.c.group_key,
                 seen_members.c.member_key == source_members.c.member_key,
@@ -95,6 +97,7 @@ class Baseline:
             unseen = connection.scalars(
                 select(source_members.c.member_key).where(
                     source_members.c.group_key == group,
+                    is_visible(),
                     ~exists().where(
                         seen_members.c.group_key == group, seen_members.c.member_key == source_members.c.member_key
                     ),

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Stream, UserItem, Value
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
+from syncd.store.members import is_visible
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.tables import (
     seen_members,
@@ -259,13 +260,17 @@ class Directory:
     # ---- members of one group, read directly -------------------------------------------------------------------------
 
     def replace_members(self, group_id: str, links: Sequence[Link]) -> int:
-        """Make the stored members of a group exactly those that a direct read gave; return how many differed."""
+        """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
+        cannot show; return how many differed.
+        """
         with self._undoing_cache(), self._database.transaction() as connection:
             keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
             group = keys[group_id]
             wanted = {keys[link.member_id] for link in links}
             there = set(
-                connection.scalars(select(source_members.c.member_key).where(source_members.c.group_key == group))
+                connection.scalars(
+                    select(source_members.c.member_key).where(source_members.c.group_key == group, is_visible())
+                )
             )
             differing = wanted ^ there
             touch_users_below(connection, differing)
@@ -274,6 +279,12 @@ class Directory:
             touch_users(connection, differing)
             connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
         return len(differing)
+
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored, and do not ask for them again."""
+        with self._undoing_cache(), self._database.transaction() as connection:
+            group = self._intern(connection, {group_id})[group_id]
+            connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
 
     def load_parked(self) -> list[str]:
         """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, false, func, or_, select
+from sqlalchemy import Connection, Row, Table, exists, false, func, or_, select
 
 from syncd.model.target import fold
+from syncd.plan.licences import LICENCE_ROLE
 from syncd.store.database import Database, reading
+from syncd.store.licences import load_holding
+from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
     changes,
@@ -18,6 +21,7 @@ from syncd.store.tables import (
     desired_users,
     failures,
     runs,
+    scope_members,
     source_groups,
     source_members,
     source_objects,
@@ -55,6 +59,8 @@ class Explanation:
     target: Mapping[str, Any] | None
     pending: list[Mapping[str, Any]]
     outcomes: list[Mapping[str, Any]]
+    licences: Mapping[str, Any] | None = None
+    """Of a person: ``held``, each with type and whose doing it is, and ``rule``, the place of the rule that counts."""
 
 
 class Explanations:
@@ -99,6 +105,7 @@ class Explanations:
                 _load_target(connection, found, records),
                 _load_pending(connection, records),
                 _load_outcomes(connection, records),
+                _load_licences(connection, found, records) if found.kind == "user" else None,
             )
 
 
@@ -233,6 +240,24 @@ def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[
     }
 
 
+def _load_licences(connection: Connection, found: Found, records: list[int]) -> dict[str, Any]:
+    role = connection.scalar(
+        select(func.min(scope_members.c.role)).where(
+            scope_members.c.key == found.key, scope_members.c.role.startswith(LICENCE_ROLE)
+        )
+    )
+    held = [
+        {
+            "type": licence.type,
+            "granted": "by a rule" if licence.ours else "by hand",
+            "settings": dict(licence.settings),
+        }
+        for _, licences in sorted(load_holding(connection, records).items())
+        for licence in licences
+    ]
+    return {"rule": None if role is None else int(role.removeprefix(LICENCE_ROLE)), "held": held}
+
+
 def _select_changes(records: list[int], connection: Connection) -> Any:
     record = target_principals.alias("record")
     member = target_principals.alias("member")
@@ -267,8 +292,8 @@ def _describe_change(row: Row[Any]) -> dict[str, Any]:
 
 
 def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
-    """Return what the newest run that wrote left open, with the next attempt of what failed."""
-    newest = connection.scalar(select(func.max(runs.c.id)).where(runs.c.kind != "plan"))
+    """Return what the runs that still speak left open, with the next attempt of what failed and is not solved."""
+    newest = find_newest_whole(connection, runs.c.kind != "plan")
     next_at: dict[tuple[int, int], datetime] = {
         (row.record_key, row.target_key): row.next_at
         for row in connection.execute(
@@ -280,7 +305,13 @@ def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[st
             )
         )
     }
-    statement = _select_changes(records, connection).where(changes.c.run_id == newest, changes.c.status.in_(_OPEN))
+    unsolved = exists().where(
+        failures.c.record_key == changes.c.record_key,
+        failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+    )
+    statement = _select_changes(records, connection).where(
+        is_speaking(newest), changes.c.status.in_(_OPEN), (changes.c.status != "failed") | unsolved
+    )
     rows = connection.execute(statement.order_by(changes.c.phase, changes.c.seq)).all()
     return [
         {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0))} for row in rows

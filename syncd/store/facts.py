@@ -21,12 +21,19 @@ SCOPE_GROUPS = "scope_groups"
 
 SUBSTITUTIONS_REFUSED = "substitutions_refused"
 """When the portal last said that we may not arrange substitutions; unset when it let us."""
+LICENCES_READ = "licences_read"
+"""Set once everybody's licences were read: "yes", or "perpetual" where the portal assigns licences by itself."""
+LICENCE_SEATS = "licence_seats"
+"""JSON: the seats of each type, and how many of them the list of licences does not show."""
 
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
 
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; the next full pull may sweep it."""
+
+APPLIED = "applied:"
+"""With the checksum of a plan file behind it: the run that began to apply that file."""
 
 
 def load_fact(connection: Connection, name: str) -> str | None:

@@ -7,23 +7,45 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Select, Table, and_, bindparam, case, delete, exists, func, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    literal,
+    null,
+    select,
+    update,
+)
 
 from syncd.model.change import ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
-from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
 from syncd.store.principals import intern_principals
-from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, upsert
+from syncd.store.rows import (
+    among,
+    decode_json,
+    delete_pairs,
+    encode_json,
+    insert_from,
+    insert_keys,
+    insert_pairs,
+    json_field,
+    upsert,
+)
 from syncd.store.tables import (
     UtcTime,
     changes,
     desired_groups,
-    desired_users,
     seen_principals,
     substitutions,
     target_groups,
+    target_licences,
     target_members,
     target_principals,
     target_users,
@@ -237,7 +259,7 @@ class Inventory:
                 )
 
     def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many users, groups and memberships of the target are ours."""
+        """Return how many users, groups, memberships and licences of the target are ours."""
         with reading(self._database) as connection:
             users = connection.scalar(
                 select(func.count()).select_from(target_users).where(target_users.c.origin.is_not(None))
@@ -251,7 +273,10 @@ class Inventory:
                 .join(target_groups, target_groups.c.key == target_members.c.group_key)
                 .where(target_groups.c.origin.is_not(None))
             )
-        return {"user": users or 0, "group": groups or 0, "membership": members or 0}
+            licences = connection.scalar(
+                select(func.count()).select_from(target_licences).where(target_licences.c.origin.is_not(None))
+            )
+        return {"user": users or 0, "group": groups or 0, "membership": members or 0, "licence": licences or 0}
 
 
 def _select_unshown(table: Table, now: datetime) -> Select[Any]:
@@ -275,23 +300,28 @@ class Written:
     fields: Fields
 
 
-def own_created(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
-    """Records were created: they are ours, and WEBCON still has to copy them."""
-    rows = [
-        {
-            "key": record.key,
-            "status": "WaitingForSynchronization",
-            "origin": "created",
-            "source_key": record.source_key,
-            "written": encode_json(dict(record.fields)),
-            "leaving_at": None,
-            "leaving_as": None,
-            "synced_at": now,
-            **{name: record.fields.get(name) for name in _OWN_FIELDS[kind]},
-        }
-        for record in records
-    ]
-    upsert(connection, _TABLES[kind], rows)
+def own_created(connection: Connection, kind: Kind, run_id: int, seqs: Sequence[int], *, now: datetime) -> None:
+    """Records were created as these changes say: they are ours, and WEBCON still has to copy them.
+
+    The database takes them over from the plan by itself: a first push creates everybody.
+    """
+    if not seqs:
+        return
+    table, fields = _TABLES[kind], _OWN_FIELDS[kind]
+    sent = [json_field(connection, changes.c.after, name).label(name) for name in fields]
+    created = select(
+        changes.c.record_key,
+        literal("WaitingForSynchronization"),
+        literal("created"),
+        changes.c.source_key,
+        func.coalesce(changes.c.after, "{}"),
+        null(),
+        null(),
+        literal(now, UtcTime()),
+        *sent,
+    ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+    columns = ["key", "status", "origin", "source_key", "written", "leaving_at", "leaving_as", "synced_at", *fields]
+    insert_from(connection, table, columns, created)
 
 
 def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
@@ -347,46 +377,3 @@ def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     connection.execute(delete(target_members).where(column == key))
     if kind == "user":
         connection.execute(delete(substitutions).where(substitutions.c.original_key == key))
-
-
-def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
-    """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again.
-
-    The grace of a record that was left by a rename starts when the new one is there, and every grace starts anew when
-    the record is left for another reason than before: nobody who was disabled long ago is deleted at once when the
-    tenant deletes that person.
-    """
-    desired = desired_groups if table is target_groups else desired_users
-    owner, heir = desired.alias("owner"), table.alias("heir")
-    wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
-    arrived = exists().where(
-        heir.c.key == owner.c.principal_key, heir.c.source_key == owner.c.key, heir.c.origin.is_not(None)
-    )
-    renamed = (owner.c.state == "wanted") & (owner.c.principal_key != table.c.key)
-    gone = owner.c.state.in_(sorted(LEAVER_STATES))
-    left = exists().where(owner.c.key == table.c.source_key, gone | (renamed & arrived.correlate(owner)))
-    still_left = exists().where(owner.c.key == table.c.source_key, gone | renamed)
-    reason = (
-        select(case((owner.c.state == "wanted", "renamed"), else_=owner.c.state))
-        .where(owner.c.key == table.c.source_key)
-        .scalar_subquery()
-    )
-    where = [table.c.origin.is_not(None)]
-    if touched is not None:
-        where.append(table.c.key.in_(touched))
-    leaving = and_(~wanting, left)
-    fresh = table.c.leaving_at.is_(None) | (table.c.leaving_as != reason)
-    connection.execute(
-        update(table).where(*where, fresh, leaving).values(leaving_at=bindparam("now"), leaving_as=reason),
-        {"now": now},
-    )
-    connection.execute(
-        update(table)
-        .where(*where, table.c.leaving_at.is_not(None), table.c.leaving_as.is_(None), leaving)
-        .values(leaving_as=reason)
-    )
-    connection.execute(
-        update(table)
-        .where(*where, table.c.leaving_at.is_not(None), wanting | ~still_left)
-        .values(leaving_at=None, leaving_as=None)
-    )

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import Connection, Table, delete, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
 from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.database import Database, reading
-from syncd.store.inventory import Written, forget_record, mark_leaving, own_adopted, own_created, write_fields
-from syncd.store.rows import among, decode_json, delete_pairs, insert_pairs, upsert
+from syncd.store.failing import note_failures
+from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.leaving import mark_leaving
+from syncd.store.licences import record_licences
+from syncd.store.links import finish
+from syncd.store.rows import among, decode_json, delete_pairs
 from syncd.store.tables import (
     changes,
     desired_groups,
     desired_users,
-    failures,
     target_groups,
     target_members,
     target_users,
@@ -27,8 +30,6 @@ Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
 
 _RECORDS = ("user", "group")
-_FIRST_RETRY = timedelta(minutes=5)
-_LAST_RETRY = timedelta(hours=12)
 
 
 class Outcomes:
@@ -68,7 +69,7 @@ class Outcomes:
                     continue
                 sent = decode_json(row.after)
                 if there.origin is None and all(_same(getattr(there, name), value) for name, value in sent.items()):
-                    own_created(connection, row.object, [Written(row.record_key, row.source_key, sent)], now=now)
+                    own_created(connection, row.object, row.run_id, [row.seq], now=now)
                     connection.execute(update(table).where(table.c.key == row.record_key).values(status=there.status))
                     claimed += 1
                 connection.execute(
@@ -96,60 +97,68 @@ class Outcomes:
         *,
         now: datetime,
     ) -> None:
-        """Write outcomes, and what they mean for the inventory, in one transaction."""
+        """Write outcomes, and what they mean for the inventory, in one transaction; `Links` does it for links."""
         with self._database.transaction() as connection:
             alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
             for _, outcome in results:
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
             for (status, error), seqs in alike.items():
-                connection.execute(
-                    update(changes)
-                    .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-                    .values(status=status, error=error, finished_at=now)
-                )
-            created = {
-                record
-                for (planned, record, _), outcome in results
-                if planned.change.action == "create" and outcome.status == "done" and planned.change.object in _RECORDS
-            }
-            if created:  # what an earlier run may have sent is settled now
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id < run_id,
-                        changes.c.status == "started",
-                        changes.c.object.in_(_RECORDS),
-                        among(changes.c.record_key, created, connection),
+                finish(connection, run_id, seqs, status, error, now)
+            for action in ("create", "grant"):
+                sent = {
+                    record
+                    for (planned, record, _), outcome in results
+                    if planned.change.action == action
+                    and planned.change.object != "substitution"
+                    and outcome.status == "done"
+                }
+                if sent:  # what an earlier run may have sent is settled now
+                    connection.execute(
+                        update(changes)
+                        .where(
+                            changes.c.run_id < run_id,
+                            changes.c.status == "started",
+                            changes.c.action == action,
+                            changes.c.object != "substitution",
+                            among(changes.c.record_key, sent, connection),
+                        )
+                        .values(status="dropped")
                     )
-                    .values(status="dropped")
-                )
             done = [placed for placed, outcome in results if outcome.status == "done"]
             for kind in ("user", "group"):
                 self._apply_records(
                     connection, kind, [placed for placed in done if placed[0].change.object == kind], now
                 )
-            members = [placed for placed in done if placed[0].change.object == "membership"]
-            for action, write in (("link", insert_pairs), ("unlink", delete_pairs)):
-                pairs = [
-                    (record, target)
-                    for planned, record, target in members
-                    if planned.change.action == action and target is not None
-                ]
-                write(connection, target_members, pairs)
-            self._note_failures(connection, results, now)
+            unlinked = [
+                (record, target)
+                for planned, record, target in done
+                if planned.change.object == "membership" and target is not None
+            ]
+            delete_pairs(connection, target_members, unlinked)
+            record_licences(connection, [(record, planned.change) for planned, record, _ in done])
+            failed = {
+                (record, target or 0): outcome.error
+                for (_, record, target), outcome in results
+                if outcome.status in ("failed", "started")
+            }
+            note_failures(connection, [(record, target or 0) for _, record, target in done], failed, now=now)
 
     def _apply_records(
         self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
     ) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
-        of: dict[str, list[Written]] = {"create": [], "adopt": [], "update": []}
+        of: dict[str, list[Written]] = {"adopt": [], "update": []}
+        created: dict[int, list[int]] = {}
         for planned, record, _ in done:
             change = planned.change
             if change.action == "delete":
                 forget_record(connection, kind, record)
+            elif change.action == "create":
+                created.setdefault(planned.run_id, []).append(planned.seq)
             else:
                 of[change.action].append(Written(record, change.source_key, change.after))
-        own_created(connection, kind, of["create"], now=now)
+        for run_id, seqs in created.items():
+            own_created(connection, kind, run_id, seqs, now=now)
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
         arrived = [
@@ -161,34 +170,6 @@ class Outcomes:
             table = target_users if kind == "user" else target_groups
             earlier = select(table.c.key).where(among(table.c.source_key, [key for key in arrived if key], connection))
             mark_leaving(connection, table, touched=earlier, now=now)
-
-    def _note_failures(self, connection: Connection, results: Sequence[tuple[Placed, Outcome]], now: datetime) -> None:
-        done = [(record, target or 0) for (_, record, target), outcome in results if outcome.status == "done"]
-        failed = {(record, target or 0): o for (_, record, target), o in results if o.status in ("failed", "started")}
-        if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
-            return
-        for record, target in done:
-            connection.execute(delete(failures).where(failures.c.record_key == record, failures.c.target_key == target))
-        for (record, target), outcome in sorted(failed.items()):
-            there = connection.execute(
-                select(failures).where(failures.c.record_key == record, failures.c.target_key == target)
-            ).first()
-            attempts = there.attempts + 1 if there else 1
-            wait = min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY)
-            upsert(
-                connection,
-                failures,
-                [
-                    {
-                        "record_key": record,
-                        "target_key": target,
-                        "attempts": attempts,
-                        "first_at": there.first_at if there else now,
-                        "next_at": now + wait,
-                        "error": outcome.error[:1000],
-                    }
-                ],
-            )
 
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a source user owns the account that it should have: a renamed person has arrived."""

@@ -12,7 +12,7 @@ from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.store.database import Database, reading
-from syncd.store.inventory import mark_leaving
+from syncd.store.leaving import mark_leaving
 from syncd.store.principals import iterate_folded
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
@@ -246,7 +246,7 @@ class Pairing:
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
-                _leaver_state(row[6], row[7], row[0], row[9]), row[4] is not None, bool(row[8]),
+                leaver_state(row[6], row[7], row[0], row[9]), row[4] is not None, bool(row[8]),
             )
             for row in rows
         }  # fmt: skip
@@ -284,7 +284,7 @@ def _make_group_row(row: Any) -> GroupView:
         key,
         bps_id,
         wanting if wanting is not None else owning or 0,
-        "wanted" if wanting is not None else _leaver_state(state, principal, key, blocked),
+        "wanted" if wanting is not None else leaver_state(state, principal, key, blocked),
         there is not None,
         origin is not None,
         bool(taken),
@@ -301,7 +301,7 @@ def is_taken(principal: ColumnElement[Any], kind: Literal["user", "group"]) -> C
     )
 
 
-def _leaver_state(state: str | None, principal: int | None, key: int, blocked: Any) -> Any:
+def leaver_state(state: str | None, principal: int | None, key: int, blocked: Any) -> Any:
     """Return why nobody wants a record: its owner's state, or that the owner goes by another name now.
 
     blocked: by a name that a stranger has; the old record is all that its owner has.
@@ -311,10 +311,10 @@ def _leaver_state(state: str | None, principal: int | None, key: int, blocked: A
     return state or "unknown"
 
 
-def _make_current(row: Any, names: tuple[str, ...], leaver_state: str) -> Current | None:
+def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | None:
     if row.t_key is None:
         return None
-    as_before = row.leaving_as is None or row.leaving_as == leaver_state
+    as_before = row.leaving_as is None or row.leaving_as == state
     return Current(
         {name: getattr(row, name) for name in names},
         row.status,
@@ -334,12 +334,12 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
     # A record that is somebody else's by now does not stand for this manager.
     theirs = row.manager_status is not None and row.manager_owner in (None, row.d_manager_key)
     named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
-    leaver_state = _leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
+    state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
         row.bps_id,
         desired,
-        _make_current(row, ("name", "email", "phone", "job_title", "manager"), leaver_state),
-        leaver_state,
+        _make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
+        state,
         row.manager_bps_id if named else row.manager_present,
         row.manager_status == "Synchronized" if named else row.manager_present is not None,
         bool(row.taken),
@@ -353,11 +353,11 @@ def _make_group_pair(row: Any, mapped: Collection[str]) -> Pair:
         values = {"name": row.d_name, "email": row.d_email}
         fields = {name: value for name, value in values.items() if name in mapped}
         desired = Desired(row.d_key, "wanted", "", row.bps_id, fields)
-    leaver_state = _leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
+    state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
         row.bps_id,
         desired,
-        _make_current(row, ("name", "email"), leaver_state),
-        leaver_state,
+        _make_current(row, ("name", "email"), state),
+        state,
         taken=bool(row.taken),
     )

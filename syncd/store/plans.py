@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import Select, bindparam, delete, distinct, exists, func, insert, select, update
 
 from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
+from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.diff import COMPLETES_CREATION, RENAMED
 from syncd.plan.substitution import STANDS_IN
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
+from syncd.store.newest import is_touched, settle_earlier
 from syncd.store.rows import among, decode_json, encode_json
 from syncd.store.tables import (
     changes,
@@ -22,15 +24,18 @@ from syncd.store.tables import (
     target_groups,
     target_principals,
     target_users,
-    touched_principals,
 )
-from syncd.store.touches import clear_touches, touch_groups, touch_principals
+from syncd.store.touches import (
+    UNFINISHED,
+    clear_touches,
+    recall_touches,
+    touch_groups,
+    touch_principals,
+    touch_unfinished,
+)
 
 Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member."""
-
-_UNFINISHED: tuple[OutcomeStatus, ...] = ("planned", "started", "failed", "deferred", "held")
-
+"""A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
 
 _PHASES = {int(phase): phase for phase in Phase}
 
@@ -56,7 +61,7 @@ class Plans:
                     "object": change.object,
                     "record_key": record,
                     "target_key": target,
-                    "target": "" if target is not None else change.target,
+                    "target": change.target if target is None or target < 0 else "",
                     "source_key": change.source_key,
                     "before": encode_json(change.before) if change.before else None,
                     "after": encode_json(change.after) if change.after else None,
@@ -104,12 +109,19 @@ class Plans:
 
     def was_left_unlinked(self, group: int, member: int) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
+        return self._was_left("link", group, member)
+
+    def was_left_ungranted(self, record: int, kind: str) -> bool:
+        """Return whether the newest attempt to grant a person this licence was not finished, in the same sense."""
+        return self._was_left("grant", record, LICENCE_PLACES[kind])
+
+    def _was_left(self, action: Action, record: int, target: int) -> bool:
         cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
         tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
         statement = (
             select(changes.c.status)
             .join(runs, runs.c.id == changes.c.run_id)
-            .where(changes.c.record_key == group, changes.c.target_key == member, changes.c.action == "link", *tried)
+            .where(changes.c.record_key == record, changes.c.target_key == target, changes.c.action == action, *tried)
             .order_by(changes.c.run_id.desc())
             .limit(1)
         )
@@ -222,27 +234,20 @@ class Plans:
             rows = connection.execute(_select_changes(statement)).all()
             return [_place(row) for row in rows]
 
-    def defer_unready_links(self, run_id: int) -> int:
-        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
-        ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
-        ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
-        with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    changes.c.phase == int(Phase.LINKS),
-                    changes.c.status == "planned",
-                    changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
-                )
-                .values(status="deferred", error="its account or group is not ready in the portal yet")
-            ).rowcount
+    def load_places(self, run_id: int, seqs: Collection[int]) -> list[Placed]:
+        """Return single changes of a plan, in its order."""
+        if not seqs:
+            return []
+        with reading(self._database) as connection:
+            few = select(changes).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+            return [_place(row) for row in connection.execute(_select_changes(few))]
 
     def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        later = changes.c.phase.in_((int(Phase.MANAGERS), int(Phase.LINKS), int(Phase.SUBSTITUTIONS)))
+        phases = Phase.MANAGERS, Phase.LINKS, Phase.SUBSTITUTIONS, Phase.GRANTS
+        later = changes.c.phase.in_([int(phase) for phase in phases])
         person, manager = desired_users.alias("person"), desired_users.alias("manager")
         managers = (
             select(manager.c.principal_key)
@@ -252,15 +257,16 @@ class Plans:
         )
         with reading(self._database) as connection:
             for table in (target_users, target_groups):
-                records = select(changes.c.record_key).where(*planned, later)
-                members = select(changes.c.target_key).where(*planned, later, changes.c.target_key.is_not(None))
+                # Asked for each waiting record by its index: a plan has many more members than records.
+                written = exists().where(changes.c.record_key == table.c.key, *planned, later)
+                member = exists().where(changes.c.target_key == table.c.key, *planned, later)
                 statement = (
                     select(target_principals.c.bps_id)
                     .join(table, table.c.key == target_principals.c.key)
                     .where(
                         table.c.status != "Synchronized",
                         table.c.origin.is_not(None),
-                        table.c.key.in_(records) | table.c.key.in_(members) | table.c.key.in_(managers),
+                        written | member | table.c.key.in_(managers),
                     )
                     .order_by(target_principals.c.bps_fold)
                 )
@@ -303,37 +309,29 @@ class Plans:
         with self._database.transaction() as connection:
             save_fact(connection, FULL_PUSH_DUE, "yes")
 
-    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
 
         A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at,
         and what somebody had before a record was adopted for that person.
+        ``single``: the plan was over one object, so that it says nothing about the failures of others.
         """
-        unfinished = changes.c.run_id == run_id, changes.c.status.in_(_UNFINISHED)
-        membership = changes.c.object == "membership"
+        unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
+        still = exists().where(
+            *unfinished,
+            changes.c.record_key == failures.c.record_key,
+            func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
+        )
+        solved = ~still & is_touched(failures.c.record_key, failures.c.target_key) if single else ~still
         with self._database.transaction() as connection:
+            connection.execute(delete(failures).where(solved))
+            if single:
+                settle_earlier(connection, run_id)
             clear_touches(connection)
             if full:
                 save_fact(connection, FULL_PUSH_DUE, None)
                 save_fact(connection, RULES, rules)
-            members = (
-                select(changes.c.target_key)
-                .where(*unfinished, membership, changes.c.target_key.is_not(None))
-                .distinct()
-            )
-            connection.execute(insert(touched_principals).from_select(["key"], members))
-            groups = connection.scalars(
-                select(changes.c.source_key)
-                .where(*unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group"))
-                .distinct()
-            ).all()
-            touch_groups(connection, [key for key in groups if key is not None], whole=True)
-            users = connection.scalars(
-                select(changes.c.record_key)
-                .where(*unfinished, changes.c.object.in_(("user", "substitution")))
-                .distinct()
-            ).all()
-            touch_principals(connection, users)
+            touch_unfinished(connection, run_id)
             removed = select(changes.c.source_key).where(
                 changes.c.run_id == run_id,
                 changes.c.action == "delete",
@@ -353,12 +351,7 @@ class Plans:
             touch_groups(connection, [key for key in connection.scalars(left) if key is not None], whole=True)
             reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
             touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
-            still = exists().where(
-                *unfinished,
-                changes.c.record_key == failures.c.record_key,
-                func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
-            )
-            connection.execute(delete(failures).where(~still))
+            recall_touches(connection)
 
 
 def _select_changes(few: Select[Any]) -> Select[Any]:

@@ -20,7 +20,6 @@ from sqlalchemy import (
     and_,
     case,
     exists,
-    false,
     func,
     literal,
     null,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 from syncd.plan.rules import PolicyRules
 from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
 from syncd.store.database import Database, reading
+from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.pairing import is_taken
 from syncd.store.rows import among
 from syncd.store.tables import (
@@ -294,16 +294,18 @@ def _match(connection: Connection, statement: Select[Any], needle: str) -> Seque
 
 def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
-    good = connection.scalar(select(func.max(runs.c.id)).where(runs.c.status.in_(_PLANNED)))
-    begun = connection.scalar(select(func.max(changes.c.run_id)))
-    newest = max(good or 0, begun or 0)
+    good = find_newest_whole(connection, runs.c.status.in_(_PLANNED))
+    begun = find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id))
     troubles = _Troubles({}, {}, {})
-    in_plan = changes.c.run_id == newest
+    in_plan = is_speaking(max(good, begun))
     own = changes.c.object == kind
     membership = changes.c.object == "membership"
+    licence = changes.c.object == "licence"
+    substitution = changes.c.object == "substitution"
     for record, kinds in (
         (changes.c.target_key if kind == "user" else changes.c.record_key, membership),
-        (changes.c.record_key, changes.c.object == "substitution" if kind == "user" else false()),
+        *([(changes.c.record_key, substitution)] if kind == "user" else []),
+        *([(changes.c.record_key, licence)] if kind == "user" else []),
         (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
     ):
         noted = (
@@ -313,8 +315,9 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
             .order_by(record, changes.c.action.desc())
         )
         for key, action, status, number, error in connection.execute(noted):
-            what = f"{action} of {number} membership{'s' if number != 1 else ''}"
-            if kinds is not membership:
+            noun = "licence" if kinds is licence else "membership"
+            what = f"{action} of {number} {noun}{'s' if number != 1 else ''}"
+            if kinds is own or kinds is substitution:
                 what = action if kinds is own else f"{action} of its substitution"
             found = troubles.held if status == "held" else troubles.deferred
             found[key] = Trouble(status, f"{what}: {error}")

@@ -7,7 +7,21 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import BigInteger, ColumnElement, Connection, Executable, Table, Text, any_, bindparam, func, select
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Executable,
+    Select,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    func,
+    select,
+)
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
@@ -127,6 +141,25 @@ def _make_upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Executab
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in names if name not in keys}
     )
+
+
+def insert_from(connection: Connection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
+    """Insert what a query yields, or overwrite these columns where the primary key is there already."""
+    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = make(table).from_select(list(columns), rows)
+    keys = [column.name for column in table.primary_key]
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}
+        )
+    )
+
+
+def json_field(connection: Connection, document: ColumnElement[Any], name: str) -> Any:
+    """Return a text field of JSON text of ours, NULL when it is absent or null."""
+    if connection.dialect.name == "sqlite":
+        return func.json_extract(document, f"$.{name}", type_=Text)
+    return cast(document, JSON)[name].as_string()
 
 
 def intern(connection: Connection, table: Table, column: str, values: Collection[str]) -> dict[str, int]:

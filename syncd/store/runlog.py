@@ -47,6 +47,7 @@ class RunLog:
         phases: Mapping[str, float],
         error: str,
         now: datetime,
+        proof: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         """Write how a run ended."""
         with self._database.transaction() as connection:
@@ -59,8 +60,14 @@ class RunLog:
                     counts=encode_json(dict(counts)),
                     phases=encode_json({name: round(seconds, 3) for name, seconds in phases.items()}),
                     error=error[:2000],
+                    proof=encode_json(dict(proof)) if proof else None,
                 )
             )
+
+    def discard(self, run_id: int) -> None:
+        """Take back the record of a run that never came about."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(runs).where(runs.c.id == run_id))
 
     def interrupt_open(self, *, now: datetime) -> list[int]:
         """Mark runs that a crash left open as interrupted; to be called under the store's lock. Return their ids."""
@@ -115,4 +122,5 @@ def _make_run(row: Row[Any]) -> RunRecord:
         decode_json(row.counts),
         decode_json(row.phases),
         row.error,
+        decode_json(row.proof),
     )

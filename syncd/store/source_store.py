@@ -7,9 +7,11 @@ from syncd.store.baseline import Baseline
 from syncd.store.checkpoints import load_checkpoint
 from syncd.store.database import Database
 from syncd.store.directory import Directory
+from syncd.store.members import Members
+from syncd.store.singles import Singles
 
 
-class SourceStore(Directory, Baseline):
+class SourceStore(Directory, Baseline, Members, Singles):
     """Everything that a pull reads and writes. One instance per process."""
 
     def __init__(self, database: Database) -> None:

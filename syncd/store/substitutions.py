@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import case, delete, exists, func, insert, select, update
 
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.substitution import Arranged, Departed, Superior
@@ -90,11 +90,16 @@ class Substitutions:
             t.c.origin.is_not(None)
             & ~wanted
             & (owner.c.state.in_(sorted(LEAVER_STATES)) | renamed)
-            & (t.c.leaving_at.is_(None) | (t.c.leaving_at > now - grace))
+            & (
+                t.c.leaving_at.is_(None)
+                | (t.c.leaving_at > now - grace)
+                | (t.c.leaving_as != case((renamed, "renamed"), else_=owner.c.state))
+            )
         )
         statement = (
             select(
-                p.c.key, p.c.bps_id, p.c.bps_fold, t.c.source_key, t.c.origin, t.c.leaving_at, wanted.label("wanted"),
+                p.c.key, p.c.bps_id, p.c.bps_fold, t.c.source_key, t.c.origin, t.c.leaving_at, t.c.leaving_as,
+                wanted.label("wanted"),
                 owner.c.state.label("owner_state"), owner.c.principal_key.label("heir_key"),
                 heir.c.bps_id.label("heir_id"), is_taken(owner.c.principal_key, "user").label("blocked"),
                 person.c.manager_key,
@@ -237,4 +242,5 @@ def _make_departed(row: Any) -> Departed:
         arranged = Arranged(
             row.substitute_key, row.substitute_id, row.ends_at, confirmed=row.confirmed, fit=bool(row.fit)
         )
-    return Departed(row.key, row.bps_id, row.source_key, state, row.leaving_at, row.manager_key, heir, arranged)
+    leaving_at = row.leaving_at if row.leaving_as in (None, state) else None  # another grace begins
+    return Departed(row.key, row.bps_id, row.source_key, state, leaving_at, row.manager_key, heir, arranged)

@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from syncd.store.approvals import Approvals
 from syncd.store.checkpoints import has_checkpoints
+from syncd.store.checksums import Checksums
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.licence_plans import LicencePlans
+from syncd.store.licences import Licences
+from syncd.store.links import Links
 from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
+from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
+from syncd.store.singles import Singles
 from syncd.store.substitutions import Substitutions
 
 
-class TargetStore(DesiredState, Pairing, Plans, Outcomes, Approvals, Inventory, Substitutions):
-    """Desired state, inventory and plans: everything that a push reads and writes."""
+class TargetStore(
+    DesiredState,
+    Pairing,
+    Plans,
+    Links,
+    Outcomes,
+    Approvals,
+    Inventory,
+    Licences,
+    LicencePlans,
+    ProposedPlans,
+    Checksums,
+    Singles,
+    Substitutions,
+):
+    """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)

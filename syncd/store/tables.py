@@ -137,6 +137,25 @@ touched_groups = Table(
 )
 touched_principals = Table("touched_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))
 
+# While a run looks at one object, the touches of everything else wait here; any later run takes them back first.
+waiting_touches = Table(
+    "waiting_touches",
+    metadata,
+    Column("kind", Text, nullable=False),  # users, groups, whole groups, principals
+    Column("key", Key, nullable=False),
+    PrimaryKeyConstraint("kind", "key"),
+    sqlite_with_rowid=False,
+)
+
+# What comparing a group's members with the tenant's own count has shown.
+member_checks = Table(
+    "member_checks",
+    metadata,
+    Column("group_key", Key, primary_key=True, autoincrement=False),
+    Column("suspected_at", UtcTime),  # the count disagreed then, and was not asked again
+    Column("unexplained", Integer, nullable=False),  # by how much it exceeds what can be listed, found by a whole read
+)
+
 # ---- desired state: what the rules make of the directory ------------------------------------------------------------
 
 desired_users = Table(
@@ -158,7 +177,7 @@ desired_users = Table(
 scope_members = Table(
     "scope_members",
     metadata,
-    Column("role", Text, nullable=False),  # include, exclude
+    Column("role", Text, nullable=False),  # include, exclude, licence 000, licence 001, …
     Column("key", Key, nullable=False),  # source user below one of the groups of that role
     PrimaryKeyConstraint("role", "key"),
     sqlite_with_rowid=False,
@@ -244,6 +263,18 @@ substitutions = Table(
     Index("ix_substitutions_substitute_key", "substitute_key"),
 )
 
+target_licences = Table(
+    "target_licences",
+    metadata,
+    Column("key", Key, nullable=False),  # principal of the person, who need not have an account any more
+    Column("type", Text, nullable=False),
+    Column("settings", Text),  # JSON: as the portal shows them; NULL: it does not
+    Column("written", Text),  # JSON: as we last sent them
+    Column("origin", Text),  # granted; NULL: given by hand
+    PrimaryKeyConstraint("key", "type"),
+    sqlite_with_rowid=False,
+)
+
 seen_principals = Table("seen_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))
 
 # ---- runs and their outcomes ----------------------------------------------------------------------------------------
@@ -260,6 +291,7 @@ runs = Table(
     Column("counts", Text, nullable=False),
     Column("phases", Text, nullable=False),
     Column("error", Text, nullable=False),
+    Column("proof", Text),  # JSON: what the completeness of a full read rests on
 )
 
 changes = Table(
@@ -271,7 +303,7 @@ changes = Table(
     Column("action", Text, nullable=False),
     Column("object", Text, nullable=False),
     Column("record_key", Key, nullable=False),  # principal written to
-    Column("target_key", Key),  # principal of the member
+    Column("target_key", Key),  # principal of the member; negative: stands for a type of licence
     Column("target", Text, nullable=False),  # what is no principal: the type of a licence
     Column("source_key", Key),
     Column("before", Text),

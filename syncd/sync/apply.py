@@ -8,6 +8,7 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
@@ -25,14 +26,17 @@ from syncd.errors import (
     SyncdError,
     TransientError,
 )
-from syncd.model.change import Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import LinkBatch, LinkOutcome, Outcome, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
+from syncd.sync.caller import Placed
+from syncd.sync.licensing import fit_together, judge_failure, send_licences
+from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
 from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
 from syncd.sync.recording import Recorder
-from syncd.sync.stores import ApplyStore, Placed
+from syncd.sync.stores import ApplyStore
 from syncd.sync.substituting import Substituting
 from syncd.sync.together import working_together
 
@@ -48,13 +52,65 @@ class ApplyOptions:
     concurrency: int = 4
     members_per_request: int = 200
     sync_wait: float = 60.0
+    licences: bool = False
+    """Whether there are licence rules."""
 
 
 @dataclass(slots=True)
 class _Call:
-    """One request's worth of a plan: one record, or several members of one group."""
+    """One request's worth of a plan: one record, or several members of one group to take out."""
 
     placed: list[Placed]
+
+
+_Work = _Call | LinkBatch
+
+_CHUNK = 64
+
+
+class _Calls:
+    """Calls on their way from the store to the workers, many at a time, since waking a task for each is slow.
+
+    At most three chunks wait. After `end`, `get` returns None to every worker.
+    """
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[list[_Work]] = asyncio.Queue(maxsize=1)
+        self._gathered: list[_Work] = []
+        self._ready: deque[_Work] = deque()
+
+    async def put(self, call: _Work) -> None:
+        """Add a call, waiting while too many do."""
+        self._gathered.append(call)
+        if len(self._gathered) >= _CHUNK:
+            await self._flush()
+
+    async def end(self) -> None:
+        """Say that no more calls come."""
+        if self._gathered:
+            await self._flush()
+        await self._queue.put([])
+
+    async def _flush(self) -> None:
+        chunk, self._gathered = self._gathered, []
+        await self._queue.put(chunk)
+
+    async def get(self) -> _Work | None:
+        """Return the next call, None after the last."""
+        while not self._ready:
+            chunk = await self._queue.get()
+            if not chunk:
+                self._queue.put_nowait(chunk)  # for the next worker
+                return None
+            self._ready.extend(chunk)
+        return self._ready.popleft()
+
+    def take_rest(self) -> list[_Call]:
+        """Return calls that nobody took."""
+        rest = [*self._ready, *self._gathered]
+        while not self._queue.empty():
+            rest += self._queue.get_nowait()
+        return [call for call in rest if isinstance(call, _Call)]
 
 
 class Apply:
@@ -94,13 +150,15 @@ class Apply:
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
+            if phase is Phase.REVOKES and self._options.licences:
+                await self._store.call(self._store.defer_unready_grants, run_id)
             await self._run_phase(run_id, phase)
 
     # ---- one phase --------------------------------------------------------------------------------------------------
 
     async def _run_phase(self, run_id: int, phase: Phase) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
-        calls: asyncio.Queue[_Call | None] = asyncio.Queue(maxsize=8 * self._options.concurrency)
+        calls = _Calls()
         recorder = Recorder(self._store, self._clock, run_id, self._give_up)
         unsent: list[_Call] = []
         try:
@@ -109,10 +167,7 @@ class Apply:
                 for number in range(self._options.concurrency):
                     group.create_task(self._work(calls, recorder, unsent), name=f"apply {number}")
         finally:
-            while not calls.empty():
-                call = calls.get_nowait()
-                if call is not None:
-                    unsent.append(call)
+            unsent += calls.take_rest()
             await asyncio.shield(self._finish(run_id, recorder, unsent))
         if self._fatal is not None:
             raise self._fatal
@@ -131,44 +186,49 @@ class Apply:
     def _is_over(self) -> bool:
         return self._stopping() or self._fatal is not None
 
-    async def _load(self, run_id: int, phase: Phase, calls: asyncio.Queue[_Call | None]) -> None:
-        async for call in self._iterate_calls(run_id, phase):
+    async def _load(self, run_id: int, phase: Phase, calls: _Calls) -> None:
+        links = phase is Phase.LINKS
+        size = self._options.members_per_request
+        async for call in iterate_links(self._store, run_id, size) if links else self._iterate_calls(run_id, phase):
             if self._is_over():
                 break
             await calls.put(call)
-        for _ in range(self._options.concurrency):
-            await calls.put(None)
+        await calls.end()
 
     async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
-        members = phase in (Phase.LINKS, Phase.UNLINKS)
-        size = self._options.members_per_request if members else 1
+        together = phase in (Phase.UNLINKS, Phase.REVOKES, Phase.GRANTS)
+        size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
         after = -1
         while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
             after = batch[-1][0].seq
-            creations = [placed for placed in batch if placed[0].change.action == "create"]
-            if creations:
-                records = [record for _, record, _ in creations]
+            additions = [placed for placed in batch if placed[0].change.action in ("create", "grant")]
+            if additions:
+                records = [record for planned, record, _ in additions if planned.change.action == "create"]
                 self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
-                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in creations], "started")
+                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in additions], "started")
             if phase is Phase.MANAGERS:
                 needed = set().union(*map(_find_needed, batch))
                 self._ready |= await self._store.call(self._store.load_ready, needed)
             for placed in batch:
-                if gathered and (gathered[0][1] != placed[1] or len(gathered) >= size):
+                if gathered and not fit_together(gathered, placed, size):
                     yield _Call(gathered)
                     gathered = []
                 gathered.append(placed)
         if gathered:
             yield _Call(gathered)
 
-    async def _work(self, calls: asyncio.Queue[_Call | None], recorder: Recorder, unsent: list[_Call]) -> None:
+    async def _work(self, calls: _Calls, recorder: Recorder, unsent: list[_Call]) -> None:
         while (call := await calls.get()) is not None:
-            if self._is_over():
+            if isinstance(call, LinkBatch):
+                if not self._is_over():
+                    recorder.add_links(await self._link(call))
+                    self._progress("changes applied", len(call.seqs))
+            elif self._is_over():
                 unsent.append(call)
-                continue
-            recorder.add(await self._send(call))
-            self._progress("changes applied", len(call.placed))
+            else:
+                recorder.add(await self._send(call))
+                self._progress("changes applied", len(call.placed))
 
     # ---- one call ---------------------------------------------------------------------------------------------------
 
@@ -176,21 +236,34 @@ class Apply:
         first = call.placed[0][0]
         try:
             if first.change.object == "membership":
-                outcomes = await self._send_members(call.placed)
+                outcomes = await self._unlink(call.placed)
             elif first.change.object == "substitution":
                 outcomes = [await self._substituting.send(call.placed[0])]
+            elif first.change.object == "licence":
+                outcomes = await send_licences(self._portal, self._store, call.placed)
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             self._broken = 0
         except RemoteError as error:
             self._weigh(error)
-            # A creation that may have taken effect is remembered as such: the record is ours when it turns up.
-            status: OutcomeStatus = "started" if first.change.action == "create" and error.sent else "failed"
-            outcomes = [Outcome(planned.seq, status, str(error)) for planned, _, _ in call.placed]
+            outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
                 self._log.warning("change.failed", seq=outcome.seq, action=first.change.action, error=outcome.error)
         return list(zip(call.placed, outcomes, strict=True))
+
+    async def _link(self, links: LinkBatch) -> list[LinkOutcome]:
+        try:
+            outcomes = await send_links(links, self._portal, self._store, self._clock)
+            self._broken = 0
+        except RemoteError as error:
+            self._weigh(error)
+            outcomes = [LinkOutcome(links, "failed", str(error))]
+        for outcome in outcomes:
+            if outcome.status == "failed":
+                seqs = outcome.links.seqs
+                self._log.warning("change.failed", seq=seqs[0], count=len(seqs), action="link", error=outcome.error)
+        return outcomes
 
     def _weigh(self, error: RemoteError) -> None:
         """Decide whether the error of one call is that of all: refused credentials, or a portal that is down."""
@@ -268,6 +341,8 @@ class Apply:
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+            if self._options.licences and await self._store.call(self._store.has_licences, record):
+                return Outcome(planned.seq, "deferred", "its licences are not revoked yet, and would keep their seats")
             await self._portal.delete_account(change.bps_id)
         else:
             await self._portal.delete_group(change.bps_id)
@@ -279,30 +354,24 @@ class Apply:
             return True
         return await self._store.call(self._store.has_current_account, planned.change.source_key, record)
 
-    async def _send_members(self, placed: Sequence[Placed]) -> list[Outcome]:
-        change = placed[0][0].change
-        late: dict[int, Outcome] = {}
-        if change.action == "unlink":
-            if not await self._store.call(self._store.is_owned_group, placed[0][1]):
-                return [Outcome(planned.seq, "deferred", "its group is not ours (yet)") for planned, _, _ in placed]
-            if change.reason == GROUP_RENAMED and not await self._store.call(
-                self._store.has_group_successor, placed[0][1]
-            ):
-                waits = "the renamed group's new record is not there yet"
-                return [Outcome(planned.seq, "deferred", waits) for planned, _, _ in placed]
-            for planned, _, target in placed:
-                if planned.change.reason == "renamed" and target is not None:
-                    arrived = await self._store.call(self._store.has_successor, target)
-                    if not arrived:
-                        late[planned.seq] = Outcome(
-                            planned.seq, "deferred", "the renamed person's new account is not there yet"
-                        )
+    async def _unlink(self, placed: Sequence[Placed]) -> list[Outcome]:
+        change, group = placed[0][0].change, placed[0][1]
+        if not await self._store.call(self._store.is_owned_group, group):
+            return [Outcome(planned.seq, "deferred", "its group is not ours (yet)") for planned, _, _ in placed]
+        if change.reason == GROUP_RENAMED and not await self._store.call(self._store.has_group_successor, group):
+            waits = "the renamed group's new record is not there yet"
+            return [Outcome(planned.seq, "deferred", waits) for planned, _, _ in placed]
+        late: set[int] = set()
+        for planned, _, target in placed:
+            if planned.change.reason != "renamed" or target is None:
+                continue
+            if not await self._store.call(self._store.has_successor, target):
+                late.add(planned.seq)
         ids = [planned.change.target for planned, _, _ in placed if planned.seq not in late]
         result = MembersResult()
         if ids:
-            write = self._portal.add_members if change.action == "link" else self._portal.remove_members
             try:
-                result = await write(change.bps_id, ids)
+                result = await self._portal.remove_members(change.bps_id, ids)
             except NotFound:
                 await self._store.call(self._store.store_group_detail, change.bps_id, None, now=self._clock.now())
                 gone = "the portal does not show the group: the next run sees to it"
@@ -312,11 +381,12 @@ class Apply:
         for planned, _, _ in placed:
             member = planned.change.target
             if planned.seq in late:
-                outcomes.append(late[planned.seq])
+                waits = "the renamed person's new account is not there yet"
+                outcomes.append(Outcome(planned.seq, "deferred", waits))
             elif member in failed:
                 outcomes.append(Outcome(planned.seq, "failed", failed[member]))
             elif member in pending:
-                outcomes.append(Outcome(planned.seq, "deferred", "WEBCON still synchronises the account"))
+                outcomes.append(Outcome(planned.seq, "deferred", "WEBCON still synchronises the group"))
             else:
                 outcomes.append(Outcome(planned.seq, "done"))
         return outcomes

@@ -13,10 +13,12 @@ from datetime import datetime
 
 from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, ObjectKind, Phase
+from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold, judge
+from syncd.plan.licences import PersonView, decide_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import STANDS_IN, Superior, decide_substitution, needs_manager
@@ -28,6 +30,7 @@ _ADOPTION_HELD = "its account waits for adoption"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
+_SIGNS = {"include": "+", "exclude": "-"}
 
 Placed = tuple[Change, int, int | None]
 
@@ -53,11 +56,13 @@ class Planner:
         now: datetime,
         removals: bool,
         write: bool = True,
+        single: bool = False,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
 
-        ``write`` False: a dry run, which starts and ends no grace.
+        ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
+        where something concerns everybody; the next run over everything finds that out by itself.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -67,6 +72,7 @@ class Planner:
         self._now = now
         self._removals = removals
         self._write = write
+        self._single = single
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
@@ -79,18 +85,22 @@ class Planner:
         rules, store = self._rules, self._store
         included = self._resolve("scope.include_groups", rules.scope.include_groups)
         excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
-        roots = " ".join(f"{sign}{key}" for sign, keys in (("+", included), ("-", excluded)) for key in sorted(keys))
-        store.follow_scope_groups(roots, touch=not full)
-        if included or excluded:
+        roles = {"include": included, "exclude": excluded, **self._resolve_licences()}
+        roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
+        if not self._single:
+            store.follow_scope_groups(roots, touch=not full)
+        if full:
+            store.forget_licence_roles(len(rules.licences))
+        if any(roles.values()):
             edges = make_edges(store.load_edges())
-            for role, keys in (("include", included), ("exclude", excluded)):
+            for role, keys in roles.items():
                 below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
                 store.store_scope(role, below, touched_only=not full)
         grouped = bool(included), bool(excluded)
         for users in store.iterate_users(touched_only=not full, grouped=grouped):
             store.store_users([decide_user(user, rules) for user in users], touch=not full)
             self._go_on()
-        if not full:
+        if not full and not self._single:
             store.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
         for groups in store.iterate_source_groups(touched_only=not full):
             store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
@@ -116,13 +126,26 @@ class Planner:
             raise ConfigError(problems)
         return found
 
+    def _resolve_licences(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        problems: list[str] = []
+        for number, rule in enumerate(self._rules.licences):
+            try:
+                found[name_licence_role(number)] = self._resolve(f"licences[{number}].group", (rule.group,))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return found
+
     def plan(self, *, full: bool, judged: bool = True) -> Planned:
         """Write the complete plan of the run. Call `decide` first.
 
         ``judged`` False: the guard is not asked, because a person has decided what may be applied.
         """
         store, rules = self._store, self._rules
-        if rules.policy.deletes:  # otherwise every leaver of the past would be looked at in every run
+        # Without such a policy every leaver of the past would be looked at in every run.
+        if rules.policy.deletes and not self._single:
             store.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
             store.mark_leavers(touched_only=not full, now=self._now)
@@ -130,7 +153,7 @@ class Planner:
         if not full and rules.policy.substitute == "manager":
             store.touch_left_to_managers()
         touched = [] if full else store.load_touched_principals()
-        full = full or len(touched) > _WHOLE_BEYOND
+        full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
@@ -141,6 +164,7 @@ class Planner:
             self._store.drop_rejected(self._run_id)
             self._hold_adoptions()
         self._plan_groups(None if full else touched)
+        self._plan_licences(full)
         self._flush()
         if not judged:
             return Planned(full, self._next)
@@ -258,6 +282,32 @@ class Planner:
         if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
             return True
         return self._store.was_left_unlinked(group.key, member.key)
+
+    # ---- licences ---------------------------------------------------------------------------------------------------
+
+    def _plan_licences(self, full: bool) -> None:
+        """Compare licences, of everybody or of who was touched; without rules nobody's."""
+        rules, store = self._rules, self._store
+        if not rules.licences or not store.are_licences_known():
+            return
+        self._flush()  # deletions of this plan decide about licences
+        for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
+            self._go_on()
+            for person in people:
+                changes = decide_licences(person, rules, adoption_held=self._held)
+                self._add(
+                    [
+                        (change, person.key, LICENCE_PLACES.get(change.target, -len(LICENCE_PLACES) - 1))
+                        for change in changes
+                        if (self._removals or change.action != "revoke") and self._is_first_licence(person, change)
+                    ]
+                )
+
+    def _is_first_licence(self, person: PersonView, change: Change) -> bool:
+        """In create_only mode: whether this belongs to what a new account gets, begun earlier or now."""
+        if self._rules.policy.mode != "create_only" or not person.exists:
+            return True
+        return not change.before and self._store.was_left_ungranted(person.key, change.target)
 
     def _go_on(self) -> None:
         if self._stopping():

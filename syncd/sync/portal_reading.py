@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -17,6 +17,8 @@ from syncd.sync.together import working_together
 
 _GROUPS_AT_ONCE = 100
 _MEMBERS_AT_ONCE = 20_000
+_SINGLY = 200
+"""So many accounts are read one by one; for more, the pages of the list are fewer requests."""
 _MALFORMED_GROUPS = 20
 """So many groups may be unreadable; more, and it is the portal that is wrong, not a record."""
 
@@ -71,10 +73,55 @@ async def read_members(
 
     A group that the portal shows malformed keeps the members that are known; too many of them end the reading.
     """
+    groups = await store.call(store.load_groups_to_detail)
+    await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
+    await store.call(store.finish_reading)
+
+
+async def read_concerned(
+    portal: Portal,
+    store: InventoryStore,
+    progress: Progress,
+    users: Sequence[str],
+    groups: Sequence[str],
+    *,
+    now: datetime,
+    concurrency: int,
+    stopping: Callable[[], bool],
+) -> None:
+    """Read some records anew, groups with their members: accounts one by one when they are few, else the whole list.
+
+    ProtocolError when a group among them cannot be read: whoever asks wants to know how these very records are.
+    """
+    if len(users) > _SINGLY:
+        await read_records(portal, store, progress, now=now)
+    else:
+        for bps_id in users:
+            if stopping():
+                raise Interrupted("asked to stop while reading the portal")
+            account = await portal.fetch_account(bps_id)
+            await store.call(store.store_account, bps_id, account, now=now)
+            progress("portal users read", 1)
+    malformed = await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
+    if malformed:
+        raise ProtocolError(f"{len(malformed)} of the {len(groups)} groups concerned cannot be read")
+
+
+async def read_groups(
+    portal: Portal,
+    store: InventoryStore,
+    progress: Progress,
+    groups: Sequence[str],
+    *,
+    now: datetime,
+    concurrency: int,
+    stopping: Callable[[], bool],
+) -> list[str]:
+    """Read these groups with their members, a few at a time; return those that the portal shows malformed."""
     log = structlog.get_logger("syncd.portal")
     malformed: list[str] = []
     waiting = asyncio.Queue[str]()
-    for bps_id in await store.call(store.load_groups_to_detail):
+    for bps_id in groups:
         waiting.put_nowait(bps_id)
 
     read: list[tuple[str, GroupDetail | None]] = []
@@ -103,7 +150,7 @@ async def read_members(
                 await store_read()
 
     async with working_together() as group:
-        for number in range(concurrency):
+        for number in range(min(concurrency, len(groups))):
             group.create_task(work(), name=f"read portal groups {number}")
     await store_read()
-    await store.call(store.finish_reading)
+    return malformed

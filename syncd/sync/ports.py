@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
@@ -41,7 +42,33 @@ class Source(Protocol):
         ...
 
     async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
-        """Read all direct members of a group from the member list; None when the group does not exist (404)."""
+        """Read all direct members of a group from the member list; None when the group does not exist (404).
+
+        Raises Forbidden when the group hides its members from us: nothing can be concluded about them.
+        """
+        ...
+
+    async def fetch_member_count(self, group_id: str) -> int | None:
+        """Return how many direct members the tenant counts (its index may lag); None when there is no such group."""
+        ...
+
+    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
+        """Return the groups of which a user is a direct member; None when there is no such user.
+
+        A group that hides its members may be missing.
+        """
+        ...
+
+    async def find_user(self, name: str) -> UserItem | None:
+        """Read one active user, as `fetch_user` does, by id or UPN; None when the tenant has none."""
+        ...
+
+    async def find_groups(self, name: str) -> frozenset[str]:
+        """Return the ids of the active groups that a display name, or an id, refers to."""
+        ...
+
+    async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
+        """Return whether an object is among the deleted items; None when we may not look there."""
         ...
 
 
@@ -51,6 +78,10 @@ class Portal(Protocol):
     @property
     def address(self) -> str:
         """What tells this portal from another one."""
+        ...
+
+    async def check(self) -> None:
+        """Find out cheaply whether the portal is there and accepts us; raises RemoteErrors."""
         ...
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
@@ -122,6 +153,21 @@ class Portal(Protocol):
 
     async def delete_substitution(self, number: int) -> None:
         """Delete a substitution; one that is gone already is a success."""
+        ...
+
+    async def fetch_licences(self) -> LicenceList | None:
+        """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""
+        ...
+
+    async def fetch_seats(self) -> tuple[Seats, ...] | None:
+        """Read how many seats of each licence type there are; None as above. A type may be missing."""
+        ...
+
+    async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        """Assign and take licences in one request, splitting it when it is refused; one result per step.
+
+        Steps of one person stand side by side and are never parted.
+        """
         ...
 
 

@@ -1,9 +1,6 @@
 """Pull: source to directory. Pages are applied as they come; what a full read did not meet is removed only with proof.
 
-The proof has two witnesses. A full read counts as complete when its last page came with the delta link and the number
-of objects agrees with the tenant's own count within `tolerate`. Then each object it did not meet is read directly, and
-only those that the tenant denies (404) are marked gone; if it still has one of them, the read was not complete after
-all. A membership that was not met is removed only when a second reading of that group lacks it too.
+What a full read did not meet is the matter of ``sweep``, one object by itself that of ``single``.
 """
 
 from __future__ import annotations
@@ -12,19 +9,24 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import IncompleteRead, Interrupted, ResyncRequired
-from syncd.model.run import PullKind
+from syncd.errors import Forbidden, Interrupted, ResyncRequired
+from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
-from syncd.sync.stores import PullStore
+from syncd.sync.single import SinglePull, SingleStore
+from syncd.sync.sweep import Sweep, SweepStore
 from syncd.sync.together import working_together
 
-_READS_AT_ONCE = 6
+
+class DirectoryStore(SweepStore, SingleStore, Protocol):
+    """Everything that pulls read and write."""
+
 
 Progress = Callable[[str, int], None]
 """Called with the name of a counter and how much was added."""
@@ -35,6 +37,8 @@ class PullResult:
     """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
 
     ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
+    ``subject``: the only object that was read; ``doubts``: what its reading could not settle. ``proof``: per stream
+    that was read as a whole what its completeness rests on, as plain values.
     """
 
     full: bool = False
@@ -42,6 +46,9 @@ class PullResult:
     emptied: list[Stream] = field(default_factory=list)
     shown: set[Stream] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
+    subject: Subject | None = None
+    doubts: list[str] = field(default_factory=list)
+    proof: dict[str, dict[str, object]] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -54,19 +61,11 @@ class PullResult:
             self.counts[name] = self.counts.get(name, 0) + number
 
 
-def tolerate(count: int) -> int:
-    """Return by how many objects a read may differ from the tenant's count: 5, or one in 200 when that is more.
-
-    The count comes from an index that lags behind recent changes, so that an exact match cannot be asked for.
-    """
-    return max(5, count // 200)
-
-
 class Pull:
     """Brings the directory up to date with the source."""
 
     def __init__(
-        self, source: Source, store: PullStore, clock: Clock, progress: Progress, stopping: Callable[[], bool]
+        self, source: Source, store: DirectoryStore, clock: Clock, progress: Progress, stopping: Callable[[], bool]
     ) -> None:
         """``stopping`` is asked after each page; when it says so, the pull ends there with Interrupted."""
         self._stopping = stopping
@@ -93,6 +92,16 @@ class Pull:
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
         return result
+
+    async def run_single(self, wanted: Wanted) -> PullResult:
+        """Read one object with its memberships; checkpoints stay as they are.
+
+        Raises UnknownObject for a name that nobody bears, or more than one; IncompleteRead for a store or a tenant
+        that does not say enough; RemoteErrors.
+        """
+        single = SinglePull(self._source, self._store, now=self._clock.now())
+        subject = await single.run(wanted)
+        return PullResult(counts=single.counts, subject=subject, doubts=single.doubts)
 
     # ---- one stream ------------------------------------------------------------------------------------------
 
@@ -167,7 +176,12 @@ class Pull:
         for group_id in await self._store.call(self._store.load_parked_groups):
             await self._read_object("groups", group_id, result)
         for group_id in await self._store.call(self._store.load_rereads):
-            links = await self._source.fetch_members(group_id)
+            try:
+                links = await self._source.fetch_members(group_id)
+            except Forbidden as error:
+                self._note_hidden(group_id, error, result)
+                await self._store.call(self._store.keep_members, group_id)
+                continue
             if links is None:
                 await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
             else:
@@ -187,39 +201,22 @@ class Pull:
 
     async def _close_baseline(self, checkpoint: Checkpoint, result: PullResult) -> None:
         stream = checkpoint.stream
-        try:
-            await self._sweep(checkpoint, result)
-        except IncompleteRead as error:
-            result.unproven[stream] = str(error)
-            self._log.warning("baseline.unproven", stream=stream, reason=str(error))
+        sweep = Sweep(
+            self._source,
+            self._store,
+            self._clock,
+            count=result.add,
+            read_object=partial(self._read_object, result=result),
+            note_hidden=partial(self._note_hidden, result=result),
+        )
+        proof = await sweep.run(checkpoint)
+        result.proof[stream] = proof.describe()
+        if proof.counted is not None:
+            result.counts[f"{stream}_counted"] = proof.counted
+        if proof.reason:
+            result.unproven[stream] = proof.reason
+            self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)
         await self._store.call(self._store.finish_baseline, checkpoint, now=self._clock.now())
-
-    async def _sweep(self, checkpoint: Checkpoint, result: PullResult) -> None:
-        stream = checkpoint.stream
-        seen = await self._store.call(self._store.count_seen, checkpoint)
-        unseen = await self._store.call(self._store.load_unseen, checkpoint)
-        if not seen and unseen and not await self._store.call(self._store.is_empty_believed, stream):
-            await self._store.call(self._store.note_emptied, stream, emptied=True)
-            raise IncompleteRead(
-                f"the tenant shows no {stream} at all, and {len(unseen)} are stored: nothing is removed"
-            )
-        await self._store.call(self._store.note_emptied, stream, emptied=False)
-        count = await self._source.fetch_count(stream)
-        result.counts[f"{stream}_counted"] = count
-        if abs(count - seen) > tolerate(count):
-            raise IncompleteRead(
-                f"the tenant counts {count} {stream}, the read met {seen} (tolerance {tolerate(count)})"
-            )
-        if unseen:
-            existing = await self._source.fetch_existing(stream, unseen)
-            for object_id in sorted(existing):
-                await self._read_object(stream, object_id, result)
-            if existing:
-                raise IncompleteRead(f"the read missed {len(existing)} {stream} that the tenant still has")
-            gone = await self._store.call(self._store.mark_gone, stream, unseen, now=self._clock.now())
-            result.add(f"{stream}_removed", gone)
-        if stream == "groups":
-            await self._sweep_members(checkpoint, result)
 
     async def _remember_emptied(self, result: PullResult) -> None:
         """Report a stream that read empty in this run and in every later one, until it shows something again."""
@@ -233,20 +230,10 @@ class Pull:
                     f"the tenant showed no {stream} in the last full read, and none since: nothing is removed",
                 )
 
-    async def _sweep_members(self, checkpoint: Checkpoint, result: PullResult) -> None:
-        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint)
-        for start in range(0, len(suspects), _READS_AT_ONCE):
-            async with working_together() as group:
-                for suspect in suspects[start : start + _READS_AT_ONCE]:
-                    group.create_task(self._recheck(suspect, result), name="read members again")
-
-    async def _recheck(self, group_id: str, result: PullResult) -> None:
-        links = await self._source.fetch_members(group_id)
-        if links is None:
-            return  # deleted meanwhile: the next delta says so
-        witnessed: Sequence[str] = [link.member_id for link in links]
-        gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed)
-        result.add("links_removed", gone)
+    def _note_hidden(self, group_id: str, error: Forbidden, result: PullResult) -> None:
+        """Say that a group's members cannot be seen, and stay as they are stored."""
+        self._log.warning("members.hidden", group=group_id, reason=str(error))
+        result.add("groups_hidden", 1)
 
 
 def _advance(checkpoint: Checkpoint, page: Page) -> Checkpoint:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, UnsafePlan
-from syncd.model.run import Approval
+from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.sync.apply import Apply, ApplyOptions
-from syncd.sync.planning import Planned, Planner
-from syncd.sync.portal_reading import read_members, read_records
+from syncd.sync.licensing import Licensing
+from syncd.sync.planning import Planner
+from syncd.sync.portal_reading import read_concerned, read_members, read_records
 from syncd.sync.ports import Portal
+from syncd.sync.proposals import Means, Proposal, ProposalStore
 from syncd.sync.pull import Progress
-from syncd.sync.stores import PushStore
+from syncd.sync.single import SubjectStore
 
 
 @dataclass(slots=True)
@@ -28,6 +31,12 @@ class PushResult:
     holds: list[Hold] = field(default_factory=list)
     planned: dict[str, int] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What the administrator should know although nothing failed: seats that are lacking, say."""
+
+
+class StoreOfPush(ProposalStore, SubjectStore, Protocol):
+    """Everything that pushes read and write, over everybody or one object."""
 
 
 class Push:
@@ -36,7 +45,7 @@ class Push:
     def __init__(
         self,
         portal: Portal,
-        store: PushStore,
+        store: StoreOfPush,
         rules: Rules,
         clock: Clock,
         options: ApplyOptions,
@@ -52,6 +61,11 @@ class Push:
         self._stopping = stopping
         self._log = structlog.get_logger("syncd.push")
 
+    async def check(self) -> None:
+        """Raise what a push would raise because the portal is another one, is not there, or refuses us."""
+        await self._check_target()
+        await self._portal.check()
+
     async def run(
         self,
         run_id: int,
@@ -63,30 +77,54 @@ class Push:
         quiet: bool,
         phase: Callable[[str], None],
         approval: Approval | None = None,
+        shown: Callable[[int], None] | None = None,
+        subject: Subject | None = None,
     ) -> PushResult:
         """Make the plan of a run and apply it when ``write`` says so.
 
         ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals`` False: the source was
-        incomplete. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins.
+        incomplete. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins;
+        ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
+        ``subject``: only what a pull of this object touched is looked at, even when a push over everybody is due;
+        that one stays due.
         """
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
         await self._check_target()
-        full = await store.call(store.is_full_push_due, fingerprint)
-        if full:
+        due = await store.call(store.is_full_push_due, fingerprint)
+        if due:
             await store.call(store.require_full_push)
+        full = due and subject is None
+        if subject is None:
+            await store.call(store.recall_touches)
         if full and read_portal:
             phase("read portal")
             await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.call(store.claim_started, now=self._clock.now())
+        licensing = Licensing(self._portal, store)
+        if rules.licences and full and read_portal:
+            await licensing.read()
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)
+            if rules.licences and not full:
+                await licensing.read()
         phase("plan")
         planner = Planner(
-            store, rules, run_id, now=self._clock.now(), removals=removals, write=write, stopping=self._stopping
+            store,
+            rules,
+            run_id,
+            now=self._clock.now(),
+            removals=removals,
+            write=write,
+            single=subject is not None,
+            stopping=self._stopping,
         )
-        await store.call(planner.decide, full=full)
+        await store.call(planner.decide, full=due)
+        if subject is not None:
+            phase("read portal")
+            await self._read_records_of(subject)
+            phase("plan")
         if full and read_portal:
             phase("read portal members")
             await read_members(
@@ -105,16 +143,68 @@ class Push:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
+        notes = await licensing.settle(run_id, ask=read_portal) if rules.licences else []
+        if shown is not None:
+            await store.call(shown, run_id)
         for hold in planned.holds:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            self._progress("changes planned", planned.changes)
-            apply = Apply(self._portal, store, self._clock, self._options, self._progress, self._stopping)
-            await apply.run(run_id, retry_failed=retry_failed)
+            await self._apply(run_id, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals and read_portal
-            await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere)
-        return await self._sum_up(run_id, planned)
+            single = subject is not None
+            await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere, single=single)
+        return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes)
+
+    async def carry_out(
+        self,
+        run_id: int,
+        proposal: Proposal,
+        *,
+        write: bool,
+        quiet: bool,
+        phase: Callable[[str], None],
+        shown: Callable[[int], None] | None = None,
+    ) -> PushResult:
+        """Make a proposal's plan the plan of a run, and apply it when ``write`` says so.
+
+        ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
+        """
+        store, rules = self._store, self._rules
+        if write and rules.policy.mode == "plan_only":
+            raise UnsafePlan('policy.mode = "plan_only": nothing is written to the portal')
+        await self._check_target()
+        means = Means(
+            self._portal,
+            store,
+            rules,
+            self._clock.now(),
+            self._options.concurrency,
+            quiet,
+            self._progress,
+            self._stopping,
+        )
+        holds = await proposal.propose(run_id, means, phase)
+        notes = await Licensing(self._portal, store).settle(run_id, ask=True) if rules.licences else []
+        if shown is not None:
+            await store.call(shown, run_id)
+        for hold in holds:
+            self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
+        if write:
+            phase("apply")
+            await self._apply(run_id)
+            await store.call(store.finish_proposal, run_id)
+        return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
+
+    async def _apply(self, run_id: int, *, retry_failed: bool = True) -> None:
+        waiting = sum(
+            number
+            for (_, _, status), number in (await self._store.call(self._store.count_outcomes, run_id)).items()
+            if status == "planned"
+        )
+        self._progress("changes planned", waiting)
+        apply = Apply(self._portal, self._store, self._clock, self._options, self._progress, self._stopping)
+        await apply.run(run_id, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:
         other = await self._store.call(self._store.bind_target, self._portal.address)
@@ -126,16 +216,31 @@ class Push:
             )
             raise ConfigError([problem])
 
+    async def _read_records_of(self, subject: Subject) -> None:
+        """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""
+        store = self._store
+        await store.call(store.touch_records_of_touched)
+        for bps_id in await store.call(store.load_records_of, subject):
+            if subject.kind == "user":
+                account = await self._portal.fetch_account(bps_id)
+                await store.call(store.store_account, bps_id, account, now=self._clock.now())
+            else:
+                detail = await self._portal.fetch_group(bps_id)
+                await store.call(store.store_group_detail, bps_id, detail, now=self._clock.now())
+
     async def _read_concerned(self, approval: Approval) -> None:
         """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""
-        store = self._store
-        users, groups = await store.call(store.load_concerned, approval)
-        for bps_id in users:
-            account = await self._portal.fetch_account(bps_id)
-            await store.call(store.store_account, bps_id, account, now=self._clock.now())
-        for bps_id in groups:
-            detail = await self._portal.fetch_group(bps_id)
-            await store.call(store.store_group_detail, bps_id, detail, now=self._clock.now())
+        users, groups = await self._store.call(self._store.load_concerned, approval)
+        await read_concerned(
+            self._portal,
+            self._store,
+            self._progress,
+            users,
+            groups,
+            now=self._clock.now(),
+            concurrency=self._options.concurrency,
+            stopping=self._stopping,
+        )
 
     async def _keep_approved(self, run_id: int, approval: Approval) -> None:
         released, standing = await self._store.call(self._store.select_approved, run_id, approval)
@@ -145,8 +250,8 @@ class Push:
                 "were shown: one of the sides has changed; nothing was applied, look at 'syncd held' after the next run"
             )
 
-    async def _sum_up(self, run_id: int, planned: Planned) -> PushResult:
-        result = PushResult(planned.full, list(planned.holds))
+    async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str] = ()) -> PushResult:
+        result = PushResult(full, list(holds), notes=list(notes))
         for (action, _kind, status), number in sorted(
             (await self._store.call(self._store.count_outcomes, run_id)).items()
         ):

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 
 from syncd.clock import Clock
 from syncd.errors import StoreError
-from syncd.model.change import Outcome
-from syncd.sync.stores import ApplyStore, Placed
+from syncd.model.change import LinkOutcome, Outcome
+from syncd.sync.caller import Placed
+from syncd.sync.stores import ApplyStore
 
 Result = tuple[Placed, Outcome]
 
@@ -32,6 +33,7 @@ class Recorder:
         self._give_up = give_up
         self._failed = False
         self._results: list[Result] = []
+        self._links: list[LinkOutcome] = []
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
         self._ended = False
@@ -40,8 +42,16 @@ class Recorder:
     def add(self, results: Sequence[Result]) -> None:
         """Hand over the outcomes of one call."""
         self._results += results
+        self._note_arrival()
+
+    def add_links(self, outcomes: Sequence[LinkOutcome]) -> None:
+        """Hand over the outcomes of one call that links."""
+        self._links += outcomes
+        self._note_arrival()
+
+    def _note_arrival(self) -> None:
         self._arrived.set()
-        if len(self._results) >= _AT_ONCE:
+        if len(self._results) + len(self._links) >= _AT_ONCE:
             self._enough.set()
 
     async def close(self) -> None:
@@ -52,19 +62,23 @@ class Recorder:
         await self._task
 
     async def _run(self) -> None:
-        while not self._ended or self._results:
+        while not self._ended or self._results or self._links:
             await self._arrived.wait()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LINGER):
                     await self._enough.wait()
             batch, self._results = self._results, []
+            links, self._links = self._links, []
             if not self._ended:
                 self._arrived.clear()
                 self._enough.clear()
-            if not batch or self._failed:
+            if self._failed:
                 continue
             try:
-                await self._store.call(self._store.record, self._run_id, batch, now=self._clock.now())
+                if batch:
+                    await self._store.call(self._store.record, self._run_id, batch, now=self._clock.now())
+                if links:
+                    await self._store.call(self._store.record_links, self._run_id, links, now=self._clock.now())
             except StoreError as error:
                 # Nothing can be recorded any more: whatever still comes is thrown away.
                 self._failed = True

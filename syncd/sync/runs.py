@@ -11,12 +11,13 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError
-from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
+from syncd.model.run import PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
+from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
-from syncd.sync.stores import Caller
 
 QuietHours = Callable[[datetime], bool]
 
@@ -37,8 +38,13 @@ class RunStore(Caller, Protocol):
         phases: Mapping[str, float],
         error: str,
         now: datetime,
+        proof: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         """Write how a run ended."""
+        ...
+
+    def discard(self, run_id: int) -> None:
+        """Take back the record of a run that never came about."""
         ...
 
     def prune(self) -> int:
@@ -68,12 +74,32 @@ class Runs:
         self._is_quiet = is_quiet
         self._log = structlog.get_logger("syncd.run")
 
-    async def execute(self, request: RunRequest, sides: Sides) -> RunRecord:
-        """Carry out a request and return its closed record. Only a store that cannot even record it raises."""
+    async def execute(
+        self,
+        request: RunRequest,
+        sides: Sides,
+        *,
+        proposal: Proposal | None = None,
+        shown: Callable[[int], None] | None = None,
+    ) -> RunRecord:
+        """Carry out a request and return its closed record.
+
+        ``proposal``: carry out this plan instead of comparing the two sides; nothing is pulled then. ``shown`` is
+        called in the store's thread when the plan of the run is complete and nothing is written yet.
+
+        Raises only when the store cannot even record it; and UnknownObject, without a record, when nothing bears the
+        name of the one object that was asked for.
+        """
         started = self._clock.now()
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
         pull_kind = "full" if first else request.pull
-        kind: RunKind = "plan" if not request.write else "full" if pull_kind == "full" else "delta"
+        kind: RunKind = "full" if pull_kind == "full" else "delta"
+        if not request.write:
+            kind = "plan"
+        elif proposal is not None:
+            kind = proposal.kind
+        elif request.only is not None:
+            kind = request.only.kind
         run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
@@ -81,19 +107,16 @@ class Runs:
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
             try:
+                if pull_kind == "full":
+                    run.begin("read portal")
+                    await sides.push.check()  # before the whole tenant is read for nothing
                 if pull_kind != "none":
                     run.begin("pull")
                     run.pulled = await sides.pull.run(pull_kind)
-                run.pushed = await sides.push.run(
-                    run_id,
-                    read_portal=pull_kind != "none",
-                    removals=run.pulled is None or run.pulled.complete,
-                    write=request.write,
-                    retry_failed=request.retry_failed,
-                    quiet=self._is_quiet(self._clock.now()),
-                    phase=run.begin,
-                    approval=request.approval,
-                )
+                elif request.only is not None:
+                    run.begin("pull")
+                    run.pulled = await sides.pull.run_single(request.only)
+                run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
                 status = run.judge()
             except (Interrupted, asyncio.CancelledError) as error:
                 status, run.error = "interrupted", str(error) or "asked to stop"
@@ -102,6 +125,10 @@ class Runs:
                 if raise_again:
                     raise
                 return run.record(request, status, started)
+            except UnknownObject:
+                await self._store.call(self._store.discard, run_id)
+                self._log.info("run.discarded", kind=kind, trigger=request.trigger)
+                raise
             except SyncdError as error:
                 run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             except BaseException as error:
@@ -110,6 +137,34 @@ class Runs:
                 raise
             await self._close(run, request, status, started, sides, before)
             return run.record(request, status, started)
+
+    async def _push(
+        self,
+        run: _Running,
+        request: RunRequest,
+        sides: Sides,
+        pull_kind: PullKind,
+        *,
+        proposal: Proposal | None,
+        shown: Callable[[int], None] | None,
+    ) -> PushResult:
+        quiet = self._is_quiet(self._clock.now())
+        if proposal is not None:
+            return await sides.push.carry_out(
+                run.id, proposal, write=request.write, quiet=quiet, phase=run.begin, shown=shown
+            )
+        return await sides.push.run(
+            run.id,
+            read_portal=pull_kind != "none",
+            removals=run.pulled is None or run.pulled.complete,
+            write=request.write,
+            retry_failed=request.retry_failed,
+            quiet=quiet,
+            phase=run.begin,
+            approval=request.approval,
+            shown=shown,
+            subject=None if run.pulled is None else run.pulled.subject,
+        )
 
     async def _close(
         self,
@@ -133,6 +188,7 @@ class Runs:
                 phases=record.phases,
                 error=run.error,
                 now=run.finished,
+                proof=record.proof,
             )
             await self._store.call(self._store.prune)
         except StoreError as error:
@@ -186,10 +242,14 @@ class _Running:
         pulled, pushed = self.pulled, self.pushed
         if pulled is not None:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
+            reasons += pulled.doubts
         if pushed is not None:
             reasons += [f"held: {hold.reason}" for hold in pushed.holds]
+            reasons += pushed.notes
         self.error = "; ".join(reasons)
-        unproven = pulled is not None and any(stream not in pulled.emptied for stream in pulled.unproven)
+        unproven = pulled is not None and (
+            pulled.doubts or any(stream not in pulled.emptied for stream in pulled.unproven)
+        )
         if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
             return "partial"
         held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))
@@ -208,5 +268,14 @@ class _Running:
             counts.update(self.pushed.outcomes)
         counts.update(self.traffic)
         return RunRecord(
-            self.id, self.kind, request.trigger, status, started, self.finished, counts, dict(self._phases), self.error
+            self.id,
+            self.kind,
+            request.trigger,
+            status,
+            started,
+            self.finished,
+            counts,
+            dict(self._phases),
+            self.error,
+            {} if self.pulled is None else self.pulled.proof,
         )

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, ParamSpec, Protocol, TypeVar
+from typing import Literal, Protocol
 
-from syncd.model.change import Action, Change, ObjectKind, Outcome, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import Action, Change, LinkBatch, LinkOutcome, ObjectKind, Outcome, OutcomeStatus, Phase
 from syncd.model.run import Approval
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
-from syncd.plan.substitution import Departed, Superior
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member."""
-
-
-class Caller(Protocol):
-    """Runs the store's blocking methods off the event loop, one at a time."""
-
-    async def call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run and wait."""
-        ...
+from syncd.sync.caller import Caller, Placed
+from syncd.sync.licence_stores import LicenceApplyStore, LicencePlanStore, LicenceStore
+from syncd.sync.substitution_stores import SubstitutionPlanStore, SubstitutionStore
 
 
 class PageCounted(Protocol):
@@ -75,6 +63,10 @@ class PullStore(Caller, Protocol):
         """Make the members of a group those of a direct read."""
         ...
 
+    def keep_members(self, group_id: str) -> None:
+        """Leave the members of a group as they are stored: they cannot be read."""
+        ...
+
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
         """Remember objects as deleted."""
         ...
@@ -112,7 +104,7 @@ class PullStore(Caller, Protocol):
         ...
 
 
-class PlanStore(Protocol):
+class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
     """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
 
     def find_groups(self, reference: str) -> list[tuple[int, str]]:
@@ -211,22 +203,6 @@ class PlanStore(Protocol):
         """Return (group, member) that are."""
         ...
 
-    def touch_left_to_managers(self) -> None:
-        """Touch the accounts of leavers whose managers are touched."""
-        ...
-
-    def iterate_departed(self, *, touched_only: bool, grace: timedelta, now: datetime) -> Iterator[list[Departed]]:
-        """Yield the accounts that may need a substitution, or have one."""
-        ...
-
-    def load_superiors(self, keys: Collection[int]) -> dict[int, Superior]:
-        """Return people who may stand in."""
-        ...
-
-    def forget_ended(self, *, now: datetime) -> None:
-        """Forget substitutions that have come to their end."""
-        ...
-
     def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
         """Append to the plan."""
         ...
@@ -260,68 +236,15 @@ class PlanStore(Protocol):
         ...
 
 
-class KeptSubstitution(Protocol):
-    """A substitution of ours as the store remembers it."""
-
-    @property
-    def substitute(self) -> str:
-        """Return the substitute's BPS id."""
-        ...
-
-    @property
-    def ends_at(self) -> datetime:
-        """Return its end."""
-        ...
-
-    @property
-    def number(self) -> int | None:
-        """Return the portal's number of it."""
-        ...
-
-
-class SubstitutionStore(Caller, Protocol):
-    """The substitutions of ours as an apply reads and writes them."""
-
-    def load_substitution(self, original: int) -> KeptSubstitution | None:
-        """Return our substitution for an account."""
-        ...
-
-    def keep_substitution(
-        self, original: int, substitute: int, ends_at: datetime, *, number: int | None, confirmed: bool
-    ) -> None:
-        """Remember a substitution."""
-        ...
-
-    def move_substitution_end(self, original: int, ends_at: datetime) -> None:
-        """Remember that a substitution ends at another time."""
-        ...
-
-    def learn_substitution_number(self, original: int, number: int) -> None:
-        """Remember the portal's number of a substitution."""
-        ...
-
-    def forget_substitution(self, original: int) -> None:
-        """Forget a substitution that is over."""
-        ...
-
-    def load_refusal(self) -> datetime | None:
-        """Return when the portal last refused all substitutions."""
-        ...
-
-    def note_refusal(self, at: datetime | None) -> None:
-        """Remember that it does, or (None) does not any more."""
-        ...
-
-    def can_stand_in(self, original: int, substitute: int) -> bool:
-        """Return whether both accounts are ours and ready."""
-        ...
-
-
-class ApplyStore(SubstitutionStore, Protocol):
+class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
     """The store as an apply reads and writes it."""
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase."""
+        ...
+
+    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next planned links, by group."""
         ...
 
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
@@ -338,6 +261,10 @@ class ApplyStore(SubstitutionStore, Protocol):
 
     def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
         """Write outcomes and their effect on the inventory."""
+        ...
+
+    def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
+        """Write how links ended."""
         ...
 
     def defer_unready_links(self, run_id: int) -> int:
@@ -408,6 +335,10 @@ class InventoryStore(Caller, Protocol):
         """Return groups of which the members matter."""
         ...
 
+    def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
+        """Take over what a single read showed."""
+        ...
+
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over a group with its members."""
         ...
@@ -421,7 +352,7 @@ class InventoryStore(Caller, Protocol):
         ...
 
 
-class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
+class PushStore(PlanStore, ApplyStore, InventoryStore, LicenceStore, Protocol):
     """Everything that a push reads and writes."""
 
     def is_full_push_due(self, rules: str) -> bool:
@@ -452,7 +383,7 @@ class PushStore(PlanStore, ApplyStore, InventoryStore, Protocol):
         """Defer what failed before and is not due."""
         ...
 
-    def finish_push(self, run_id: int, *, rules: str, full: bool) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at."""
         ...
 

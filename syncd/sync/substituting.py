@@ -14,8 +14,9 @@ from syncd.clock import Clock
 from syncd.errors import Forbidden
 from syncd.model.change import Outcome
 from syncd.model.substitution import Substitution
+from syncd.sync.caller import Placed
 from syncd.sync.ports import Portal
-from syncd.sync.stores import Placed, SubstitutionStore
+from syncd.sync.substitution_stores import SubstitutionStore
 
 _FORBIDDEN = (
     "the portal does not let us arrange substitutions: grant Admin.Substitutions.ReadWrite to the API application, or "

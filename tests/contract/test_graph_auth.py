@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, Throttled, Timeout, Unavailable
 from syncd.graph.auth import TokenSource
 from syncd.graph.client import open_client
 from syncd.graph.credentials import ClientSecret
-from syncd.graph.probe import probe, read_roles
 from syncd.graph.reader import GraphSource
-from tests.contract.fake_graph import TENANT, Answer, FakeGraph, LoopClock, error, refusal, serve_graph
+from tests.contract.fake_graph import TENANT, Answer, FakeGraph, LoopClock, refusal, serve_graph
 
 pytestmark = pytest.mark.looptime
 
@@ -262,85 +257,3 @@ async def test_no_secret_and_no_token_reaches_log_or_repr(graph: FakeGraph, capl
     assert "precious-token" not in shown
     assert "first-secret" not in shown
     assert "token-5" not in shown
-
-
-# --- probes
-
-
-def make_token(*roles: str) -> str:
-    parts: tuple[dict[str, Any], ...] = ({"alg": "none"}, {"roles": list(roles)}, {})
-    return ".".join(base64.urlsafe_b64encode(msgspec.json.encode(part)).decode().rstrip("=") for part in parts)
-
-
-async def run_probe(graph: FakeGraph, token: str, *answers: Answer) -> dict[str, tuple[str, str]]:
-    graph.logins = [token_answer(token)]
-    graph.good_tokens = {token}
-    graph.queue(*answers)
-    async with open_client(graph.make_options(), LoopClock()) as client:
-        return {
-            found.check: (found.status, f"{found.detail}|{found.remedy}") for found in await probe(client, LoopClock())
-        }
-
-
-LATEST = Answer(200, {"value": [], "@odata.deltaLink": "https://x/"})
-
-
-async def test_a_healthy_tenant_is_all_ok(graph: FakeGraph) -> None:
-    """Two harmless requests, no data read."""
-    found = await run_probe(graph, make_token("User.Read.All", "GroupMember.Read.All"), LATEST, LATEST)
-    assert {check: status for check, (status, _) in found.items()} == dict.fromkeys(
-        ("graph.token", "graph.roles", "graph.users", "graph.groups", "graph.clock"), "ok"
-    )
-    assert graph.targets() == [
-        "/v1.0/users/delta?$deltatoken=latest&$select=id",
-        "/v1.0/groups/delta?$deltatoken=latest&$select=id,members",
-    ]
-
-
-async def test_a_missing_permission_is_found_by_trying(graph: FakeGraph) -> None:
-    """The refused stream fails with the permission's name, and the token's roles agree."""
-    denied = error(403, "Authorization_RequestDenied")
-    found = await run_probe(graph, make_token("User.Read.All"), LATEST, denied, denied)
-    assert found["graph.users"][0] == "ok"
-    assert found["graph.groups"][0] == "failed"
-    assert "GroupMember.Read.All" in found["graph.groups"][1]
-    assert found["graph.roles"][0] == "failed"
-    assert "GroupMember.Read.All" in found["graph.roles"][1]
-
-
-@pytest.mark.parametrize("needless", ["User.Export.All", "Directory.ReadWrite.All", "Group.ReadWrite.All"])
-async def test_needless_permissions_are_warned_about(graph: FakeGraph, needless: str) -> None:
-    """syncd never writes to the tenant, so nothing more than reading is wanted."""
-    found = await run_probe(graph, make_token("User.Read.All", "GroupMember.Read.All", needless), LATEST, LATEST)
-    assert found["graph.roles"][0] == "warning"
-    assert needless in found["graph.roles"][1]
-
-
-async def test_a_token_is_opaque_and_roles_are_a_hint(graph: FakeGraph) -> None:
-    """A token that cannot be read is no failure, and a working request beats a role that is not listed."""
-    found = await run_probe(graph, "opaque", LATEST, LATEST)
-    assert found["graph.roles"][0] == "unknown"
-    found = await run_probe(graph, make_token("Directory.Read.All"), LATEST, LATEST)
-    assert found["graph.roles"][0] == "ok"
-    found = await run_probe(graph, make_token("User.Read.All"), LATEST, LATEST)
-    assert found["graph.roles"][0] == "warning"
-    assert read_roles("a.%%%.c") is None
-    assert read_roles(make_token("A").replace(".", "", 1)) is None
-
-
-async def test_a_wrong_clock_is_warned_about(graph: FakeGraph) -> None:
-    """The Date header of Graph tells how far this machine is off."""
-    date = format_datetime(datetime.now(UTC) - timedelta(seconds=300), usegmt=True)
-    late = replace(LATEST, headers={"Date": date})
-    found = await run_probe(graph, make_token("User.Read.All", "GroupMember.Read.All"), late, late)
-    assert found["graph.clock"][0] == "warning"
-    assert "ahead of" in found["graph.clock"][1]
-
-
-async def test_without_a_token_only_that_is_reported(graph: FakeGraph) -> None:
-    """The refusal is the whole result, and nothing is asked of Graph."""
-    graph.logins = [refusal(401, 7000222)]
-    async with open_client(graph.make_options(), LoopClock()) as client:
-        found = await probe(client, LoopClock())
-    assert [(one.check, one.status) for one in found] == [("graph.token", "failed")]
-    assert graph.asked == []

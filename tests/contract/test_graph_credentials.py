@@ -25,8 +25,8 @@ from syncd.graph.client import open_client
 from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
 from syncd.graph.expiry import find_expiring, probe_credential
 from syncd.graph.options import GraphOptions
-from syncd.graph.probe import read_roles
 from syncd.graph.reader import GraphSource
+from syncd.graph.roles import read_claims
 from syncd.sandbox.assertions import Federation
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
@@ -88,8 +88,8 @@ async def test_a_pem_file_signs_in_whatever_its_order(sandbox: Sandbox, tmp_path
     """Key first or certificate first, both are found, and the login host accepts the signature."""
     mine = issue("syncd.example")
     sandbox.registration.trust.certificates.append(mine.certificate)
-    assert read_roles(await sign_in(sandbox, certify(tmp_path / "a.pem", mine.key_pem(), mine.pem)))
-    assert read_roles(await sign_in(sandbox, certify(tmp_path / "b.pem", mine.pem, mine.key_pem())))
+    assert read_claims(await sign_in(sandbox, certify(tmp_path / "a.pem", mine.key_pem(), mine.pem)))
+    assert read_claims(await sign_in(sandbox, certify(tmp_path / "b.pem", mine.pem, mine.key_pem())))
 
 
 async def test_encrypted_pem_and_pfx_open_with_their_password(sandbox: Sandbox, tmp_path: Path) -> None:

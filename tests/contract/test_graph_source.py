@@ -375,6 +375,73 @@ async def test_a_member_list_in_a_circle_is_noticed(graph: FakeGraph, source: Gr
         await source.fetch_members("g1")
 
 
+# --- single objects by name, and counts
+
+
+async def test_a_user_is_looked_for_by_id_or_principal_name_and_by_nothing_else(
+    graph: FakeGraph, source: GraphSource
+) -> None:
+    """A guest's number sign is encoded; a word that could name a function of Graph's is never sent."""
+    graph.queue(*[Answer(200, {"id": "U1", "displayName": "A"})] * 2)
+    for name in ("a_b.example#EXT#@x.example", " 11111111-1111-4111-8111-11111111111A "):
+        found = await source.find_user(name)
+        assert found is not None
+        assert found.id == "u1"
+    assert [target.partition("?")[0] for target in graph.targets()] == [
+        "/v1.0/users/a_b.example%23EXT%23%40x.example",
+        "/v1.0/users/11111111-1111-4111-8111-11111111111A",
+    ]
+    for name in ("delta", "$count", "Ann Smith", ""):
+        assert await source.find_user(name) is None
+    assert len(graph.targets()) == 2
+
+
+async def test_groups_are_looked_for_by_id_or_by_their_quoted_name(graph: FakeGraph, source: GraphSource) -> None:
+    """Quotation marks are doubled and everything is encoded; all pages count."""
+    graph.queue(
+        page(graph, {"id": "G1"}, next_link="groups?$skiptoken=b"),
+        Answer(200, {"value": [{"id": "G2"}]}),
+        Answer(200, {"id": "G3"}),
+        error(404, "Request_ResourceNotFound"),
+    )
+    assert await source.find_groups("Ann's & Bob's") == {"g1", "g2"}
+    assert graph.targets()[0] == (
+        "/v1.0/groups?$filter=displayName%20eq%20%27Ann%27%27s%20%26%20Bob%27%27s%27&$select=id&$top=999"
+    )
+    object_id = "11111111-1111-4111-8111-111111111111"
+    assert await source.find_groups(object_id) == {"g3"}
+    assert await source.find_groups(object_id) == frozenset()
+
+
+async def test_the_groups_of_a_user_are_groups_only(graph: FakeGraph, source: GraphSource) -> None:
+    """Directory roles and administrative units in the list are left out; an unknown user has no list."""
+    kinds = {"G1": "group", "R1": "directoryRole", "A1": "administrativeUnit"}
+    entries = [{"@odata.type": f"#microsoft.graph.{kind}", "id": key} for key, kind in kinds.items()]
+    graph.queue(Answer(200, {"value": entries}), error(404, "Request_ResourceNotFound"))
+    assert await source.fetch_groups_of("u1") == {"g1"}
+    assert await source.fetch_groups_of("u1") is None
+    assert graph.targets()[0] == "/v1.0/users/u1/memberOf?$select=id&$top=999"
+
+
+async def test_members_are_counted_with_the_header_that_counts_need(graph: FakeGraph, source: GraphSource) -> None:
+    """Text with a byte order mark is a number; a group that is gone has no count."""
+    graph.queue(Answer(200, b"\xef\xbb\xbf12"), error(404, "Request_ResourceNotFound"))
+    assert await source.fetch_member_count("g1") == 12
+    assert await source.fetch_member_count("g1") is None
+    assert graph.targets()[0] == "/v1.0/groups/g1/members/$count"
+    assert graph.asked[0].headers["ConsistencyLevel"] == "eventual"
+
+
+async def test_deleted_items_are_a_witness_only_where_we_may_look(graph: FakeGraph, source: GraphSource) -> None:
+    """There, not there, and not permitted are three answers."""
+    graph.queue(Answer(200, {"id": "u1"}), error(404, "Request_ResourceNotFound"))
+    assert await source.is_deleted("users", "u1") is True
+    assert await source.is_deleted("users", "u1") is False
+    graph.queue(*[error(403, "Authorization_RequestDenied")] * 3)
+    assert await source.is_deleted("groups", "g1") is None
+    assert graph.targets()[0] == "/v1.0/directory/deletedItems/u1?$select=id"
+
+
 # --- batches
 
 

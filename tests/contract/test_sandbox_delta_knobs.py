@@ -59,6 +59,23 @@ async def test_any_behaviour_leads_to_the_truth(client: Client, changes: dict[st
     assert_mirrors(users, groups, client)
 
 
+async def test_lost_links_never_come_through_delta(client: Client) -> None:
+    """While the knob is on, memberships change unseen; the group's list and a fresh start show them."""
+    directory = client.sandbox.directory
+    group, user = next(directory.active_groups()), next(directory.active_users())
+    directory.remove_member(group.id, user.id)
+    groups, link = await client.round(GROUPS)
+    turn_knobs(client.sandbox.tenant_knobs, {"lose_links": True})
+    directory.add_member(group.id, user.id)
+    turn_knobs(client.sandbox.tenant_knobs, {"lose_links": False})
+    await client.round(link, groups)
+    assert user.id not in groups.links[group.id]
+    listed = (await client.graph(f"/groups/{group.id}/members?$select=id&$top=999")).json["value"]
+    assert user.id in {entry["id"] for entry in listed}
+    fresh, _ = await client.round(GROUPS)
+    assert user.id in fresh.links[group.id]
+
+
 async def test_duplicates_and_removals_show_up_in_the_initial_round(client: Client) -> None:
     """The knobs do what they say: objects twice, deleted objects and former members as removed."""
     directory = client.sandbox.directory

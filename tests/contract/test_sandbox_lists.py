@@ -105,6 +105,21 @@ async def test_users_are_found_by_id_and_by_principal_name(client: Client) -> No
         assert (await client.graph(f"/users/{name}?$select=id")).json["id"] == user.id
 
 
+async def test_the_groups_of_a_user_leave_out_those_that_hide_their_members(client: Client) -> None:
+    """Direct groups only, typed; a hidden membership shows only to those with the permission for it."""
+    directory = client.sandbox.directory
+    user = next(u for u in directory.active_users() if directory.groups_of(u.id))
+    hidden = directory.create_group({"displayName": "H", "visibility": "HiddenMembership"}, members=[user.id])
+    direct = {group.id for group in directory.groups_of(user.id)}
+    target = f"/users/{user.id}/memberOf?$select=id&$top=999"
+    found = await read_all(client, target)
+    assert {entry["id"] for entry in found} == direct
+    assert {entry["@odata.type"] for entry in found} == {"#microsoft.graph.group"}
+    client.sandbox.registration.roles.discard("Member.Read.Hidden")
+    client.tokens.clear()
+    assert {entry["id"] for entry in await read_all(client, target)} == direct - {hidden}
+
+
 async def test_counts_need_eventual_consistency(client: Client) -> None:
     """``$count`` is plain text, needs the header, and may lag behind by the knob."""
     directory = client.sandbox.directory

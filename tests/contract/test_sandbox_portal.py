@@ -414,6 +414,7 @@ async def test_seats_are_limited_and_survive_their_user(client: Client) -> None:
     client.sandbox.portal_service.licences.totals["PowerUser"] = 1
     for name in ("anna", "bert"):
         await create(client, name)
+    client.sandbox.portal_service.store.settle()
 
     async def assign(verb: str, name: str) -> int:
         entry = {"bpsId": f"{name}@nordwind.example", "licenses": [{"type": "PowerUser"}]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 import structlog
@@ -14,6 +15,7 @@ from syncd.model.run import PullKind
 from syncd.model.target import Account, Creation, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
+from syncd.store.runlog import RunLog
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 
@@ -563,3 +565,69 @@ async def test_create_only_finishes_first_memberships_that_were_deferred(world: 
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
     assert world.portal.picture() == PLACES
+
+
+# ---- the proof of a full pull ---------------------------------------------------------------------------------------
+
+
+async def test_the_proof_of_a_full_pull_is_stored_with_its_run(world: World) -> None:
+    """What was met, what the tenant counts and what was removed can be read from the history later on."""
+    await settle(world)
+    world.source.remove_user("u3")
+    world.source.log["users"].clear()
+    world.source.unlink("g1", "u1")
+    run = await world.sync("full")
+    (stored,) = RunLog(world.database).load_runs(1)
+    assert stored.proof == run.proof
+    assert stored.proof["users"] == {
+        "proven": True,
+        "reason": None,
+        "read": 7,
+        "counted": 7,
+        "tolerance": 5,
+        "missing": 1,
+        "removed": 1,
+    }
+    groups = stored.proof["groups"]
+    assert (groups["proven"], groups["groups_rechecked"], groups["memberships_removed"]) == (True, 1, 1)
+    assert groups["groups"] == [{"source_id": "g1", "read": 3, "counted": 3, "removed": 1, "doubt": None}]
+    delta = await world.sync("delta")
+    assert delta.proof == {}
+
+
+async def test_an_unproven_read_says_so_in_its_proof(world: World) -> None:
+    """The reason is part of the record."""
+    await settle(world)
+    world.source.count_lie = 40
+    run = await world.sync("full")
+    assert run.proof["users"]["proven"] is False
+    assert run.proof["users"]["reason"] == "the tenant counts 48 users, the read met 8 (tolerance 5)"
+
+
+async def test_members_that_the_count_contradicts_are_not_swept(world: World) -> None:
+    """Baseline and second reading are cut alike: that group keeps its members, and the others are swept."""
+    await settle(world)
+    world.source.unlink("g2", "u4")
+    for cut in (world.source.hidden, world.source.unlisted):
+        cut.update({"g1/u1", "g1/u2"})
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert world.changes(run) == [
+        "unlink membership all@grp u4@x.com done",
+        "unlink membership ring@grp u4@x.com done",
+        "unlink membership sales@grp u4@x.com done",
+    ]
+    doubts = {loss["source_id"]: loss["doubt"] for loss in cast("list[Any]", run.proof["groups"]["groups"])}
+    assert doubts == {"g1": "the tenant counts 5 members, and the readings met 3", "g2": None}
+    assert run.counts["groups_unproven"] == 1
+
+
+async def test_service_principals_in_a_group_do_not_hinder_the_sweep(world: World) -> None:
+    """They are counted, and no list of v1.0 shows them."""
+    for number in range(4):
+        world.source.link("g2", f"sp{number}", "servicePrincipal")
+    await settle(world)
+    world.source.unlink("g2", "u4")
+    run = await world.sync("full")
+    assert "unlink membership sales@grp u4@x.com done" in world.changes(run)
+    assert run.proof["groups"]["memberships_removed"] == 1

@@ -467,3 +467,16 @@ async def test_a_store_that_owns_nothing_yet_follows_to_another_portal(world: Wo
     world.portal = FakePortal(address="production.example")
     await settle(world)
     assert world.portal.picture()["all@grp"] == ALL
+
+
+async def test_a_full_run_asks_the_portal_before_it_reads_the_tenant(world: World) -> None:
+    """A portal that cannot be reached is found out by one small question, not after an hour of reading."""
+    world.portal.unreachable = True
+    run = await world.sync("full")
+    assert run.status == "failed"
+    assert "cannot be reached" in run.error
+    assert world.source.calls == []
+    world.portal.unreachable = False
+    assert (await world.sync("full")).status == "succeeded"
+    world.portal.unreachable = True
+    assert (await world.sync("delta")).status == "succeeded", "a delta without news asks the portal nothing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -191,6 +192,33 @@ async def test_check_shows_every_probe_and_the_settings_without_secrets(sandbox:
     assert sandbox.client_secret not in result.stdout
     assert sandbox.portal_client_secret not in result.stdout
     assert not (syncd.directory / "store.db").exists()
+
+
+async def test_licences_go_from_the_rule_to_the_portal(sandbox: Sandbox, syncd: Program) -> None:
+    """check looks at scope and group, plan shows grants, sync makes them, explain tells why; a wrong group is named."""
+    people = {user.id for user in sandbox.directory.active_users()}
+    group = next(group for group in sandbox.directory.active_groups() if len(people & set(group.members)) > 2)
+
+    def rule(name: object) -> str:
+        return json.dumps([{"group": name, "type": "PowerUser"}])
+
+    wrong = (await syncd("check", "--json", SYNCD_LICENCES=rule("No such group"))).document
+    checked = {item["check"]: item["status"] for item in wrong}
+    assert checked["graph.group licences[0].group"] == "failed"
+    assert (checked["portal licenses read"], checked["portal licenses write"]) == ("ok", "ok")
+    syncd.environment["SYNCD_LICENCES"] = rule(group.properties["displayName"])
+    assert (await syncd("check")).code == 0
+    plan = (await syncd("plan", "full", "--json")).document
+    granted = [item for item in plan["changes"] if item["object"] == "licence"]
+    assert granted
+    assert {(item["action"], item["target"]) for item in granted} == {("grant", "PowerUser")}
+    assert (await syncd("sync", "full")).code == 0
+    holders = sandbox.portal_service.licences.holders
+    assert holders.keys() == {item["bps_id"].casefold() for item in granted}
+    explained = (await syncd("explain", granted[0]["bps_id"], "--json")).document
+    assert explained["licences"]["wanted"] == "PowerUser"
+    assert explained["licences"]["held"][0]["granted"] == "by a rule"
+    assert "Licence: PowerUser" in (await syncd("explain", granted[0]["bps_id"])).stdout
 
 
 async def test_a_signal_ends_a_sync_at_the_next_safe_place(sandbox: Sandbox, syncd: Program) -> None:

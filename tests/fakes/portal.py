@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from syncd.errors import Conflict, Forbidden, NotFound, Unavailable
+from syncd.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
+from syncd.model.licence import (
+    Licence,
+    LicenceHolder,
+    LicenceList,
+    Seats,
+    Step,
+    StepResult,
+    subtract_processes,
+)
 from syncd.model.substitution import Substitution
 from syncd.model.target import (
     Account,
@@ -29,6 +38,8 @@ class FakePortal:
     writes: list[str] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)
     down: bool = False
+    """Refuses every write."""
+    unreachable: bool = False
     waiting: set[str] = field(default_factory=set)
     slow: bool = False
     address: str = "portal.example"
@@ -36,6 +47,11 @@ class FakePortal:
     substitutions_forbidden: bool = False
     tells_numbers: bool = True
     _last_number: int = 0
+    licences: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
+    perpetual: bool = False
+    unlicensable: set[str] = field(default_factory=set)
+    licence_reads: list[str] = field(default_factory=list)
 
     def add_account(self, bps_id: str, **fields: str) -> None:
         """Put a record there that nobody of ours made."""
@@ -47,6 +63,11 @@ class FakePortal:
         self.writes.append(f"{verb} {bps_id}")
         if bps_id in self.refuse:
             raise Conflict(f"the portal refuses {bps_id}", status=409, sent=False)
+
+    async def check(self) -> None:
+        """Fail where nobody answers."""
+        if self.unreachable:
+            raise Unavailable("the portal cannot be reached", sent=False)
 
     async def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield everything in one page."""
@@ -186,6 +207,57 @@ class FakePortal:
     def stand_ins(self) -> dict[str, str]:
         """Return who stands in, by original person."""
         return {fold(found.original): fold(found.substitute) for found in self.substitutions.values()}
+
+    async def fetch_licences(self) -> LicenceList | None:
+        """Return who holds what, whether the account exists or not."""
+        self.licence_reads.append("licences")
+        if self.perpetual:
+            return None
+        return LicenceList(
+            tuple(
+                LicenceHolder(bps_id, tuple(Licence(kind, dict(held[kind]) or None) for kind in sorted(held)))
+                for bps_id, held in sorted(self.licences.items())
+                if held
+            )
+        )
+
+    async def fetch_seats(self) -> tuple[Seats, ...] | None:
+        """Return the types whose totals are set."""
+        self.licence_reads.append("seats")
+        if self.perpetual:
+            return None
+        return tuple(Seats(kind, total, self.assigned(kind)) for kind, total in sorted(self.totals.items()))
+
+    def assigned(self, kind: str) -> int:
+        """Return how many hold a licence of this type."""
+        return sum(kind in held for held in self.licences.values())
+
+    async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        """Take, then give; each person by itself."""
+        self._note("licences", ",".join(sorted({step.bps_id for step in steps})))
+        if self.perpetual:
+            raise Rejected("perpetual", status=405, code="UnsupportedLicensingType")
+        results = {id(step): self._change_licence(step) for step in sorted(steps, key=lambda step: not step.remove)}
+        return tuple(results[id(step)] for step in steps)
+
+    def _change_licence(self, step: Step) -> StepResult:
+        held = self.licences.setdefault(fold(step.bps_id), {})
+        if step.remove:
+            there = held.get(step.type, {})
+            rest = subtract_processes(there.get("processes", ""), step.settings.get("processes") or "")
+            if step.settings and rest:
+                held[step.type] = {"processes": rest}
+            else:
+                held.pop(step.type, None)
+            return StepResult("done")
+        if step.bps_id in self.unlicensable:
+            return StepResult("failed", "the portal refuses it")
+        if fold(step.bps_id) not in self.accounts:
+            return StepResult("pending", "no such account")
+        if step.type not in held and self.assigned(step.type) >= self.totals.get(step.type, 1000):
+            return StepResult("short", f"no free seat of {step.type}")
+        held[step.type] = {name: value for name, value in step.settings.items() if value is not None}
+        return StepResult("done")
 
     def picture(self) -> dict[str, set[str]]:
         """Return the folded members of each group."""

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from syncd.errors import ResyncRequired
+from syncd.errors import Forbidden, ResyncRequired
 from syncd.model.source import GroupItem, Link, ManagerSet, Page, Stream, UserItem, Value
 
 
@@ -41,6 +41,10 @@ class FakeSource:
     rounds: dict[str, list[UserItem | GroupItem]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     count_lie: int = 0
+    member_count_lies: dict[str, int] = field(default_factory=dict)
+    hiding: set[str] = field(default_factory=set)
+    unlisted: set[str] = field(default_factory=set)
+    losing_links: bool = False
     dead: bool = False
     calls: list[str] = field(default_factory=list)
     _serial: int = 0
@@ -89,13 +93,16 @@ class FakeSource:
         """Add a member."""
         group = self.groups[group_id]
         group.members[member_id] = kind
-        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (Link(member_id, kind),)))
+        if not self.losing_links:
+            self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (Link(member_id, kind),)))
 
     def unlink(self, group_id: str, member_id: str) -> None:
         """Remove a member."""
         group = self.groups[group_id]
         kind = group.members.pop(member_id, "user")
-        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (Link(member_id, kind, removed=True),)))
+        if not self.losing_links:
+            gone = Link(member_id, kind, removed=True)
+            self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (gone,)))
 
     # ---- the port ---------------------------------------------------------------------------------------------------
 
@@ -176,8 +183,73 @@ class FakeSource:
         return frozenset(i for i in ids if i in objects and objects[i].state == "active")
 
     async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
-        """Read a group's members."""
+        """Read a group's members, as far as they exist and the group shows them."""
+        self.calls.append(f"members {group_id}")
         group = self.groups.get(group_id)
         if group is None or group.state != "active":
             return None
-        return tuple(Link(member, kind) for member, kind in group.members.items())
+        if group_id in self.hiding:
+            raise Forbidden("no right to read hidden memberships", status=403)
+        return tuple(
+            Link(member, kind)
+            for member, kind in group.members.items()
+            if f"{group_id}/{member}" not in self.unlisted and self._is_listed(member, kind)
+        )
+
+    def _is_listed(self, member: str, kind: str) -> bool:
+        """Tell whether a list shows the object: neither a deleted one nor, in v1.0, a service principal."""
+        known = {"user": self.users, "group": self.groups}.get(kind, {}).get(member)
+        return kind != "servicePrincipal" and (known is None or known.state == "active")
+
+    # ---- single objects and counts ----------------------------------------------------------------------------------
+
+    async def fetch_member_count(self, group_id: str) -> int | None:
+        """Count a group's members of every type that exist, or lie."""
+        self.calls.append(f"members {group_id} $count")
+        group = self.groups.get(group_id)
+        if group is None or group.state != "active":
+            return None
+        shown = [
+            member
+            for member, kind in group.members.items()
+            if kind == "servicePrincipal" or self._is_listed(member, kind)
+        ]
+        return max(0, (0 if group_id in self.hiding else len(shown)) + self.member_count_lies.get(group_id, 0))
+
+    async def find_user(self, name: str) -> UserItem | None:
+        """Read one user by id or by UPN without case."""
+        self.calls.append(f"user {name}")
+        for user_id, user in self.users.items():
+            if user.state == "active" and str(user.attributes.get("userPrincipalName")).lower() == name.lower():
+                return await self.fetch_user(user_id)
+        return await self.fetch_user(name.lower())
+
+    async def find_groups(self, name: str) -> frozenset[str]:
+        """Return the groups of that id or name."""
+        self.calls.append(f"group {name}")
+        active = {key: group for key, group in self.groups.items() if group.state == "active"}
+        if name.lower() in active:
+            return frozenset({name.lower()})
+        return frozenset(
+            key for key, group in active.items() if str(group.attributes.get("displayName")).lower() == name.lower()
+        )
+
+    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
+        """Return the groups of a user, without those that hide their members."""
+        self.calls.append(f"groups of {user_id}")
+        if user_id not in self.users or self.users[user_id].state != "active":
+            return None
+        return frozenset(
+            key
+            for key, group in self.groups.items()
+            if group.state == "active"
+            and user_id in group.members
+            and key not in self.hiding
+            and f"{key}/{user_id}" not in self.unlisted
+        )
+
+    async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
+        """Look among the deleted items; of groups we have no right to know."""
+        if stream == "groups":
+            return None
+        return object_id in self.users and self.users[object_id].state == "soft_deleted"

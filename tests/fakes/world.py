@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from syncd.clock import Clock
-from syncd.model.run import PullKind, RunRecord, RunRequest
+from syncd.model.run import PullKind, RunRecord, RunRequest, SingleKind, Wanted
+from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
 from syncd.store.database import Database, ensure_schema, open_database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
+from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
@@ -81,6 +83,26 @@ class World:
         """Run one sync and return its record."""
         return await self.runs.execute(RunRequest(kind, "cli", write, retry_failed), self.open_sides())
 
+    async def sync_one(self, kind: SingleKind, name: str) -> RunRecord:
+        """Run one sync of a single object and return its record."""
+        request = RunRequest("none", "cli", retry_failed=True, only=Wanted(kind, name))
+        return await self.runs.execute(request, self.open_sides())
+
+    async def carry_out(self, proposal: Proposal, *, write: bool = True, quiet: bool = False) -> RunRecord:
+        """Carry out a proposal and return its record."""
+        runs = Runs(RunStore(self.database), self.clock, lambda now: quiet)
+        request = RunRequest("none", "cli", write, retry_failed=True)
+        return await runs.execute(request, self.open_sides(), proposal=proposal)
+
+    def make_file(self, run: RunRecord) -> list[bytes]:
+        """Return the lines of the plan file of a run that only planned."""
+        store = self.target_store
+        head = Head(
+            self.portal.address, run.id, "2026-01-01T00:00:00Z", self.rules.fingerprint(), store.load_directory_parts()
+        )
+        records = (record for chunk in store.iterate_concerned(run.id, ("planned", "held")) for record in chunk)
+        return list(encode_plan(head, records, store.iterate_file_changes(run.id)))
+
     def open_sides(self) -> Sides:
         """Return the use cases over the fakes."""
         pull = Pull(self.source, self.source_store, self.clock, lambda name, number: None, lambda: False)
@@ -89,7 +111,7 @@ class World:
             self.target_store,
             self.rules,
             self.clock,
-            ApplyOptions(sync_wait=5),
+            ApplyOptions(sync_wait=5, licences=bool(self.rules.licences)),
             lambda name, number: None,
             lambda: False,
         )

@@ -21,8 +21,8 @@ import structlog
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from syncd.errors import StoreError, Unavailable
-from syncd.model.run import PullKind, RunRequest
+from syncd.errors import StoreError, Unavailable, UnknownObject
+from syncd.model.run import PullKind, RunRequest, Wanted
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, PolicyRules, Rules, ScopeRules
 from syncd.store.database import open_database
@@ -59,7 +59,11 @@ event = st.one_of(
 )
 fault = st.sampled_from(["", "", "stop", "source", "portal", "store", "cancel", "dry", "other rules dry"])
 round_ = st.tuples(
-    st.lists(event, max_size=5), st.sampled_from(["delta", "delta", "full"]), fault, st.integers(1, 40), st.booleans()
+    st.lists(event, max_size=5),
+    st.sampled_from(["delta", "delta", "full", *USERS[:2], *GROUPS[:2]]),
+    fault,
+    st.integers(1, 40),
+    st.booleans(),
 )
 
 
@@ -312,8 +316,8 @@ def make_world(path: Path, seed: int, page_size: int) -> World:
     return world
 
 
-async def run(world: World, kind: PullKind, trouble: str, after: int, late: bool) -> None:
-    """Run once, with trouble at the given call."""
+async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> None:
+    """Run once, with trouble at the given call. ``kind``: full, delta, or the object that is read alone."""
     errors: dict[str, Callable[[], BaseException]] = {
         "source": lambda: Unavailable("no tenant", status=503),
         "portal": lambda: Unavailable("no portal", status=503, sent=late),
@@ -348,9 +352,12 @@ async def run(world: World, kind: PullKind, trouble: str, after: int, late: bool
     pull = Pull(cast(Any, source), cast(Any, stores[0]), world.clock, note, stopping)
     options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=1)
     push = Push(cast(Any, portal), cast(Any, stores[1]), rules, world.clock, options, note, stopping)
-    request = RunRequest(kind, "cli", write=not trouble.endswith("dry"), retry_failed=True)
+    request = RunRequest("none", "cli", retry_failed=True, only=Wanted("user" if kind[0] == "u" else "group", kind))
+    if kind in ("full", "delta") or trouble.endswith("dry"):
+        pull_kind: PullKind = "full" if kind == "full" else "delta"
+        request = RunRequest(pull_kind, "cli", write=not trouble.endswith("dry"), retry_failed=True)
     writes = len(world.portal.writes)
-    with contextlib.suppress(asyncio.CancelledError, StoreError):
+    with contextlib.suppress(asyncio.CancelledError, StoreError, UnknownObject):
         await world.runs.execute(request, Sides(pull, push, {}))
     if not request.write:
         assert len(world.portal.writes) == writes, "a dry run wrote"
@@ -380,7 +387,7 @@ def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, pa
                 seen |= world.portal.accounts.keys()
                 assert seen <= world.portal.accounts.keys(), "an account was deleted, which no policy asked for"
             for kind in ("delta", "delta", "full"):
-                asyncio.run(run(world, cast(PullKind, kind), "", 0, False))
+                asyncio.run(run(world, kind, "", 0, False))
                 by_hand = any(what[0] == "by hand" for events, *_ in rounds for what in events)
                 if kind == "full" or not by_hand:
                     compare(world, name)

@@ -290,6 +290,13 @@ def test_an_unknown_variable_is_a_problem_without_its_value(name: str, hint: str
         ("[[licences]]\ngroup='a'\nkind='User'", "licences[0].type: is missing; add it to that entry"),
         ("[[licences]]\ngroup=' '\ntype='User'", "licences[0].group: is empty"),
         ("[licences]\ngroup='a'", "licences: must be a list of tables"),
+        (
+            "[[licences]]\ngroup='a'\ntype='User'\nproject_creation=true",
+            "project_creation: is a setting of the type De",
+        ),
+        ("[[licences]]\ngroup='a'\ntype='User'\nprocesses=[{db_id=1,id=2}]", "processes: is a setting of the type Si"),
+        ("[[licences]]\ngroup='a'\ntype='SingleSolutionUser'\nprocesses=[{db_id=1}]", "add its id or its guid"),
+        ("[[licences]]\ngroup='a'\ntype='SingleSolutionUser'\nprocesses=[{db_id=1,guid='x'}]", "guid: is no guid"),
         ("log = 'debug'", "log: must be a table"),
         ("[mapping]\nuser = 'mail'", "mapping.user: must be a table"),
         ("[policy]\nmode = 'synk'", "did you mean 'sync'?"),

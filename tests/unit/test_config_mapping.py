@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from syncd.config import AttributeRule, ExpressionRule, Settings, load_settings
+from syncd.config.base import CheckExpression
 from syncd.errors import ConfigError
+from syncd.plan.expressions import find_problem
+
+EXTENSION = "extension_0123456789abcdef0123456789abcdef_costCentre"
 
 
-def load(env: dict[str, str], check: Callable[[str], str | None] = lambda expression: None) -> Settings:
+def load(env: dict[str, str], check: CheckExpression = find_problem) -> Settings:
     """Load settings from variables alone."""
     return load_settings(None, env, cwd=Path("/nonexistent"), check_expression=check, need=frozenset())
 
@@ -28,7 +31,10 @@ def problem_of(env: dict[str, str]) -> str:
     ("text", "expected"),
     [
         ("mail", AttributeRule(("mail",))),
-        ("extension_0123456789abcdef_costCentre", AttributeRule(("extension_0123456789abcdef_costCentre",))),
+        (
+            EXTENSION,
+            AttributeRule((EXTENSION,)),
+        ),
         (
             "onPremisesExtensionAttributes.extensionAttribute1",
             AttributeRule(("onPremisesExtensionAttributes.extensionAttribute1",)),
@@ -58,6 +64,16 @@ def test_a_mapping_value_is_an_attribute_a_list_or_an_expression(
         ("USER__JOB_TITLE", "manager", "is a relation and no attribute"),
         ("USER__JOB_TITLE", "onPremisesExtensionAttributes", "names no extension attribute"),
         ("USER__JOB_TITLE", "onPremisesExtensionAttributes.extensionAttribute16", "names no extension attribute"),
+        ("USER__JOB_TITLE", "SignInActivity", "uses SignInActivity"),
+        ("USER__JOB_TITLE", 'user["signInActivity"].x', "uses signInActivity"),
+        ("USER__JOB_TITLE", "user . aboutMe", "uses aboutMe"),
+        ("USER__JOB_TITLE", "user.manager", "is a relation and no attribute"),
+        ("USER__JOB_TITLE", "user.onPremisesExtensionAttributes.extensionAttribute0", "names no extension attribute"),
+        ("USER__JOB_TITLE", "extension_0123456789abcdef_costCentre", "write extension_APPID_NAME"),
+        ("USER__JOB_TITLE", "contoso_costCentre", "schema extensions are not reported"),
+        ("USER__JOB_TITLE", "group.displayName", "looks at group, but decides about users"),
+        ("GROUP__NAME", "user.displayName", "looks at user, but decides about groups"),
+        ("USER__JOB_TITLE", "string(user)", "looks at user as a whole"),
         ("USER__JOB_TITLE", '["user.mail + 1"]', "has an entry that is no attribute name"),
         ("USER__JOB_TITLE", "[1]", "is no mapping rule"),
         ("USER__BPS_ID", "[]", "is empty"),
@@ -83,11 +99,11 @@ def test_expressions_are_compiled_by_whoever_can() -> None:
     """Scope and mapping expressions pass the given check; attribute names do not."""
     seen: list[str] = []
 
-    def check(expression: str) -> str | None:
-        seen.append(expression)
-        return "syntax error at 1:5" if "&&&" in expression else None
+    def check(expression: str, entity: str) -> tuple[str, str] | None:
+        seen.append(f"{entity}: {expression}")
+        return ("does not parse", "learn to write") if "&&&" in expression else None
 
     load({"SYNCD_SCOPE__GROUPS": "group.securityEnabled", "SYNCD_MAPPING__USER__PHONE": "user.mobilePhone"}, check)
-    assert sorted(seen) == ["group.securityEnabled", "user.mobilePhone"]
-    with pytest.raises(ConfigError, match=r"scope.users: is no usable CEL expression: syntax error at 1:5 \(value"):
+    assert seen == ["group: group.securityEnabled", "user: user.mobilePhone"]
+    with pytest.raises(ConfigError, match=r"scope.users: does not parse \(value .*\); learn to write"):
         load({"SYNCD_SCOPE__USERS": "user.a &&& user.b"}, check)

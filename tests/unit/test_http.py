@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import structlog
 import trustme
 from aiohttp import web
 from yarl import URL
@@ -169,6 +170,34 @@ async def test_a_retry_after_is_waited_for_to_the_second(server: Scripted, door:
     await door.send("GET", server.url)
     assert 90 <= server.asked_at[1] - server.asked_at[0] < 92
     assert (door.traffic.throttled, door.traffic.throttled_seconds, door.traffic.retries) == (1, 90.0, 1)
+
+
+async def test_the_first_failure_and_the_recovery_are_told_once(server: Scripted, door: Door) -> None:
+    """A long silence has an explanation in the log; each repetition, and trouble that flickers, has none of its own."""
+    server.answers = [status(503), status(503), status(429, Retry_After="5")]
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(3):
+            await door.send("GET", server.url)
+        server.answers = [status(500)]
+        await door.send("GET", server.url)
+        await asyncio.sleep(61)
+        server.answers = [status(502)]
+        await door.send("GET", server.url)
+    assert [(line["event"], line.get("status")) for line in lines] == [
+        ("side.retrying", 503),
+        ("side.recovered", None),
+        ("side.retrying", 502),
+        ("side.recovered", None),
+    ]
+    assert lines[0]["side"] == "the other side"
+
+
+async def test_what_is_not_retried_is_not_told(server: Scripted, door: Door) -> None:
+    """The one who asked tells it; the log would only repeat it."""
+    server.answers = [status(429, Retry_After="3600")]
+    with structlog.testing.capture_logs() as lines, pytest.raises(Throttled):
+        await door.send("GET", server.url)
+    assert lines == []
 
 
 async def test_every_request_keeps_quiet_after_a_throttled_one(server: Scripted, door: Door) -> None:

@@ -15,7 +15,7 @@ from syncd.plan.desired import (
     find_bps_id_problem,
     resolve_collision,
 )
-from syncd.plan.expressions import Expression, ExpressionFailed, find_problem
+from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, Rules, ScopeRules, fold_all
 from tests.fakes.world import make_rules
 
@@ -136,23 +136,3 @@ def test_a_collision_has_at_most_one_winner() -> None:
     assert resolve_collision([(1, False), (2, True)]) == 2
     assert resolve_collision([(1, False), (2, False)]) is None
     assert resolve_collision([(1, True), (2, True)]) is None
-
-
-def test_expressions_name_what_is_wrong_with_them() -> None:
-    """Syntax, unknown names, and results that are no condition."""
-    assert find_problem('user.userType == "Member"') is None
-    assert find_problem("user. &&") is not None
-    assert "person" in (find_problem("person.x == 1") or "")
-    assert find_problem('["a"].exists(name, name == user.department)') is None
-    with pytest.raises(ExpressionFailed, match="neither true nor false"):
-        Expression("user.displayName").test("user", ANN)
-
-
-def test_an_absent_attribute_is_null_and_has_is_false() -> None:
-    """So that rules read naturally over people of whom the tenant says little."""
-    assert Expression('user.department == "Sales"').test("user", ANN) is False
-    assert Expression("has(user.department)").test("user", ANN) is False
-    assert Expression("user.department == null").test("user", ANN) is True
-    assert Expression("user.accountEnabled").test("user", {"id": "1"}) is True
-    attributes = Expression('user["city"] == "user.notThis" && user.mail != ""').attributes["user"]
-    assert attributes == {"city", "mail"}

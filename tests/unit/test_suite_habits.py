@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,3 +78,10 @@ def test_every_store_starts_empty(store_url: str, round_number: int) -> None:
             connection.execute(sa.text("CREATE TABLE left_behind (id integer)"))
     finally:
         engine.dispose()
+
+
+def test_the_command_line_of_the_expression_library_is_not_loaded() -> None:
+    """No process of ours pays for the terminal program that the CEL library brings along."""
+    code = "import sys, syncd.plan.expressions; print({'typer', 'prompt_toolkit'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"

@@ -8,6 +8,7 @@ import pytest
 
 from syncd.bps.portal import BpsPortal
 from syncd.bps.probe import probe_portal
+from syncd.errors import AuthFailed, Unavailable
 from tests.contract.bps.conftest import ANN, LoopClock, Opener
 from tests.contract.fake_portal import FakePortal
 
@@ -56,6 +57,33 @@ async def test_a_wrong_secret_is_told_from_an_unreachable_portal(fake: FakePorta
     async with opener(portal_url="https://127.0.0.1:9/") as portal:
         checks = await found(portal)
     assert (checks["portal https"], checks["portal reachable"], checks["portal token"]) == ("ok", "failed", "unknown")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "", "/WEBCONBPS/nowhere"])
+async def test_a_wrong_path_is_no_portal(fake: FakePortal, port: int, opener: Opener, path: str) -> None:
+    """Something answers at that host, but calling it reachable would send the administrator elsewhere."""
+    async with opener(portal_url=f"http://127.0.0.1:{port}{path}") as portal:
+        checks = {check.check: check for check in await probe_portal(portal)}
+    assert (checks["portal reachable"].status, checks["portal token"].status) == ("failed", "unknown")
+    assert "bps.portal_url" in checks["portal reachable"].detail + checks["portal reachable"].remedy
+
+
+async def test_an_unreachable_portal_names_the_setting(opener: Opener) -> None:
+    """The sentence itself says where to look, also in a run's record."""
+    async with opener(portal_url="https://127.0.0.1:9/") as portal:
+        with pytest.raises(Unavailable, match=r"cannot be reached.*check bps\.portal_url"):
+            await portal.check()
+
+
+async def test_a_small_question_finds_out_whether_the_portal_is_there(fake: FakePortal, opener: Opener) -> None:
+    """A good portal passes, also without access to that one thing; a wrong secret does not."""
+    async with opener() as portal:
+        await portal.check()
+        fake.scopes = set()
+        await portal.check()
+    async with opener(secret=lambda: "wrong") as portal:
+        with pytest.raises(AuthFailed):
+            await portal.check()
 
 
 async def test_an_old_portal_fails_the_checks_of_the_api(fake: FakePortal, portal: BpsPortal) -> None:

@@ -1,0 +1,71 @@
+"""The plan file on disk: written beside a plan while nobody else works on the store, and opened to be applied."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.errors import UnusablePlanFile
+
+if TYPE_CHECKING:
+    from syncd.config import Settings
+    from syncd.plan.planfile import PlanFile
+    from syncd.store.database import Database
+
+
+def check_place(path: Path) -> None:
+    """Refuse a place where no file can be written, before a long pull and not after it."""
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise click.BadParameter(f"{path.parent} is no folder that can be written to", param_hint="--out")
+
+
+def write_plan(settings: Settings, database: Database, path: Path, run_id: int) -> None:
+    """Write the plan of a run, readable by its owner alone since it names people; the file is there whole or not."""
+    from syncd import bootstrap
+    from syncd.cli.output import format_time
+    from syncd.clock import Clock
+    from syncd.plan.planfile import Head, encode_plan
+    from syncd.store.checksums import Checksums
+    from syncd.store.proposed import ProposedPlans
+
+    proposed = ProposedPlans(database)
+    head = Head(
+        bootstrap.find_portal_address(settings),
+        run_id,
+        format_time(Clock().now()) or "",
+        bootstrap.make_rules(settings).fingerprint(),
+        Checksums(database).load_directory_parts(),
+    )
+    records = (record for chunk in proposed.iterate_concerned(run_id, ("planned", "held")) for record in chunk)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.writelines(encode_plan(head, records, proposed.iterate_file_changes(run_id)))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def open_plan_file(settings: Settings, path: Path) -> PlanFile:
+    """Check a plan file from end to end and return it; a usage error says what is wrong with it."""
+    from syncd import bootstrap
+    from syncd.plan.planfile import open_plan
+
+    def iterate_lines() -> Iterator[bytes]:
+        with path.open("rb") as file:
+            yield from file
+
+    try:
+        found = open_plan(iterate_lines)
+    except UnusablePlanFile as error:
+        raise click.BadParameter(f"{path} cannot be applied: {error}", param_hint="FILE") from error
+    here = bootstrap.find_portal_address(settings)
+    if found.head.portal != here:
+        raise click.BadParameter(
+            f"{path} was made for the portal at {found.head.portal}, and bps.portal_url is {here}", param_hint="FILE"
+        )
+    return found

@@ -1,0 +1,104 @@
+"""Looking for single objects of the tenant: by name, among the deleted ones, by their groups, by a count."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from urllib.parse import quote
+
+from syncd.errors import Forbidden, NotFound
+from syncd.graph.answers import Purpose, says_missing
+from syncd.graph.client import GraphClient
+from syncd.graph.options import PERMISSIONS
+from syncd.graph.parse import parse_count, parse_object
+from syncd.model.source import GroupItem, Link, Stream, UserItem
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_COUNTING = {"ConsistencyLevel": "eventual", "Accept": "text/plain, application/json;q=0.5"}
+"""What ``$count`` asks for (advanced query capabilities): it reads an index that lags behind recent changes."""
+
+
+class Lookups(ABC):
+    """The part of the source that a run over one object, and the check of memberships, need beside the streams."""
+
+    _client: GraphClient
+
+    @abstractmethod
+    async def fetch_user(self, user_id: str) -> UserItem | None:
+        """Read one active user."""
+
+    @abstractmethod
+    async def fetch_group(self, group_id: str) -> GroupItem | None:
+        """Read one active group."""
+
+    @abstractmethod
+    async def _list_whole(self, path: str, purpose: Purpose) -> tuple[Link, ...] | None:
+        """Read a list to its end; None when what it belongs to does not exist."""
+
+    async def find_user(self, name: str) -> UserItem | None:
+        """Read one active user by object id or user principal name; None when Graph says there is none.
+
+        Anything of another form is no user's name, and is not asked for: it might name a function of Graph's.
+        """
+        text = name.strip()
+        if not _OBJECT_ID.fullmatch(text) and "@" not in text:
+            return None
+        return await self.fetch_user(text)
+
+    async def find_groups(self, name: str) -> frozenset[str]:
+        """Return the ids of the active groups with that object id, or with that display name (without case)."""
+        text = name.strip()
+        if _OBJECT_ID.fullmatch(text):
+            group = await self.fetch_group(text)
+            return frozenset() if group is None else frozenset({group.id})
+        condition = "displayName eq '" + text.replace("'", "''") + "'"
+        found = await self._list_whole(
+            f"/groups?$filter={quote(condition, safe='')}&$select=id&$top=999",
+            Purpose("look for a group by its name", PERMISSIONS["groups"]),
+        )
+        return frozenset(link.member_id for link in found or ())
+
+    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
+        """Return the groups of which a user is a direct member; None when Graph says that there is no such user.
+
+        Administrative units and directory roles are left out. So may be groups with hidden membership.
+        """
+        found = await self._list_whole(
+            f"/users/{quote(user_id, safe='')}/memberOf?$select=id&$top=999",
+            Purpose("read the groups of a user", PERMISSIONS["groups"]),
+        )
+        return None if found is None else frozenset(link.member_id for link in found if link.kind == "group")
+
+    async def fetch_member_count(self, group_id: str) -> int | None:
+        """Return how many direct members of any type Graph counts; None when it says that there is no such group."""
+        try:
+            return await self._client.fetch(
+                self._client.make_url(f"/groups/{quote(group_id, safe='')}/members/$count"),
+                parse_count,
+                purpose=Purpose("count the members of a group", PERMISSIONS["groups"]),
+                headers=_COUNTING,
+            )
+        except NotFound as error:
+            if says_missing(error):
+                return None
+            raise
+
+    async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
+        """Return whether an object is among the deleted items; None when the permissions do not reach there.
+
+        Deleted groups ask for Group.Read.All (list deletedItems, "Permissions"), which syncd does not need otherwise.
+        """
+        permission = PERMISSIONS["users"] if stream == "users" else "Group.Read.All"
+        try:
+            await self._client.fetch(
+                self._client.make_url(f"/directory/deletedItems/{quote(object_id, safe='')}?$select=id"),
+                parse_object,
+                purpose=Purpose("look among the deleted items", permission),
+            )
+        except NotFound as error:
+            if says_missing(error):
+                return False
+            raise
+        except Forbidden:
+            return None
+        return True

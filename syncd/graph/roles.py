@@ -1,0 +1,81 @@
+"""Which application permissions are needed, and what a token says about them. Pure; for diagnosis, never a gate.
+
+An access token is opaque to its client and may be looked into for diagnosis only ("Access tokens", Microsoft identity
+platform). The least permissions are those of the reference pages "user: delta", "group: delta", "List group members".
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+
+from syncd.graph.options import PERMISSIONS, GraphOptions, list_attributes
+
+HIDDEN_PERMISSION = "Member.Read.Hidden"
+"""Needed, beside the others, for the members of groups whose visibility is HiddenMembership."""
+
+_LEAVE_DATE, _LEAVE_PERMISSION = "employeeLeaveDateTime", "User-LifeCycleInfo.Read.All"
+
+_WIDER = {
+    "User.Read.All": ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"),
+    "GroupMember.Read.All": (
+        "GroupMember.ReadWrite.All",
+        "Group.Read.All",
+        "Group.ReadWrite.All",
+        "Directory.Read.All",
+        "Directory.ReadWrite.All",
+    ),
+    _LEAVE_PERMISSION: ("User-LifeCycleInfo.ReadWrite.All",),
+}
+"""Per least permission those that contain it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token names: ``roles`` are application permissions, ``scopes`` delegated ones."""
+
+    roles: frozenset[str]
+    scopes: frozenset[str]
+
+
+def read_claims(token: str) -> Claims | None:
+    """Return what the token names; None when it cannot be looked into."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(claims, dict):
+        return None
+    roles, scopes = claims.get("roles", []), claims.get("scp", "")
+    if not isinstance(roles, list) or not isinstance(scopes, str):
+        return None
+    return Claims(frozenset(role for role in roles if isinstance(role, str)), frozenset(scopes.split()))
+
+
+def list_needs(options: GraphOptions) -> tuple[str, ...]:
+    """Return the least permissions for what is read: both streams, and properties with a permission of their own."""
+    more = (_LEAVE_PERMISSION,) if _LEAVE_DATE in list_attributes(options, "users") else ()
+    return (*PERMISSIONS.values(), *more)
+
+
+def find_missing(roles: Collection[str], needs: Collection[str]) -> tuple[str, ...]:
+    """Return the needs that no role fulfils."""
+    return tuple(need for need in needs if need not in roles and not set(_WIDER[need]) & set(roles))
+
+
+def find_needless(roles: Collection[str], needs: Collection[str]) -> tuple[str, ...]:
+    """Return the roles that allow more than reading what is needed, or that another one makes superfluous."""
+    return tuple(sorted(role for role in roles if _is_needless(role, roles, needs)))
+
+
+def _is_needless(role: str, roles: Collection[str], needs: Collection[str]) -> bool:
+    if role in needs or role == HIDDEN_PERMISSION:
+        return False
+    served = [need for need in needs if role in _WIDER[need]]
+    return ".ReadWrite" in role or all(need in roles for need in served)

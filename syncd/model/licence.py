@@ -1,0 +1,121 @@
+"""Licences as values: who holds which, how many seats there are, and what a request to the portal asks for.
+
+The five types and their settings are those of WEBCON's API document (``admin/licenses``). Settings are plain texts, so
+that they fit into a change: ``project_creation`` and ``project_publishing`` ("true", "false") of a designer desk
+licence, ``processes`` of a single solution licence: "DATABASE/ID/GUID" for each process, separated by blanks, either of
+id and guid possibly empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+LicenceType = Literal["User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser"]
+LICENCE_TYPES: tuple[LicenceType, ...] = get_args(LicenceType)
+"""In the order of the API document."""
+
+LICENCE_PLACES: Mapping[str, int] = {name: -number for number, name in enumerate(LICENCE_TYPES, 1)}
+"""The number that stands for a licence type where the store keeps the key of a member."""
+
+DESIGNER_SETTINGS: tuple[str, ...] = ("project_creation", "project_publishing")
+
+Settings = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """One licence of one person. ``settings`` None: the portal did not tell any."""
+
+    type: str
+    settings: Settings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceHolder:
+    """A person of the portal with all licences; it may be one whose account is deleted."""
+
+    bps_id: str
+    licences: tuple[Licence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceList:
+    """Everybody who holds a licence. ``complete`` False: a part could not be read, so what is missing says nothing."""
+
+    holders: tuple[LicenceHolder, ...]
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """The seats of one licence type."""
+
+    type: str
+    total: int
+    assigned: int
+
+    @property
+    def free(self) -> int:
+        """Return how many can still be assigned."""
+        return self.total - self.assigned
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One licence to assign or to take from a person.
+
+    ``settings``: what to assign it with, or, of one to take, what of it (empty: all of it).
+    """
+
+    bps_id: str
+    type: str
+    settings: Settings = field(default_factory=dict)
+    remove: bool = False
+
+
+Verdict = Literal["done", "pending", "short", "failed"]
+"""done: it is as asked for · pending: the portal does not show the account (yet) · short: no free seat · failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of a step, with the portal's reason."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+# ---- processes of a single solution licence --------------------------------------------------------------------------
+
+
+def format_process(db_id: int, process_id: int | None, guid: str | None) -> str:
+    """Return a process in the form in which settings hold it."""
+    return f"{db_id}/{process_id or ''}/{(guid or '').casefold()}"
+
+
+def join_processes(processes: Iterable[str]) -> str:
+    """Return several processes as one setting."""
+    return " ".join(sorted(set(processes)))
+
+
+def split_process(process: str) -> tuple[int, int | None, str | None]:
+    """Return database, id and guid of a process."""
+    database, number, guid = process.split("/")
+    return int(database), int(number) if number else None, guid or None
+
+
+def is_same_process(one: str, other: str) -> bool:
+    """Return whether two descriptions mean one process: same database, and the same id or guid."""
+    database, number, guid = split_process(one)
+    other_database, other_number, other_guid = split_process(other)
+    if database != other_database:
+        return False
+    return bool((number and number == other_number) or (guid and guid == other_guid))
+
+
+def subtract_processes(one: str, other: str) -> str:
+    """Return those processes of ``one`` that ``other`` does not contain."""
+    rest = other.split()
+    return join_processes(item for item in one.split() if not any(is_same_process(item, there) for there in rest))

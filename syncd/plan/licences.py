@@ -1,0 +1,245 @@
+"""Licences: what the rules give a person against what that person holds, and who gets a seat when they are short.
+
+=====================  ====================  ==========================================================================
+the first rule gives   held                  then
+=====================  ====================  ==========================================================================
+a type                 no                    grant
+a type                 yes, by us            its settings are corrected, when the rule states any
+a type                 yes, by hand          nothing: it stays manual
+another type, or none  yes, by us            revoke; together with the grant of the other type, in one request
+any or none            yes, by hand          nothing, until the account itself is deleted
+nobody wants them      yes, by us            revoke, unless the policy for leavers says keep
+=====================  ====================  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from syncd.model.change import Change, Phase
+from syncd.model.licence import Settings, join_processes, subtract_processes
+from syncd.plan.diff import changes_allowed, choose_leaver_policy
+from syncd.plan.rules import LicenceRule, PolicyRules, Rules
+
+ACCOUNT_DELETED = "its account is deleted, and the portal would keep the seat"
+"""Why every licence of a person is revoked, those given by hand as well: only together with the deletion itself."""
+
+NO_RULE = "no licence rule covers this person any more"
+LICENCE_ROLE = "licence "
+_ADOPTION_HELD = "its account waits for adoption"
+
+
+def name_licence_role(rule: int) -> str:
+    """Return the role under which the people of a licence rule are remembered; in the order of the rules."""
+    return f"{LICENCE_ROLE}{rule:03d}"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLicence:
+    """A licence that a person has. ``shown``: its settings as the portal tells them, ``written``: as we sent them."""
+
+    type: str
+    ours: bool
+    shown: Settings | None = None
+    written: Settings | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings as far as they are known."""
+        return self.shown if self.shown is not None else self.written or {}
+
+
+@dataclass(frozen=True, slots=True)
+class PersonView:
+    """A person whose licences are compared. ``rule``: the place of the first rule that covers the person.
+
+    ``deleting``: this plan deletes the account. ``state``: why nobody wants the account, when nobody does.
+    """
+
+    key: int
+    bps_id: str
+    source_key: int | None
+    wanted: bool
+    state: str
+    exists: bool
+    owned: bool
+    taken: bool
+    rule: int | None
+    deleting: bool
+    licences: tuple[HeldLicence, ...]
+
+
+def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collection[int]) -> list[Change]:
+    """Return the changes for one person, a revoke before the grant that takes its place."""
+    policy = rules.policy
+    if person.taken or person.bps_id.casefold() in rules.scope.protect:
+        return []
+    if person.deleting:
+        return [_revoke(person, licence, Phase.REVOKES, ACCOUNT_DELETED) for licence in person.licences]
+    if not person.wanted:
+        return _decide_leaver(person, policy)
+    foreign = person.exists and not person.owned
+    if foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt")):
+        return []
+    rule = rules.licences[person.rule] if person.rule is not None else None
+    waits = _ADOPTION_HELD if person.key in adoption_held else ""
+    given: list[Change] = []
+    if rule is not None:
+        present = next((licence for licence in person.licences if licence.type == rule.type), None)
+        if present is None:
+            given = [_grant(person, rule, dict(rule.settings), waits)]
+        elif present.ours:
+            given = _correct(person, rule, present, policy)
+    if not changes_allowed(policy, "revoke"):
+        return given
+    swapped = any(change.action == "grant" for change in given)
+    reason = f"its rule gives {rule.type} now" if rule else NO_RULE
+    gone = [
+        _revoke(person, licence, Phase.GRANTS if swapped else Phase.REVOKES, reason)
+        for licence in person.licences
+        if licence.ours and (rule is None or licence.type != rule.type)
+    ]
+    return gone + given
+
+
+def _decide_leaver(person: PersonView, policy: PolicyRules) -> list[Change]:
+    if not person.owned or not changes_allowed(policy, "revoke"):
+        return []
+    if choose_leaver_policy(person.state, "user", policy) == "keep":
+        return []
+    return [_revoke(person, licence, Phase.REVOKES, person.state) for licence in person.licences if licence.ours]
+
+
+def _grant(person: PersonView, rule: LicenceRule, after: Mapping[str, str | None], held: str) -> Change:
+    return Change(
+        Phase.GRANTS, "grant", "licence", person.bps_id, rule.type, person.source_key,
+        after=after, reason=f"a member of {rule.group}", held=held,
+    )  # fmt: skip
+
+
+def _revoke(person: PersonView, licence: HeldLicence, phase: Phase, reason: str) -> Change:
+    before = dict(licence.settings)
+    return Change(
+        phase, "revoke", "licence", person.bps_id, licence.type, person.source_key, before=before, reason=reason
+    )
+
+
+def _correct(person: PersonView, rule: LicenceRule, present: HeldLicence, policy: PolicyRules) -> list[Change]:
+    """Return what brings the settings of a licence of ours to those that the rule states; it states none, or some.
+
+    Processes that the rule does not name are taken away afterwards, by a revoke of their own, so that the guard counts
+    it: whether assigning replaces the processes or adds to them, nobody loses one by it.
+    """
+    have, found = present.settings, list[Change]()
+    if rule.settings and policy.drift != "revert" and _was_changed_by_hand(rule, present):
+        return []
+    differing = [name for name, value in rule.settings.items() if name != "processes" and have.get(name) != value]
+    wanted, there = rule.settings.get("processes"), have.get("processes") or ""
+    extra = subtract_processes(there, wanted) if wanted is not None else ""
+    missing = subtract_processes(wanted, there) if wanted is not None else ""
+    if differing or missing:
+        after: dict[str, str | None] = dict(rule.settings)
+        if wanted is not None:
+            after["processes"] = join_processes([*there.split(), *missing.split()])
+        before = {name: have.get(name) for name in after}
+        found.append(replace(_grant(person, rule, after, ""), before=before, reason="the settings of its rule"))
+    if extra and changes_allowed(policy, "revoke"):
+        taken = replace(present, shown={"processes": extra})
+        revoke = _revoke(person, taken, Phase.UNLINKS, "processes that its rule does not name")
+        found.append(replace(revoke, after={"processes": wanted}))
+    return found
+
+
+def _was_changed_by_hand(rule: LicenceRule, present: HeldLicence) -> bool:
+    written, shown = present.written, present.shown
+    if written is None or shown is None:
+        return False
+    return all(written.get(name) == value for name, value in rule.settings.items()) and any(
+        shown.get(name) != written.get(name) for name in rule.settings
+    )
+
+
+# ---- seats -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A grant that needs a seat, in the order in which seats are given away.
+
+    ``gives``: the types of the licences that this person gives up for it.
+    """
+
+    seq: int
+    type: str
+    gives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Seats of one type that are lacking: ``need`` grants, ``free`` seats (with those that this plan frees)."""
+
+    type: str
+    need: int
+    free: int
+
+    @property
+    def without(self) -> int:
+        """Return how many go without."""
+        return self.need - max(self.free, 0)
+
+    @property
+    def reason(self) -> str:
+        """Return the numbers in words."""
+        free = "no seat is free" if self.free <= 0 else f"{self.free} {'is' if self.free == 1 else 'are'} free"
+        return f"{self.type}: {self.need} seat{'s' if self.need != 1 else ''} needed, {free}"
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """Who goes without (by ``seq``), the shortages, and the types of which seats must be freed before they are given.
+
+    A type is in ``early`` when its grants are possible only after licences of that type were given up in this plan.
+    """
+
+    without: Mapping[int, Shortage]
+    shortages: tuple[Shortage, ...]
+    early: frozenset[str]
+
+
+def allot(claims: Sequence[Claim], free: Mapping[str, int]) -> Allotment:
+    """Give seats to claims in their order; a type that ``free`` does not name is not limited.
+
+    Whoever changes the type frees a seat of the old one, but only by getting one of the new: so it starts with
+    everybody being served, and takes the last claims of an overdrawn type back until the sums are right.
+    """
+    served = {claim.seq: claim for claim in claims}
+    without: dict[int, Shortage] = {}
+    needs: dict[str, int] = {}
+    for claim in claims:
+        needs[claim.type] = needs.get(claim.type, 0) + 1
+    while True:
+        overdrawn = False
+        for kind in sorted(free.keys() & needs.keys()):
+            wanting = [claim for claim in served.values() if claim.type == kind]
+            freed = sum(claim.gives.count(kind) for claim in served.values())
+            supply = max(free[kind], 0) + freed
+            if len(wanting) > supply:
+                overdrawn = True
+                shortage = Shortage(kind, needs[kind], supply)
+                for claim in wanting[supply:]:
+                    without[claim.seq] = shortage
+                    del served[claim.seq]
+        if not overdrawn:
+            break
+    last = {shortage.type: shortage for _, shortage in sorted(without.items())}
+    final: dict[str, Shortage] = {}
+    for kind in sorted(last):
+        freed = sum(claim.gives.count(kind) for claim in served.values())
+        final[kind] = Shortage(kind, needs[kind], max(free[kind], 0) + freed)
+    early = frozenset(
+        kind
+        for kind in free.keys() & needs.keys()
+        if sum(claim.type == kind for claim in served.values()) > max(free[kind], 0)
+    )
+    return Allotment({seq: final[found.type] for seq, found in without.items()}, tuple(final.values()), early)

@@ -1,0 +1,190 @@
+"""The licence changes of a plan, between planning and sending: what goes together, and who gets a seat."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+
+from syncd.model.change import Phase
+from syncd.plan.licences import ACCOUNT_DELETED, Claim, Shortage, allot
+from syncd.store.database import Database, reading
+from syncd.store.rows import among
+from syncd.store.tables import changes, target_licences, target_users
+
+_LICENCE = changes.c.object == "licence"
+_PLANNED = changes.c.status == "planned"
+
+
+class LicencePlans:
+    """Settles the licence changes of a plan. Its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def count_grants(self, run_id: int) -> int:
+        """Return how many planned grants need a seat."""
+        with reading(self._database) as connection:
+            return connection.scalar(select(func.count()).where(*_select_grants(run_id))) or 0
+
+    def drop_licences(self, run_id: int, reason: str) -> int:
+        """Take every licence change out of a plan."""
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, _LICENCE, changes.c.status.in_(("planned", "held")))
+                .values(status="dropped", error=reason)
+            ).rowcount
+
+    def drop_given_by_hand(self, run_id: int) -> int:
+        """Take those grants out of a plan that somebody made by hand meanwhile: they stay manual."""
+        by_hand = exists().where(
+            target_licences.c.key == changes.c.record_key,
+            target_licences.c.type == changes.c.target,
+            target_licences.c.origin.is_(None),
+        )
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(*_select_grants(run_id), by_hand)
+                .values(status="dropped", error="given by hand meanwhile, and it stays so")
+            ).rowcount
+
+    def couple_licences(self, run_id: int) -> None:
+        """Let go only together what belongs together.
+
+        Licences are taken because of a deletion only when the account is deleted, and it is deleted only without them.
+        Whoever changes the type of licence keeps the old one until the new one is given.
+        """
+        other = changes.alias("other")
+        same = and_(other.c.run_id == run_id, other.c.record_key == changes.c.record_key)
+        deletion = and_(same, other.c.action == "delete", other.c.object == "user")
+        in_way = and_(same, other.c.object == "licence", other.c.action == "revoke", other.c.status != "planned")
+        tied = and_(_LICENCE, changes.c.action == "revoke")
+        with self._database.transaction() as connection:
+            for status in ("held", "deferred", "dropped"):
+                connection.execute(
+                    update(changes)
+                    .where(
+                        changes.c.run_id == run_id, _PLANNED, tied, changes.c.reason == ACCOUNT_DELETED,
+                        exists().where(deletion, other.c.status == status),
+                    )
+                    .values(status=status, error="taken only together with the account, whose deletion does not go on")
+                )  # fmt: skip
+            for status in ("held", "deferred", "dropped"):
+                connection.execute(
+                    update(changes)
+                    .where(
+                        changes.c.run_id == run_id, _PLANNED, changes.c.action == "delete", changes.c.object == "user",
+                        exists().where(in_way, other.c.status == status, other.c.reason == ACCOUNT_DELETED),
+                    )
+                    .values(status=status, error="its licences are not revoked yet")
+                )  # fmt: skip
+            _keep_old(connection, run_id)
+
+    def allot_seats(self, run_id: int, free: dict[str, int]) -> tuple[Shortage, ...]:
+        """Put off the grants for which there is no seat, and free seats early where others wait for them.
+
+        ``free``: seats by type, before this plan. Seats of licences that this plan takes for good are added.
+        """
+        with self._database.transaction() as connection:
+            supply = dict(free)
+            revoked = select(changes.c.target, func.count()).where(
+                changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke", changes.c.after.is_(None),
+                changes.c.phase == int(Phase.REVOKES),
+            )  # fmt: skip
+            for kind, number in connection.execute(revoked.group_by(changes.c.target)):
+                if kind in supply:
+                    supply[kind] += number
+            claims = _load_claims(connection, run_id)
+            allotment = allot(claims, supply)
+            by_reason: dict[str, list[int]] = {}
+            for seq, shortage in allotment.without.items():
+                by_reason.setdefault(shortage.reason, []).append(seq)
+            for reason, seqs in sorted(by_reason.items()):
+                connection.execute(
+                    update(changes)
+                    .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+                    .values(status="deferred", error=f"no licence seat left: {reason}")
+                )
+            _keep_old(connection, run_id)
+            if allotment.early:
+                connection.execute(
+                    update(changes)
+                    .where(
+                        changes.c.run_id == run_id,
+                        _PLANNED,
+                        _LICENCE,
+                        changes.c.action == "revoke",
+                        changes.c.target.in_(sorted(allotment.early)),
+                    )
+                    .values(phase=int(Phase.REVOKES))
+                )
+        return allotment.shortages
+
+    def defer_unready_grants(self, run_id: int) -> int:
+        """Defer the grants whose account is not ours, not there, or not synchronised; return how many."""
+        ready = select(target_users.c.key).where(
+            target_users.c.status == "Synchronized", target_users.c.origin.is_not(None)
+        )
+        with self._database.transaction() as connection:
+            put_off = connection.execute(
+                update(changes)
+                .where(
+                    changes.c.run_id == run_id,
+                    _PLANNED,
+                    _LICENCE,
+                    changes.c.action == "grant",
+                    changes.c.record_key.not_in(ready),
+                )
+                .values(status="deferred", error="its account is not ready in the portal yet")
+            ).rowcount
+            _keep_old(connection, run_id)
+        return put_off
+
+    def has_licences(self, record: int) -> bool:
+        """Return whether an account still has licences, as far as we know."""
+        with reading(self._database) as connection:
+            return bool(connection.scalar(select(exists().where(target_licences.c.key == record))))
+
+
+def _select_grants(run_id: int) -> tuple[ColumnElement[bool], ...]:
+    """A grant that only changes the settings of a licence needs no seat: it says what was there before."""
+    return changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "grant", changes.c.before.is_(None)
+
+
+def _load_claims(connection: Connection, run_id: int) -> list[Claim]:
+    gives: dict[int, list[str]] = {}
+    given_up = select(changes.c.record_key, changes.c.target).where(
+        changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke",
+        changes.c.phase == int(Phase.GRANTS), changes.c.after.is_(None),
+    )  # fmt: skip
+    for record, kind in connection.execute(given_up):
+        gives.setdefault(record, []).append(kind)
+    wanted = select(changes.c.seq, changes.c.record_key, changes.c.target).where(*_select_grants(run_id))
+    return [
+        Claim(seq, kind, tuple(gives.get(record, ())))
+        for seq, record, kind in connection.execute(wanted.order_by(changes.c.seq))
+    ]
+
+
+def _keep_old(connection: Connection, run_id: int) -> None:
+    """Put off the revokes of licences that another one takes the place of, where that one is not given."""
+    other = changes.alias("other")
+    waiting = exists().where(
+        other.c.run_id == run_id,
+        other.c.record_key == changes.c.record_key,
+        other.c.object == "licence",
+        other.c.action == "grant",
+        other.c.target != changes.c.target,
+        or_(other.c.status == "deferred", other.c.status == "held"),
+    )
+    connection.execute(
+        update(changes)
+        .where(
+            changes.c.run_id == run_id,
+            _PLANNED,
+            _LICENCE,
+            changes.c.action == "revoke",
+            waiting,
+        )
+        .values(status="deferred", error="kept until the licence that takes its place is given")
+    )

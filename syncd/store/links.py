@@ -1,0 +1,109 @@
+"""Planned links in columns, a group at a time: the one kind of change of which a plan has hundreds of thousands.
+
+A change each, as for records, would cost more time than sending them does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Text, cast, func, select, update
+
+from syncd.model.change import LinkBatch, LinkOutcome, OutcomeStatus, Phase
+from syncd.store.database import Database, reading
+from syncd.store.failing import note_failures
+from syncd.store.rows import among, decode_json, insert_pairs
+from syncd.store.tables import changes, target_groups, target_members, target_principals, target_users
+
+
+class Links:
+    """Hands out links to apply and records how they ended. Its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next ``limit`` planned links behind place ``after`` of the plan, by group."""
+        few = (
+            select(changes.c.seq, changes.c.record_key, changes.c.target_key)
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.phase == int(Phase.LINKS),
+                changes.c.status == "planned",
+                changes.c.seq > after,
+            )
+            .order_by(changes.c.seq)
+            .limit(limit)
+            .subquery()
+        )
+        member, group = target_principals.alias("member"), target_principals.alias("group_record")
+        with reading(self._database) as connection:
+            gather = func.json_group_array if connection.dialect.name == "sqlite" else func.json_agg
+            gathered = (
+                select(
+                    few.c.record_key,
+                    func.min(few.c.seq).label("first"),
+                    cast(gather(few.c.seq), Text).label("seqs"),
+                    cast(gather(few.c.target_key), Text).label("targets"),
+                    cast(gather(member.c.bps_id), Text).label("members"),
+                )
+                .join(member, member.c.key == few.c.target_key)
+                .group_by(few.c.record_key)
+                .subquery()
+            )
+            statement = (
+                select(gathered, group.c.bps_id)
+                .join(group, group.c.key == gathered.c.record_key)
+                .order_by(gathered.c.first)
+            )
+            return [
+                LinkBatch(record, bps_id, decode_json(seqs), decode_json(targets), decode_json(members))
+                for record, _, seqs, targets, members, bps_id in connection.execute(statement)
+            ]
+
+    def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
+        """Write how links ended, and what that means for the inventory, in one transaction."""
+        with self._database.transaction() as connection:
+            alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
+            done: list[tuple[int, int]] = []
+            failed: dict[tuple[int, int], str] = {}
+            for outcome in outcomes:
+                links = outcome.links
+                alike.setdefault((outcome.status, outcome.error[:1000]), []).extend(links.seqs)
+                pairs = [(links.record, target) for target in links.targets]
+                if outcome.status == "done":
+                    done += pairs
+                elif outcome.status == "failed":
+                    failed.update(dict.fromkeys(pairs, outcome.error))
+            for (status, error), seqs in alike.items():
+                finish(connection, run_id, seqs, status, error, now)
+            insert_pairs(connection, target_members, done)
+            note_failures(connection, done, failed, now=now)
+
+    def defer_unready_links(self, run_id: int) -> int:
+        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
+        ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
+        ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
+        with self._database.transaction() as connection:
+            return connection.execute(
+                update(changes)
+                .where(
+                    changes.c.run_id == run_id,
+                    changes.c.phase == int(Phase.LINKS),
+                    changes.c.status == "planned",
+                    changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
+                )
+                .values(status="deferred", error="its account or group is not ready in the portal yet")
+            ).rowcount
+
+
+def finish(
+    connection: Connection, run_id: int, seqs: Sequence[int], status: OutcomeStatus, error: str, now: datetime
+) -> None:
+    """Write how changes ended that ended alike."""
+    connection.execute(
+        update(changes)
+        .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+        .values(status=status, error=error, finished_at=now)
+    )

@@ -1,0 +1,146 @@
+"""The direct members of single groups, as a reading of the group itself sees them.
+
+A soft-deleted user or group keeps its memberships, but no list of Graph's shows them (group: delta, "Example 3"): they
+are hidden here, and never count as missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import exists, func, or_, select
+
+from syncd.model.source import Link
+from syncd.store.database import Database, reading
+from syncd.store.rows import among, delete_pairs, insert_pairs, intern
+from syncd.store.tables import (
+    member_checks,
+    seen_members,
+    source_groups,
+    source_members,
+    source_objects,
+    source_users,
+)
+from syncd.store.touches import touch_users, touch_users_below
+
+_GONE = ("soft_deleted", "deleted")
+
+
+def is_visible() -> Any:
+    """Return the condition that the member of a stored membership is not known to be deleted."""
+    users = exists().where(source_users.c.key == source_members.c.member_key, source_users.c.state.in_(_GONE))
+    groups = exists().where(source_groups.c.key == source_members.c.member_key, source_groups.c.state.in_(_GONE))
+    return ~users & ~groups
+
+
+class Members:
+    """Reads and corrects the stored members of one group at a time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load_members(self, group_id: str) -> dict[str, bool]:
+        """Return the ids of the stored members that a list would show, with whether we know them as user or group."""
+        return self._load(group_id)
+
+    def load_unseen_members(self, group_id: str) -> dict[str, bool]:
+        """Return those of them that the full read under way has not met."""
+        met = exists().where(
+            seen_members.c.group_key == source_members.c.group_key,
+            seen_members.c.member_key == source_members.c.member_key,
+        )
+        return self._load(group_id, ~met)
+
+    def _load(self, group_id: str, *conditions: Any) -> dict[str, bool]:
+        member, group = source_objects.alias("member"), source_objects.alias("group")
+        known = or_(
+            exists().where(source_users.c.key == source_members.c.member_key),
+            exists().where(source_groups.c.key == source_members.c.member_key),
+        )
+        statement = (
+            select(member.c.id, known)
+            .select_from(source_members)
+            .join(member, member.c.key == source_members.c.member_key)
+            .join(group, group.c.key == source_members.c.group_key)
+            .where(group.c.id == group_id, is_visible(), *conditions)
+        )
+        with reading(self._database) as connection:
+            return {row[0]: bool(row[1]) for row in connection.execute(statement)}
+
+    def count_members(self, group_id: str) -> tuple[int, int]:
+        """Return how many stored members a list would show, and how many more the tenant is known to count."""
+        group = select(source_objects.c.key).where(source_objects.c.id == group_id).scalar_subquery()
+        with reading(self._database) as connection:
+            stored = connection.scalar(
+                select(func.count())
+                .select_from(source_members)
+                .where(source_members.c.group_key == group, is_visible())
+            )
+            unexplained = connection.scalar(
+                select(member_checks.c.unexplained).where(member_checks.c.group_key == group)
+            )
+        return stored or 0, max(0, unexplained or 0)
+
+    def add_members(self, group_id: str, links: Sequence[Link]) -> int:
+        """Store members that the group was seen to have; return how many are new."""
+        with self._database.transaction() as connection:
+            keys = intern(connection, source_objects, "id", {group_id, *(link.member_id for link in links)})
+            group = keys[group_id]
+            wanted = {keys[link.member_id] for link in links}
+            there = connection.scalars(
+                select(source_members.c.member_key).where(
+                    source_members.c.group_key == group, among(source_members.c.member_key, wanted, connection)
+                )
+            )
+            fresh = wanted - set(there)
+            insert_pairs(connection, source_members, [(group, member) for member in fresh])
+            touch_users(connection, fresh)
+            touch_users_below(connection, fresh)
+        return len(fresh)
+
+    def drop_members(self, group_id: str, members: Collection[str]) -> int:
+        """Remove memberships that the group was seen not to have any more; return how many."""
+        with self._database.transaction() as connection:
+            keys = intern(connection, source_objects, "id", {group_id, *members})
+            gone = {keys[member] for member in members}
+            touch_users(connection, gone)
+            touch_users_below(connection, gone)
+            delete_pairs(connection, source_members, [(keys[group_id], member) for member in gone])
+        return len(gone)
+
+    # ---- the groups of one user -------------------------------------------------------------------------------------
+
+    def load_groups_of(self, member_id: str) -> set[str]:
+        """Return the ids of the active groups of which somebody is stored as a direct member."""
+        member, group = source_objects.alias("member"), source_objects.alias("group")
+        statement = (
+            select(group.c.id)
+            .select_from(source_members)
+            .join(member, member.c.key == source_members.c.member_key)
+            .join(group, group.c.key == source_members.c.group_key)
+            .join(source_groups, source_groups.c.key == group.c.key)
+            .where(member.c.id == member_id, source_groups.c.state == "active")
+        )
+        with reading(self._database) as connection:
+            return set(connection.scalars(statement))
+
+    def store_groups_of(self, member_id: str, memberships: Mapping[str, bool]) -> int:
+        """Store in which groups somebody was seen to be (True), and no longer to be (False); return what changed."""
+        with self._database.transaction() as connection:
+            keys = intern(connection, source_objects, "id", {member_id, *memberships})
+            member = keys[member_id]
+            there = set(
+                connection.scalars(
+                    select(source_members.c.group_key).where(
+                        source_members.c.member_key == member,
+                        among(source_members.c.group_key, list(keys.values()), connection),
+                    )
+                )
+            )
+            joined = [(keys[name], member) for name, inside in memberships.items() if inside]
+            left = [(keys[name], member) for name, inside in memberships.items() if not inside]
+            insert_pairs(connection, source_members, joined)
+            delete_pairs(connection, source_members, left)
+            touch_users(connection, {member})
+        return sum(pair[0] not in there for pair in joined) + sum(pair[0] in there for pair in left)

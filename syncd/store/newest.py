@@ -1,0 +1,60 @@
+"""Which runs still speak: the newest one that looked at everything, and those over one object that came after it.
+
+Every run over everything plans anew what still stands, so that what earlier ones left open is settled with it. A run
+over one object settles only what is open of the records that it looked at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+
+from syncd.model.run import SINGLE_KINDS
+from syncd.store.tables import changes, desired_groups, runs, target_groups, touched_groups, touched_principals
+
+_OPEN = ("planned", "deferred", "held")
+
+
+def find_newest_whole(connection: Connection, *conditions: Any) -> int:
+    """Return the newest run over everything that meets some conditions, 0 when there is none."""
+    newest = select(func.max(runs.c.id)).where(runs.c.kind.not_in(SINGLE_KINDS), *conditions)
+    return connection.scalar(newest) or 0
+
+
+def is_speaking(newest: int) -> ColumnElement[bool]:
+    """Return the condition that a change belongs to the run ``newest``, or to a later one over one object."""
+    single = select(runs.c.id).where(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS))
+    return or_(changes.c.run_id == newest, changes.c.run_id.in_(single))
+
+
+def is_touched(record: ColumnElement[Any], member: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that one of two principal keys is a record that is touched now."""
+    sources = select(touched_groups.c.key)
+    touched = (
+        select(touched_principals.c.key)
+        .union(
+            select(target_groups.c.key).where(target_groups.c.source_key.in_(sources)),
+            select(desired_groups.c.principal_key).where(
+                desired_groups.c.key.in_(sources), desired_groups.c.principal_key.is_not(None)
+            ),
+        )
+        .subquery()
+    )
+    keys = select(touched.c[0])
+    return or_(record.in_(keys), member.in_(keys))
+
+
+def settle_earlier(connection: Connection, run_id: int) -> None:
+    """Drop what the runs that speak left open of the touched records: run ``run_id`` has planned these anew."""
+    newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(("succeeded", "partial", "held")))
+    writing = select(runs.c.id).where(runs.c.id >= newest, runs.c.id < run_id, runs.c.kind != "plan")
+    connection.execute(
+        update(changes)
+        .where(
+            changes.c.run_id.in_(writing),
+            changes.c.status.in_(_OPEN),
+            is_touched(changes.c.record_key, changes.c.target_key),
+        )
+        .values(status="dropped", error=f"planned anew by run {run_id}")
+    )

@@ -1,0 +1,196 @@
+"""Plans that no comparison of both sides made: brought by a file, or the reverse of a run. Reads, and writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Literal, get_args
+
+from sqlalchemy import exists, func, select, update
+
+from syncd.model.change import Action, ObjectKind, find_written
+from syncd.model.licence import LICENCE_PLACES
+from syncd.plan.planfile import FileChange, RecordState
+from syncd.store.checksums import Checksums
+from syncd.store.database import Database, reading
+from syncd.store.facts import APPLIED, load_fact, save_fact
+from syncd.store.plans import Placed, Plans
+from syncd.store.principals import intern_principals
+from syncd.store.rows import among
+from syncd.store.tables import changes, source_objects, target_licences, target_members, target_principals
+from syncd.store.touches import touch_unfinished
+
+_AT_ONCE = 1000
+Status = Literal["planned", "held", "done"]
+
+
+class ProposedPlans:
+    """Its methods are called in the store's thread, or by commands."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # ---- out --------------------------------------------------------------------------------------------------------
+
+    def iterate_concerned(self, run_id: int, statuses: Collection[Status]) -> Iterator[list[RecordState]]:
+        """Yield the records of the target that a run's changes write to, as the inventory has them, in chunks."""
+        checksums = Checksums(self._database)
+        for kind, bps_ids in self._iterate_written(run_id, statuses):
+            users, groups = (bps_ids, []) if kind == "user" else ([], bps_ids)
+            yield checksums.load_record_states(users, groups)
+
+    def _iterate_written(self, run_id: int, statuses: Collection[Status]) -> Iterator[tuple[str, list[str]]]:
+        statement = (
+            select(changes.c.object, target_principals.c.bps_fold, target_principals.c.bps_id)
+            .join(target_principals, target_principals.c.key == changes.c.record_key)
+            .where(changes.c.run_id == run_id, changes.c.status.in_(tuple(statuses)))
+            .distinct()
+            .order_by(target_principals.c.bps_fold)
+        )
+        for kind in ("user", "group"):
+            last = ""
+            objects = [name for name in get_args(ObjectKind) if find_written(name) == kind]
+            while True:
+                page = statement.where(changes.c.object.in_(objects), target_principals.c.bps_fold > last)
+                with reading(self._database) as connection:
+                    rows = connection.execute(page.limit(_AT_ONCE)).all()
+                if not rows:
+                    break
+                last = rows[-1].bps_fold
+                yield kind, sorted({row.bps_id for row in rows})
+
+    def load_concerned_ids(self, run_id: int, statuses: Collection[Status]) -> tuple[list[str], list[str]]:
+        """Return BPS ids of the users and of the groups that a run's changes write to."""
+        found: dict[str, list[str]] = {"user": [], "group": []}
+        for kind, bps_ids in self._iterate_written(run_id, statuses):
+            found[kind] += bps_ids
+        return found["user"], found["group"]
+
+    def iterate_file_changes(self, run_id: int) -> Iterator[FileChange]:
+        """Yield what a plan would do, and what of it is held, as a plan file has it."""
+        for chunk in Plans(self._database).iterate_changes(run_id, statuses=("planned", "held")):
+            ids = self._load_source_ids({planned.change.source_key for planned, _, _ in chunk})
+            for planned, _, target in chunk:
+                change = planned.change
+                yield FileChange(
+                    change.phase.name,
+                    change.action,
+                    change.object,
+                    change.bps_id,
+                    change.target,
+                    target is not None and target > 0,
+                    ids.get(change.source_key),
+                    dict(change.before),
+                    dict(change.after),
+                    change.reason,
+                    (planned.error or "held") if planned.status == "held" else "",
+                )
+
+    def _load_source_ids(self, keys: Collection[int | None]) -> dict[int | None, str]:
+        asked = [key for key in keys if key is not None]
+        statement = select(source_objects.c.key, source_objects.c.id)
+        with reading(self._database) as connection:
+            rows = connection.execute(statement.where(among(source_objects.c.key, asked or [0], connection)))
+            return {row[0]: row[1] for row in rows}
+
+    # ---- in ---------------------------------------------------------------------------------------------------------
+
+    def add_file_changes(self, run_id: int, start: int, entries: Sequence[FileChange]) -> int:
+        """Append changes of a plan file to the plan of a run; return the next place."""
+        with self._database.transaction() as connection:
+            named = {entry.bps_id for entry in entries} | {entry.target for entry in entries if entry.member}
+            principals = intern_principals(connection, sorted(named))
+            ids = {entry.source_id for entry in entries if entry.source_id}
+            statement = select(source_objects.c.id, source_objects.c.key)
+            sources = {
+                row[0]: row[1]
+                for row in connection.execute(statement.where(among(source_objects.c.id, ids or [""], connection)))
+            }
+        placed = [
+            (
+                entry.make_change(sources.get(entry.source_id or "")),
+                principals[entry.bps_id.casefold()],
+                principals[entry.target.casefold()] if entry.member else _find_place(entry),
+            )
+            for entry in entries
+        ]
+        return Plans(self._database).add_changes(run_id, start, placed)
+
+    def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
+        """Return planned memberships that the target has already, or removals that it lacks, a few of them."""
+        there = (
+            select(target_members.c.group_key)
+            .where(
+                target_members.c.group_key == changes.c.record_key, target_members.c.member_key == changes.c.target_key
+            )
+            .exists()
+        )
+        overtaken = (changes.c.action == "link") & there | (changes.c.action == "unlink") & ~there
+        statement = (
+            select(changes.c.seq)
+            .where(changes.c.run_id == run_id, changes.c.object == "membership", overtaken)
+            .order_by(changes.c.seq)
+            .limit(limit)
+        )
+        with reading(self._database) as connection:
+            seqs = list(connection.scalars(statement))
+        return Plans(self._database).load_places(run_id, seqs)
+
+    def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
+        """Return planned grants of what a person has already, and revokes of what is gone, a few of them."""
+        there = exists().where(
+            target_licences.c.key == changes.c.record_key, target_licences.c.type == changes.c.target
+        )
+        granted = (changes.c.action == "grant") & changes.c.before.is_(None) & there
+        statement = (
+            select(changes.c.seq)
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.object == "licence",
+                granted | ((changes.c.action == "revoke") & ~there),
+            )
+            .order_by(changes.c.seq)
+            .limit(limit)
+        )
+        with reading(self._database) as connection:
+            seqs = list(connection.scalars(statement))
+        return Plans(self._database).load_places(run_id, seqs)
+
+    def drop_plan(self, run_id: int, reason: str) -> None:
+        """Take everything out of a plan that is not to be applied after all."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                update(changes)
+                .where(changes.c.run_id == run_id, changes.c.status.in_(("planned", "held")))
+                .values(status="dropped", error=reason)
+            )
+
+    def load_holds(self, run_id: int) -> list[tuple[Action, int, str]]:
+        """Return what a run withholds: action, number and reason."""
+        statement = (
+            select(changes.c.action, func.count(), changes.c.error)
+            .where(changes.c.run_id == run_id, changes.c.status == "held")
+            .group_by(changes.c.action, changes.c.error)
+            .order_by(changes.c.action, changes.c.error)
+        )
+        with reading(self._database) as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+
+    def load_applied(self, checksum: str) -> str | None:
+        """Return the number of the run that began to apply this file before, if one did."""
+        with reading(self._database) as connection:
+            return load_fact(connection, APPLIED + checksum)
+
+    def note_applied(self, checksum: str, run_id: int) -> None:
+        """Remember that a run begins to apply this file."""
+        with self._database.transaction() as connection:
+            save_fact(connection, APPLIED + checksum, str(run_id))
+
+    def finish_proposal(self, run_id: int) -> None:
+        """Let the next run look at what did not get done; what earlier runs left to look at stays."""
+        with self._database.transaction() as connection:
+            touch_unfinished(connection, run_id)
+
+
+def _find_place(entry: FileChange) -> int | None:
+    """Return the number that stands for a licence type; None for what has no member and no type."""
+    return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None

@@ -1,0 +1,106 @@
+"""Finding one object by what an operator calls it, and having the next push look at it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, func, select, union
+
+from syncd.model.run import SingleKind, Subject
+from syncd.model.source import STREAMS
+from syncd.store.database import Database, reading
+from syncd.store.facts import EMPTIED, INVENTORY_READ, load_fact
+from syncd.store.rows import intern
+from syncd.store.tables import (
+    desired_groups,
+    desired_users,
+    source_groups,
+    source_objects,
+    source_users,
+    target_groups,
+    target_principals,
+    target_users,
+    touched_users,
+)
+from syncd.store.touches import recall_touches, set_touches_aside, touch_groups, touch_principals, touch_users
+
+_TABLES: dict[SingleKind, tuple[Table, Table, Table]] = {
+    "user": (source_users, desired_users, target_users),
+    "group": (source_groups, desired_groups, target_groups),
+}
+
+
+class Singles:
+    """What a run over one object asks of the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def is_filled(self) -> bool:
+        """Return whether the portal was read completely once, and no stream of the tenant reads empty."""
+        with reading(self._database) as connection:
+            emptied = any(load_fact(connection, EMPTIED + stream) is not None for stream in STREAMS)
+            return load_fact(connection, INVENTORY_READ) is not None and not emptied
+
+    def find_objects(self, kind: SingleKind, name: str) -> list[str]:
+        """Return the ids of the stored objects that are meant: by id, else those that are not deleted, by UPN or name.
+
+        UPNs and names are compared without case, as the tenant does.
+        """
+        table = _TABLES[kind][0]
+        text = name.strip().lower()
+        called: ColumnElement[Any] = source_users.c.upn if kind == "user" else source_groups.c.name
+        base = select(source_objects.c.id).join(table, table.c.key == source_objects.c.key)
+        with reading(self._database) as connection:
+            by_id = list(connection.scalars(base.where(source_objects.c.id == text)))
+            alive = table.c.state.in_(("active", "parked"))
+            same = (called == name.strip()) | (func.lower(called) == text)
+            named = base.where(same, alive).order_by(source_objects.c.id).limit(20)
+            return by_id or list(connection.scalars(named))
+
+    def begin_single(self) -> None:
+        """Let the touches of everything else wait, so that the push looks at one object; its end takes them back."""
+        with self._database.transaction() as connection:
+            set_touches_aside(connection)
+
+    def recall_touches(self) -> None:
+        """Take back the touches that a killed run over one object left waiting."""
+        with self._database.transaction() as connection:
+            recall_touches(connection)
+
+    def touch_object(self, subject: Subject) -> None:
+        """Have the next push look at an object as a whole, whether the tenant changed it or not."""
+        with self._database.transaction() as connection:
+            keys = intern(connection, source_objects, "id", {subject.id}).values()
+            if subject.kind == "user":
+                touch_users(connection, keys)
+            else:
+                touch_groups(connection, keys, whole=True)
+
+    def touch_records_of_touched(self) -> None:
+        """Touch the target records that touched users want or own, as deciding about the touched alone would do."""
+        touched = select(touched_users.c.key)
+        records = union(
+            select(desired_users.c.principal_key).where(
+                desired_users.c.key.in_(touched), desired_users.c.principal_key.is_not(None)
+            ),
+            select(target_users.c.key).where(target_users.c.source_key.in_(touched)),
+        )
+        with self._database.transaction() as connection:
+            touch_principals(connection, connection.scalars(records).all())
+
+    def load_records_of(self, subject: Subject) -> list[str]:
+        """Return the BPS ids that an object wants or owns."""
+        _, desired, target = _TABLES[subject.kind]
+        key = select(source_objects.c.key).where(source_objects.c.id == subject.id).scalar_subquery()
+        records = union(
+            select(desired.c.principal_key).where(desired.c.key == key, desired.c.principal_key.is_not(None)),
+            select(target.c.key).where(target.c.source_key == key),
+        ).subquery()
+        statement = (
+            select(target_principals.c.bps_id)
+            .where(target_principals.c.key.in_(select(records.c[0])))
+            .order_by(target_principals.c.bps_fold)
+        )
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))

@@ -1,0 +1,126 @@
+"""Licences around a plan: read them, check the seats before the first write, and send the changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import structlog
+
+from syncd.errors import PermanentError, RemoteError, TransientError
+from syncd.model.change import Change, Outcome, PlannedChange
+from syncd.model.licence import Step
+from syncd.sync.caller import Placed
+from syncd.sync.licence_stores import LicenceStore
+from syncd.sync.ports import Portal
+from syncd.sync.stores import ApplyStore
+
+PERPETUAL = (
+    "licences: the portal has perpetual licensing and assigns licences by itself, so [[licences]] is not carried out"
+)
+
+
+class Licensing:
+    """The licences of one push. Asks nothing of a portal for which there are no rules."""
+
+    def __init__(self, portal: Portal, store: LicenceStore) -> None:
+        self._portal = portal
+        self._store = store
+        self._read = False
+        self._log = structlog.get_logger("syncd.licences")
+
+    async def read(self) -> None:
+        """Read everybody's licences and the seats into the store."""
+        store = self._store
+        found = await self._portal.fetch_licences()
+        seats = None if found is None else await self._portal.fetch_seats()
+        await store.call(store.store_licences, None if seats is None else found)
+        if seats is not None:
+            await store.call(store.store_seats, seats)
+        self._read = True
+
+    async def settle(self, run_id: int, *, ask: bool) -> list[str]:
+        """Check the seats of a complete plan, and put off what cannot be granted; return what is to be told.
+
+        ``ask`` False: the portal is not asked, and the seats are those of the last reading and of our own writes.
+        """
+        store = self._store
+        await store.call(store.couple_licences, run_id)
+        if await store.call(store.are_licences_perpetual):
+            self._log.warning("licences.perpetual")
+            return [PERPETUAL]
+        if not await store.call(store.count_grants, run_id):
+            return []
+        if ask and not self._read and not await self._look(run_id):
+            return [PERPETUAL]
+        free = await store.call(store.load_free_seats)
+        shortages = await store.call(store.allot_seats, run_id, free)
+        for shortage in shortages:
+            self._log.warning("licences.short", type=shortage.type, need=shortage.need, free=max(shortage.free, 0))
+        return [f"licences: {shortage.reason}, {shortage.without} go without" for shortage in shortages]
+
+    async def _look(self, run_id: int) -> bool:
+        """Ask for the seats; where somebody assigned others by hand, read who has what. False: perpetual licensing."""
+        store = self._store
+        seats = await self._portal.fetch_seats()
+        if seats is not None and await store.call(store.has_other_licences, seats):
+            await self.read()
+            await store.call(store.drop_given_by_hand, run_id)
+        elif seats is None:
+            await store.call(store.store_licences, None)
+        if not await store.call(store.are_licences_perpetual):
+            if seats is not None and not self._read:
+                await store.call(store.store_seats, seats)
+            return True
+        await store.call(store.drop_licences, run_id, PERPETUAL)
+        self._log.warning("licences.perpetual")
+        return False
+
+
+async def send_licences(portal: Portal, store: ApplyStore, placed: Sequence[Placed]) -> list[Outcome]:
+    """Send licence changes of several people in one request, and say what became of each."""
+    late: dict[int, Outcome] = {}
+    for planned, record, _ in placed:
+        change = planned.change
+        if change.reason == "renamed" and not await store.call(store.has_successor, record):
+            late[planned.seq] = Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+    sent = [planned for planned, _, _ in placed if planned.seq not in late]
+    steps = [_make_step(planned.change) for planned in sent]
+    outcomes = dict(late)
+    if steps:
+        try:
+            results = await portal.change_licences(steps)
+        except PermanentError as error:
+            if error.code != "UnsupportedLicensingType":
+                raise
+            return [Outcome(planned.seq, "dropped", PERPETUAL) for planned, _, _ in placed]
+        for planned, result in zip(sent, results, strict=True):
+            match result.verdict:
+                case "done":
+                    outcomes[planned.seq] = Outcome(planned.seq, "done")
+                case "failed":
+                    outcomes[planned.seq] = Outcome(planned.seq, "failed", result.reason)
+                case "pending" | "short":
+                    outcomes[planned.seq] = Outcome(planned.seq, "deferred", result.reason)
+    return [outcomes[planned.seq] for planned, _, _ in placed]
+
+
+def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
+    """Return whether one more change goes into the same request; the licences of one person are never parted."""
+    same = gathered[-1][1] == placed[1]
+    if placed[0].change.object == "licence":
+        return gathered[0][0].change.object == "licence" and (same or len(gathered) < size)
+    return same and len(gathered) < size
+
+
+def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
+    """An addition that may have taken effect is remembered as such: it is ours when it turns up."""
+    action = planned.change.action
+    unclear = error.sent and (action == "create" or (action == "grant" and isinstance(error, TransientError)))
+    return Outcome(planned.seq, "started" if unclear else "failed", str(error))
+
+
+def _make_step(change: Change) -> Step:
+    """Return what to ask for: of a revoke the part that is taken (a part is named where something is left)."""
+    remove = change.action == "revoke"
+    settings = (change.before if change.after else {}) if remove else change.after
+    return Step(change.bps_id, change.target, settings, remove=remove)

@@ -1,0 +1,207 @@
+"""The adapter's licence requests against the imitation portal, under each setting of what nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.bps.options import BpsOptions
+from syncd.bps.portal import BpsPortal
+from syncd.errors import Forbidden, Rejected
+from syncd.model.licence import LicenceList, Step
+from syncd.sandbox.knobs import turn_knobs
+from syncd.sandbox.server import SandboxOptions
+from tests.contract.openapi import ContractBroken, find_contract
+from tests.contract.sandbox_client import Client, MovableClock, open_client
+
+PEOPLE = [f"u{number}@nordwind.example" for number in range(8)]
+
+
+class Watch:
+    """Judges every licence request and answer by WEBCON's API document, where that is at hand, and counts requests."""
+
+    def __init__(self) -> None:
+        self.contract = find_contract()
+        self.broken: list[str] = []
+        self.calls: list[str] = []
+
+    def __call__(self, method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
+        """Note one."""
+        self.calls.append(f"{method} {path.rpartition('/')[2]} {status}")
+        if self.contract is None or "license" not in path:
+            return
+        try:
+            self.contract.validate_request(method, path, query, body)
+            self.contract.validate_response(method, path, status, answer)
+        except ContractBroken as error:
+            self.broken.append(str(error))
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    """A portal with eight people who are synchronised, and an application account."""
+    options = SandboxOptions(users=0, groups=0, memberships=0, portal_delay=0.0)
+    async with open_client(options, tmp_path, clock=MovableClock()) as opened:
+        for bps_id in PEOPLE:
+            await opened.portal("POST", "/admin/users", {"bpsId": bps_id, "name": bps_id, "email": bps_id})
+        opened.sandbox.portal_service.store.settle()
+        opened.sandbox.portal_service.observer = watch = Watch()
+        yield opened
+        assert watch.broken == []
+
+
+@pytest.fixture
+async def portal(client: Client) -> AsyncIterator[BpsPortal]:
+    """The adapter."""
+    sandbox = client.sandbox
+    options = BpsOptions(
+        sandbox.portal_url, sandbox.portal_client_id, lambda: sandbox.portal_client_secret, ca_file=sandbox.ca_file
+    )
+    async with BpsPortal(options, MovableClock()) as opened:
+        yield opened
+
+
+def turn(client: Client, **knobs: Any) -> None:
+    """Set switches of the portal."""
+    turn_knobs(client.sandbox.portal_knobs, knobs)
+
+
+def calls(client: Client) -> list[str]:
+    """Return the requests so far."""
+    watch = client.sandbox.portal_service.observer
+    assert isinstance(watch, Watch)
+    return watch.calls
+
+
+def grants(people: Sequence[str], kind: str = "User") -> list[Step]:
+    """Return one grant for each person."""
+    return [Step(bps_id, kind) for bps_id in people]
+
+
+async def held(portal: BpsPortal) -> dict[str, list[str]]:
+    """Return who holds what."""
+    found = await portal.fetch_licences()
+    assert isinstance(found, LicenceList)
+    assert found.complete
+    return {holder.bps_id: [licence.type for licence in holder.licences] for holder in found.holders}
+
+
+async def test_many_people_are_one_request(client: Client, portal: BpsPortal) -> None:
+    """Granting and revoking together, whatever the number."""
+    assert {result.verdict for result in await portal.change_licences(grants(PEOPLE))} == {"done"}
+    steps = [Step(PEOPLE[0], "User", remove=True), Step(PEOPLE[0], "PowerUser"), Step(PEOPLE[1], "User", remove=True)]
+    assert {result.verdict for result in await portal.change_licences(steps)} == {"done"}
+    assert calls(client) == ["POST assign 200", "POST assign 200"]
+    assert await held(portal) == {PEOPLE[0]: ["PowerUser"], **{bps_id: ["User"] for bps_id in PEOPLE[2:]}}
+
+
+@pytest.mark.parametrize("all_or_nothing", [True, False])
+@pytest.mark.parametrize("repeated", ["ok", "conflict"])
+@pytest.mark.parametrize("status", [402, 409])
+async def test_a_refused_batch_is_narrowed_down_to_those_whom_it_concerns(
+    client: Client, portal: BpsPortal, *, all_or_nothing: bool, repeated: str, status: int
+) -> None:
+    """An unknown account waits, the last ones go without a seat, and everybody else gets it."""
+    turn(client, licence_all_or_nothing=all_or_nothing, licence_repeated=repeated, no_seat_status=status, seats=5)
+    people = [*PEOPLE[:2], "nobody@nordwind.example", *PEOPLE[2:]]
+    results = await portal.change_licences(grants(people))
+    verdicts = {bps_id: result.verdict for bps_id, result in zip(people, results, strict=True)}
+    assert verdicts.pop("nobody@nordwind.example") == "pending"
+    assert sorted(verdicts.values()) == ["done"] * 5 + ["short"] * 3
+    assert await held(portal) == {bps_id: ["User"] for bps_id, verdict in verdicts.items() if verdict == "done"}
+
+
+async def test_an_account_that_is_no_user_fails_with_the_portals_reason(client: Client, portal: BpsPortal) -> None:
+    """Nothing else is wrong with the request."""
+    application = client.sandbox.portal_service.application.bps_id
+    results = await portal.change_licences([*grants(PEOPLE[:1]), Step(application, "User")])
+    assert [result.verdict for result in results] == ["done", "failed"]
+    assert "409" in results[1].reason
+
+
+@pytest.mark.parametrize("repeated", ["ok", "conflict"])
+async def test_what_is_already_as_wanted_is_done(client: Client, portal: BpsPortal, *, repeated: str) -> None:
+    """A repeated request, after an answer that was lost, say."""
+    turn(client, licence_repeated=repeated)
+    await portal.change_licences(grants(PEOPLE[:2]))
+    assert {result.verdict for result in await portal.change_licences(grants(PEOPLE[:2]))} == {"done"}
+    taken = [Step(bps_id, "User", remove=True) for bps_id in PEOPLE[:3]]
+    for _ in range(2):
+        assert {result.verdict for result in await portal.change_licences(taken)} == {"done"}
+    assert await held(portal) == {}
+
+
+async def test_a_licence_of_somebody_unknown_is_taken_already(portal: BpsPortal) -> None:
+    """Nobody can hold what the portal does not know."""
+    result = await portal.change_licences([Step("nobody@nordwind.example", "User", remove=True)])
+    assert result[0].verdict == "done"
+
+
+@pytest.mark.parametrize("removes_first", [True, False])
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("repeated", ["ok", "conflict"])
+async def test_the_type_changes_however_the_portal_sees_it(
+    client: Client, portal: BpsPortal, *, removes_first: bool, exclusive: bool, repeated: str
+) -> None:
+    """Whether types exclude one another, and in which order a request is carried out."""
+    turn(client, licence_removes_first=removes_first, licence_exclusive=exclusive, licence_repeated=repeated)
+    await portal.change_licences(grants(PEOPLE[:1]))
+    steps = [Step(PEOPLE[0], "User", remove=True), Step(PEOPLE[0], "PowerUser")]
+    assert [result.verdict for result in await portal.change_licences(steps)] == ["done", "done"]
+    assert await held(portal) == {PEOPLE[0]: ["PowerUser"]}
+
+
+@pytest.mark.parametrize("processes", ["add", "replace"])
+async def test_settings_travel_both_ways(client: Client, portal: BpsPortal, *, processes: str) -> None:
+    """Designer desk flags and the processes of a single solution licence are read as they were written."""
+    turn(client, licence_processes=processes)
+    desk = {"project_creation": "true", "project_publishing": "false"}
+    guid = "0a1b2c3d-0000-0000-0000-00000000000a"
+    await portal.change_licences(
+        [
+            Step(PEOPLE[0], "DesignerDeskUser", desk),
+            Step(PEOPLE[1], "SingleSolutionUser", {"processes": f"1/7/ 2//{guid}"}),
+        ]
+    )
+    await portal.change_licences([Step(PEOPLE[1], "SingleSolutionUser", {"processes": f"1/7/ 1/8/ 2//{guid}"})])
+    await portal.change_licences([Step(PEOPLE[1], "SingleSolutionUser", {"processes": "1/7/"}, remove=True)])
+    found = await portal.fetch_licences()
+    assert found is not None
+    by_id = {holder.bps_id: holder.licences[0].settings for holder in found.holders}
+    assert by_id == {PEOPLE[0]: desk, PEOPLE[1]: {"processes": f"1/8/ 2//{guid}"}}
+    await portal.change_licences([Step(PEOPLE[1], "SingleSolutionUser", remove=True)])
+    assert PEOPLE[1] not in await held(portal)
+
+
+async def test_licences_of_deleted_accounts_and_hidden_settings_can_be_read(client: Client, portal: BpsPortal) -> None:
+    """A seat outlives its account, and settings that are not shown are not taken for empty ones."""
+    turn(client, licence_settings_shown=False)
+    desk = {"project_creation": "true", "project_publishing": "true"}
+    await portal.change_licences([Step(PEOPLE[0], "DesignerDeskUser", desk)])
+    await portal.delete_account(PEOPLE[0])
+    found = await portal.fetch_licences()
+    assert found is not None
+    assert found.holders[0].licences[0].settings is None
+    seats = await portal.fetch_seats()
+    assert seats is not None
+    assert {kind.type: kind.free for kind in seats}["DesignerDeskUser"] == 99
+    turn(client, removed_holders_listed=False)
+    assert await held(portal) == {}
+
+
+async def test_perpetual_licensing_is_told_from_a_missing_scope(client: Client, portal: BpsPortal) -> None:
+    """The one is no error when reading; the other names the scope."""
+    turn(client, perpetual_licences=True)
+    assert await portal.fetch_licences() is None
+    assert await portal.fetch_seats() is None
+    with pytest.raises(Rejected) as refused:
+        await portal.change_licences(grants(PEOPLE[:1]))
+    assert refused.value.code == "UnsupportedLicensingType"
+    turn(client, perpetual_licences=False)
+    client.sandbox.portal_service.application.scopes.discard("Admin.Licenses.ReadWrite")
+    portal.tokens.invalidate(await portal.tokens.fetch_token())
+    with pytest.raises(Forbidden, match=r"Admin\.Licenses\.Read"):
+        await portal.fetch_licences()

@@ -1,0 +1,506 @@
+"""Licences by group, over a real store of each kind, between a fake tenant and a fake portal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import structlog
+from sqlalchemy import text
+
+from syncd.model.run import Approval, RunRequest
+from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
+from syncd.store.explanation import Explanations
+from syncd.store.report import Report
+from syncd.sync.runs import RunRecord
+from tests.fakes.world import World, make_rules, open_world
+
+POWER = LicenceRule("Power", "PowerUser")
+USER = LicenceRule("All", "User")
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """Five people: all of them in All, the first two also in Power, which lies in All as well."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    for number in range(5):
+        made.source.put_user(
+            f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}", mail=f"u{number}@x.com"
+        )
+    made.source.put_group("g1", displayName="All", mailNickname="all@grp")
+    made.source.put_group("g2", displayName="Power", mailNickname="power@grp")
+    for number in range(2, 5):
+        made.source.link("g1", f"u{number}")
+    made.source.link("g1", "g2", "group")
+    made.source.link("g2", "u0")
+    made.source.link("g2", "u1")
+    made.rules = make_rules(licences=(POWER, USER))
+    made.portal.totals = {"PowerUser": 10, "User": 10}
+    yield made
+    made.database.close()
+
+
+def held(world: World) -> dict[str, str]:
+    """Return who holds what, types joined."""
+    return {bps_id: " ".join(sorted(kinds)) for bps_id, kinds in sorted(world.portal.licences.items()) if kinds}
+
+
+EVERYBODY = {
+    "u0@x.com": "PowerUser",
+    "u1@x.com": "PowerUser",
+    "u2@x.com": "User",
+    "u3@x.com": "User",
+    "u4@x.com": "User",
+}
+
+
+async def settle(world: World) -> RunRecord:
+    """Bring the portal in step, and check that nothing is left to plan."""
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert world.changes(await world.sync("full")) == []
+    return run
+
+
+def licence_changes(world: World, run: RunRecord) -> list[str]:
+    """Return a run's licence changes as ``action id type status``."""
+    found = [change.split(" ", 2) for change in world.changes(run)]
+    return [f"{action} {rest}" for action, kind, rest in found if kind == "licence"]
+
+
+async def test_the_first_rule_that_covers_a_person_gives_the_licence(world: World) -> None:
+    """Members are found through nested groups, the order of the rules decides, and a second run plans nothing."""
+    await settle(world)
+    assert held(world) == EVERYBODY
+
+
+async def test_without_rules_no_licence_request_is_sent(world: World) -> None:
+    """Whoever has no licence rules needs no licence scope."""
+    world.rules = make_rules()
+    world.portal.licences["u0@x.com"] = {"User": {}}
+    await settle(world)
+    assert world.portal.licence_reads == []
+    assert held(world) == {"u0@x.com": "User"}
+
+
+async def test_a_delta_run_changes_the_type_in_one_request_and_asks_for_the_seats_only(world: World) -> None:
+    """Who moves between groups gets the new type and gives the old one back, without a moment without any."""
+    await settle(world)
+    world.portal.writes.clear()
+    world.portal.licence_reads.clear()
+    world.source.link("g2", "u2")
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u2@x.com User done", "grant u2@x.com PowerUser done"]
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+    assert [write for write in world.portal.writes if write.startswith("licences")] == ["licences u2@x.com"]
+    assert world.portal.licence_reads == ["seats"]
+    world.portal.licence_reads.clear()
+    await world.sync("delta")
+    assert world.portal.licence_reads == []
+
+
+async def test_many_grants_travel_in_one_request(world: World) -> None:
+    """The portal takes any number of people at once."""
+    await world.sync("full")
+    assert [write for write in world.portal.writes if write.startswith("licences")] == [
+        "licences u0@x.com,u1@x.com,u2@x.com,u3@x.com,u4@x.com"
+    ]
+
+
+async def test_who_leaves_the_groups_gives_a_licence_of_ours_back(world: World) -> None:
+    """A person without a rule loses what a rule gave, and gets it back on return."""
+    await settle(world)
+    world.source.unlink("g1", "u3")
+    assert licence_changes(world, await world.sync("delta")) == ["revoke u3@x.com User done"]
+    world.source.link("g1", "u3")
+    assert licence_changes(world, await world.sync("delta")) == ["grant u3@x.com User done"]
+    assert held(world) == EVERYBODY
+
+
+async def test_a_licence_given_by_hand_stays_manual(world: World) -> None:
+    """Neither the rule that gives the same type nor the end of that rule takes it."""
+    world.portal.licences = {"u2@x.com": {"User": {}}, "u0@x.com": {"ExternalUser": {}}}
+    run = await settle(world)
+    assert "grant u2@x.com User done" not in licence_changes(world, run)
+    assert held(world) == {**EVERYBODY, "u0@x.com": "ExternalUser PowerUser"}
+    world.source.unlink("g1", "u2")
+    world.source.unlink("g2", "u0")
+    await world.sync("delta")
+    assert held(world)["u2@x.com"] == "User"
+    assert held(world)["u0@x.com"] == "ExternalUser"
+
+
+async def test_a_licence_given_by_hand_since_the_last_reading_is_noticed_before_ours_would_take_its_place(
+    world: World,
+) -> None:
+    """More seats are assigned than we know of: the licences are read once more, and the hand-made one stays manual."""
+    world.source.unlink("g1", "u4")
+    await settle(world)
+    world.portal.licences["u4@x.com"] = {"User": {}}
+    world.source.link("g1", "u4")
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["grant u4@x.com User dropped"]
+    world.source.unlink("g1", "u4")
+    await world.sync("delta")
+    assert held(world)["u4@x.com"] == "User"
+
+
+async def test_a_licence_taken_by_hand_is_given_again_by_a_full_run(world: World) -> None:
+    """The full run reads who holds what."""
+    await settle(world)
+    world.portal.licences["u3@x.com"].clear()
+    assert licence_changes(world, await world.sync("full")) == ["grant u3@x.com User done"]
+
+
+# ---- seats -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_shortage_is_named_with_numbers_and_the_first_by_id_get_the_seats(world: World) -> None:
+    """Three need one of two seats: the last goes without, is put off, and gets a seat when one is free."""
+    world.portal.totals["User"] = 2
+    run = await world.sync("full")
+    assert run.status == "succeeded"
+    assert "User: 3 seats needed, 2 are free" in run.error
+    assert "grant u4@x.com User deferred" in licence_changes(world, run)
+    assert "u4@x.com" not in held(world)
+    assert licence_changes(world, await world.sync("delta")) == ["grant u4@x.com User deferred"]
+    world.portal.totals["User"] = 3
+    assert licence_changes(world, await world.sync("delta")) == ["grant u4@x.com User done"]
+
+
+async def test_a_seat_that_is_freed_is_given_in_the_same_run(world: World) -> None:
+    """The leaver's seat goes to the newcomer, taken before it is given."""
+    world.portal.totals = {"PowerUser": 2, "User": 3}
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    world.source.put_user("u9", userPrincipalName="u9@x.com", displayName="New", mail="u9@x.com")
+    world.source.link("g1", "u9")
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u2@x.com User done", "grant u9@x.com User done"]
+
+
+async def test_two_people_swap_their_types_when_no_seat_is_free(world: World) -> None:
+    """Both give theirs up first."""
+    world.portal.totals = {"PowerUser": 2, "User": 3}
+    await settle(world)
+    world.source.unlink("g2", "u0")
+    world.source.link("g1", "u0")
+    world.source.link("g2", "u2")
+    assert (await world.sync("delta")).error == ""
+    assert held(world) == {**EVERYBODY, "u0@x.com": "User", "u2@x.com": "PowerUser"}
+
+
+async def test_who_cannot_get_the_new_type_keeps_the_old_one(world: World) -> None:
+    """Nobody is left without a licence because the other kind is short."""
+    world.portal.totals = {"PowerUser": 2, "User": 3}
+    await settle(world)
+    world.source.link("g2", "u2")
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u2@x.com User deferred", "grant u2@x.com PowerUser deferred"]
+    assert held(world) == EVERYBODY
+
+
+async def test_what_the_guard_holds_frees_no_seat(world: World) -> None:
+    """The revoke waits for approval, and so does the newcomer for the seat; the approval settles it."""
+    world.portal.totals = {"PowerUser": 2, "User": 3}
+    await settle(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    await world.sync("full")
+    world.source.put_user("u2", accountEnabled=False)
+    world.source.put_user("u9", userPrincipalName="u9@x.com", displayName="New", mail="u9@x.com")
+    world.source.link("g1", "u9")
+    run = await world.sync("delta")
+    assert run.status == "held"
+    assert licence_changes(world, run) == ["revoke u2@x.com User held", "grant u9@x.com User deferred"]
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, actions=("revoke",)))
+    approved = await world.runs.execute(request, world.open_sides())
+    assert "revoke u2@x.com User done" in licence_changes(world, approved)
+    await world.sync("delta")
+    assert held(world) == {"u9@x.com": "User", **{k: v for k, v in EVERYBODY.items() if k != "u2@x.com"}}
+
+
+async def test_a_plan_without_asking_counts_the_seats_that_are_known(world: World) -> None:
+    """`plan none` sends nothing, and names the shortage all the same."""
+    world.portal.totals["User"] = 3
+    await settle(world)
+    world.source.put_user("u9", userPrincipalName="u9@x.com", displayName="New", mail="u9@x.com")
+    world.source.link("g1", "u9")
+    await world.sync("delta", write=False)
+    world.portal.licence_reads.clear()
+    run = await world.sync("none", write=False)
+    assert world.portal.licence_reads == []
+    assert licence_changes(world, run) == ["grant u9@x.com User deferred"]
+
+
+# ---- leavers, policies ----------------------------------------------------------------------------------------------
+
+
+async def test_a_leaver_gives_the_licence_back_by_policy(world: World) -> None:
+    """`revoke` takes it, `keep` leaves it, and whoever returns gets it again."""
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    assert "revoke u2@x.com User done" in licence_changes(world, await world.sync("delta"))
+    world.source.put_user("u2", accountEnabled=True)
+    await world.sync("delta")
+    assert held(world) == EVERYBODY
+    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="keep"))
+    world.source.put_user("u2", accountEnabled=False)
+    await world.sync("delta")
+    assert held(world) == EVERYBODY
+
+
+async def test_every_licence_is_revoked_before_its_account_is_deleted(world: World) -> None:
+    """One given by hand goes together with the account, and not before."""
+    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="delete", grace=timedelta(days=1)))
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    assert licence_changes(world, await world.sync("delta")) == ["revoke u2@x.com User done"]
+    assert held(world)["u2@x.com"] == "ExternalUser"
+    world.clock.ahead += timedelta(days=2)
+    run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u2@x.com ExternalUser done"]
+    assert "u2@x.com" not in world.portal.accounts
+    assert "u2@x.com" not in held(world)
+
+
+async def test_a_held_deletion_takes_no_licence(world: World) -> None:
+    """The licence given by hand waits with the deletion; approving it takes both."""
+    policy = PolicyRules(disabled_users="delete", grace=timedelta(days=1))
+    limits = GuardLimits(max_removals=0, max_removal_percent=None)
+    world.rules = replace(world.rules, policy=policy)
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    await world.sync("delta")
+    world.rules = replace(world.rules, limits=limits)
+    world.clock.ahead += timedelta(days=2)
+    run = await world.sync("delta")
+    assert run.status == "held"
+    assert held(world)["u2@x.com"] == "ExternalUser"
+    alone = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, actions=("delete",)))
+    await world.runs.execute(alone, world.open_sides())
+    assert "u2@x.com" in world.portal.accounts
+    again = await world.sync("delta")
+    both = RunRequest("none", "approval", retry_failed=True, approval=Approval(again.id))
+    await world.runs.execute(both, world.open_sides())
+    assert "u2@x.com" not in world.portal.accounts
+    assert "u2@x.com" not in held(world)
+
+
+async def test_a_protected_person_keeps_and_gets_no_licence(world: World) -> None:
+    """The protect list covers licences."""
+    await settle(world)
+    protect = ScopeRules(protect=fold_all(("u2@x.com", "u3@x.com")))
+    world.rules = replace(world.rules, scope=protect, licences=(POWER,))
+    run = await world.sync("full")
+    assert licence_changes(world, run) == ["revoke u4@x.com User done"]
+
+
+async def test_upsert_only_grants_and_never_revokes(world: World) -> None:
+    """Nothing is taken in this mode."""
+    world.rules = replace(world.rules, policy=PolicyRules(mode="upsert_only"))
+    await settle(world)
+    assert held(world) == EVERYBODY
+    world.source.link("g2", "u2")
+    world.source.put_user("u3", accountEnabled=False)
+    await world.sync("delta")
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser User"}
+
+
+async def test_create_only_gives_new_accounts_their_first_licence(world: World) -> None:
+    """Whoever was there before gets none."""
+    world.rules = replace(make_rules(), policy=PolicyRules(mode="create_only"))
+    await settle(world)
+    world.rules = replace(world.rules, licences=(POWER, USER))
+    world.portal.totals["User"] = 0
+    world.source.put_user("u9", userPrincipalName="u9@x.com", displayName="New", mail="u9@x.com")
+    world.source.link("g1", "u9")
+    await world.sync("delta")
+    assert held(world) == {}
+    world.portal.totals["User"] = 1
+    await world.sync("delta")
+    assert held(world) == {"u9@x.com": "User"}
+
+
+async def test_somebody_who_waits_for_adoption_gets_no_licence(world: World) -> None:
+    """The grant waits with the adoption, and comes with its approval."""
+    world.rules = replace(world.rules, limits=GuardLimits(max_adoptions=0, max_removal_percent=None))
+    world.portal.add_account("u2@x.com", name="User 2", email="u2@x.com")
+    run = await world.sync("full")
+    assert "grant u2@x.com User held" in licence_changes(world, run)
+    assert "u2@x.com" not in held(world)
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    await world.runs.execute(request, world.open_sides())
+    await world.sync("delta")
+    assert held(world) == EVERYBODY
+
+
+async def test_a_foreign_account_is_left_alone(world: World) -> None:
+    """adopt = "never": hands off that account, and no licence either."""
+    world.rules = replace(world.rules, policy=PolicyRules(adopt="never"))
+    world.portal.add_account("u2@x.com", name="User 2", email="u2@x.com")
+    await settle(world)
+    assert held(world) == {k: v for k, v in EVERYBODY.items() if k != "u2@x.com"}
+
+
+async def test_a_rename_takes_the_licence_along(world: World) -> None:
+    """The new account gets it, the old one gives it back, with one seat for both."""
+    world.portal.totals = {"PowerUser": 2, "User": 3}
+    await settle(world)
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    wanted = {**{k: v for k, v in EVERYBODY.items() if k != "u2@x.com"}, "married@x.com": "User"}
+    assert held(world) == wanted
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+async def test_settings_of_a_rule_are_written_and_corrected(world: World) -> None:
+    """A designer desk licence is assigned over when the rule's settings change; no seat is needed for that."""
+    rule = LicenceRule("Power", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"})
+    world.rules = replace(world.rules, licences=(rule,))
+    world.portal.totals["DesignerDeskUser"] = 2
+    await settle(world)
+    assert world.portal.licences["u0@x.com"]["DesignerDeskUser"]["project_creation"] == "true"
+    changed = replace(rule, settings={"project_creation": "true", "project_publishing": "true"})
+    world.rules = replace(world.rules, licences=(changed,))
+    run = await world.sync("full")
+    assert licence_changes(world, run) == [
+        "grant u0@x.com DesignerDeskUser done",
+        "grant u1@x.com DesignerDeskUser done",
+    ]
+    assert world.portal.licences["u1@x.com"]["DesignerDeskUser"]["project_publishing"] == "true"
+    await settle(world)
+
+
+async def test_processes_are_added_and_those_that_the_rule_does_not_name_are_revoked(world: World) -> None:
+    """What is taken counts as a revoke."""
+    rule = LicenceRule("Power", "SingleSolutionUser", {"processes": "1/7/ 1/8/"})
+    world.rules = replace(world.rules, licences=(rule,))
+    await settle(world)
+    world.rules = replace(world.rules, licences=(replace(rule, settings={"processes": "1/8/ 1/9/"}),))
+    run = await world.sync("full")
+    assert sorted(licence_changes(world, run))[:2] == [
+        "grant u0@x.com SingleSolutionUser done",
+        "grant u1@x.com SingleSolutionUser done",
+    ]
+    assert run.counts["revoke"] == 2
+    assert world.portal.licences["u0@x.com"] == {"SingleSolutionUser": {"processes": "1/8/ 1/9/"}}
+    await settle(world)
+
+
+# ---- what goes wrong ------------------------------------------------------------------------------------------------
+
+
+async def test_perpetual_licensing_switches_licences_off_with_a_word(world: World) -> None:
+    """The portal assigns by itself: nothing fails, nothing is asked again until the next full run."""
+    world.portal.perpetual = True
+    run = await world.sync("full")
+    assert run.status == "succeeded"
+    assert "perpetual" in run.error
+    assert licence_changes(world, run) == []
+    world.portal.licence_reads.clear()
+    world.source.link("g2", "u2")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.licence_reads == []
+
+
+async def test_a_group_that_does_not_exist_fails_the_run_before_anything_is_planned(world: World) -> None:
+    """A misspelt group must not look like an empty one, which would take everybody's licence."""
+    await settle(world)
+    world.rules = replace(world.rules, licences=(POWER, LicenceRule("Al", "User"), LicenceRule("Nobody", "User")))
+    run = await world.sync("full")
+    assert run.status == "failed"
+    assert "licences[1].group" in run.error
+    assert "licences[2].group" in run.error
+    assert held(world) == EVERYBODY
+
+
+async def test_a_name_that_moves_to_another_group_moves_the_licences(world: World) -> None:
+    """The rule means the group that bears the name now, also in a delta run."""
+    await settle(world)
+    world.source.put_group("g3", displayName="Power", mailNickname="p3@grp")
+    world.source.link("g3", "u4")
+    world.source.put_group("g2", displayName="Former", mailNickname="power@grp")
+    world.source.link("g1", "u0")
+    world.source.link("g1", "u1")
+    await world.sync("delta")
+    assert held(world) == {**dict.fromkeys(EVERYBODY, "User"), "u4@x.com": "PowerUser"}
+
+
+async def test_a_grant_whose_answer_was_lost_is_recognised_as_ours(world: World) -> None:
+    """Killed between sending and recording: what a full reading then shows is not taken for manual."""
+    world.source.unlink("g1", "u4")
+    await settle(world)
+    world.source.link("g1", "u4")
+    run = await world.sync("delta")
+    with world.database.transaction() as connection:
+        connection.execute(text("UPDATE changes SET status = 'started' WHERE run_id = :run"), {"run": run.id})
+        connection.execute(text("DELETE FROM target_licences WHERE type = 'User'"))
+        connection.execute(
+            text("INSERT INTO target_licences (key, type, origin) SELECT key, 'User', 'granted' FROM target_principals "
+                 "WHERE bps_fold IN ('u2@x.com', 'u3@x.com')")
+        )  # fmt: skip
+    await world.sync("full")
+    world.source.unlink("g1", "u4")
+    assert licence_changes(world, await world.sync("delta")) == ["revoke u4@x.com User done"]
+
+
+async def test_the_new_account_is_waited_for(world: World) -> None:
+    """An account that WEBCON still copies gets its licence in a later run; that is no failure."""
+    world.portal.slow = True
+    run = await world.sync("full")
+    assert run.status == "succeeded"
+    assert held(world) == {}
+    assert {change.split()[-1] for change in licence_changes(world, run)} == {"deferred"}
+    world.portal.slow = False
+    for bps_id, account in list(world.portal.accounts.items()):
+        world.portal.accounts[bps_id] = replace(account, status="Synchronized")
+    await world.sync("delta")
+    assert held(world) == EVERYBODY
+
+
+# ---- what is told ---------------------------------------------------------------------------------------------------
+
+
+async def test_users_and_explain_say_who_goes_without_and_why(world: World) -> None:
+    """The list shows the shortage as the reason, the explanation the rule, and what is held by whose doing."""
+    world.portal.totals["User"] = 2
+    world.portal.licences["u0@x.com"] = {"ExternalUser": {}}
+    await world.sync("full")
+    lines = {line.bps_id: line for line in Report(world.database, world.rules.policy).iterate("user")}
+    assert lines["u3@x.com"].state == "active"
+    assert lines["u4@x.com"].state == "pending"
+    assert "User: 3 seats needed, 2 are free" in lines["u4@x.com"].reason
+    explanations = Explanations(world.database)
+    explained = explanations.explain(explanations.find("u0")[0]).licences
+    assert explained == {
+        "rule": 0,
+        "held": [
+            {"type": "ExternalUser", "granted": "by hand", "settings": {}},
+            {"type": "PowerUser", "granted": "by a rule", "settings": {}},
+        ],
+    }
+    pending = explanations.explain(explanations.find("u4")[0]).pending
+    assert [(item["action"], item["target"]) for item in pending] == [("grant", "User")]
+
+
+async def test_a_grant_that_fails_is_retried_by_itself_and_hinders_nothing_else(world: World) -> None:
+    """Its retry delay is not that of the account, nor of another licence."""
+    world.portal.unlicensable.add("u4@x.com")
+    run = await world.sync("full", retry_failed=False)
+    assert run.status == "partial"
+    assert "grant u4@x.com User failed" in licence_changes(world, run)
+    world.source.put_user("u4", displayName="Renamed", userPrincipalName="u4@x.com", mail="u4@x.com")
+    run = await world.sync("delta", retry_failed=False)
+    assert "update user u4@x.com done" in world.changes(run)
+    assert "grant u4@x.com User deferred" in licence_changes(world, run)
+    world.portal.unlicensable.clear()
+    world.clock.ahead += timedelta(hours=1)
+    assert licence_changes(world, await world.sync("delta", retry_failed=False)) == ["grant u4@x.com User done"]

@@ -1,0 +1,165 @@
+"""The sandbox's tenant without sockets, in its own time: the Graph adapter reads it through a door that is a function.
+
+Everything else is the real thing: retries, tokens, links, parsing, the pull and the store. Sleeping moves the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any
+
+from yarl import URL
+
+from syncd.clock import Clock
+from syncd.errors import Unavailable
+from syncd.graph.auth import TokenSource
+from syncd.graph.client import GraphClient
+from syncd.graph.credentials import ClientSecret
+from syncd.graph.options import GraphOptions
+from syncd.graph.reader import GraphSource
+from syncd.http import Door, DoorOptions, Response
+from syncd.sandbox.directory import Directory
+from syncd.sandbox.faults import Faults
+from syncd.sandbox.graph_service import GraphService
+from syncd.sandbox.knobs import TenantKnobs
+from syncd.sandbox.ledger import Ledger
+from syncd.sandbox.login_service import GRAPH_AUDIENCE
+from syncd.sandbox.tokens import Grant, TokenBook
+from syncd.sandbox.wire import Answer, make_request
+from syncd.store.database import Database
+from syncd.store.source_store import SourceStore
+from syncd.sync.pull import Pull, PullResult
+from tests.contract.sandbox_client import MovableClock
+
+ROOT = "https://graph.example"
+READING = frozenset({"User.Read.All", "GroupMember.Read.All", "Member.Read.Hidden"})
+
+
+class _Door(Door):
+    """Carries requests to the tenant by a call; the retry policy and the waiting are the real door's."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        super().__init__("Microsoft Graph", DoorOptions(), tenant.clock)
+        self._tenant = tenant
+
+    async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
+        self.traffic.requests += 1
+        await asyncio.sleep(0)
+        answer = self._tenant.answer(method, url.raw_path_qs, dict(headers or {}), body or b"")
+        date = format_datetime(self._tenant.clock.now() + self._tenant.ahead, usegmt=True)
+        found = {"Content-Type": answer.content_type, "Date": date, **answer.headers}
+        return Response(answer.status, found, answer.body)
+
+
+class _Tokens(TokenSource):
+    """Takes tokens from the tenant's own book."""
+
+    def __init__(self, tenant: Tenant, options: GraphOptions) -> None:
+        super().__init__(options, tenant.clock)
+        self._tenant = tenant
+
+    def _ask(self) -> Mapping[str, Any]:
+        return {"access_token": self._tenant.issue_token(), "expires_in": 3600}
+
+
+@dataclass
+class Tenant:
+    """One tenant with its faults and ledger. ``roles`` are the permissions of the next token."""
+
+    knobs: TenantKnobs = field(default_factory=TenantKnobs)
+    clock: Clock = field(default_factory=MovableClock)
+    roles: frozenset[str] = READING
+    seed: int = 1
+    before: Callable[[str], None] | None = None
+    """Called with each target before it is answered: lets the tenant change under a read."""
+    ahead: timedelta = timedelta()
+    """How much the clock of Graph is ahead of ours."""
+    scopes: str = ""
+    opaque: bool = False
+    """Whether a token is no readable JWT."""
+
+    def __post_init__(self) -> None:
+        self.faults = Faults()
+        self.ledger = Ledger(self.clock)
+        self.book = TokenBook(self.clock, seed=self.seed)
+        self.directory = Directory(clock=self.clock, seed=self.seed, knobs=self.knobs)
+        self.service = GraphService(
+            self.directory, self.book, seed=self.seed, faults=self.faults, ledger=self.ledger, graph_url=lambda: ROOT
+        )
+
+    def issue_token(self) -> str:
+        """Return a new token with the present roles."""
+        grant = Grant(GRAPH_AUDIENCE, "client", self.roles, self.clock.now().timestamp() + 3600)
+        claims = {"roles": sorted(self.roles), "tid": "tenant"} | ({"scp": self.scopes} if self.scopes else {})
+        token = self.book.issue(grant, claims)
+        return token.replace(".", "|") if self.opaque else token
+
+    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer one request as the web server of the sandbox would, faults included."""
+        started = self.ledger.begin("graph", method, target)
+        answer = Answer(status=0)
+        try:
+            if self.before is not None:
+                self.before(target)
+            fault = self.faults.take("graph", method, target)
+            if fault is not None and fault.kind == "reset":
+                raise Unavailable("Microsoft Graph: the connection broke")
+            if fault is None or fault.passes:
+                clear = {name: value.replace("|", ".") for name, value in headers.items()}
+                answer = self.service.answer(make_request(method, target, headers=clear, body=body))
+            else:
+                answer = Answer(fault.status, fault.body, fault.content_type, dict(fault.headers), route="(fault)")
+            if fault is not None and fault.kind in ("lose", "truncate"):
+                raise Unavailable("Microsoft Graph: the connection broke")
+            if fault is not None and fault.passes:
+                answer = Answer(
+                    answer.status, fault.alter(answer.body, asked=target), answer.content_type, answer.headers
+                )
+            return answer
+        finally:
+            self.ledger.end("graph", method, target, answer=answer, started=started)
+
+    def open_client(self, **options: Any) -> GraphClient:
+        """Return the authorised client, as a fresh process would open it."""
+        chosen = GraphOptions(
+            tenant_id="tenant", client_id="client", credential=ClientSecret(lambda: ""), base_url=ROOT, **options
+        )
+        return GraphClient(_Door(self), _Tokens(self, chosen), options=chosen, clock=self.clock)
+
+    def open_source(self, **options: Any) -> GraphSource:
+        """Return the adapter, as a fresh process would open it."""
+        return GraphSource(self.open_client(**options), self.clock)
+
+    async def pull(
+        self,
+        database: Database,
+        *,
+        full: bool = False,
+        source: GraphSource | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> PullResult:
+        """Run one pull of this tenant into a store."""
+        use_case = Pull(
+            source or self.open_source(), SourceStore(database), self.clock, lambda name, number: None, stopping
+        )
+        return await use_case.run("full" if full else "delta")
+
+    def deltas(self) -> list[str]:
+        """Return how each delta request since the ledger was cleared began: ``users first``, ``groups next`` …"""
+        found = []
+        for entry in self.ledger.entries:
+            path, _, query = entry.target.partition("?")
+            if path.endswith("/delta"):
+                kind = "next" if "skiptoken" in query else "link" if "deltatoken" in query else "first"
+                found.append(f"{path.split('/')[2]} {kind}")
+        return found
+
+
+def make_error(code: str, message: str = "") -> bytes:
+    """Return Graph's error envelope."""
+    return json.dumps({"error": {"code": code, "message": message}}).encode()
