@@ -335,7 +335,9 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
         found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
     try:
         async with BpsPortal(_make_bps_options(settings), clock) as portal:
-            checks = await probe_portal(portal, licences=bool(settings.licences))
+            checks = await probe_portal(
+                portal, licences=bool(settings.licences), substitutions=rules.policy.wants_substitutions
+            )
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))

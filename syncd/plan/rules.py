@@ -71,6 +71,11 @@ class PolicyRules:
     rename_substitute: bool = True
 
     @property
+    def wants_substitutions(self) -> bool:
+        """Return whether anybody's tasks are passed on at all."""
+        return self.mode != "create_only" and (self.rename_substitute or self.substitute != "none")
+
+    @property
     def deletes(self) -> bool:
         """Return whether anything at all is deleted when its grace has ended."""
         return "delete" in (self.disabled_users, self.out_of_scope, self.deleted_users, self.deleted_groups)
