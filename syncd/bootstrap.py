@@ -65,8 +65,6 @@ def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str
 def list_unsupported(settings: Settings) -> list[str]:
     """Return what the settings ask for and this version does not carry out yet, a sentence each."""
     found: list[str] = []
-    if settings.mapping.group.owners:
-        found.append("mapping.group.owners: owners are not synchronised by this version")
     if settings.notify.webhook_url is not None:
         found.append("notify.webhook_url: notifications are not sent by this version")
     return found
@@ -243,6 +241,7 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
         proxy_url=graph.proxy_url.reveal() if graph.proxy_url else None,
         user_attributes=list_attributes(rules, "user"),
         group_attributes=list_attributes(rules, "group"),
+        owners=rules.mapping.owners,
     )
     return open_client(options, clock)
 

@@ -147,6 +147,9 @@ def _print(document: Mapping[str, Any]) -> None:
         places = record.get("groups") or record.get("members") or []
         if places:
             print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
+        owned = record.get("owns") or record.get("owners") or []
+        if owned:
+            print_line(f"  {'owns' if 'owns' in record else 'owners:'} {', '.join(owned)}")
     licences = document["licences"]
     if licences is not None:
         print_line()

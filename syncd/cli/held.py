@@ -41,13 +41,14 @@ def held(invocation: Invocation) -> None:
 
     database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
-        run_id = Approvals(database).load_holding_run()
+        holding = Approvals(database).load_holding_runs(now=Clock().now())
         if invocation.json:
-            print_json(Stream(iter([_describe_held(database, run_id)] if run_id else [])))
-        elif run_id is None:
+            print_json(Stream(_describe_held(database, run_id) for run_id in holding))
+        elif not holding:
             print_line("Nothing is held.")
         else:
-            _print_held(database, run_id)
+            for run_id in holding:
+                _print_held(database, run_id)
     finally:
         database.close()
 
@@ -150,12 +151,13 @@ def _make_approval(
         approvals.believe_empty(emptied, run)
         print_line(f"Noted: {' and '.join(emptied)} are truly empty. The next full run acts on it, guarded as ever.")
         return None
-    holding = approvals.load_holding_run()
-    if holding != run:
-        hint = f"run {holding} is the one that holds something now" if holding else "nothing is held"
-        raise click.UsageError(f"run {run} holds nothing (any more): {hint}")
-    if record.finished_at is not None and Clock().now() - record.finished_at > HELD_FOR:
+    now = Clock().now()
+    holding = approvals.load_holding_runs(now=now)
+    if run not in holding and record.counts.get("held") and record.finished_at and now - record.finished_at > HELD_FOR:
         raise click.UsageError(f"what run {run} held has expired: look at what the next run holds")
+    if run not in holding:
+        hint = f"what is held now: run {', '.join(map(str, holding))}" if holding else "nothing is held"
+        raise click.UsageError(f"run {run} holds nothing (any more): {hint}")
     approval = Approval(run, tuple(kinds), tuple(word.casefold() for word in only))
     users, groups = approvals.load_concerned(approval)
     if not users and not groups:

@@ -37,6 +37,7 @@ _COMMANDS = {
     "held": "held",
     "approve": "held",
     "reject": "held",
+    "undo": "undo",
     "runs": "runs",
     "users": "records",
     "groups": "records",

@@ -74,7 +74,7 @@ def runs(context: click.Context, invocation: Invocation, *, limit: int) -> None:
 def show(invocation: Invocation, *, run: str) -> None:
     """Show one run with every change and its outcome. RUN is a number of the list, or 'last'."""
     with _opened(invocation) as database:
-        record = _find_run(database, run)
+        record = find_run(database, run)
         if invocation.json:
             print_json({**describe_run(record), "changes": Stream(_describe_changes(database, record.id))})
             return
@@ -90,7 +90,8 @@ def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Databas
     return contextlib.closing(bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False))
 
 
-def _find_run(database: Database, wanted: str) -> RunRecord:
+def find_run(database: Database, wanted: str) -> RunRecord:
+    """Return the run of a number, or the newest one for 'last'; a usage error when there is none."""
     from syncd.store.runlog import RunLog
 
     log = RunLog(database)

@@ -40,17 +40,23 @@ def read_group(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> Grou
     """Read one group; each unreadable link is noted in ``bad``, the others stay."""
     group_id = read_id(entry, "group")
     attributes = _read_attributes(entry, wanted)
+    links = _read_links(group_id, entry, "members@delta", bad)
+    owners = _read_links(group_id, entry, "owners@delta", bad) if "owners@delta" in entry else ()
+    return GroupItem(group_id, attributes, links, _read_removal(entry), owners)
+
+
+def _read_links(group_id: str, entry: Mapping[str, Any], name: str, bad: list[BadObject]) -> tuple[Link, ...]:
+    changes = entry.get(name)
     links: list[Link] = []
-    changes = entry.get("members@delta")
     if isinstance(changes, list):
         for change in changes:
             try:
                 links.append(read_member(change))
             except BadEntry as error:
-                bad.append(BadObject(group_id, f"members@delta: {error}"))
+                bad.append(BadObject(group_id, f"{name}: {error}"))
     elif changes is not None:
-        bad.append(BadObject(group_id, f"members@delta is {describe(changes)} instead of a list"))
-    return GroupItem(group_id, attributes, tuple(links), _read_removal(entry))
+        bad.append(BadObject(group_id, f"{name} is {describe(changes)} instead of a list"))
+    return tuple(links)
 
 
 def read_member(entry: Any) -> Link:

@@ -14,8 +14,7 @@ USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName",
 GROUP_ATTRIBUTES = ("displayName",)
 """Always selected for groups."""
 
-RELATIONS = {"users": "manager", "groups": "members"}
-"""The relationship that is tracked together with the properties of a stream."""
+_RELATIONS = frozenset({"manager", "members", "owners"})
 
 PERMISSIONS = {"users": "User.Read.All", "groups": "GroupMember.Read.All"}
 """The least application permission for each stream (user: delta and group: delta, "Permissions")."""
@@ -28,7 +27,7 @@ class GraphOptions:
     ``authority_url`` and ``base_url`` are https host roots without tenant and without ``/v1.0``. ``client_id`` may be
     empty with a managed identity, which needs neither it nor the tenant. ``ca_file`` adds to the authorities of the
     system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
-    (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named.
+    (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named. ``owners``: the owners of groups are read and tracked too.
     """
 
     tenant_id: str
@@ -40,17 +39,25 @@ class GraphOptions:
     proxy_url: str | None = field(default=None, repr=False)
     user_attributes: tuple[str, ...] = ()
     group_attributes: tuple[str, ...] = ()
+    owners: bool = False
     concurrency: int = 8
 
 
 def list_attributes(options: GraphOptions, stream: Stream) -> tuple[str, ...]:
     """Return the selected properties of a stream, sorted, each once; of a nested attribute its first segment.
 
-    ``id`` comes always and the tracked relationship is no property, so neither is in the list.
+    ``id`` comes always and the tracked relationships are no properties, so none of them is in the list.
     """
     if stream == "users":
         wanted = (*USER_ATTRIBUTES, *options.user_attributes)
     else:
         wanted = (*GROUP_ATTRIBUTES, *options.group_attributes)
     names = {name.split(".", 1)[0].strip() for name in wanted}
-    return tuple(sorted(names - {"", "id", RELATIONS[stream]}))
+    return tuple(sorted(names - {"", "id"} - _RELATIONS))
+
+
+def list_relations(options: GraphOptions, stream: Stream) -> tuple[str, ...]:
+    """Return the relationships that are tracked together with the properties of a stream."""
+    if stream == "users":
+        return ("manager",)
+    return ("members", "owners") if options.owners else ("members",)

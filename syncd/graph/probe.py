@@ -17,7 +17,7 @@ from syncd.graph.answers import Purpose
 from syncd.graph.client import GraphClient
 from syncd.graph.findings import GRANT, PATIENCE, Probe, judge_failure
 from syncd.graph.hidden import probe_members
-from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
+from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
 from syncd.graph.parse import parse_count, parse_object
 from syncd.graph.roles import Claims, find_missing, find_needless, list_needs, read_claims
 from syncd.http import Response
@@ -65,7 +65,7 @@ async def _try_stream(client: GraphClient, stream: Stream) -> _Trial:
     names = [quote(name, safe="") for name in list_attributes(client.options, stream)]
     refused = ""
     for properties in (names, []):
-        select = ",".join(["id", *properties, RELATIONS[stream]])
+        select = ",".join(["id", *properties, *list_relations(client.options, stream)])
         try:
             answer = await client.fetch(
                 client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={select}"),

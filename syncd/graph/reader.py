@@ -19,12 +19,12 @@ from syncd.graph.answers import Purpose, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
 from syncd.graph.lookups import Lookups
-from syncd.graph.options import PERMISSIONS, RELATIONS, list_attributes
+from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
 from syncd.graph.parse import parse_count, parse_group, parse_members, parse_object, parse_page, parse_user
 from syncd.graph.patience import is_transient, repeat_while
 from syncd.graph.roles import HIDDEN_PERMISSION, read_claims
 from syncd.http import Response
-from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
+from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 
 PAGE_CAP = 200_000
 """Pages of one round. 200 objects or 500 links each: far above any tenant, far below endless."""
@@ -75,6 +75,10 @@ class GraphSource(Lookups):
             "users": list_attributes(client.options, "users"),
             "groups": list_attributes(client.options, "groups"),
         }
+        self._relations: Mapping[Stream, tuple[str, ...]] = {
+            "users": list_relations(client.options, "users"),
+            "groups": list_relations(client.options, "groups"),
+        }
         self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
 
     def read_traffic(self) -> Mapping[str, int]:
@@ -87,6 +91,11 @@ class GraphSource(Lookups):
             "bytes_received": traffic.bytes_received,
         }
 
+    @property
+    def tracks_owners(self) -> bool:
+        """Whether the groups stream and its direct reads tell owners."""
+        return "owners" in self._relations["groups"]
+
     def fingerprint(self, stream: Stream) -> str:
         """Return a hash of what a link of this stream means: tenant, client, Graph root, tracked properties."""
         options = self._client.options
@@ -96,7 +105,7 @@ class GraphSource(Lookups):
             options.base_url.rstrip("/").lower(),
             stream,
             *self._selected[stream],
-            RELATIONS[stream],
+            *self._relations[stream],
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -115,7 +124,7 @@ class GraphSource(Lookups):
 
         purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link=link is not None)
         if link is None:
-            names = ",".join((*(quote(name, safe="") for name in selected), RELATIONS[stream]))
+            names = ",".join((*(quote(name, safe="") for name in selected), *self._relations[stream]))
             url = self._client.make_url(f"/{stream}/delta?$select={names}")
         else:
             url = self._client.check_link(link)
@@ -203,10 +212,7 @@ class GraphSource(Lookups):
         v1.0 list leaves out service principals ("List group members", known issue). Raises Forbidden for a group that
         hides its members from us, also when Graph shows it empty: its list says nothing.
         """
-        links = await self._list_whole(
-            f"/groups/{quote(group_id, safe='')}/members?$select=id&$top=999",
-            Purpose("read the members of a group", PERMISSIONS["groups"]),
-        )
+        links = await self._list_people(group_id, "members")
         if links == () and await self._may_hide_members(group_id):
             raise Forbidden(
                 f"Microsoft Graph shows no members of group {group_id}, which hides them from applications "
@@ -214,6 +220,16 @@ class GraphSource(Lookups):
                 status=403,
             )
         return links
+
+    async def fetch_owners(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read all owners of a group, as ``fetch_members`` reads members; nobody hides owners."""
+        return await self._list_people(group_id, "owners")
+
+    async def _list_people(self, group_id: str, role: Role) -> tuple[Link, ...] | None:
+        return await self._list_whole(
+            f"/groups/{quote(group_id, safe='')}/{role}?$select=id&$top=999",
+            Purpose(f"read the {role} of a group", PERMISSIONS["groups"]),
+        )
 
     async def _list_whole(self, path: str, purpose: Purpose) -> tuple[Link, ...] | None:
         for rest in range(_LISTING_ATTEMPTS - 1, -1, -1):

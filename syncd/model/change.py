@@ -10,9 +10,15 @@ from typing import Literal
 Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant", "revoke"]
 ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
 
+LinkKind = Literal["membership", "ownership"]
+"""The two kinds of change that concern a person in a group."""
+
 OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "held", "dropped"]
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
+
+GIVES_BACK = "undone: the record is given back"
+"""Why an update is planned after which the record is not ours any more: an adoption is undone."""
 
 
 def find_written(kind: ObjectKind) -> Literal["user", "group"]:
@@ -32,6 +38,7 @@ class Phase(IntEnum):
     SUBSTITUTIONS = 48
     REVOKES = 50
     GRANTS = 60
+    DISOWNS = 65
     UNLINKS = 70
     GROUP_DELETES = 80
     USER_DELETES = 90
@@ -41,9 +48,9 @@ class Phase(IntEnum):
 class Change:
     """One intended write.
 
-    ``bps_id`` is the record written to, ``target`` the member of a membership, the type of a licence or the substitute
-    of a substitution. ``source_key`` is the store's key of the source object that wants it (None: nobody does, as for
-    drift). ``before`` and ``after`` hold the fields that differ, and for a creation all that are set.
+    ``bps_id`` is the record written to, ``target`` the person of a membership or ownership, the type of a licence or
+    the substitute of a substitution. ``source_key`` is the store's key of the source object that wants it (None: nobody
+    does, as for drift). ``before`` and ``after`` hold the fields that differ, and for a creation all that are set.
     """
 
     phase: Phase
@@ -81,7 +88,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class LinkBatch:
-    """Planned links of one group, kept in columns: a company has hundreds of thousands of them.
+    """Planned links of one group and kind, kept in columns: a company has hundreds of thousands of them.
 
     ``record`` is the group's principal, ``seqs``, ``targets`` (principals) and ``members`` (BPS ids) belong together
     place by place.
@@ -92,21 +99,24 @@ class LinkBatch:
     seqs: list[int]
     targets: list[int]
     members: list[str]
+    kind: LinkKind = "membership"
 
     def cut(self, start: int, end: int) -> LinkBatch:
         """Return the links from place ``start`` to before ``end``."""
         part = slice(start, end)
-        return LinkBatch(self.record, self.bps_id, self.seqs[part], self.targets[part], self.members[part])
+        seqs, targets, members = self.seqs[part], self.targets[part], self.members[part]
+        return LinkBatch(self.record, self.bps_id, seqs, targets, members, self.kind)
 
     def choose(self, places: Sequence[int]) -> LinkBatch:
         """Return the links at these places."""
         seqs, targets = [self.seqs[place] for place in places], [self.targets[place] for place in places]
-        return LinkBatch(self.record, self.bps_id, seqs, targets, [self.members[place] for place in places])
+        members = [self.members[place] for place in places]
+        return LinkBatch(self.record, self.bps_id, seqs, targets, members, self.kind)
 
     def join(self, more: LinkBatch) -> LinkBatch:
         """Return these links and more of the same group."""
         seqs, targets = self.seqs + more.seqs, self.targets + more.targets
-        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members)
+        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members, self.kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,11 @@ from typing import Literal
 
 PullKind = Literal["full", "delta", "none"]
 SingleKind = Literal["user", "group"]
-RunKind = Literal["full", "delta", "plan", "apply", "user", "group"]
+RunKind = Literal["full", "delta", "plan", "apply", "undo", "drift", "user", "group"]
 SINGLE_KINDS: tuple[SingleKind, ...] = ("user", "group")
 """Runs over one object: they say nothing about the others, and what is open of those stays open."""
+REVERSALS: tuple[RunKind, ...] = ("undo", "drift")
+"""Kinds of run that set something back and compare nothing: what other runs left open stays open beside them."""
 
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]

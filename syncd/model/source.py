@@ -9,6 +9,9 @@ from typing import Literal
 Stream = Literal["users", "groups"]
 STREAMS: tuple[Stream, ...] = ("users", "groups")
 
+Role = Literal["members", "owners"]
+"""In which relation to a group somebody stands."""
+
 Removal = Literal["changed", "deleted"]
 """``changed``: soft-deleted, can be restored; ``deleted``: gone for good. Both mean: not active."""
 
@@ -18,7 +21,7 @@ Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One entry of a group's membership changes: a member of any type, added or removed."""
+    """One entry of a group's changes of members or owners: somebody of any type, added or removed."""
 
     member_id: str
     kind: str
@@ -44,12 +47,13 @@ class UserItem:
 
 @dataclass(frozen=True, slots=True)
 class GroupItem:
-    """What one entry of the groups stream says. ``links`` are changes to apply, never the full list."""
+    """What one entry of the groups stream says. ``links`` (members) and ``owners`` are changes to apply, never full."""
 
     id: str
     attributes: Mapping[str, Value]
     links: tuple[Link, ...] = ()
     removed: Removal | None = None
+    owners: tuple[Link, ...] = ()
 
 
 Item = UserItem | GroupItem

@@ -147,7 +147,7 @@ def _diff_record(
         after = {
             name: value
             for name, value in wanted.items()
-            if value is not None and _differs(name, value, current.fields.get(name))
+            if value is not None and differs(name, value, current.fields.get(name))
         }
         before = {name: current.fields.get(name) for name in after}
         reason = "the portal had this record before us"
@@ -166,7 +166,7 @@ def _update(
     after = {
         name: value
         for name, value in wanted.items()
-        if _differs(name, value, current.fields.get(name)) and _is_ours_to_write(name, value, current, policy)
+        if differs(name, value, current.fields.get(name)) and _is_ours_to_write(name, value, current, policy)
     }
     moved = current.source_key != desired.key and phase is not Phase.MANAGERS
     if not after and not moved:
@@ -190,13 +190,13 @@ def _is_ours_to_write(name: str, value: str | None, current: Current, policy: Po
         return False
     by_hand = (
         name in current.written
-        and _differs(name, current.fields.get(name), written)
-        and not _differs(name, value, written)
+        and differs(name, current.fields.get(name), written)
+        and not differs(name, value, written)
     )
     return policy.drift == "revert" or not by_hand
 
 
-def _differs(name: str, one: str | None, other: str | None) -> bool:
+def differs(name: str, one: str | None, other: str | None) -> bool:
     """Return whether two values of a field differ; a manager is named by a BPS id, which has no case."""
     if name == "manager" and one and other:
         return fold(one) != fold(other)

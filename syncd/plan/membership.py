@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from syncd.model.change import Change, Phase
+from syncd.model.change import Change, LinkKind, Phase
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import Rules
 
@@ -42,7 +42,14 @@ class MemberView:
     """The BPS id belongs to a group of the portal."""
 
 
-def decide_link(group: GroupView, member: MemberView, rules: Rules, *, adoption_held: Collection[int]) -> Change | None:
+def decide_link(
+    group: GroupView,
+    member: MemberView,
+    rules: Rules,
+    *,
+    adoption_held: Collection[int],
+    kind: LinkKind = "membership",
+) -> Change | None:
     """Return the link for somebody who should be in a group and is not; None when hands must be kept off."""
     policy = rules.policy
     if group.taken or member.taken:
@@ -57,13 +64,17 @@ def decide_link(group: GroupView, member: MemberView, rules: Rules, *, adoption_
         held = "its account waits for adoption"
     elif group.key in adoption_held:
         held = "its group waits for adoption"
-    return Change(
-        Phase.LINKS, "link", "membership", group.bps_id, member.bps_id, source_key=group.source_key, held=held
-    )
+    phase = Phase.LINKS if kind == "membership" else Phase.OWNERS
+    return Change(phase, "link", kind, group.bps_id, member.bps_id, source_key=group.source_key, held=held)
 
 
 def decide_unlink(
-    group: GroupView, member: MemberView, rules: Rules, *, adoption_held: Collection[int]
+    group: GroupView,
+    member: MemberView,
+    rules: Rules,
+    *,
+    adoption_held: Collection[int],
+    kind: LinkKind = "membership",
 ) -> Change | None:
     """Return the removal of somebody who is in a group and should not be; None when it stays as it is.
 
@@ -82,7 +93,7 @@ def decide_unlink(
     elif member.wanted:
         if not member.owned and not (adopting and member.key not in adoption_held):
             return None  # its account is not ours: hands off
-        reason = "no longer a member"
+        reason = "no longer a member" if kind == "membership" else "no longer an owner"
     elif member.owned:
         if choose_leaver_policy(member.state, "user", policy) == "keep":
             return None
@@ -91,6 +102,5 @@ def decide_unlink(
         return None
     else:
         reason = "put in by hand"
-    return Change(
-        Phase.UNLINKS, "unlink", "membership", group.bps_id, member.bps_id, source_key=group.source_key, reason=reason
-    )
+    phase = Phase.UNLINKS if kind == "membership" else Phase.DISOWNS
+    return Change(phase, "unlink", kind, group.bps_id, member.bps_id, source_key=group.source_key, reason=reason)

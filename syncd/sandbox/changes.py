@@ -74,6 +74,7 @@ def _operations() -> dict[str, Callable[[Directory, random.Random], Described | 
         "move": _move,
         "retitle": _retitle,
         "regroup": _regroup,
+        "reown": _reown,
         "create-group": _create_group,
         "delete-group": _delete_group,
     }
@@ -231,6 +232,18 @@ def _regroup(directory: Directory, chance: random.Random) -> Described | None:
         return _described("regroup", user, left=group.id)
     directory.add_member(group.id, user.id)
     return _described("regroup", user, joined=group.id)
+
+
+def _reown(directory: Directory, chance: random.Random) -> Described | None:
+    user, groups = _employee(directory, chance), _open_groups(directory)
+    if user is None or not groups:
+        return None
+    group = chance.choice(groups)
+    if user.id in group.owners:
+        directory.remove_owner(group.id, user.id)
+        return _described("reown", user, gave_up=group.id)
+    directory.add_owner(group.id, user.id)
+    return _described("reown", user, owns=group.id)
 
 
 def _create_group(directory: Directory, chance: random.Random) -> Described:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from syncd.model.change import OutcomeStatus
-from syncd.model.run import Approval
+from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.store.database import Database, reading
 from syncd.store.facts import EMPTY_BELIEVED, save_fact
 from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json, encode_json, upsert
-from syncd.store.tables import changes, desired_users, orders, rejections, runs, target_principals, target_users
+from syncd.store.tables import (
+    UtcTime,
+    changes,
+    desired_users,
+    orders,
+    rejections,
+    runs,
+    target_principals,
+    target_users,
+)
 
 _OPEN: tuple[str, ...] = ("succeeded", "partial", "held")
 
@@ -24,18 +34,20 @@ class Approvals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load_holding_run(self) -> int | None:
-        """Return the run whose held changes are still open: the newest one that wrote, if it withheld anything.
+    def load_holding_runs(self, *, now: datetime) -> list[int]:
+        """Return the runs whose held changes are still open, oldest first.
 
-        Every later run plans anew what still stands, so that older runs hold nothing any more; only a run over one
-        object leaves open what others hold of the rest.
+        What was withheld too long ago has expired. Every run over everything plans anew what still stands, so that
+        older ones hold nothing any more; a run over one object leaves open what others hold of the rest. What setting
+        something back withheld is planned by nobody else, and stays open.
         """
+        fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
+        reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN), fresh)
         with reading(self._database) as connection:
             newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(_OPEN))
-            holding: int | None = connection.scalar(
-                select(func.max(changes.c.run_id)).where(is_speaking(newest), changes.c.status == "held")
-            )
-            return holding
+            open_here = is_speaking(newest) | changes.c.run_id.in_(reversals)
+            held = select(changes.c.run_id).where(open_here, changes.c.status == "held")
+            return sorted(connection.scalars(select(runs.c.id).where(fresh, runs.c.id.in_(held))))
 
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that the released changes write to."""
@@ -78,8 +90,12 @@ class Approvals:
         return len(wanted), len(standing)
 
     def reject(self, approval: Approval) -> int:
-        """Drop held changes, and remember not to propose them again until their object changes; return how many."""
+        """Drop held changes, and remember not to propose them again until their object changes; return how many.
+
+        What was withheld of setting something back is only dropped: an ordinary run may still come to the same change.
+        """
         with self._database.transaction() as connection:
+            kind = connection.scalar(select(runs.c.kind).where(runs.c.id == approval.run_id))
             rows = [
                 row
                 for row in _load_held(connection, approval.run_id)
@@ -92,11 +108,13 @@ class Approvals:
                     {
                         "record_key": row.record_key,
                         "target_key": row.target_key or 0,
+                        "object": row.object,
                         "action": row.action,
                         "after": row.after or "",
                         "run_id": approval.run_id,
                     }
                     for row in rows
+                    if kind not in REVERSALS
                 ],
             )
             seqs = [row.seq for row in rows]
@@ -115,6 +133,7 @@ class Approvals:
             .where(
                 rejections.c.record_key == changes.c.record_key,
                 rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
+                rejections.c.object == changes.c.object,
                 rejections.c.action == changes.c.action,
                 rejections.c.after == func.coalesce(changes.c.after, ""),
             )

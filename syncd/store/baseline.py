@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import Connection, delete, exists, func, select
 
-from syncd.model.source import STREAMS, Checkpoint, Stream
+from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
-from syncd.store.directory import TABLES
-from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, load_fact, save_fact
+from syncd.store.directory import LINKS, SEEN, TABLES
+from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, load_fact, save_fact
 from syncd.store.members import is_visible
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
-    seen_members,
     seen_objects,
     source_groups,
     source_members,
     source_objects,
+    source_owners,
 )
 from syncd.store.touches import touch_users, touch_users_below
 
@@ -31,14 +31,22 @@ class Baseline:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def begin_baseline(self, stream: Stream, fingerprint: str, *, now: datetime) -> Checkpoint:
-        """Start a full read of a stream. What it sees is remembered only when there is something to sweep."""
+    def begin_baseline(self, stream: Stream, fingerprint: str, *, now: datetime, owners: bool = False) -> Checkpoint:
+        """Start a full read of a stream. What it sees is remembered only when there is something to sweep.
+
+        ``owners``: the groups stream tells owners. Otherwise they are forgotten: nobody would learn that they change.
+        """
         table = TABLES[stream]
         with self._database.transaction() as connection:
             tracked = connection.scalar(select(exists().select_from(table))) or False
             connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
             if stream == "groups":
-                connection.execute(delete(seen_members))
+                _clear_seen(connection)
+                if not owners:
+                    connection.execute(delete(source_owners))
+                    save_fact(connection, OWNERS, None)
+                elif load_fact(connection, OWNERS) is None:
+                    save_fact(connection, OWNERS, "reading")
                 tracked = tracked or bool(connection.scalar(select(exists().select_from(source_members))))
             checkpoint = Checkpoint(stream, fingerprint, baseline=True, tracked=tracked)
             save_checkpoint(connection, checkpoint, now=now)
@@ -68,17 +76,15 @@ class Baseline:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
-    def load_groups_with_unseen_members(self, checkpoint: Checkpoint) -> list[str]:
-        """Return ids of seen groups of which we hold members that the read did not meet."""
+    def load_groups_with_unseen_members(self, checkpoint: Checkpoint, *, role: Role = "members") -> list[str]:
+        """Return ids of seen groups of which we hold members (or owners) that the read did not meet."""
         if not checkpoint.tracked:
             return []
+        links, seen = LINKS[role], SEEN[role]
         unseen = exists().where(
-            source_members.c.group_key == source_groups.c.key,
-            is_visible(),
-            ~exists().where(
-                seen_members.c.group_key == source_members.c.group_key,
-                seen_members.c.member_key == source_members.c.member_key,
-            ),
+            links.c.group_key == source_groups.c.key,
+            is_visible(links),
+            ~exists().where(seen.c.group_key == links.c.group_key, seen.c.member_key == links.c.member_key),
         )
         statement = (
             select(source_objects.c.id)
@@ -89,25 +95,25 @@ class Baseline:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
-    def drop_unseen_members(self, group_id: str, witnessed: Sequence[str]) -> int:
-        """Remove members of a group that neither the full read nor ``witnessed``, the second read, contains."""
+    def drop_unseen_members(self, group_id: str, witnessed: Sequence[str], *, role: Role = "members") -> int:
+        """Remove members (or owners) of a group that neither the full read nor ``witnessed``, the second one, has."""
+        links, seen = LINKS[role], SEEN[role]
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {group_id, *witnessed})
             group = keys[group_id]
             unseen = connection.scalars(
-                select(source_members.c.member_key).where(
-                    source_members.c.group_key == group,
-                    is_visible(),
-                    ~exists().where(
-                        seen_members.c.group_key == group, seen_members.c.member_key == source_members.c.member_key
-                    ),
+                select(links.c.member_key).where(
+                    links.c.group_key == group,
+                    is_visible(links),
+                    ~exists().where(seen.c.group_key == group, seen.c.member_key == links.c.member_key),
                 )
             )
             alive = {keys[text] for text in witnessed}
             gone = {key for key in unseen if key not in alive}
             touch_users(connection, gone)
-            touch_users_below(connection, gone)
-            delete_pairs(connection, source_members, [(group, key) for key in gone])
+            if role == "members":
+                touch_users_below(connection, gone)
+            delete_pairs(connection, links, [(group, key) for key in gone])
         return len(gone)
 
     def is_empty_believed(self, stream: Stream) -> bool:
@@ -134,4 +140,11 @@ class Baseline:
             save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
             connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
             if checkpoint.stream == "groups":
-                connection.execute(delete(seen_members))
+                _clear_seen(connection)
+                if load_fact(connection, OWNERS) is not None:
+                    save_fact(connection, OWNERS, "known")
+
+
+def _clear_seen(connection: Connection) -> None:
+    for table in SEEN.values():
+        connection.execute(delete(table))

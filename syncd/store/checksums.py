@@ -16,6 +16,7 @@ from syncd.store.tables import (
     source_groups,
     source_members,
     source_objects,
+    source_owners,
     source_users,
     target_groups,
     target_principals,
@@ -33,11 +34,11 @@ class Checksums:
         self._database = database
 
     def load_directory_parts(self) -> dict[str, Part]:
-        """Return count and checksum of the directory's users (with managers), groups and memberships.
+        """Return count and checksum of the directory's users (with managers), groups, memberships and ownerships.
 
         Keys of this store are left out: the same directory gives the same checksums in any store.
         """
-        manager, member = source_objects.alias("manager"), source_objects.alias("member")
+        manager = source_objects.alias("manager")
         users, groups = source_users, source_groups
         parts = {
             "users": select(source_objects.c.id, users.c.state, users.c.attributes, manager.c.id)
@@ -46,10 +47,8 @@ class Checksums:
             "groups": select(source_objects.c.id, groups.c.state, groups.c.attributes).join(
                 source_objects, source_objects.c.key == groups.c.key
             ),
-            "memberships": select(source_objects.c.id, member.c.id)
-            .select_from(source_members)
-            .join(source_objects, source_objects.c.key == source_members.c.group_key)
-            .join(member, member.c.key == source_members.c.member_key),
+            "memberships": _select_links(source_members),
+            "ownerships": _select_links(source_owners),
         }
         return {name: self._sum_up(statement) for name, statement in parts.items()}
 
@@ -82,3 +81,13 @@ class Checksums:
             row[0]: RecordState(kind, row[1], row[2], dict(zip(names, tuple(row)[3:], strict=True))) for row in rows
         }
         return [there.get(folded) or RecordState(kind, asked[folded]) for folded in sorted(asked)]
+
+
+def _select_links(links: Table) -> Select[Any]:
+    member = source_objects.alias("member")
+    return (
+        select(source_objects.c.id, member.c.id)
+        .select_from(links)
+        .join(source_objects, source_objects.c.key == links.c.group_key)
+        .join(member, member.c.key == links.c.member_key)
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
-from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Stream, UserItem, Value
+from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Role, Stream, UserItem, Value
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.members import is_visible
@@ -22,14 +22,18 @@ from syncd.store.rows import among, decode_json, delete_pairs, encode_json, inse
 from syncd.store.tables import (
     seen_members,
     seen_objects,
+    seen_owners,
     source_groups,
     source_members,
     source_objects,
+    source_owners,
     source_users,
 )
 from syncd.store.touches import touch_groups, touch_users, touch_users_below
 
 TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
+LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
+SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
 
 
@@ -140,7 +144,8 @@ class Directory:
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_users, changed, fresh, old, counts, now)
         if purged:  # Graph reports the memberships of the hard-deleted late or never
-            connection.execute(delete(source_members).where(among(source_members.c.member_key, purged, connection)))
+            for table in LINKS.values():
+                connection.execute(delete(table).where(among(table.c.member_key, purged, connection)))
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
         if direct or not checkpoint.baseline:
@@ -157,12 +162,13 @@ class Directory:
         direct: bool = False,
     ) -> None:
         ids = {item.id for item in items}
-        ids.update(link.member_id for item in items for link in item.links)
+        ids.update(link.member_id for item in items for link in (*item.links, *item.owners))
         keys = self._intern(connection, ids)
         old = self._load_old(connection, source_groups, {keys[item.id] for item in items})
         seen = self._load_seen(connection, old, checkpoint, direct=direct)
         fresh: dict[int, _Stored] = {}
         links: dict[tuple[int, int], Link] = {}
+        owners: dict[tuple[int, int], Link] = {}
         for item in items:
             key = keys[item.id]
             before = fresh.get(key) or old.get(key)
@@ -182,20 +188,19 @@ class Directory:
             seen.add(key)
             for link in item.links:
                 links[key, keys[link.member_id]] = link
+            for link in item.owners:
+                owners[key, keys[link.member_id]] = link
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_groups, changed, fresh, old, counts, now)
-        gone = [pair for pair, link in links.items() if link.removed]
-        kept_pairs = [pair for pair, link in links.items() if not link.removed]
         counts.links += len(links)
-        delete_pairs(connection, source_members, gone)
-        insert_pairs(connection, source_members, kept_pairs)
+        _store_links(connection, "members", links, tracked=checkpoint.tracked)
+        _store_links(connection, "owners", owners, tracked=checkpoint.tracked)
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
-            delete_pairs(connection, seen_members, gone)
-            insert_pairs(connection, seen_members, kept_pairs)
         if direct or not checkpoint.baseline:
             flipped = {key for key in changed if (old[key].state if key in old else "") != fresh[key].state}
-            touch_users(connection, {pair[1] for pair, link in links.items() if link.kind != "group"})
+            people = {pair[1] for found in (links, owners) for pair, link in found.items() if link.kind != "group"}
+            touch_users(connection, people)
             touch_users_below(connection, flipped | {pair[1] for pair, link in links.items() if link.kind != "user"})
             touch_groups(connection, changed - flipped, whole=False)
             touch_groups(connection, flipped, whole=True)
@@ -257,27 +262,29 @@ class Directory:
         if altered:
             connection.execute(update(table).where(table.c.key == bindparam("row_key")), altered)
 
-    # ---- members of one group, read directly -------------------------------------------------------------------------
+    # ---- members and owners of one group, read directly --------------------------------------------------------------
 
-    def replace_members(self, group_id: str, links: Sequence[Link]) -> int:
+    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
         """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
         cannot show; return how many differed.
+
+        A group whose people must be read directly is done with its members: its owners are to be replaced before.
         """
+        table = LINKS[role]
         with self._undoing_cache(), self._database.transaction() as connection:
             keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
             group = keys[group_id]
             wanted = {keys[link.member_id] for link in links}
-            there = set(
-                connection.scalars(
-                    select(source_members.c.member_key).where(source_members.c.group_key == group, is_visible())
-                )
-            )
+            stored = select(table.c.member_key).where(table.c.group_key == group, is_visible(table))
+            there = set(connection.scalars(stored))
             differing = wanted ^ there
-            touch_users_below(connection, differing)
-            delete_pairs(connection, source_members, [(group, member) for member in there - wanted])
-            insert_pairs(connection, source_members, [(group, member) for member in wanted - there])
+            if role == "members":
+                touch_users_below(connection, differing)
+            delete_pairs(connection, table, [(group, member) for member in there - wanted])
+            insert_pairs(connection, table, [(group, member) for member in wanted - there])
             touch_users(connection, differing)
-            connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
+            if role == "members":
+                connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
         return len(differing)
 
     def keep_members(self, group_id: str) -> None:
@@ -341,6 +348,15 @@ class _Stored:
     def remove(self, reason: Removal) -> _Stored:
         state = "deleted" if "deleted" in (reason, self.state) else "soft_deleted"
         return _Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
+
+
+def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:
+    """Apply changes of members or owners, by (group, person); ``tracked``: remember what was met, for the sweep."""
+    gone = [pair for pair, link in links.items() if link.removed]
+    kept = [pair for pair, link in links.items() if not link.removed]
+    for table in (LINKS[role], SEEN[role]) if tracked else (LINKS[role],):
+        delete_pairs(connection, table, gone)
+        insert_pairs(connection, table, kept)
 
 
 def _merge(kept: _Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:

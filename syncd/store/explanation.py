@@ -29,6 +29,7 @@ from syncd.store.tables import (
     substitutions,
     target_groups,
     target_members,
+    target_owners,
     target_principals,
     target_users,
 )
@@ -220,15 +221,6 @@ def _load_target(connection: Connection, found: Found, records: list[int]) -> di
 
 def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[str, Any]:
     names = ("name", "email", "phone", "job_title", "manager") if kind == "user" else ("name", "email")
-    mine, other = target_members.c.member_key, target_members.c.group_key
-    if kind == "group":
-        mine, other = other, mine
-    linked = connection.scalars(
-        select(target_principals.c.bps_id)
-        .join(target_members, other == target_principals.c.key)
-        .where(mine == row.key)
-        .order_by(target_principals.c.bps_fold)
-    ).all()
     return {
         "bps_id": row.bps_id,
         "ownership": row.origin or "not ours",
@@ -238,8 +230,24 @@ def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[
         "leaving_since": row.leaving_at,
         "substitution": _load_substitution(connection, row.key) if kind == "user" else None,
         "last_synced_at": row.synced_at,
-        "groups" if kind == "user" else "members": list(linked),
+        "groups" if kind == "user" else "members": _load_linked(connection, target_members, kind, row.key),
+        "owns" if kind == "user" else "owners": _load_linked(connection, target_owners, kind, row.key),
     }
+
+
+def _load_linked(connection: Connection, links: Table, kind: Kind, key: int) -> list[str]:
+    """Return the BPS ids at the other end of a record's memberships or ownerships."""
+    mine, other = links.c.member_key, links.c.group_key
+    if kind == "group":
+        mine, other = other, mine
+    return list(
+        connection.scalars(
+            select(target_principals.c.bps_id)
+            .join(links, other == target_principals.c.key)
+            .where(mine == key)
+            .order_by(target_principals.c.bps_fold)
+        )
+    )
 
 
 def _load_licences(connection: Connection, found: Found, records: list[int]) -> dict[str, Any]:
@@ -306,8 +314,8 @@ def _describe_change(row: Row[Any]) -> dict[str, Any]:
 def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
     """Return what the runs that still speak left open, with the next attempt of what failed and is not solved."""
     newest = find_newest_whole(connection, runs.c.kind != "plan")
-    next_at: dict[tuple[int, int], datetime] = {
-        (row.record_key, row.target_key): row.next_at
+    next_at: dict[tuple[int, int, str], datetime] = {
+        (row.record_key, row.target_key, row.object): row.next_at
         for row in connection.execute(
             select(failures).where(
                 or_(
@@ -320,13 +328,15 @@ def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[st
     unsolved = exists().where(
         failures.c.record_key == changes.c.record_key,
         failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+        failures.c.object == changes.c.object,
     )
     statement = _select_changes(records, connection).where(
         is_speaking(newest), changes.c.status.in_(_OPEN), (changes.c.status != "failed") | unsolved
     )
     rows = connection.execute(statement.order_by(changes.c.phase, changes.c.seq)).all()
     return [
-        {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0))} for row in rows
+        {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0, row.object))}
+        for row in rows
     ]
 
 

@@ -21,6 +21,9 @@ SCOPE_GROUPS = "scope_groups"
 
 SUBSTITUTIONS_REFUSED = "substitutions_refused"
 """When the portal last said that we may not arrange substitutions; unset when it let us."""
+OWNERS = "owners"
+"""``reading`` from the first full read that tells the owners of groups, ``known`` once one was closed. Not set: nothing
+is stored about owners, and nothing must be concluded from that."""
 LICENCES_READ = "licences_read"
 """Set once everybody's licences were read: "yes", or "perpetual" where the portal assigns licences by itself."""
 LICENCE_SEATS = "licence_seats"

@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, select
 
+from syncd.model.change import ObjectKind
 from syncd.store.rows import among, upsert
 from syncd.store.tables import failures
 
-Place = tuple[int, int]
-"""The record, and the member of a membership (0: the record itself)."""
+Place = tuple[int, int, ObjectKind]
+"""The record, the member of a membership or ownership (0: the record itself), and the kind of object."""
 
 _FIRST_RETRY = timedelta(minutes=5)
 _LAST_RETRY = timedelta(hours=12)
@@ -23,19 +24,21 @@ def note_failures(
     """Put off the next attempt of what failed, ever longer, and forget the failures of what is done."""
     if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
         return
-    records = {record for record, _ in (*done, *failed)}
+    records = {record for record, _, _ in (*done, *failed)}
     concerned = select(failures).where(among(failures.c.record_key, records, connection))
-    known = {(row.record_key, row.target_key): row for row in connection.execute(concerned).all()}
-    for record, target in known.keys() & set(done):
-        connection.execute(delete(failures).where(failures.c.record_key == record, failures.c.target_key == target))
+    known = {(row.record_key, row.target_key, row.object): row for row in connection.execute(concerned).all()}
+    for record, target, kind in known.keys() & set(done):
+        same = failures.c.record_key == record, failures.c.target_key == target, failures.c.object == kind
+        connection.execute(delete(failures).where(*same))
     rows = []
-    for (record, target), error in sorted(failed.items()):
-        there = known.get((record, target))
+    for (record, target, kind), error in sorted(failed.items()):
+        there = known.get((record, target, kind))
         attempts = there.attempts + 1 if there else 1
         rows.append(
             {
                 "record_key": record,
                 "target_key": target,
+                "object": kind,
                 "attempts": attempts,
                 "first_at": there.first_at if there else now,
                 "next_at": now + min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY),

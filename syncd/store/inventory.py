@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from syncd.model.change import ObjectKind
+from syncd.model.change import LinkKind, ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
@@ -47,6 +47,7 @@ from syncd.store.tables import (
     target_groups,
     target_licences,
     target_members,
+    target_owners,
     target_principals,
     target_users,
 )
@@ -56,6 +57,7 @@ _SHOWN_WITHIN = timedelta(hours=1)
 """A record that we created and that waits for synchronisation may be invisible for so long at most. The portal speaks
 of seconds; whoever forgets such a record too early loses its ownership, and finds it again as a stranger's."""
 _TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+LINKS: Mapping[LinkKind, Table] = {"membership": target_members, "ownership": target_owners}
 _OWN_FIELDS: Mapping[Kind, tuple[str, ...]] = {
     "user": ("name", "email", "phone", "job_title", "manager"),
     "group": ("name", "email"),
@@ -153,11 +155,9 @@ class Inventory:
             gone_groups = and_(
                 target_groups.c.key.not_in(unseen), (target_groups.c.origin.is_(None)) | target_groups.c.key.in_(keys)
             )
-            connection.execute(
-                delete(target_members).where(
-                    target_members.c.group_key.in_(select(target_groups.c.key).where(gone_groups))
-                )
-            )
+            for links in LINKS.values():
+                in_gone = links.c.group_key.in_(select(target_groups.c.key).where(gone_groups))
+                connection.execute(delete(links).where(in_gone))
             connection.execute(delete(target_groups).where(gone_groups))
             connection.execute(
                 delete(target_users).where(
@@ -184,28 +184,27 @@ class Inventory:
         self.store_group_details([(bps_id, detail)], now=now)
 
     def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]], *, now: datetime) -> None:
-        """Take over groups with their members, in one transaction."""
+        """Take over groups with their members and owners, in one transaction."""
         with self._database.transaction() as connection:
             groups = intern_principals(connection, [bps_id for bps_id, _ in details])
             unshown = set(connection.scalars(_select_unshown(target_groups, now)))
             details = [(bps_id, detail) for bps_id, detail in details if detail or groups[fold(bps_id)] not in unshown]
             keys = {groups[fold(bps_id)] for bps_id, _ in details}
-            named = [member.bps_id for _, detail in details if detail for member in detail.members]
-            members = intern_principals(connection, named, spelling=True)
-            there = {
-                (row[0], row[1])
-                for row in connection.execute(
-                    select(target_members).where(among(target_members.c.group_key, keys, connection))
-                ).all()
-            }
-            wanted = {
-                (groups[fold(bps_id)], members[fold(member.bps_id)])
-                for bps_id, detail in details
-                if detail
-                for member in detail.members
-            }
-            delete_pairs(connection, target_members, there - wanted)
-            insert_pairs(connection, target_members, wanted - there)
+            named = [each.bps_id for _, detail in details if detail for each in (*detail.members, *detail.owners)]
+            people = intern_principals(connection, named, spelling=True)
+            for kind, links in LINKS.items():
+                there = {
+                    (row[0], row[1])
+                    for row in connection.execute(select(links).where(among(links.c.group_key, keys, connection))).all()
+                }
+                wanted = {
+                    (groups[fold(bps_id)], people[fold(each.bps_id)])
+                    for bps_id, detail in details
+                    if detail
+                    for each in (detail.members if kind == "membership" else detail.owners)
+                }
+                delete_pairs(connection, links, there - wanted)
+                insert_pairs(connection, links, wanted - there)
             gone = [groups[fold(bps_id)] for bps_id, detail in details if detail is None]
             if gone:
                 connection.execute(delete(target_groups).where(among(target_groups.c.key, gone, connection)))
@@ -246,8 +245,7 @@ class Inventory:
             key = intern_principals(connection, [bps_id])[fold(bps_id)]
             if key in set(connection.scalars(_select_unshown(target_users, now))):
                 return
-            connection.execute(delete(target_users).where(target_users.c.key == key))
-            connection.execute(delete(target_members).where(target_members.c.member_key == key))
+            forget_record(connection, "user", key)
 
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
         """Remember that these records are ready."""
@@ -259,24 +257,17 @@ class Inventory:
                 )
 
     def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many users, groups, memberships and licences of the target are ours."""
+        """Return how many users, groups, memberships, ownerships and licences of the target are ours."""
+        owned: dict[ObjectKind, Any] = {
+            kind: select(func.count()).select_from(links.join(target_groups, target_groups.c.key == links.c.group_key))
+            for kind, links in LINKS.items()
+        }
+        owned = {kind: statement.where(target_groups.c.origin.is_not(None)) for kind, statement in owned.items()}
+        records: dict[ObjectKind, Table] = {"user": target_users, "group": target_groups, "licence": target_licences}
+        for kind, table in records.items():
+            owned[kind] = select(func.count()).select_from(table).where(table.c.origin.is_not(None))
         with reading(self._database) as connection:
-            users = connection.scalar(
-                select(func.count()).select_from(target_users).where(target_users.c.origin.is_not(None))
-            )
-            groups = connection.scalar(
-                select(func.count()).select_from(target_groups).where(target_groups.c.origin.is_not(None))
-            )
-            members = connection.scalar(
-                select(func.count())
-                .select_from(target_members)
-                .join(target_groups, target_groups.c.key == target_members.c.group_key)
-                .where(target_groups.c.origin.is_not(None))
-            )
-            licences = connection.scalar(
-                select(func.count()).select_from(target_licences).where(target_licences.c.origin.is_not(None))
-            )
-        return {"user": users or 0, "group": groups or 0, "membership": members or 0, "licence": licences or 0}
+            return {kind: connection.scalar(statement) or 0 for kind, statement in owned.items()}
 
 
 def _select_unshown(table: Table, now: datetime) -> Select[Any]:
@@ -369,11 +360,27 @@ def write_fields(connection: Connection, kind: Kind, records: Sequence[Written],
         connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
 
 
+def give_back(connection: Connection, kind: Kind, records: Sequence[Written]) -> None:
+    """Records are not ours any more: an adoption was undone."""
+    table = _TABLES[kind]
+    nobodys = {
+        "origin": None,
+        "source_key": None,
+        "written": None,
+        "leaving_at": None,
+        "leaving_as": None,
+        "synced_at": None,
+    }
+    for record in records:
+        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
+
+
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:
-    """A record is gone from the portal, and with it its memberships."""
+    """A record is gone from the portal, and with it its memberships and ownerships."""
     table = _TABLES[kind]
     connection.execute(delete(table).where(table.c.key == key))
-    column = target_members.c.member_key if kind == "user" else target_members.c.group_key
-    connection.execute(delete(target_members).where(column == key))
+    for links in LINKS.values():
+        column = links.c.member_key if kind == "user" else links.c.group_key
+        connection.execute(delete(links).where(column == key))
     if kind == "user":
         connection.execute(delete(substitutions).where(substitutions.c.original_key == key))

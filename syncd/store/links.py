@@ -5,16 +5,19 @@ A change each, as for records, would cost more time than sending them does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, Text, cast, func, select, update
 
-from syncd.model.change import LinkBatch, LinkOutcome, OutcomeStatus, Phase
+from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.database import Database, reading
-from syncd.store.failing import note_failures
+from syncd.store.failing import Place, note_failures
+from syncd.store.inventory import LINKS
 from syncd.store.rows import among, decode_json, insert_pairs
-from syncd.store.tables import changes, target_groups, target_members, target_principals, target_users
+from syncd.store.tables import changes, target_groups, target_principals, target_users
+
+_PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
 
 
 class Links:
@@ -23,13 +26,13 @@ class Links:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
-        """Return the next ``limit`` planned links behind place ``after`` of the plan, by group."""
+    def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
+        """Return the next ``limit`` planned links of a kind behind place ``after`` of the plan, by group."""
         few = (
             select(changes.c.seq, changes.c.record_key, changes.c.target_key)
             .where(
                 changes.c.run_id == run_id,
-                changes.c.phase == int(Phase.LINKS),
+                changes.c.phase == int(_PHASES[kind]),
                 changes.c.status == "planned",
                 changes.c.seq > after,
             )
@@ -58,7 +61,7 @@ class Links:
                 .order_by(gathered.c.first)
             )
             return [
-                LinkBatch(record, bps_id, decode_json(seqs), decode_json(targets), decode_json(members))
+                LinkBatch(record, bps_id, decode_json(seqs), decode_json(targets), decode_json(members), kind)
                 for record, _, seqs, targets, members, bps_id in connection.execute(statement)
             ]
 
@@ -66,20 +69,21 @@ class Links:
         """Write how links ended, and what that means for the inventory, in one transaction."""
         with self._database.transaction() as connection:
             alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
-            done: list[tuple[int, int]] = []
-            failed: dict[tuple[int, int], str] = {}
+            done: dict[LinkKind, list[tuple[int, int]]] = {kind: [] for kind in LINKS}
+            failed: dict[Place, str] = {}
             for outcome in outcomes:
                 links = outcome.links
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).extend(links.seqs)
                 pairs = [(links.record, target) for target in links.targets]
                 if outcome.status == "done":
-                    done += pairs
+                    done[links.kind] += pairs
                 elif outcome.status == "failed":
-                    failed.update(dict.fromkeys(pairs, outcome.error))
+                    failed.update(((*pair, links.kind), outcome.error) for pair in pairs)
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
-            insert_pairs(connection, target_members, done)
-            note_failures(connection, done, failed, now=now)
+            for kind, pairs in done.items():
+                insert_pairs(connection, LINKS[kind], pairs)
+            note_failures(connection, [(*pair, kind) for kind in done for pair in done[kind]], failed, now=now)
 
     def defer_unready_links(self, run_id: int) -> int:
         """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
@@ -90,7 +94,7 @@ class Links:
                 update(changes)
                 .where(
                     changes.c.run_id == run_id,
-                    changes.c.phase == int(Phase.LINKS),
+                    changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
                     changes.c.status == "planned",
                     changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
                 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import Table, exists, func, or_, select
 
 from syncd.model.source import Link
 from syncd.store.database import Database, reading
@@ -27,10 +27,10 @@ from syncd.store.touches import touch_users, touch_users_below
 _GONE = ("soft_deleted", "deleted")
 
 
-def is_visible() -> Any:
-    """Return the condition that the member of a stored membership is not known to be deleted."""
-    users = exists().where(source_users.c.key == source_members.c.member_key, source_users.c.state.in_(_GONE))
-    groups = exists().where(source_groups.c.key == source_members.c.member_key, source_groups.c.state.in_(_GONE))
+def is_visible(links: Table = source_members) -> Any:
+    """Return the condition that the member of a stored membership (or ownership) is not known to be deleted."""
+    users = exists().where(source_users.c.key == links.c.member_key, source_users.c.state.in_(_GONE))
+    groups = exists().where(source_groups.c.key == links.c.member_key, source_groups.c.state.in_(_GONE))
     return ~users & ~groups
 
 

@@ -1,7 +1,8 @@
 """Which runs still speak: the newest one that looked at everything, and those over one object that came after it.
 
 Every run over everything plans anew what still stands, so that what earlier ones left open is settled with it. A run
-over one object settles only what is open of the records that it looked at.
+over one object settles only what is open of the records that it looked at. A run that sets something back (an undo)
+settles nothing, and nobody plans anew what it withheld.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
-from syncd.model.run import SINGLE_KINDS
+from syncd.model.run import REVERSALS, SINGLE_KINDS
 from syncd.store.tables import changes, desired_groups, runs, target_groups, touched_groups, touched_principals
 
 _OPEN = ("planned", "deferred", "held")
@@ -18,7 +19,7 @@ _OPEN = ("planned", "deferred", "held")
 
 def find_newest_whole(connection: Connection, *conditions: Any) -> int:
     """Return the newest run over everything that meets some conditions, 0 when there is none."""
-    newest = select(func.max(runs.c.id)).where(runs.c.kind.not_in(SINGLE_KINDS), *conditions)
+    newest = select(func.max(runs.c.id)).where(runs.c.kind.not_in((*SINGLE_KINDS, *REVERSALS)), *conditions)
     return connection.scalar(newest) or 0
 
 
@@ -48,7 +49,7 @@ def is_touched(record: ColumnElement[Any], member: ColumnElement[Any]) -> Column
 def settle_earlier(connection: Connection, run_id: int) -> None:
     """Drop what the runs that speak left open of the touched records: run ``run_id`` has planned these anew."""
     newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(("succeeded", "partial", "held")))
-    writing = select(runs.c.id).where(runs.c.id >= newest, runs.c.id < run_id, runs.c.kind != "plan")
+    writing = select(runs.c.id).where(runs.c.id >= newest, runs.c.id < run_id, runs.c.kind.not_in(("plan", *REVERSALS)))
     connection.execute(
         update(changes)
         .where(

@@ -8,11 +8,11 @@ from typing import Literal
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from syncd.model.change import Outcome, OutcomeStatus, PlannedChange
+from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
 from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
-from syncd.store.inventory import Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory import LINKS, Written, forget_record, give_back, own_adopted, own_created, write_fields
 from syncd.store.leaving import mark_leaving
 from syncd.store.licences import record_licences
 from syncd.store.links import finish
@@ -22,7 +22,6 @@ from syncd.store.tables import (
     desired_groups,
     desired_users,
     target_groups,
-    target_members,
     target_users,
 )
 
@@ -129,25 +128,27 @@ class Outcomes:
                 self._apply_records(
                     connection, kind, [placed for placed in done if placed[0].change.object == kind], now
                 )
-            unlinked = [
-                (record, target)
-                for planned, record, target in done
-                if planned.change.object == "membership" and target is not None
-            ]
-            delete_pairs(connection, target_members, unlinked)
+            for kind, links in LINKS.items():
+                unlinked = [
+                    (record, target)
+                    for planned, record, target in done
+                    if planned.change.object == kind and target is not None
+                ]
+                delete_pairs(connection, links, unlinked)
             record_licences(connection, [(record, planned.change) for planned, record, _ in done])
             failed = {
-                (record, target or 0): outcome.error
-                for (_, record, target), outcome in results
+                (record, target or 0, planned.change.object): outcome.error
+                for (planned, record, target), outcome in results
                 if outcome.status in ("failed", "started")
             }
-            note_failures(connection, [(record, target or 0) for _, record, target in done], failed, now=now)
+            past = [(record, target or 0, planned.change.object) for planned, record, target in done]
+            note_failures(connection, past, failed, now=now)
 
     def _apply_records(
         self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
     ) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
-        of: dict[str, list[Written]] = {"adopt": [], "update": []}
+        of: dict[str, list[Written]] = {"adopt": [], "update": [], GIVES_BACK: []}
         created: dict[int, list[int]] = {}
         for planned, record, _ in done:
             change = planned.change
@@ -156,11 +157,13 @@ class Outcomes:
             elif change.action == "create":
                 created.setdefault(planned.run_id, []).append(planned.seq)
             else:
-                of[change.action].append(Written(record, change.source_key, change.after))
+                what = GIVES_BACK if change.reason == GIVES_BACK else change.action
+                of[what].append(Written(record, change.source_key, change.after))
         for run_id, seqs in created.items():
             own_created(connection, kind, run_id, seqs, now=now)
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
+        give_back(connection, kind, of[GIVES_BACK])
         arrived = [
             planned.change.source_key
             for planned, _, _ in done

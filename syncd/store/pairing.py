@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, case, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, case, exists, insert, or_, select
 
+from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.store.database import Database, reading
+from syncd.store.facts import OWNERS, load_fact
+from syncd.store.inventory import LINKS
 from syncd.store.leaving import mark_leaving
 from syncd.store.principals import iterate_folded
 from syncd.store.rows import among, decode_json
@@ -20,13 +23,15 @@ from syncd.store.tables import (
     desired_users,
     source_groups,
     source_members,
+    source_owners,
     target_groups,
-    target_members,
     target_principals,
     target_users,
     touched_groups,
     touched_principals,
 )
+
+_SOURCE_LINKS: Mapping[LinkKind, Table] = {"membership": source_members, "ownership": source_owners}
 
 
 class Pairing:
@@ -153,24 +158,29 @@ class Pairing:
         with reading(self._database) as connection:
             return [_make_group_row(row) for row in connection.execute(statement)]
 
-    def load_desired_members(self, below: Collection[int]) -> list[int]:
-        """Return principal keys of the wanted users who are direct members of any of these source groups, sorted."""
+    def knows_owners(self) -> bool:
+        """Return whether a full read that tells the owners of groups was closed, and owners were read ever since."""
+        with reading(self._database) as connection:
+            return load_fact(connection, OWNERS) == "known"
+
+    def load_desired_members(self, below: Collection[int], *, kind: LinkKind) -> list[int]:
+        """Return principal keys of the wanted users who are direct members (or owners) of any of these, sorted."""
+        links = _SOURCE_LINKS[kind]
         statement = (
             select(desired_users.c.principal_key)
-            .join(source_members, source_members.c.member_key == desired_users.c.key)
+            .join(links, links.c.member_key == desired_users.c.key)
             .where(desired_users.c.state == "wanted")
             .distinct()
         )
         with reading(self._database) as connection:
-            rows = connection.execute(statement.where(among(source_members.c.group_key, below, connection))).all()
+            rows = connection.execute(statement.where(among(links.c.group_key, below, connection))).all()
             return sorted([row[0] for row in rows])
 
-    def load_current_members(self, group: int) -> list[int]:
-        """Return principal keys of the members that the target's group has, sorted."""
+    def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
+        """Return principal keys of the members (or owners) that the target's group has, sorted."""
+        links = LINKS[kind]
         with reading(self._database) as connection:
-            rows = connection.execute(
-                select(target_members.c.member_key).where(target_members.c.group_key == group)
-            ).all()
+            rows = connection.execute(select(links.c.member_key).where(links.c.group_key == group)).all()
             return sorted([row[0] for row in rows])
 
     def load_touched_principals(self) -> list[int]:
@@ -178,10 +188,13 @@ class Pairing:
         with reading(self._database) as connection:
             return list(connection.scalars(select(touched_principals.c.key).order_by(touched_principals.c.key)))
 
-    def load_desired_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
-        """Return (group, member) of the target groups that these people should be in, through any nesting."""
+    def load_desired_pairs(self, principals: Collection[int], *, kind: LinkKind) -> set[tuple[int, int]]:
+        """Return (group, member) of the target groups that these people should be in, through any nesting.
+
+        Ownership does not nest: an owner owns the group that says so, and no other.
+        """
         with reading(self._database) as connection:
-            member = source_members.alias("member")
+            member = _SOURCE_LINKS[kind].alias("member")
             active = source_groups.alias("active")
             up = (
                 select(desired_users.c.principal_key.label("principal"), member.c.group_key.label("grp"))
@@ -192,16 +205,17 @@ class Pairing:
                     active.c.state == "active",
                     among(desired_users.c.principal_key, principals, connection),
                 )
-                .cte("up", recursive=True)
+                .cte("up", recursive=kind == "membership")
             )
-            parent = source_members.alias("parent")
-            above = source_groups.alias("above")
-            up = up.union(
-                select(up.c.principal, parent.c.group_key)
-                .join(parent, parent.c.member_key == up.c.grp)
-                .join(above, above.c.key == parent.c.group_key)
-                .where(above.c.state == "active")
-            )
+            if kind == "membership":
+                parent = source_members.alias("parent")
+                above = source_groups.alias("above")
+                up = up.union(
+                    select(up.c.principal, parent.c.group_key)
+                    .join(parent, parent.c.member_key == up.c.grp)
+                    .join(above, above.c.key == parent.c.group_key)
+                    .where(above.c.state == "active")
+                )
             statement = (
                 select(desired_groups.c.principal_key, up.c.principal)
                 .join(up, up.c.grp == desired_groups.c.key)
@@ -209,13 +223,14 @@ class Pairing:
             )
             return {(row[0], row[1]) for row in connection.execute(statement)}
 
-    def load_current_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
-        """Return (group, member) of our target groups that these principals are in."""
+    def load_current_pairs(self, principals: Collection[int], *, kind: LinkKind) -> set[tuple[int, int]]:
+        """Return (group, member) of our target groups that these principals are in (or own)."""
+        links = LINKS[kind]
         with reading(self._database) as connection:
             statement = (
-                select(target_members.c.group_key, target_members.c.member_key)
-                .join(target_groups, target_groups.c.key == target_members.c.group_key)
-                .where(target_groups.c.origin.is_not(None), among(target_members.c.member_key, principals, connection))
+                select(links.c.group_key, links.c.member_key)
+                .join(target_groups, target_groups.c.key == links.c.group_key)
+                .where(target_groups.c.origin.is_not(None), among(links.c.member_key, principals, connection))
             )
             return {(row[0], row[1]) for row in connection.execute(statement)}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, distinct, exists, func, insert, select, update
 
-from syncd.model.change import Action, Change, ObjectKind, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.diff import COMPLETES_CREATION, RENAMED
 from syncd.plan.substitution import STANDS_IN
@@ -50,26 +50,18 @@ class Plans:
 
     def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
         """Append (change, record key, target key) to the plan from place ``start``; return the next place."""
-        rows = []
-        for seq, (change, record, target) in enumerate(planned, start):
-            rows.append(
-                {
-                    "run_id": run_id,
-                    "seq": seq,
-                    "phase": int(change.phase),
-                    "action": change.action,
-                    "object": change.object,
-                    "record_key": record,
-                    "target_key": target,
-                    "target": change.target if target is None or target < 0 else "",
-                    "source_key": change.source_key,
-                    "before": encode_json(change.before) if change.before else None,
-                    "after": encode_json(change.after) if change.after else None,
-                    "reason": change.reason,
-                    "status": "held" if change.held else "planned",
-                    "error": change.held,
-                }
-            )
+        rows = [_make_row(run_id, seq, placed) for seq, placed in enumerate(planned, start)]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(insert(changes), rows)
+        return start + len(rows)
+
+    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
+        """Append what a plan leaves alone, each with the reason; return the next place."""
+        rows = [
+            {**_make_row(run_id, seq, (change, record, target)), "status": "dropped", "error": reason}
+            for seq, (change, record, target, reason) in enumerate(left, start)
+        ]
         if rows:
             with self._database.transaction() as connection:
                 connection.execute(insert(changes), rows)
@@ -107,21 +99,22 @@ class Plans:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
-    def was_left_unlinked(self, group: int, member: int) -> bool:
+    def was_left_unlinked(self, group: int, member: int, *, kind: LinkKind) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
-        return self._was_left("link", group, member)
+        return self._was_left("link", kind, group, member)
 
     def was_left_ungranted(self, record: int, kind: str) -> bool:
         """Return whether the newest attempt to grant a person this licence was not finished, in the same sense."""
-        return self._was_left("grant", record, LICENCE_PLACES[kind])
+        return self._was_left("grant", "licence", record, LICENCE_PLACES[kind])
 
-    def _was_left(self, action: Action, record: int, target: int) -> bool:
+    def _was_left(self, action: Action, kind: ObjectKind, record: int, target: int) -> bool:
         cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
         tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
         statement = (
             select(changes.c.status)
             .join(runs, runs.c.id == changes.c.run_id)
             .where(changes.c.record_key == record, changes.c.target_key == target, changes.c.action == action, *tried)
+            .where(changes.c.object == kind)
             .order_by(changes.c.run_id.desc())
             .limit(1)
         )
@@ -180,6 +173,7 @@ class Plans:
             .where(
                 failures.c.record_key == changes.c.record_key,
                 failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+                failures.c.object == changes.c.object,
                 failures.c.next_at > bindparam("now"),
             )
             .exists()
@@ -246,8 +240,8 @@ class Plans:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        phases = Phase.MANAGERS, Phase.LINKS, Phase.SUBSTITUTIONS, Phase.GRANTS
-        later = changes.c.phase.in_([int(phase) for phase in phases])
+        waiting = (Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS)
+        later = changes.c.phase.in_([int(phase) for phase in waiting])
         person, manager = desired_users.alias("person"), desired_users.alias("manager")
         managers = (
             select(manager.c.principal_key)
@@ -321,6 +315,7 @@ class Plans:
             *unfinished,
             changes.c.record_key == failures.c.record_key,
             func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
+            changes.c.object == failures.c.object,
         )
         solved = ~still & is_touched(failures.c.record_key, failures.c.target_key) if single else ~still
         with self._database.transaction() as connection:
@@ -352,6 +347,26 @@ class Plans:
             reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
             touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
             recall_touches(connection)
+
+
+def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> dict[str, object]:
+    change, record, target = placed
+    return {
+        "run_id": run_id,
+        "seq": seq,
+        "phase": int(change.phase),
+        "action": change.action,
+        "object": change.object,
+        "record_key": record,
+        "target_key": target,
+        "target": change.target if target is None or target < 0 else "",
+        "source_key": change.source_key,
+        "before": encode_json(change.before) if change.before else None,
+        "after": encode_json(change.after) if change.after else None,
+        "reason": change.reason,
+        "status": "held" if change.held else "planned",
+        "error": change.held,
+    }
 
 
 def _select_changes(few: Select[Any]) -> Select[Any]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Literal, get_args
+from typing import get_args
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 
-from syncd.model.change import Action, ObjectKind, find_written
+from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database, reading
 from syncd.store.facts import APPLIED, load_fact, save_fact
+from syncd.store.inventory import LINKS
 from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among
-from syncd.store.tables import changes, source_objects, target_licences, target_members, target_principals
+from syncd.store.tables import changes, source_objects, target_licences, target_principals
 from syncd.store.touches import touch_unfinished
 
 _AT_ONCE = 1000
-Status = Literal["planned", "held", "done"]
 
 
 class ProposedPlans:
@@ -31,14 +31,14 @@ class ProposedPlans:
 
     # ---- out --------------------------------------------------------------------------------------------------------
 
-    def iterate_concerned(self, run_id: int, statuses: Collection[Status]) -> Iterator[list[RecordState]]:
+    def iterate_concerned(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[list[RecordState]]:
         """Yield the records of the target that a run's changes write to, as the inventory has them, in chunks."""
         checksums = Checksums(self._database)
         for kind, bps_ids in self._iterate_written(run_id, statuses):
             users, groups = (bps_ids, []) if kind == "user" else ([], bps_ids)
             yield checksums.load_record_states(users, groups)
 
-    def _iterate_written(self, run_id: int, statuses: Collection[Status]) -> Iterator[tuple[str, list[str]]]:
+    def _iterate_written(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[tuple[str, list[str]]]:
         statement = (
             select(changes.c.object, target_principals.c.bps_fold, target_principals.c.bps_id)
             .join(target_principals, target_principals.c.key == changes.c.record_key)
@@ -58,7 +58,7 @@ class ProposedPlans:
                 last = rows[-1].bps_fold
                 yield kind, sorted({row.bps_id for row in rows})
 
-    def load_concerned_ids(self, run_id: int, statuses: Collection[Status]) -> tuple[list[str], list[str]]:
+    def load_concerned_ids(self, run_id: int, statuses: Collection[OutcomeStatus]) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that a run's changes write to."""
         found: dict[str, list[str]] = {"user": [], "group": []}
         for kind, bps_ids in self._iterate_written(run_id, statuses):
@@ -116,20 +116,10 @@ class ProposedPlans:
         return Plans(self._database).add_changes(run_id, start, placed)
 
     def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
-        """Return planned memberships that the target has already, or removals that it lacks, a few of them."""
-        there = (
-            select(target_members.c.group_key)
-            .where(
-                target_members.c.group_key == changes.c.record_key, target_members.c.member_key == changes.c.target_key
-            )
-            .exists()
-        )
-        overtaken = (changes.c.action == "link") & there | (changes.c.action == "unlink") & ~there
+        """Return planned memberships and ownerships that the target has, or removals that it lacks, a few of them."""
+        overtaken = or_(*(_is_overtaken(kind, links) for kind, links in LINKS.items()))
         statement = (
-            select(changes.c.seq)
-            .where(changes.c.run_id == run_id, changes.c.object == "membership", overtaken)
-            .order_by(changes.c.seq)
-            .limit(limit)
+            select(changes.c.seq).where(changes.c.run_id == run_id, overtaken).order_by(changes.c.seq).limit(limit)
         )
         with reading(self._database) as connection:
             seqs = list(connection.scalars(statement))
@@ -189,6 +179,16 @@ class ProposedPlans:
         """Let the next run look at what did not get done; what earlier runs left to look at stays."""
         with self._database.transaction() as connection:
             touch_unfinished(connection, run_id)
+
+
+def _is_overtaken(kind: LinkKind, links: Table) -> ColumnElement[bool]:
+    there = (
+        select(links.c.group_key)
+        .where(links.c.group_key == changes.c.record_key, links.c.member_key == changes.c.target_key)
+        .exists()
+    )
+    changed = (changes.c.action == "link") & there | (changes.c.action == "unlink") & ~there
+    return (changes.c.object == kind) & changed
 
 
 def _find_place(entry: FileChange) -> int | None:

@@ -299,26 +299,25 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     troubles = _Troubles({}, {}, {})
     in_plan = is_speaking(max(good, begun))
     own = changes.c.object == kind
-    membership = changes.c.object == "membership"
     licence = changes.c.object == "licence"
-    substitution = changes.c.object == "substitution"
+    in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
     for record, kinds in (
-        (changes.c.target_key if kind == "user" else changes.c.record_key, membership),
-        *([(changes.c.record_key, substitution)] if kind == "user" else []),
+        (in_groups, changes.c.object == "ownership"),
+        (in_groups, changes.c.object == "membership"),
+        *([(changes.c.record_key, changes.c.object == "substitution")] if kind == "user" else []),
         *([(changes.c.record_key, licence)] if kind == "user" else []),
         (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
     ):
         noted = (
-            select(record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error))
+            select(
+                record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error), changes.c.object
+            )
             .where(in_plan, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None))
-            .group_by(record, changes.c.action, changes.c.status)
+            .group_by(record, changes.c.action, changes.c.status, changes.c.object)
             .order_by(record, changes.c.action.desc())
         )
-        for key, action, status, number, error in connection.execute(noted):
-            noun = "licence" if kinds is licence else "membership"
-            what = f"{action} of {number} {noun}{'s' if number != 1 else ''}"
-            if kinds is own or kinds is substitution:
-                what = action if kinds is own else f"{action} of its substitution"
+        for key, action, status, number, error, about in connection.execute(noted):
+            what = action if kinds is own else f"{action} of {number} {about}{'s' if number != 1 else ''}"
             found = troubles.held if status == "held" else troubles.deferred
             found[key] = Trouble(status, f"{what}: {error}")
         failed = (
@@ -328,6 +327,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
                 and_(
                     failures.c.record_key == changes.c.record_key,
                     failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+                    failures.c.object == changes.c.object,
                 ),
             )
             .where(in_plan, kinds, changes.c.status.in_(_OPEN), record.is_not(None))

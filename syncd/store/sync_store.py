@@ -18,6 +18,7 @@ from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
 from syncd.store.substitutions import Substitutions
+from syncd.store.undoing import Undoing
 
 
 class TargetStore(
@@ -32,6 +33,7 @@ class TargetStore(
     LicencePlans,
     ProposedPlans,
     Checksums,
+    Undoing,
     Singles,
     Substitutions,
 ):

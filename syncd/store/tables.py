@@ -99,6 +99,16 @@ source_members = Table(
     sqlite_with_rowid=False,
 )
 
+source_owners = Table(
+    "source_owners",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    Index("ix_source_owners_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
 checkpoints = Table(
     "checkpoints",
     metadata,
@@ -119,6 +129,15 @@ seen_objects = Table(
 
 seen_members = Table(
     "seen_members",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+seen_owners = Table(
+    "seen_owners",
     metadata,
     Column("group_key", Key, nullable=False),
     Column("member_key", Key, nullable=False),
@@ -263,6 +282,16 @@ substitutions = Table(
     Index("ix_substitutions_substitute_key", "substitute_key"),
 )
 
+target_owners = Table(
+    "target_owners",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    Index("ix_target_owners_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
 target_licences = Table(
     "target_licences",
     metadata,
@@ -323,11 +352,12 @@ failures = Table(
     metadata,
     Column("record_key", Key, nullable=False),
     Column("target_key", Key, nullable=False),  # 0: the record itself
+    Column("object", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("first_at", UtcTime, nullable=False),
     Column("next_at", UtcTime, nullable=False),
     Column("error", Text, nullable=False),
-    PrimaryKeyConstraint("record_key", "target_key"),
+    PrimaryKeyConstraint("record_key", "target_key", "object"),
     Index("ix_failures_next_at", "next_at"),
 )
 
@@ -346,10 +376,11 @@ rejections = Table(
     metadata,
     Column("record_key", Key, nullable=False),
     Column("target_key", Key, nullable=False),  # 0: the record itself
+    Column("object", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("after", Text, nullable=False),
     Column("run_id", Key, nullable=False),
-    PrimaryKeyConstraint("record_key", "target_key", "action"),
+    PrimaryKeyConstraint("record_key", "target_key", "object", "action"),
 )
 
 facts = Table(

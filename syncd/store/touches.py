@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import get_args
 
 from sqlalchemy import Connection, Table, delete, insert, literal, select, update
 
-from syncd.model.change import OutcomeStatus
+from syncd.model.change import LinkKind, OutcomeStatus
 from syncd.store.rows import among, insert_keys, insert_missing
 from syncd.store.tables import (
     changes,
@@ -83,7 +84,7 @@ def clear_touches(connection: Connection) -> None:
 def touch_unfinished(connection: Connection, run_id: int) -> None:
     """Touch what a run did not get done, so that the next one looks at it; what is touched already stays so."""
     unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
-    membership = changes.c.object == "membership"
+    membership = changes.c.object.in_(get_args(LinkKind))
     members = connection.scalars(
         select(changes.c.target_key).where(*unfinished, membership, changes.c.target_key.is_not(None)).distinct()
     ).all()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -26,7 +26,7 @@ from syncd.errors import (
     SyncdError,
     TransientError,
 )
-from syncd.model.change import LinkBatch, LinkOutcome, Outcome, Phase, PlannedChange
+from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.caller import Placed
@@ -41,6 +41,7 @@ from syncd.sync.substituting import Substituting
 from syncd.sync.together import working_together
 
 _BATCH = 256
+_LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ownership"}
 _CIRCUIT = 8
 """So many requests in a row without a usable answer, and the portal counts as down."""
 
@@ -140,13 +141,10 @@ class Apply:
         self._readiness = Readiness(portal, store, clock, stopping)
 
     async def run(self, run_id: int, *, retry_failed: bool = False) -> None:
-        """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
-
-        ``retry_failed``: an operator asked for it, who may have granted a scope meanwhile.
-        """
+        """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
         self._substituting.retry = retry_failed
         for phase in Phase:
-            if phase in (Phase.MANAGERS, Phase.LINKS, Phase.SUBSTITUTIONS):
+            if phase in (Phase.MANAGERS, Phase.LINKS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
@@ -187,16 +185,16 @@ class Apply:
         return self._stopping() or self._fatal is not None
 
     async def _load(self, run_id: int, phase: Phase, calls: _Calls) -> None:
-        links = phase is Phase.LINKS
-        size = self._options.members_per_request
-        async for call in iterate_links(self._store, run_id, size) if links else self._iterate_calls(run_id, phase):
+        links, size = _LINKS.get(phase), self._options.members_per_request
+        planned = iterate_links(self._store, run_id, links, size) if links else self._iterate_calls(run_id, phase)
+        async for call in planned:
             if self._is_over():
                 break
             await calls.put(call)
         await calls.end()
 
     async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
-        together = phase in (Phase.UNLINKS, Phase.REVOKES, Phase.GRANTS)
+        together = phase in (Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
         size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
         after = -1
@@ -235,7 +233,7 @@ class Apply:
     async def _send(self, call: _Call) -> list[tuple[Placed, Outcome]]:
         first = call.placed[0][0]
         try:
-            if first.change.object == "membership":
+            if first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
             elif first.change.object == "substitution":
                 outcomes = [await self._substituting.send(call.placed[0])]
@@ -370,8 +368,10 @@ class Apply:
         ids = [planned.change.target for planned, _, _ in placed if planned.seq not in late]
         result = MembersResult()
         if ids:
+            owners = change.object == "ownership"
+            write = self._portal.remove_owners if owners else self._portal.remove_members
             try:
-                result = await self._portal.remove_members(change.bps_id, ids)
+                result = await write(change.bps_id, ids)
             except NotFound:
                 await self._store.call(self._store.store_group_detail, change.bps_id, None, now=self._clock.now())
                 gone = "the portal does not show the group: the next run sees to it"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from syncd.clock import Clock
 from syncd.errors import NotFound
-from syncd.model.change import LinkBatch, LinkOutcome
+from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
 from syncd.model.target import MembersResult
 from syncd.sync.ports import Portal
 from syncd.sync.stores import ApplyStore
@@ -17,10 +17,10 @@ _GROUP_GONE = "the portal does not show the group: the next run sees to it"
 _PENDING = "WEBCON still synchronises the account"
 
 
-async def iterate_links(store: ApplyStore, run_id: int, size: int) -> AsyncIterator[LinkBatch]:
+async def iterate_links(store: ApplyStore, run_id: int, kind: LinkKind, size: int) -> AsyncIterator[LinkBatch]:
     """Yield the planned links in the plan's order, ``size`` of one group at most: as few requests as there can be."""
     after, rest = -1, None
-    while batches := await store.call(store.load_links, run_id, after, _AT_ONCE):
+    while batches := await store.call(store.load_links, run_id, kind, after, _AT_ONCE):
         after = max(max(batch.seqs) for batch in batches)
         if rest is not None:
             if rest.record == batches[0].record:
@@ -42,9 +42,10 @@ def _cut(batch: LinkBatch, size: int) -> list[LinkBatch]:
 
 
 async def send_links(links: LinkBatch, portal: Portal, store: ApplyStore, clock: Clock) -> list[LinkOutcome]:
-    """Add the members of one batch; raises what concerns more than them."""
+    """Add the members or owners of one batch; raises what concerns more than them."""
+    write = portal.add_members if links.kind == "membership" else portal.add_owners
     try:
-        result = await portal.add_members(links.bps_id, links.members)
+        result = await write(links.bps_id, links.members)
     except NotFound:
         await store.call(store.store_group_detail, links.bps_id, None, now=clock.now())
         return [LinkOutcome(links, "deferred", _GROUP_GONE)]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.errors import ConfigError, Interrupted
-from syncd.model.change import Action, Change, ObjectKind, Phase
+from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
@@ -163,7 +163,9 @@ class Planner:
         if judged:
             self._store.drop_rejected(self._run_id)
             self._hold_adoptions()
-        self._plan_groups(None if full else touched)
+        self._plan_groups("membership", None if full else touched)
+        if rules.mapping.owners and store.knows_owners():
+            self._plan_groups("ownership", None if full else touched)
         self._plan_licences(full)
         self._flush()
         if not judged:
@@ -226,30 +228,30 @@ class Planner:
             self._held = self._store.load_adoptions(self._run_id)
             self._store.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
 
-    # ---- memberships ------------------------------------------------------------------------------------------------
+    # ---- memberships and ownerships ---------------------------------------------------------------------------------
 
-    def _plan_groups(self, touched: list[int] | None) -> None:
-        """Compare members: whole groups, and (delta) the places of touched people in all the others."""
+    def _plan_groups(self, kind: LinkKind, touched: list[int] | None) -> None:
+        """Compare members or owners: whole groups, and (delta) the places of touched people in all the others."""
         store = self._store
         groups = store.load_group_rows_to_compare(touched_only=touched is not None)
-        edges: Edges = make_edges(store.load_edges()) if groups else {}
+        edges: Edges = make_edges(store.load_edges()) if groups and kind == "membership" else {}
         done: set[int] = set()
         for group in groups:
             self._go_on()
             done.add(group.key)
             below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
-            wanted = store.load_desired_members(below) if below else []
-            current = store.load_current_members(group.key) if group.exists else []
+            wanted = store.load_desired_members(below, kind=kind) if below else []
+            current = store.load_current_members(group.key, kind=kind) if group.exists else []
             if wanted != current:
                 have, want = set(current), set(wanted)
-                self._compare(group, want - have, have - want)
+                self._compare(kind, group, want - have, have - want)
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
                 self._go_on()
                 some = touched[start : start + _MEMBERS_AT_ONCE]
-                wanted_pairs = store.load_desired_pairs(some)
-                current_pairs = store.load_current_pairs(some)
+                wanted_pairs = store.load_desired_pairs(some, kind=kind)
+                current_pairs = store.load_current_pairs(some, kind=kind)
                 for key, member in wanted_pairs - current_pairs:
                     pairs.setdefault(key, (set(), set()))[0].add(member)
                 for key, member in current_pairs - wanted_pairs:
@@ -257,9 +259,9 @@ class Planner:
             rows = store.load_group_views(pairs.keys() - done)
             for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):
                 missing, extra = pairs[group.key]
-                self._compare(group, missing, extra)
+                self._compare(kind, group, missing, extra)
 
-    def _compare(self, group: GroupView, missing: set[int], extra: set[int]) -> None:
+    def _compare(self, kind: LinkKind, group: GroupView, missing: set[int], extra: set[int]) -> None:
         rules = self._rules
         if group.bps_id.casefold() in rules.scope.protect:
             return
@@ -268,20 +270,20 @@ class Planner:
         found: list[Placed] = []
         for member in order:
             if member.key in missing:
-                change = decide_link(group, member, rules, adoption_held=self._held)
-                if change is not None and self._is_first(group, member):
+                change = decide_link(group, member, rules, adoption_held=self._held, kind=kind)
+                if change is not None and self._is_first(kind, group, member):
                     found.append((change, group.key, member.key))
             else:
-                change = decide_unlink(group, member, rules, adoption_held=self._held)
+                change = decide_unlink(group, member, rules, adoption_held=self._held, kind=kind)
                 if change is not None and self._removals:
                     found.append((change, group.key, member.key))
         self._add(found)
 
-    def _is_first(self, group: GroupView, member: MemberView) -> bool:
+    def _is_first(self, kind: LinkKind, group: GroupView, member: MemberView) -> bool:
         """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
         if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
             return True
-        return self._store.was_left_unlinked(group.key, member.key)
+        return self._store.was_left_unlinked(group.key, member.key, kind=kind)
 
     # ---- licences ---------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Read the portal into the inventory: all users and groups, and the members of the groups that matter."""
+"""Read the portal into the inventory: all users and groups, and the members and owners of the groups that matter."""
 
 from __future__ import annotations
 

@@ -14,6 +14,11 @@ from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersRe
 class Source(Protocol):
     """Reads the tenant. Every method raises RemoteErrors; Throttled and the like only after its own patience."""
 
+    @property
+    def tracks_owners(self) -> bool:
+        """Whether owners of groups are read at all."""
+        ...
+
     def fingerprint(self, stream: Stream) -> str:
         """Return what identifies a checkpoint's meaning: tenant, client, endpoint and selected properties, hashed."""
         ...
@@ -46,6 +51,10 @@ class Source(Protocol):
 
         Raises Forbidden when the group hides its members from us: nothing can be concluded about them.
         """
+        ...
+
+    async def fetch_owners(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read all owners of a group; None when the group does not exist (404)."""
         ...
 
     async def fetch_member_count(self, group_id: str) -> int | None:
@@ -153,6 +162,14 @@ class Portal(Protocol):
 
     async def delete_substitution(self, number: int) -> None:
         """Delete a substitution; one that is gone already is a success."""
+        ...
+
+    async def add_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
+        """Add owners, as ``add_members`` adds members."""
+        ...
+
+    async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
+        """Remove owners, as ``remove_members`` removes members."""
         ...
 
     async def fetch_licences(self) -> LicenceList | None:

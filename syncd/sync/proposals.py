@@ -13,11 +13,12 @@ from itertools import islice
 from typing import Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
-from syncd.model.change import Action
-from syncd.model.run import RunKind
+from syncd.model.change import Action, Change, OutcomeStatus
+from syncd.model.run import Approval, RunKind
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
 from syncd.plan.rules import Rules
+from syncd.plan.undo import Done
 from syncd.sync.caller import Placed
 from syncd.sync.licensing import Licensing
 from syncd.sync.portal_reading import read_concerned
@@ -26,6 +27,9 @@ from syncd.sync.pull import Progress
 from syncd.sync.stores import PushStore
 
 Entry = TypeVar("Entry")
+
+Standing = tuple[Done, int, int | None]
+"""A change and how things stand now, with the key of its record and, for a membership, of its member."""
 
 _AT_ONCE = 1000
 _NAMED = 5
@@ -49,6 +53,26 @@ class ProposalStore(PushStore, Protocol):
 
     def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned memberships that the target has already, or removals that it lacks."""
+        ...
+
+    def load_concerned_ids(self, run_id: int, statuses: Collection[OutcomeStatus]) -> tuple[list[str], list[str]]:
+        """Return users and groups that a run's changes write to."""
+        ...
+
+    def iterate_standing(self, run_id: int, status: OutcomeStatus) -> Iterator[list[Standing]]:
+        """Yield changes of a run beside the inventory of now."""
+        ...
+
+    def load_released(self, approval: Approval) -> list[Standing]:
+        """Return released changes beside the inventory of now."""
+        ...
+
+    def settle_released(self, approval: Approval, result_run: int) -> None:
+        """Note who carries out what was released."""
+        ...
+
+    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
+        """Append what a plan leaves alone."""
         ...
 
     def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:

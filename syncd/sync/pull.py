@@ -16,7 +16,7 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import Forbidden, Interrupted, ResyncRequired
 from syncd.model.run import PullKind, Subject, Wanted
-from syncd.model.source import STREAMS, Checkpoint, Page, Stream
+from syncd.model.source import STREAMS, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
 from syncd.sync.single import SinglePull, SingleStore
@@ -135,7 +135,10 @@ class Pull:
 
     async def _begin(self, stream: Stream, fingerprint: str) -> Checkpoint:
         self._log.info("baseline.started", stream=stream)
-        return await self._store.call(self._store.begin_baseline, stream, fingerprint, now=self._clock.now())
+        owners = stream == "groups" and self._source.tracks_owners
+        return await self._store.call(
+            self._store.begin_baseline, stream, fingerprint, now=self._clock.now(), owners=owners
+        )
 
     async def _follow(self, checkpoint: Checkpoint, result: PullResult) -> None:
         """Apply page after page; the next ones are fetched while some are stored."""
@@ -176,17 +179,27 @@ class Pull:
         for group_id in await self._store.call(self._store.load_parked_groups):
             await self._read_object("groups", group_id, result)
         for group_id in await self._store.call(self._store.load_rereads):
-            try:
-                links = await self._source.fetch_members(group_id)
-            except Forbidden as error:
-                self._note_hidden(group_id, error, result)
-                await self._store.call(self._store.keep_members, group_id)
-                continue
-            if links is None:
-                await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
-            else:
-                await self._store.call(self._store.replace_members, group_id, links)
+            for role in self._list_roles():
+                try:
+                    links = await self._fetch_people(group_id, role)
+                except Forbidden as error:
+                    self._note_hidden(group_id, error, result)
+                    if role == "members":
+                        await self._store.call(self._store.keep_members, group_id)
+                    continue
+                if links is None:
+                    await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
+                    break
+                await self._store.call(self._store.replace_members, group_id, links, role=role)
             result.add("groups_reread", 1)
+
+    def _list_roles(self) -> tuple[Role, ...]:
+        """Return in which relations to a group people are read; members last, whose reading ends that of a group."""
+        return ("owners", "members") if self._source.tracks_owners else ("members",)
+
+    async def _fetch_people(self, group_id: str, role: Role) -> Sequence[Link] | None:
+        fetch = self._source.fetch_members if role == "members" else self._source.fetch_owners
+        return await fetch(group_id)
 
     async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
         fetch = self._source.fetch_user if stream == "users" else self._source.fetch_group

@@ -255,6 +255,7 @@ class Push:
         for (action, _kind, status), number in sorted(
             (await self._store.call(self._store.count_outcomes, run_id)).items()
         ):
-            result.planned[action] = result.planned.get(action, 0) + number
+            if status != "dropped":
+                result.planned[action] = result.planned.get(action, 0) + number
             result.outcomes[status] = result.outcomes.get(status, 0) + number
         return result

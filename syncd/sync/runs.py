@@ -12,12 +12,13 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
-from syncd.model.run import PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
 from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
+from syncd.sync.undo import Release
 
 QuietHours = Callable[[datetime], bool]
 
@@ -49,6 +50,10 @@ class RunStore(Caller, Protocol):
 
     def prune(self) -> int:
         """Delete what is too old to keep."""
+        ...
+
+    def load_run(self, run_id: int) -> RunRecord | None:
+        """Return one run."""
         ...
 
     def has_checkpoints(self) -> bool:
@@ -93,6 +98,8 @@ class Runs:
         started = self._clock.now()
         first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
         pull_kind = "full" if first else request.pull
+        if request.approval is not None:
+            proposal = await self._find_release(request.approval)
         kind: RunKind = "full" if pull_kind == "full" else "delta"
         if not request.write:
             kind = "plan"
@@ -137,6 +144,11 @@ class Runs:
                 raise
             await self._close(run, request, status, started, sides, before)
             return run.record(request, status, started)
+
+    async def _find_release(self, approval: Approval) -> Proposal | None:
+        """Return what carries out an approval that a comparison of both sides would not come to again."""
+        held = await self._store.call(self._store.load_run, approval.run_id)
+        return Release(approval, held.kind) if held is not None and held.kind in REVERSALS else None
 
     async def _push(
         self,

@@ -14,7 +14,7 @@ import structlog
 
 from syncd.errors import Forbidden, IncompleteRead, UnknownObject
 from syncd.model.run import SingleKind, Subject, Wanted
-from syncd.model.source import STREAMS, Checkpoint, GroupItem, Stream, UserItem
+from syncd.model.source import STREAMS, Checkpoint, GroupItem, Link, Role, Stream, UserItem
 from syncd.sync.members import MemberStore, Reading, Verdict, judge_missing, read_members, store_members
 from syncd.sync.ports import Source
 from syncd.sync.stores import PageCounted
@@ -54,6 +54,10 @@ class SingleStore(MemberStore, Protocol):
 
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
         """Remember objects as deleted."""
+        ...
+
+    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
+        """Make the members (or owners) of a group those of a direct read."""
         ...
 
     def load_groups_of(self, member_id: str) -> set[str]:
@@ -191,13 +195,28 @@ class SinglePull:
         if reading is None:
             raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
         self._note(group.id, reading.verdict)
+        owners = await self._read_owners(group.id)
         await self._store.call(self._store.begin_single)
         counts = await self._store.call(self._store.store_object, group, now=self._now)
+        if owners is not None:
+            await self._store.call(self._store.replace_members, group.id, owners, role="owners")
         added, removed = await store_members(self._store, group.id, reading)
         await self._store.call(self._store.touch_object, subject)
         self._count(groups_read=1, groups_added=counts.added, groups_changed=counts.changed)
         self._count(links_read=len(reading.links), links_added=added, links_removed=removed)
         return subject
+
+    async def _read_owners(self, group_id: str) -> Sequence[Link] | None:
+        """Read the owners twice, so that whoever is missing has two witnesses; None when owners are not tracked."""
+        if not self._source.tracks_owners:
+            return None
+        found: dict[str, Link] = {}
+        for _ in range(2):
+            links = await self._source.fetch_owners(group_id)
+            if links is None:
+                raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
+            found.update((link.member_id, link) for link in links)
+        return list(found.values())
 
     def _note(self, group_id: str, verdict: Verdict) -> None:
         if verdict.doubt:

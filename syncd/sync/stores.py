@@ -6,9 +6,19 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
-from syncd.model.change import Action, Change, LinkBatch, LinkOutcome, ObjectKind, Outcome, OutcomeStatus, Phase
+from syncd.model.change import (
+    Action,
+    Change,
+    LinkBatch,
+    LinkKind,
+    LinkOutcome,
+    ObjectKind,
+    Outcome,
+    OutcomeStatus,
+    Phase,
+)
 from syncd.model.run import Approval
-from syncd.model.source import Checkpoint, GroupItem, Link, Page, Stream, UserItem
+from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
@@ -35,8 +45,8 @@ class PullStore(Caller, Protocol):
         """Return where the stream stands."""
         ...
 
-    def begin_baseline(self, stream: Stream, fingerprint: str, *, now: datetime) -> Checkpoint:
-        """Start a full read."""
+    def begin_baseline(self, stream: Stream, fingerprint: str, *, now: datetime, owners: bool = False) -> Checkpoint:
+        """Start a full read; ``owners``: it tells the owners of groups."""
         ...
 
     def store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, *, now: datetime) -> PageCounted:
@@ -59,8 +69,8 @@ class PullStore(Caller, Protocol):
         """Apply one object that was read directly."""
         ...
 
-    def replace_members(self, group_id: str, links: Sequence[Link]) -> int:
-        """Make the members of a group those of a direct read."""
+    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
+        """Make the members (or owners) of a group those of a direct read."""
         ...
 
     def keep_members(self, group_id: str) -> None:
@@ -79,12 +89,12 @@ class PullStore(Caller, Protocol):
         """Return stored objects that the full read did not meet."""
         ...
 
-    def load_groups_with_unseen_members(self, checkpoint: Checkpoint) -> list[str]:
-        """Return groups with stored members that the full read did not meet."""
+    def load_groups_with_unseen_members(self, checkpoint: Checkpoint, *, role: Role = "members") -> list[str]:
+        """Return groups with stored members (or owners) that the full read did not meet."""
         ...
 
-    def drop_unseen_members(self, group_id: str, witnessed: Sequence[str]) -> int:
-        """Remove members that neither read contains."""
+    def drop_unseen_members(self, group_id: str, witnessed: Sequence[str], *, role: Role = "members") -> int:
+        """Remove members (or owners) that neither read contains."""
         ...
 
     def is_empty_believed(self, stream: Stream) -> bool:
@@ -183,11 +193,15 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
         """Return single members."""
         ...
 
-    def load_desired_members(self, below: Collection[int]) -> list[int]:
+    def knows_owners(self) -> bool:
+        """Return whether the owners of the source's groups were read completely."""
+        ...
+
+    def load_desired_members(self, below: Collection[int], *, kind: LinkKind) -> list[int]:
         """Return who should be in a group, sorted."""
         ...
 
-    def load_current_members(self, group: int) -> list[int]:
+    def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
         """Return who is in a group, sorted."""
         ...
 
@@ -195,11 +209,11 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
         """Return the records to compare."""
         ...
 
-    def load_desired_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
+    def load_desired_pairs(self, principals: Collection[int], *, kind: LinkKind) -> set[tuple[int, int]]:
         """Return (group, member) that should be."""
         ...
 
-    def load_current_pairs(self, principals: Collection[int]) -> set[tuple[int, int]]:
+    def load_current_pairs(self, principals: Collection[int], *, kind: LinkKind) -> set[tuple[int, int]]:
         """Return (group, member) that are."""
         ...
 
@@ -219,7 +233,7 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
         """Return the records that the plan wants to adopt."""
         ...
 
-    def was_left_unlinked(self, group: int, member: int) -> bool:
+    def was_left_unlinked(self, group: int, member: int, *, kind: LinkKind) -> bool:
         """Return whether an earlier run meant to link them and could not finish."""
         ...
 
@@ -243,7 +257,7 @@ class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
         """Return the next planned changes of a phase."""
         ...
 
-    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+    def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
         """Return the next planned links, by group."""
         ...
 

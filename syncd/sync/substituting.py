@@ -35,7 +35,7 @@ class Substituting:
     store: SubstitutionStore
     clock: Clock
     retry: bool = False
-    """Try again even if the portal refused us a short while ago."""
+    """Try again even if the portal refused us a short while ago: an operator asked, who may have granted the scope."""
     _forbidden: bool = False
     _refused_at: datetime | None = None
     _asked: bool = False

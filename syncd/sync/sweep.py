@@ -5,19 +5,19 @@ of objects agrees with the tenant's own count within `tolerate`. Then each objec
 only those that the tenant denies (404) are marked gone; if it still has one of them, the read was not complete after
 all. A membership that was not met is removed only when a second reading of that group lacks it too and the tenant's
 count of the group's members does not contradict the two; a group that hides its members from us has no second reading,
-and keeps them.
+and keeps them. An ownership needs the second reading of the owners.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Forbidden
-from syncd.model.source import Checkpoint, Stream
+from syncd.model.source import Checkpoint, Role, Stream
 from syncd.sync.members import MemberStore, judge_missing
 from syncd.sync.ports import Source
 from syncd.sync.proof import LossOfMembers, Proof, tolerate
@@ -87,15 +87,31 @@ class Sweep:
             proof.removed = await self._store.call(self._store.mark_gone, stream, unseen, now=self._clock.now())
             self._count(f"{stream}_removed", proof.removed)
         if stream == "groups":
-            await self._sweep_members(checkpoint, proof)
+            await self._sweep_people(checkpoint, "members", lambda group_id: self._recheck(group_id, proof))
+            if self._source.tracks_owners:
+                await self._sweep_people(checkpoint, "owners", self._recheck_owners)
         return proof
 
-    async def _sweep_members(self, checkpoint: Checkpoint, proof: Proof) -> None:
-        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint)
+    async def _sweep_people(
+        self, checkpoint: Checkpoint, role: Role, recheck: Callable[[str], Coroutine[Any, Any, None]]
+    ) -> None:
+        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint, role=role)
         for start in range(0, len(suspects), _READS_AT_ONCE):
             async with working_together() as group:
                 for suspect in suspects[start : start + _READS_AT_ONCE]:
-                    group.create_task(self._recheck(suspect, proof), name="read members again")
+                    group.create_task(recheck(suspect), name=f"read {role} again")
+
+    async def _recheck_owners(self, group_id: str) -> None:
+        try:
+            links = await self._source.fetch_owners(group_id)
+        except Forbidden as error:
+            self._note_hidden(group_id, error)
+            return
+        if links is None:
+            return
+        witnessed = [link.member_id for link in links]
+        gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed, role="owners")
+        self._count("links_removed", gone)
 
     async def _recheck(self, group_id: str, proof: Proof) -> None:
         try:

@@ -174,7 +174,7 @@ async def test_what_the_plan_held_stays_held_until_it_is_approved(world: World) 
     assert "guard.max_removals" in record.error
     assert "cleo@x.com" in world.portal.picture()["all@grp"]
     assert world.portal.accounts["ben@x.com"].name == "Benjamin"
-    assert world.target_store.load_holding_run() == record.id
+    assert world.target_store.load_holding_runs(now=world.clock.now()) == [record.id]
     approved = await approve(world, record.id)
     assert approved.status == "succeeded", approved.error
     assert "cleo@x.com" not in world.portal.picture()["all@grp"]

@@ -315,6 +315,32 @@ async def test_a_quiet_time_beyond_our_patience_fails_at_once(graph: FakeGraph, 
     assert len(graph.asked) == 1
 
 
+# --- owners
+
+
+async def test_owners_are_selected_and_read_only_where_they_are_asked_for(graph: FakeGraph) -> None:
+    """Another selection is another checkpoint; the plain one keeps the meaning that it had."""
+    graph.queue(
+        page(graph, {"id": "G1", "owners@delta": [{"id": "O1"}]}, delta_link="groups/delta?$deltatoken=d"),
+        Answer(200, {"value": [{"id": "O1", "@odata.type": "#microsoft.graph.user"}]}),
+    )
+    async with open_client(graph.make_options(owners=True), LoopClock()) as client:
+        source = GraphSource(client, LoopClock())
+        groups = await source.fetch_page("groups", None)
+        owners = await source.fetch_owners("g1")
+    assert groups.items == (GroupItem("g1", {}, owners=(Link("o1", "unknown"),)),)
+    assert owners == (Link("o1", "user"),)
+    assert graph.targets() == [
+        "/v1.0/groups/delta?$select=displayName,members,owners",
+        "/v1.0/groups/g1/owners?$select=id&$top=999",
+    ]
+    async with open_client(graph.make_options(), LoopClock()) as client:
+        plain = GraphSource(client, LoopClock())
+    assert (source.tracks_owners, plain.tracks_owners) == (True, False)
+    assert source.fingerprint("groups") != plain.fingerprint("groups")
+    assert source.fingerprint("users") == plain.fingerprint("users")
+
+
 # --- counts and direct reads
 
 

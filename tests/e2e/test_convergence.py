@@ -15,7 +15,7 @@ import structlog
 from syncd.bootstrap import load, make_runs, open_sides, open_store
 from syncd.clock import Clock
 from syncd.model.run import PullKind, RunRecord, RunRequest
-from syncd.sandbox.changes import live
+from syncd.sandbox.changes import happen, live
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.store.plans import Plans
@@ -110,10 +110,11 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
     options.tenant_knobs.gzip = seed % 2 == 0
     async with Sandbox(options, tmp_path, clock=clock) as sandbox:
         sandbox.portal_service.observer = contract
-        truth = Truth(sandbox.directory, sandbox.portal)
+        truth = Truth(sandbox.directory, sandbox.portal, owners=seed == 2)
         text = sandbox.config_toml(store_url=f"sqlite:///{tmp_path / 'store.db'}", health_listen="127.0.0.1:1")
         # A company this small would trip the guard by a few leavers; what the guard does is tested elsewhere.
         text += "[guard]\nmax_removal_percent = false\nmax_update_percent = false\n"
+        text += "[mapping]\ngroup.owners = true\n" if truth.owners else ""
         config = tmp_path / "syncd.toml"
         await asyncio.to_thread(config.write_text, text, "utf-8")
         settings = load(config, {})
@@ -134,6 +135,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
             for _ in range(_ROUNDS):
                 for _ in range(chance.randrange(1, 4)):
                     live(sandbox.directory, chance, chance.randrange(1, 8))
+                    happen(sandbox.directory, chance, "reown", count=chance.randrange(3) if truth.owners else 0)
                     truth.look()
                 _plan_faults(sandbox, chance)
                 kind: PullKind = "full" if chance.random() < 0.25 else "delta"

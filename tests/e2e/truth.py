@@ -62,6 +62,8 @@ class Truth:
 
     directory: Directory
     portal: PortalStore
+    owners: bool = False
+    """Whether owners are synchronised; otherwise no group may have any."""
     foreign: Mapping[str, object] = field(init=False)
     names: dict[str, set[str]] = field(default_factory=dict)
 
@@ -135,10 +137,13 @@ class Truth:
     def _compare_groups(self) -> list[str]:
         found: list[str] = []
         wanted: dict[str, set[str]] = {}
+        owned: dict[str, set[str]] = {}
         for group in self.directory.active_groups():
             bps_id = f"{group.id}@{_GROUP_DOMAIN}"
             people = (self.directory.get(member) for member in flatten(self.directory, group))
             wanted[bps_id] = {name_of(person) for person in people if maps(person)}
+            own = [self.directory.get(owner) for owner in group.owners] if self.owners else []
+            owned[bps_id] = {name_of(owner) for owner in own if owner.kind == "user" and maps(owner)}
             record = self.portal.groups.get(bps_id)
             if record is None:
                 found.append(f"group {bps_id} is missing")
@@ -152,7 +157,8 @@ class Truth:
             members, should = set(record.members), wanted.get(key, set())
             found += [f"{name} is missing in {key}" for name in sorted(should - members)]
             found += [f"{name} is in {key} and should not be" for name in sorted(members - should)]
-            found += [f"{key} has owners"] if record.owners else []
+            if (owners := set(record.owners)) != owned.get(key, set()):
+                found.append(f"{key} has the owners {sorted(owners)}, not {sorted(owned.get(key, ()))}")
         return found
 
     # ---- what is not ours

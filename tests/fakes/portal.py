@@ -35,6 +35,7 @@ class FakePortal:
     accounts: dict[str, Account] = field(default_factory=dict)
     groups: dict[str, PortalGroup] = field(default_factory=dict)
     members: dict[str, dict[str, str]] = field(default_factory=dict)
+    owners: dict[str, dict[str, str]] = field(default_factory=dict)
     writes: list[str] = field(default_factory=list)
     refuse: set[str] = field(default_factory=set)
     down: bool = False
@@ -88,8 +89,12 @@ class FakePortal:
         group = self.groups.get(fold(bps_id))
         if group is None:
             return None
-        members = self.members.get(fold(bps_id), {})
-        return GroupDetail(group, tuple(PortalMember(members[key]) for key in sorted(members)), ())
+        members, owners = self.members.get(fold(bps_id), {}), self.owners.get(fold(bps_id), {})
+        return GroupDetail(
+            group,
+            tuple(PortalMember(members[key]) for key in sorted(members)),
+            tuple(PortalMember(owners[key]) for key in sorted(owners)),
+        )
 
     async def create_account(self, account: Account, *, sent_before: bool = False) -> Creation:
         """Create, refuse a taken id."""
@@ -117,8 +122,8 @@ class FakePortal:
         """Delete, and take out of every group."""
         self._note("delete", bps_id)
         self.accounts.pop(fold(bps_id), None)
-        for members in self.members.values():
-            members.pop(fold(bps_id), None)
+        for people in (*self.members.values(), *self.owners.values()):
+            people.pop(fold(bps_id), None)
 
     async def create_group(self, group: PortalGroup, *, sent_before: bool = False) -> Creation:
         """Create an empty group."""
@@ -140,23 +145,40 @@ class FakePortal:
         self._note("delete", bps_id)
         self.groups.pop(fold(bps_id), None)
         self.members.pop(fold(bps_id), None)
+        self.owners.pop(fold(bps_id), None)
 
     async def add_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
         """Add those that exist."""
         self._note("link", group_id)
-        if fold(group_id) not in self.groups:
-            raise NotFound(f"no group {group_id}", status=404)
-        pending = tuple(m for m in member_ids if fold(m) not in self.accounts)
-        done = tuple(m for m in member_ids if fold(m) in self.accounts)
-        self.members.setdefault(fold(group_id), {}).update({fold(m): m for m in done})
-        return MembersResult(done=done, pending=pending)
+        return self._add(self.members, group_id, member_ids)
 
     async def remove_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
         """Remove."""
         self._note("unlink", group_id)
-        for member in member_ids:
-            self.members.get(fold(group_id), {}).pop(fold(member), None)
-        return MembersResult(done=tuple(member_ids))
+        return self._remove(self.members, group_id, member_ids)
+
+    async def add_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
+        """Add those that exist."""
+        self._note("own", group_id)
+        return self._add(self.owners, group_id, owner_ids)
+
+    async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
+        """Remove."""
+        self._note("disown", group_id)
+        return self._remove(self.owners, group_id, owner_ids)
+
+    def _add(self, places: dict[str, dict[str, str]], group_id: str, ids: Sequence[str]) -> MembersResult:
+        if fold(group_id) not in self.groups:
+            raise NotFound(f"no group {group_id}", status=404)
+        pending = tuple(m for m in ids if fold(m) not in self.accounts)
+        done = tuple(m for m in ids if fold(m) in self.accounts)
+        places.setdefault(fold(group_id), {}).update({fold(m): m for m in done})
+        return MembersResult(done=done, pending=pending)
+
+    def _remove(self, places: dict[str, dict[str, str]], group_id: str, ids: Sequence[str]) -> MembersResult:
+        for person in ids:
+            places.get(fold(group_id), {}).pop(fold(person), None)
+        return MembersResult(done=tuple(ids))
 
     # ---- substitutions ----------------------------------------------------------------------------------------------
 
@@ -262,3 +284,7 @@ class FakePortal:
     def picture(self) -> dict[str, set[str]]:
         """Return the folded members of each group."""
         return {key: set(self.members.get(key, {})) for key in self.groups}
+
+    def ownership(self) -> dict[str, set[str]]:
+        """Return the folded owners of each group that has any."""
+        return {key: set(owners) for key, owners in self.owners.items() if owners}

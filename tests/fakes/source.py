@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncd.errors import Forbidden, ResyncRequired
 from syncd.model.source import GroupItem, Link, ManagerSet, Page, Stream, UserItem, Value
@@ -26,6 +26,7 @@ class FakeGroup:
     attributes: dict[str, Value]
     members: dict[str, str] = field(default_factory=dict)
     state: str = "active"
+    owners: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,6 +48,7 @@ class FakeSource:
     losing_links: bool = False
     dead: bool = False
     calls: list[str] = field(default_factory=list)
+    tracks_owners: bool = False
     _serial: int = 0
 
     # ---- events -----------------------------------------------------------------------------------------------------
@@ -70,6 +72,7 @@ class FakeSource:
         if hard:
             for group in self.groups.values():
                 group.members.pop(user_id, None)
+                group.owners.pop(user_id, None)
 
     def restore_user(self, user_id: str) -> None:
         """Bring a soft-deleted user back: it shows up as newly created, without membership events."""
@@ -104,11 +107,23 @@ class FakeSource:
             gone = Link(member_id, kind, removed=True)
             self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (gone,)))
 
+    def own(self, group_id: str, owner_id: str, kind: str = "user") -> None:
+        """Add an owner."""
+        group = self.groups[group_id]
+        group.owners[owner_id] = kind
+        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), owners=(Link(owner_id, kind),)))
+
+    def disown(self, group_id: str, owner_id: str) -> None:
+        """Remove an owner."""
+        group = self.groups[group_id]
+        link = Link(owner_id, group.owners.pop(owner_id, "user"), removed=True)
+        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), owners=(link,)))
+
     # ---- the port ---------------------------------------------------------------------------------------------------
 
     def fingerprint(self, stream: Stream) -> str:
-        """Return a constant: the fake has one selection."""
-        return f"fake-{stream}"
+        """Return what names the selection: with the owners of groups or without."""
+        return f"fake-{stream}{'-owners' if self.tracks_owners and stream == 'groups' else ''}"
 
     async def fetch_page(self, stream: Stream, link: str | None) -> Page:
         """Return a page of a baseline (no link), of an increment (d:…) or of a round under way (n:…)."""
@@ -129,7 +144,10 @@ class FakeSource:
         end = start + self.page_size
         more = end < len(items)
         return Page(
-            tuple(items[start:end]),
+            tuple(
+                item if self.tracks_owners or isinstance(item, UserItem) else replace(item, owners=())
+                for item in items[start:end]
+            ),
             (),
             f"{name}|{end}|{position}" if more else None,
             None if more else f"d:{position}",
@@ -154,6 +172,9 @@ class FakeSource:
                     GroupItem(group_id, dict(group.attributes), tuple(links[start : start + 2]))
                     for start in range(0, max(len(links), 1), 2)
                 )
+                shown = [Link(o, kind) for o, kind in group.owners.items() if f"{group_id}/{o}" not in self.hidden]
+                if shown:
+                    items.append(GroupItem(group_id, dict(group.attributes), owners=tuple(shown)))
         if self.repeat:
             items += self.rng.sample(items, k=min(2, len(items)))
             self.rng.shuffle(items)
@@ -195,6 +216,15 @@ class FakeSource:
             for member, kind in group.members.items()
             if f"{group_id}/{member}" not in self.unlisted and self._is_listed(member, kind)
         )
+
+    async def fetch_owners(self, group_id: str) -> tuple[Link, ...] | None:
+        """Read a group's owners; nobody may ask when they are not tracked."""
+        assert self.tracks_owners, "owners were asked for although they are not synchronised"
+        self.calls.append(f"owners {group_id}")
+        group = self.groups.get(group_id)
+        if group is None or group.state != "active":
+            return None
+        return tuple(Link(owner, kind) for owner, kind in group.owners.items() if self._is_listed(owner, kind))
 
     def _is_listed(self, member: str, kind: str) -> bool:
         """Tell whether a list shows the object: neither a deleted one nor, in v1.0, a service principal."""

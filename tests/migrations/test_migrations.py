@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from syncd.errors import SchemaMismatch, StoreError
 from syncd.store.database import (
@@ -20,7 +22,9 @@ from syncd.store.database import (
     migrate,
     open_database,
 )
-from syncd.store.tables import metadata
+from syncd.store.tables import failures, metadata, rejections
+
+BEFORE_OWNERS = "0001"
 
 
 @pytest.fixture
@@ -42,6 +46,36 @@ def test_migrations_equal_the_tables(database: Database) -> None:
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     assert migrate(database) == (load_head(), load_head())
+
+
+def test_what_failed_and_was_rejected_before_owners_came_is_kept_under_its_kind(database: Database) -> None:
+    """0006 gives both a kind of object: that of the newest change about the same pair, or else a user."""
+    config = Config()
+    config.set_main_option("script_location", str(find_migrations()))
+    config.attributes["engine"] = database.engine
+    command.upgrade(config, BEFORE_OWNERS)
+    change = (
+        "INSERT INTO changes (run_id, seq, phase, action, object, record_key, target_key, target, reason, status,"
+        " error) VALUES (:run, 1, 40, 'link', :object, :record, :target, '', '', 'failed', '')"
+    )
+    with database.transaction() as connection:
+        for run, kind, record, target in ((1, "membership", 7, 8), (2, "group", 7, None)):
+            connection.execute(text(change), {"run": run, "object": kind, "record": record, "target": target})
+        for record, target in ((7, 8), (7, 0), (9, 0)):
+            connection.execute(
+                text("INSERT INTO failures VALUES (:record, :target, 2, '2026-01-01', '2026-01-02', 'refused')"),
+                {"record": record, "target": target},
+            )
+            connection.execute(
+                text("INSERT INTO rejections VALUES (:record, :target, 'unlink', '', 1)"),
+                {"record": record, "target": target},
+            )
+    command.upgrade(config, "head")
+    with database.transaction() as connection:
+        for table in (failures, rejections):
+            columns = table.c.record_key, table.c.target_key, table.c.object
+            found = sorted(tuple(row) for row in connection.execute(select(*columns)))
+            assert found == [(7, 0, "group"), (7, 8, "membership"), (9, 0, "user")]
 
 
 def test_a_store_of_another_revision_is_refused_with_the_command_that_helps(database: Database) -> None:

@@ -54,8 +54,10 @@ event = st.one_of(
     st.tuples(st.just("ungroup"), groups),
     st.tuples(st.just("link"), groups, st.sampled_from(USERS + GROUPS)),
     st.tuples(st.just("unlink"), groups, st.sampled_from(USERS + GROUPS)),
+    st.tuples(st.just("own"), groups, users),
+    st.tuples(st.just("disown"), groups, users),
     st.tuples(st.just("by hand"), st.sampled_from(["a@grp", "b@grp"]), st.booleans()),
-    st.tuples(st.just("rules"), st.sampled_from(["all", "clerks", "group", "titles"])),
+    st.tuples(st.just("rules"), st.sampled_from(["all", "clerks", "group", "titles", "no owners"])),
 )
 fault = st.sampled_from(["", "", "stop", "source", "portal", "store", "cancel", "dry", "other rules dry"])
 round_ = st.tuples(
@@ -70,6 +72,7 @@ round_ = st.tuples(
 def rules_named(name: str) -> Rules:
     """Return one of the configurations that a history moves between."""
     base = make_rules(policy=PolicyRules(grace=timedelta(days=3)))
+    base = replace(base, mapping=replace(base.mapping, owners=name != "no owners"))
     if name == "clerks":
         return replace(base, scope=ScopeRules(users=Expression('user.jobTitle != "Contractor"')))
     if name == "group":
@@ -198,13 +201,19 @@ def happen(world: World, what: Sequence[Any]) -> None:
             source.link(group, member, "group" if member.startswith("g") else "user")
         case ("unlink", group, member) if is_active(group) and member in source.groups[group].members:
             source.unlink(group, member)
+        case ("own", group, user) if is_active(group) and is_active(user):
+            source.own(group, user)
+        case ("disown", group, user) if is_active(group) and user in source.groups[group].owners:
+            source.disown(group, user)
         case ("by hand", group, added) if group in portal.groups:
-            if added:
-                portal.members.setdefault(group, {})[HAND] = HAND
-            else:
-                portal.members.get(group, {}).clear()
+            for places in (portal.members, portal.owners):
+                if added:
+                    places.setdefault(group, {})[HAND] = HAND
+                else:
+                    places.get(group, {}).clear()
         case ("rules", name):
             world.rules = rules_named(name)
+            source.tracks_owners = world.rules.mapping.owners
         case _:
             pass
 
@@ -219,6 +228,7 @@ class Expected:
     accounts: dict[str, dict[str, str | None]] = field(default_factory=dict)
     managers: dict[str, str] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
+    owners: dict[str, set[str]] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
 
@@ -268,6 +278,7 @@ def expect(world: World, name: str) -> Expected:
             found.unclear.add(bps_id)  # who has it depends on who had it first
         else:
             found.groups[bps_id] = {wanted[key] for key in people_in(claimants[0]) if key in wanted}
+            found.owners[bps_id] = {wanted[key] for key in active[claimants[0]].owners if key in wanted}
     return found
 
 
@@ -284,15 +295,17 @@ def compare(world: World, name: str) -> None:
     kept = {
         account for account in portal.accounts if account not in expected.accounts and account not in (STRANGER, HAND)
     }
-    for bps_id, members in expected.groups.items():
-        there = set(portal.members.get(bps_id, {}))
-        assert bps_id in portal.groups, f"{bps_id} is missing"
-        assert members <= there, f"{bps_id} lacks {members - there}"
-        extra = there - members
-        assert extra <= kept if expected.frozen else not extra, f"{bps_id} has {extra} too many"
-    # What a group left whose new id is another's too stays as it is, until it is clear where its people go.
-    for bps_id in set() if expected.unclear else portal.groups.keys() - expected.groups.keys():
-        assert not portal.members.get(bps_id), f"{bps_id} was left, and has members"
+    places = [(portal.members, expected.groups)] + ([(portal.owners, expected.owners)] if name != "no owners" else [])
+    for found, wanted in places:
+        for bps_id, people in wanted.items():
+            there = set(found.get(bps_id, {}))
+            assert bps_id in portal.groups, f"{bps_id} is missing"
+            assert people <= there, f"{bps_id} lacks {people - there}"
+            extra = there - people
+            assert extra <= kept if expected.frozen else not extra, f"{bps_id} has {extra} too many"
+        # What a group left whose new id is another's too stays as it is, until it is clear where its people go.
+        for bps_id in set() if expected.unclear else portal.groups.keys() - wanted.keys():
+            assert not found.get(bps_id), f"{bps_id} was left, and has people"
 
 
 # ---- the history ----------------------------------------------------------------------------------------------------
@@ -311,6 +324,9 @@ def make_world(path: Path, seed: int, page_size: int) -> World:
     world.source.link("g0", "u0")
     world.source.link("g1", "u1")
     world.source.link("g1", "g0", "group")
+    world.source.own("g0", "u0")
+    world.source.own("g1", "u2")
+    world.source.tracks_owners = True
     world.portal.add_account(STRANGER, name="Nobody's", email="n@portal")
     world.portal.add_account(HAND, name="By hand", email="h@portal")
     return world

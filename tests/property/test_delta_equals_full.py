@@ -19,7 +19,7 @@ from sqlalchemy import select
 from syncd.clock import Clock
 from syncd.store.database import Database, ensure_schema, open_database, reading
 from syncd.store.source_store import SourceStore
-from syncd.store.tables import source_groups, source_members, source_objects, source_users
+from syncd.store.tables import source_groups, source_members, source_objects, source_owners, source_users
 from syncd.sync.pull import Pull, PullResult
 from tests.fakes.source import FakeSource
 
@@ -35,6 +35,8 @@ event = st.one_of(
     st.tuples(st.just("ungroup"), st.sampled_from(GROUPS)),
     st.tuples(st.just("link"), st.sampled_from(GROUPS), st.sampled_from(USERS + GROUPS)),
     st.tuples(st.just("unlink"), st.sampled_from(GROUPS), st.sampled_from(USERS + GROUPS)),
+    st.tuples(st.just("own"), st.sampled_from(GROUPS), st.sampled_from(USERS)),
+    st.tuples(st.just("disown"), st.sampled_from(GROUPS), st.sampled_from(USERS)),
 )
 histories = st.lists(st.lists(event, max_size=6), max_size=6)
 
@@ -66,6 +68,14 @@ def happen(source: FakeSource, what: tuple[str, ...]) -> None:
             active = group in source.groups and source.groups[group].state == "active"
             if active and member in source.groups[group].members:
                 source.unlink(group, member)
+        case ("own", group, owner):
+            active = group in source.groups and source.groups[group].state == "active"
+            if active and owner in source.users and source.users[owner].state == "active":
+                source.own(group, owner)
+        case ("disown", group, owner):
+            active = group in source.groups and source.groups[group].state == "active"
+            if active and owner in source.groups[group].owners:
+                source.disown(group, owner)
 
 
 def picture(database: Database) -> dict[str, object]:
@@ -80,9 +90,16 @@ def picture(database: Database) -> dict[str, object]:
             ids[row.key]: row.attributes
             for row in connection.execute(select(source_groups).where(source_groups.c.state == "active"))
         }
-        links = {(ids[row.group_key], ids[row.member_key]) for row in connection.execute(select(source_members))}
-    live = {(group, member) for group, member in links if group in groups and (member in users or member in groups)}
-    return {"users": users, "groups": groups, "links": live}
+        links, owners = (
+            {
+                (group, member)
+                for row in connection.execute(select(table))
+                for group, member in [(ids[row.group_key], ids[row.member_key])]
+                if group in groups and (member in users or member in groups)
+            }
+            for table in (source_members, source_owners)
+        )
+    return {"users": users, "groups": groups, "links": links, "owners": owners}
 
 
 def truth(source: FakeSource) -> dict[str, object]:
@@ -93,6 +110,7 @@ def truth(source: FakeSource) -> dict[str, object]:
         "users": users,
         "groups": groups,
         "links": {(key, member) for key in groups for member in source.groups[key].members if member in users | groups},
+        "owners": {(key, owner) for key in groups for owner in source.groups[key].owners if owner in users},
     }
 
 
@@ -119,12 +137,12 @@ async def pull(database: Database, source: FakeSource, *, full: bool) -> PullRes
     suppress_health_check=[HealthCheck.too_slow],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking whole histories takes minutes
 )
-@given(histories, st.integers(0, 1000), st.integers(1, 4), st.sets(st.integers(0, 5), max_size=2))
+@given(histories, st.integers(0, 1000), st.integers(1, 4), st.sets(st.integers(0, 5), max_size=2), st.booleans())
 def test_any_cutting_of_a_history_gives_the_same_directory(
-    rounds: list[list[tuple[str, ...]]], seed: int, page_size: int, full_rounds: set[int]
+    rounds: list[list[tuple[str, ...]]], seed: int, page_size: int, full_rounds: set[int], owners: bool
 ) -> None:
     """Deltas with repeats and replays, full pulls in between, and one full pull at the end agree with the tenant."""
-    source = FakeSource(rng=random.Random(seed), page_size=page_size, repeat=True)
+    source = FakeSource(rng=random.Random(seed), page_size=page_size, repeat=True, tracks_owners=owners)
     source.put_user("always", userPrincipalName="always@x.com", displayName="Always")
     source.put_group("everyone", displayName="Everyone")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
@@ -146,6 +164,7 @@ def test_any_cutting_of_a_history_gives_the_same_directory(
             assert set(found["users"]) == real["users"]  # type: ignore[arg-type]
             assert set(found["groups"]) == real["groups"]  # type: ignore[arg-type]
             assert found["links"] == real["links"]
+            assert found["owners"] == (real["owners"] if owners else set())
         finally:
             many.close()
             once.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncd.model.change import LinkBatch
+from syncd.model.change import LinkBatch, LinkKind
 from syncd.sync.linking import iterate_links
 
 
@@ -21,10 +21,10 @@ class PlannedLinks:
     async def call(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
-    def load_links(self, run_id: int, after: int, limit: int) -> list[LinkBatch]:
+    def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
         part = range(after + 1, min(after + 1 + self._at_once, len(self._links)))
         return [
-            LinkBatch(record, f"g{record}", seqs, [1000 + seq for seq in seqs], [f"u{seq}" for seq in seqs])
+            LinkBatch(record, f"g{record}", seqs, [1000 + seq for seq in seqs], [f"u{seq}" for seq in seqs], kind)
             for record in sorted({self._links[seq] for seq in part})
             if (seqs := [seq for seq in part if self._links[seq] == record])
         ]
@@ -35,10 +35,11 @@ async def test_a_group_takes_no_more_requests_than_it_must(at_once: int) -> None
     """A group that the store hands out in pieces is put together again; no link is lost, doubled or misnamed."""
     sizes = [1, 450, 3, 200, 201]
     store = PlannedLinks(sizes, at_once)
-    batches = [batch async for batch in iterate_links(store, 1, 200)]  # type: ignore[arg-type]  # as much as it needs
+    batches = [batch async for batch in iterate_links(store, 1, "ownership", 200)]  # type: ignore[arg-type]  # as much as it needs
     calls = {record: [len(batch.seqs) for batch in batches if batch.record == record] for record in range(1, 6)}
     assert {record: len(found) for record, found in calls.items()} == {1: 1, 2: 3, 3: 1, 4: 1, 5: 2}
     assert sorted(seq for batch in batches for seq in batch.seqs) == list(range(sum(sizes)))
     for batch in batches:
+        assert batch.kind == "ownership"
         assert batch.members == [f"u{seq}" for seq in batch.seqs]
         assert batch.targets == [1000 + seq for seq in batch.seqs]

@@ -1,0 +1,194 @@
+"""The reverse of changes that were done, one at a time. Pure.
+
+====================  ==================================================================================================
+done                  its reverse
+====================  ==================================================================================================
+create                nothing, unless deleting is asked for: a person may have begun to work with the account
+adopt                 the values that adopting overwrote are put back, and the record is not ours any more
+update                the values before, field by field, where the field is still as we left it
+delete                a new record with the values of the old one; what hung on the old one does not come back
+link, unlink          the membership is removed, or put back
+====================  ==================================================================================================
+
+What somebody, or a later run, has changed again is left as it is, and said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from syncd.model.change import GIVES_BACK, Change, Phase
+from syncd.plan.diff import COMPLETES_CREATION, Origin, changes_allowed, differs
+from syncd.plan.rules import PolicyRules
+
+_NEVER_EMPTY = ("name", "email")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the target as it is now; ``written`` names the fields that we ever wrote."""
+
+    fields: Mapping[str, str | None]
+    origin: Origin | None
+    source_key: int | None
+    written: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A change that was done, and how things stand now. ``member_there``: the member has an account, or will have."""
+
+    change: Change
+    record: Record | None
+    linked: bool = False
+    member_there: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Reverse:
+    """What undoes a change, if anything does, and what of it cannot be undone or is left; empty: it is undone whole."""
+
+    changes: tuple[Change, ...] = ()
+    left: str = ""
+
+
+def reverse(done: Done, policy: PolicyRules, *, protect: frozenset[str], delete_created: bool) -> Reverse:
+    """Return the reverse of one change, as the rules permit it."""
+    change = done.change
+    if change.bps_id.casefold() in protect or change.target.casefold() in protect:
+        return Reverse(left="scope.protect names it: hands off")
+    found = _reverse(done, delete_created=delete_created)
+    forbidden = {each.action for each in found.changes if not changes_allowed(policy, each.action)}
+    if forbidden:
+        return Reverse(left=f'policy.mode = "{policy.mode}" forbids to {" and ".join(sorted(forbidden))}')
+    return found
+
+
+def _reverse(done: Done, *, delete_created: bool) -> Reverse:
+    change, record = done.change, done.record
+    if change.object not in ("user", "group"):
+        return _reverse_membership(done)
+    what = "account" if change.object == "user" else "group"
+    if change.action == "delete":
+        return _recreate(change, what) if record is None else Reverse(left=f"the {what} is there again")
+    if record is None:
+        return Reverse(left=f"the {what} is not there any more")
+    if change.action == "update" and change.reason == GIVES_BACK:
+        return _adopt_again(change, record)
+    if record.origin is None:
+        return Reverse(left=f"the {what} is not ours any more")
+    if change.action == "adopt":
+        return _give_back(change, record)
+    if change.reason == COMPLETES_CREATION:
+        return Reverse()  # it belongs to the creation, and stays or goes with it
+    if change.action == "create":
+        return _uncreate(change, record, what, delete_created=delete_created)
+    return _restore(change, record)
+
+
+def _uncreate(change: Change, record: Record, what: str, *, delete_created: bool) -> Reverse:
+    if record.source_key != change.source_key:
+        return Reverse(left=f"the {what} belongs to another source object by now")
+    if not delete_created:
+        return Reverse(left=f"the {what} that was created stays: only --delete-created deletes it")
+    phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
+    deletion = replace(change, phase=phase, action="delete", before=dict(record.fields), after={}, reason="undone")
+    return Reverse((deletion,))
+
+
+def _give_back(change: Change, record: Record) -> Reverse:
+    """Put back what adopting overwrote. It comes last: until then the record's memberships are ours to correct."""
+    restored = {
+        name: change.before.get(name)
+        for name, value in change.after.items()
+        if not differs(name, value, record.fields.get(name)) and _can_be(name, change.before.get(name))
+    }
+    kept = {name for name in change.after if name not in restored} | (record.written - change.after.keys())
+    phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
+    before = {name: record.fields.get(name) for name in restored}
+    back = Change(phase, "update", change.object, change.bps_id, "", record.source_key, before, restored, GIVES_BACK)
+    left = f"changed again since, or never to be empty, and left: {', '.join(sorted(kept))}" if kept else ""
+    return Reverse((back,), left)
+
+
+def _adopt_again(change: Change, record: Record) -> Reverse:
+    if record.origin is not None:
+        return Reverse(left="it is ours again already")
+    after = {name: value for name, value in change.before.items() if value is not None}
+    before = {name: record.fields.get(name) for name in after}
+    phase = Phase.USERS if change.object == "user" else Phase.GROUPS
+    return Reverse((replace(change, phase=phase, action="adopt", before=before, after=after, reason="undone"),))
+
+
+def _restore(change: Change, record: Record) -> Reverse:
+    restored, kept = dict[str, str | None](), set[str]()
+    for name, value in change.after.items():
+        wanted = change.before.get(name)
+        if differs(name, value, record.fields.get(name)) or not _can_be(name, wanted):
+            kept.add(name)
+        elif differs(name, wanted, value):
+            restored[name] = wanted
+    left = f"changed again since, or never to be empty, and left: {', '.join(sorted(kept))}" if kept else ""
+    if not change.after:
+        left = "only its source object changed: that stays"
+    found = []
+    for phase, names in (
+        (Phase.USERS if change.object == "user" else Phase.GROUPS, restored.keys() - {"manager"}),
+        (Phase.MANAGERS, restored.keys() & {"manager"}),
+    ):
+        if names:
+            before = {name: record.fields.get(name) for name in sorted(names)}
+            after = {name: restored[name] for name in sorted(names)}
+            found.append(
+                Change(phase, "update", change.object, change.bps_id, "", record.source_key, before, after, "undone")
+            )
+    return Reverse(tuple(found), left)
+
+
+def _recreate(change: Change, what: str) -> Reverse:
+    fields = {name: value for name, value in change.before.items() if value is not None}
+    manager = fields.pop("manager", None)
+    phase = Phase.USERS if change.object == "user" else Phase.GROUPS
+    made = [replace(change, phase=phase, action="create", before={}, after=fields, reason="undone")]
+    if manager:
+        late = replace(change, phase=Phase.MANAGERS, action="update", before={"manager": None}, reason="undone")
+        made.append(replace(late, after={"manager": manager}))
+    left = f"a new {what} is made: what hung on the deleted one (tasks, privileges) does not come back"
+    return Reverse(tuple(made), left)
+
+
+def _reverse_membership(done: Done) -> Reverse:
+    change, record = done.change, done.record
+    if change.object != "membership":
+        return Reverse(left=f"the {change.object} is left: undoing covers accounts, groups and memberships")
+    if record is None:
+        return Reverse(left="the group is not there any more")
+    if record.origin is None:
+        return Reverse(left="the group is not ours any more")
+    if change.action == "link":
+        if not done.linked:
+            return Reverse(left="no member any more")
+        return Reverse((replace(change, phase=Phase.UNLINKS, action="unlink", reason="undone"),))
+    if done.linked:
+        return Reverse(left="a member again already")
+    if not done.member_there:
+        return Reverse(left="the account is not there any more")
+    return Reverse((replace(change, phase=Phase.LINKS, action="link", reason="undone"),))
+
+
+def still_stands(done: Done) -> bool:
+    """Return whether a planned change meets what it was planned for: the values before are those of now."""
+    change, record = done.change, done.record
+    if change.object == "membership":
+        return record is not None and done.linked == (change.action == "unlink")
+    if change.action == "create":
+        return record is None
+    if record is None or (record.origin is None) != (change.action == "adopt"):
+        return False
+    return not any(differs(name, value, record.fields.get(name)) for name, value in change.before.items())
+
+
+def _can_be(name: str, value: str | None) -> bool:
+    """Return whether the portal lets a field have this value: names and addresses are never empty there."""
+    return value is not None or name not in _NEVER_EMPTY

@@ -1,0 +1,295 @@
+"""`undo RUN`: the reverse of a run, as far as what it did still stands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+import structlog
+
+from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.model.target import PortalGroup
+from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
+from syncd.sync.undo import Undo
+from tests.fakes.world import World, make_rules, open_world
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """Three people in a group after one full run, and nothing to do."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("ann", "ben", "cleo"):
+        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        made.source.link("g", name)
+    assert (await made.sync("full")).status == "succeeded"
+    yield made
+    made.database.close()
+
+
+def left(world: World, run: RunRecord) -> dict[str, str]:
+    """Return what a plan leaves alone, as ``action id target`` and the reason."""
+    found = {}
+    for chunk in world.target_store.iterate_changes(run.id, statuses=("dropped",)):
+        for planned, _, _ in chunk:
+            change = planned.change
+            found[" ".join(part for part in (change.action, change.bps_id, change.target) if part)] = planned.error
+    return found
+
+
+def done(world: World, run: RunRecord) -> list[str]:
+    """Return what was done."""
+    return [change.removesuffix(" done") for change in world.changes(run) if change.endswith(" done")]
+
+
+async def test_values_and_memberships_come_back_and_the_next_full_run_wants_its_own_again(world: World) -> None:
+    """A renamed person, a manager, somebody who left and somebody who came: all as before, from the outcomes alone."""
+    world.source.put_user("ann", displayName="Anna", manager="ben", jobTitle="Boss")
+    world.source.put_user("cleo", accountEnabled=False)
+    run = await world.sync()
+    assert world.portal.accounts["ann@x.com"].manager == "ben@x.com"
+    world.source.calls.clear()
+    undone = await world.carry_out(Undo(run.id))
+    assert (undone.status, undone.kind, undone.trigger) == ("succeeded", "undo", "cli"), undone.error
+    assert world.source.calls == []
+    ann = world.portal.accounts["ann@x.com"]
+    assert (ann.name, ann.manager, ann.job_title) == ("ann", None, None)
+    assert world.portal.picture()["all@grp"] == {"ann@x.com", "ben@x.com", "cleo@x.com"}
+    assert left(world, undone) == {}
+    assert world.changes(await world.sync()) == []  # nothing was touched: the tenant says nothing new
+    again = await world.sync("full")
+    assert done(world, again) == ["update user ann@x.com", "unlink membership all@grp cleo@x.com"]
+
+
+async def test_undoing_an_undo_does_it_again(world: World) -> None:
+    """An undo is a run like any other."""
+    world.source.put_user("ann", displayName="Anna")
+    run = await world.sync()
+    first = await world.carry_out(Undo(run.id))
+    second = await world.carry_out(Undo(first.id))
+    assert second.status == "succeeded"
+    assert world.portal.accounts["ann@x.com"].name == "Anna"
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_what_was_changed_again_since_is_left_and_named(world: World) -> None:
+    """By hand or by a later run, field by field and membership by membership."""
+    world.source.put_user("ann", displayName="Anna", jobTitle="Boss")
+    world.source.put_user("cleo", accountEnabled=False)
+    world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com")
+    world.source.link("g", "dora")
+    run = await world.sync()
+    await world.portal.update_account("ann@x.com", {"name": "Annie"})
+    world.portal.members["all@grp"]["cleo@x.com"] = "cleo@x.com"
+    world.portal.members["all@grp"].pop("dora@x.com")
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    assert done(world, undone) == ["update user ann@x.com"]
+    ann = world.portal.accounts["ann@x.com"]
+    assert (ann.name, ann.job_title) == ("Annie", None)
+    assert left(world, undone) == {
+        "update ann@x.com": "changed again since, or never to be empty, and left: name",
+        "create dora@x.com": "the account that was created stays: only --delete-created deletes it",
+        "link all@grp dora@x.com": "no member any more",
+        "unlink all@grp cleo@x.com": "a member again already",
+    }
+
+
+async def test_created_records_stay_unless_deleting_is_asked_for(world: World) -> None:
+    """Their memberships go; the accounts may have begun to be used."""
+    undone = await world.carry_out(Undo(1))
+    assert undone.status == "succeeded"
+    assert world.portal.picture() == {"all@grp": set()}
+    assert len(world.portal.accounts) == 3
+    assert len(left(world, undone)) == 4
+    again = await world.carry_out(Undo(1, delete_created=True))
+    assert again.status == "succeeded", again.error
+    assert world.portal.accounts == {}
+    assert world.portal.groups == {}
+    assert set(left(world, again).values()) == {"no member any more"}
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.portal.picture()["all@grp"] == {"ann@x.com", "ben@x.com", "cleo@x.com"}
+
+
+async def test_a_deleted_account_is_made_anew_and_the_loss_is_said(world: World) -> None:
+    """Its values and its manager come back; what hung on it does not, and that is in the plan."""
+    world.source.put_user("cleo", jobTitle="Clerk", manager="ann")
+    await world.sync()
+    world.rules = replace(world.rules, policy=PolicyRules(deleted_users="delete", grace=PolicyRules().grace * 0))
+    world.source.remove_user("cleo")
+    first = await world.sync()
+    run = first if "delete user cleo@x.com" in done(world, first) else await world.sync("full")
+    assert "cleo@x.com" not in world.portal.accounts
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    cleo = world.portal.accounts["cleo@x.com"]
+    assert (cleo.job_title, cleo.manager) == ("Clerk", "ann@x.com")
+    assert "does not come back" in left(world, undone)["delete cleo@x.com"]
+
+
+async def test_undoing_an_adoption_gives_the_record_back(store_url: str) -> None:
+    """The values that it overwrote return, its memberships go, and it is not ours: the next run asks again."""
+    world = open_world(store_url)
+    world.rules = make_rules(limits=GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
+    world.source.link("g", "ann")
+    world.portal.add_account("ann@x.com", name="By hand", email="ann@x.com", phone="1")
+    before = world.portal.accounts["ann@x.com"]
+    run = await world.sync("full")
+    assert world.portal.accounts["ann@x.com"].name == "Ann"
+    world.rules = make_rules()
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    assert world.portal.accounts["ann@x.com"] == before
+    assert world.portal.picture() == {"all@grp": set()}
+    record = world.target_store.load_record_states(["ann@x.com"], [])[0]
+    assert record.ours is None
+    again = await world.sync("full")
+    assert again.status == "held"
+    assert world.portal.accounts["ann@x.com"] == before
+    redone = await world.carry_out(Undo(undone.id))
+    assert redone.status == "held"  # adopting waits for approval, also when it is asked for this way
+    world.database.close()
+
+
+async def test_a_given_back_group_loses_our_members_first(store_url: str) -> None:
+    """Memberships are corrected as long as the group is ours; whom we put out of it comes back."""
+    world = open_world(store_url)
+    world.rules = make_rules(limits=GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("ann", "ben"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+    world.source.link("g", "ann")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "Old name", "old@grp")
+    world.portal.add_account("stranger@x.com", name="Stranger")
+    world.portal.members["all@grp"] = {"stranger@x.com": "stranger@x.com"}
+    run = await world.sync("full")
+    assert world.portal.picture() == {"all@grp": {"ann@x.com"}}
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    assert world.portal.picture() == {"all@grp": {"stranger@x.com"}}
+    assert world.portal.groups["all@grp"] == PortalGroup("all@grp", "Old name", "old@grp")
+    assert world.target_store.load_record_states([], ["all@grp"])[0].ours is None
+    world.database.close()
+
+
+async def test_the_guard_holds_what_is_too_much_and_an_approval_lets_it_through(world: World) -> None:
+    """Held beside what ordinary runs hold, applied as it was shown, refused when the portal has changed since."""
+    world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
+    undone = await world.carry_out(Undo(1))
+    assert undone.status == "held"
+    assert "guard.max_removals" in undone.error
+    assert len(world.portal.picture()["all@grp"]) == 3
+    assert held(world) == [undone.id]
+    assert (await world.sync("full")).status == "succeeded"
+    assert held(world) == [undone.id]  # a later run does not plan this anew, so it stays
+    part = await approve(world, undone.id, only=("ann@x.com",))
+    assert (part.status, part.kind, part.trigger) == ("succeeded", "undo", "approval"), part.error
+    assert world.portal.picture()["all@grp"] == {"ben@x.com", "cleo@x.com"}
+    assert held(world) == [undone.id]
+    world.portal.members["all@grp"].pop("ben@x.com")
+    refused = await approve(world, undone.id)
+    assert refused.status == "failed"
+    assert "1 of 2 approved changes" in refused.error
+    assert world.portal.picture()["all@grp"] == {"cleo@x.com"}
+    assert (await approve(world, undone.id, only=("cleo@x.com",))).status == "succeeded"
+    assert world.target_store.reject(Approval(undone.id)) == 1
+    assert held(world) == []
+
+
+async def test_rejecting_a_held_undo_rejects_nothing_of_ordinary_runs(world: World) -> None:
+    """The same removal, when the tenant wants it, goes through later."""
+    world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
+    undone = await world.carry_out(Undo(1))
+    world.target_store.reject(Approval(undone.id))
+    world.source.put_user("cleo", accountEnabled=False)
+    assert (await world.sync()).status == "succeeded"
+    assert world.portal.picture()["all@grp"] == {"ann@x.com", "ben@x.com"}
+
+
+async def test_a_held_undo_expires(world: World) -> None:
+    """After a week it is planned anew, or not at all."""
+    world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
+    await world.carry_out(Undo(1))
+    await world.clock.sleep(8 * 86_400)
+    assert held(world) == []
+
+
+async def test_a_dry_run_writes_nothing_and_holds_nothing(world: World) -> None:
+    """It is a plan."""
+    world.portal.writes.clear()
+    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    assert planned.kind == "plan"
+    assert planned.counts["planned"] == 7
+    assert world.portal.writes == []
+    assert held(world) == []
+
+
+async def test_protect_list_mode_and_quiet_hours_hold_for_an_undo_too(world: World) -> None:
+    """What must not be written in an ordinary run is not written this way either."""
+    world.rules = replace(world.rules, scope=ScopeRules(protect=frozenset({"ann@x.com"})))
+    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    assert left(world, planned)["create ann@x.com"] == "scope.protect names it: hands off"
+    assert left(world, planned)["link all@grp ann@x.com"] == "scope.protect names it: hands off"
+    world.rules = make_rules(policy=PolicyRules(mode="upsert_only"))
+    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    assert "planned" not in planned.counts
+    assert 'policy.mode = "upsert_only" forbids to unlink' in left(world, planned).values()
+    world.rules = make_rules(policy=PolicyRules(mode="plan_only"))
+    assert (await world.carry_out(Undo(1))).status == "failed"
+    world.rules = make_rules()
+    quiet = await world.carry_out(Undo(1), quiet=True)
+    assert quiet.status == "failed"
+    assert "quiet hours" in quiet.error
+    assert len(world.portal.picture()["all@grp"]) == 3
+
+
+async def test_an_undo_that_breaks_off_is_finished_by_undoing_again(world: World) -> None:
+    """What was undone before is recognised and left alone."""
+    world.portal.refuse.add("all@grp")
+    first = await world.carry_out(Undo(1))
+    assert first.status == "partial"
+    world.portal.refuse.clear()
+    world.portal.members["all@grp"].pop("ann@x.com")
+    second = await world.carry_out(Undo(1))
+    assert second.status == "succeeded"
+    assert left(world, second)["link all@grp ann@x.com"] == "no member any more"
+    assert world.portal.picture()["all@grp"] == set()
+
+
+async def test_what_others_wait_for_is_not_hidden_by_an_undo(world: World) -> None:
+    """Held changes of an ordinary run stay the newest of their sort."""
+    world.rules = make_rules(limits=GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None))
+    world.source.put_user("cleo", accountEnabled=False)
+    run = await world.sync()
+    assert run.status == "held"
+    undone = await world.carry_out(Undo(1))
+    assert held(world) == [run.id, undone.id]
+    assert (await approve(world, run.id)).status == "succeeded"
+
+
+def held(world: World) -> list[int]:
+    """Return the runs that hold something."""
+    return world.target_store.load_holding_runs(now=world.clock.now())
+
+
+async def approve(world: World, run: int, *, only: tuple[str, ...] = ()) -> RunRecord:
+    """Approve what a run held."""
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run, (), only))
+    return await world.runs.execute(request, world.open_sides())
+
+
+async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: World) -> None:
+    """It was set after the creation only because the manager had to exist first."""
+    world.source.put_user("ed", userPrincipalName="ed@x.com", displayName="ed", mail="ed@x.com", manager="zoe")
+    world.source.put_user("zoe", userPrincipalName="zoe@x.com", displayName="zoe", mail="zoe@x.com")
+    run = await world.sync()
+    assert "update user ed@x.com" in done(world, run)
+    undone = await world.carry_out(Undo(run.id))
+    assert world.changes(undone) == ["create user ed@x.com dropped", "create user zoe@x.com dropped"]
+    assert world.portal.accounts["ed@x.com"].manager == "zoe@x.com"
+    await world.carry_out(Undo(run.id, delete_created=True))
+    assert "ed@x.com" not in world.portal.accounts

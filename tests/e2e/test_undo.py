@@ -1,0 +1,59 @@
+"""`undo` as an administrator types it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from syncd.sandbox.server import Sandbox, SandboxOptions
+from tests.e2e.program import Program
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """A small company."""
+    async with Sandbox(SandboxOptions(users=40, groups=8, memberships=120), tmp_path / "sandbox") as running:
+        yield running
+
+
+@pytest.fixture
+def syncd(sandbox: Sandbox, tmp_path: Path) -> Program:
+    """The program, connected to it; the guard is out of the way."""
+    environment = {"SYNCD_GUARD__MAX_REMOVAL_PERCENT": "100", "SYNCD_GUARD__MAX_UPDATE_PERCENT": "100"}
+    program = Program.connected(sandbox, tmp_path)
+    program.environment.update(environment)
+    return program
+
+
+def read_values(sandbox: Sandbox) -> dict[str, dict[str, str | None]]:
+    """Return what every account of the portal holds now."""
+    return {key: dict(account.values) for key, account in sandbox.portal.accounts.items()}
+
+
+async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandbox, syncd: Program) -> None:
+    """Said first, shown on request, done, and told that the next full run would do it again."""
+    assert (await syncd("sync", "full")).code == 0
+    before = read_values(sandbox)
+    wrong = {"SYNCD_MAPPING__USER__NAME": "userPrincipalName"}
+    assert (await syncd("sync", "full", **wrong)).code == 0
+    assert read_values(sandbox) != before
+
+    shown = await syncd("undo", "last", "--dry-run", "--json", **wrong)
+    assert shown.code == 0, shown.stderr
+    assert {change["action"] for change in shown.document["changes"]} == {"update"}
+    assert shown.document["skipped"] == []
+    assert read_values(sandbox) != before
+    done = await syncd("undo", "2", **wrong)
+    assert done.code == 0, done.stderr
+    assert "To be done" in done.stdout
+    assert "the next full run" in done.stderr
+    assert read_values(sandbox) == before
+    assert (await syncd("plan", "full", "--json")).document["changes"] == []
+
+    first = await syncd("undo", "1", "--dry-run")
+    assert "Cannot be undone" in first.stdout
+    assert "--delete-created" in first.stdout
+    assert (await syncd("undo", "99")).code == 2
+    assert (await syncd("undo", "3")).code == 2  # it only planned
