@@ -42,10 +42,16 @@ async def test_a_substitution_is_a_task_delegation_in_all_applications(fake: Fak
     assert await portal.find_substitution(replace(WANTED, number=number)) == replace(WANTED, number=number)
 
 
-@pytest.mark.parametrize("number_form", ["text", "object", "none"])
-@pytest.mark.parametrize("first_page", [0, 1])
-@pytest.mark.parametrize("empty_list", [200, 404])
-@pytest.mark.parametrize("time_form", ["as sent", "local", "days"])
+@pytest.mark.parametrize(
+    ("number_form", "first_page", "empty_list", "time_form"),
+    [
+        ("text", 0, 200, "as sent"),
+        ("object", 1, 404, "local"),
+        ("none", 0, 404, "days"),
+        ("none", 1, 200, "local"),
+        ("none", 1, 404, "as sent"),
+    ],
+)
 async def test_it_is_found_again_whatever_the_portal_is_like(
     fake: FakePortal, portal: BpsPortal, number_form: str, first_page: int, empty_list: int, time_form: str
 ) -> None:
