@@ -23,6 +23,7 @@ from syncd.config import (
     load_settings,
 )
 from syncd.errors import SyncdError
+from syncd.messages import open_hook, probe_hook
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
@@ -54,20 +55,19 @@ class Check:
     remedy: str = ""
 
 
-def load(config: Path | None, environ: Mapping[str, str], *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+def load(
+    config: Path | None,
+    environ: Mapping[str, str],
+    *,
+    need: frozenset[str] = BOTH_SIDES,
+    only: frozenset[str] | None = None,
+) -> Settings:
     """Return the settings; raises ConfigError with every problem at once.
 
     ``need`` names the sides without which the command cannot work; what only they lack is not held against the others.
+    ``only`` names the sections that must be right; the others have their defaults where something is wrong in them.
     """
-    return load_settings(config, environ, check_expression=find_problem, need=need)
-
-
-def list_unsupported(settings: Settings) -> list[str]:
-    """Return what the settings ask for and this version does not carry out yet, a sentence each."""
-    found: list[str] = []
-    if settings.notify.webhook_url is not None:
-        found.append("notify.webhook_url: notifications are not sent by this version")
-    return found
+    return load_settings(config, environ, check_expression=find_problem, need=need, only=only)
 
 
 def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
@@ -299,8 +299,8 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         open_sides=open_sides,
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
-        list_unsupported=list_unsupported,
         list_expiring=list_expiring,
+        open_hook=open_hook,
     )
     return serve(load_settings, composition, clock)
 
@@ -319,10 +319,6 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     rules = make_rules(settings)
     where = str(settings.file) if settings.file else "the environment"
     found = [Check("configuration", "ok", f"read from {where}")]
-    found += [
-        Check("configuration.unsupported", "warning", sentence, "remove the setting, or wait for a later version")
-        for sentence in list_unsupported(settings)
-    ]
     found.append(check_store(settings))
     item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
     found.append(Check(item.check, item.status, item.detail, item.remedy))
@@ -340,6 +336,11 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+    problem = await probe_hook(settings, clock)
+    if problem is not None:
+        remedy = "correct notify.webhook_url, or open the way there" if problem else ""
+        said = problem or "the hook is reachable; no message was sent"
+        found.append(Check("notify.webhook", "failed" if problem else "ok", said, remedy))
     return found
 
 

@@ -14,7 +14,8 @@
     │   ├── NotFound            404
     │   ├── Conflict            409 (and WEBCON's 405 "already exist")
     │   └── Rejected            any other 4xx
-    ├── ProtocolError           the other side broke its contract (shape, endless paging, foreign link)
+    ├── ProtocolError           the other side broke its contract (shape, foreign link)
+    │   └── EndlessRound        pages in a circle or without an end: the round must begin anew
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
     ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
@@ -115,7 +116,11 @@ class Rejected(PermanentError):
 
 
 class ProtocolError(RemoteError):
-    """The other side broke its contract: an unreadable shape, endless paging, a link to a foreign host."""
+    """The other side broke its contract: an unreadable shape, a link to a foreign host."""
+
+
+class EndlessRound(ProtocolError):
+    """The pages of a list go in a circle or do not end; following the last link again would lead there again."""
 
 
 class ResyncRequired(RemoteError):

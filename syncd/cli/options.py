@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +20,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 BOTH_SIDES = frozenset({"graph", "bps"})
 STORE_ONLY = frozenset[str]()
+"""For commands that look into the store and nowhere else: what is wrong with other settings does not stop them."""
+_STORE_SECTIONS = frozenset({"store"})
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _UNITS = {"d": 86_400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
 
@@ -36,7 +38,7 @@ class Invocation:
         """Return the settings; ConfigError with every problem. ``need``: the sides that the command talks to."""
         from syncd import bootstrap
 
-        return bootstrap.load(self.config, self._environ(), need=need)
+        return bootstrap.load(self.config, self._environ(), need=need, only=None if need else _STORE_SECTIONS)
 
     def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.
@@ -46,6 +48,8 @@ class Invocation:
         from syncd.logs import configure_logs
 
         settings = self.load(need=need)
+        if settings.set_aside:
+            _warn_of(settings.set_aside)
         level = settings.log.level
         if self.log_level is None and sys.stderr.isatty() and level in ("debug", "info"):
             level = "warning"
@@ -56,6 +60,15 @@ class Invocation:
         if self.log_level is None:
             return os.environ
         return {**os.environ, "SYNCD_LOG__LEVEL": self.log_level}
+
+
+def _warn_of(problems: Sequence[str]) -> None:
+    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+    click.echo(
+        f"syncd: the configuration has {count} outside of [store] ('syncd check' lists them); the store is shown all "
+        "the same, with defaults in place of the sections concerned",
+        err=True,
+    )
 
 
 class _PresentStderr:

@@ -122,7 +122,13 @@ class _Work:
 async def _execute(work: _Work) -> RunRecord:
     task = asyncio.create_task(_carry_out(work), name="run")
     with work.stop.listening(task):
-        return await task
+        record = await task
+    if work.request.write:
+        from syncd.bootstrap import list_expiring
+        from syncd.messages import announce
+
+        await announce(work.settings, work.database, Clock(), record, list_expiring)
+    return record
 
 
 async def _carry_out(work: _Work) -> RunRecord:
@@ -140,8 +146,6 @@ async def _carry_out(work: _Work) -> RunRecord:
         log = get_logger("syncd.run")
         for run_id in await database.call(RunLog(database).interrupt_open, now=clock.now()):
             log.warning("run.found_interrupted", run=run_id)
-        for sentence in bootstrap.list_unsupported(settings):
-            log.warning("settings.unsupported", what=sentence)
         runs = bootstrap.make_runs(settings, database, clock)
         async with bootstrap.open_sides(
             settings, database, clock, progress=work.report, stopping=stop.requested

@@ -34,12 +34,14 @@ def load_settings(
     check_expression: CheckExpression = _no_check,
     cwd: Path | None = None,
     need: frozenset[str] = SIDES,
+    only: frozenset[str] | None = None,
 ) -> Settings:
     """Return the settings of file and environment, or raise ``ConfigError`` with every problem, sorted by key.
 
     ``path`` is what ``--config`` named. ``check_expression`` judges the CEL expressions.
     ``cwd`` is where relative paths begin (default: the working directory). ``need`` names the sides that the command
     talks to: what another side merely lacks is no problem until ``settings.graph`` or ``settings.bps`` is asked for.
+    ``only`` names the sections that must be right; what is wrong elsewhere is set aside, with defaults in its place.
     """
     here = cwd or Path.cwd()
     file = layers.read_file(path, environ, cwd=here)
@@ -58,13 +60,36 @@ def load_settings(
         if absent:
             missing[side] = Missing(tuple(sorted(map(str, absent))))
             reader.problems = [problem for problem in reader.problems if problem not in absent]
+    aside: list[Problem] = []
+    if only is not None:
+        aside = [problem for problem in reader.problems if not _concerns(problem, only)]
+        reader.problems = [problem for problem in reader.problems if _concerns(problem, only)]
     if reader.problems:
         raise ConfigError(sorted({str(problem) for problem in reader.problems}))
+    for name in [name for name, section in loaded.items() if section is None]:
+        if name in SIDES:
+            told = sorted(str(problem) for problem in aside if problem.section == name)
+            missing.setdefault(name, Missing(tuple(told)))
+        else:
+            loaded[name] = SECTIONS[name]()
     sides = {f"{side}_side": missing.get(side) or loaded.pop(side) for side in sorted(SIDES)}
     own = {name: section for name, section in loaded.items() if name not in SIDES}
     return Settings.model_validate(
-        {**sides, **own, "licences": licences, "source": _sources(file, environment), "file": file.file}
+        {
+            **sides,
+            **own,
+            "licences": licences,
+            "source": _sources(file, environment),
+            "file": file.file,
+            "set_aside": tuple(sorted({str(problem) for problem in aside})),
+        }
     )
+
+
+def _concerns(problem: Problem, sections: frozenset[str]) -> bool:
+    """Return whether a problem is one of these sections, or of a variable that looks as if it belonged to one."""
+    variable = problem.section.upper().removeprefix(layers.PREFIX)
+    return problem.section in sections or any(variable.startswith(f"{name.upper()}_") for name in sections)
 
 
 class _Reader:

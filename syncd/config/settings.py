@@ -49,6 +49,8 @@ class Settings(Section):
     notify: NotifySettings = Field(default_factory=NotifySettings)
     log: LogSettings = Field(default_factory=LogSettings)
     source: Mapping[str, str] = Field(default_factory=dict)
+    set_aside: tuple[str, ...] = ()
+    """Problems of sections that the command can do without: these have their defaults."""
     file: Path | None = None
 
     @property
@@ -68,7 +70,7 @@ class Settings(Section):
     def effective(self) -> dict[str, object]:
         """Return every key with its value in force, ready for JSON, secrets masked; a missing side is None."""
         sides = (("graph", self.graph_side), ("bps", self.bps_side))
-        own = self.model_dump(mode="json", exclude={"graph_side", "bps_side", "source", "file"})
+        own = self.model_dump(mode="json", exclude={"graph_side", "bps_side", "source", "file", "set_aside"})
         return {
             **{name: None if isinstance(side, Missing) else side.model_dump(mode="json") for name, side in sides},
             **own,

@@ -1,4 +1,4 @@
-"""Tells once a day, in the log, which credential will end soon: while there is still time to replace it."""
+"""Tells once a day, in the log and to the hook, which credential will end soon: while there is time to replace it."""
 
 from __future__ import annotations
 
@@ -24,4 +24,6 @@ async def watch_credentials(life: Life) -> None:
                 expires_at=expires_at.isoformat(),
                 days_left=(expires_at - now).days,
             )
+        if expiring:
+            life.news.report(expiring)
         await life.clock.sleep(_DAY_SECONDS)

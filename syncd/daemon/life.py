@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.daemon.composition import Composition
+from syncd.daemon.news import Newsroom
 from syncd.daemon.requests import RequestQueue
 from syncd.daemon.schedule import Schedule
 from syncd.daemon.state import DaemonState
@@ -33,6 +34,7 @@ class Life:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     next_database: Database | None = None
     store: Trouble = field(default_factory=lambda: Trouble("store"))
+    news: Newsroom = field(default_factory=Newsroom)
 
     def is_leaving(self) -> bool:
         """Return whether this store is to be left: for good, or for another one."""

@@ -89,8 +89,10 @@ class Worker:
             case StoreError() as error:
                 if request.approval is None:  # an order stays in the store until it is carried out
                     self._life.queue.put_back(request)
+                self._life.news.report(error)
                 await self._life.rest(self._life.store.note(error))
             case Exception() as error:
+                self._life.news.report(error)
                 await self._life.rest(self._surprise.note(error, traceback=True))
             case error:
                 raise error
@@ -150,3 +152,4 @@ class Worker:
             for (action, _kind, status), number in counts.items():
                 outcomes[action, status] += number
         self._life.state.add(record, outcomes)
+        self._life.news.report(record)

@@ -17,9 +17,10 @@ from syncd.http import Response, excerpt, parse_retry_after
 
 _MISSING = "request_resourcenotfound"
 _EXPIRED_PAGE = "directory_expiredpagetoken"
+_UNSUPPORTED = "request_unsupportedquery"
 
 _DEAD_ANYWHERE = frozenset({"syncstatenotfound", "resyncrequired"})
-_DEAD_WITH_400 = frozenset({"request_unsupportedquery", _EXPIRED_PAGE, "badrequest", "request_badrequest"})
+_DEAD_WITH_400 = frozenset({_UNSUPPORTED, _EXPIRED_PAGE, "badrequest", "request_badrequest"})
 _TELLS_NOTHING = frozenset({401, 403, 408, 423, 424, 425, 429})
 
 
@@ -60,6 +61,12 @@ def says_missing(error: NotFound) -> bool:
 def says_page_expired(error: Rejected) -> bool:
     """Whether the link of a list (it lives for minutes) came too late, so that the list must be read again."""
     return error.code.lower() == _EXPIRED_PAGE
+
+
+def says_dead(error: RemoteError) -> bool:
+    """Whether Graph says in so many words that a delta link is dead; a bare bad request only may mean it."""
+    code = error.code.lower()
+    return error.status == 410 or code in _DEAD_ANYWHERE or code in (_UNSUPPORTED, _EXPIRED_PAGE)
 
 
 def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message: str) -> RemoteError | None:

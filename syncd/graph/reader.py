@@ -6,7 +6,7 @@ Delta pages must be asked for one at a time per stream; the two streams are inde
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
@@ -14,8 +14,8 @@ from urllib.parse import quote
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, Throttled
-from syncd.graph.answers import Purpose, says_missing, says_page_expired
+from syncd.errors import EndlessRound, Forbidden, NotFound, ProtocolError, Rejected, ResyncRequired, Throttled
+from syncd.graph.answers import Purpose, says_dead, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
 from syncd.graph.lookups import Lookups
@@ -45,7 +45,7 @@ class _Trail:
     empty_run: int = 0
 
     def step(self, link: str | None, next_link: str | None, *, empty: bool) -> None:
-        """Note that ``link`` led to ``next_link``; ProtocolError when the way does not end."""
+        """Note that ``link`` led to ``next_link``; EndlessRound when the way does not end."""
         if link is None or link != self.awaited:
             self.seen.clear()
             self.empty_run = 0
@@ -57,9 +57,9 @@ class _Trail:
             self.seen.add(hash(link))
         self.empty_run = self.empty_run + 1 if empty else 0
         if hash(next_link) in self.seen:
-            raise ProtocolError("Microsoft Graph sends pages in a circle: a next link came for the second time")
+            raise EndlessRound("Microsoft Graph sends pages in a circle: a next link came for the second time")
         if len(self.seen) >= PAGE_CAP or self.empty_run >= EMPTY_PAGE_CAP:
-            raise ProtocolError(
+            raise EndlessRound(
                 f"Microsoft Graph sends pages without an end: {len(self.seen)} pages in this round, "
                 f"the last {self.empty_run} of them empty"
             )
@@ -112,8 +112,8 @@ class GraphSource(Lookups):
     async def fetch_page(self, stream: Stream, link: str | None) -> Page:
         """Return one page of a stream: the first of a new baseline (``link`` None) or the one that a link names.
 
-        Raises ResyncRequired when the link is dead, only if there was one; ProtocolError for pages without an end and
-        for links that lead elsewhere, which are neither followed nor returned.
+        Raises ResyncRequired when the link is dead, only if there was one; EndlessRound for pages without an end, and
+        ProtocolError for links that lead elsewhere, which are neither followed nor returned.
         """
         selected = self._selected[stream]
 
@@ -128,9 +128,25 @@ class GraphSource(Lookups):
             url = self._client.make_url(f"/{stream}/delta?$select={names}")
         else:
             url = self._client.check_link(link)
-        page = await self._client.fetch(url, parse, purpose=purpose)
+        page = await self._fetch_judged(url, parse, purpose)
         self._trails[stream].step(link or str(url), page.next_link, empty=not (page.items or page.bad))
         return page
+
+    async def _fetch_judged(self, url: URL, parse: Callable[[Response], Page], purpose: Purpose) -> Page:
+        """Fetch a page; a link that is refused without a clear word is tried once more before it is given up for dead.
+
+        Refusals that pass were seen with delta links, and giving one up costs a full pull.
+        """
+        try:
+            return await self._client.fetch(url, parse, purpose=purpose)
+        except ResyncRequired as error:
+            if says_dead(error):
+                raise
+        except ProtocolError as error:
+            if purpose.carries_link and says_dead(error):  # in an answer with status 200
+                raise ResyncRequired(str(error), status=error.status, code=error.code) from error
+            raise
+        return await self._client.fetch(url, parse, purpose=purpose)
 
     async def fetch_count(self, stream: Stream) -> int:
         """Return how many objects the tenant says it has. Its index may lag behind recent changes."""

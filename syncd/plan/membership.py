@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from syncd.model.change import Change, LinkKind, Phase
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
@@ -27,8 +28,7 @@ class GroupView:
     """Its BPS id belongs to a user of the portal."""
 
 
-@dataclass(frozen=True, slots=True)
-class MemberView:
+class MemberView(NamedTuple):
     """A member, or somebody who should be one. ``state``: why nobody wants the account, when nobody does."""
 
     key: int

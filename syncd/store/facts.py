@@ -39,6 +39,10 @@ APPLIED = "applied:"
 """With the checksum of a plan file behind it: the run that began to apply that file."""
 
 
+TOLD = "told:"
+"""With a subject behind it (``run``, or the setting of a credential): what the hook was last told about it."""
+
+
 def load_fact(connection: Connection, name: str) -> str | None:
     """Return a fact's value, None when it is not set."""
     return connection.scalar(select(facts.c.value).where(facts.c.name == name))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Table, case, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, exists, insert, or_, select
 
 from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
@@ -17,7 +18,7 @@ from syncd.store.facts import OWNERS, load_fact
 from syncd.store.inventory import LINKS
 from syncd.store.leaving import mark_leaving
 from syncd.store.principals import iterate_folded
-from syncd.store.rows import among, decode_json
+from syncd.store.rows import among, among_bound, decode_json, pack
 from syncd.store.tables import (
     desired_groups,
     desired_users,
@@ -165,22 +166,15 @@ class Pairing:
 
     def load_desired_members(self, below: Collection[int], *, kind: LinkKind) -> list[int]:
         """Return principal keys of the wanted users who are direct members (or owners) of any of these, sorted."""
-        links = _SOURCE_LINKS[kind]
-        statement = (
-            select(desired_users.c.principal_key)
-            .join(links, links.c.member_key == desired_users.c.key)
-            .where(desired_users.c.state == "wanted")
-            .distinct()
-        )
+        dialect = self._database.dialect
         with reading(self._database) as connection:
-            rows = connection.execute(statement.where(among(links.c.group_key, below, connection))).all()
+            rows = connection.execute(_select_desired(kind, dialect), {"below": pack(below, dialect)}).all()
             return sorted([row[0] for row in rows])
 
     def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
         """Return principal keys of the members (or owners) that the target's group has, sorted."""
-        links = LINKS[kind]
         with reading(self._database) as connection:
-            rows = connection.execute(select(links.c.member_key).where(links.c.group_key == group)).all()
+            rows = connection.execute(_select_current(kind), {"group": group}).all()
             return sorted([row[0] for row in rows])
 
     def load_touched_principals(self) -> list[int]:
@@ -242,22 +236,9 @@ class Pairing:
 
     def load_member_views(self, keys: Collection[int]) -> dict[int, MemberView]:
         """Return what decides about these members."""
-        p, t, d = target_principals, target_users, desired_users
-        owner = desired_users.alias("owner")
+        dialect = self._database.dialect
         with reading(self._database) as connection:
-            rows = connection.execute(
-                select(
-                    p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
-                    owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
-                    is_taken(owner.c.principal_key, "user"),
-                )
-                .select_from(
-                    p.outerjoin(t, t.c.key == p.c.key)
-                    .outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
-                    .outerjoin(owner, owner.c.key == t.c.source_key)
-                )
-                .where(among(p.c.key, keys, connection))
-            ).all()  # fmt: skip
+            rows = connection.execute(_select_members(dialect), {"keys": pack(keys, dialect)}).all()
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
@@ -265,6 +246,45 @@ class Pairing:
             )
             for row in rows
         }  # fmt: skip
+
+
+# Building these takes longer than asking them, and every group asks them.
+
+
+@lru_cache(maxsize=4)
+def _select_desired(kind: LinkKind, dialect: str) -> Select[Any]:
+    links = _SOURCE_LINKS[kind]
+    return (
+        select(desired_users.c.principal_key)
+        .join(links, links.c.member_key == desired_users.c.key)
+        .where(desired_users.c.state == "wanted", among_bound(links.c.group_key, "below", dialect))
+        .distinct()
+    )
+
+
+@lru_cache(maxsize=2)
+def _select_current(kind: LinkKind) -> Select[Any]:
+    links = LINKS[kind]
+    return select(links.c.member_key).where(links.c.group_key == bindparam("group"))
+
+
+@lru_cache(maxsize=2)
+def _select_members(dialect: str) -> Select[Any]:
+    p, t, d = target_principals, target_users, desired_users
+    owner = desired_users.alias("owner")
+    return (
+        select(
+            p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
+            owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
+            is_taken(owner.c.principal_key, "user"),
+        )
+        .select_from(
+            p.outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+        )
+        .where(among_bound(p.c.key, "keys", dialect))
+    )  # fmt: skip
 
 
 def _principals_of_groups(sources: Select[Any]) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, distinct, exists, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, distinct, exists, func, select, update
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
@@ -15,7 +15,7 @@ from syncd.plan.substitution import STANDS_IN
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
 from syncd.store.newest import is_touched, settle_earlier
-from syncd.store.rows import among, decode_json, encode_json
+from syncd.store.rows import among, decode_json, encode_json, insert_tuples
 from syncd.store.tables import (
     changes,
     desired_users,
@@ -37,6 +37,10 @@ from syncd.store.touches import (
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
 
+_PLANNED = (
+    "run_id", "seq", "phase", "action", "object", "record_key", "target_key", "target", "source_key", "before", "after",
+    "reason", "status", "error",
+)  # fmt: skip
 _PHASES = {int(phase): phase for phase in Phase}
 
 
@@ -51,21 +55,22 @@ class Plans:
     def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
         """Append (change, record key, target key) to the plan from place ``start``; return the next place."""
         rows = [_make_row(run_id, seq, placed) for seq, placed in enumerate(planned, start)]
-        if rows:
-            with self._database.transaction() as connection:
-                connection.execute(insert(changes), rows)
+        self._insert(rows)
         return start + len(rows)
 
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
         rows = [
-            {**_make_row(run_id, seq, (change, record, target)), "status": "dropped", "error": reason}
+            (*_make_row(run_id, seq, (change, record, target))[:-2], "dropped", reason)
             for seq, (change, record, target, reason) in enumerate(left, start)
         ]
+        self._insert(rows)
+        return start + len(rows)
+
+    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
             with self._database.transaction() as connection:
-                connection.execute(insert(changes), rows)
-        return start + len(rows)
+                insert_tuples(connection, changes, _PLANNED, rows)
 
     def count_changes(self, run_id: int) -> dict[tuple[Action, ObjectKind], int]:
         """Return how many changes of each kind are planned and not held; updates count each record once.
@@ -349,24 +354,25 @@ class Plans:
             recall_touches(connection)
 
 
-def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> dict[str, object]:
+def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> tuple[object, ...]:
+    """Return the values of `_PLANNED`."""
     change, record, target = placed
-    return {
-        "run_id": run_id,
-        "seq": seq,
-        "phase": int(change.phase),
-        "action": change.action,
-        "object": change.object,
-        "record_key": record,
-        "target_key": target,
-        "target": change.target if target is None or target < 0 else "",
-        "source_key": change.source_key,
-        "before": encode_json(change.before) if change.before else None,
-        "after": encode_json(change.after) if change.after else None,
-        "reason": change.reason,
-        "status": "held" if change.held else "planned",
-        "error": change.held,
-    }
+    return (
+        run_id,
+        seq,
+        int(change.phase),
+        change.action,
+        change.object,
+        record,
+        target,
+        change.target if target is None or target < 0 else "",
+        change.source_key,
+        encode_json(change.before) if change.before else None,
+        encode_json(change.after) if change.after else None,
+        change.reason,
+        "held" if change.held else "planned",
+        change.held,
+    )
 
 
 def _select_changes(few: Select[Any]) -> Select[Any]:

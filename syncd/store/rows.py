@@ -57,10 +57,32 @@ def among(column: ColumnElement[Any], values: Collection[int] | Collection[str],
     return column.in_(select(source.c.value))
 
 
+def among_bound(column: ColumnElement[Any], name: str, dialect: str) -> Any:
+    """Return the condition ``column in :name`` for integer keys, for a statement that is built once; see `pack`."""
+    if dialect == "postgresql":
+        return column == any_(bindparam(name, type_=postgresql.ARRAY(BigInteger())))
+    source = func.json_each(bindparam(name, type_=Text())).table_valued("value")
+    return column.in_(select(source.c.value))
+
+
+def pack(keys: Collection[int], dialect: str) -> object:
+    """Return integer keys as the value of a parameter of `among_bound`."""
+    return list(keys) if dialect == "postgresql" else _encode(list(keys)).decode()
+
+
 def chunked(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """Yield slices of at most ``size``."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
+
+
+def insert_tuples(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows of plain values, in the order of ``columns``, past the conversions that none of them needs."""
+    mark = "%s" if connection.dialect.name == "postgresql" else "?"
+    names, marks = ", ".join(f'"{name}"' for name in columns), ", ".join([mark] * len(columns))
+    connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 - names of ours
 
 
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:

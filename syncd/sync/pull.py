@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, Interrupted, ResyncRequired
+from syncd.errors import EndlessRound, Forbidden, Interrupted, ResyncRequired
 from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.ports import Source
@@ -89,6 +89,9 @@ class Pull:
             checkpoint = await self._store.call(self._store.load_checkpoint, stream)
             if checkpoint is not None and checkpoint.baseline:
                 result.full = True
+                if checkpoint.next_link is not None or checkpoint.delta_link is None:
+                    result.unproven[stream] = "the reading ended before its last page; the next run goes on there"
+                    continue
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
         return result
@@ -145,11 +148,19 @@ class Pull:
         stream = checkpoint.stream
         link = checkpoint.next_link or (None if checkpoint.baseline else checkpoint.delta_link)
         pages_read = read_ahead(partial(self._source.fetch_page, stream), link, name=f"fetch {stream}")
-        async with contextlib.aclosing(pages_read):
-            async for pages in pages_read:
-                await self._store_pages(pages, _advance(checkpoint, pages[-1]), result)
-                if pages[-1].next_link is not None and self._stopping():
-                    raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
+        try:
+            async with contextlib.aclosing(pages_read):
+                async for pages in pages_read:
+                    await self._store_pages(pages, _advance(checkpoint, pages[-1]), result)
+                    if pages[-1].next_link is not None and self._stopping():
+                        raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
+        except EndlessRound:
+            # The next run begins the round anew: going on at the last page would lead into the same circle.
+            if checkpoint.baseline:
+                await self._begin(stream, checkpoint.fingerprint)
+            else:
+                await self._store_pages((), replace(checkpoint, next_link=None), result)
+            raise
 
     async def _store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, result: PullResult) -> None:
         stream = checkpoint.stream

@@ -6,17 +6,17 @@ import random
 
 import pytest
 
-from syncd.clock import Clock
 from syncd.errors import Conflict, NotFound
 from syncd.sandbox.changes import happen, live, operation_names
 from syncd.sandbox.company import GUEST_NAME, CompanyOptions, found_company
 from syncd.sandbox.directory import Directory
 from syncd.sandbox.knobs import TenantKnobs
+from tests.contract.sandbox_client import MovableClock
 
 
 def make_company(options: CompanyOptions) -> Directory:
     """Return a tenant with that company."""
-    directory = Directory(clock=Clock(), seed=options.seed, knobs=TenantKnobs())
+    directory = Directory(clock=MovableClock(), seed=options.seed, knobs=TenantKnobs())
     found_company(directory, options)
     return directory
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from syncd.model.source import Page, Stream
 from syncd.store.database import Database, ensure_schema, open_database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
+from syncd.sync.announce import Hook
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.pull import Progress, Pull
 from syncd.sync.push import Push
@@ -108,6 +109,7 @@ class FakeParts:
         self.most_open_sides = 0
         self.states: list[DaemonState] = []
         self.expiring: dict[str, datetime] = {}
+        self.hook: Hook | None = None
 
     def composition(self, *, serve_health: Callable[[Listen, DaemonState], Any] | None = None) -> Composition:
         """Return the parts as the daemon wants them."""
@@ -116,8 +118,8 @@ class FakeParts:
             open_sides=self.open_sides,
             make_runs=lambda settings, database, clock: Runs(RunStore(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
-            list_unsupported=lambda settings: [],
             list_expiring=lambda settings, now: self.expiring,
+            open_hook=lambda settings, clock: nullcontext(self.hook),
         )
 
     @asynccontextmanager

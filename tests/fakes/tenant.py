@@ -115,6 +115,7 @@ class Tenant:
             else:
                 answer = Answer(fault.status, fault.body, fault.content_type, dict(fault.headers), route="(fault)")
             if fault is not None and fault.kind in ("lose", "truncate"):
+                answer = Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
                 raise Unavailable("Microsoft Graph: the connection broke")
             if fault is not None and fault.passes:
                 answer = Answer(

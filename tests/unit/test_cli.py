@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from click.testing import CliRunner, Result
 
 from syncd.cli.main import program
 from syncd.cli.options import duration
+from syncd.cli.runs import explain_result
+from syncd.model.run import RunRecord
 from syncd.store.database import load_head
 from tests.fakes.world import World, open_world
 
@@ -87,6 +90,43 @@ def test_every_configuration_problem_is_a_line_on_stderr(tmp_path: Path) -> None
     assert (result.exit_code, result.stdout) == (2, "")
     for key in ("bps.client_id", "graph.tenant_id", "nonsense", "policy.grace", "scope.guests"):
         assert f"\nconfiguration: {key}" in f"\n{result.stderr}"
+
+
+BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'
+
+
+def test_the_store_can_be_looked_at_however_wrong_the_rest_of_the_configuration_is(world: World) -> None:
+    """Whoever wants to know what happened must not be made to repair something else first."""
+    Path("syncd.toml").write_text(BROKEN)
+    for command in (["runs"], ["runs", "show", "last"], ["users"], ["groups"], ["explain", "ann@x.example"], ["held"]):
+        result = syncd(*command)
+        assert result.exit_code == 0, result.stderr
+        assert "outside of [store]" in result.stderr
+    assert [run["id"] for run in document("runs", "--json")] == [2, 1]
+    assert syncd("sync", "full").exit_code == 2
+
+
+def test_a_store_that_is_named_wrongly_is_refused_all_the_same(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise another store would be shown in its place."""
+    Path("syncd.toml").write_text(BROKEN + '[store]\nurl = "nonsense"\n')
+    assert syncd("runs").exit_code == 2
+    Path("syncd.toml").write_text(BROKEN)
+    monkeypatch.setenv("SYNCD_STORE__ULR", "sqlite:///elsewhere.db")
+    result = syncd("runs")
+    assert (result.exit_code, "SYNCD_STORE__ULR" in result.stderr) == (2, True)
+    assert "nonsense" not in result.stderr
+
+
+def test_the_reason_of_a_run_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log line has it, where there is one; otherwise the last sentence does."""
+    record = RunRecord(3, "delta", "cli", "failed", datetime.now(UTC), error="no portal")
+    for level, said in (
+        (logging.WARNING, "syncd: run 3 failed\n"),
+        (logging.ERROR, "syncd: run 3 failed: no portal\n"),
+    ):
+        logging.getLogger().setLevel(level)
+        explain_result(record)
+        assert capsys.readouterr().err == said
 
 
 def test_a_file_that_is_named_and_missing_is_refused_wherever_it_is_named() -> None:

@@ -1,0 +1,69 @@
+"""The daemon's messages to the hook: they wait in a short line of their own, so that no run waits for a hook."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.errors import SyncdError
+from syncd.model.run import RunRecord
+from syncd.store.database import Database
+from syncd.store.news import ToldNews
+from syncd.sync.announce import Announcer, Hook
+
+if TYPE_CHECKING:
+    from syncd.daemon.life import Life
+
+_WAITING = 32
+_SECONDS = 30.0
+"""What one item may take; after that it is dropped, and the next run tells what still is news."""
+
+Item = RunRecord | Exception | Mapping[str, datetime]
+
+
+class Newsroom:
+    """What has happened and was not told yet. When more happens than can be told, the oldest is forgotten."""
+
+    def __init__(self) -> None:
+        self._items: asyncio.Queue[Item] = asyncio.Queue(_WAITING)
+        self._database: Database | None = None
+        self._log = structlog.get_logger("syncd.notify")
+
+    def attach(self, database: Database) -> None:
+        """Note in which store it stands what was told."""
+        self._database = database
+
+    def report(self, item: Item) -> None:
+        """Hand over a closed run, what kept a run from being recorded, or credentials that end soon."""
+        if self._items.full():
+            self._items.get_nowait()
+        self._items.put_nowait(item)
+
+    async def work(self, life: Life) -> None:
+        """Tell one item after the other, by the settings then in force."""
+        announcer = Announcer(life.clock)
+        while True:
+            item = await self._items.get()
+            try:
+                async with (
+                    asyncio.timeout(_SECONDS),
+                    life.composition.open_hook(life.settings, life.clock) as hook,
+                ):
+                    if hook is not None:
+                        await self._tell(announcer, hook, item)
+            except (TimeoutError, SyncdError) as error:
+                self._log.warning("notify.failed", error=str(error) or "the hook took too long")
+
+    async def _tell(self, announcer: Announcer, hook: Hook, item: Item) -> None:
+        if isinstance(item, Exception):
+            await announcer.tell_trouble(hook, item)
+        elif self._database is not None:
+            store = ToldNews(self._database)
+            if isinstance(item, RunRecord):
+                await announcer.tell_run(hook, store, item)
+            else:
+                await announcer.tell_expiring(hook, store, item)

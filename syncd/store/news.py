@@ -1,0 +1,36 @@
+"""What was told to the hook, so that it is told once: across restarts, and by whichever of two daemons works."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from syncd.store.database import Database, reading
+from syncd.store.facts import TOLD, load_fact, save_fact
+from syncd.store.tables import changes
+
+
+class ToldNews:
+    """Reads and writes single facts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def load_told(self, subject: str) -> str:
+        """Return what was last told about a subject, nothing when nothing was."""
+        with reading(self._database) as connection:
+            return load_fact(connection, TOLD + subject) or ""
+
+    def save_told(self, subject: str, told: str) -> None:
+        """Remember what was told."""
+        with self._database.transaction() as connection:
+            save_fact(connection, TOLD + subject, told or None)
+
+    def count_held(self, run_id: int) -> dict[str, int]:
+        """Return what a run withholds, by action."""
+        statement = (
+            select(changes.c.action, func.count())
+            .where(changes.c.run_id == run_id, changes.c.status == "held")
+            .group_by(changes.c.action)
+        )
+        with reading(self._database) as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}

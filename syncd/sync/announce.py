@@ -1,0 +1,96 @@
+"""Tell a hook what is worth telling. It comes after a run and beside it: nothing here delays or fails one.
+
+A message counts as told when the hook has taken it; one that could not be delivered is tried again after the next run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.errors import RemoteError, StoreError, SyncdError
+from syncd.logs.redaction import redact_text
+from syncd.model.run import RunRecord
+from syncd.plan.news import FAILED, News, judge_credential, judge_run, make_trouble
+
+_LONGEST = 500
+"""Characters of an error that a message repeats."""
+
+
+class Hook(Protocol):
+    """Where messages go."""
+
+    async def post(self, document: Mapping[str, object]) -> None:
+        """Deliver one message; RemoteError when the hook does not take it, after a few attempts."""
+        ...
+
+
+class NewsStore(Protocol):
+    """What was told before. Its methods block; they are called in a thread."""
+
+    def load_told(self, subject: str) -> str:
+        """Return what was last told about a subject, nothing when nothing was."""
+        ...
+
+    def save_told(self, subject: str, told: str) -> None:
+        """Remember what was told."""
+        ...
+
+    def count_held(self, run_id: int) -> Mapping[str, int]:
+        """Return what a run withholds, by action."""
+        ...
+
+
+class Announcer:
+    """Decides what is news, and hands it to the hook. Raises nothing but a cancellation."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._in_trouble = False
+        self._log = structlog.get_logger("syncd.notify")
+
+    async def tell_run(self, hook: Hook, store: NewsStore, record: RunRecord) -> None:
+        """Tell how a run ended, if that is news."""
+        try:
+            told = FAILED if self._in_trouble else await asyncio.to_thread(store.load_told, "run")
+            held = await asyncio.to_thread(store.count_held, record.id)
+            news, told_then = judge_run(record, held, told, error=redact_text(record.error)[:_LONGEST])
+            if await self._deliver(hook, *news) and told_then != told:
+                await asyncio.to_thread(store.save_told, "run", told_then)
+                self._in_trouble = False
+        except StoreError as error:
+            self._log.warning("notify.failed", news="run", error=str(error))
+
+    async def tell_trouble(self, hook: Hook, error: Exception) -> None:
+        """Tell, once until a run goes through, that no run can even be recorded."""
+        if not self._in_trouble:
+            said = str(error) if isinstance(error, SyncdError) else f"unexpected {type(error).__name__}: {error}"
+            self._in_trouble = await self._deliver(hook, make_trouble(redact_text(said)[:_LONGEST]))
+
+    async def tell_expiring(self, hook: Hook, store: NewsStore, expiring: Mapping[str, datetime]) -> None:
+        """Tell that credentials (by setting) end soon, at each stage once."""
+        try:
+            for setting, expires_at in sorted(expiring.items()):
+                told = await asyncio.to_thread(store.load_told, setting)
+                news, told_then = judge_credential(setting, expires_at, self._clock.now(), told)
+                if news is not None and await self._deliver(hook, news):
+                    await asyncio.to_thread(store.save_told, setting, told_then)
+        except StoreError as error:
+            self._log.warning("notify.failed", news="expiring", error=str(error))
+
+    async def _deliver(self, hook: Hook, *news: News) -> bool:
+        """Return whether the hook took everything."""
+        for each in news:
+            document = {"text": each.text, "event": each.event, "at": self._clock.now().isoformat(), **each.fields}
+            try:
+                await hook.post(document)
+            except RemoteError as error:
+                self._log.warning("notify.failed", news=each.event, error=str(error))
+                return False
+            self._log.info("notify.sent", news=each.event)
+        return True

@@ -1,0 +1,128 @@
+"""The daemon's messages: beside the work, never before it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from syncd.clock import Clock
+from syncd.daemon.life import Life, make_life
+from syncd.daemon.worker import Worker
+from syncd.errors import AuthFailed, StoreError
+from syncd.model.run import RunRecord, RunRequest
+from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class Hearer:
+    """A hook that remembers; while ``silent`` it never answers."""
+
+    def __init__(self) -> None:
+        self.got: list[str] = []
+        self.silent = False
+        self.asked = asyncio.Event()
+        self._came = asyncio.Event()
+
+    async def post(self, document: Mapping[str, object]) -> None:
+        self.asked.set()
+        if self.silent:
+            await asyncio.Event().wait()
+        self.got.append(str(document["event"]))
+        self._came.set()
+
+    async def wait(self, *events: str) -> None:
+        """Wait until exactly these events have come."""
+        async with asyncio.timeout(20):
+            while len(self.got) < len(events):
+                self._came.clear()
+                await self._came.wait()
+        assert self.got == list(events)
+
+
+@asynccontextmanager
+async def working(tmp_path: Path, parts: FakeParts) -> AsyncIterator[tuple[Life, LogWatch]]:
+    """A worker and a newsroom at work on an empty store."""
+    settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
+    database = open_new_store(settings)
+    life = make_life(settings, parts.composition(), Clock())
+    life.news.attach(database)
+    worker = Worker(life, database, is_lost=lambda: False)
+    with watching_logs() as log:
+        news = asyncio.create_task(life.news.work(life), name="news")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.work(), name="worker")
+            yield life, log
+            life.stop.set()
+            life.bell.set()
+        news.cancel()
+        await asyncio.wait([news])
+    database.close()
+
+
+async def test_a_failed_run_and_its_recovery_are_told(tmp_path: Path) -> None:
+    """Once each, however often it fails."""
+    parts, hearer = FakeParts(), Hearer()
+    parts.hook = hearer
+    parts.refusals = [AuthFailed("the secret has expired"), AuthFailed("the secret has expired")]
+    async with working(tmp_path, parts) as (life, log):
+        for number in range(1, 4):
+            life.queue.put(RunRequest("delta", "schedule"))
+            await log.wait("run.finished", number)
+        await hearer.wait("failed", "recovered")
+
+
+async def test_a_hook_that_never_answers_delays_no_run(tmp_path: Path) -> None:
+    """Runs go on while a message is on its way; nothing of it stays behind at the end."""
+    parts, hearer = FakeParts(), Hearer()
+    parts.hook, hearer.silent = hearer, True
+    parts.refusals = [AuthFailed("the secret has expired")]
+    async with working(tmp_path, parts) as (life, log):
+        life.queue.put(RunRequest("delta", "schedule"))
+        await hearer.asked.wait()
+        life.queue.put(RunRequest("delta", "schedule"))
+        done = await log.wait("run.finished", 2)
+    assert done["status"] == "succeeded"
+
+
+async def test_without_a_hook_nothing_is_told(tmp_path: Path) -> None:
+    """No setting, no message, no complaint."""
+    parts = FakeParts()
+    parts.refusals = [AuthFailed("the secret has expired")]
+    async with working(tmp_path, parts) as (life, log):
+        life.queue.put(RunRequest("delta", "schedule"))
+        await log.wait("run.finished")
+    assert [name for name in log.names() if name.startswith("notify.")] == []
+
+
+async def test_a_store_that_fails_and_a_credential_that_ends_are_told(tmp_path: Path) -> None:
+    """What kept a run from being recorded is told once; an end is told at each stage once."""
+    parts, hearer = FakeParts(), Hearer()
+    parts.hook = hearer
+    ends: Any = {"graph.certificate_file": datetime.now(UTC) + timedelta(days=3)}
+    async with working(tmp_path, parts) as (life, _):
+        for item in (StoreError("the disk is full"), StoreError("the disk is full"), ends, ends):
+            life.news.report(item)
+        life.news.report(RunRecord(1, "delta", "schedule", "succeeded", NOW, NOW))
+        await hearer.wait("failed", "expiring", "recovered")
+
+
+async def test_when_more_happens_than_can_be_told_the_newest_counts(tmp_path: Path) -> None:
+    """A line that is full forgets its oldest."""
+    parts, hearer = FakeParts(), Hearer()
+    settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
+    life = make_life(settings, parts.composition(), Clock())
+    parts.hook = hearer
+    database = open_new_store(settings)
+    life.news.attach(database)
+    for number in range(100):
+        life.news.report(RunRecord(number, "delta", "schedule", "failed" if number == 99 else "succeeded", NOW, NOW))
+    news = asyncio.create_task(life.news.work(life))
+    await hearer.wait("failed")
+    news.cancel()
+    await asyncio.wait([news])
+    database.close()

@@ -1,0 +1,81 @@
+"""What is news, and what was told already."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from syncd.model.run import RunRecord
+from syncd.plan.news import judge_credential, judge_run
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+END = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def judge(status: str, told: str = "", *, kind: str = "delta", **held: int) -> tuple[list[str], str]:
+    """Return the events of a run, and what was told then."""
+    record: Any = RunRecord(7, kind, "schedule", status, NOW, NOW)  # type: ignore[arg-type]  # plain words in tests
+    news, told = judge_run(record, held, told, error="some reason")
+    return [each.event for each in news], told
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "held", "events", "told_then"),
+    [
+        ("succeeded", "", {}, [], ""),
+        ("partial", "", {}, [], ""),
+        ("failed", "", {}, ["failed"], "failed"),
+        ("failed", "failed", {}, [], "failed"),
+        ("failed", "held unlink", {}, ["failed"], "failed"),
+        ("interrupted", "failed", {}, [], "failed"),
+        ("succeeded", "failed", {}, ["recovered"], ""),
+        ("partial", "failed", {}, ["recovered"], ""),
+        ("held", "", {"unlink": 3}, ["held"], "held unlink"),
+        ("held", "held unlink", {"unlink": 9}, [], "held unlink"),
+        ("held", "held unlink", {"unlink": 9, "adopt": 1}, ["held"], "held adopt unlink"),
+        ("held", "held adopt unlink", {"unlink": 9}, [], "held unlink"),
+        ("partial", "", {"update": 3}, ["held"], "held update"),
+        ("held", "failed", {"unlink": 3}, ["recovered", "held"], "held unlink"),
+        ("held", "", {}, ["held"], "held source"),
+        ("succeeded", "held unlink", {}, [], ""),
+    ],
+)
+def test_a_state_is_told_once(status: str, told: str, held: dict[str, int], events: list[str], told_then: str) -> None:
+    """The first failure, each kind that is withheld, and the recovery; never the same again and again."""
+    assert judge(status, told, **held) == (events, told_then)
+
+
+def test_a_plan_is_no_news() -> None:
+    """Whoever asked for it is looking."""
+    assert judge("failed", "held unlink", kind="plan") == ([], "held unlink")
+
+
+def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
+    """A sentence for people, stable fields for machines."""
+    record = RunRecord(7, "delta", "schedule", "held", NOW, NOW)
+    (news,), _ = judge_run(record, {"unlink": 1031}, "", error="1031 times unlink, guard.max_removals allows 500")
+    assert "unlink 1,031" in news.text
+    assert "syncd approve 7" in news.text
+    assert news.fields == {
+        "run": 7,
+        "kind": "delta",
+        "trigger": "schedule",
+        "status": "held",
+        "error": "1031 times unlink, guard.max_removals allows 500",
+        "held": {"unlink": 1031},
+    }
+
+
+def test_the_end_of_a_credential_is_told_at_four_stages() -> None:
+    """30, 7 and 1 days before, and at the end; each once, and anew for a new end."""
+    told, stages = "", []
+    for days in range(40, -4, -1):
+        news, told = judge_credential("graph.certificate_file", END, END - timedelta(days=days), told)
+        if news is not None:
+            stages.append((days, news.fields["days_left"]))
+    assert stages == [(30, 30), (7, 7), (1, 1), (0, 0)]
+    assert judge_credential("graph.certificate_file", END, END, told)[0] is None
+    later = END + timedelta(days=1)
+    assert judge_credential("graph.certificate_file", later, END, told)[0] is not None
