@@ -72,14 +72,6 @@ def load(
     return load_settings(config, environ, check_expression=find_problem, need=need, only=only)
 
 
-def list_unsupported(settings: Settings) -> list[str]:
-    """Return what the settings ask for and this version does not carry out yet, a sentence each."""
-    found: list[str] = []
-    if settings.policy.substitute != "none":
-        found.append("policy.substitute: substitutions are not made by this version")
-    return found
-
-
 def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
     """Return when the credentials end that end soon, by setting; reads files, sends nothing, raises nothing."""
     from syncd.graph.expiry import find_expiring
@@ -127,6 +119,8 @@ def make_rules(settings: Settings) -> Rules:
             policy.deleted_groups,
             policy.grace,
             policy.drift,
+            policy.substitute,
+            policy.rename_substitute,
         ),
         GuardLimits(
             guard.max_removals,
@@ -307,7 +301,6 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         open_sides=open_sides,
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
-        list_unsupported=list_unsupported,
         list_expiring=list_expiring,
         open_hook=open_hook,
     )
@@ -328,10 +321,6 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     rules = make_rules(settings)
     where = str(settings.file) if settings.file else "the environment"
     found = [Check("configuration", "ok", f"read from {where}")]
-    found += [
-        Check("configuration.unsupported", "warning", sentence, "remove the setting, or wait for a later version")
-        for sentence in list_unsupported(settings)
-    ]
     found.append(check_store(settings))
     item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
     found.append(Check(item.check, item.status, item.detail, item.remedy))
@@ -343,7 +332,9 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
         found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
     try:
         async with BpsPortal(_make_bps_options(settings), clock) as portal:
-            checks = await probe_portal(portal, licences=bool(settings.licences))
+            checks = await probe_portal(
+                portal, licences=bool(settings.licences), substitutions=rules.policy.wants_substitutions
+            )
             found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
     except SyncdError as error:
         found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))

@@ -20,7 +20,7 @@ from syncd.model.target import UNTOUCHABLE
 NAME: Final = "WEBCON BPS portal"
 """How every message names this side."""
 
-Noun = Literal["users", "groups", "licenses", "me"]
+Noun = Literal["users", "groups", "licenses", "substitutions", "me"]
 """Which part of the API a request belongs to; decides the scope that it needs."""
 
 _CODES = ("type", "error", "code")

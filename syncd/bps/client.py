@@ -60,7 +60,7 @@ class BpsClient:
         self, method: str, path: str, noun: Noun, body: bytes | None, retry: RetryPolicy
     ) -> Response:
         url = URL(self._root + path, encoded=True)
-        judge = self._judges[noun, method != "GET", "bpsId=" in path]
+        judge = self._judges[noun, method != "GET", "bpsId=" in path or path.startswith("/admin/substitutions/")]
         token = self.tokens.peek() or await self.tokens.fetch_token()
         fresh = False
         while True:

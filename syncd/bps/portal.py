@@ -16,11 +16,13 @@ from syncd.bps.licences import Licences
 from syncd.bps.options import BpsOptions
 from syncd.bps.people import People
 from syncd.bps.records import BadRecords
+from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
 from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
+from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
 
@@ -46,6 +48,7 @@ class BpsPortal:
         self._inventory = Inventory(self.client, page_size=options.page_size)
         self._clearing = Clearing(self.client, self._inventory, clock)
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
+        self._substitutions = Substitutions(self.client)
         self._licences = Licences(self.client)
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 
@@ -136,6 +139,22 @@ class BpsPortal:
     async def remove_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:
         """Remove owners, as ``remove_members`` removes members."""
         return await self._people.change(group_id, owner_ids, verb="remove", role="owners")
+
+    async def find_substitution(self, known: Substitution) -> Substitution | None:
+        """Read a substitution of ours: by its number, without one by its people and its end; None when it is gone."""
+        return await self._substitutions.find(known)
+
+    async def create_substitution(self, wanted: Substitution) -> int | None:
+        """Arrange a substitution in all processes and return its number, None when the portal does not tell it."""
+        return await self._substitutions.create(wanted)
+
+    async def update_substitution(self, wanted: Substitution) -> None:
+        """Change substitute and period of the substitution with this number; NotFound when it is gone."""
+        await self._substitutions.update(wanted)
+
+    async def delete_substitution(self, number: int) -> None:
+        """Delete a substitution; one that is gone already is a success."""
+        await self._substitutions.delete(number)
 
     async def fetch_licences(self) -> LicenceList | None:
         """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""

@@ -42,16 +42,20 @@ class Check:
     remedy: str = ""
 
 
-async def probe_portal(portal: BpsPortal, *, licences: bool = False, probe_id: str | None = None) -> tuple[Check, ...]:
+async def probe_portal(
+    portal: BpsPortal, *, licences: bool = False, substitutions: bool = False, probe_id: str | None = None
+) -> tuple[Check, ...]:
     """Return one finding per check, in a fixed order; raises nothing that the portal could cause.
 
     ``licences``: there are licence rules, so that licences must be read and written as well.
+    ``substitutions``: a policy asks for them; a missing scope is a warning, since everything else is done without them.
     ``probe_id`` is the BPS id that cannot exist; a random one by default.
     """
     nobody = probe_id or f"syncd-probe-{uuid.uuid4()}@invalid.example"
     findings = [_check_https(portal.options.portal_url), *await _check_token(portal)]
     if findings[-1].status != "ok":
         names = ["api", "users read", "groups read", "users write", "groups write", "clock"]
+        names[5:5] = ["substitutions"] if substitutions else []
         names[5:5] = ["licenses read", "licenses write"] if licences else []
         return (*findings, *(Check(f"portal {name}", "unknown", "not tried: there is no token") for name in names))
     me = await _try(lambda: portal.client.read("/me", noun="me"))
@@ -67,6 +71,8 @@ async def probe_portal(portal: BpsPortal, *, licences: bool = False, probe_id: s
         else:
             findings.append(_judge_read("licenses", read))
             findings.append(_judge_write("licenses", await _try(lambda: _take_from_nobody(portal, nobody))))
+    if substitutions:
+        findings.append(_judge_substitutions(await _try(lambda: _change_no_substitution(portal))))
     findings.append(_judge_clock(portal, me))
     return tuple(findings)
 
@@ -217,4 +223,22 @@ def _judge_clock(portal: BpsPortal, result: Response | RemoteError) -> Check:
         "warning",
         f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the portal's",
         "synchronise both clocks (NTP): tokens are valid by time",
+    )
+
+
+async def _change_no_substitution(portal: BpsPortal) -> Response:
+    """Change the substitution 0, which no portal has: numbers begin at 1."""
+    return await portal.client.send("PATCH", "/admin/substitutions/0", noun="substitutions", body={})
+
+
+def _judge_substitutions(result: Response | RemoteError) -> Check:
+    judged = _judge_write("substitutions", result)
+    name = "portal substitutions"
+    if not isinstance(result, Forbidden):
+        return Check(name, judged.status, judged.detail, judged.remedy)
+    return Check(
+        name,
+        "warning",
+        f"{result}; the tasks of leavers and of renamed people are not passed on, everything else is done",
+        f'{judged.remedy}, or set policy.rename_substitute = false and policy.substitute = "none"',
     )

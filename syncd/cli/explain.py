@@ -142,6 +142,8 @@ def _print(document: Mapping[str, Any]) -> None:
             + (f", leaving since {record['leaving_since']}" if record["leaving_since"] else "")
         )
         print_table([("field", 12), ("value", 60)], list(record["fields"].items()))
+        if record.get("substitution"):
+            print_line(f"  tasks go to {record['substitution']['substitute']} until {record['substitution']['until']}")
         places = record.get("groups") or record.get("members") or []
         if places:
             print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")

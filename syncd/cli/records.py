@@ -10,6 +10,7 @@ import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, format_time, print_json, print_line, print_table
+from syncd.clock import Clock
 
 if TYPE_CHECKING:
     from syncd.store.report import Line, Report
@@ -52,7 +53,7 @@ def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *
 
     settings = invocation.start(need=STORE_ONLY)
     with contextlib.closing(bootstrap.open_store(settings, create=False)) as database:
-        report = Report(database, bootstrap.make_rules(settings).policy)
+        report = Report(database, bootstrap.make_rules(settings).policy, now=Clock().now())
         counts: dict[str, int] = {}
         lines = _select(report, kind, needle, state=state, counts=counts)
         if invocation.json:

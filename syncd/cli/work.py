@@ -146,8 +146,6 @@ async def _carry_out(work: _Work) -> RunRecord:
         log = get_logger("syncd.run")
         for run_id in await database.call(RunLog(database).interrupt_open, now=clock.now()):
             log.warning("run.found_interrupted", run=run_id)
-        for sentence in bootstrap.list_unsupported(settings):
-            log.warning("settings.unsupported", what=sentence)
         runs = bootstrap.make_runs(settings, database, clock)
         async with bootstrap.open_sides(
             settings, database, clock, progress=work.report, stopping=stop.requested

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -39,15 +39,13 @@ class Composition:
 
     ``open_store`` opens the store of the settings and brings up an empty one (StoreError, SchemaMismatch).
     ``serve_health`` answers on an address until it is cancelled, and keeps address trouble to itself.
-    ``list_unsupported`` returns what the settings ask for in vain, a sentence each. ``list_expiring`` returns for the
-    settings whose credential ends soon when that is; it reads files, so it runs in a thread. ``open_hook`` opens what
-    messages go to, None when there is no such thing; it sends nothing yet.
+    ``list_expiring`` returns for the settings whose credential ends soon when that is; it reads files, so it runs in a
+    thread. ``open_hook`` opens what messages go to, None when there is no such thing; it sends nothing yet.
     """
 
     open_store: Callable[[Settings], Database]
     open_sides: OpenSides
     make_runs: Callable[[Settings, Database, Clock], Runs]
     serve_health: Callable[[Listen, DaemonState], Coroutine[Any, Any, None]]
-    list_unsupported: Callable[[Settings], Sequence[str]]
     list_expiring: Callable[[Settings, datetime], Mapping[str, datetime]]
     open_hook: Callable[[Settings, Clock], AbstractAsyncContextManager[Hook | None]]

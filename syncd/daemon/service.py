@@ -68,7 +68,6 @@ class Service:
         signals = Signals(request=self.request, reload=self.reload, stop=self.stop, leave=self._leave)
         with signals.receiving(asyncio.get_running_loop()):
             self._log.info("daemon.started")
-            self._warn_of_unsupported()
             async with owning(
                 (self._serve_health(), "health"),
                 (self._reload_on_demand(), "reload"),
@@ -174,12 +173,7 @@ class Service:
         if "health" in changed:
             self._rebind.set()
         self._life.bell.set()
-        self._warn_of_unsupported()
         self._log.info("config.reloaded", changed=changed, run_in_hand=self._life.state.running is not None)
-
-    def _warn_of_unsupported(self) -> None:
-        for sentence in self._composition.list_unsupported(self._life.settings):
-            self._log.warning("config.unsupported", said=sentence)
 
     async def _keep_deadline(self) -> None:
         """After a stop: break off what does not end in time, and at last leave without it."""

@@ -34,6 +34,8 @@ class Phase(IntEnum):
     GROUPS = 30
     LINKS = 40
     OWNERS = 45
+    SUBSTITUTION_ENDS = 46
+    SUBSTITUTIONS = 48
     REVOKES = 50
     GRANTS = 60
     DISOWNS = 65
@@ -46,9 +48,9 @@ class Phase(IntEnum):
 class Change:
     """One intended write.
 
-    ``bps_id`` is the record written to, ``target`` the person of a membership or ownership, or the type of a licence.
-    ``source_key`` is the store's key of the source object that wants it (None: nobody does, as for drift). ``before``
-    and ``after`` hold the fields that differ, and for a creation all that are set.
+    ``bps_id`` is the record written to, ``target`` the person of a membership or ownership, the type of a licence or
+    the substitute of a substitution. ``source_key`` is the store's key of the source object that wants it (None: nobody
+    does, as for drift). ``before`` and ``after`` hold the fields that differ, and for a creation all that are set.
     """
 
     phase: Phase

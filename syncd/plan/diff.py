@@ -31,6 +31,12 @@ COMPLETES_CREATION = "completes the creation"
 guard counts it. Without this, a first sync that was cut short between accounts and managers would be held."""
 
 
+RENAMED = "renamed"
+"""Why an account is created for somebody who has one; also why its old one's tasks go there."""
+
+HANDED_OVER = "the BPS id now belongs to another source object"
+
+
 @dataclass(frozen=True, slots=True)
 class Current:
     """A record of the target as the inventory has it. ``written`` is what we last wrote; ``origin`` None: not ours."""
@@ -52,8 +58,9 @@ class Pair:
     bps_id: str
     desired: Desired | None
     current: Current | None
-    leaver_state: State | Literal["renamed", "unknown"] = "unknown"
-    """Why nobody wants a record of ours: the state of its source object; renamed: that one wants another BPS id."""
+    leaver_state: State | Literal["renamed", "blocked", "unknown"] = "unknown"
+    """Why nobody wants a record of ours: the state of its source object; renamed: that one wants another BPS id;
+    blocked: it does, and a stranger has that."""
     manager: str | None = None
     """BPS id of the desired manager, when that account exists in the target or will be created."""
     manager_ready: bool = False
@@ -120,7 +127,7 @@ def _create(
     wanted["name"] = wanted.get("name") or pair.bps_id
     wanted["email"] = wanted.get("email") or pair.bps_id
     after = {name: value for name, value in wanted.items() if value is not None}
-    reason = "renamed" if pair.owned_elsewhere else ""
+    reason = RENAMED if pair.owned_elsewhere else ""
     changes = [Change(phase, "create", kind, pair.bps_id, source_key=desired.key, after=after, reason=reason)]
     if late:
         before: dict[str, str | None] = dict.fromkeys(late)
@@ -169,7 +176,7 @@ def _update(
     before = {name: current.fields.get(name) for name in after}
     reason = ""
     if moved:
-        reason = "the BPS id now belongs to another source object"
+        reason = HANDED_OVER
     elif after.keys() == {"manager"} and current.origin == "created" and "manager" not in current.written:
         reason = "" if before["manager"] else COMPLETES_CREATION
     return [Change(phase, "update", kind, pair.bps_id, "", desired.key, before, after, reason)]

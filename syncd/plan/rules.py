@@ -67,6 +67,13 @@ class PolicyRules:
     deleted_groups: GroupPolicy = "empty"
     grace: timedelta = timedelta(days=30)
     drift: Literal["revert", "adopt", "report"] = "revert"
+    substitute: Literal["none", "manager"] = "none"
+    rename_substitute: bool = True
+
+    @property
+    def wants_substitutions(self) -> bool:
+        """Return whether anybody's tasks are passed on at all."""
+        return self.mode != "create_only" and (self.rename_substitute or self.substitute != "none")
 
     @property
     def deletes(self) -> bool:

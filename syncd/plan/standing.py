@@ -30,11 +30,25 @@ Judged = tuple[Standing, str]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the target has. ``mine``: it is ours, and on behalf of this source object; ``ours``: on anybody's behalf."""
+    """What the target has. ``mine``: it is ours, and on behalf of this source object; ``ours``: on anybody's behalf.
+
+    ``kept``: memberships of which a person rejected the removal; ``spared``: a person rejected its deletion.
+    """
 
     ours: bool
     mine: bool
     leaving_at: datetime | None = None
+    kept: int = 0
+    spared: bool = False
+    stand_in: StandIn | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """To whom the tasks of an account go, and until when."""
+
+    bps_id: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,8 @@ class Facts:
     deferred: Trouble | None = None
     removed: Literal["", "by hand", "accepted"] = ""
     """Somebody removed its record in the target by hand; accepted: and that was taken as it is."""
+    now: datetime | None = None
+    """The present, where what is over by now matters."""
 
 
 def judge_standing(facts: Facts, policy: PolicyRules) -> Judged | None:
@@ -86,11 +102,14 @@ def judge_orphan(state: str, successor: str, facts: Facts, policy: PolicyRules) 
 
     ``state``: renamed, when that has the record ``successor`` now, otherwise the object's own state, or unknown.
     """
-    why = {"renamed": f"renamed: its person or group is {successor} now", "unknown": "its source object is unknown"}
-    record = facts.record or Record(ours=True, mine=True)
+    why = {
+        "renamed": f"renamed: its person or group is {successor} now",
+        "blocked": f"renamed: its person or group is to be {successor}, which belongs to somebody else",
+        "unknown": "its source object is unknown",
+    }
     return _find_trouble(facts) or (
         "leaving",
-        f"{why.get(state) or facts.reason or state}; {_describe_leaving(state, facts.kind, record, policy)}",
+        f"{why.get(state) or facts.reason or state}; {_describe_leaving(state, facts, policy)}",
     )
 
 
@@ -125,7 +144,7 @@ def _judge_leaver(facts: Facts, policy: PolicyRules) -> Judged:
     trouble = _find_trouble(facts)
     if trouble is not None or record is None:
         return trouble or ("leaving", facts.reason)
-    return "leaving", f"{facts.reason}; {_describe_leaving(state, facts.kind, record, policy)}"
+    return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}"
 
 
 def _judge_absent(facts: Facts) -> Judged | None:
@@ -150,20 +169,43 @@ def _find_trouble(facts: Facts) -> Judged | None:
     return None
 
 
-def _describe_leaving(state: str, kind: Literal["user", "group"], record: Record, policy: PolicyRules) -> str:
+def _describe_leaving(state: str, facts: Facts, policy: PolicyRules) -> str:
+    record = facts.record or Record(ours=True, mine=True)
     since = f"leaving since {record.leaving_at:%Y-%m-%d}, " if record.leaving_at else ""
-    what = "account" if kind == "user" else "group"
-    choice = choose_leaver_policy(state, kind, policy)
+    choice = choose_leaver_policy(state, facts.kind, policy)
     if policy.mode in ("create_only", "upsert_only"):
         return f'{since}left as it is (policy.mode = "{policy.mode}")'
-    match choice:
-        case "keep":
-            return f"{since}left as it is"
-        case "delete":
-            if record.leaving_at is None:
-                return f"the {what} is deleted after the grace"
-            return f"{since}the {what} is deleted from {record.leaving_at + policy.grace:%Y-%m-%d} on"
-        case "empty":
-            return f"{since}the group is emptied and kept"
-        case "revoke":
-            return f"{since}out of all groups, the account is kept"
+    if choice == "keep":
+        return f"{since}left as it is"
+    return since + _describe_places(choice, facts.kind, record, policy) + _describe_tasks(state, facts, policy)
+
+
+def _describe_places(choice: str, kind: Literal["user", "group"], record: Record, policy: PolicyRules) -> str:
+    what = "account" if kind == "user" else "group"
+    several = record.kept != 1
+    stay = (
+        f"{record.kept} membership{'s stay: their' if several else ' stays: its'} removal was rejected"
+        if record.kept
+        else ""
+    )
+    if choice == "delete" and record.spared:
+        return f"{stay + ', ' if stay else ''}the {what} stays: its deletion was rejected"
+    if choice == "delete" and record.leaving_at is None:
+        return f"the {what} is deleted after the grace"
+    if choice == "delete" and record.leaving_at is not None:
+        return f"{stay + ', ' if stay else ''}the {what} is deleted from {record.leaving_at + policy.grace:%Y-%m-%d} on"
+    if kind == "group":
+        return stay or "the group is emptied and kept"
+    return f"{stay or 'out of all groups'}, the account is kept"
+
+
+def _describe_tasks(state: str, facts: Facts, policy: PolicyRules) -> str:
+    record = facts.record
+    if record is None or facts.kind == "group":
+        return ""
+    if record.stand_in is not None:
+        return f"; tasks go to {record.stand_in.bps_id} until {record.stand_in.until:%Y-%m-%d}"
+    left = facts.now is not None and record.leaving_at is not None and facts.now < record.leaving_at + policy.grace
+    if state in LEAVER_STATES and policy.substitute == "manager" and left:
+        return "; nobody stands in: no manager in the portal who could"
+    return ""

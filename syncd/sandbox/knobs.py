@@ -76,6 +76,8 @@ class PortalKnobs:
     clearing: Clearing = "both"  # what empties phone, job title and manager: "", null, either, none; or 400
     max_length: int = 255  # of any value; 0: no limit
     max_page_size: int = 0  # the server's cap on size; 0: none
+    substitution_answer: Literal["number", "nothing"] = "number"  # what a creation is answered with
+    substitution_first_page: int = 0  # the document says 1, WEBCON's own importer starts at 0
     tombstone: float = 0.0  # how long a deleted BPS id cannot be created again
     bad_secret_status: Literal[400, 401] = 401
     token_names_lifetime: bool = True  # the token answer carries expires_in

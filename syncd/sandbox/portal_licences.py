@@ -191,10 +191,14 @@ class Substitutions:
             raise PortalRefusal(404, "ResourceNotFound", "Substitution does not exist")
         return self.entries[number]
 
-    def create(self, body: Mapping[str, object]) -> None:
-        """Create a substitution: 409 for unknown people, a period that ends before it starts, or an unknown type."""
+    def create(self, body: Mapping[str, object]) -> int:
+        """Create a substitution and return its number.
+
+        409 for unknown people, a period that ends before it starts, or an unknown type.
+        """
+        self.entries[self._last + 1] = self._checked(self._last + 1, body)
         self._last += 1
-        self.entries[self._last] = self._checked(self._last, body)
+        return self._last
 
     def edit(self, number: int, body: Mapping[str, object]) -> None:
         """Change the named parts of a substitution."""

@@ -218,10 +218,13 @@ class PortalService:
         match request.method, number, rest:
             case "GET", None, ():
                 page, size = self._paging(request)
+                page -= self.store.knobs.substitution_first_page
+                if page < 0:
+                    raise PortalRefusal(400, "InvalidQueryParameterValue", "Invalid value of page")
                 return _json(200, substitutions.list_page(request.query.get("originalPerson"), page, size))
             case "POST", None, ():
-                substitutions.create(_read_object(request))
-                return Answer(200)
+                created = substitutions.create(_read_object(request))
+                return _json(200, created) if self.store.knobs.substitution_answer == "number" else Answer(200)
             case "GET", int(), _:
                 return _json(200, substitutions.single(number))
             case "PATCH", int(), _:

@@ -55,7 +55,7 @@ class Approvals:
         with reading(self._database) as connection:
             for row in _load_held(connection, approval.run_id):
                 if approval.covers(row.action, row.record_id, row.target_id or row.target):
-                    found["user" if row.object in ("user", "licence") else "group"].add(row.record_id)
+                    found["group" if row.object in ("group", "membership") else "user"].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
 
     def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:

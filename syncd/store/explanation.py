@@ -26,6 +26,7 @@ from syncd.store.tables import (
     source_members,
     source_objects,
     source_users,
+    substitutions,
     target_groups,
     target_members,
     target_owners,
@@ -227,6 +228,7 @@ def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[
         "fields": {name: getattr(row, name) for name in names},
         "written": decode_json(row.written),
         "leaving_since": row.leaving_at,
+        "substitution": _load_substitution(connection, row.key) if kind == "user" else None,
         "last_synced_at": row.synced_at,
         "groups" if kind == "user" else "members": _load_linked(connection, target_members, kind, row.key),
         "owns" if kind == "user" else "owners": _load_linked(connection, target_owners, kind, row.key),
@@ -264,6 +266,16 @@ def _load_licences(connection: Connection, found: Found, records: list[int]) -> 
         for licence in licences
     ]
     return {"rule": None if role is None else int(role.removeprefix(LICENCE_ROLE)), "held": held}
+
+
+def _load_substitution(connection: Connection, key: int) -> dict[str, Any] | None:
+    """Return to whom the tasks of an account go, and until when."""
+    row = connection.execute(
+        select(target_principals.c.bps_id, substitutions.c.ends_at)
+        .join(target_principals, target_principals.c.key == substitutions.c.substitute_key)
+        .where(substitutions.c.original_key == key, substitutions.c.confirmed)
+    ).first()
+    return None if row is None else {"substitute": row.bps_id, "until": row.ends_at}
 
 
 def _select_changes(records: list[int], connection: Connection) -> Any:

@@ -19,6 +19,8 @@ TARGET = "target"
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 
+SUBSTITUTIONS_REFUSED = "substitutions_refused"
+"""When the portal last said that we may not arrange substitutions; unset when it let us."""
 OWNERS = "owners"
 """``reading`` from the first full read that tells the owners of groups, ``known`` once one was closed. Not set: nothing
 is stored about owners, and nothing must be concluded from that."""

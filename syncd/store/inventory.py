@@ -24,7 +24,6 @@ from sqlalchemy import (
 
 from syncd.model.change import LinkKind, ObjectKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
-from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
 from syncd.store.hand_notes import forget_accepted, forget_links_of, note_links, note_vanished
@@ -44,8 +43,8 @@ from syncd.store.tables import (
     UtcTime,
     changes,
     desired_groups,
-    desired_users,
     seen_principals,
+    substitutions,
     target_groups,
     target_licences,
     target_members,
@@ -316,10 +315,11 @@ def own_created(connection: Connection, kind: Kind, run_id: int, seqs: Sequence[
         changes.c.source_key,
         func.coalesce(changes.c.after, "{}"),
         null(),
+        null(),
         literal(now, UtcTime()),
         *sent,
     ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-    columns = ["key", "status", "origin", "source_key", "written", "leaving_at", "synced_at", *fields]
+    columns = ["key", "status", "origin", "source_key", "written", "leaving_at", "leaving_as", "synced_at", *fields]
     insert_from(connection, table, columns, created)
 
 
@@ -335,6 +335,7 @@ def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], 
                 source_key=record.source_key,
                 written=encode_json(dict(record.fields)),
                 leaving_at=None,
+                leaving_as=None,
                 synced_at=now,
                 **record.fields,
             )
@@ -376,24 +377,5 @@ def forget_record(connection: Connection, kind: Kind, key: int) -> None:
     for links in LINKS.values():
         column = links.c.member_key if kind == "user" else links.c.group_key
         connection.execute(delete(links).where(column == key))
-
-
-def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
-    """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again."""
-    desired = desired_groups if table is target_groups else desired_users
-    owner = desired.alias("owner")
-    wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
-    left = exists().where(
-        owner.c.key == table.c.source_key,
-        owner.c.state.in_(sorted(LEAVER_STATES))
-        | (owner.c.state.in_(("wanted", "collision")) & (owner.c.principal_key != table.c.key)),
-    )
-    where = [table.c.origin.is_not(None)]
-    if touched is not None:
-        where.append(table.c.key.in_(touched))
-    leaving = and_(~wanting, left)
-    connection.execute(
-        update(table).where(*where, table.c.leaving_at.is_(None), leaving).values(leaving_at=bindparam("now")),
-        {"now": now},
-    )
-    connection.execute(update(table).where(*where, table.c.leaving_at.is_not(None), ~leaving).values(leaving_at=None))
+    if kind == "user":
+        connection.execute(delete(substitutions).where(substitutions.c.original_key == key))

@@ -17,7 +17,7 @@ from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, MOVED, HeldLicence, PersonView, name_licence_role
 from syncd.store.database import Database, reading
 from syncd.store.facts import LICENCE_SEATS, LICENCES_READ, load_fact, save_fact
-from syncd.store.pairing import leaver_state
+from syncd.store.pairing import is_taken, leaver_state
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among, decode_json, encode_json, insert_missing, upsert
 from syncd.store.tables import (
@@ -278,7 +278,7 @@ def _select_people(run_id: int, rules: int) -> Select[Any]:
         select(
             p.c.key, p.c.bps_id, p.c.bps_fold, d.c.key.label("d_key"), t.c.key.label("t_key"), t.c.origin,
             t.c.source_key, owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
-            role.label("role"), deletion.label("deleting"),
+            role.label("role"), deletion.label("deleting"), is_taken(owner.c.principal_key, "user").label("blocked"),
             exists().where(target_groups.c.key == p.c.key).label("taken"),
         )
         .select_from(
@@ -349,7 +349,7 @@ def _make_person(row: Any, held: Sequence[HeldLicence], moving: Sequence[HeldLic
         row.bps_id,
         row.d_key if wanted else row.source_key,
         wanted,
-        "wanted" if wanted else leaver_state(row.owner_state, row.owner_principal, row.key),
+        "wanted" if wanted else leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked),
         row.t_key is not None,
         row.origin is not None,
         bool(row.taken),

@@ -9,10 +9,12 @@ from typing import Literal
 from sqlalchemy import Connection, Table, func, select, update
 
 from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
+from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
 from syncd.store.hand_notes import forget_links, forget_vanished
 from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.leaving import mark_leaving
 from syncd.store.licences import record_licences
 from syncd.store.links import finish
 from syncd.store.rows import among, decode_json, delete_pairs
@@ -27,6 +29,8 @@ from syncd.store.undoing import give_back
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
+
+_RECORDS = ("user", "group")
 
 
 class Outcomes:
@@ -50,7 +54,11 @@ class Outcomes:
         To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
         we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
         """
-        statement = select(changes).where(changes.c.action == "create", changes.c.status == "started")
+        statement = select(changes).where(
+            changes.c.action == "create",
+            changes.c.status == "started",
+            changes.c.object.in_(_RECORDS),
+        )
         if only is not None:
             statement = statement.where(changes.c.record_key == only)
         claimed = 0
@@ -75,7 +83,10 @@ class Outcomes:
     def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
         """Return records whose creation an earlier run sent without learning how it ended."""
         statement = select(changes.c.record_key).where(
-            changes.c.run_id < run_id, changes.c.action == "create", changes.c.status == "started"
+            changes.c.run_id < run_id,
+            changes.c.action == "create",
+            changes.c.status == "started",
+            changes.c.object.in_(_RECORDS),
         )
         with reading(self._database) as connection:
             return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
@@ -98,7 +109,9 @@ class Outcomes:
                 sent = {
                     record
                     for (planned, record, _), outcome in results
-                    if planned.change.action == action and outcome.status == "done"
+                    if planned.change.action == action
+                    and planned.change.object != "substitution"
+                    and outcome.status == "done"
                 }
                 if sent:  # what an earlier run may have sent is settled now
                     connection.execute(
@@ -107,6 +120,7 @@ class Outcomes:
                             changes.c.run_id < run_id,
                             changes.c.status == "started",
                             changes.c.action == action,
+                            changes.c.object != "substitution",
                             among(changes.c.record_key, sent, connection),
                         )
                         .values(status="dropped")
@@ -154,6 +168,15 @@ class Outcomes:
         own_adopted(connection, kind, of["adopt"], now=now)
         write_fields(connection, kind, of["update"], now=now)
         give_back(connection, kind, of[GIVES_BACK])
+        arrived = [
+            planned.change.source_key
+            for planned, _, _ in done
+            if planned.change.action == "adopt" or planned.change.reason in (RENAMED, HANDED_OVER)
+        ]
+        if arrived:  # the grace of what they had before starts now
+            table = target_users if kind == "user" else target_groups
+            earlier = select(table.c.key).where(among(table.c.source_key, [key for key in arrived if key], connection))
+            mark_leaving(connection, table, touched=earlier, now=now)
 
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a source user owns the account that it should have: a renamed person has arrived."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Select, Table, bindparam, exists, insert, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, exists, insert, or_, select
 
 from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
@@ -15,7 +15,9 @@ from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.store.database import Database, reading
 from syncd.store.facts import OWNERS, load_fact
-from syncd.store.inventory import LINKS, mark_leaving
+from syncd.store.inventory import LINKS
+from syncd.store.leaving import mark_leaving
+from syncd.store.principals import iterate_folded
 from syncd.store.rows import among, among_bound, decode_json, pack
 from syncd.store.tables import (
     desired_groups,
@@ -31,7 +33,6 @@ from syncd.store.tables import (
 )
 
 _SOURCE_LINKS: Mapping[LinkKind, Table] = {"membership": source_members, "ownership": source_owners}
-_CHUNK = 1000
 
 
 class Pairing:
@@ -82,17 +83,29 @@ class Pairing:
         other = target_users.alias("other")
         elsewhere = exists().where(other.c.source_key == desired_users.c.key, other.c.key != target_principals.c.key)
         p, d, t = target_principals, desired_users, target_users
+        manager_taken = exists().where(target_groups.c.key == manager_principal.c.key)
+        own, own_principal = target_users.alias("own"), target_principals.alias("own_principal")
+        present = (  # the account that a manager has who cannot have the wanted one
+            select(own_principal.c.bps_id)
+            .join(own, own.c.key == own_principal.c.key)
+            .where(own.c.source_key == d.c.manager_key, own.c.origin.is_not(None))
+            .order_by(own.c.leaving_at.is_not(None), own.c.key.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
         statement = (
             select(
                 p.c.key, p.c.bps_id, p.c.bps_fold,
                 d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
                 d.c.phone.label("d_phone"), d.c.job_title.label("d_job_title"), d.c.manager_key.label("d_manager_key"),
                 t.c.key.label("t_key"), t.c.name, t.c.email, t.c.phone, t.c.job_title, t.c.manager, t.c.status,
-                t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at, t.c.accepted,
+                t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at, t.c.leaving_as, t.c.accepted,
                 owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
+                is_taken(owner.c.principal_key, "user").label("blocked"),
                 manager_principal.c.bps_id.label("manager_bps_id"), managing.c.state.label("manager_state"),
                 manager_account.c.status.label("manager_status"), manager_account.c.source_key.label("manager_owner"),
-                exists().where(target_groups.c.key == manager_principal.c.key).label("manager_taken"),
+                manager_taken.label("manager_taken"),
+                case(((managing.c.state == "wanted") & ~manager_taken, None), else_=present).label("manager_present"),
                 exists().where(target_groups.c.key == p.c.key).label("taken"),
                 elsewhere.label("elsewhere"),
             )
@@ -106,7 +119,7 @@ class Pairing:
             )
             .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
         )  # fmt: skip
-        for rows in self._fold_chunks(statement, touched_principals if touched_only else None):
+        for rows in iterate_folded(self._database, statement, touched_principals if touched_only else None):
             yield [(row.key, _make_user_pair(row, fields)) for row in rows]
 
     def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
@@ -118,8 +131,9 @@ class Pairing:
                 p.c.key, p.c.bps_id, p.c.bps_fold,
                 d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
                 t.c.key.label("t_key"), t.c.name, t.c.email, t.c.status, t.c.origin, t.c.source_key, t.c.written,
-                t.c.leaving_at, t.c.accepted,
+                t.c.leaving_at, t.c.leaving_as, t.c.accepted,
                 owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
+                is_taken(owner.c.principal_key, "group").label("blocked"),
                 exists().where(target_users.c.key == p.c.key).label("taken"),
             )
             .select_from(
@@ -131,21 +145,8 @@ class Pairing:
         )  # fmt: skip
         if touched_only:
             statement = statement.where(p.c.key.in_(_principals_of_groups(select(touched_groups.c.key))))
-        for rows in self._fold_chunks(statement, None):
+        for rows in iterate_folded(self._database, statement, None):
             yield [(row.key, _make_group_pair(row, fields)) for row in rows]
-
-    def _fold_chunks(self, statement: Select[Any], touched: Table | None) -> Iterator[Any]:
-        folded = target_principals.c.bps_fold
-        if touched is not None:
-            statement = statement.where(target_principals.c.key.in_(select(touched.c.key)))
-        last = ""
-        while True:
-            with reading(self._database) as connection:
-                rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
-            if not rows:
-                return
-            yield rows
-            last = rows[-1].bps_fold
 
     # ---- memberships ------------------------------------------------------------------------------------------------
 
@@ -241,7 +242,7 @@ class Pairing:
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
-                leaver_state(row[6], row[7], row[0]), row[4] is not None, bool(row[8]),
+                leaver_state(row[6], row[7], row[0], row[9]), row[4] is not None, bool(row[8]),
             )
             for row in rows
         }  # fmt: skip
@@ -275,6 +276,7 @@ def _select_members(dialect: str) -> Select[Any]:
         select(
             p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
             owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
+            is_taken(owner.c.principal_key, "user"),
         )
         .select_from(
             p.outerjoin(t, t.c.key == p.c.key)
@@ -300,7 +302,7 @@ def _select_groups() -> Select[Any]:
     return (
         select(
             p.c.key, p.c.bps_id, d.c.key, t.c.source_key, owner.c.state, owner.c.principal_key, t.c.key, t.c.origin,
-            exists().where(target_users.c.key == p.c.key),
+            exists().where(target_users.c.key == p.c.key), is_taken(owner.c.principal_key, "group"),
         )
         .select_from(
             p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
@@ -312,35 +314,49 @@ def _select_groups() -> Select[Any]:
 
 
 def _make_group_row(row: Any) -> GroupView:
-    key, bps_id, wanting, owning, state, principal, there, origin, taken = row
+    key, bps_id, wanting, owning, state, principal, there, origin, taken, blocked = row
     return GroupView(
         key,
         bps_id,
         wanting if wanting is not None else owning or 0,
-        "wanted" if wanting is not None else leaver_state(state, principal, key),
+        "wanted" if wanting is not None else leaver_state(state, principal, key, blocked),
         there is not None,
         origin is not None,
         bool(taken),
     )
 
 
-def leaver_state(state: str | None, principal: int | None, key: int) -> Any:
-    """Return why nobody wants a record: its owner's state, or that the owner goes by another name now."""
-    if state == "wanted":
-        return "renamed" if principal != key else state
+def is_taken(principal: ColumnElement[Any], kind: Literal["user", "group"]) -> ColumnElement[bool]:
+    """Return the condition that a record of a kind cannot have this BPS id: a stranger or the other kind has it."""
+    same, other = (target_users, target_groups) if kind == "user" else (target_groups, target_users)
+    stranger, different = same.alias("stranger"), other.alias("different")
+    return or_(
+        exists().where(stranger.c.key == principal, stranger.c.origin.is_(None)),
+        exists().where(different.c.key == principal),
+    )
+
+
+def leaver_state(state: str | None, principal: int | None, key: int, blocked: Any) -> Any:
+    """Return why nobody wants a record: its owner's state, or that the owner goes by another name now.
+
+    blocked: by a name that a stranger has; the old record is all that its owner has.
+    """
+    if state == "wanted" and principal != key:
+        return "blocked" if blocked else "renamed"
     return state or "unknown"
 
 
-def _make_current(row: Any, names: tuple[str, ...]) -> Current | None:
+def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | None:
     if row.t_key is None:
         return None
+    as_before = row.leaving_as is None or row.leaving_as == state
     return Current(
         {name: getattr(row, name) for name in names},
         row.status,
         row.origin,
         row.source_key,
         decode_json(row.written),
-        row.leaving_at,
+        row.leaving_at if as_before else None,
         decode_json(row.accepted),
     )
 
@@ -354,13 +370,14 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
     # A record that is somebody else's by now does not stand for this manager.
     theirs = row.manager_status is not None and row.manager_owner in (None, row.d_manager_key)
     named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
+    state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
         row.bps_id,
         desired,
-        _make_current(row, ("name", "email", "phone", "job_title", "manager")),
-        leaver_state(row.owner_state, row.owner_principal, row.key),
-        row.manager_bps_id if named else None,
-        row.manager_status == "Synchronized",
+        _make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
+        state,
+        row.manager_bps_id if named else row.manager_present,
+        row.manager_status == "Synchronized" if named else row.manager_present is not None,
         bool(row.taken),
         bool(row.elsewhere),
     )
@@ -372,10 +389,11 @@ def _make_group_pair(row: Any, mapped: Collection[str]) -> Pair:
         values = {"name": row.d_name, "email": row.d_email}
         fields = {name: value for name, value in values.items() if name in mapped}
         desired = Desired(row.d_key, "wanted", "", row.bps_id, fields)
+    state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
         row.bps_id,
         desired,
-        _make_current(row, ("name", "email")),
-        leaver_state(row.owner_state, row.owner_principal, row.key),
+        _make_current(row, ("name", "email"), state),
+        state,
         taken=bool(row.taken),
     )

@@ -10,7 +10,8 @@ from sqlalchemy import Select, bindparam, delete, distinct, exists, func, select
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
-from syncd.plan.diff import COMPLETES_CREATION
+from syncd.plan.diff import COMPLETES_CREATION, RENAMED
+from syncd.plan.substitution import STANDS_IN
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
 from syncd.store.newest import is_touched, settle_earlier
@@ -24,7 +25,14 @@ from syncd.store.tables import (
     target_principals,
     target_users,
 )
-from syncd.store.touches import UNFINISHED, clear_touches, recall_touches, touch_principals, touch_unfinished
+from syncd.store.touches import (
+    UNFINISHED,
+    clear_touches,
+    recall_touches,
+    touch_groups,
+    touch_principals,
+    touch_unfinished,
+)
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
@@ -68,23 +76,26 @@ class Plans:
         """Return how many changes of each kind are planned and not held; updates count each record once.
 
         A second account for somebody who has one (a rename) counts as an update too; an update that only completes a
-        creation does not count.
+        creation does not count. Of substitutions only the new ones of leavers count: they belong to the unlinking.
         """
-        renamed = (changes.c.action == "create") & (changes.c.reason == "renamed")
+        renamed = (changes.c.action == "create") & (changes.c.object == "user") & (changes.c.reason == RENAMED)
+        planned = changes.c.run_id == run_id, changes.c.status == "planned"
         statement = (
             select(changes.c.action, changes.c.object, func.count(), func.count(distinct(changes.c.record_key)))
-            .where(changes.c.run_id == run_id, changes.c.status == "planned", changes.c.reason != COMPLETES_CREATION)
+            .where(*planned, changes.c.reason != COMPLETES_CREATION, changes.c.object != "substitution")
             .group_by(changes.c.action, changes.c.object)
         )
         with reading(self._database) as connection:
             found: dict[tuple[Action, ObjectKind], int] = {
                 (row[0], row[1]): row[3] if row[0] == "update" else row[2] for row in connection.execute(statement)
             }
-            moves = connection.scalar(
-                select(func.count()).where(changes.c.run_id == run_id, changes.c.status == "planned", renamed)
-            )
+            moves = connection.scalar(select(func.count()).where(*planned, renamed))
+            begun = (changes.c.action == "create") & (changes.c.reason == STANDS_IN)
+            leavers = connection.scalar(select(func.count()).where(*planned, begun))
         if moves:
             found["update", "user"] = found.get(("update", "user"), 0) + moves
+        if leavers:
+            found["unlink", "user"] = leavers
         return found
 
     def load_adoptions(self, run_id: int) -> set[int]:
@@ -129,26 +140,33 @@ class Plans:
             )
 
     def hold(self, run_id: int, action: Action, reason: str) -> None:
-        """Withhold every planned change of an action; a held update takes the renames of the run with it.
+        """Withhold every planned change of an action; a held update takes the renames of the run with it, and held
+        unlinking the substitutions of leavers.
 
-        What only completes a creation goes through.
+        What only completes a creation goes through, and the end of a substitution: it takes nothing from anybody.
         """
         where = [changes.c.run_id == run_id, changes.c.status == "planned", changes.c.reason != COMPLETES_CREATION]
         kind = changes.c.action == action
         if action == "update":
-            kind = kind | ((changes.c.action == "create") & (changes.c.reason == "renamed"))
+            kind = kind & (changes.c.object != "substitution")
+            kind = kind | ((changes.c.action == "create") & (changes.c.reason == RENAMED))
+        elif action == "unlink":
+            kind = kind | (changes.c.reason == STANDS_IN)
+        elif action == "delete":
+            kind = kind & (changes.c.object != "substitution")
         with self._database.transaction() as connection:
             connection.execute(update(changes).where(*where, kind).values(status="held", error=reason))
 
     def drop_removals(self, run_id: int, reason: str) -> int:
-        """Take every removal out of a plan (an incomplete read, quiet hours); return how many."""
+        """Take every removal out of a plan (quiet hours), with the substitutions of leavers; return how many."""
         with self._database.transaction() as connection:
             return connection.execute(
                 update(changes)
                 .where(
                     changes.c.run_id == run_id,
                     changes.c.status == "planned",
-                    changes.c.action.in_(("delete", "unlink", "revoke")),
+                    (changes.c.action.in_(("delete", "unlink", "revoke")) & (changes.c.object != "substitution"))
+                    | (changes.c.reason == STANDS_IN),
                 )
                 .values(status="deferred", error=reason)
             ).rowcount
@@ -227,7 +245,7 @@ class Plans:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
         found: list[list[str]] = []
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        waiting = (Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.GRANTS)
+        waiting = (Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS)
         later = changes.c.phase.in_([int(phase) for phase in waiting])
         person, manager = desired_users.alias("person"), desired_users.alias("manager")
         managers = (
@@ -293,7 +311,8 @@ class Plans:
     def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
 
-        A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at.
+        A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at,
+        and what somebody had before a record was adopted for that person.
         ``single``: the plan was over one object, so that it says nothing about the failures of others.
         """
         unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
@@ -319,6 +338,17 @@ class Plans:
                 changes.c.object == "user",
                 changes.c.status == "done",
             )
+            adopted = select(changes.c.source_key).where(
+                changes.c.run_id == run_id, changes.c.action == "adopt", changes.c.status == "done"
+            )
+            earlier = select(target_users.c.key).where(
+                target_users.c.source_key.in_(adopted), target_users.c.leaving_at.is_not(None)
+            )
+            touch_principals(connection, list(connection.scalars(earlier)))
+            left = select(target_groups.c.source_key).where(
+                target_groups.c.source_key.in_(adopted), target_groups.c.leaving_at.is_not(None)
+            )
+            touch_groups(connection, [key for key in connection.scalars(left) if key is not None], whole=True)
             reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
             touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
             recall_touches(connection)

@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
 
 from syncd.model.target import fold
+from syncd.store.database import Database, reading
 from syncd.store.rows import among
 from syncd.store.tables import target_principals
+
+_CHUNK = 1000
+
+
+def iterate_folded(database: Database, statement: Select[Any], touched: Table | None) -> Iterator[Any]:
+    """Yield chunks of a statement over BPS ids in their order; it has to name ``bps_fold``. ``touched``: only these."""
+    folded = target_principals.c.bps_fold
+    if touched is not None:
+        statement = statement.where(target_principals.c.key.in_(select(touched.c.key)))
+    last = ""
+    while True:
+        with reading(database) as connection:
+            rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
+        if not rows:
+            return
+        yield rows
+        last = rows[-1].bps_fold
 
 
 def intern_principals(connection: Connection, bps_ids: Collection[str], *, spelling: bool = False) -> dict[str, int]:

@@ -28,20 +28,24 @@ from sqlalchemy import (
 )
 
 from syncd.plan.rules import PolicyRules
-from syncd.plan.standing import Facts, Judged, Record, Standing, Trouble, judge_orphan, judge_standing
+from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
 from syncd.store.database import Database, reading
 from syncd.store.newest import find_newest_whole, is_speaking
+from syncd.store.pairing import is_taken
 from syncd.store.rows import among
 from syncd.store.tables import (
     changes,
     desired_groups,
     desired_users,
     failures,
+    rejections,
     runs,
     source_groups,
     source_objects,
     source_users,
+    substitutions,
     target_groups,
+    target_members,
     target_principals,
     target_users,
     vanished_records,
@@ -78,6 +82,12 @@ class _Troubles(NamedTuple):
     failed: dict[int, Trouble]
 
 
+class _Notes(NamedTuple):
+    kept: dict[int, int]
+    spared: set[int]
+    stand_ins: dict[int, StandIn]
+
+
 _TABLES: dict[Kind, _Tables] = {
     "user": _Tables(source_users, desired_users, target_users, target_groups),
     "group": _Tables(source_groups, desired_groups, target_groups, target_users),
@@ -87,9 +97,11 @@ _TABLES: dict[Kind, _Tables] = {
 class Report:
     """Reads the store for the lists of users and groups."""
 
-    def __init__(self, database: Database, policy: PolicyRules) -> None:
+    def __init__(self, database: Database, policy: PolicyRules, *, now: datetime | None = None) -> None:
+        """``now`` lets the reasons name what is missing at present."""
         self._database = database
         self._policy = policy
+        self._now = now
 
     def iterate(self, kind: Kind, *, needle: str = "") -> Iterator[Line]:
         """Yield the lines in the order of names, records without a source object last.
@@ -97,19 +109,22 @@ class Report:
         ``needle``: only those whose name, principal name, BPS id or source id contains it, without case.
         """
         with reading(self._database) as connection:
-            troubles = _load_troubles(connection, kind)
+            troubles, notes = _load_troubles(connection, kind), _load_notes(connection, kind)
             keys = _load_order(connection, kind, needle.casefold())
         for start in range(0, len(keys), _CHUNK):
             for row in self._load(_select_sources(kind), _TABLES[kind].source, keys[start : start + _CHUNK]):
-                judged = judge_standing(_gather(kind, row, troubles), self._policy)
+                judged = judge_standing(_gather(kind, row, troubles, notes, self._now), self._policy)
                 if judged is not None:
                     yield _make_line(row, judged)
         with reading(self._database) as connection:
             orphans = _load_orphans(connection, kind, needle.casefold())
         for start in range(0, len(orphans), _CHUNK):
             for row in self._load(_select_orphans(kind), _TABLES[kind].target, orphans[start : start + _CHUNK]):
-                state = "renamed" if row.desired == "wanted" else row.desired or "unknown"
-                judged = judge_orphan(state, row.mapped or "", _gather(kind, row, troubles), self._policy)
+                state = row.desired or "unknown"
+                if state == "wanted":
+                    state = "blocked" if row.blocked else "renamed"
+                facts = _gather(kind, row, troubles, notes, self._now)
+                judged = judge_orphan(state, row.mapped or "", facts, self._policy)
                 yield _make_line(row, judged)
 
     def _load(self, statement: Select[Any], table: Table, keys: Sequence[int]) -> list[Any]:
@@ -124,11 +139,18 @@ def _make_line(row: Any, judged: Judged) -> Line:
     return Line(row.source_id, row.name, row.bps_id or row.mapped, state, reason, row.synced_at if row.origin else None)
 
 
-def _gather(kind: Kind, row: Any, troubles: _Troubles) -> Facts:
+def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> Facts:
     record = None
     if row.record is not None:
         ours = row.origin is not None
-        record = Record(ours, ours and row.owner == row.source_key, row.leaving_at)
+        record = Record(
+            ours,
+            ours and row.owner == row.source_key,
+            row.leaving_at,
+            notes.kept.get(row.record, 0),
+            row.record in notes.spared,
+            notes.stand_ins.get(row.record),
+        )
     principal = row.record if row.record is not None else row.principal_key
     return Facts(
         kind,
@@ -141,6 +163,7 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles) -> Facts:
         troubles.failed.get(principal),
         troubles.deferred.get(principal),
         "" if row.removal_accepted is None else "accepted" if row.removal_accepted else "by hand",
+        now,
     )
 
 
@@ -222,6 +245,7 @@ def _select_orphans(kind: Kind) -> Select[Any]:
             target.c.synced_at,
             null().label("taken"),
             null().label("removal_accepted"),
+            is_taken(desired.c.principal_key, kind).label("blocked"),
         )
         .select_from(target)
         .join(target_principals, target_principals.c.key == target.c.key)
@@ -288,6 +312,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     for record, kinds in (
         (in_groups, changes.c.object == "ownership"),
         (in_groups, changes.c.object == "membership"),
+        *([(changes.c.record_key, changes.c.object == "substitution")] if kind == "user" else []),
         *([(changes.c.record_key, licence)] if kind == "user" else []),
         (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
     ):
@@ -319,3 +344,20 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
         for key, attempts, next_at, error in connection.execute(failed):
             troubles.failed[key] = Trouble("failed", error, attempts, next_at)
     return troubles
+
+
+def _load_notes(connection: Connection, kind: Kind) -> _Notes:
+    """Return by record how many removals of memberships and which deletions were rejected, and who stands in."""
+    record, other = rejections.c.record_key, rejections.c.target_key
+    there = exists().where(target_members.c.group_key == record, target_members.c.member_key == other)
+    own = other if kind == "user" else record
+    kept = select(own, func.count()).where(rejections.c.action == "unlink", there).group_by(own).order_by(own)
+    spared = select(record).where(rejections.c.action == "delete", other == 0)
+    stand_ins = select(substitutions.c.original_key, target_principals.c.bps_id, substitutions.c.ends_at).join(
+        target_principals, target_principals.c.key == substitutions.c.substitute_key
+    )
+    return _Notes(
+        {row[0]: row[1] for row in connection.execute(kept)},
+        set(connection.scalars(spared)),
+        {row[0]: StandIn(row[1], row[2]) for row in connection.execute(stand_ins.where(substitutions.c.confirmed))},
+    )

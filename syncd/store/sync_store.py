@@ -18,6 +18,7 @@ from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
+from syncd.store.substitutions import Substitutions
 from syncd.store.undoing import Undoing
 
 
@@ -36,6 +37,7 @@ class TargetStore(
     Undoing,
     ByHand,
     Singles,
+    Substitutions,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 

@@ -240,6 +240,7 @@ target_users = Table(
     Column("accepted", Text),  # JSON: values put in by hand that are left as they are
     Column("leaving_at", UtcTime),
     Column("synced_at", UtcTime),
+    Column("leaving_as", Text),  # why: renamed, or the state of the person
     Index("ix_target_users_source_key", "source_key"),
     Index("ix_target_users_leaving_at", "leaving_at"),
 )
@@ -257,6 +258,7 @@ target_groups = Table(
     Column("accepted", Text),
     Column("leaving_at", UtcTime),
     Column("synced_at", UtcTime),
+    Column("leaving_as", Text),
     Index("ix_target_groups_source_key", "source_key"),
     Index("ix_target_groups_leaving_at", "leaving_at"),
 )
@@ -269,6 +271,17 @@ target_members = Table(
     PrimaryKeyConstraint("group_key", "member_key"),
     Index("ix_target_members_member_key", "member_key"),
     sqlite_with_rowid=False,
+)
+
+substitutions = Table(
+    "substitutions",
+    metadata,
+    Column("original_key", Key, primary_key=True, autoincrement=False),  # principal whose tasks go to another
+    Column("substitute_key", Key, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+    Column("number", Integer),  # the portal's; NULL: it did not tell
+    Column("confirmed", Boolean, nullable=False),  # False: sent, and not known how it ended
+    Index("ix_substitutions_substitute_key", "substitute_key"),
 )
 
 target_owners = Table(

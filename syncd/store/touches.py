@@ -28,6 +28,7 @@ _WAITING: tuple[tuple[str, Table], ...] = (
     ("principals", touched_principals),
 )
 _WHOLE = "whole groups"
+_OF_ACCOUNTS = ("user", "licence", "substitution")
 
 
 def touch_users(connection: Connection, keys: Collection[int]) -> None:
@@ -95,7 +96,7 @@ def touch_unfinished(connection: Connection, run_id: int) -> None:
     ).all()
     touch_groups(connection, [key for key in groups if key is not None], whole=True)
     users = connection.scalars(
-        select(changes.c.record_key).where(*unfinished, changes.c.object.in_(("user", "licence"))).distinct()
+        select(changes.c.record_key).where(*unfinished, changes.c.object.in_(_OF_ACCOUNTS)).distinct()
     ).all()
     touch_principals(connection, users)
 

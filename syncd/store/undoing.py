@@ -129,7 +129,7 @@ def _select_accounts(connection: Connection, keys: Collection[int]) -> Any:
 def give_back(connection: Connection, kind: Literal["user", "group"], records: Sequence[Written]) -> None:
     """Records are not ours any more: an adoption was undone."""
     table = target_users if kind == "user" else target_groups
-    names = ("origin", "source_key", "written", "accepted", "leaving_at", "synced_at")
+    names = ("origin", "source_key", "written", "accepted", "leaving_at", "leaving_as", "synced_at")
     nobodys = dict.fromkeys(names)
     for record in records:
         connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))

@@ -37,6 +37,7 @@ from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
 from syncd.sync.recording import Recorder
 from syncd.sync.stores import ApplyStore
+from syncd.sync.substituting import Substituting
 from syncd.sync.together import working_together
 
 _BATCH = 256
@@ -136,10 +137,12 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._sent_before: set[int] = set()
         self._ready: set[str] = set()
+        self._substituting = Substituting(portal, store, clock)
         self._readiness = Readiness(portal, store, clock, stopping)
 
-    async def run(self, run_id: int) -> None:
+    async def run(self, run_id: int, *, retry_failed: bool = False) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
+        self._substituting.retry = retry_failed
         for phase in Phase:
             if phase in (Phase.MANAGERS, Phase.LINKS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
@@ -232,6 +235,8 @@ class Apply:
         try:
             if first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
+            elif first.change.object == "substitution":
+                outcomes = [await self._substituting.send(call.placed[0])]
             elif first.change.object == "licence":
                 outcomes = await send_licences(self._portal, self._store, call.placed)
             else:

@@ -21,6 +21,7 @@ from syncd.plan.guard import Hold, judge
 from syncd.plan.licences import PersonView, decide_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
+from syncd.plan.substitution import STANDS_IN, Superior, decide_substitution, needs_manager
 from syncd.sync.by_hand import ByHand, PlanningStore
 
 _COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
@@ -149,6 +150,9 @@ class Planner:
             store.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
             store.mark_leavers(touched_only=not full, now=self._now)
+            store.forget_ended(now=self._now)
+        if not full and rules.policy.substitute == "manager":
+            store.touch_left_to_managers()
         self._by_hand.begin()
         touched = [] if full else store.load_touched_principals()
         full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
@@ -156,6 +160,7 @@ class Planner:
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
                 self._go_on()
+        self._plan_substitutions(full=full)
         self._flush()
         if judged:
             self._store.drop_rejected(self._run_id)
@@ -194,6 +199,29 @@ class Planner:
                 found = diff_group(pair, rules.policy, now=self._now)
             placed += [(change, key, None) for change in found]
         return placed
+
+    def _plan_substitutions(self, *, full: bool) -> None:
+        policy, protect = self._rules.policy, self._rules.scope.protect
+        superiors: dict[int, Superior] = {}
+        for rows in self._store.iterate_departed(touched_only=not full, grace=policy.grace, now=self._now):
+            self._load_superiors(superiors, {row.manager_key for row in rows if needs_manager(row, policy)})
+            found: list[Placed] = []
+            for row in rows:
+                decided = decide_substitution(row, superiors, policy, now=self._now)
+                if decided is None or row.bps_id.casefold() in protect:
+                    continue
+                change, substitute = decided
+                if self._removals or change.reason != STANDS_IN:
+                    found.append((change, row.key, substitute))
+            self._add(found)
+            self._go_on()
+
+    def _load_superiors(self, known: dict[int, Superior], wanted: set[int | None]) -> None:
+        """Load these people, and the managers above those of them who cannot stand in."""
+        while missing := {key for key in wanted if key is not None and key not in known}:
+            found = self._store.load_superiors(missing)
+            known.update(found)
+            wanted = {superior.manager_key for superior in found.values() if not superior.fit}
 
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""

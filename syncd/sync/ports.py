@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
+from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
 
 
@@ -144,6 +145,26 @@ class Portal(Protocol):
 
     async def remove_members(self, group_id: str, member_ids: Sequence[str]) -> MembersResult:
         """Remove members in one call; one that is no member any more is done."""
+        ...
+
+    async def find_substitution(self, known: Substitution) -> Substitution | None:
+        """Read a substitution of ours: by its number, without one by its people and its end; None when it is gone.
+
+        Never returns the one of another original person. Where the portal keeps times less exactly, the start and end
+        returned are those of ``known`` as far as they agree.
+        """
+        ...
+
+    async def create_substitution(self, wanted: Substitution) -> int | None:
+        """Arrange a substitution in all processes and return its number, None when the portal does not tell it."""
+        ...
+
+    async def update_substitution(self, wanted: Substitution) -> None:
+        """Change substitute and period of the substitution with this number; NotFound when it is gone."""
+        ...
+
+    async def delete_substitution(self, number: int) -> None:
+        """Delete a substitution; one that is gone already is a success."""
         ...
 
     async def add_owners(self, group_id: str, owner_ids: Sequence[str]) -> MembersResult:

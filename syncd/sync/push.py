@@ -153,7 +153,7 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            await self._apply(run_id)
+            await self._apply(run_id, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals and read_portal
             single = subject is not None
             await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere, single=single)
@@ -199,7 +199,7 @@ class Push:
             await store.call(store.finish_proposal, run_id)
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
 
-    async def _apply(self, run_id: int) -> None:
+    async def _apply(self, run_id: int, *, retry_failed: bool = True) -> None:
         waiting = sum(
             number
             for (_, _, status), number in (await self._store.call(self._store.count_outcomes, run_id)).items()
@@ -207,7 +207,7 @@ class Push:
         )
         self._progress("changes planned", waiting)
         apply = Apply(self._portal, self._store, self._clock, self._options, self._progress, self._stopping)
-        await apply.run(run_id)
+        await apply.run(run_id, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:
         other = await self._store.call(self._store.bind_target, self._portal.address)

@@ -25,6 +25,7 @@ from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.sync.caller import Caller, Placed
 from syncd.sync.licence_stores import LicenceApplyStore, LicencePlanStore, LicenceStore
+from syncd.sync.substitution_stores import SubstitutionPlanStore, SubstitutionStore
 
 
 class PageCounted(Protocol):
@@ -113,7 +114,7 @@ class PullStore(Caller, Protocol):
         ...
 
 
-class PlanStore(LicencePlanStore, Protocol):
+class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
     """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
 
     def find_groups(self, reference: str) -> list[tuple[int, str]]:
@@ -249,7 +250,7 @@ class PlanStore(LicencePlanStore, Protocol):
         ...
 
 
-class ApplyStore(LicenceApplyStore, Caller, Protocol):
+class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
     """The store as an apply reads and writes it."""
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:

@@ -17,6 +17,17 @@ from urllib.parse import parse_qs
 from aiohttp import web
 
 USER_FIELDS = ("name", "email", "phoneNumber", "managerBpsId", "jobTitle")
+SUBSTITUTION = frozenset(
+    {
+        "originalPerson",
+        "substitutePerson",
+        "startDate",
+        "endDate",
+        "type",
+        "businessEntity",
+        "activeApplications",
+    }
+)
 FORBIDDEN_CHARACTERS = set('\\%&*+/=?{}|<>();:,[]"#')
 
 ROUTES: Mapping[tuple[str, str], tuple[str, frozenset[str], frozenset[str]]] = {
@@ -35,6 +46,15 @@ ROUTES: Mapping[tuple[str, str], tuple[str, frozenset[str], frozenset[str]]] = {
     ("POST", "admin/group/members/remove"): ("Admin.Groups", frozenset({"bpsId"}), frozenset({"members"})),
     ("POST", "admin/group/owners/add"): ("Admin.Groups", frozenset({"bpsId"}), frozenset({"owners"})),
     ("POST", "admin/group/owners/remove"): ("Admin.Groups", frozenset({"bpsId"}), frozenset({"owners"})),
+    ("GET", "admin/substitutions"): (
+        "Admin.Substitutions",
+        frozenset({"originalPerson", "page", "size"}),
+        frozenset(),
+    ),
+    ("POST", "admin/substitutions"): ("Admin.Substitutions", frozenset(), SUBSTITUTION),
+    ("GET", "admin/substitutions/*"): ("Admin.Substitutions", frozenset(), frozenset()),
+    ("PATCH", "admin/substitutions/*"): ("Admin.Substitutions", frozenset(), SUBSTITUTION),
+    ("DELETE", "admin/substitutions/*"): ("Admin.Substitutions", frozenset(), frozenset()),
 }
 """What the API document allows: scope without its ending, query parameters, body properties."""
 
@@ -101,6 +121,12 @@ class FakePortal:
     page_cap: int = 1_000_000
     pages_wrap_after: int = 1_000_000
     guid_name: str = "errorGuid"
+
+    number_form: str = "number"
+    first_page: int = 0
+    empty_list: int = 200
+    time_form: str = "as sent"
+    substitutions: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     users: dict[str, dict[str, Any]] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
@@ -184,9 +210,10 @@ class FakePortal:
             raise Refusal(404, "", "")
         if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
             raise Refusal(401, "InvalidAuthenticationToken", "Token is invalid")
-        if (request.method, route) not in ROUTES:
+        kind = "admin/substitutions/*" if route.startswith("admin/substitutions/") else route
+        if (request.method, kind) not in ROUTES:
             raise Refusal(404, "", "")
-        scope, parameters, properties = ROUTES[request.method, route]
+        scope, parameters, properties = ROUTES[request.method, kind]
         self._demand_scope(scope, write=request.method != "GET")
         if set(request.query) - parameters:
             raise Refusal(400, "InvalidQueryParameterValue", "unknown query parameter")
@@ -257,7 +284,55 @@ class FakePortal:
             case "POST", ["group", role, verb]:
                 self._change_people(bps_id, role, verb, payload[role])
                 return web.Response()
+            case _, ["substitutions", *rest]:
+                return self._substitute(request, int(rest[0]) if rest else None, payload)
         raise AssertionError(route)
+
+    def _substitute(self, request: web.Request, number: int | None, payload: Any) -> web.Response:
+        if number is None and request.method == "GET":
+            return self._list_substitutions(request)
+        if number is None:
+            self._check_substitution(payload)
+            number = max(self.substitutions, default=0) + 1
+            self.substitutions[number] = payload
+            answers = {"text": str(number), "object": {"id": number}, "number": number}
+            return web.Response() if self.number_form == "none" else web.json_response(answers[self.number_form])
+        if number not in self.substitutions:
+            raise Refusal(404, "ResourceNotFound", "Substitution not exists")
+        if request.method == "PATCH":
+            self._check_substitution(payload)
+            self.substitutions[number] = payload
+        elif request.method == "DELETE":
+            del self.substitutions[number]
+        else:
+            return web.json_response(self._show_substitution(number))
+        return web.Response()
+
+    def _check_substitution(self, payload: dict[str, Any]) -> None:
+        people = [payload[name]["bpsId"].lower() for name in ("originalPerson", "substitutePerson")]
+        if len(set(people)) != 2 or not set(people) <= self.users.keys():
+            raise Refusal(409, "ValidationError", "no such people")
+
+    def _list_substitutions(self, request: web.Request) -> web.Response:
+        page = int(request.query["page"]) - self.first_page
+        if page < 0:
+            raise Refusal(400, "InvalidQueryParameterValue", "page")
+        size = int(request.query["size"])
+        person = request.query["originalPerson"].lower()
+        chosen = [n for n, s in self.substitutions.items() if s["originalPerson"]["bpsId"].lower() == person]
+        shown = [self._show_substitution(number) for number in chosen[page * size : (page + 1) * size]]
+        if not shown and self.empty_list == 404:
+            raise Refusal(404, "ResourceNotFound", "Substitutions not exist")
+        return web.json_response({"substitutions": shown})
+
+    def _show_substitution(self, number: int) -> dict[str, Any]:
+        shown = {**self.substitutions[number], "id": number}
+        for name in ("startDate", "endDate"):
+            if self.time_form == "local":
+                shown[name] = shown[name].removesuffix("Z") + ".0000000"
+            elif self.time_form == "days":
+                shown[name] = shown[name][:10] + "T00:00:00"
+        return shown
 
     def _is_visible(self, record: dict[str, Any]) -> bool:
         return self.pending_visible or record["status"] == "Synchronized"

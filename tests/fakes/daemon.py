@@ -118,7 +118,6 @@ class FakeParts:
             open_sides=self.open_sides,
             make_runs=lambda settings, database, clock: Runs(RunStore(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
-            list_unsupported=lambda settings: [],
             list_expiring=lambda settings, now: self.expiring,
             open_hook=lambda settings, clock: nullcontext(self.hook),
         )

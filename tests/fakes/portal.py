@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from syncd.errors import Conflict, NotFound, Rejected, Unavailable
+from syncd.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
 from syncd.model.licence import (
     Licence,
     LicenceHolder,
@@ -15,6 +15,7 @@ from syncd.model.licence import (
     StepResult,
     subtract_processes,
 )
+from syncd.model.substitution import Substitution
 from syncd.model.target import (
     Account,
     Creation,
@@ -43,6 +44,10 @@ class FakePortal:
     waiting: set[str] = field(default_factory=set)
     slow: bool = False
     address: str = "portal.example"
+    substitutions: dict[int, Substitution] = field(default_factory=dict)
+    substitutions_forbidden: bool = False
+    tells_numbers: bool = True
+    _last_number: int = 0
     licences: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     totals: dict[str, int] = field(default_factory=dict)
     perpetual: bool = False
@@ -174,6 +179,56 @@ class FakePortal:
         for person in ids:
             places.get(fold(group_id), {}).pop(fold(person), None)
         return MembersResult(done=tuple(ids))
+
+    # ---- substitutions ----------------------------------------------------------------------------------------------
+
+    async def find_substitution(self, known: Substitution) -> Substitution | None:
+        """Read by number, or look for the same people and end."""
+        if known.number is not None:
+            found = self.substitutions.get(known.number)
+            return found if found and fold(found.original) == fold(known.original) else None
+        for found in self.substitutions.values():
+            if (fold(found.original), fold(found.substitute), found.ends_at) == (
+                fold(known.original),
+                fold(known.substitute),
+                known.ends_at,
+            ):
+                return found
+        return None
+
+    async def create_substitution(self, wanted: Substitution) -> int | None:
+        """Create; two different accounts that are there, and a period that does not end before it begins."""
+        self._note("substitute", wanted.original)
+        self._check_substitution(wanted)
+        self._last_number += 1
+        self.substitutions[self._last_number] = replace(wanted, number=self._last_number)
+        return self._last_number if self.tells_numbers else None
+
+    async def update_substitution(self, wanted: Substitution) -> None:
+        """Replace."""
+        self._note("resubstitute", wanted.original)
+        self._check_substitution(wanted)
+        if wanted.number not in self.substitutions:
+            raise NotFound(f"no substitution {wanted.number}", status=404)
+        self.substitutions[wanted.number] = wanted
+
+    async def delete_substitution(self, number: int) -> None:
+        """Delete."""
+        self._note("unsubstitute", str(number))
+        if self.substitutions_forbidden:
+            raise Forbidden("no scope Admin.Substitutions.ReadWrite", status=403, sent=False)
+        self.substitutions.pop(number, None)
+
+    def _check_substitution(self, wanted: Substitution) -> None:
+        if self.substitutions_forbidden:
+            raise Forbidden("no scope Admin.Substitutions.ReadWrite", status=403, sent=False)
+        people = {fold(wanted.original), fold(wanted.substitute)}
+        if len(people) != 2 or not people <= self.accounts.keys() or wanted.ends_at < wanted.starts_at:
+            raise Conflict(f"no such substitution: {wanted}", status=409, sent=False)
+
+    def stand_ins(self) -> dict[str, str]:
+        """Return who stands in, by original person."""
+        return {fold(found.original): fold(found.substitute) for found in self.substitutions.values()}
 
     async def fetch_licences(self) -> LicenceList | None:
         """Return who holds what, whether the account exists or not."""

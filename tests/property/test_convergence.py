@@ -12,7 +12,7 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from syncd.errors import StoreError, Unavailable, UnknownObject
 from syncd.model.run import PullKind, RunRequest, Wanted
+from syncd.model.substitution import Substitution
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, LicenceRule, PolicyRules, Rules, ScopeRules
 from syncd.store.database import open_database
@@ -45,6 +46,10 @@ LICENCES = {
 }
 STRANGER = "stranger@portal"
 HAND = "hand@portal"
+BY_HAND = 1000
+ARRANGED_BY_HAND = Substitution(
+    "u1@x.com", HAND, datetime(2026, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC), BY_HAND
+)
 
 users, groups = st.sampled_from(USERS), st.sampled_from(GROUPS)
 event = st.one_of(
@@ -78,7 +83,8 @@ round_ = st.tuples(
 
 def rules_named(name: str) -> Rules:
     """Return one of the configurations that a history moves between."""
-    base = make_rules(policy=PolicyRules(grace=timedelta(days=3)), licences=LICENCES.get(name, LICENCES["all"]))
+    policy = PolicyRules(grace=timedelta(days=3), substitute="manager")
+    base = make_rules(policy=policy, licences=LICENCES.get(name, LICENCES["all"]))
     base = replace(base, mapping=replace(base.mapping, owners=name != "no owners"))
     if name == "clerks":
         return replace(base, scope=ScopeRules(users=Expression('user.jobTitle != "Contractor"')))
@@ -349,6 +355,18 @@ def compare_licences(world: World, name: str) -> None:
     assert left or not given, f"what was given by hand to {given} is lost"
 
 
+def compare_substitutions(world: World, name: str) -> None:
+    """Fail unless each substitution of ours is for an account that nobody uses, and by somebody who is there."""
+    expected = expect(world, name)
+    assert world.portal.substitutions[BY_HAND] == ARRANGED_BY_HAND
+    ours = [found for number, found in world.portal.substitutions.items() if number != BY_HAND]
+    originals = [found.original.casefold() for found in ours]
+    assert len(originals) == len(set(originals)), "two of them stand in for one"
+    assert not expected.accounts.keys() & set(originals), "the tasks of an account in use go elsewhere"
+    if not expected.frozen:  # what was arranged for somebody who is skipped by now stays as it is
+        assert {found.substitute.casefold() for found in ours} <= expected.accounts.keys(), "nobody is there for them"
+
+
 # ---- the history ----------------------------------------------------------------------------------------------------
 
 
@@ -369,6 +387,7 @@ def make_world(path: Path, seed: int, page_size: int) -> World:
     world.source.own("g0", "u0")
     world.source.own("g1", "u2")
     world.source.tracks_owners = True
+    world.portal.substitutions[BY_HAND] = ARRANGED_BY_HAND
     world.portal.add_account(STRANGER, name="Nobody's", email="n@portal")
     world.portal.add_account(HAND, name="By hand", email="h@portal")
     return world
@@ -450,6 +469,7 @@ def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, pa
                 if kind == "full" or not by_hand:
                     compare(world, name)
             compare_licences(world, name)
+            compare_substitutions(world, name)
             last = asyncio.run(world.sync("full"))
             assert (last.status, world.changes(last)) == ("succeeded", [])
             assert {key: world.portal.accounts[key] for key in strangers} == strangers

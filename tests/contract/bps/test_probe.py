@@ -49,6 +49,16 @@ async def test_each_missing_scope_is_found(fake: FakePortal, portal: BpsPortal) 
     assert "Admin.Users.ReadWrite" in checks["portal users write"].remedy
 
 
+async def test_a_missing_scope_for_substitutions_is_a_warning(fake: FakePortal, portal: BpsPortal) -> None:
+    """Only where a policy asks for them, and with both ways out: everything else is done without them."""
+    (check,) = [check for check in await probe_portal(portal, substitutions=True) if "substitutions" in check.check]
+    assert check.status == "warning"
+    assert "Admin.Substitutions.ReadWrite" in check.remedy
+    assert "policy.rename_substitute = false" in check.remedy
+    fake.scopes.add("Admin.Substitutions.ReadWrite")
+    assert {item.check: item.status for item in await probe_portal(portal, substitutions=True)}[check.check] == "ok"
+
+
 async def test_a_wrong_secret_is_told_from_an_unreachable_portal(fake: FakePortal, opener: Opener) -> None:
     """The findings say whether it is the network or the registration; what could not be tried is unknown."""
     async with opener(secret=lambda: "wrong") as portal:
