@@ -374,7 +374,7 @@ class Company(RuleBasedStateMachine):
             nonlocal left
             left -= 1
             if left == 0:
-                raise asyncio.CancelledError
+                self.reading.cancel()
 
         self.plan(planned)
         self.honest = self.honest and planned is None
@@ -410,11 +410,18 @@ class Company(RuleBasedStateMachine):
                 cut = chosen["path"] = cut or chosen["path"]
             self.tenant.faults.add(Fault(**{"side": "graph", **chosen, "skip": skip, "count": count}))
 
+    async def run(self, full: bool, stopping: Callable[[], bool]) -> Any:
+        """Read in a task that can be broken off."""
+        self.reading = asyncio.ensure_future(
+            self.tenant.pull(self.database, full=full, source=self.source, stopping=stopping)
+        )
+        return await self.reading
+
     def pull(self, full: bool, stopping: Callable[[], bool] = lambda: False) -> Any:
         """Read once, and look for what has vanished although the tenant still has it."""
         before = load(self.database)
         try:
-            return self.runner.run(self.tenant.pull(self.database, full=full, source=self.source, stopping=stopping))
+            return self.runner.run(self.run(full, stopping))
         finally:
             self.look()
             after = load(self.database)
