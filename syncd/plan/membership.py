@@ -40,6 +40,8 @@ class MemberView(NamedTuple):
     wanted: bool
     taken: bool = False
     """The BPS id belongs to a group of the portal."""
+    named: bool = False
+    """Somebody of the tenant has this BPS id, who cannot be written: skipped, or in a collision."""
 
 
 def decide_link(
@@ -98,8 +100,8 @@ def decide_unlink(
         if choose_leaver_policy(member.state, "user", policy) == "keep":
             return None
         reason = member.state
-    elif policy.drift != "revert":
-        return None
+    elif member.named or policy.drift != "revert":
+        return None  # whom the tenant names, and whose account is not ours, was not put in by hand
     else:
         reason = "put in by hand"
     phase = Phase.UNLINKS if kind == "membership" else Phase.DISOWNS

@@ -12,7 +12,7 @@ from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.directory import LINKS, SEEN, TABLES
-from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, load_fact, save_fact
+from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_fact, save_fact
 from syncd.store.members import is_visible
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
@@ -133,15 +133,25 @@ class Baseline:
         with reading(self._database) as connection:
             return [stream for stream in STREAMS if load_fact(connection, EMPTIED + stream) is not None]
 
-    def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
-        """Close the full read; increments go on from its delta link."""
+    def load_unproven(self) -> dict[Stream, str]:
+        """Return the streams whose last full read had no proof, with the reason."""
+        with reading(self._database) as connection:
+            reasons = {stream: load_fact(connection, UNPROVEN + stream) for stream in STREAMS}
+        return {stream: reason for stream, reason in reasons.items() if reason is not None}
+
+    def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, now: datetime) -> None:
+        """Close the full read; increments go on from its delta link. ``unproven``: why it has no proof, if so.
+
+        What was missed by a read without proof, nobody's increments bring back: it is remembered until one has a proof.
+        """
         table = TABLES[checkpoint.stream]
         with self._database.transaction() as connection:
             save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
             connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+            save_fact(connection, UNPROVEN + checkpoint.stream, unproven or None)
             if checkpoint.stream == "groups":
                 _clear_seen(connection)
-                if load_fact(connection, OWNERS) is not None:
+                if not unproven and load_fact(connection, OWNERS) is not None:
                     save_fact(connection, OWNERS, "known")
 
 

@@ -38,6 +38,9 @@ MEMBERS_POSITION = "members_position"
 EMPTIED = "emptied:"
 """With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
 
+UNPROVEN = "unproven:"
+"""With the stream's name behind it: why its last full read had no proof; unset by a full read that has one."""
+
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; the next full pull may sweep it."""
 

@@ -243,6 +243,7 @@ class Pairing:
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
                 leaver_state(row[6], row[7], row[0], row[9]), row[4] is not None, bool(row[8]),
+                bool(row[10]),
             )
             for row in rows
         }  # fmt: skip
@@ -271,12 +272,13 @@ def _select_current(kind: LinkKind) -> Select[Any]:
 @lru_cache(maxsize=2)
 def _select_members(dialect: str) -> Select[Any]:
     p, t, d = target_principals, target_users, desired_users
-    owner = desired_users.alias("owner")
+    owner, named = desired_users.alias("owner"), desired_users.alias("named")
     return (
         select(
             p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
             owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
             is_taken(owner.c.principal_key, "user"),
+            exists().where(named.c.principal_key == p.c.key, named.c.state.in_(("collision", "skipped"))),
         )
         .select_from(
             p.outerjoin(t, t.c.key == p.c.key)

@@ -96,6 +96,9 @@ class Pull:
                     continue
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
+        for stream, reason in (await self._store.call(self._store.load_unproven)).items():
+            why = f"the last full read of {stream} had no proof ({reason}): nothing is removed until one has"
+            result.unproven.setdefault(stream, why)
         await self._check_members(result)
         return result
 
@@ -256,7 +259,8 @@ class Pull:
         if proof.reason:
             result.unproven[stream] = proof.reason
             self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)
-        await self._store.call(self._store.finish_baseline, checkpoint, now=self._clock.now())
+        finish = self._store.finish_baseline
+        await self._store.call(finish, checkpoint, unproven=proof.reason, now=self._clock.now())
 
     async def _remember_emptied(self, result: PullResult) -> None:
         """Report a stream that read empty in this run and in every later one, until it shows something again."""

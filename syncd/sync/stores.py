@@ -109,7 +109,11 @@ class PullStore(Caller, Protocol):
         """Return the streams that read empty and have shown nothing since."""
         ...
 
-    def finish_baseline(self, checkpoint: Checkpoint, *, now: datetime) -> None:
+    def load_unproven(self) -> dict[Stream, str]:
+        """Return the streams whose last full read had no proof, with the reason."""
+        ...
+
+    def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, now: datetime) -> None:
         """Close a full read."""
         ...
 

@@ -78,7 +78,8 @@ class WebconContract:
             return
         content = documented.get("content")
         if not content:
-            if body:
+            # A new substitution's answer is described as its id, without a schema: it has a body nevertheless.
+            if body and not documented.get("description", "").removesuffix(".").endswith(" id"):
                 raise ContractBroken(f"{where}: an empty body is expected")
             return
         self._check(json.loads(body), next(iter(content.values()))["schema"], where)

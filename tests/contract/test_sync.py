@@ -179,6 +179,21 @@ async def test_a_count_that_disagrees_makes_the_run_additive_only(world: World) 
     assert "u8@x.com" in world.portal.accounts
 
 
+async def test_what_an_unproven_read_missed_is_not_removed_by_the_runs_after_it(world: World) -> None:
+    """Deltas stay additive until a full read has a proof: they cannot know what that one did not see."""
+    await settle(world)
+    world.source.count_lie = 500
+    assert (await world.sync("full")).status == "partial"
+    world.source.groups["g1"].members.pop("u3")
+    run = await world.sync("delta")
+    assert run.status == "partial"
+    assert "the last full read of users had no proof" in run.error
+    assert world.portal.picture() == PLACES
+    world.source.count_lie = 0
+    assert (await world.sync("full")).status == "succeeded"
+    assert (await world.sync("delta")).status == "succeeded"
+
+
 async def test_an_empty_tenant_is_held_and_removes_nobody(world: World) -> None:
     """A stream that had objects and reads empty, even completely, is not believed."""
     await settle(world)
