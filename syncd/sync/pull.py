@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import EndlessRound, Forbidden, Interrupted, RemoteError, ResyncRequired
+from syncd.errors import EndlessRound, Forbidden, Interrupted, ProtocolError, RemoteError, ResyncRequired
 from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.member_check import MemberCheck, MemberCheckStore
@@ -215,6 +215,10 @@ class Pull:
                     if role == "members":
                         await self._store.call(self._store.keep_members, group_id)
                     continue
+                except ProtocolError as error:  # what is stored stays, and the next run reads the group again
+                    self._log.warning("members.unproven", group=group_id, reason=str(error))
+                    result.add("groups_unproven", 1)
+                    break
                 if links is None:
                     await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
                     break
@@ -233,7 +237,12 @@ class Pull:
 
     async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
         fetch = self._source.fetch_user if stream == "users" else self._source.fetch_group
-        item = await fetch(object_id)
+        try:
+            item = await fetch(object_id)
+        except ProtocolError as error:
+            self._log.warning("object.malformed", stream=stream, object=object_id, reason=str(error))
+            result.add(f"{stream}_malformed", 1)
+            return
         if item is None:
             await self._store.call(self._store.mark_gone, stream, [object_id], now=self._clock.now())
         else:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden
+from syncd.errors import Forbidden, ProtocolError
 from syncd.model.source import Checkpoint, Role, Stream
 from syncd.sync.members import MemberStore, judge_missing
 from syncd.sync.ports import Source
@@ -107,6 +107,9 @@ class Sweep:
         except Forbidden as error:
             self._note_hidden(group_id, error)
             return
+        except ProtocolError as error:
+            self._doubt(group_id, str(error))
+            return
         if links is None:
             return
         witnessed = [link.member_id for link in links]
@@ -119,6 +122,9 @@ class Sweep:
         except Forbidden as error:
             self._note_hidden(group_id, error)
             return
+        except ProtocolError as error:
+            self._doubt(group_id, str(error))
+            return
         if links is None:
             return  # deleted meanwhile: the next delta says so
         witnessed: Sequence[str] = [link.member_id for link in links]
@@ -130,9 +136,13 @@ class Sweep:
         verdict = await judge_missing(self._source, self._store, group_id, links, missing)
         gone = 0
         if verdict.doubt:
-            self._log.warning("members.unproven", group=group_id, reason=verdict.doubt)
-            self._count("groups_unproven", 1)
+            self._doubt(group_id, verdict.doubt)
         else:
             gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed)
             self._count("links_removed", gone)
         proof.losses.append(LossOfMembers(group_id, gone, verdict))
+
+    def _doubt(self, group_id: str, reason: str) -> None:
+        """Say that a group keeps the people whom it is not proven to have lost: one unreadable list stops no run."""
+        self._log.warning("members.unproven", group=group_id, reason=reason)
+        self._count("groups_unproven", 1)

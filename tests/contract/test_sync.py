@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from syncd.errors import Unavailable
+from syncd.errors import ProtocolError, Unavailable
 from syncd.model.run import PullKind
+from syncd.model.source import Link
 from syncd.model.target import Account, Creation, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
@@ -177,6 +178,29 @@ async def test_a_count_that_disagrees_makes_the_run_additive_only(world: World) 
     assert run.status == "partial"
     assert world.portal.picture() == PLACES
     assert "u8@x.com" in world.portal.accounts
+
+
+async def test_one_unreadable_answer_about_one_group_stops_no_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its members stay as they are, the rest goes on, and the run after Graph has mended it corrects the group."""
+    await settle(world)
+    fetch = world.source.fetch_members
+
+    async def fail(group_id: str) -> tuple[Link, ...] | None:
+        if group_id == "g1":
+            raise ProtocolError("Microsoft Graph sent an unreadable member: it has no id")
+        return await fetch(group_id)
+
+    monkeypatch.setattr(world.source, "fetch_members", fail)
+    world.source.groups["g1"].members.pop("u3")
+    world.source.users["u4"].state = "gone"
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert run.counts["groups_unproven"] == 1
+    assert not any(change.startswith("unlink") and "u3@x.com" in change for change in world.changes(run))
+    monkeypatch.undo()
+    assert any("unlink" in change and "u3@x.com" in change for change in world.changes(await world.sync("full")))
 
 
 async def test_what_an_unproven_read_missed_is_not_removed_by_the_runs_after_it(world: World) -> None:
