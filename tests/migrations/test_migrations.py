@@ -28,9 +28,9 @@ BEFORE_OWNERS = "0001"
 
 
 @pytest.fixture
-def database(store_url: str):  # type: ignore[no-untyped-def]
+def database(empty_store_url: str):  # type: ignore[no-untyped-def]
     """An empty store of each kind."""
-    opened = open_database(store_url)
+    opened = open_database(empty_store_url)
     yield opened
     opened.close()
 

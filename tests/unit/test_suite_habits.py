@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from syncd.store.database import ensure_schema, open_database
+from syncd.store.tables import metadata, source_objects
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -69,15 +72,29 @@ def test_tidy_coroutines_fixtures_and_plain_functions_pass(strict_suite: pytest.
 
 
 @pytest.mark.parametrize("round_number", [1, 2])
-def test_every_store_starts_empty(store_url: str, round_number: int) -> None:
+def test_every_empty_store_is_empty(empty_store_url: str, round_number: int) -> None:
     """What one test leaves in its store is not there for the next, on either engine."""
-    engine = sa.create_engine(store_url)
+    engine = sa.create_engine(empty_store_url)
     try:
         with engine.begin() as connection:
             assert sa.inspect(connection).get_table_names() == []
             connection.execute(sa.text("CREATE TABLE left_behind (id integer)"))
     finally:
         engine.dispose()
+
+
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_every_store_has_the_schema_and_no_row(store_url: str, round_number: int) -> None:
+    """What one test writes to its store is not in the copy that the next one gets, on either engine."""
+    database = open_database(store_url)
+    try:
+        ensure_schema(database, create=False)
+        with database.transaction() as connection:
+            for table in metadata.sorted_tables:
+                assert connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0, table.name
+            connection.execute(sa.insert(source_objects).values(id="left-behind"))
+    finally:
+        database.close()
 
 
 def test_the_command_line_of_the_expression_library_is_not_loaded() -> None:
