@@ -60,6 +60,9 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _statements_compiled_once() -> Iterator[None]:
     """Let the stores of all tests share what SQLAlchemy made of the program's statements."""
@@ -69,7 +72,7 @@ def _statements_compiled_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=ENGINES)
 def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database without a single table that only this test uses, once per engine; dropped afterwards."""
     if request.param == "sqlite":
@@ -79,7 +82,7 @@ def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=ENGINES)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a migrated database with no row that only this test uses, once per engine; dropped afterwards."""
     from tests.stores import postgres_template, template

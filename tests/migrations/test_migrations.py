@@ -24,6 +24,8 @@ from syncd.store.database import (
 )
 from syncd.store.tables import failures, metadata, rejections
 
+pytestmark = pytest.mark.driver
+
 BEFORE_OWNERS = "0001"
 
 
