@@ -84,11 +84,19 @@ def open_database(url: str) -> Database:
             pool_pre_ping=True,
             connect_args=_POSTGRESQL,
         )
+        event.listen(engine, "connect", _prepare_postgresql)
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
             f"the store at {parsed.render_as_string(hide_password=True)} cannot be used: {error}"
         ) from error
     return Database(engine)
+
+
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    # Compiling a statement to machine code pays off after seconds; ours are many, and each takes milliseconds.
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()
 
 
 def _make_sqlite(url: URL) -> Engine:

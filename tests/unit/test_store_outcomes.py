@@ -9,7 +9,7 @@ import pytest
 
 from syncd.model.change import Change, Outcome, Phase
 from syncd.model.target import Account
-from syncd.store.database import Database, migrate, open_database
+from syncd.store.database import Database, open_database
 from syncd.store.inventory import Inventory
 from syncd.store.outcomes import Outcomes, Placed
 from syncd.store.plans import Plans
@@ -24,7 +24,6 @@ ANN, BEN = "ann@example.com", "Bén@example.com"
 def database(store_url: str) -> Iterator[Database]:
     """A store that knows two accounts of the portal."""
     opened = open_database(store_url)
-    migrate(opened)
     Inventory(opened).store_accounts(
         [
             Account(ANN, name="Ann", email=ANN, phone="1", status="Synchronized"),
