@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
     from syncd.graph.credentials import Credential
+    from syncd.http import QuietTimes
 
 _TURN_SECONDS = 0.001
 BOTH_SIDES = frozenset({"graph", "bps"})
@@ -204,17 +205,24 @@ async def open_sides(
     *,
     progress: Progress,
     stopping: Callable[[], bool],
+    quiet: QuietTimes | None = None,
 ) -> AsyncIterator[Sides]:
-    """Open the connections to both sides, for one run or for many. Opening sends nothing."""
+    """Open the connections to both sides, for one run or for many. Opening sends nothing.
+
+    ``quiet`` is what several openings share: a side that asked for a pause has it also when the run that was told is
+    over.
+    """
     from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
     from syncd.graph.reader import GraphSource
+    from syncd.http import QuietTimes
 
     # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.
     sys.setswitchinterval(_TURN_SECONDS)
     rules = make_rules(settings)
     target = TargetStore(database)
-    portal = BpsPortal(_make_bps_options(settings), clock)
-    async with open_graph(settings, rules, clock) as client, portal:
+    quiet = quiet or QuietTimes()
+    portal = BpsPortal(_make_bps_options(settings, quiet), clock)
+    async with open_graph(settings, rules, clock, quiet) as client, portal:
         source = GraphSource(client, clock)
         pull = Pull(source, SourceStore(database), clock, progress, stopping)
         options = ApplyOptions(
@@ -227,10 +235,13 @@ async def open_sides(
         yield Sides(pull, push, {"graph": source, "bps": portal})
 
 
-def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncContextManager[GraphClient]:
+def open_graph(
+    settings: Settings, rules: Rules, clock: Clock, quiet: QuietTimes | None = None
+) -> AbstractAsyncContextManager[GraphClient]:
     """Return the authorised client of the tenant, to be opened."""
     from syncd.graph.client import open_client
     from syncd.graph.options import GraphOptions
+    from syncd.http import QuietTimes
 
     graph = settings.graph
     options = GraphOptions(
@@ -244,6 +255,7 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
         user_attributes=list_attributes(rules, "user"),
         group_attributes=list_attributes(rules, "group"),
         owners=rules.mapping.owners,
+        quiet=quiet or QuietTimes(),
     )
     return open_client(options, clock)
 
@@ -263,8 +275,9 @@ def make_credential(graph: GraphSettings) -> Credential:
     return ManagedIdentity(None if chosen.lower() == "system" else chosen)
 
 
-def _make_bps_options(settings: Settings) -> BpsOptions:
+def _make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> BpsOptions:
     from syncd.bps.options import BpsOptions
+    from syncd.http import QuietTimes
 
     bps = settings.bps
     return BpsOptions(
@@ -275,6 +288,7 @@ def _make_bps_options(settings: Settings) -> BpsOptions:
         proxy_url=bps.proxy_url.reveal() if bps.proxy_url else None,
         concurrency=bps.concurrency,
         members_per_request=bps.members_per_request,
+        quiet=quiet or QuietTimes(),
     )
 
 
@@ -293,12 +307,13 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
     """
     from syncd.daemon.composition import Composition  # late: no other command needs scheduler or web server
     from syncd.daemon.service import serve
+    from syncd.http import QuietTimes
     from syncd.web.health import serve_health
 
     clock = Clock()
     composition = Composition(
         open_store=partial(open_store, create=True),
-        open_sides=open_sides,
+        open_sides=partial(open_sides, quiet=QuietTimes()),
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_expiring=list_expiring,
