@@ -301,7 +301,7 @@ target_licences = Table(
     Column("type", Text, nullable=False),
     Column("settings", Text),  # JSON: as the portal shows them; NULL: it does not
     Column("written", Text),  # JSON: as we last sent them
-    Column("origin", Text),  # granted; NULL: given by hand; moving: not there, but to come with a renamed person
+    Column("origin", Text),  # granted; NULL: given by hand; no licence: moving, taken, let go (store.taken_licences)
     PrimaryKeyConstraint("key", "type"),
     sqlite_with_rowid=False,
 )

@@ -35,7 +35,7 @@ def explain(world: World, wanted: str) -> Explanation:
     """Explain the one object that is meant."""
     explanations = Explanations(world.database)
     (found,) = explanations.find(wanted)
-    return explanations.explain(found)
+    return explanations.explain(found, now=world.clock.now())
 
 
 @pytest.mark.parametrize("wanted", ["u1", "ANN@x.com", "Ann"])

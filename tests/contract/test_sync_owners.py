@@ -284,7 +284,7 @@ async def test_explain_names_owners_and_what_somebody_owns(world: World) -> None
     """From the store alone."""
     await settle(world)
     explanations = Explanations(world.database)
-    group = explanations.explain(explanations.find("Sales")[0]).target
+    group = explanations.explain(explanations.find("Sales")[0], now=world.clock.now()).target
     person = explanations.explain(explanations.find("u0@x.com")[0]).target
     assert group is not None
     assert person is not None
