@@ -181,6 +181,10 @@ def _print(document: Mapping[str, Any]) -> None:
     source, scope, target = document["source"], document["scope"], document["target"]
     print_line(f"Source: {source['kind']} {source['id']}, {source['state'].replace('_', ' ')}")
     print_table([("attribute", 20), ("value", 60)], sorted(source["attributes"].items()))
+    if "contains" in source:
+        names = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
+        nested = f", and the groups {names}" if names else ""
+        print_line(f"Directly in it: {source['contains']['users']:,} people{nested}")
     if source["groups"]:
         print_line()
         rows = [[item["name"], item["id"], item["through"] or "directly"] for item in source["groups"]]

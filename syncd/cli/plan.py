@@ -121,7 +121,7 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
     held = _count(database, record.id, "held")
     if held:
         print_line()
-        print_line(f"Held for approval: {_list(held)}")
+        print_line(f"Would be held for approval: {_list(held)}")
         _print_changes(database, record.id, "held", sum(held.values()))
     deferred = _count(database, record.id, "deferred")
     if deferred:

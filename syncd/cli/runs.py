@@ -172,7 +172,8 @@ def explain_result(record: RunRecord) -> None:
     """Say on stderr why a run did not simply succeed, unless a log line beside it has, and what helps."""
     if record.error:
         reason = "" if _is_logged(record) else f": {printable(record.error)}"
-        click.echo(f"syncd: run {record.id} {_verbs[record.status]}{reason}", err=True)
+        verb = "would hold changes back" if (record.kind, record.status) == ("plan", "held") else _verbs[record.status]
+        click.echo(f"syncd: run {record.id} {verb}{reason}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
     if record.status == "held" and record.kind != "plan":

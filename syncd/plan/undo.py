@@ -70,7 +70,7 @@ def _reverse(done: Done, *, delete_created: bool, now: datetime) -> Reverse:
     if change.action == "adopt":
         return _give_back(change, record)
     if change.reason == COMPLETES_CREATION:
-        return Reverse()  # it belongs to the creation, and stays or goes with it
+        return Reverse(left=f"part of the creation: it stays or goes with the {what}")
     if change.action == "create":
         return _uncreate(done, record, what, delete_created=delete_created)
     return _restore(change, record)

@@ -22,6 +22,7 @@ from syncd.store.tables import (
     desired_users,
     scope_members,
     source_groups,
+    source_members,
     source_objects,
     source_users,
     substitutions,
@@ -157,6 +158,8 @@ def _load_source(connection: Connection, found: Found, places: list[Place]) -> d
         source["manager"] = connection.scalar(
             select(source_objects.c.id).where(source_objects.c.key == row.manager_key)
         )
+    else:
+        source["contains"] = _load_contained(connection, found.key)
     source["groups"] = [
         {
             "id": place.id,
@@ -167,6 +170,25 @@ def _load_source(connection: Connection, found: Found, places: list[Place]) -> d
         for place in places
     ]
     return source
+
+
+def _load_contained(connection: Connection, key: int) -> dict[str, Any]:
+    """Return how many active people are directly in a group, and which groups."""
+    inside = source_members.c.group_key == key
+    people = (
+        select(func.count())
+        .select_from(source_members.join(source_users, source_users.c.key == source_members.c.member_key))
+        .where(inside, source_users.c.state == "active")
+    )
+    groups = (
+        select(source_objects.c.id, source_groups.c.name)
+        .join(source_groups, source_groups.c.key == source_objects.c.key)
+        .join(source_members, source_members.c.member_key == source_groups.c.key)
+        .where(inside, source_groups.c.state == "active")
+        .order_by(source_groups.c.name, source_objects.c.id)
+    )
+    found = [{"id": row.id, "name": row.name} for row in connection.execute(groups)]
+    return {"users": connection.scalar(people) or 0, "groups": found}
 
 
 def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class Licences:
             upsert(connection, t, rows)
             arrived = [{"row_key": row["key"], "kind": row["type"]} for row in rows]
             if arrived:  # what was on its way to a renamed person is there, or what was taken is given by hand
-                notes = t.c.origin.in_((MOVING, *GONE))
+                notes = or_(*(t.c.origin == note for note in (MOVING, *GONE)))
                 at_hand = t.c.key == bindparam("row_key"), t.c.type == bindparam("kind"), notes
                 connection.execute(update(t).where(*at_hand).values(origin=None), arrived)
             if found.complete:

@@ -289,7 +289,12 @@ async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: Worl
     run = await world.sync()
     assert "update user ed@x.com" in done(world, run)
     undone = await world.carry_out(Undo(run.id))
-    assert world.changes(undone) == ["create user ed@x.com dropped", "create user zoe@x.com dropped"]
+    assert world.changes(undone) == [
+        "create user ed@x.com dropped",
+        "create user zoe@x.com dropped",
+        "update user ed@x.com dropped",
+    ]
+    assert left(world, undone)["update ed@x.com"] == "part of the creation: it stays or goes with the account"
     assert world.portal.accounts["ed@x.com"].manager == "zoe@x.com"
     await world.carry_out(Undo(run.id, delete_created=True))
     assert "ed@x.com" not in world.portal.accounts
