@@ -143,13 +143,14 @@ class Means:
     progress: Progress
     stopping: Callable[[], bool]
 
-    async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool = False) -> None:
-        """Read these records of the portal into the inventory, and everybody's licences where there are rules.
+    async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool | None = None) -> None:
+        """Read these records of the portal into the inventory, and everybody's licences where they are looked after.
 
-        ``licences``: read them in any case.
+        ``licences``: read them in any case (Forbidden without the scope), or in none.
         """
-        if licences or self.rules.licences:
-            await Licensing(self.portal, self.store, ruled=True, now=self.now).read()
+        licensing = Licensing(self.portal, self.store, ruled=bool(licences) or bool(self.rules.licences), now=self.now)
+        if licences is not False and await licensing.are_ours():
+            await licensing.read()
         await read_concerned(
             self.portal,
             self.store,

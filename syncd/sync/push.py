@@ -111,6 +111,7 @@ class Push:
             if not full and await licensing.are_ours():
                 await licensing.read()
         phase("plan")
+        ours = await licensing.are_ours()
         planner = Planner(
             store,
             rules,
@@ -119,7 +120,7 @@ class Push:
             removals=removals,
             write=write,
             single=subject is not None,
-            licences=await licensing.are_ours(),
+            licences=ours,
             stopping=self._stopping,
         )
         await store.call(planner.decide, full=due)
@@ -148,7 +149,7 @@ class Push:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
-        licences = bool(rules.licences) or await store.call(store.has_licence_changes, run_id)
+        licences = bool(rules.licences) or (ours and await store.call(store.has_licence_changes, run_id))
         notes = await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         if shown is not None:
             await store.call(shown, run_id)

@@ -47,7 +47,8 @@ class Undo:
         users, groups = await store.call(store.load_concerned_ids, self.run_id, _DONE)
         readable = True
         try:
-            await means.read(users, groups, licences=await store.call(store.has_licence_changes, self.run_id))
+            changed = await store.call(store.has_licence_changes, self.run_id)
+            await means.read(users, groups, licences=True if changed else None)
         except Forbidden:
             readable = False
             await means.read(users, groups, licences=False)
@@ -149,7 +150,8 @@ class Release:
         store, approval = means.store, self.approval
         phase("read portal")
         users, groups = await store.call(store.load_concerned, approval)
-        await means.read(users, groups, licences=await store.call(store.has_licence_changes, approval.run_id))
+        changed = await store.call(store.has_licence_changes, approval.run_id)
+        await means.read(users, groups, licences=True if changed else None)
         phase("plan")
         released = await store.call(store.load_released, approval)
         overtaken = sum(not still_stands(done) for done, _, _ in released)
