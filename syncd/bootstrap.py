@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,14 +20,12 @@ from syncd.config import (
     Settings,
     load_settings,
 )
-from syncd.errors import SyncdError
-from syncd.messages import open_hook, probe_hook
+from syncd.messages import open_hook
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.plan.rules import LicenceRule as LicenceRuleValue
-from syncd.store.coexistence import WAY_OUT, load_blocked
-from syncd.store.database import Database, ensure_schema, load_head, load_revision, open_database
+from syncd.store.database import Database, ensure_schema, open_database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
@@ -42,19 +37,10 @@ if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
     from syncd.graph.credentials import Credential
+    from syncd.http import QuietTimes
 
 _TURN_SECONDS = 0.001
 BOTH_SIDES = frozenset({"graph", "bps"})
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of ``syncd check``: what was tried, how it went, and what to do about it."""
-
-    check: str
-    status: Literal["ok", "warning", "failed", "unknown"]
-    detail: str
-    remedy: str = ""
 
 
 def load(
@@ -204,17 +190,24 @@ async def open_sides(
     *,
     progress: Progress,
     stopping: Callable[[], bool],
+    quiet: QuietTimes | None = None,
 ) -> AsyncIterator[Sides]:
-    """Open the connections to both sides, for one run or for many. Opening sends nothing."""
+    """Open the connections to both sides, for one run or for many. Opening sends nothing.
+
+    ``quiet`` is what several openings share: a side that asked for a pause has it also when the run that was told is
+    over.
+    """
     from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
     from syncd.graph.reader import GraphSource
+    from syncd.http import QuietTimes
 
     # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.
     sys.setswitchinterval(_TURN_SECONDS)
     rules = make_rules(settings)
     target = TargetStore(database)
-    portal = BpsPortal(_make_bps_options(settings), clock)
-    async with open_graph(settings, rules, clock) as client, portal:
+    quiet = quiet or QuietTimes()
+    portal = BpsPortal(make_bps_options(settings, quiet), clock)
+    async with open_graph(settings, rules, clock, quiet) as client, portal:
         source = GraphSource(client, clock)
         pull = Pull(source, SourceStore(database), clock, progress, stopping)
         options = ApplyOptions(
@@ -227,10 +220,13 @@ async def open_sides(
         yield Sides(pull, push, {"graph": source, "bps": portal})
 
 
-def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncContextManager[GraphClient]:
+def open_graph(
+    settings: Settings, rules: Rules, clock: Clock, quiet: QuietTimes | None = None
+) -> AbstractAsyncContextManager[GraphClient]:
     """Return the authorised client of the tenant, to be opened."""
     from syncd.graph.client import open_client
     from syncd.graph.options import GraphOptions
+    from syncd.http import QuietTimes
 
     graph = settings.graph
     options = GraphOptions(
@@ -244,6 +240,7 @@ def open_graph(settings: Settings, rules: Rules, clock: Clock) -> AbstractAsyncC
         user_attributes=list_attributes(rules, "user"),
         group_attributes=list_attributes(rules, "group"),
         owners=rules.mapping.owners,
+        quiet=quiet or QuietTimes(),
     )
     return open_client(options, clock)
 
@@ -263,8 +260,9 @@ def make_credential(graph: GraphSettings) -> Credential:
     return ManagedIdentity(None if chosen.lower() == "system" else chosen)
 
 
-def _make_bps_options(settings: Settings) -> BpsOptions:
+def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> BpsOptions:
     from syncd.bps.options import BpsOptions
+    from syncd.http import QuietTimes
 
     bps = settings.bps
     return BpsOptions(
@@ -275,12 +273,13 @@ def _make_bps_options(settings: Settings) -> BpsOptions:
         proxy_url=bps.proxy_url.reveal() if bps.proxy_url else None,
         concurrency=bps.concurrency,
         members_per_request=bps.members_per_request,
+        quiet=quiet or QuietTimes(),
     )
 
 
 def find_portal_address(settings: Settings) -> str:
     """Return what tells this portal from another one."""
-    return _make_bps_options(settings).address
+    return make_bps_options(settings).address
 
 
 # ---- daemon ---------------------------------------------------------------------------------------------------------
@@ -293,99 +292,16 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
     """
     from syncd.daemon.composition import Composition  # late: no other command needs scheduler or web server
     from syncd.daemon.service import serve
+    from syncd.http import QuietTimes
     from syncd.web.health import serve_health
 
     clock = Clock()
     composition = Composition(
         open_store=partial(open_store, create=True),
-        open_sides=open_sides,
+        open_sides=partial(open_sides, quiet=QuietTimes()),
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_expiring=list_expiring,
         open_hook=open_hook,
     )
     return serve(load_settings, composition, clock)
-
-
-# ---- check ----------------------------------------------------------------------------------------------------------
-
-
-async def check(settings: Settings, clock: Clock) -> list[Check]:
-    """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
-    from syncd.bps.portal import BpsPortal
-    from syncd.bps.probe import probe_portal
-    from syncd.graph.expiry import probe_credential
-    from syncd.graph.probe import probe
-    from syncd.graph.probe_groups import probe_groups
-
-    rules = make_rules(settings)
-    where = str(settings.file) if settings.file else "the environment"
-    found = [Check("configuration", "ok", f"read from {where}")]
-    found.append(check_store(settings))
-    item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
-    found.append(Check(item.check, item.status, item.detail, item.remedy))
-    try:
-        async with open_graph(settings, rules, clock) as client:
-            results = [*await probe(client, clock), *await probe_groups(client, list_group_references(settings))]
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in results]
-    except SyncdError as error:
-        found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
-    try:
-        async with BpsPortal(_make_bps_options(settings), clock) as portal:
-            checks = await probe_portal(
-                portal, licences=bool(settings.licences), substitutions=rules.policy.wants_substitutions
-            )
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in checks]
-    except SyncdError as error:
-        found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
-    found.append(check_coexistence(settings))
-    problem = await probe_hook(settings, clock)
-    if problem is not None:
-        remedy = "correct notify.webhook_url, or open the way there" if problem else ""
-        said = problem or "the hook is reachable; no message was sent"
-        found.append(Check("notify.webhook", "failed" if problem else "ok", said, remedy))
-    return found
-
-
-def list_group_references(settings: Settings) -> list[tuple[str, str]]:
-    """Return the groups that the settings name, as (key, id or name)."""
-    scope = settings.scope
-    found = [("scope.include_groups", group) for group in scope.include_groups]
-    found += [("scope.exclude_groups", group) for group in scope.exclude_groups]
-    return found + [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
-
-
-def check_coexistence(settings: Settings) -> Check:
-    """Look in the store for signs of the portal's own synchronisation at work on the same people."""
-    name = "portal coexistence"
-    if check_store(settings).detail.endswith("is empty"):
-        return Check(name, "unknown", "no run yet: another one who fills the portal shows when a creation is refused")
-    try:
-        with contextlib.closing(open_store(settings, create=False)) as database:
-            found = load_blocked(database)
-    except SyncdError as error:
-        return Check(name, "unknown", f"not tried: {error}")
-    if said := found.describe():
-        return Check(name, "warning", said, WAY_OUT)
-    return Check(name, "ok", "nothing is refused because of records of the portal's own Entra synchronisation")
-
-
-def check_store(settings: Settings) -> Check:
-    """Try to reach the store, and compare its revision with the program's."""
-    try:
-        database = open_database(settings.store.url.reveal())
-    except SyncdError as error:
-        return Check("store", "failed", str(error), "correct store.url")
-    try:
-        revision, head = load_revision(database), load_head()
-    except SyncdError as error:
-        return Check("store", "failed", str(error), "see the message")
-    finally:
-        database.close()
-    where = settings.store.url.shown()
-    if revision == head:
-        return Check("store", "ok", f"{where} is at revision {head}")
-    if revision is None:
-        return Check("store", "ok", f"{where} is empty", "'syncd run' and 'syncd sync' bring it up")
-    detail = f"{where} is at revision {revision}, this syncd needs {head}"
-    return Check("store", "failed", detail, "stop every syncd on it and run 'syncd migrate'")

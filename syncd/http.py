@@ -90,6 +90,13 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class QuietTimes:
+    """Until when (monotonic seconds) each host wants no request. Doors that share it also share what one was told."""
+
+    until: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class DoorOptions:
     """How to reach one side. Times are in seconds, sizes in bytes.
 
@@ -105,6 +112,7 @@ class DoorOptions:
     answer_timeout: float = 100.0
     size_limit: int = 64 << 20
     headers: Mapping[str, str] = field(default_factory=dict)
+    quiet: QuietTimes = field(default_factory=QuietTimes)
 
 
 class Door:
@@ -115,7 +123,7 @@ class Door:
         self.traffic = Traffic()
         self._options = options
         self._clock = clock
-        self._quiet_until = 0.0
+        self._quiet = options.quiet.until
         self._session: aiohttp.ClientSession | None = None
         self._troubled = False
         self._no_word_before = float("-inf")
@@ -203,8 +211,8 @@ class Door:
         read_error: ErrorReader | None,
         judge: Judge | None,
     ) -> Response:
-        if self._quiet_until:
-            await self._keep_quiet(policy.patience)
+        if self._quiet:
+            await self._keep_quiet(_name_host(url), policy.patience)
         response = await self._exchange(method, url, headers, body)
         if 200 <= response.status < 300:
             if self._troubled:
@@ -215,7 +223,7 @@ class Door:
         error = judge(response, code, message) if judge else None
         error = error or make_error(self.name, response, code, message, self._clock)
         if isinstance(error, Throttled):
-            self._note_throttle(error)
+            self._note_throttle(_name_host(url), error)
         raise error
 
     def _note_trouble(self, error: TransientError) -> None:
@@ -233,24 +241,24 @@ class Door:
             wait=error.retry_after,
         )
 
-    def _note_throttle(self, error: Throttled) -> None:
+    def _note_throttle(self, host: str, error: Throttled) -> None:
         self.traffic.throttled += 1
         if error.retry_after is not None:
             self.traffic.throttled_seconds += error.retry_after
-            self._quiet_until = max(self._quiet_until, self._clock.monotonic() + error.retry_after)
+            self._quiet[host] = max(self._quiet.get(host, 0.0), self._clock.monotonic() + error.retry_after)
 
-    async def _keep_quiet(self, patience: float) -> None:
-        """Wait out the Retry-After that any request of this door was told: all of them would only make it longer.
+    async def _keep_quiet(self, host: str, patience: float) -> None:
+        """Wait out the Retry-After that any request to this host was told: all of them would only make it longer.
 
         One that asks for more than ``patience`` seconds is not waited for: Throttled, as for the request that was told.
         """
-        while (rest := self._quiet_until - self._clock.monotonic()) > _TICK:
+        while (rest := self._quiet.get(host, 0.0) - self._clock.monotonic()) > _TICK:
             if rest > patience:
                 raise Throttled(
                     f"{self.name} asked for no request in the next {rest:.0f} s", retry_after=rest, sent=False
                 )
             await self._clock.sleep(max(rest, _TICK))
-        self._quiet_until = 0.0
+        self._quiet.pop(host, None)
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         if self._session is None:
@@ -293,6 +301,10 @@ class Door:
                     f"{self.name}: an answer is larger than {self._options.size_limit} bytes", status=answer.status
                 )
         return bytes(content)
+
+
+def _name_host(url: URL) -> str:
+    return f"{url.host}:{url.port}"
 
 
 def make_ssl_context(ca_file: Path | None) -> ssl.SSLContext:

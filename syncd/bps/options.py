@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from syncd.http import QuietTimes
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +15,8 @@ class BpsOptions:
 
     ``portal_url`` may carry a path. ``secret`` is asked anew for every token, so that a secret file that changed is
     read again. ``members_per_request`` bounds one members or owners call (the portal names no limit), ``page_size`` is
-    the number of records asked for per page (the portal may give fewer).
+    the number of records asked for per page (the portal may give fewer). ``quiet``: what earlier connections
+    were told about waiting.
     """
 
     portal_url: str
@@ -24,6 +27,7 @@ class BpsOptions:
     concurrency: int = 4
     members_per_request: int = 500
     page_size: int = 1000
+    quiet: QuietTimes = field(default_factory=QuietTimes)
 
     @property
     def address(self) -> str:

@@ -40,6 +40,7 @@ class BpsPortal:
                 ca_file=options.ca_file,
                 proxy_url=options.proxy_url,
                 concurrency=options.concurrency,
+                quiet=options.quiet,
             ),
             clock,
         )

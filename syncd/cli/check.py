@@ -25,11 +25,11 @@ def check(context: click.Context, invocation: Invocation) -> None:
 
     Exit code 1 if anything failed. The table form also prints the configuration in force, with secrets masked.
     """
-    from syncd import bootstrap
+    from syncd.checks import check as try_everything
     from syncd.clock import Clock
 
     settings = invocation.start()
-    checks = asyncio.run(bootstrap.check(settings, Clock()))
+    checks = asyncio.run(try_everything(settings, Clock()))
     if invocation.json:
         print_json(
             Stream(

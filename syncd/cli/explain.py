@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ import click
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import format_time, print_json, print_line, print_table
 from syncd.plan.desired import GUEST_SKIPPED, is_mapped_by_mail
+from syncd.plan.verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
     from syncd.plan.rules import Rules
-    from syncd.store.explanation import Explanation
+    from syncd.store.explanation import Explanation, Found
+    from syncd.store.report import Line, Report
 
 
 @click.command("explain")
@@ -24,12 +26,16 @@ if TYPE_CHECKING:
 def explain(invocation: Invocation, *, name: str) -> None:
     """Explain one user or group: source record, the rule that decided, mapping, target record, what is open, history.
 
-    WHO is the Entra id, the UPN, the BPS id or the display name, in part if only one bears it. Neither side is asked.
+    WHO is the Entra id, the UPN, the BPS id or the display name, in part if only one bears it; where several do, they
+    are listed. Neither side is asked.
     """
     from syncd import bootstrap
+    from syncd.clock import Clock
     from syncd.store.explanation import Explanations
+    from syncd.store.report import Report
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings, now = invocation.start(need=STORE_ONLY), Clock().now()
+    rules = bootstrap.make_rules(settings)
     database = bootstrap.open_store(settings, create=False)
     try:
         explanations = Explanations(database)
@@ -39,20 +45,28 @@ def explain(invocation: Invocation, *, name: str) -> None:
                 f"the store knows nobody and no group by '{name}': give the Entra id, the UPN, the BPS id or the exact "
                 "display name ('syncd users TEXT' searches)"
             )
+        report = Report(database, rules.policy, now=now)
         if len(found) > 1:
-            listed = ", ".join(f"{item.kind} {item.id}" for item in found)
-            raise click.UsageError(f"'{name}' names {len(found)} objects: {listed}; give the id of the one you mean")
-        explanation = explanations.explain(found[0])
+            if not invocation.json:
+                _print_found(found, report, name)
+            raise click.UsageError(f"'{name}' names {len(found)} objects; give the id of the one you mean")
+        explanation = explanations.explain(found[0], now=now)
+        lines = _load_lines(report, found[0])
     finally:
         database.close()
-    document = _describe(explanation, bootstrap.make_rules(settings))
+    document = _describe(explanation, lines, rules)
     if invocation.json:
         print_json(document)
     else:
         _print(document)
 
 
-def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
+def _load_lines(report: Report, found: Found) -> list[Line]:
+    """Return the lines that the list of users or groups has for an object: its own, and those of other records."""
+    return [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
+
+
+def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> dict[str, Any]:
     desired = explanation.desired
     mapping = rules.mapping
     user = explanation.found.kind == "user"
@@ -67,16 +81,44 @@ def _describe(explanation: Explanation, rules: Rules) -> dict[str, Any]:
             if name in rule_of:
                 mapped[name] = {"rule": rule_of[name].text, "value": value}
     undecided = "no push has looked at it yet"
+    verdicts = list_verdicts(
+        explanation.found.kind,
+        {"id": explanation.found.id, **explanation.source["attributes"]},
+        explanation.places,
+        desired["bps_id"] if desired else None,
+        rules.scope,
+    )
     document = {
         "source": explanation.source,
+        "standing": [
+            {
+                "bps_id": line.bps_id,
+                "state": line.state,
+                "reason": line.reason or None,
+                "last_synced_at": line.last_synced_at,
+            }
+            for line in lines
+        ],
         "scope": {
             "state": _name_state(desired) if desired else "undecided",
             "reason": (desired["reason"] or "in scope") if desired else undecided,
+            "rules": [
+                {
+                    "rule": verdict.rule,
+                    "value": verdict.value,
+                    "says": verdict.says,
+                    "detail": verdict.detail or None,
+                    "path": list(verdict.path),
+                }
+                for verdict in verdicts
+            ],
         },
         "mapping": mapped,
         "target": explanation.target,
-        "licences": _describe_licences(explanation, rules),
+        "licences": _describe_licences(explanation, rules) if user else None,
+        "used_by": [] if user else _list_uses(explanation, rules),
         "pending": explanation.pending,
+        "rejected": explanation.rejected,
         "outcomes": explanation.outcomes,
     }
     plain: dict[str, Any] = _make_plain(document)
@@ -94,10 +136,26 @@ def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any]
     if rule is None:
         reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
     elif wanted:
-        reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}])"
+        place = find_place(rule.group, explanation.places)
+        path = f", through {' > '.join(place.path)}" if place and len(place.path) > 1 else ""
+        reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}]){path}"
     else:
         reason = f"licences[{number}] ({rule.group}) would, but the person is not wanted: see the decision"
     return {"wanted": rule.type if rule and wanted else None, "reason": reason, "held": found["held"]}
+
+
+def _list_uses(explanation: Explanation, rules: Rules) -> list[dict[str, Any]]:
+    """Return the rules that reach people through this group: it is the one they name, or lies in that."""
+    found = explanation.found
+    places = [Place(found.id, found.name, (found.name or found.id,)), *explanation.places]
+    named = [("scope.include_groups", group, None) for group in rules.scope.include_groups]
+    named += [("scope.exclude_groups", group, None) for group in rules.scope.exclude_groups]
+    licences = [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
+    return [
+        {"rule": rule, "group": group, "licence": licence, "path": list(place.path)}
+        for rule, group, licence in (*named, *licences)
+        if (place := find_place(group, places)) is not None
+    ]
 
 
 def _name_state(desired: Mapping[str, Any]) -> str:
@@ -123,16 +181,31 @@ def _print(document: Mapping[str, Any]) -> None:
     source, scope, target = document["source"], document["scope"], document["target"]
     print_line(f"Source: {source['kind']} {source['id']}, {source['state'].replace('_', ' ')}")
     print_table([("attribute", 20), ("value", 60)], sorted(source["attributes"].items()))
+    if "contains" in source:
+        names = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
+        nested = f", and the groups {names}" if names else ""
+        print_line(f"Directly in it: {source['contains']['users']:,} people{nested}")
     if source["groups"]:
         print_line()
         rows = [[item["name"], item["id"], item["through"] or "directly"] for item in source["groups"]]
         print_table([("in group", 40), ("id", 36), ("through", 30)], rows)
     print_line()
     print_line(f"Decision: {scope['state'].replace('_', ' ')}: {scope['reason']}")
+    if scope["rules"]:
+        rows = [
+            [item["rule"], item["value"], item["says"], item["detail"] or " > ".join(item["path"])]
+            for item in scope["rules"]
+        ]
+        print_table([("scope rule", 20), ("value", 40), ("says", 8), ("through, why", 40)], rows)
+    for item in document["used_by"]:
+        what = f"{item['rule']} ({item['licence'] or item['group']})"
+        print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
     if document["mapping"]:
         rows = [[name, item["value"], item["rule"]] for name, item in document["mapping"].items()]
         print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
     print_line()
+    for item in document["standing"]:
+        print_line(f"State: {item['state']}{': ' + item['reason'] if item['reason'] else ''}")
     if target is None:
         print_line("Target: the portal has no record of it, as far as is known")
     for record in [target, *target["other_records"]] if target else []:
@@ -144,6 +217,9 @@ def _print(document: Mapping[str, Any]) -> None:
         print_table([("field", 12), ("value", 60)], list(record["fields"].items()))
         if record.get("substitution"):
             print_line(f"  tasks go to {record['substitution']['substitute']} until {record['substitution']['until']}")
+        for item in record["by_hand"]:
+            accepted = ", accepted" if item["accepted"] else ""
+            print_line(f"  changed by hand{accepted}: {item['field']}: {item['ours'] or '–'} → {item['theirs'] or '–'}")
         places = record.get("groups") or record.get("members") or []
         if places:
             print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
@@ -161,18 +237,56 @@ def _print(document: Mapping[str, Any]) -> None:
         print_line(f"{title}: {'nothing' if not entries else len(entries)}")
         if entries:
             rows = [
-                [item["run"], item["action"], item["bps_id"], item["target"], item["outcome"], _say(item)]
+                [
+                    item["run"],
+                    f"{item['action']} {item['object']}",
+                    item["bps_id"],
+                    item["target"],
+                    item["outcome"],
+                    _say(item),
+                ]
                 for item in entries
             ]
-            print_table([("run", 5), ("action", 8), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
+            print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
+    if document["rejected"]:
+        print_line()
+        print_line("Rejected, and not proposed again until the person or group changes:")
+        rows = [
+            [item["run"], f"{item['action']} {item['object']}", item["bps_id"], item["target"]]
+            for item in document["rejected"]
+        ]
+        print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30)], rows)
+
+
+def _print_found(found: Sequence[Found], report: Report, needle: str) -> None:
+    """Print the objects that a name may mean, with what the lists of users and groups say of each."""
+    wanted = {(item.kind, item.id): item for item in found}
+    standing: dict[tuple[str, str], Line] = {}
+    for kind in sorted({item.kind for item in found}):
+        for line in report.iterate(kind, needle=needle.strip()):
+            if line.source_id is not None and (kind, line.source_id) in wanted:
+                standing.setdefault((kind, line.source_id), line)
+    rows = []
+    for (kind, source_id), item in wanted.items():
+        known = standing.get((kind, source_id))
+        state = known.state if known else item.state.replace("_", " ")
+        rows.append([kind, item.name, known.bps_id if known else "", state, source_id])
+    print_table([("object", 6), ("name", 30), ("bps id", 40), ("state", 10), ("id", 36)], rows)
 
 
 def _say_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
 
 
+def _say_values(item: Mapping[str, Any]) -> str:
+    before = item["before"]
+    return ", ".join(
+        f"{name}: {before.get(name) or '–'} → {value or '–'}" for name, value in sorted(item["after"].items()) if before
+    )
+
+
 def _say(item: Mapping[str, Any]) -> str:
-    words = [item["error"] or item["reason"]]
+    words = [item["error"] or item["reason"], _say_values(item)]
     if item.get("next_attempt_at"):
         words.append(f"next attempt {item['next_attempt_at']}")
     return "; ".join(word for word in words if word)

@@ -27,6 +27,7 @@ from typing import Any, NoReturn
 import click
 
 from syncd.cli.options import shared_options
+from syncd.cli.streams import leave
 from syncd.errors import ConfigError, StoreLocked, SyncdError, UnknownObject
 
 _COMMANDS = {
@@ -114,7 +115,7 @@ def program() -> None:
 def run() -> None:
     """Be the program: read the arguments of the process, and leave with the exit code."""
     sys.excepthook = _report_crash
-    program(prog_name="syncd")
+    leave(lambda: program(prog_name="syncd"))
 
 
 def _report_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncd.cli.streams import is_read
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -52,6 +54,8 @@ def _write_array(array: Stream) -> None:
     sys.stdout.write("[")
     some = False
     for entry in array.entries:
+        if not is_read():
+            return
         sys.stdout.write(f"{',' if some else ''}\n  ")
         if isinstance(entry, Mapping) and any(isinstance(value, Stream) for value in entry.values()):
             _write_object(entry)
@@ -94,7 +98,7 @@ def print_table(columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[obje
     source = iter(rows)
     printed = 0
     long = False
-    while chunk := list(islice(source, _ROWS_PER_TABLE)):
+    while is_read() and (chunk := list(islice(source, _ROWS_PER_TABLE))):
         long = long or len(chunk) == _ROWS_PER_TABLE  # columns of equal width all the way down
         head = not printed
         table = Table(

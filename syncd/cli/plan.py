@@ -12,11 +12,11 @@ import click
 from syncd.cli.options import Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.planfile import check_place, write_plan
-from syncd.cli.runs import describe_change, explain_result
+from syncd.cli.runs import describe_change, describe_values, explain_result
 
 if TYPE_CHECKING:
     from syncd.config import Settings
-    from syncd.model.change import OutcomeStatus
+    from syncd.model.change import OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
     from syncd.store.database import Database
 
@@ -121,7 +121,7 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
     held = _count(database, record.id, "held")
     if held:
         print_line()
-        print_line(f"Held for approval: {_list(held)}")
+        print_line(f"Would be held for approval: {_list(held)}")
         _print_changes(database, record.id, "held", sum(held.values()))
     deferred = _count(database, record.id, "deferred")
     if deferred:
@@ -135,15 +135,22 @@ def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total
     from syncd.store.plans import Plans
 
     rows = (
-        (change.action, change.object, change.bps_id, change.target, planned.error or change.reason)
+        (change.action, change.object, change.bps_id, change.target, _explain(planned))
         for chunk in Plans(database).iterate_changes(run_id, statuses=[status])
         for planned, _, _ in chunk
         for change in (planned.change,)
     )
     shown, left = take_shown(rows, total)
-    print_table((("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("why", 12)), shown)
+    print_table((("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12)), shown)
     if left:
         print_line(f"{left:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
+
+
+def _explain(planned: PlannedChange) -> str:
+    """Return why, and the values of what is written over; those of a creation would only repeat its person."""
+    change = planned.change
+    values = describe_values(change) if change.before else ""
+    return "; ".join(part for part in (planned.error or change.reason, values) if part)
 
 
 def _print_skipped(settings: Settings, database: Database) -> None:

@@ -22,7 +22,7 @@ from syncd.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from syncd.model.change import OutcomeStatus, PlannedChange
+    from syncd.model.change import Change, OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
     from syncd.store.database import Database
 
@@ -92,14 +92,22 @@ def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Databas
     return contextlib.closing(bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False))
 
 
-def find_run(database: Database, wanted: str) -> RunRecord:
-    """Return the run of a number, or the newest one for 'last'; a usage error when there is none."""
+def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunRecord:
+    """Return the run of a number, or the newest one for 'last'; a usage error when there is none.
+
+    ``changing``: 'last' is the newest one that changed something in the target.
+    """
     from syncd.store.runlog import RunLog
 
     log = RunLog(database)
     newest = log.load_runs(1)
     if not newest:
         raise click.BadParameter("there is no run yet: 'syncd sync full' makes the first", param_hint="RUN")
+    if wanted == "last" and changing:
+        last = log.load_last_changing()
+        if last is None:
+            raise click.BadParameter("no run has changed anything in the portal yet", param_hint="RUN")
+        return last
     if wanted == "last":
         return newest[0]
     if not wanted.isascii() or not wanted.isdecimal():
@@ -164,7 +172,8 @@ def explain_result(record: RunRecord) -> None:
     """Say on stderr why a run did not simply succeed, unless a log line beside it has, and what helps."""
     if record.error:
         reason = "" if _is_logged(record) else f": {printable(record.error)}"
-        click.echo(f"syncd: run {record.id} {_verbs[record.status]}{reason}", err=True)
+        verb = "would hold changes back" if (record.kind, record.status) == ("plan", "held") else _verbs[record.status]
+        click.echo(f"syncd: run {record.id} {verb}{reason}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
     if record.status == "held" and record.kind != "plan":
@@ -237,11 +246,15 @@ def describe_change(planned: PlannedChange) -> dict[str, object]:
 
 def _explain_change(planned: PlannedChange) -> str:
     change = planned.change
-    fields = ", ".join(
+    return "; ".join(part for part in (planned.error, change.reason, describe_values(change)) if part)
+
+
+def describe_values(change: Change) -> str:
+    """Return the values that a change sets, each with the one before where there was one."""
+    return ", ".join(
         f"{name}: {change.before.get(name) or '–'} → {value or '–'}" if name in change.before else f"{name}: {value}"
         for name, value in sorted(change.after.items())
     )
-    return "; ".join(part for part in (planned.error, change.reason, fields) if part)
 
 
 # ---- texts ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
-from syncd.cli.runs import describe_change, explain_result, find_run, print_run
+from syncd.cli.runs import describe_change, describe_values, explain_result, find_run, print_run
 
 if TYPE_CHECKING:
     from syncd.model.change import OutcomeStatus, PlannedChange
@@ -37,7 +37,9 @@ def undo(
     delete_created: bool,
     wait: timedelta | None,
 ) -> None:
-    """Undo run RUN (a number, or 'last'), as far as what it did still stands; the guard looks at it like at any plan.
+    """Undo run RUN, as far as what it did still stands; the guard looks at it like at any plan.
+
+    RUN is a number of 'syncd runs', or 'last': the newest run that changed something.
 
     What cannot be undone, or was changed again since, is said before anything is written.
     """
@@ -49,12 +51,12 @@ def undo(
     settings = invocation.start()
     database = bootstrap.open_store(settings, create=False)
     try:
-        wanted = find_run(database, run)
+        wanted = find_run(database, run, changing=True)
         _check(wanted)
 
         def say(run_id: int) -> None:
             if not invocation.json:
-                _print_plan(database, run_id, wanted)
+                _print_plan(database, run_id, wanted, dry_run=dry_run)
             elif left := count_changes(database, run_id, "dropped"):
                 click.echo(f"syncd: {left:,} changes of run {wanted.id} cannot be undone, see 'skipped'", err=True)
 
@@ -159,9 +161,14 @@ def print_left(database: Database, run_id: int, heading: str) -> None:
         print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 
 
-def print_planned(database: Database, run_id: int) -> None:
+def print_planned(database: Database, run_id: int, *, dry_run: bool = False) -> None:
     """Print what a plan is about to do, and what the guard withholds of it."""
-    headings: dict[OutcomeStatus, str] = {"planned": "To be done", "held": "Held for approval"}
+    held = "Would be held for approval" if dry_run else "Held for approval"
+    headings: dict[OutcomeStatus, str] = {
+        "planned": "Would be done" if dry_run else "To be done",
+        "held": held,
+        "deferred": "Not possible now",
+    }
     for status, heading in headings.items():
         number = count_changes(database, run_id, status)
         if not number:
@@ -173,7 +180,7 @@ def print_planned(database: Database, run_id: int) -> None:
                 planned.change.object,
                 planned.change.bps_id,
                 planned.change.target,
-                "; ".join(f"{name}: {value or '–'}" for name, value in sorted(planned.change.after.items())),
+                "; ".join(part for part in (planned.error, describe_values(planned.change)) if part),
             )
             for planned in iterate_changes(database, run_id, (status,))
         )
@@ -183,8 +190,8 @@ def print_planned(database: Database, run_id: int) -> None:
             print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 
 
-def _print_plan(database: Database, run_id: int, wanted: RunRecord) -> None:
+def _print_plan(database: Database, run_id: int, wanted: RunRecord, *, dry_run: bool) -> None:
     print_left(database, run_id, f"Cannot be undone, or is left as it is, of run {wanted.id}")
-    print_planned(database, run_id)
+    print_planned(database, run_id, dry_run=dry_run)
     if not count_changes(database, run_id, "planned") and not count_changes(database, run_id, "held"):
         print_line(f"Nothing of run {wanted.id} is left to undo.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from syncd.config.problem import Refused
-from syncd.config.values import expect_text, format_duration, parse_positive_duration
+from syncd.config.values import expect_text, format_duration, parse_positive_duration, suggest_duration
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -53,14 +53,16 @@ def parse_cadence(value: object) -> Cadence:
     """Return a cron line when there are five fields, an interval otherwise."""
     text = expect_text(value)
     fields = text.split()
-    if len(fields) == 5:
+    meant = suggest_duration(text).removeprefix("".join(fields))
+    if len(fields) == 5 and not meant:
         return _parse_cron(fields, text=" ".join(fields))
-    if len(fields) > 1 or text.startswith("@") or "*" in text:
+    if not meant and (len(fields) > 1 or text.startswith("@") or "*" in text):
         raise Refused("is no cron line of five fields", 'write it like "0 2 * * *", or an interval such as "24h"')
     try:
         return Interval(parse_positive_duration(text))
     except Refused as refusal:
-        raise Refused("is neither an interval nor a cron line", 'write it like "24h" or "0 2 * * *"') from refusal
+        remedy = f"did you mean {meant}?" if meant else 'write it like "24h" or "0 2 * * *"'
+        raise Refused("is neither an interval nor a cron line", remedy) from refusal
 
 
 def _parse_cron(fields: list[str], *, text: str) -> Cron:

@@ -15,6 +15,14 @@ from syncd.config.problem import Refused, suggest
 
 LONGEST = timedelta(days=3650)
 
+_UNIT_WORDS = {
+    "d": ("d", "day", "days"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "s": ("s", "sec", "secs", "second", "seconds"),
+}
+"""Words for the units of a duration, the longest unit first."""
+
 _DURATION = re.compile(r"(?:(\d{1,9})d)?\s*(?:(\d{1,9})h)?\s*(?:(\d{1,9})m)?\s*(?:(\d{1,9})s)?", re.ASCII)
 _QUIET = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 
@@ -61,12 +69,24 @@ def parse_duration(value: object) -> timedelta:
     text = expect_text(value)
     found = _DURATION.fullmatch(text)
     if not text or found is None:
-        raise Refused("is no duration", "write it like 30s, 5m, 24h or 1d12h")
+        meant = suggest_duration(text)
+        raise Refused("is no duration", f"did you mean {meant}?" if meant else "write it like 30s, 5m, 24h or 1d12h")
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
     total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
     if total > LONGEST.total_seconds():
         raise Refused("is longer than ten years", f"stay within {LONGEST.days}d")
     return timedelta(seconds=total)
+
+
+def suggest_duration(text: str) -> str:
+    """Return what somebody meant who wrote a duration in words ("1 hour 30 minutes"), "" for anything else."""
+    words = re.findall(r"(\d{1,9})\s*([a-z]+)", text.casefold(), re.ASCII)
+    spelled = re.fullmatch(r"(\d{1,9}\s*[a-z]+[\s,.]*(and\s+)?)+", text.strip().casefold(), re.ASCII)
+    units = {name: unit for unit, names in _UNIT_WORDS.items() for name in names}
+    counts = {units[word]: number for number, word in words if word in units}
+    if not spelled or len(counts) != len(words):
+        return ""
+    return "".join(f"{int(counts[unit])}{unit}" for unit in _UNIT_WORDS if unit in counts)
 
 
 def parse_positive_duration(value: object) -> timedelta:

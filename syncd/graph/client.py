@@ -167,6 +167,7 @@ async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[Grap
         concurrency=options.concurrency,
         # A mirror can wait: under throttling, people's own work goes first (throttling limits, request headers).
         headers={"x-ms-throttle-priority": "low"},
+        quiet=options.quiet,
     )
     async with Door("Microsoft Graph", door_options, clock) as door:
         yield GraphClient(door, TokenSource(options, clock), options=options, clock=clock)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncd.graph.credentials import Credential
+from syncd.http import QuietTimes
 from syncd.model.source import Stream
 
 USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
@@ -28,6 +29,7 @@ class GraphOptions:
     empty with a managed identity, which needs neither it nor the tenant. ``ca_file`` adds to the authorities of the
     system. The attributes are those that mapping and scope use, nested ones with dots; what syncd itself needs
     (USER_ATTRIBUTES, GROUP_ATTRIBUTES) need not be named. ``owners``: the owners of groups are read and tracked too.
+    ``quiet``: what earlier clients were told about waiting.
     """
 
     tenant_id: str
@@ -41,6 +43,7 @@ class GraphOptions:
     group_attributes: tuple[str, ...] = ()
     owners: bool = False
     concurrency: int = 8
+    quiet: QuietTimes = field(default_factory=QuietTimes)
 
 
 def list_attributes(options: GraphOptions, stream: Stream) -> tuple[str, ...]:

@@ -17,6 +17,9 @@ OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "hel
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
 
+SETTLED_LATER = "a later run found out how it ended"
+"""What is noted at a change that was sent, and of which the run itself never learned how it ended."""
+
 GIVES_BACK = "undone: the record is given back"
 """Why an update is planned after which the record is not ours any more: an adoption is undone."""
 

@@ -218,7 +218,8 @@ def _diff_leaver(pair: Pair, kind: ObjectKind, policy: PolicyRules, now: datetim
         return []
     phase = Phase.USER_DELETES if kind == "user" else Phase.GROUP_DELETES
     days = (now - current.leaving_at).days
-    reason = f"{pair.leaver_state.replace('_', ' ')}, and the grace has ended ({days} days)"
+    since = f"{days} day{'s' if days != 1 else ''}" if days else "less than a day"
+    reason = f"{pair.leaver_state.replace('_', ' ')}, and the grace has ended ({since})"
     return [Change(phase, "delete", kind, pair.bps_id, "", current.source_key, dict(current.fields), {}, reason)]
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.plan.diff import Current, Pair, changes_allowed, differs, is_accepted
+from syncd.plan.reverse import Reverse
 from syncd.plan.rules import PolicyRules
-from syncd.plan.undo import Reverse
 
 LINK_FIELDS: Mapping[LinkKind, str] = {"membership": "member", "ownership": "owner"}
 RECORD = "record"
@@ -31,15 +31,15 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One difference. ``field`` is an attribute, ``member`` or ``owner`` of a group, or ``record`` for one that was
-    removed.
+    """One difference. ``field`` is an attribute, ``member`` or ``owner`` of a group, the type of a licence that was
+    taken, or ``record`` for one that was removed.
 
     ``ours`` is what we last wrote and ``theirs`` what the portal has; of a membership or ownership both are the BPS id
     of the person, and the side that lacks it is None. ``wanted``: the source still wants what we wrote. ``fields``: the
-    removed record.
+    removed record, or the settings of the licence.
     """
 
-    object: Literal["user", "group", "membership", "ownership"]
+    object: Literal["user", "group", "membership", "ownership", "licence"]
     bps_id: str
     field: str
     ours: str | None
@@ -59,6 +59,11 @@ class Drift:
         if self.object in ("membership", "ownership"):
             action: Action = "unlink" if self.theirs is None else "link"
             return Change(*_place_link(self, action), self.bps_id, self.member, self.source_key, reason=_BY_HAND)
+        if self.object == "licence":
+            return Change(
+                Phase.REVOKES, "revoke", "licence", self.bps_id, self.field, self.source_key, dict(self.fields),
+                reason=_BY_HAND,
+            )  # fmt: skip
         phase = Phase.USERS if self.object == "user" else Phase.GROUPS
         if self.field == RECORD:
             return Change(
@@ -138,6 +143,13 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
         action: Action = "link" if drift.theirs is None else "unlink"
         reason = "removed by hand" if drift.theirs is None else "put in by hand"
         return (Change(*_place_link(drift, action), bps_id, drift.member, key, reason=reason),)
+    if drift.object == "licence":
+        settings = dict(drift.fields)
+        return (
+            Change(
+                Phase.GRANTS, "grant", "licence", bps_id, drift.field, key, after=settings, reason="taken by hand"
+            ),
+        )  # fmt: skip
     kind, phase = drift.object, Phase.USERS if drift.object == "user" else Phase.GROUPS
     if drift.field == RECORD:
         sent = {name: value for name, value in drift.fields.items() if value is not None}

@@ -7,6 +7,7 @@ a type                 no                    grant
 a type                 yes, by us            its settings are corrected, when the rule states any
 a type                 yes, by hand          nothing: it stays manual
 another type, or none  yes, by us            revoke; together with the grant of the other type, in one request
+a type                 taken by hand         grant if policy.drift is revert, else nothing until a rule says otherwise
 any or none            yes, by hand          nothing, until the account itself is deleted
 any or none            renamed, by hand      it moves to the new account, and stays manual there
 nobody wants them      yes, by us            revoke, unless the policy for leavers says keep
@@ -16,7 +17,7 @@ nobody wants them      yes, by us            revoke, unless the policy for leave
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from syncd.model.change import Change, Phase
 from syncd.model.licence import Settings, join_processes, subtract_processes
@@ -26,8 +27,20 @@ from syncd.plan.rules import LicenceRule, PolicyRules, Rules
 ACCOUNT_DELETED = "its account is deleted, and the portal would keep the seat"
 """Why every licence of a person is revoked, those given by hand as well: only together with the deletion itself."""
 
+HAND_DELETED = f"given by hand; {ACCOUNT_DELETED}"
+"""The same for a licence that was given by hand: should the account be made anew, it stays manual there."""
+
+FOR_DELETION = (ACCOUNT_DELETED, HAND_DELETED)
+"""The reasons of revokes that go on only together with the deletion."""
+
 MOVED = "given by hand to the account before the rename"
 """Why a licence is granted that stays manual."""
+
+GIVEN_AGAIN = "undone: given by hand to the account before it was deleted"
+"""Another one that stays manual."""
+
+STAYS_MANUAL = (MOVED, GIVEN_AGAIN)
+"""The reasons of grants that do not make a licence ours."""
 
 NO_RULE = "no licence rule covers this person any more"
 LICENCE_ROLE = "licence "
@@ -74,6 +87,14 @@ class PersonView:
     deleting: bool
     licences: tuple[HeldLicence, ...]
     moving: tuple[HeldLicence, ...] = ()
+    removed: Mapping[str, bool] = field(default_factory=dict)
+    """Types of ours that somebody took by hand, each with whether a person accepted that."""
+
+
+def find_settled_licences(person: PersonView, rules: Rules) -> list[str]:
+    """Return types that somebody took by hand and that no rule gives this person any more: that is settled."""
+    rule = rules.licences[person.rule].type if person.rule is not None and person.wanted else ""
+    return sorted(person.removed.keys() - {rule})
 
 
 def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collection[int]) -> list[Change]:
@@ -82,7 +103,10 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
     if person.taken or person.bps_id.casefold() in rules.scope.protect:
         return []
     if person.deleting:
-        return [_revoke(person, licence, Phase.REVOKES, ACCOUNT_DELETED) for licence in person.licences]
+        return [
+            _revoke(person, licence, Phase.REVOKES, ACCOUNT_DELETED if licence.ours else HAND_DELETED)
+            for licence in person.licences
+        ]
     if not person.wanted:
         return _decide_leaver(person, policy)
     foreign = person.exists and not person.owned
@@ -93,7 +117,10 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
     given = _take_along(person, policy, waits)
     if rule is not None:
         present = next((licence for licence in person.licences if licence.type == rule.type), None)
-        if present is None and not any(change.target == rule.type for change in given):
+        stays_away = person.exists and (
+            rule.type in person.removed and (policy.drift != "revert" or person.removed[rule.type])
+        )
+        if present is None and not stays_away and not any(change.target == rule.type for change in given):
             given.append(_grant(person, rule, dict(rule.settings), waits))
         elif present is not None and present.ours:
             given += _correct(person, rule, present, policy)

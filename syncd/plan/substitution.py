@@ -29,7 +29,7 @@ from syncd.plan.rules import PolicyRules
 STANDS_IN: Final = "stands in for a leaver"
 """Why a leaver's substitution is made: it belongs to the leaving, and is held and put off with the removals."""
 
-_ALIKE = timedelta(days=1)
+ALIKE = timedelta(days=1)
 """Two ends that are closer than this are the same: the grace of a renamed account starts when the new one is there."""
 
 
@@ -133,7 +133,7 @@ def _arrange(departed: Departed, substitute: Superior, until: datetime, reason: 
     wanted = {"substitute": substitute.bps_id, "until": until.isoformat()}
     before: dict[str, str | None] = {}
     if present is not None and present.confirmed:
-        if present.principal == substitute.principal and abs(present.ends_at - until) < _ALIKE:
+        if present.principal == substitute.principal and abs(present.ends_at - until) < ALIKE:
             return None
         before = {"substitute": present.bps_id, "until": present.ends_at.isoformat()}
     change = Change(

@@ -8,6 +8,8 @@ adopt                 the values that adopting overwrote are put back, and the r
 update                the values before, field by field, where the field is still as we left it
 delete                a new record with the values of the old one; what hung on the old one does not come back
 link, unlink          the membership or ownership is removed, or put back
+grant, revoke         see ``undo_licence``; what was given by hand is never taken
+substitution          see ``undo_substitution``
 ====================  ==================================================================================================
 
 What somebody, or a later run, has changed again is left as it is, and said.
@@ -16,11 +18,16 @@ What somebody, or a later run, has changed again is left as it is, and said.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from datetime import datetime
 
 from syncd.model.change import GIVES_BACK, Action, Change, ObjectKind, Phase
-from syncd.plan.diff import COMPLETES_CREATION, Origin, changes_allowed, differs
+from syncd.plan.diff import COMPLETES_CREATION, changes_allowed, differs
+from syncd.plan.licences import ACCOUNT_DELETED
+from syncd.plan.reverse import UNDONE, Done, Record, Reverse
 from syncd.plan.rules import PolicyRules
+from syncd.plan.undo_licence import licence_still_stands, reverse_licence, take
+from syncd.plan.undo_substitution import reverse_substitution
 
 _REVERSED: Mapping[ObjectKind, Mapping[Action, Phase]] = {
     "membership": {"link": Phase.UNLINKS, "unlink": Phase.LINKS},
@@ -29,52 +36,28 @@ _REVERSED: Mapping[ObjectKind, Mapping[Action, Phase]] = {
 _NEVER_EMPTY = ("name", "email")
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A record of the target as it is now; ``written`` names the fields that we ever wrote."""
-
-    fields: Mapping[str, str | None]
-    origin: Origin | None
-    source_key: int | None
-    written: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A change that was done, and how things stand now. ``member_there``: the member has an account, or will have."""
-
-    change: Change
-    record: Record | None
-    linked: bool = False
-    member_there: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Reverse:
-    """What undoes a change, if anything does, and what of it cannot be undone or is left; empty: it is undone whole."""
-
-    changes: tuple[Change, ...] = ()
-    left: str = ""
-
-
-def reverse(done: Done, policy: PolicyRules, *, protect: frozenset[str], delete_created: bool) -> Reverse:
+def reverse(
+    done: Done, policy: PolicyRules, *, protect: frozenset[str], delete_created: bool, now: datetime
+) -> Reverse:
     """Return the reverse of one change, as the rules permit it."""
     change = done.change
     if change.bps_id.casefold() in protect or change.target.casefold() in protect:
         return Reverse(left="scope.protect names it: hands off")
-    found = _reverse(done, delete_created=delete_created)
+    found = _reverse(done, delete_created=delete_created, now=now)
     forbidden = {each.action for each in found.changes if not changes_allowed(policy, each.action)}
     if forbidden:
         return Reverse(left=f'policy.mode = "{policy.mode}" forbids to {" and ".join(sorted(forbidden))}')
     return found
 
 
-def _reverse(done: Done, *, delete_created: bool) -> Reverse:
+def _reverse(done: Done, *, delete_created: bool, now: datetime) -> Reverse:
     change, record = done.change, done.record
     if change.object in _REVERSED:
         return _reverse_link(done)
-    if change.object not in ("user", "group"):
-        return Reverse(left=f"the {change.object} is left: undoing covers accounts, groups, their members and owners")
+    if change.object == "licence":
+        return reverse_licence(done)
+    if change.object == "substitution":
+        return reverse_substitution(done, now=now)
     what = "account" if change.object == "user" else "group"
     if change.action == "delete":
         return _recreate(change, what) if record is None else Reverse(left=f"the {what} is there again")
@@ -87,20 +70,25 @@ def _reverse(done: Done, *, delete_created: bool) -> Reverse:
     if change.action == "adopt":
         return _give_back(change, record)
     if change.reason == COMPLETES_CREATION:
-        return Reverse()  # it belongs to the creation, and stays or goes with it
+        return Reverse(left=f"part of the creation: it stays or goes with the {what}")
     if change.action == "create":
-        return _uncreate(change, record, what, delete_created=delete_created)
+        return _uncreate(done, record, what, delete_created=delete_created)
     return _restore(change, record)
 
 
-def _uncreate(change: Change, record: Record, what: str, *, delete_created: bool) -> Reverse:
+def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) -> Reverse:
+    """Delete what was created, without the licences whose seats the portal would keep."""
+    change = done.change
     if record.source_key != change.source_key:
         return Reverse(left=f"the {what} belongs to another source object by now")
     if not delete_created:
         return Reverse(left=f"the {what} that was created stays: only --delete-created deletes it")
+    by_hand = [licence.type for licence in done.licences if not licence.ours]
+    if by_hand:
+        return Reverse(left=f"the account stays: somebody gave it a licence by hand since ({', '.join(by_hand)})")
     phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
-    deletion = replace(change, phase=phase, action="delete", before=dict(record.fields), after={}, reason="undone")
-    return Reverse((deletion,))
+    deletion = replace(change, phase=phase, action="delete", before=dict(record.fields), after={}, reason=UNDONE)
+    return Reverse((*(take(change, licence, ACCOUNT_DELETED) for licence in done.licences), deletion))
 
 
 def _give_back(change: Change, record: Record) -> Reverse:
@@ -124,7 +112,7 @@ def _adopt_again(change: Change, record: Record) -> Reverse:
     after = {name: value for name, value in change.before.items() if value is not None}
     before = {name: record.fields.get(name) for name in after}
     phase = Phase.USERS if change.object == "user" else Phase.GROUPS
-    return Reverse((replace(change, phase=phase, action="adopt", before=before, after=after, reason="undone"),))
+    return Reverse((replace(change, phase=phase, action="adopt", before=before, after=after, reason=UNDONE),))
 
 
 def _restore(change: Change, record: Record) -> Reverse:
@@ -147,7 +135,7 @@ def _restore(change: Change, record: Record) -> Reverse:
             before = {name: record.fields.get(name) for name in sorted(names)}
             after = {name: restored[name] for name in sorted(names)}
             found.append(
-                Change(phase, "update", change.object, change.bps_id, "", record.source_key, before, after, "undone")
+                Change(phase, "update", change.object, change.bps_id, "", record.source_key, before, after, UNDONE)
             )
     return Reverse(tuple(found), left)
 
@@ -156,9 +144,9 @@ def _recreate(change: Change, what: str) -> Reverse:
     fields = {name: value for name, value in change.before.items() if value is not None}
     manager = fields.pop("manager", None)
     phase = Phase.USERS if change.object == "user" else Phase.GROUPS
-    made = [replace(change, phase=phase, action="create", before={}, after=fields, reason="undone")]
+    made = [replace(change, phase=phase, action="create", before={}, after=fields, reason=UNDONE)]
     if manager:
-        late = replace(change, phase=Phase.MANAGERS, action="update", before={"manager": None}, reason="undone")
+        late = replace(change, phase=Phase.MANAGERS, action="update", before={"manager": None}, reason=UNDONE)
         made.append(replace(late, after={"manager": manager}))
     left = f"a new {what} is made: what hung on the deleted one (tasks, privileges) does not come back"
     return Reverse(tuple(made), left)
@@ -166,27 +154,29 @@ def _recreate(change: Change, what: str) -> Reverse:
 
 def _reverse_link(done: Done) -> Reverse:
     change, record, phases = done.change, done.record, _REVERSED[done.change.object]
-    if record is None:
+    if record is None and not done.remade:
         return Reverse(left="the group is not there any more")
-    if record.origin is None:
+    if record is not None and record.origin is None:
         return Reverse(left="the group is not ours any more")
     what = "member" if change.object == "membership" else "owner"
     if change.action == "link":
         if not done.linked:
             return Reverse(left=f"no {what} any more")
-        return Reverse((replace(change, phase=phases["link"], action="unlink", reason="undone"),))
+        return Reverse((replace(change, phase=phases["link"], action="unlink", reason=UNDONE),))
     if done.linked:
         return Reverse(left=f"{what} again already")
     if not done.member_there:
         return Reverse(left="the account is not there any more")
-    return Reverse((replace(change, phase=phases["unlink"], action="link", reason="undone"),))
+    return Reverse((replace(change, phase=phases["unlink"], action="link", reason=UNDONE),))
 
 
 def still_stands(done: Done) -> bool:
     """Return whether a planned change meets what it was planned for: the values before are those of now."""
     change, record = done.change, done.record
     if change.object in _REVERSED:
-        return record is not None and done.linked == (change.action == "unlink")
+        return (record is not None or done.remade) and done.linked == (change.action == "unlink")
+    if change.object == "licence":
+        return licence_still_stands(done)
     if change.action == "create":
         return record is None
     if record is None or (record.origin is None) != (change.action == "adopt"):

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Table, exists, false, func, or_, select
+from sqlalchemy import Connection, Row, Table, false, func, or_, select
 
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE
+from syncd.plan.verdicts import Place
 from syncd.store.database import Database, reading
+from syncd.store.explained_changes import load_outcomes, load_pending, load_rejected
+from syncd.store.explained_places import load_by_hand, load_places
 from syncd.store.licences import load_holding
-from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
-    changes,
     desired_groups,
     desired_users,
-    failures,
-    runs,
     scope_members,
     source_groups,
     source_members,
@@ -38,8 +37,7 @@ Kind = Literal["user", "group"]
 _SOURCE: Mapping[Kind, Table] = {"user": source_users, "group": source_groups}
 _DESIRED: Mapping[Kind, Table] = {"user": desired_users, "group": desired_groups}
 _TARGET: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
-_OPEN = ("planned", "started", "failed", "deferred", "held")
-_OUTCOMES = 20
+_FOUND_AT_MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,8 @@ class Found:
     kind: Kind
     key: int
     id: str
+    name: str = ""
+    state: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,8 @@ class Explanation:
     outcomes: list[Mapping[str, Any]]
     licences: Mapping[str, Any] | None = None
     """Of a person: ``held``, each with type and whose doing it is, and ``rule``, the place of the rule that counts."""
+    rejected: list[Mapping[str, Any]] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
 
 
 class Explanations:
@@ -81,21 +83,24 @@ class Explanations:
                     condition = _make_conditions(kind, text)[number]
                     table = _SOURCE[kind]
                     statement = (
-                        select(table.c.key, source_objects.c.id)
+                        select(table.c.key, source_objects.c.id, table.c.name, table.c.state)
                         .join(source_objects, source_objects.c.key == table.c.key)
                         .where(condition)
-                        .order_by(source_objects.c.id)
-                        .limit(20)
+                        .order_by(table.c.name, source_objects.c.id)
+                        .limit(_FOUND_AT_MOST)
                     )
-                    found += [Found(kind, row[0], row[1]) for row in connection.execute(statement)]
+                    found += [
+                        Found(kind, row.key, row.id, row.name or "", row.state) for row in connection.execute(statement)
+                    ]
                 if found:
                     return found
         return []
 
-    def explain(self, found: Found) -> Explanation:
-        """Return what is known of one object."""
+    def explain(self, found: Found, *, now: datetime) -> Explanation:
+        """Return what is known of one object. ``now`` tells what has expired."""
         with reading(self._database) as connection:
-            source = _load_source(connection, found)
+            places = load_places(connection, found.key)
+            source = _load_source(connection, found, places)
             desired = connection.execute(
                 select(_DESIRED[found.kind]).where(_DESIRED[found.kind].c.key == found.key)
             ).first()
@@ -105,9 +110,11 @@ class Explanations:
                 source,
                 None if desired is None else _describe_desired(connection, found, desired),
                 _load_target(connection, found, records),
-                _load_pending(connection, records),
-                _load_outcomes(connection, records),
+                load_pending(connection, records, now=now),
+                load_outcomes(connection, records),
                 _load_licences(connection, found, records) if found.kind == "user" else None,
+                load_rejected(connection, records),
+                places,
             )
 
 
@@ -136,7 +143,7 @@ def _has_bps_id(kind: Kind, folded: str) -> Any:
     )
 
 
-def _load_source(connection: Connection, found: Found) -> dict[str, Any]:
+def _load_source(connection: Connection, found: Found, places: list[Place]) -> dict[str, Any]:
     table = _SOURCE[found.kind]
     row = connection.execute(select(table).where(table.c.key == found.key)).one()
     attributes = decode_json(row.attributes)
@@ -151,39 +158,37 @@ def _load_source(connection: Connection, found: Found) -> dict[str, Any]:
         source["manager"] = connection.scalar(
             select(source_objects.c.id).where(source_objects.c.key == row.manager_key)
         )
+    else:
+        source["contains"] = _load_contained(connection, found.key)
     source["groups"] = [
-        {"id": item.id, "name": item.name, "through": item.through}
-        for item in _load_groups_above(connection, found.key)
+        {
+            "id": place.id,
+            "name": place.name,
+            "through": place.path[1] if len(place.path) > 1 else None,
+            "path": list(place.path),
+        }
+        for place in places
     ]
     return source
 
 
-def _load_groups_above(connection: Connection, key: int) -> Sequence[Row[Any, Any, Any]]:
-    """Return the active groups that an object is in, directly and through nesting, with the group next below."""
-    start = (
-        select(source_members.c.group_key.label("grp"), source_members.c.member_key.label("below"))
-        .join(source_groups, source_groups.c.key == source_members.c.group_key)
-        .where(source_members.c.member_key == key, source_groups.c.state == "active")
-        .cte("above", recursive=True)
+def _load_contained(connection: Connection, key: int) -> dict[str, Any]:
+    """Return how many active people are directly in a group, and which groups."""
+    inside = source_members.c.group_key == key
+    people = (
+        select(func.count())
+        .select_from(source_members.join(source_users, source_users.c.key == source_members.c.member_key))
+        .where(inside, source_users.c.state == "active")
     )
-    higher = source_groups.alias("higher")
-    above = start.union(
-        select(source_members.c.group_key, source_members.c.member_key)
-        .join(start, start.c.grp == source_members.c.member_key)
-        .join(higher, higher.c.key == source_members.c.group_key)
-        .where(higher.c.state == "active")
-    )
-    through = source_groups.alias("through")
-    statement = (
-        select(source_objects.c.id, source_groups.c.name, func.min(through.c.name).label("through"))
-        .select_from(above)
-        .join(source_objects, source_objects.c.key == above.c.grp)
-        .join(source_groups, source_groups.c.key == above.c.grp)
-        .outerjoin(through, through.c.key == above.c.below)
-        .group_by(source_objects.c.id, source_groups.c.name)
+    groups = (
+        select(source_objects.c.id, source_groups.c.name)
+        .join(source_groups, source_groups.c.key == source_objects.c.key)
+        .join(source_members, source_members.c.member_key == source_groups.c.key)
+        .where(inside, source_groups.c.state == "active")
         .order_by(source_groups.c.name, source_objects.c.id)
     )
-    return connection.execute(statement).all()
+    found = [{"id": row.id, "name": row.name} for row in connection.execute(groups)]
+    return {"users": connection.scalar(people) or 0, "groups": found}
 
 
 def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> dict[str, Any]:
@@ -227,6 +232,7 @@ def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[
         "status": row.status,
         "fields": {name: getattr(row, name) for name in names},
         "written": decode_json(row.written),
+        "by_hand": load_by_hand(connection, kind, row),
         "leaving_since": row.leaving_at,
         "substitution": _load_substitution(connection, row.key) if kind == "user" else None,
         "last_synced_at": row.synced_at,
@@ -276,71 +282,3 @@ def _load_substitution(connection: Connection, key: int) -> dict[str, Any] | Non
         .where(substitutions.c.original_key == key, substitutions.c.confirmed)
     ).first()
     return None if row is None else {"substitute": row.bps_id, "until": row.ends_at}
-
-
-def _select_changes(records: list[int], connection: Connection) -> Any:
-    record = target_principals.alias("record")
-    member = target_principals.alias("member")
-    return (
-        select(changes, record.c.bps_id.label("record_id"), member.c.bps_id.label("member_id"))
-        .select_from(changes)
-        .join(record, record.c.key == changes.c.record_key)
-        .outerjoin(member, member.c.key == changes.c.target_key)
-        .where(
-            or_(
-                among(changes.c.record_key, records or [0], connection),
-                among(changes.c.target_key, records or [0], connection),
-            )
-        )
-    )
-
-
-def _describe_change(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "run": row.run_id,
-        "action": row.action,
-        "object": row.object,
-        "bps_id": row.record_id,
-        "target": row.member_id or row.target,
-        "outcome": row.status,
-        "reason": row.reason,
-        "before": decode_json(row.before),
-        "after": decode_json(row.after),
-        "error": row.error,
-        "at": row.finished_at,
-    }
-
-
-def _load_pending(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
-    """Return what the runs that still speak left open, with the next attempt of what failed and is not solved."""
-    newest = find_newest_whole(connection, runs.c.kind != "plan")
-    next_at: dict[tuple[int, int, str], datetime] = {
-        (row.record_key, row.target_key, row.object): row.next_at
-        for row in connection.execute(
-            select(failures).where(
-                or_(
-                    among(failures.c.record_key, records or [0], connection),
-                    among(failures.c.target_key, records or [0], connection),
-                )
-            )
-        )
-    }
-    unsolved = exists().where(
-        failures.c.record_key == changes.c.record_key,
-        failures.c.target_key == func.coalesce(changes.c.target_key, 0),
-        failures.c.object == changes.c.object,
-    )
-    statement = _select_changes(records, connection).where(
-        is_speaking(newest), changes.c.status.in_(_OPEN), (changes.c.status != "failed") | unsolved
-    )
-    rows = connection.execute(statement.order_by(changes.c.phase, changes.c.seq)).all()
-    return [
-        {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0, row.object))}
-        for row in rows
-    ]
-
-
-def _load_outcomes(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
-    statement = _select_changes(records, connection).where(changes.c.finished_at.is_not(None))
-    rows = connection.execute(statement.order_by(changes.c.run_id.desc(), changes.c.seq.desc()).limit(_OUTCOMES)).all()
-    return [_describe_change(row) for row in rows]

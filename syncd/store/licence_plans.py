@@ -5,10 +5,11 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from syncd.model.change import Phase
-from syncd.plan.licences import ACCOUNT_DELETED, MOVED, Claim, Shortage, allot
+from syncd.plan.licences import FOR_DELETION, MOVED, Claim, Shortage, allot
 from syncd.store.database import Database, reading
 from syncd.store.rows import among
 from syncd.store.tables import changes, target_licences, target_users
+from syncd.store.taken_licences import is_held
 
 _LICENCE = changes.c.object == "licence"
 _PLANNED = changes.c.status == "planned"
@@ -24,6 +25,11 @@ class LicencePlans:
         """Return how many planned grants need a seat."""
         with reading(self._database) as connection:
             return connection.scalar(select(func.count()).where(*_select_grants(run_id))) or 0
+
+    def has_licence_changes(self, run_id: int) -> bool:
+        """Return whether a plan changes licences at all."""
+        with reading(self._database) as connection:
+            return bool(connection.scalar(select(exists().where(changes.c.run_id == run_id, _LICENCE))))
 
     def drop_licences(self, run_id: int, reason: str) -> int:
         """Take every licence change out of a plan."""
@@ -64,7 +70,7 @@ class LicencePlans:
                 connection.execute(
                     update(changes)
                     .where(
-                        changes.c.run_id == run_id, _PLANNED, tied, changes.c.reason == ACCOUNT_DELETED,
+                        changes.c.run_id == run_id, _PLANNED, tied, changes.c.reason.in_(FOR_DELETION),
                         exists().where(deletion, other.c.status == status),
                     )
                     .values(status=status, error="taken only together with the account, whose deletion does not go on")
@@ -74,7 +80,7 @@ class LicencePlans:
                     update(changes)
                     .where(
                         changes.c.run_id == run_id, _PLANNED, changes.c.action == "delete", changes.c.object == "user",
-                        exists().where(in_way, other.c.status == status, other.c.reason == ACCOUNT_DELETED),
+                        exists().where(in_way, other.c.status == status, other.c.reason.in_(FOR_DELETION)),
                     )
                     .values(status=status, error="its licences are not revoked yet")
                 )  # fmt: skip
@@ -144,7 +150,7 @@ class LicencePlans:
     def has_licences(self, record: int) -> bool:
         """Return whether an account still has licences, as far as we know."""
         with reading(self._database) as connection:
-            there = target_licences.c.key == record, target_licences.c.origin.is_distinct_from("moving")
+            there = target_licences.c.key == record, is_held()
             return bool(connection.scalar(select(exists().where(*there))))
 
 

@@ -6,15 +6,16 @@ up to date for whoever was touched.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
 
-from syncd.model.change import Change
+from syncd.model.change import SETTLED_LATER, Change
 from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
-from syncd.plan.licences import LICENCE_ROLE, MOVED, HeldLicence, PersonView, name_licence_role
+from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
 from syncd.store.database import Database, reading
 from syncd.store.facts import LICENCE_SEATS, LICENCES_READ, load_fact, save_fact
 from syncd.store.pairing import is_taken, leaver_state
@@ -30,10 +31,11 @@ from syncd.store.tables import (
     target_users,
     touched_principals,
 )
+from syncd.store.taken_licences import GONE, MOVING, forget_notes, is_held, load_taken, note_taken
 
 _CHUNK = 1000
-_GRANTED, _MOVING = "granted", "moving"
-_IS_HELD = target_licences.c.origin.is_distinct_from(_MOVING)
+_GRANTED = "granted"
+_IS_HELD = is_held()
 
 
 class Licences:
@@ -44,7 +46,7 @@ class Licences:
 
     # ---- reading the portal -----------------------------------------------------------------------------------------
 
-    def store_licences(self, found: LicenceList | None) -> None:
+    def store_licences(self, found: LicenceList | None, *, now: datetime) -> None:
         """Take over who holds which licences; None: the portal assigns them by itself.
 
         A licence of ours that is still there stays ours. One that an earlier run sent without learning how it ended is
@@ -67,8 +69,7 @@ class Licences:
             there = {(row[0], row[1]): row[2] for row in connection.execute(held)}
             gone = there.keys() - fresh.keys() if found.complete else set[tuple[int, str]]()
             _move_started(connection, gone)
-            for key, kind in sorted(gone):
-                connection.execute(delete(t).where(t.c.key == key, t.c.type == kind))
+            note_taken(connection, gone, now=now)
             rows = [
                 {"key": key, "type": kind, "settings": shown}
                 for (key, kind), shown in sorted(fresh.items(), key=lambda item: item[0])
@@ -76,8 +77,9 @@ class Licences:
             ]
             upsert(connection, t, rows)
             arrived = [{"row_key": row["key"], "kind": row["type"]} for row in rows]
-            if arrived:  # what was on its way to a renamed person is there
-                at_hand = t.c.key == bindparam("row_key"), t.c.type == bindparam("kind"), t.c.origin == _MOVING
+            if arrived:  # what was on its way to a renamed person is there, or what was taken is given by hand
+                notes = or_(*(t.c.origin == note for note in (MOVING, *GONE)))
+                at_hand = t.c.key == bindparam("row_key"), t.c.type == bindparam("kind"), notes
                 connection.execute(update(t).where(*at_hand).values(origin=None), arrived)
             if found.complete:
                 _claim_started(connection)
@@ -91,6 +93,11 @@ class Licences:
         """Return whether the portal assigns licences by itself."""
         with reading(self._database) as connection:
             return load_fact(connection, LICENCES_READ) == "perpetual"
+
+    def owns_licences(self) -> bool:
+        """Return whether licences that we granted are held, as far as we know."""
+        with reading(self._database) as connection:
+            return bool(connection.scalar(select(exists().where(target_licences.c.origin == _GRANTED))))
 
     # ---- who should have which --------------------------------------------------------------------------------------
 
@@ -110,10 +117,14 @@ class Licences:
             with reading(self._database) as connection:
                 rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
                 held = _load_held(connection, [row.key for row in rows])
+                taken = load_taken(connection, [row.key for row in rows])
                 moving = _load_moving(connection, [row.d_key for row in rows if row.d_key is not None])
             if not rows:
                 return
-            yield [_make_person(row, held.get(row.key, []), moving.get(row.key, [])) for row in rows]
+            yield [
+                _make_person(row, held.get(row.key, []), moving.get(row.key, []), taken.get(row.key, {}))
+                for row in rows
+            ]
             last = rows[-1].bps_fold
 
     # ---- seats ------------------------------------------------------------------------------------------------------
@@ -152,6 +163,7 @@ def load_holding(connection: Connection, keys: Collection[int]) -> dict[int, lis
 
 def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) -> None:
     """Take over changes of licences that were carried out, each with the key of its person."""
+    forget_notes(connection, [key for key, change in done if change.object == "user" and change.action != "update"])
     for key, change in done:
         if change.object != "licence":
             continue
@@ -163,23 +175,23 @@ def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) 
 
 
 def _note_granted(connection: Connection, key: int, change: Change) -> None:
-    """A licence was granted, or its settings were written: it is ours, unless it was only moved with a rename."""
-    moved = change.reason == MOVED
+    """A licence was granted, or its settings were written: it is ours, unless it was given by hand before and stays."""
+    manual = change.reason in STAYS_MANUAL
     text = encode_json(dict(change.after))
     row = {
         "key": key,
         "type": change.target,
         "settings": text if change.after else None,
-        "written": None if moved else text,
-        "origin": None if moved else _GRANTED,
+        "written": None if manual else text,
+        "origin": None if manual else _GRANTED,
     }
     upsert(connection, target_licences, [row])
-    if moved:  # it may have been on its way to a name in between
+    if manual:  # it may have been on its way to a name in between
         others = select(target_users.c.key).where(
             target_users.c.source_key == change.source_key, target_users.c.key != key
         )
         t = target_licences
-        connection.execute(delete(t).where(t.c.key.in_(others), t.c.type == change.target, t.c.origin == _MOVING))
+        connection.execute(delete(t).where(t.c.key.in_(others), t.c.type == change.target, t.c.origin == MOVING))
 
 
 def _move(connection: Connection, key: int, kind: str, source_key: int | None) -> bool:
@@ -198,7 +210,7 @@ def _move(connection: Connection, key: int, kind: str, source_key: int | None) -
     if heir is None:
         return False
     connection.execute(delete(t).where(*one))
-    insert_missing(connection, t, [{"key": heir, "type": kind, "settings": row.settings, "origin": _MOVING}])
+    insert_missing(connection, t, [{"key": heir, "type": kind, "settings": row.settings, "origin": MOVING}])
     return True
 
 
@@ -230,7 +242,7 @@ def _claim_started(connection: Connection) -> None:
     started = and_(changes.c.object == "licence", changes.c.status == "started")
     rows = connection.execute(
         select(changes.c.record_key, changes.c.target, changes.c.after)
-        .where(started, changes.c.action == "grant", changes.c.reason != MOVED)
+        .where(started, changes.c.action == "grant", changes.c.reason.not_in(STAYS_MANUAL))
         .order_by(changes.c.run_id)
     ).all()
     for record, kind, after in rows:
@@ -240,9 +252,7 @@ def _claim_started(connection: Connection) -> None:
             .where(t.c.key == record, t.c.type == kind, t.c.origin.is_(None))
             .values(origin=_GRANTED, written=after or encode_json({}))
         )
-    connection.execute(
-        update(changes).where(started).values(status="dropped", error="a later run found out how it ended")
-    )
+    connection.execute(update(changes).where(started).values(status="dropped", error=SETTLED_LATER))
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -265,6 +275,7 @@ def _select_people(run_id: int, rules: int) -> Select[Any]:
     )
     held = exists().where(target_licences.c.key == p.c.key, _IS_HELD)
     ours = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin == _GRANTED)
+    noted = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin.in_(GONE))
     # Who was renamed may take along what was given by hand to the account before, or is on the way from there.
     former = target_users.alias("former")
     left = (
@@ -272,7 +283,7 @@ def _select_people(run_id: int, rules: int) -> Select[Any]:
         .where(target_licences.c.key == former.c.key)
         .where(former.c.source_key == d.c.key, former.c.key != p.c.key)
     )
-    moving = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin == _MOVING)
+    moving = exists().where(target_licences.c.key == p.c.key, target_licences.c.origin == MOVING)
     leaving = held & t.c.key.is_not(None) & (owner.c.state == "wanted") & (owner.c.principal_key != p.c.key)
     return (
         select(
@@ -290,6 +301,7 @@ def _select_people(run_id: int, rules: int) -> Select[Any]:
             or_(
                 d.c.key.is_not(None) & (role.is_not(None) | left | moving),
                 ours,
+                noted,
                 leaving,
                 t.c.key.is_not(None) & held & deletion,
             )
@@ -329,12 +341,12 @@ def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, l
         select(d.c.principal_key, t.c.type, t.c.settings)
         .join(former, (former.c.source_key == d.c.key) & (former.c.key != d.c.principal_key))
         .join(t, t.c.key == former.c.key)
-        .where(*wanted, former.c.origin.is_not(None), (t.c.origin.is_(None)) | (t.c.origin == _MOVING))
+        .where(*wanted, former.c.origin.is_not(None), (t.c.origin.is_(None)) | (t.c.origin == MOVING))
     )
     coming = (
         select(d.c.principal_key, t.c.type, t.c.settings)
         .join(t, t.c.key == d.c.principal_key)
-        .where(*wanted, t.c.origin == _MOVING)
+        .where(*wanted, t.c.origin == MOVING)
     )
     found: dict[int, dict[str, HeldLicence]] = {}
     for key, kind, shown in connection.execute(left.union_all(coming)):
@@ -342,7 +354,9 @@ def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, l
     return {key: [licences[kind] for kind in sorted(licences)] for key, licences in found.items()}
 
 
-def _make_person(row: Any, held: Sequence[HeldLicence], moving: Sequence[HeldLicence]) -> PersonView:
+def _make_person(
+    row: Any, held: Sequence[HeldLicence], moving: Sequence[HeldLicence], removed: Mapping[str, bool]
+) -> PersonView:
     wanted = row.d_key is not None
     return PersonView(
         row.key,
@@ -357,6 +371,7 @@ def _make_person(row: Any, held: Sequence[HeldLicence], moving: Sequence[HeldLic
         bool(row.deleting) and row.t_key is not None,
         tuple(held),
         tuple(moving),
+        removed,
     )
 
 

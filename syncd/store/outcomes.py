@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from syncd.model.change import GIVES_BACK, Outcome, OutcomeStatus, PlannedChange
+from syncd.model.change import GIVES_BACK, SETTLED_LATER, Outcome, OutcomeStatus, PlannedChange
 from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.database import Database, reading
 from syncd.store.failing import note_failures
@@ -76,7 +76,7 @@ class Outcomes:
                 connection.execute(
                     update(changes)
                     .where(changes.c.run_id == row.run_id, changes.c.seq == row.seq)
-                    .values(status="dropped", error="a later run found out how it ended")
+                    .values(status="dropped", error=SETTLED_LATER)
                 )
         return claimed
 
@@ -123,7 +123,7 @@ class Outcomes:
                             changes.c.object != "substitution",
                             among(changes.c.record_key, sent, connection),
                         )
-                        .values(status="dropped")
+                        .values(status="dropped", error=SETTLED_LATER)
                     )
             done = [placed for placed, outcome in results if outcome.status == "done"]
             for kind in ("user", "group"):

@@ -18,6 +18,7 @@ from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among
 from syncd.store.tables import changes, source_objects, target_licences, target_principals
+from syncd.store.taken_licences import is_held
 from syncd.store.touches import touch_principals, touch_unfinished
 
 _AT_ONCE = 1000
@@ -130,7 +131,7 @@ class ProposedPlans:
         there = exists().where(
             target_licences.c.key == changes.c.record_key,
             target_licences.c.type == changes.c.target,
-            target_licences.c.origin.is_distinct_from("moving"),
+            is_held(),
         )
         granted = (changes.c.action == "grant") & changes.c.before.is_(None) & there
         statement = (

@@ -6,15 +6,15 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import Row, delete, exists, insert, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.database import Database, reading
 from syncd.store.rows import decode_json, encode_json
 from syncd.store.tables import changes, runs
 
-_PLANS_KEPT = 50
-_RUNS_KEPT = 5000
+PLANS_KEPT = 50
+RUNS_KEPT = 5000
 
 
 class RunLog:
@@ -81,16 +81,17 @@ class RunLog:
                 )
             return open_runs
 
-    def prune(self) -> int:
-        """Delete the changes of all but the newest plans that were only looked at, and the oldest runs of all."""
+    def prune(self) -> dict[str, int]:
+        """Delete all but the newest plans that were only looked at, and the oldest runs of all; return how many."""
         with self._database.transaction() as connection:
-            old_plans = select(runs.c.id).where(runs.c.kind == "plan").order_by(runs.c.id.desc()).offset(_PLANS_KEPT)
-            old_runs = select(runs.c.id).order_by(runs.c.id.desc()).offset(_RUNS_KEPT)
-            old = list(connection.scalars(old_plans.limit(1000))) + list(connection.scalars(old_runs.limit(1000)))
-            for run_id in old:
+            old_plans = select(runs.c.id).where(runs.c.kind == "plan").order_by(runs.c.id.desc()).offset(PLANS_KEPT)
+            old_runs = select(runs.c.id).order_by(runs.c.id.desc()).offset(RUNS_KEPT)
+            ended = list(connection.scalars(old_runs.limit(1000)))
+            plans = [run_id for run_id in connection.scalars(old_plans.limit(1000)) if run_id not in ended]
+            for run_id in (*plans, *ended):
                 connection.execute(delete(changes).where(changes.c.run_id == run_id))
                 connection.execute(delete(runs).where(runs.c.id == run_id))
-            return len(old)
+            return {"plans": len(plans), "runs": len(ended)}
 
     def load_runs(self, limit: int) -> list[RunRecord]:
         """Return the newest runs, newest first."""
@@ -102,6 +103,14 @@ class RunLog:
         newest = select(runs).where(runs.c.kind.in_(kinds), runs.c.status.in_(statuses)).order_by(runs.c.id.desc())
         with reading(self._database) as connection:
             row = connection.execute(newest.limit(1)).first()
+        return None if row is None else _make_run(row)
+
+    def load_last_changing(self) -> RunRecord | None:
+        """Return the newest run that changed something in the target."""
+        changed = exists().where(changes.c.run_id == runs.c.id, changes.c.status == "done")
+        newest = select(runs).where(runs.c.kind != "plan", changed).order_by(runs.c.id.desc()).limit(1)
+        with reading(self._database) as connection:
+            row = connection.execute(newest).first()
         return None if row is None else _make_run(row)
 
     def load_run(self, run_id: int) -> RunRecord | None:

@@ -19,6 +19,7 @@ from syncd.store.proposed import ProposedPlans
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
 from syncd.store.substitutions import Substitutions
+from syncd.store.taken_licences import TakenLicences
 from syncd.store.undoing import Undoing
 
 
@@ -38,6 +39,7 @@ class TargetStore(
     ByHand,
     Singles,
     Substitutions,
+    TakenLicences,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 

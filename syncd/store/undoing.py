@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, exists, func, or_, select, update
 
-from syncd.model.change import OutcomeStatus, find_written
+from syncd.model.change import SETTLED_LATER, OutcomeStatus, find_written
 from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
-from syncd.plan.undo import Done, Record
+from syncd.plan.diff import RENAMED
+from syncd.plan.licences import HeldLicence
+from syncd.plan.reverse import Done, Record
+from syncd.plan.substitution import Arranged
 from syncd.store.database import Database, reading
 from syncd.store.inventory import LINKS, Written
+from syncd.store.licences import load_holding
 from syncd.store.plans import Placed, Plans
 from syncd.store.rows import among, decode_json
-from syncd.store.tables import changes, target_groups, target_users
+from syncd.store.tables import (
+    changes,
+    substitutions,
+    target_groups,
+    target_licences,
+    target_principals,
+    target_users,
+)
 
 Standing = tuple[Done, int, int | None]
 """A change and how things stand, with the key of its record and, for a membership, of its member."""
@@ -35,8 +46,28 @@ class Undoing:
         for chunk in Plans(self._database).iterate_changes(run_id, statuses=(status,)):
             yield self.load_standing(chunk, recreated)
 
+    def load_settled_later(self, run_id: int, *, again: bool) -> list[Standing]:
+        """Return what a run sent without learning how it ended, where only a later run found that out.
+
+        ``again``: those that a later run did once more; otherwise those that nobody did since.
+        """
+        later = changes.alias("later")
+        repeated = exists().where(
+            later.c.run_id > run_id,
+            later.c.record_key == changes.c.record_key,
+            func.coalesce(later.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
+            later.c.object == changes.c.object,
+            later.c.action == changes.c.action,
+            later.c.status == "done",
+        )
+        settled = changes.c.run_id == run_id, changes.c.status == "dropped", changes.c.error == SETTLED_LATER
+        statement = select(changes.c.seq).where(*settled, repeated if again else ~repeated)
+        with reading(self._database) as connection:
+            seqs = list(connection.scalars(statement))
+        return self.load_standing(Plans(self._database).load_places(run_id, seqs))
+
     def load_standing(self, chunk: list[Placed], recreated: Collection[int] = ()) -> list[Standing]:
-        """Return changes beside the inventory of now. ``recreated``: accounts that count as there, gone or not."""
+        """Return changes beside the inventory of now. ``recreated``: records that count as there, gone or not."""
         users = {record for planned, record, _ in chunk if find_written(planned.change.object) == "user"}
         groups = {record for planned, record, _ in chunk if find_written(planned.change.object) == "group"}
         members = {target for _, _, target in chunk if target is not None}
@@ -49,6 +80,16 @@ class Undoing:
                 kind: _load_pairs(connection, links, groups, members) for kind, links in LINKS.items()
             }
             there = set(connection.scalars(_select_accounts(connection, members))) | set(recreated)
+            people = {
+                record
+                for planned, record, _ in chunk
+                if planned.change.object == "licence"
+                or (planned.change.object == "user" and planned.change.action == "create")
+            }
+            licences: Mapping[int, list[HeldLicence]] = load_holding(connection, people)
+            moved = _load_moved(connection, chunk)
+            stood_in = {record for planned, record, _ in chunk if planned.change.object == "substitution"}
+            arranged = _load_arranged(connection, stood_in)
         return [
             (
                 Done(
@@ -56,6 +97,10 @@ class Undoing:
                     records[find_written(planned.change.object)].get(record),
                     (record, target) in pairs.get(planned.change.object, ()),
                     target in there,
+                    record in recreated,
+                    tuple(licences.get(record, ())),
+                    (record, planned.change.target) in moved,
+                    arranged.get(record),
                 ),
                 record,
                 target,
@@ -64,11 +109,14 @@ class Undoing:
         ]
 
     def _load_deleted(self, run_id: int) -> set[int]:
+        """Return the records that a run deleted, and that are not there again."""
+        there = select(target_users.c.key).union_all(select(target_groups.c.key))
         statement = select(changes.c.record_key).where(
             changes.c.run_id == run_id,
             changes.c.action == "delete",
-            changes.c.object == "user",
+            changes.c.object.in_(("user", "group")),
             changes.c.status == "done",
+            changes.c.record_key.not_in(there),
         )
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
@@ -108,6 +156,40 @@ def _load_records(connection: Connection, kind: str, keys: Collection[int]) -> d
     return {
         row[0]: Record(dict(zip(names, tuple(row)[4:], strict=True)), row[1], row[2], frozenset(decode_json(row[3])))
         for row in rows
+    }
+
+
+def _load_moved(connection: Connection, chunk: list[Placed]) -> set[tuple[int, str]]:
+    """Return (account, type) of licences given by hand that left an account together with its renamed person."""
+    old = {
+        record
+        for planned, record, _ in chunk
+        if planned.change.object == "licence" and planned.change.reason == RENAMED
+    }
+    if not old:
+        return set()
+    t, before, now = target_licences, target_users.alias("before"), target_users.alias("now")
+    statement = (
+        select(before.c.key, t.c.type)
+        .join(now, (now.c.source_key == before.c.source_key) & (now.c.key != before.c.key))
+        .join(t, t.c.key == now.c.key)
+        .where(among(before.c.key, old, connection), or_(t.c.origin.is_(None), t.c.origin == "moving"))
+    )
+    return {(row[0], row[1]) for row in connection.execute(statement)}
+
+
+def _load_arranged(connection: Connection, keys: Collection[int]) -> dict[int, Arranged]:
+    if not keys:
+        return {}
+    s, p = substitutions, target_principals
+    statement = (
+        select(s.c.original_key, s.c.substitute_key, p.c.bps_id, s.c.ends_at, s.c.confirmed)
+        .join(p, p.c.key == s.c.substitute_key)
+        .where(among(s.c.original_key, keys, connection))
+    )
+    return {
+        row.original_key: Arranged(row.substitute_key, row.bps_id, row.ends_at, confirmed=row.confirmed, fit=True)
+        for row in connection.execute(statement)
     }
 
 

@@ -135,20 +135,25 @@ class Apply:
         self._log = structlog.get_logger("syncd.apply")
         self._broken = 0
         self._fatal: SyncdError | None = None
+        self._licences = False
         self._sent_before: set[int] = set()
         self._ready: set[str] = set()
         self._substituting = Substituting(portal, store, clock)
         self._readiness = Readiness(portal, store, clock, stopping)
 
-    async def run(self, run_id: int, *, retry_failed: bool = False) -> None:
-        """Send everything that is planned; raises what stops a run as a whole, after recording what was done."""
+    async def run(self, run_id: int, *, licences: bool = False, retry_failed: bool = False) -> None:
+        """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
+
+        ``licences``: they are looked after, so that no account is deleted which still has one.
+        """
+        self._licences = licences
         self._substituting.retry = retry_failed
         for phase in Phase:
             if phase in (Phase.MANAGERS, Phase.LINKS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS:
                 await self._store.call(self._store.defer_unready_links, run_id)
-            if phase is Phase.REVOKES and self._options.licences:
+            if phase is Phase.REVOKES and licences:
                 await self._store.call(self._store.defer_unready_grants, run_id)
             await self._run_phase(run_id, phase)
 
@@ -238,7 +243,9 @@ class Apply:
             elif first.change.object == "substitution":
                 outcomes = [await self._substituting.send(call.placed[0])]
             elif first.change.object == "licence":
-                outcomes = await send_licences(self._portal, self._store, call.placed)
+                outcomes = await send_licences(
+                    self._portal, self._store, call.placed, forgiving=not self._options.licences
+                )
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             self._broken = 0
@@ -339,7 +346,7 @@ class Apply:
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
-            if self._options.licences and await self._store.call(self._store.has_licences, record):
+            if self._licences and await self._store.call(self._store.has_licences, record):
                 return Outcome(planned.seq, "deferred", "its licences are not revoked yet, and would keep their seats")
             await self._portal.delete_account(change.bps_id)
         else:

@@ -12,7 +12,7 @@ from syncd.plan.diff import Pair
 from syncd.plan.drift import Ours, Vanished, find_settled, stays_away
 from syncd.plan.membership import MemberView
 from syncd.plan.rules import Rules
-from syncd.sync.stores import PlanStore
+from syncd.sync.plan_stores import PlanStore
 
 Kind = Literal["user", "group"]
 Membership = tuple[int, int]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from syncd.errors import Interrupted
 from syncd.model.change import Change
+from syncd.model.licence import LICENCE_PLACES
 from syncd.model.target import fold
 from syncd.plan.drift import Drift, Ours, revert
 from syncd.plan.guard import Hold
 from syncd.sync.by_hand import list_ours
+from syncd.sync.licensing import Licensing
 from syncd.sync.portal_reading import read_members, read_records
 from syncd.sync.proposals import Means
 from syncd.sync.undo import judge_proposal
@@ -52,22 +55,26 @@ class DriftCheck:
             concurrency=means.concurrency,
             stopping=means.stopping,
         )
+        licensing = Licensing(means.portal, store, ruled=bool(means.rules.licences), now=means.now)
+        if await licensing.are_ours():
+            await licensing.read()
         phase("plan")
         ours = list_ours(means.rules)
         await store.call(self._tell, means, ours)
         if self.answer == "adopt":
             await store.call(store.accept_drift, ours)
+            await store.call(store.accept_taken_licences)
         if self.answer != "revert":
             return []
         return await store.call(self._plan, run_id, means, ours)
 
     def _tell(self, means: Means, ours: Ours) -> None:
-        self.told(means.store.iterate_drift(ours))
+        self.told(_iterate(means, ours))
 
     def _plan(self, run_id: int, means: Means, ours: Ours) -> list[Hold]:
         store, rules, seq = means.store, means.rules, 0
         made_anew: set[int] = set()
-        for drifts in store.iterate_drift(ours):
+        for drifts in _iterate(means, ours):
             if means.stopping():
                 raise Interrupted("asked to stop while planning")
             keys = store.load_principals({name for drift in drifts for name in _name_records(drift)})
@@ -85,7 +92,13 @@ class DriftCheck:
         return judge_proposal(run_id, means)
 
 
+def _iterate(means: Means, ours: Ours) -> Iterator[list[Drift]]:
+    return chain(means.store.iterate_drift(ours), means.store.iterate_taken_licences())
+
+
 def _place(change: Change, keys: Mapping[str, int]) -> Placed:
+    if change.object == "licence":
+        return change, keys[fold(change.bps_id)], LICENCE_PLACES.get(change.target)
     return change, keys[fold(change.bps_id)], keys[fold(change.target)] if change.target else None
 
 

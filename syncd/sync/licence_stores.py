@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from syncd.model.licence import LicenceList, Seats
@@ -25,6 +26,10 @@ class LicencePlanStore(Protocol):
         """Yield whose licences are to be compared."""
         ...
 
+    def forget_taken_licences(self, found: Collection[tuple[int, str]]) -> None:
+        """Forget licences that somebody took and that no rule gives any more."""
+        ...
+
     def was_left_ungranted(self, record: int, kind: str) -> bool:
         """Return whether an earlier run meant to grant this and could not finish."""
         ...
@@ -45,12 +50,16 @@ class LicenceApplyStore(Protocol):
 class LicenceStore(Caller, Protocol):
     """Licences as a reading of the portal and the seats of a plan need them."""
 
-    def store_licences(self, found: LicenceList | None) -> None:
+    def store_licences(self, found: LicenceList | None, *, now: datetime) -> None:
         """Take over who holds which licences; None: the portal assigns them by itself."""
         ...
 
     def are_licences_perpetual(self) -> bool:
         """Return whether the portal assigns licences by itself."""
+        ...
+
+    def owns_licences(self) -> bool:
+        """Return whether licences that we granted are held."""
         ...
 
     def has_other_licences(self, seats: Sequence[Seats]) -> bool:
@@ -63,6 +72,10 @@ class LicenceStore(Caller, Protocol):
 
     def load_free_seats(self) -> dict[str, int]:
         """Return the free seats by type."""
+        ...
+
+    def has_licence_changes(self, run_id: int) -> bool:
+        """Return whether a plan changes licences at all."""
         ...
 
     def count_grants(self, run_id: int) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import structlog
 
-from syncd.errors import PermanentError, RemoteError, TransientError
+from syncd.errors import Forbidden, PermanentError, RemoteError, TransientError
 from syncd.model.change import Change, Outcome, PlannedChange
 from syncd.model.licence import Step
 from syncd.sync.caller import Placed
@@ -19,21 +20,48 @@ PERPETUAL = (
 )
 
 
-class Licensing:
-    """The licences of one push. Asks nothing of a portal for which there are no rules."""
+FORBIDDEN = (
+    "licences: some were granted by rules that there are no more, and the portal does not let us see to them: grant "
+    "Admin.Licenses.ReadWrite to the API application until they are revoked, or assign them by hand"
+)
 
-    def __init__(self, portal: Portal, store: LicenceStore) -> None:
+
+class Licensing:
+    """The licences of one push. Asks nothing of a portal for which there are no rules and no licence of ours.
+
+    ``ruled``: there are rules. Without them a missing scope stops nothing: what rules of the past granted then stays.
+    """
+
+    def __init__(self, portal: Portal, store: LicenceStore, *, ruled: bool, now: datetime) -> None:
         self._portal = portal
+        self._now = now
         self._store = store
+        self._ruled = ruled
         self._read = False
+        self.refused = False
         self._log = structlog.get_logger("syncd.licences")
 
+    async def are_ours(self) -> bool:
+        """Return whether licences are looked after: there are rules, or licences that rules of the past granted."""
+        if self.refused:
+            return False
+        return self._ruled or await self._store.call(self._store.owns_licences)
+
     async def read(self) -> None:
-        """Read everybody's licences and the seats into the store."""
+        """Read everybody's licences and the seats into the store; Forbidden without the scope, when there are rules."""
+        try:
+            await self._fetch()
+        except Forbidden as error:
+            if self._ruled:
+                raise
+            self.refused = True
+            self._log.warning("licences.forbidden", error=str(error))
+
+    async def _fetch(self) -> None:
         store = self._store
         found = await self._portal.fetch_licences()
         seats = None if found is None else await self._portal.fetch_seats()
-        await store.call(store.store_licences, None if seats is None else found)
+        await store.call(store.store_licences, None if seats is None else found, now=self._now)
         if seats is not None:
             await store.call(store.store_seats, seats)
         self._read = True
@@ -44,10 +72,13 @@ class Licensing:
         ``ask`` False: the portal is not asked, and the seats are those of the last reading and of our own writes.
         """
         store = self._store
+        if self.refused:
+            return [FORBIDDEN]
         await store.call(store.couple_licences, run_id)
         if await store.call(store.are_licences_perpetual):
-            self._log.warning("licences.perpetual")
-            return [PERPETUAL]
+            if self._ruled:
+                self._log.warning("licences.perpetual")
+            return [PERPETUAL] if self._ruled else []
         if not await store.call(store.count_grants, run_id):
             return []
         if ask and not self._read and not await self._look(run_id):
@@ -63,10 +94,10 @@ class Licensing:
         store = self._store
         seats = await self._portal.fetch_seats()
         if seats is not None and await store.call(store.has_other_licences, seats):
-            await self.read()
+            await self._fetch()
             await store.call(store.drop_given_by_hand, run_id)
         elif seats is None:
-            await store.call(store.store_licences, None)
+            await store.call(store.store_licences, None, now=self._now)
         if not await store.call(store.are_licences_perpetual):
             if seats is not None and not self._read:
                 await store.call(store.store_seats, seats)
@@ -76,8 +107,13 @@ class Licensing:
         return False
 
 
-async def send_licences(portal: Portal, store: ApplyStore, placed: Sequence[Placed]) -> list[Outcome]:
-    """Send licence changes of several people in one request, and say what became of each."""
+async def send_licences(
+    portal: Portal, store: ApplyStore, placed: Sequence[Placed], *, forgiving: bool = False
+) -> list[Outcome]:
+    """Send licence changes of several people in one request, and say what became of each.
+
+    ``forgiving``: a missing scope puts them off instead of stopping the run.
+    """
     late: dict[int, Outcome] = {}
     for planned, record, _ in placed:
         change = planned.change
@@ -89,6 +125,10 @@ async def send_licences(portal: Portal, store: ApplyStore, placed: Sequence[Plac
     if steps:
         try:
             results = await portal.change_licences(steps)
+        except Forbidden:
+            if not forgiving:
+                raise
+            return [Outcome(planned.seq, "deferred", FORBIDDEN) for planned, _, _ in placed]
         except PermanentError as error:
             if error.code != "UnsupportedLicensingType":
                 raise

@@ -18,7 +18,7 @@ from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold, judge
-from syncd.plan.licences import PersonView, decide_licences, name_licence_role
+from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import STANDS_IN, Superior, decide_substitution, needs_manager
@@ -57,12 +57,14 @@ class Planner:
         removals: bool,
         write: bool = True,
         single: bool = False,
+        licences: bool = False,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
 
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
-        where something concerns everybody; the next run over everything finds that out by itself.
+        where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
+        are looked after.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -73,6 +75,7 @@ class Planner:
         self._removals = removals
         self._write = write
         self._single = single
+        self._licences = licences
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
@@ -295,14 +298,16 @@ class Planner:
     # ---- licences ---------------------------------------------------------------------------------------------------
 
     def _plan_licences(self, full: bool) -> None:
-        """Compare licences, of everybody or of who was touched; without rules nobody's."""
+        """Compare licences, of everybody or of who was touched; what rules of the past granted is revoked."""
         rules, store = self._rules, self._store
-        if not rules.licences or not store.are_licences_known():
+        if not self._licences or not store.are_licences_known():
             return
         self._flush()  # deletions of this plan decide about licences
         for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
             self._go_on()
             for person in people:
+                settled = find_settled_licences(person, rules) if self._write else []
+                store.forget_taken_licences([(person.key, kind) for kind in settled])
                 changes = decide_licences(person, rules, adoption_held=self._held)
                 self._add(
                     [

@@ -18,8 +18,8 @@ from syncd.model.run import Approval, RunKind
 from syncd.plan.drift import Drift, Ours
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
+from syncd.plan.reverse import Done
 from syncd.plan.rules import Rules
-from syncd.plan.undo import Done
 from syncd.sync.by_hand import PlanningStore
 from syncd.sync.caller import Placed
 from syncd.sync.licensing import Licensing
@@ -53,6 +53,14 @@ class ProposalStore(PushStore, PlanningStore, Protocol):
         """Take what was changed by hand as it is."""
         ...
 
+    def iterate_taken_licences(self) -> Iterator[list[Drift]]:
+        """Yield the licences of ours that somebody took by hand."""
+        ...
+
+    def accept_taken_licences(self) -> None:
+        """Take it as it is that somebody took them."""
+        ...
+
     def load_principals(self, bps_ids: Collection[str]) -> dict[str, int]:
         """Return the keys of BPS ids by their folded form."""
         ...
@@ -79,6 +87,10 @@ class ProposalStore(PushStore, PlanningStore, Protocol):
 
     def iterate_standing(self, run_id: int, status: OutcomeStatus) -> Iterator[list[Standing]]:
         """Yield changes of a run beside the inventory of now."""
+        ...
+
+    def load_settled_later(self, run_id: int, *, again: bool) -> list[Standing]:
+        """Return what a run sent without learning how it ended, where a later run found that out."""
         ...
 
     def load_released(self, approval: Approval) -> list[Standing]:
@@ -131,10 +143,14 @@ class Means:
     progress: Progress
     stopping: Callable[[], bool]
 
-    async def read(self, users: Sequence[str], groups: Sequence[str]) -> None:
-        """Read these records of the portal into the inventory, and everybody's licences where there are rules."""
-        if self.rules.licences:
-            await Licensing(self.portal, self.store).read()
+    async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool | None = None) -> None:
+        """Read these records of the portal into the inventory, and everybody's licences where they are looked after.
+
+        ``licences``: read them in any case (Forbidden without the scope), or in none.
+        """
+        licensing = Licensing(self.portal, self.store, ruled=bool(licences) or bool(self.rules.licences), now=self.now)
+        if licences is not False and await licensing.are_ours():
+            await licensing.read()
         await read_concerned(
             self.portal,
             self.store,

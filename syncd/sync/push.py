@@ -102,15 +102,16 @@ class Push:
             phase("read portal")
             await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.call(store.claim_started, now=self._clock.now())
-        licensing = Licensing(self._portal, store)
-        if rules.licences and full and read_portal:
+        licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
+        if full and read_portal and await licensing.are_ours():
             await licensing.read()
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)
-            if rules.licences and not full:
+            if not full and await licensing.are_ours():
                 await licensing.read()
         phase("plan")
+        ours = await licensing.are_ours()
         planner = Planner(
             store,
             rules,
@@ -119,6 +120,7 @@ class Push:
             removals=removals,
             write=write,
             single=subject is not None,
+            licences=ours,
             stopping=self._stopping,
         )
         await store.call(planner.decide, full=due)
@@ -140,20 +142,22 @@ class Push:
         planned = await store.call(planner.plan, full=full, judged=approval is None)
         if full and read_portal and write and rules.policy.drift == "adopt":
             await store.call(store.accept_drift, list_ours(rules))
+            await store.call(store.accept_taken_licences)
         if approval is not None:
             await self._keep_approved(run_id, approval)
         if quiet and approval is None:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
-        notes = await licensing.settle(run_id, ask=read_portal) if rules.licences else []
+        licences = bool(rules.licences) or (ours and await store.call(store.has_licence_changes, run_id))
+        notes = await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         if shown is not None:
             await store.call(shown, run_id)
         for hold in planned.holds:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            await self._apply(run_id, retry_failed=retry_failed)
+            await self._apply(run_id, licences=licences, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals and read_portal
             single = subject is not None
             await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere, single=single)
@@ -188,18 +192,20 @@ class Push:
             self._stopping,
         )
         holds = await proposal.propose(run_id, means, phase)
-        notes = await Licensing(self._portal, store).settle(run_id, ask=True) if rules.licences else []
+        licences = bool(rules.licences) or await store.call(store.has_licence_changes, run_id)
+        licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
+        notes = await licensing.settle(run_id, ask=True) if licences else []
         if shown is not None:
             await store.call(shown, run_id)
         for hold in holds:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
-            await self._apply(run_id)
+            await self._apply(run_id, licences=licences)
             await store.call(store.finish_proposal, run_id)
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
 
-    async def _apply(self, run_id: int, *, retry_failed: bool = True) -> None:
+    async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> None:
         waiting = sum(
             number
             for (_, _, status), number in (await self._store.call(self._store.count_outcomes, run_id)).items()
@@ -207,7 +213,7 @@ class Push:
         )
         self._progress("changes planned", waiting)
         apply = Apply(self._portal, self._store, self._clock, self._options, self._progress, self._stopping)
-        await apply.run(run_id, retry_failed=retry_failed)
+        await apply.run(run_id, licences=licences, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:
         other = await self._store.call(self._store.bind_target, self._portal.address)

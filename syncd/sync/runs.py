@@ -48,8 +48,8 @@ class RunStore(Caller, Protocol):
         """Take back the record of a run that never came about."""
         ...
 
-    def prune(self) -> int:
-        """Delete what is too old to keep."""
+    def prune(self) -> Mapping[str, int]:
+        """Delete what is too old to keep; return how many plans and runs."""
         ...
 
     def load_run(self, run_id: int) -> RunRecord | None:
@@ -191,6 +191,7 @@ class Runs:
         run.finished = self._clock.now()
         run.traffic = {name: value - before.get(name, 0) for name, value in _read_traffic(sides).items()}
         record = run.record(request, status, started)
+        pruned: Mapping[str, int] = {}
         try:
             await self._store.call(
                 self._store.close,
@@ -202,7 +203,7 @@ class Runs:
                 now=run.finished,
                 proof=record.proof,
             )
-            await self._store.call(self._store.prune)
+            pruned = await self._store.call(self._store.prune)
         except StoreError as error:
             self._log.error("run.unrecorded", error=str(error))  # the next start marks it interrupted
         emit = self._log.info if status in ("succeeded", "interrupted") else self._log.warning
@@ -214,6 +215,7 @@ class Runs:
             seconds=round((run.finished - started).total_seconds(), 3),
             phases={name: round(seconds, 3) for name, seconds in record.phases.items()},
             error=run.error or None,
+            **{f"pruned_{what}": number for what, number in pruned.items() if number},
             **record.counts,
         )
 

@@ -18,7 +18,7 @@ from syncd.model.source import STREAMS, Checkpoint, GroupItem, Link, Role, Strea
 from syncd.sync.members import MemberStore, Reading, Verdict, judge_missing, read_members, store_members
 from syncd.sync.ports import Source
 from syncd.sync.proof import tolerate
-from syncd.sync.stores import PageCounted
+from syncd.sync.pull_stores import PageCounted
 
 _LISTED = 20
 _STREAMS: dict[SingleKind, Stream] = {"user": "users", "group": "groups"}

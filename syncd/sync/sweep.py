@@ -21,7 +21,7 @@ from syncd.model.source import Checkpoint, Role, Stream
 from syncd.sync.members import MemberStore, judge_missing
 from syncd.sync.ports import Source
 from syncd.sync.proof import LossOfMembers, Proof, tolerate
-from syncd.sync.stores import PullStore
+from syncd.sync.pull_stores import PullStore
 from syncd.sync.together import working_together
 
 _READS_AT_ONCE = 6

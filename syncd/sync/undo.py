@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
 from typing import Literal
 
-from syncd.errors import Interrupted, UnsafePlan
-from syncd.model.change import Change, OutcomeStatus
+from syncd.errors import Forbidden, Interrupted, UnsafePlan
+from syncd.model.change import Change, OutcomeStatus, Phase
+from syncd.model.licence import LICENCE_PLACES
 from syncd.model.run import Approval, RunKind
 from syncd.plan.guard import REMOVALS, Hold, judge
-from syncd.plan.undo import Reverse, reverse, still_stands
+from syncd.plan.reverse import Done, Reverse
+from syncd.plan.undo import reverse, still_stands
 from syncd.sync.proposals import Means
 
 _DONE: tuple[OutcomeStatus, ...] = ("done",)
 _UNKNOWN = "it is not known whether this was done: look at the portal"
+_LATER = "it is not known whether this run did it: a later run did it, too"
+_UNREADABLE = "the portal does not let us read licences: grant Admin.Licenses.ReadWrite to the API application"
+_NOBODY = "the substitute of before has no account any more, or nobody goes by it"
+
+Placed = tuple[Change, int, int | None]
+
+_Reversed = tuple[Reverse, Change, int, int | None]
+"""A change with its reverse, and the keys of its record and of its member, its substitute or its type of licence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +42,99 @@ class Undo:
 
     async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
         """Read the records concerned anew, and plan over them; what is left alone is in the plan, with the reason."""
+        store = means.store
         phase("read portal")
-        users, groups = await means.store.call(means.store.load_concerned_ids, self.run_id, _DONE)
-        await means.read(users, groups)
+        users, groups = await store.call(store.load_concerned_ids, self.run_id, _DONE)
+        readable = True
+        try:
+            changed = await store.call(store.has_licence_changes, self.run_id)
+            await means.read(users, groups, licences=True if changed else None)
+        except Forbidden:
+            readable = False
+            await means.read(users, groups, licences=False)
         phase("plan")
-        return await means.store.call(self._plan, run_id, means)
+        return await store.call(self._plan, run_id, means, licences=readable)
 
-    def _plan(self, run_id: int, means: Means) -> list[Hold]:
+    def _plan(self, run_id: int, means: Means, *, licences: bool) -> list[Hold]:
         store, seq = means.store, 0
-        for found in self._iterate_reversed(means):
-            made = [(each, record, target) for result, _, record, target in found for each in result.changes]
+        seats: list[Placed] = []
+        for found in self._iterate_reversed(means, licences=licences):
+            made = [
+                (each, record, _find_target(each, done, target, means))
+                for result, done, record, target in found
+                for each in result.changes
+            ]
             left = [(done, record, target, result.left) for result, done, record, target in found if result.left]
-            seq = store.add_changes(run_id, seq, made)
+            seats += [placed for placed in made if placed[0].object == "licence"]
+            seq = store.add_changes(run_id, seq, [placed for placed in made if placed[0].object != "licence"])
             seq = store.add_left(run_id, seq, left)
             if means.stopping():
                 raise Interrupted("asked to stop while planning")
+        store.add_changes(run_id, seq, join_swaps(seats))
         return judge_proposal(run_id, means)
 
-    def _iterate_reversed(self, means: Means) -> Iterator[list[tuple[Reverse, Change, int, int | None]]]:
+    def _iterate_reversed(self, means: Means, *, licences: bool) -> Iterator[list[_Reversed]]:
+        store, leaving = means.store, set[int]()
+        found_later = store.load_settled_later(self.run_id, again=False)
+        for standing in chain(store.iterate_standing(self.run_id, "done"), [found_later]):
+            found: list[_Reversed] = []
+            for done, record, target in standing:
+                if done.change.object == "licence" and record in leaving:
+                    continue  # it goes with its account
+                result = self._reverse(done, means, record=record, licences=licences)
+                if done.change.object == "user" and any(each.action == "delete" for each in result.changes):
+                    leaving.add(record)
+                found.append((result, done.change, record, target))
+            yield found
+        for reason, unclear in (
+            (_UNKNOWN, store.iterate_standing(self.run_id, "started")),
+            (_LATER, [store.load_settled_later(self.run_id, again=True)]),
+        ):
+            for standing in unclear:
+                yield [(Reverse(left=reason), done.change, record, target) for done, record, target in standing]
+
+    def _reverse(self, done: Done, means: Means, *, record: int, licences: bool) -> Reverse:
         rules = means.rules
-        for standing in means.store.iterate_standing(self.run_id, "done"):
-            yield [
-                (
-                    reverse(done, rules.policy, protect=rules.scope.protect, delete_created=self.delete_created),
-                    done.change,
-                    record,
-                    target,
-                )
-                for done, record, target in standing
-            ]
-        for standing in means.store.iterate_standing(self.run_id, "started"):
-            yield [(Reverse(left=_UNKNOWN), done.change, record, target) for done, record, target in standing]
+        if done.change.object == "licence" and not licences:
+            return Reverse(left=_UNREADABLE)
+        result = reverse(
+            done, rules.policy, protect=rules.scope.protect, delete_created=self.delete_created, now=means.now
+        )
+        arranged = [each for each in result.changes if each.object == "substitution" and each.after]
+        if any(not _can_stand_in(each, record, means) for each in arranged):
+            return Reverse(left=_NOBODY)
+        return result
+
+
+def join_swaps(placed: Sequence[Placed]) -> list[Placed]:
+    """Return changes of licences person by person, as they travel together: the old one goes only with the new one."""
+    found: list[Placed] = []
+    for _, group in groupby(sorted(placed, key=_order_licence), key=lambda each: each[1]):
+        person = list(group)
+        swapped = any(change.action == "grant" and not change.before for change, _, _ in person)
+        for change, record, target in person:
+            together = swapped and change.action == "revoke" and change.phase is Phase.REVOKES
+            found.append((replace(change, phase=Phase.GRANTS) if together else change, record, target))
+    return found
+
+
+def _order_licence(placed: Placed) -> tuple[str, int, bool, str]:
+    change, record, _ = placed
+    return change.bps_id.casefold(), record, change.action == "grant", change.target
+
+
+def _find_target(change: Change, done: Change, target: int | None, means: Means) -> int | None:
+    """Return the key that stands for the target of a reverse: its own one, when it is another than that of the done."""
+    if change.object == "licence":
+        return LICENCE_PLACES.get(change.target)
+    if change.object == "substitution" and change.target.casefold() != done.target.casefold():
+        return means.store.load_principals({change.target})[change.target.casefold()]
+    return target
+
+
+def _can_stand_in(change: Change, record: int, means: Means) -> bool:
+    key = means.store.load_principals({change.target})[change.target.casefold()]
+    return means.store.can_stand_in(record, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +149,9 @@ class Release:
         """Read the records concerned anew, and take the released changes over; UnsafePlan when one has changed."""
         store, approval = means.store, self.approval
         phase("read portal")
-        await means.read(*await store.call(store.load_concerned, approval))
+        users, groups = await store.call(store.load_concerned, approval)
+        changed = await store.call(store.has_licence_changes, approval.run_id)
+        await means.read(users, groups, licences=True if changed else None)
         phase("plan")
         released = await store.call(store.load_released, approval)
         overtaken = sum(not still_stands(done) for done, _, _ in released)

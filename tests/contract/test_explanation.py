@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 import structlog
 
+from syncd.model.run import Approval
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
+from syncd.plan.verdicts import list_verdicts
 from syncd.store.explanation import Explanation, Explanations
-from tests.fakes.world import World, open_world
+from syncd.sync.undo import Undo
+from tests.fakes.world import World, make_rules, open_world
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def explain(world: World, wanted: str) -> Explanation:
     """Explain the one object that is meant."""
     explanations = Explanations(world.database)
     (found,) = explanations.find(wanted)
-    return explanations.explain(found)
+    return explanations.explain(found, now=world.clock.now())
 
 
 @pytest.mark.parametrize("wanted", ["u1", "ANN@x.com", "Ann"])
@@ -79,3 +85,78 @@ async def test_a_group_is_explained_with_its_members(world: World) -> None:
     assert explained.target is not None
     assert explained.target["members"] == ["ann@x.com"]
     assert Explanations(world.database).find("nobody") == []
+
+
+async def test_the_rules_of_the_scope_are_told_one_by_one_with_the_path_that_led_there(world: World) -> None:
+    """Which group let somebody in through which others, and what the other rules say."""
+    explained = explain(world, "u1")
+    scope = ScopeRules(
+        include_groups=("Nobody", "All"),
+        exclude_groups=("Sales",),
+        users=Expression('user.displayName == "Ann"'),
+        protect=frozenset({"ann@x.com"}),
+    )
+    verdicts = list_verdicts("user", explained.source["attributes"], explained.places, "ann@x.com", scope)
+    assert [(verdict.rule, verdict.says, verdict.path) for verdict in verdicts] == [
+        ("scope.protect", "out", ()),
+        ("scope.include_groups", "no say", ()),
+        ("scope.include_groups", "in", ("All", "Sales")),
+        ("scope.exclude_groups", "out", ("Sales",)),
+        ("scope.users", "in", ()),
+    ]
+    nobody = list_verdicts("user", {"userType": "Guest"}, [], None, ScopeRules(include_groups=("All",)))
+    assert [(verdict.rule, verdict.says) for verdict in nobody] == [
+        ("scope.guests", "out"),
+        ("scope.include_groups", "out"),
+    ]
+
+
+async def test_a_circle_of_groups_is_explained_once(world: World) -> None:
+    """The shortest way counts."""
+    world.source.link("g2", "g1", "group")
+    world.source.link("g1", "u1")
+    await world.sync()
+    assert [place.path for place in explain(world, "u1").places] == [("All",), ("Sales",)]
+    assert explain(world, "Sales").source["contains"]["groups"] == [{"id": "g1", "name": "All"}]
+
+
+async def test_what_was_changed_by_hand_and_what_was_rejected_is_told(world: World) -> None:
+    """Beside the record: value by value, membership by membership; and what is not proposed again."""
+    await world.portal.update_account("ann@x.com", {"name": "Annie"})
+    world.clock.ahead += timedelta(hours=2)
+    world.portal.members["all@grp"].pop("ann@x.com")
+    world.rules = make_rules(policy=PolicyRules(drift="report"), limits=GuardLimits(max_removals=0))
+    await world.sync("full")
+    explained = explain(world, "u1")
+    assert explained.target is not None
+    assert explained.target["by_hand"] == [
+        {"field": "name", "ours": "Ann", "theirs": "Annie", "accepted": False},
+        {"field": "member of", "ours": "all@grp", "theirs": None, "accepted": False},
+    ]
+    world.source.put_user("u1", accountEnabled=False)
+    run = await world.sync()
+    assert [item["outcome"] for item in explain(world, "u1").pending] == ["held"]
+    world.target_store.reject(Approval(run.id))
+    rejected = explain(world, "u1").rejected
+    assert [(item["action"], item["bps_id"], item["target"]) for item in rejected] == [
+        ("unlink", "sales@grp", "ann@x.com")
+    ]
+
+
+async def test_what_an_undo_holds_is_open_until_it_expires(world: World) -> None:
+    """Nobody plans it anew."""
+    world.rules = make_rules(limits=GuardLimits(max_removals=0))
+    await world.carry_out(Undo(1))
+    held = [item for item in explain(world, "u1").pending if item["outcome"] == "held"]
+    assert {(item["action"], item["object"]) for item in held} == {("unlink", "membership")}
+    world.clock.ahead += timedelta(days=8)
+    assert not [item for item in explain(world, "u1").pending if item["outcome"] == "held"]
+
+
+async def test_a_part_of_a_name_lists_whom_it_may_mean(world: World) -> None:
+    """With names and states; an exact name wins over parts of others."""
+    world.source.put_user("u9", userPrincipalName="anna@x.com", displayName="Anna", mail="anna@x.com")
+    await world.sync()
+    found = Explanations(world.database).find("an")
+    assert [(item.name, item.state) for item in found] == [("Ann", "active"), ("Anna", "active")]
+    assert [item.name for item in Explanations(world.database).find("ann")] == ["Ann"]

@@ -538,7 +538,7 @@ async def test_users_and_explain_say_who_goes_without_and_why(world: World) -> N
     assert lines["u4@x.com"].state == "pending"
     assert "User: 3 seats needed, 2 are free" in lines["u4@x.com"].reason
     explanations = Explanations(world.database)
-    explained = explanations.explain(explanations.find("u0")[0]).licences
+    explained = explanations.explain(explanations.find("u0")[0], now=world.clock.now()).licences
     assert explained == {
         "rule": 0,
         "held": [
@@ -546,7 +546,7 @@ async def test_users_and_explain_say_who_goes_without_and_why(world: World) -> N
             {"type": "PowerUser", "granted": "by a rule", "settings": {}},
         ],
     }
-    pending = explanations.explain(explanations.find("u4")[0]).pending
+    pending = explanations.explain(explanations.find("u4")[0], now=world.clock.now()).pending
     assert [(item["action"], item["target"]) for item in pending] == [("grant", "User")]
 
 

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from syncd.errors import Rejected
-from syncd.model.run import Approval
+from syncd.model.run import Approval, RunRequest
 from syncd.plan.drift import Drift
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
@@ -284,7 +284,7 @@ async def test_explain_names_owners_and_what_somebody_owns(world: World) -> None
     """From the store alone."""
     await settle(world)
     explanations = Explanations(world.database)
-    group = explanations.explain(explanations.find("Sales")[0]).target
+    group = explanations.explain(explanations.find("Sales")[0], now=world.clock.now()).target
     person = explanations.explain(explanations.find("u0@x.com")[0]).target
     assert group is not None
     assert person is not None
@@ -388,3 +388,16 @@ async def test_owners_changed_by_hand_are_drift_and_undone_ownerships_come_back(
     set_owners(world, on=False)
     await world.carry_out(DriftCheck("report", tell))
     assert found == []
+
+
+async def test_a_held_undo_of_ownerships_is_refused_when_the_portal_has_changed(world: World) -> None:
+    """What is released is looked at in the portal first: the group, whose owners they are."""
+    await settle(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    undone = await world.carry_out(Undo(1))
+    assert undone.status == "held"
+    world.portal.owners["sales@grp"].clear()
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(undone.id, (), ("u0@x.com",)))
+    refused = await world.runs.execute(request, world.open_sides())
+    assert refused.status == "failed"
+    assert "no longer as they were" in refused.error

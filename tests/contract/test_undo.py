@@ -11,6 +11,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
+from syncd.store.runlog import RunLog
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
@@ -289,7 +290,57 @@ async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: Worl
     run = await world.sync()
     assert "update user ed@x.com" in done(world, run)
     undone = await world.carry_out(Undo(run.id))
-    assert world.changes(undone) == ["create user ed@x.com dropped", "create user zoe@x.com dropped"]
+    assert world.changes(undone) == [
+        "create user ed@x.com dropped",
+        "create user zoe@x.com dropped",
+        "update user ed@x.com dropped",
+    ]
+    assert left(world, undone)["update ed@x.com"] == "part of the creation: it stays or goes with the account"
     assert world.portal.accounts["ed@x.com"].manager == "zoe@x.com"
     await world.carry_out(Undo(run.id, delete_created=True))
     assert "ed@x.com" not in world.portal.accounts
+
+
+async def test_a_deleted_group_is_made_anew_with_the_members_that_the_run_took_out(world: World) -> None:
+    """Its inner id is lost, its people are not."""
+    policy = PolicyRules(deleted_groups="delete", grace=PolicyRules().grace * 0)
+    world.rules = replace(world.rules, policy=policy)
+    world.source.remove_group("g")
+    first = await world.sync()
+    run = first if "delete group all@grp" in done(world, first) else await world.sync("full")
+    assert world.portal.groups == {}
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    assert world.portal.groups["all@grp"].name == "All"
+    unlinked = {change for change in done(world, run) if change.startswith("unlink")}
+    assert unlinked
+    assert len(world.portal.picture()["all@grp"]) == len(unlinked)
+    assert "does not come back" in left(world, undone)["delete all@grp"]
+
+
+async def test_what_a_later_run_deleted_is_named_and_left(world: World) -> None:
+    """Neither the values nor the memberships of an account that is gone can come back."""
+    world.source.put_user("cleo", displayName="Cleopatra")
+    world.source.unlink("g", "cleo")
+    run = await world.sync()
+    world.rules = replace(world.rules, policy=PolicyRules(deleted_users="delete", grace=PolicyRules().grace * 0))
+    world.source.remove_user("cleo")
+    await world.sync()
+    await world.sync("full")
+    assert "cleo@x.com" not in world.portal.accounts
+    undone = await world.carry_out(Undo(run.id))
+    assert left(world, undone) == {
+        "update cleo@x.com": "the account is not there any more",
+        "unlink all@grp cleo@x.com": "the account is not there any more",
+    }
+
+
+async def test_the_last_run_that_changed_something_is_found(world: World) -> None:
+    """Neither a plan, nor a run without work, nor one that only told of drift."""
+    world.source.put_user("ann", displayName="Anna")
+    run = await world.sync()
+    await world.sync("full", write=False)
+    await world.sync()
+    last = RunLog(world.database).load_last_changing()
+    assert last is not None
+    assert last.id == run.id

@@ -61,8 +61,21 @@ class Program:
                     await process.wait()
         return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
 
-    async def start(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
-        """Start a command; the caller waits for its end."""
+    async def unread(self, *arguments: str, **environment: str) -> int:
+        """Run a command of which nobody reads stdout or stderr any more, and return its exit code."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            process = await self.start(*arguments, out=writer, **environment)
+        finally:
+            os.close(writer)
+        async with asyncio.timeout(SECONDS):
+            return await process.wait()
+
+    async def start(
+        self, *arguments: str, out: int = asyncio.subprocess.PIPE, **environment: str
+    ) -> asyncio.subprocess.Process:
+        """Start a command; the caller waits for its end. ``out``: where stdout and stderr go."""
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -71,8 +84,8 @@ class Program:
             cwd=self.directory,
             env=self._environ(environment),
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=out,
+            stderr=out,
         )
 
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:

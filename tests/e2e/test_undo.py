@@ -59,6 +59,20 @@ async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandb
     assert (await syncd("undo", "3")).code == 2  # it only planned
 
 
+async def test_who_stops_reading_decides_nothing(sandbox: Sandbox, syncd: Program) -> None:
+    """`undo RUN | head`: the undo goes on, and every command ends as it would have ended."""
+    assert (await syncd("sync", "full")).code == 0
+    before = read_values(sandbox)
+    assert (await syncd("sync", "full", SYNCD_MAPPING__USER__NAME="userPrincipalName")).code == 0
+    assert await syncd.unread("undo", "2", SYNCD_MAPPING__USER__NAME="userPrincipalName") == 0
+    assert read_values(sandbox) == before
+    newest = (await syncd("runs", "--json")).document[0]
+    assert (newest["kind"], newest["status"]) == ("undo", "succeeded")
+    assert await syncd.unread("sync", "delta") == 0
+    assert await syncd.unread("users") == 0
+    assert await syncd.unread("runs", "show", "99", "--json") == 2
+
+
 async def test_drift_is_told_adopted_and_reverted(sandbox: Sandbox, syncd: Program) -> None:
     """A name changed by hand: told as JSON, written back on request; another one taken as it is."""
     assert (await syncd("sync", "full")).code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from syncd.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
 from syncd.model.licence import (
@@ -53,6 +54,8 @@ class FakePortal:
     perpetual: bool = False
     unlicensable: set[str] = field(default_factory=set)
     licence_reads: list[str] = field(default_factory=list)
+    licences_forbidden: Literal["", "write", "all"] = ""
+    """What the API application lacks: the scope to write licences, or both scopes."""
 
     def add_account(self, bps_id: str, **fields: str) -> None:
         """Put a record there that nobody of ours made."""
@@ -233,6 +236,7 @@ class FakePortal:
     async def fetch_licences(self) -> LicenceList | None:
         """Return who holds what, whether the account exists or not."""
         self.licence_reads.append("licences")
+        self._check_licence_scope("all")
         if self.perpetual:
             return None
         return LicenceList(
@@ -246,9 +250,14 @@ class FakePortal:
     async def fetch_seats(self) -> tuple[Seats, ...] | None:
         """Return the types whose totals are set."""
         self.licence_reads.append("seats")
+        self._check_licence_scope("all")
         if self.perpetual:
             return None
         return tuple(Seats(kind, total, self.assigned(kind)) for kind, total in sorted(self.totals.items()))
+
+    def _check_licence_scope(self, *lacking: str) -> None:
+        if self.licences_forbidden in lacking:
+            raise Forbidden("no scope Admin.Licenses.ReadWrite", status=403, sent=False)
 
     def assigned(self, kind: str) -> int:
         """Return how many hold a licence of this type."""
@@ -256,6 +265,7 @@ class FakePortal:
 
     async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
         """Take, then give; each person by itself."""
+        self._check_licence_scope("all", "write")
         self._note("licences", ",".join(sorted({step.bps_id for step in steps})))
         if self.perpetual:
             raise Rejected("perpetual", status=405, code="UnsupportedLicensingType")

@@ -19,6 +19,7 @@ from syncd.config import (
     parse_duration,
 )
 from syncd.config.cadence import parse_cadence
+from syncd.config.problem import Refused
 from syncd.config.values import parse_listen, parse_quiet_hours
 from syncd.errors import ConfigError
 
@@ -64,8 +65,20 @@ def test_durations_are_sums_of_units(text: str, expected: timedelta) -> None:
 @pytest.mark.parametrize("text", ["", "5", "5 minutes", "-5m", "1.5h", "5m1h", "1w", "P1D", "999999d", "٣m", 300, True])
 def test_what_is_no_duration_is_refused(text: object) -> None:
     """A bare number has no unit, so it is not guessed."""
-    with pytest.raises(ValueError, match=r"write it|stay within|must be text"):
+    with pytest.raises(ValueError, match=r"write it|did you mean|stay within|must be text"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("5 mins", "5m"), ("1 hour and 30 minutes", "1h30m"), ("2 Days", "2d"), ("90sec", "90s"), ("5 parsecs", "")],
+)
+def test_a_duration_in_words_is_met_with_the_right_spelling(text: str, meant: str) -> None:
+    """Refused, with what was meant; also where a crontab line would do."""
+    for parse in (parse_duration, parse_cadence):
+        with pytest.raises(Refused) as refused:
+            parse(text)
+        assert (refused.value.remedy == f"did you mean {meant}?") == bool(meant)
 
 
 @given(st.integers(min_value=0, max_value=3650 * 86400))

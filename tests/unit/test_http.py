@@ -29,7 +29,7 @@ from syncd.errors import (
     Timeout,
     Unavailable,
 )
-from syncd.http import Door, DoorOptions, Response, RetryPolicy, excerpt, make_error, parse_retry_after
+from syncd.http import Door, DoorOptions, QuietTimes, Response, RetryPolicy, excerpt, make_error, parse_retry_after
 
 pytestmark = pytest.mark.looptime
 
@@ -242,6 +242,19 @@ async def test_a_retry_after_beyond_the_patience_is_not_waited_for(server: Scrip
             await door.send("GET", server.url, retry=RetryPolicy(patience=100))
         assert caught.value.retry_after == pytest.approx(3600, abs=5)
     assert len(server.asked_at) == 1
+
+
+async def test_a_pause_that_was_asked_for_outlives_the_door(server: Scripted) -> None:
+    """The next run opens doors of its own: it waits for the rest of the time, and only for the same host."""
+    clock, options = LoopClock(), DoorOptions(quiet=QuietTimes())
+    server.answers = [status(429, Retry_After="30")]
+    async with Door("it", options, clock) as first:
+        with pytest.raises(Throttled):
+            await first.send("GET", server.url, retry=RetryPolicy(attempts=1))
+    async with Door("it", options, clock) as second:
+        await second.send("GET", server.url)
+    assert server.asked_at[1] - server.asked_at[0] >= 29
+    assert options.quiet.until == {}
 
 
 async def test_the_sum_of_all_waiting_stays_within_the_patience(server: Scripted, door: Door) -> None:

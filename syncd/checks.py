@@ -1,0 +1,124 @@
+"""What ``syncd check`` tries: each part that a run needs, by the requests that a run makes, changing nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Literal
+
+from syncd.bootstrap import make_bps_options, make_credential, make_rules, open_graph, open_store
+from syncd.clock import Clock
+from syncd.config import Settings
+from syncd.errors import SyncdError
+from syncd.messages import probe_hook
+from syncd.store.coexistence import WAY_OUT, load_blocked
+from syncd.store.database import load_head, load_revision, open_database
+from syncd.store.licences import Licences
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of ``syncd check``: what was tried, how it went, and what to do about it."""
+
+    check: str
+    status: Literal["ok", "warning", "failed", "unknown"]
+    detail: str
+    remedy: str = ""
+
+
+async def check(settings: Settings, clock: Clock) -> list[Check]:
+    """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
+    from syncd.bps.portal import BpsPortal
+    from syncd.bps.probe import probe_portal
+    from syncd.graph.expiry import probe_credential
+    from syncd.graph.probe import probe
+    from syncd.graph.probe_groups import probe_groups
+
+    rules = make_rules(settings)
+    where = str(settings.file) if settings.file else "the environment"
+    found = [Check("configuration", "ok", f"read from {where}")]
+    found.append(check_store(settings))
+    item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
+    found.append(Check(item.check, item.status, item.detail, item.remedy))
+    try:
+        async with open_graph(settings, rules, clock) as client:
+            results = [*await probe(client, clock), *await probe_groups(client, list_group_references(settings))]
+            found += [Check(item.check, item.status, item.detail, item.remedy) for item in results]
+    except SyncdError as error:
+        found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
+    try:
+        async with BpsPortal(make_bps_options(settings), clock) as portal:
+            checks = await probe_portal(
+                portal,
+                licences=bool(settings.licences) or owns_licences(settings),
+                substitutions=rules.policy.wants_substitutions,
+            )
+            for row in checks:
+                spare = row.check.startswith("portal licenses") and not settings.licences  # no run fails for it
+                status = "warning" if spare and row.status == "failed" else row.status
+                found.append(Check(row.check, status, row.detail, row.remedy))
+    except SyncdError as error:
+        found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+    found.append(check_coexistence(settings))
+    problem = await probe_hook(settings, clock)
+    if problem is not None:
+        remedy = "correct notify.webhook_url, or open the way there" if problem else ""
+        said = problem or "the hook is reachable; no message was sent"
+        found.append(Check("notify.webhook", "failed" if problem else "ok", said, remedy))
+    return found
+
+
+def list_group_references(settings: Settings) -> list[tuple[str, str]]:
+    """Return the groups that the settings name, as (key, id or name)."""
+    scope = settings.scope
+    found = [("scope.include_groups", group) for group in scope.include_groups]
+    found += [("scope.exclude_groups", group) for group in scope.exclude_groups]
+    return found + [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
+
+
+def check_coexistence(settings: Settings) -> Check:
+    """Look in the store for signs of the portal's own synchronisation at work on the same people."""
+    name = "portal coexistence"
+    if check_store(settings).detail.endswith("is empty"):
+        return Check(name, "unknown", "no run yet: another one who fills the portal shows when a creation is refused")
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            found = load_blocked(database)
+    except SyncdError as error:
+        return Check(name, "unknown", f"not tried: {error}")
+    if said := found.describe():
+        return Check(name, "warning", said, WAY_OUT)
+    return Check(name, "ok", "nothing is refused because of records of the portal's own Entra synchronisation")
+
+
+def owns_licences(settings: Settings) -> bool:
+    """Return whether rules granted licences that are held now: without rules they wait for being revoked."""
+    if check_store(settings).detail.endswith("is empty"):
+        return False
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            return Licences(database).owns_licences()
+    except SyncdError:
+        return False  # the row of the store tells why
+
+
+def check_store(settings: Settings) -> Check:
+    """Try to reach the store, and compare its revision with the program's."""
+    try:
+        database = open_database(settings.store.url.reveal())
+    except SyncdError as error:
+        return Check("store", "failed", str(error), "correct store.url")
+    try:
+        revision, head = load_revision(database), load_head()
+    except SyncdError as error:
+        return Check("store", "failed", str(error), "see the message")
+    finally:
+        database.close()
+    where = settings.store.url.shown()
+    if revision == head:
+        return Check("store", "ok", f"{where} is at revision {head}")
+    if revision is None:
+        return Check("store", "ok", f"{where} is empty", "'syncd run' and 'syncd sync' bring it up")
+    detail = f"{where} is at revision {revision}, this syncd needs {head}"
+    return Check("store", "failed", detail, "stop every syncd on it and run 'syncd migrate'")

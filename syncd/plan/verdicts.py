@@ -1,0 +1,86 @@
+"""What each rule of the scope says about one person or group, for explanations. Pure; nothing is decided by it.
+
+The decision itself is that of the last planning; where the rules were changed since, the two may differ until the next
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from syncd.model.target import fold
+from syncd.plan.desired import is_guest
+from syncd.plan.expressions import Expression, ExpressionFailed
+from syncd.plan.references import Variable
+from syncd.plan.rules import ScopeRules
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A group that an object lies in; ``path``: the names from that group down to the one with the object in it."""
+
+    id: str
+    name: str
+    path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule says. ``path``: through which nested groups it reaches the object."""
+
+    rule: str
+    value: str
+    says: Literal["in", "out", "no say", "fails"]
+    detail: str = ""
+    path: tuple[str, ...] = ()
+
+
+def list_verdicts(
+    kind: Literal["user", "group"],
+    attributes: Mapping[str, Any],
+    places: Sequence[Place],
+    bps_id: str | None,
+    rules: ScopeRules,
+) -> list[Verdict]:
+    """Return what each rule that is set says, in the order in which they are asked."""
+    found: list[Verdict] = []
+    if bps_id and fold(bps_id) in rules.protect:
+        found.append(Verdict("scope.protect", bps_id, "out", "hands off"))
+    if kind == "group":
+        return found + _judge(rules.groups, "scope.groups", "group", attributes)
+    if attributes.get("accountEnabled") is False:
+        found.append(Verdict("accountEnabled", "false", "out", "disabled in the tenant"))
+    if is_guest(attributes):
+        found.append(Verdict("scope.guests", rules.guests, "out" if rules.guests == "skip" else "in", "a guest"))
+    included = [find_place(reference, places) for reference in rules.include_groups]
+    for reference, place in zip(rules.include_groups, included, strict=True):
+        says: Literal["in", "out", "no say"] = "in" if place else "no say" if any(included) else "out"
+        detail = "" if place else "not in it"
+        found.append(Verdict("scope.include_groups", reference, says, detail, place.path if place else ()))
+    for reference in rules.exclude_groups:
+        place = find_place(reference, places)
+        if place:
+            found.append(Verdict("scope.exclude_groups", reference, "out", "", place.path))
+        else:
+            found.append(Verdict("scope.exclude_groups", reference, "no say", "not in it"))
+    return found + _judge(rules.users, "scope.users", "user", attributes)
+
+
+def find_place(reference: str, places: Sequence[Place]) -> Place | None:
+    """Return the group that an id or a name refers to, when the object lies in it."""
+    wanted = reference.strip()
+    by_id = next((place for place in places if place.id == wanted.lower()), None)
+    return by_id or next((place for place in places if place.name == reference), None)
+
+
+def _judge(
+    expression: Expression | None, rule: str, variable: Variable, attributes: Mapping[str, Any]
+) -> list[Verdict]:
+    if expression is None:
+        return []
+    try:
+        return [Verdict(rule, expression.text, "in" if expression.test(variable, attributes) else "out")]
+    except ExpressionFailed as error:
+        return [Verdict(rule, expression.text, "fails", str(error))]

@@ -1,0 +1,89 @@
+"""Runs, their changes and outcomes, and what people and failures made of them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
+
+from syncd.store.columns import Key, UtcTime, metadata
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("trigger", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("counts", Text, nullable=False),
+    Column("phases", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("proof", Text),  # JSON: what the completeness of a full read rests on
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("run_id", Key, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("phase", SmallInteger, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record_key", Key, nullable=False),  # principal written to
+    Column("target_key", Key),  # principal of the member; negative: stands for a type of licence
+    Column("target", Text, nullable=False),  # what is no principal: the type of a licence
+    Column("source_key", Key),
+    Column("before", Text),
+    Column("after", Text),
+    Column("reason", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("finished_at", UtcTime),
+    PrimaryKeyConstraint("run_id", "seq"),
+    Index("ix_changes_record_key", "record_key"),
+    Index("ix_changes_target_key", "target_key"),
+    sqlite_with_rowid=False,
+)
+
+failures = Table(
+    "failures",
+    metadata,
+    Column("record_key", Key, nullable=False),
+    Column("target_key", Key, nullable=False),  # 0: the record itself
+    Column("object", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", UtcTime, nullable=False),
+    Column("next_at", UtcTime, nullable=False),
+    Column("error", Text, nullable=False),
+    PrimaryKeyConstraint("record_key", "target_key", "object"),
+    Index("ix_failures_next_at", "next_at"),
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("run_id", Key, nullable=False),  # the run whose held changes are released
+    Column("actions", Text, nullable=False),  # JSON lists; empty: all
+    Column("only", Text, nullable=False),
+    Column("result_run", Key),  # the run that carried it out
+)
+
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("record_key", Key, nullable=False),
+    Column("target_key", Key, nullable=False),  # 0: the record itself
+    Column("object", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("run_id", Key, nullable=False),
+    PrimaryKeyConstraint("record_key", "target_key", "object", "action"),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

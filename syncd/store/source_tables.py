@@ -1,0 +1,166 @@
+"""The directory, what must be looked at in the next push, and the desired state: all that comes from the source."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text
+
+from syncd.store.columns import Key, UtcTime, metadata
+
+# ---- the directory: what the source says ----------------------------------------------------------------------------
+
+source_objects = Table(
+    "source_objects",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+)
+
+source_users = Table(
+    "source_users",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),  # active, parked, soft_deleted, deleted
+    Column("upn", Text),
+    Column("name", Text),
+    Column("attributes", Text, nullable=False),  # JSON object of the selected properties
+    Column("manager_key", Key),
+    Column("removed_at", UtcTime),
+    Index("ix_source_users_manager_key", "manager_key"),
+)
+
+source_groups = Table(
+    "source_groups",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("name", Text),
+    Column("attributes", Text, nullable=False),
+    Column("reread", Boolean, nullable=False, default=False),  # its members must be read directly before they count
+    Column("removed_at", UtcTime),
+    Index("ix_source_groups_name", "name"),
+)
+
+source_members = Table(
+    "source_members",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    Index("ix_source_members_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+source_owners = Table(
+    "source_owners",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    Index("ix_source_owners_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("stream", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("delta_link", Text),
+    Column("next_link", Text),
+    Column("baseline", Boolean, nullable=False),
+    Column("tracked", Boolean, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+)
+
+seen_objects = Table(
+    "seen_objects",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+)
+
+seen_members = Table(
+    "seen_members",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+seen_owners = Table(
+    "seen_owners",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+# ---- what must be looked at in the next push ------------------------------------------------------------------------
+
+touched_users = Table("touched_users", metadata, Column("key", Key, primary_key=True, autoincrement=False))
+touched_groups = Table(
+    "touched_groups",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("whole", Boolean, nullable=False, default=False),  # compare all its members, not only touched people
+)
+touched_principals = Table("touched_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))
+
+# While a run looks at one object, the touches of everything else wait here; any later run takes them back first.
+waiting_touches = Table(
+    "waiting_touches",
+    metadata,
+    Column("kind", Text, nullable=False),  # users, groups, whole groups, principals
+    Column("key", Key, nullable=False),
+    PrimaryKeyConstraint("kind", "key"),
+    sqlite_with_rowid=False,
+)
+
+# What comparing a group's members with the tenant's own count has shown.
+member_checks = Table(
+    "member_checks",
+    metadata,
+    Column("group_key", Key, primary_key=True, autoincrement=False),
+    Column("suspected_at", UtcTime),  # the count disagreed then, and was not asked again
+    Column("unexplained", Integer, nullable=False),  # by how much it exceeds what can be listed, found by a whole read
+)
+
+# ---- desired state: what the rules make of the directory ------------------------------------------------------------
+
+desired_users = Table(
+    "desired_users",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),  # source key
+    Column("state", Text, nullable=False),  # see plan.desired.State
+    Column("reason", Text, nullable=False),
+    Column("principal_key", Key),
+    Column("name", Text),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("job_title", Text),
+    Column("manager_key", Key),  # source key of the manager
+    Index("ix_desired_users_principal_key", "principal_key"),
+    Index("ix_desired_users_manager_key", "manager_key"),
+)
+
+scope_members = Table(
+    "scope_members",
+    metadata,
+    Column("role", Text, nullable=False),  # include, exclude, licence 000, licence 001, …
+    Column("key", Key, nullable=False),  # source user below one of the groups of that role
+    PrimaryKeyConstraint("role", "key"),
+    sqlite_with_rowid=False,
+)
+
+desired_groups = Table(
+    "desired_groups",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("principal_key", Key),
+    Column("name", Text),
+    Column("email", Text),
+    Index("ix_desired_groups_principal_key", "principal_key"),
+)

@@ -1,0 +1,138 @@
+"""Licences of ours that somebody took by hand: noted, so that ``policy.drift`` decides about them like about members.
+
+Such a note stands in ``target_licences`` with an origin of its own, and is no licence that anybody holds. It goes when
+the licence is granted again, when no rule gives it to the person any more, and with the account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, literal, or_, select, update
+
+from syncd.plan.drift import Drift
+from syncd.plan.licences import LICENCE_ROLE
+from syncd.store.database import Database, reading
+from syncd.store.rows import among, decode_json
+from syncd.store.tables import (
+    UtcTime,
+    changes,
+    desired_users,
+    scope_members,
+    source_objects,
+    target_licences,
+    target_principals,
+    target_users,
+)
+
+MOVING = "moving"
+TAKEN = "taken"
+LET_GO = "let go"
+"""Taken, and a person or the policy took that as it is."""
+
+GONE = (TAKEN, LET_GO)
+_SHOWN_WITHIN = timedelta(hours=1)
+"""So long the portal may take to show what we granted; it speaks of seconds."""
+
+
+def is_held() -> ColumnElement[bool]:
+    """Return the condition that a row is a licence which somebody holds, and no note about one."""
+    return or_(target_licences.c.origin.is_(None), target_licences.c.origin.not_in((MOVING, *GONE)))
+
+
+class TakenLicences:
+    """Its methods are called in the store's thread, or by commands."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def forget_taken_licences(self, found: Collection[tuple[int, str]]) -> None:
+        """No rule gives these people these licences any more: nothing is left to remember."""
+        if found:
+            with self._database.transaction() as connection:
+                for key, kind in sorted(found):
+                    one = target_licences.c.key == key, target_licences.c.type == kind
+                    connection.execute(delete(target_licences).where(*one, target_licences.c.origin.in_(GONE)))
+
+    def iterate_taken_licences(self) -> Iterator[list[Drift]]:
+        """Yield the licences that somebody took, and that nobody has accepted as taken."""
+        t = target_licences
+        covered = exists().where(
+            desired_users.c.principal_key == t.c.key,
+            desired_users.c.state == "wanted",
+            scope_members.c.key == desired_users.c.key,
+            scope_members.c.role.startswith(LICENCE_ROLE),
+        )
+        statement = (
+            select(
+                t.c.type, t.c.written, target_principals.c.bps_id, target_users.c.source_key, source_objects.c.id,
+                covered.label("covered"),
+            )
+            .join(target_principals, target_principals.c.key == t.c.key)
+            .join(target_users, target_users.c.key == t.c.key)
+            .outerjoin(source_objects, source_objects.c.key == target_users.c.source_key)
+            .where(t.c.origin == TAKEN, target_users.c.origin.is_not(None))
+            .order_by(target_principals.c.bps_fold, t.c.type)
+        )  # fmt: skip
+        with reading(self._database) as connection:
+            rows = connection.execute(statement).all()
+        yield [
+            Drift("licence", row.bps_id, row.type, row.type, None, row.source_key, row.id, row.covered,
+                  decode_json(row.written) if row.written else {})
+            for row in rows
+        ]  # fmt: skip
+
+    def accept_taken_licences(self) -> None:
+        """Take it as it is that somebody took these licences, until the source or the rules say something else."""
+        t = target_licences
+        with self._database.transaction() as connection:
+            connection.execute(update(t).where(t.c.origin == TAKEN).values(origin=LET_GO))
+
+
+def note_taken(connection: Connection, gone: Collection[tuple[int, str]], *, now: datetime) -> None:
+    """A complete reading lacks these licences: those of ours that we did not touch ourselves were taken by somebody.
+
+    What we granted so lately that the portal need not show it, or may have revoked ourselves, is only forgotten.
+    """
+    t = target_licences
+    people = {key for key, _ in gone}
+    unsettled = or_(
+        and_(changes.c.action == "revoke", changes.c.status.in_(("started", "failed"))),
+        changes.c.finished_at > literal(now - _SHOWN_WITHIN, UtcTime()),
+    )
+    ours = (
+        select(t.c.key, t.c.type)
+        .join(target_users, target_users.c.key == t.c.key)
+        .where(
+            among(t.c.key, people or [0], connection),
+            t.c.origin == "granted",
+            ~exists().where(
+                changes.c.record_key == t.c.key,
+                changes.c.object == "licence",
+                changes.c.target == t.c.type,
+                unsettled,
+            ),
+        )
+    )
+    taken = {(row[0], row[1]) for row in connection.execute(ours)} & set(gone)
+    for key, kind in sorted(taken):
+        connection.execute(update(t).where(t.c.key == key, t.c.type == kind).values(origin=TAKEN, settings=None))
+    for key, kind in sorted(set(gone) - taken):
+        connection.execute(delete(t).where(t.c.key == key, t.c.type == kind))
+
+
+def forget_notes(connection: Connection, keys: Collection[int]) -> None:
+    """These accounts were made anew, adopted or deleted: what was noted about their licences is over."""
+    if keys and connection.scalar(select(func.count()).where(target_licences.c.origin.in_(GONE))):
+        here = among(target_licences.c.key, keys, connection)
+        connection.execute(delete(target_licences).where(here, target_licences.c.origin.in_(GONE)))
+
+
+def load_taken(connection: Connection, keys: Collection[int]) -> dict[int, dict[str, bool]]:
+    """Return the types that somebody took by hand, each with whether that was accepted."""
+    t, found = target_licences, dict[int, dict[str, bool]]()
+    taken = select(t.c.key, t.c.type, t.c.origin).where(among(t.c.key, keys or [0], connection), t.c.origin.in_(GONE))
+    for key, kind, origin in connection.execute(taken):
+        found.setdefault(key, {})[kind] = origin == LET_GO
+    return found

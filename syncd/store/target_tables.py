@@ -1,0 +1,130 @@
+"""The inventory: what the target has, which of it is ours, and what somebody changed there by hand."""
+
+from __future__ import annotations
+
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text
+
+from syncd.store.columns import Key, UtcTime, metadata
+
+target_principals = Table(
+    "target_principals",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("bps_id", Text, nullable=False),  # the portal's case where the portal has it
+    Column("bps_fold", Text, nullable=False, unique=True),
+)
+
+target_users = Table(
+    "target_users",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),  # principal key
+    Column("name", Text),
+    Column("email", Text),
+    Column("phone", Text),
+    Column("job_title", Text),
+    Column("manager", Text),  # BPS id
+    Column("status", Text, nullable=False),
+    Column("origin", Text),  # created, adopted; NULL: not ours
+    Column("source_key", Key),
+    Column("written", Text),  # JSON: the fields as we last wrote them
+    Column("accepted", Text),  # JSON: values put in by hand that are left as they are
+    Column("leaving_at", UtcTime),
+    Column("synced_at", UtcTime),
+    Column("leaving_as", Text),  # why: renamed, or the state of the person
+    Index("ix_target_users_source_key", "source_key"),
+    Index("ix_target_users_leaving_at", "leaving_at"),
+)
+
+target_groups = Table(
+    "target_groups",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("name", Text),
+    Column("email", Text),
+    Column("status", Text, nullable=False),
+    Column("origin", Text),
+    Column("source_key", Key),
+    Column("written", Text),
+    Column("accepted", Text),
+    Column("leaving_at", UtcTime),
+    Column("synced_at", UtcTime),
+    Column("leaving_as", Text),
+    Index("ix_target_groups_source_key", "source_key"),
+    Index("ix_target_groups_leaving_at", "leaving_at"),
+)
+
+target_members = Table(
+    "target_members",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    Index("ix_target_members_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+substitutions = Table(
+    "substitutions",
+    metadata,
+    Column("original_key", Key, primary_key=True, autoincrement=False),  # principal whose tasks go to another
+    Column("substitute_key", Key, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+    Column("number", Integer),  # the portal's; NULL: it did not tell
+    Column("confirmed", Boolean, nullable=False),  # False: sent, and not known how it ended
+    Index("ix_substitutions_substitute_key", "substitute_key"),
+)
+
+target_owners = Table(
+    "target_owners",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    PrimaryKeyConstraint("group_key", "member_key"),
+    Index("ix_target_owners_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+target_licences = Table(
+    "target_licences",
+    metadata,
+    Column("key", Key, nullable=False),  # principal of the person, who need not have an account any more
+    Column("type", Text, nullable=False),
+    Column("settings", Text),  # JSON: as the portal shows them; NULL: it does not
+    Column("written", Text),  # JSON: as we last sent them
+    Column("origin", Text),  # granted; NULL: given by hand; no licence: moving, taken, let go (store.taken_licences)
+    PrimaryKeyConstraint("key", "type"),
+    sqlite_with_rowid=False,
+)
+
+
+def _make_hand_links(name: str) -> Table:
+    """Memberships or ownerships of our groups that somebody else changed since we wrote."""
+    return Table(
+        name,
+        metadata,
+        Column("group_key", Key, nullable=False),
+        Column("member_key", Key, nullable=False),
+        Column("added", Boolean, nullable=False),  # put in; otherwise taken out
+        Column("accepted", Boolean, nullable=False),
+        Column("seen_at", UtcTime, nullable=False),
+        PrimaryKeyConstraint("group_key", "member_key"),
+        Index(f"ix_{name}_member_key", "member_key"),
+        sqlite_with_rowid=False,
+    )
+
+
+hand_members = _make_hand_links("hand_members")
+hand_owners = _make_hand_links("hand_owners")
+
+vanished_records = Table(  # records of ours that somebody else removed
+    "vanished_records",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("object", Text, nullable=False),
+    Column("source_key", Key),
+    Column("fields", Text, nullable=False),  # JSON: as we last wrote them
+    Column("accepted", Boolean, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+)
+
+seen_principals = Table("seen_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))
