@@ -15,7 +15,7 @@ from yarl import URL
 
 from syncd.bps.answers import BareNotFound, Noun, is_web_page, make_api_missing, make_judge, make_not_json, read_error
 from syncd.bps.auth import TokenSource
-from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected, RemoteError
+from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected, RemoteError, Unavailable
 from syncd.http import Door, Response, RetryPolicy
 
 API = "/api/data/v6.0"
@@ -51,6 +51,7 @@ class BpsClient:
         """Send ``body`` as JSON and return the 2xx answer.
 
         ``repeatable`` "refused": an unclear answer (time-out, broken connection, 500, 502, 504) is raised, not retried.
+        "never": so is every other one that may pass, and Unavailable stands for an old token that was refused.
         NotFound always means the record that the request names; a portal without the API is Rejected.
         """
         encoded = None if body is None else msgspec.json.encode(body)
@@ -69,8 +70,9 @@ class BpsClient:
     ) -> Response:
         url = URL(self._root + path, encoded=True)
         judge = self._judges[noun, method != "GET", "bpsId=" in path or path.startswith("/admin/substitutions/")]
-        token = self.tokens.peek() or await self.tokens.fetch_token()
-        fresh = False
+        known = self.tokens.peek()
+        token = known or await self.tokens.fetch_token()
+        fresh, once = False, retry is _POLICIES["never"]
         while True:
             try:
                 response = await self.door.send(
@@ -84,7 +86,9 @@ class BpsClient:
                 )
             except AuthFailed as error:
                 self.tokens.invalidate(token)
-                if fresh:
+                if once and known is not None:
+                    raise Unavailable(f"{error}; the next attempt takes a fresh one", status=401, sent=False) from error
+                if fresh or once:
                     raise AuthFailed(
                         f"{error}; it refused a token that it had just given: check that the API application of "
                         "bps.client_id is active and in application context",

@@ -2,41 +2,21 @@
 
 People join, get managers, licences and places in groups, change, are renamed, leave and are deleted. Each time the
 portal is another in one respect (a switch of the imitation, for each fact that is not known), and in the end it must
-hold the same. Where WEBCON's API document is at hand, every request and answer is compared with it.
+hold the same.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-import stamina
-import structlog
 
-from syncd.model.run import PullKind, RunRecord, RunRequest
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
-from syncd.sandbox.knobs import PortalKnobs
-from syncd.store.database import Database, open_database
+from syncd.model.target import PortalGroup
 from syncd.store.report import Report
-from syncd.store.source_store import SourceStore
-from syncd.store.sync_store import RunStore, TargetStore
-from syncd.sync.apply import ApplyOptions
-from syncd.sync.pull import Pull
-from syncd.sync.push import Push
-from syncd.sync.runs import Runs, Sides
-from tests.contract.openapi import ContractBroken, find_contract
-from tests.contract.sandbox_client import MovableClock
-from tests.fakes.source import FakeSource
-from tests.fakes.wired import Asked, Wire
-from tests.fakes.world import make_rules
-from tests.property.test_delta_equals_full import template
+from tests.contract.office import DAY, Office
+from tests.fakes.wired import Asked
 
-DAY = 86_400.0
 SWITCHES: tuple[dict[str, Any], ...] = (
     {},
     {"pending_visible": False},
@@ -71,115 +51,6 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     {"licence_pending": "accept"},
     {"removed_holders_listed": False},
 )
-
-
-class Office:
-    """The use cases over a tenant and the imitation portal, a fresh process for every run."""
-
-    def __init__(self, database: Database, knobs: PortalKnobs) -> None:
-        self.clock = MovableClock()
-        self.database, self.source, self.wire = database, FakeSource(), Wire(self.clock, knobs)
-        self.source.tracks_owners = True
-        self.rules = _make_rules()
-        self.per_request = 200
-        self.broken: list[str] = []
-        self.judged = 0
-        self._document = find_contract()
-        self.wire.observer = self._judge
-
-    def _judge(self, method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
-        if self._document is None:
-            return
-        self.judged += 1
-        try:
-            self._document.validate_request(method, path, query, body)
-            if status != 401:  # what a gateway says about tokens is in no operation of the document
-                self._document.validate_response(method, path, status, answer)
-        except ContractBroken as error:
-            self.broken.append(str(error))
-
-    async def sync(self, kind: PullKind = "delta", *, patience: float = 120.0) -> RunRecord:
-        """Run as a process of its own would."""
-        store = TargetStore(self.database)
-        portal = self.wire.open(members_per_request=self.per_request, page_size=100)
-        pull = Pull(self.source, SourceStore(self.database), self.clock, lambda name, number: None, lambda: False)
-        options = ApplyOptions(4, self.per_request, patience, licences=bool(self.rules.licences))
-        push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
-        runs = Runs(RunStore(self.database), self.clock, lambda now: False)
-        return await runs.execute(RunRequest(kind, "cli", retry_failed=True), Sides(pull, push, {"bps": portal}))
-
-    def hire(self, name: str, *, group: str = "", **attributes: str) -> None:
-        """Let somebody begin."""
-        upn = f"{name}@x.com"
-        self.source.put_user(name, userPrincipalName=upn, displayName=name.title(), mail=upn, **attributes)
-        if group:
-            self.source.link(group, name)
-
-    def members(self, group: str, relation: str = "members") -> set[str]:
-        """Return who is there, without case."""
-        return {key.casefold() for key in getattr(self.wire.store.groups[group], relation)}
-
-    def held(self) -> dict[str, set[str]]:
-        """Return who holds which licences, of accounts that are there or not."""
-        holders = self.wire.service.licences.holders
-        return {key: set(holder.licences) for key, holder in holders.items() if holder.licences}
-
-    def take_asked(self) -> list[Asked]:
-        """Return what the portal carried out since the last look."""
-        found, self.wire.asked[:] = list(self.wire.asked), []
-        return found
-
-
-def _make_rules(**policy: Any) -> Rules:
-    rules = make_rules(
-        policy=PolicyRules(grace=timedelta(days=3), disabled_users="delete", deleted_groups="delete", **policy),
-        limits=GuardLimits(None, None, 20, None, None),
-        licences=(LicenceRule("Group g", "PowerUser"), LicenceRule("Group h", "User")),
-    )
-    return replace(rules, mapping=replace(rules.mapping, owners=True))
-
-
-@pytest.fixture(autouse=True)
-def _impatient() -> Iterator[None]:
-    """Let retries follow at once."""
-    structlog.reset_defaults()
-    with stamina.set_testing(True, attempts=6, cap=True):
-        yield
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty store. What the portal is like does not concern the store: one engine is enough."""
-    shutil.copy(template(), tmp_path / "store.db")
-    opened = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-async def office(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[Office]:
-    """Four people, two groups, nothing in the portal but strangers."""
-    made = Office(database, PortalKnobs(**getattr(request, "param", {})))
-    found_company(made)
-    yield made
-    assert made.broken == []
-
-
-def found_company(office: Office) -> None:
-    """Let a company begin: ann leads, ben and cleo report to her, dora is in the other group."""
-    source = office.source
-    source.put_group("g", displayName="Group g", mailNickname="g@grp")
-    source.put_group("h", displayName="Group h", mailNickname="h@grp")
-    office.hire("ann", group="g", jobTitle="Boss")
-    for name in ("ben", "cleo"):
-        office.hire(name, group="g", mobilePhone="1", jobTitle="Clerk")
-        source.put_user(name, manager="ann")
-    office.hire("dora", group="h")
-    source.put_group("i", displayName="Group i", mailNickname="i@grp")
-    source.link("i", "dora")
-    source.own("g", "ann")
-    office.wire.add_account("stranger@portal")
-    office.wire.add_account("synced@portal", origin="builtin")
 
 
 @pytest.mark.parametrize("office", SWITCHES, indirect=True, ids=lambda knobs: ",".join(map(str, knobs)) or "default")
@@ -300,7 +171,7 @@ async def test_perpetual_licensing_hinders_no_deletion(office: Office) -> None:
 
 async def test_every_deletion_and_change_fits_webcons_document(office: Office) -> None:
     """Also those that the other judged history never sends: users, groups, owners and substitutions that end."""
-    if office._document is None:
+    if office.document is None:
         pytest.skip("WEBCON's API document was not compared: SYNCD_WEBCON_OPENAPI is unset")
     await test_a_whole_life_ends_alike_on_every_kind_of_portal(office)
     assert office.judged > 50
@@ -351,11 +222,9 @@ def _count_writes(office: Office) -> dict[str, int]:
 @pytest.mark.parametrize("per_request", [200, 1000])
 async def test_a_group_of_fifty_thousand_is_filled_and_emptied_in_batches(office: Office, per_request: int) -> None:
     """As many calls as batches, each of the configured size, and nobody is forgotten."""
-    from syncd.model.target import PortalGroup
-
     wire = office.wire
     wire.knobs.sync_delay_min = wire.knobs.sync_delay_max = 0.0
-    office._document = None  # half a million entries need not be compared one by one
+    office.document = None  # half a million entries need not be compared one by one
     ids = [f"m{number}@x.com" for number in range(50_000)]
     for bps_id in ids:
         wire.add_account(bps_id)

@@ -78,6 +78,8 @@ class Wire:
     """Called with method and target before a request is answered; may raise."""
     after: Callable[[str, str], None] | None = None
     """The same when it was carried out, and before anybody hears of it."""
+    spoil: Callable[[str, str, Answer], Answer] | None = None
+    """Given method, target and answer, may put another answer in its place, after the effect."""
 
     def __post_init__(self) -> None:
         self.store = PortalStore(self.knobs, clock=self.clock, seed=self.seed)
@@ -116,6 +118,8 @@ class Wire:
             answer = self.service.answer(make_request(method, target, headers=headers, body=body))
             if self.after is not None:
                 self.after(method, target)
+            if self.spoil is not None:
+                answer = self.spoil(method, target, answer)
             if fault is not None and fault.kind in ("lose", "truncate"):
                 answer = Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
                 raise Unavailable("the connection broke")
