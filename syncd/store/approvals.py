@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from syncd.model.change import OutcomeStatus
+from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.store.database import Database, reading
 from syncd.store.facts import EMPTY_BELIEVED, save_fact
@@ -55,7 +55,7 @@ class Approvals:
         with reading(self._database) as connection:
             for row in _load_held(connection, approval.run_id):
                 if approval.covers(row.action, row.record_id, row.target_id or row.target):
-                    found["group" if row.object in ("group", "membership") else "user"].add(row.record_id)
+                    found[find_written(row.object)].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
 
     def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:

@@ -153,3 +153,25 @@ async def test_an_order_is_taken_by_whoever_works_on_the_store(world: World) -> 
     assert store.load_order() is None
     assert store.load_order_result(order) == 7
     store.withdraw_order(order)
+
+
+async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_url: str) -> None:
+    """Somebody took that owner out by hand: the portal has changed, and what was shown is refused."""
+    world = open_world(store_url)
+    rules = make_rules(limits=GuardLimits(max_removals=0))
+    world.rules = replace(rules, mapping=replace(rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("u1", "u2"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.own("g", name)
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.disown("g", "u1")
+    assert (await world.sync("delta")).status == "held"
+    del world.portal.owners["all@grp"]["u1@x.com"]
+    world.portal.writes.clear()
+    record = await approve(world, 2)
+    assert record.status == "failed"
+    assert "no longer" in record.error
+    assert world.portal.writes == []
+    world.database.close()
