@@ -175,3 +175,29 @@ async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_ur
     assert "no longer" in record.error
     assert world.portal.writes == []
     world.database.close()
+
+
+async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_and_left_once_more(
+    store_url: str,
+) -> None:
+    """The tenant has said in between that the person belongs there: what was rejected is over."""
+    world = open_world(store_url)
+    world.rules = make_rules(limits=GuardLimits(max_removals=0))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("u1", "u2"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    await world.sync("full")
+    world.source.unlink("g", "u1")
+    world.source.unlink("g", "u2")
+    assert (await world.sync("delta")).status == "held"
+    assert world.target_store.reject(Approval(2)) == 2
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.link("g", "u1")
+    await world.sync("delta", write=False)
+    await world.sync("delta")
+    world.source.unlink("g", "u1")
+    run = await world.sync("delta")
+    assert (run.status, world.changes(run)) == ("held", ["unlink membership all@grp u1@x.com held"])
+    assert world.portal.picture()["all@grp"] == {"u1@x.com", "u2@x.com"}
+    world.database.close()
