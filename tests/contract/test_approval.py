@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world
@@ -200,4 +201,43 @@ async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_an
     run = await world.sync("delta")
     assert (run.status, world.changes(run)) == ("held", ["unlink membership all@grp u1@x.com held"])
     assert world.portal.picture()["all@grp"] == {"u1@x.com", "u2@x.com"}
+    world.database.close()
+
+
+@pytest.mark.parametrize("only", ["u1@x.com", "all@grp"])
+async def test_a_membership_is_not_written_as_long_as_its_group_or_account_is_somebody_elses(
+    store_url: str, only: str
+) -> None:
+    """Whoever releases one of the two adoptions has not released the other, and the membership needs both."""
+    world = open_world(store_url)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
+    world.source.link("g", "u1")
+    world.portal.add_account("u1@x.com", name="By hand", email="u1@x.com")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    assert (await world.sync("full")).status == "held"
+    record = await approve(world, 1, only=(only,))
+    assert "link all@grp" not in world.portal.writes
+    assert world.portal.picture() == {"all@grp": set()}
+    record = await approve(world, record.id)
+    assert record.status == "succeeded", record.error
+    assert world.changes(await world.sync("full")) in ([], ["link membership all@grp u1@x.com done"])
+    assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
+    world.database.close()
+
+
+async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str) -> None:
+    """The plan counted on it; what is somebody else's stays as it is all the same."""
+    world = open_world(store_url)
+    world.rules = make_rules(limits=GuardLimits(max_adoptions=None))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
+    world.source.link("g", "u1")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.refuse = {"all@grp"}
+    await world.sync("full")
+    assert "link all@grp" not in world.portal.writes
+    world.portal.refuse = set()
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
     world.database.close()

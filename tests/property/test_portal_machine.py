@@ -42,7 +42,7 @@ from tests.fakes.wired import Asked
 from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_id
 from tests.property.portal_stage import HAND, STRANGER, STRANGERS, Changed, Ended, Stage, Trouble
 
-MACHINES = int(os.environ.get("SYNCD_MACHINES") or 150)
+MACHINES = int(os.environ.get("SYNCD_MACHINES") or 60)
 STEPS = 16
 USERS = [f"u{number}" for number in range(6)]
 GROUPS = [f"g{number}" for number in range(4)]
@@ -154,6 +154,7 @@ class Portal(RuleBasedStateMachine):
         open_guard=st.booleans(),
         seed=st.integers(0, 100),
         page_size=st.integers(1, 4),
+        begun=st.booleans(),
         there=st.sets(st.sampled_from(["u0@x.com", "u3@x.com", "new@x.com", "a@grp", "c@grp"]), max_size=2),
     )
     def found(
@@ -163,6 +164,7 @@ class Portal(RuleBasedStateMachine):
         open_guard: bool,
         seed: int,
         page_size: int,
+        begun: bool,
         there: set[str],
     ) -> None:
         """Begin with six people and two groups, and with a portal that has people of its own."""
@@ -200,6 +202,12 @@ class Portal(RuleBasedStateMachine):
         for bps_id in sorted(there):
             self._make_by_hand(bps_id)
         stage.foreign = stage.picture_foreign()
+        if begun:  # a portal that is in step, and the settings of a careful beginner
+            stage.config = Config(max_adoptions=None)
+            stage.source.tracks_owners = True
+            stage.run(RunRequest("full", "cli", retry_failed=True))
+            stage.config = config
+            stage.source.tracks_owners = config.owners
 
     # ---- the tenant -------------------------------------------------------------------------------------------------
 
