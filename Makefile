@@ -1,6 +1,6 @@
 # Two commands are enough for a newcomer: `make demo` and `make test`. `make help` lists the rest.
 # PYTHON=python3.13 chooses another interpreter, which gets a virtual environment of its own.
-# ARGS='…' is passed on to pytest or to the bench.
+# ARGS='…' is passed on to pytest or to the bench; ARGS=-n0 runs the tests in one process instead of one per core.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -17,17 +17,22 @@ VENV := .venv
 endif
 BIN := $(VENV)/bin
 ARGS :=
+TEST = $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+
+# Many tests start syncd as a program, which would otherwise compile its modules each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 LOCKS := requirements.txt requirements-dev.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-.PHONY: help venv demo test check bench lock clean
+.PHONY: help venv demo test check static format lint types imports bench lock clean
 
 help:
 	@echo 'make demo    start an imitation tenant and portal, and syncd against them (about a minute)'
 	@echo 'make test    run the tests; what needs a missing tool is skipped with a line that says so'
-	@echo 'make check   everything CI asks for: format, lint, types, import contracts, tests'
+	@echo 'make check   everything CI asks for: format, lint, types, import contracts, tests (with those of the migrations'
+	@echo '             and of the container image)'
 	@echo 'make bench   measure against the floor (see README)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
 	@echo 'make clean   remove what the targets above made'
@@ -51,14 +56,24 @@ demo: venv
 	@$(BIN)/python tools/demo.py $(ARGS)
 
 test: venv
-	$(BIN)/python -m pytest $(ARGS)
+	$(TEST)
 
-check: venv
+check: static
+	$(TEST)
+
+static: format lint types imports
+
+format: venv
 	$(BIN)/ruff format --check .
+
+lint: venv
 	$(BIN)/ruff check .
+
+types: venv
 	$(BIN)/mypy
+
+imports: venv
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest $(ARGS)
 
 bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)

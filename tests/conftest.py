@@ -1,10 +1,11 @@
-"""What every test gets: no task left behind, and an empty store on each engine that this machine has."""
+"""What every test gets: no task left behind, and a store of its own on each engine that this machine has."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import os
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,11 +60,37 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database that only this test uses, once per engine; dropped afterwards."""
+ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    """Let the stores of all tests share what SQLAlchemy made of the program's statements."""
+    from tests.stores import sharing_compiled_statements  # imported late: not every suite under this file has a store
+
+    with sharing_compiled_statements():
+        yield
+
+
+@pytest.fixture(params=ENGINES)
+def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without a single table that only this test uses, once per engine; dropped afterwards."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
     with fresh_database(request.getfixturevalue("postgres_url")) as url:
+        yield url
+
+
+@pytest.fixture(params=ENGINES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated database with no row that only this test uses, once per engine; dropped afterwards."""
+    from tests.stores import postgres_template, template
+
+    if request.param == "sqlite":
+        shutil.copy(template(), tmp_path / "store.db")
+        yield f"sqlite:///{tmp_path / 'store.db'}"
+        return
+    server = request.getfixturevalue("postgres_url")
+    with fresh_database(server, template=postgres_template(server)) as url:
         yield url

@@ -1,7 +1,8 @@
 """A PostgreSQL server of our own for one test session, and databases of their own for single tests.
 
 Needs the server's programs (Debian: package ``postgresql``), no running service. The server refuses to run as root, so
-root hands it over to the user ``postgres``. Durability is off: these databases live for minutes.
+root hands it over to the user ``postgres``. Durability is off: these databases live for minutes. So is compiling of
+queries (jit): for tables of ten rows it takes longer than the tests themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 START_SECONDS = 30
-SETTINGS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50"
+SETTINGS = "-c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=50 -c jit=off"
 
 
 class PostgresUnavailable(Exception):
@@ -101,13 +102,17 @@ def private_postgres() -> Iterator[str]:
 
 
 @contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """Create an empty database on that server and give its URL; drop it at the end, whoever is still connected."""
+def fresh_database(server_url: str, *, template: str = "template0") -> Iterator[str]:
+    """Copy the template (an empty one unless named) on that server and give the copy's URL.
+
+    It is dropped at the end, whoever is still connected.
+    """
     server = make_url(server_url)
     name = f"t_{secrets.token_hex(8)}"
     conninfo = server.set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        admin.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
         try:
             yield server.set(database=name).render_as_string(hide_password=False)
         finally:

@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     delete,
     exists,
     func,
@@ -33,10 +32,12 @@ from syncd.store.rows import (
     decode_json,
     delete_pairs,
     encode_json,
+    fetch_together,
     insert_from,
     insert_keys,
     insert_pairs,
     json_field,
+    update_together,
     upsert,
 )
 from syncd.store.tables import (
@@ -256,11 +257,10 @@ class Inventory:
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
         """Remember that these records are ready."""
         with self._database.transaction() as connection:
-            keys = list(intern_principals(connection, bps_ids).values())
+            folded = {fold(bps_id) for bps_id in bps_ids}
+            keys = select(target_principals.c.key).where(among(target_principals.c.bps_fold, folded, connection))
             for table in (target_users, target_groups):
-                connection.execute(
-                    update(table).where(among(table.c.key, keys or [0], connection)).values(status="Synchronized")
-                )
+                connection.execute(update(table).where(table.c.key.in_(keys)).values(status="Synchronized"))
 
     def count_owned(self) -> dict[ObjectKind, int]:
         """Return how many users, groups, memberships, ownerships and licences of the target are ours."""
@@ -348,25 +348,20 @@ def write_fields(connection: Connection, kind: Kind, records: Sequence[Written],
         return
     table = _TABLES[kind]
     keys = {record.key for record in records}
-    before = {
-        row[0]: row[1]
-        for row in connection.execute(select(table.c.key, table.c.written).where(among(table.c.key, keys, connection)))
-    }
-    alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for record in records:
-        written = encode_json({**decode_json(before.get(record.key)), **record.fields})
-        before[record.key] = written
-        row = {
-            "row_key": record.key,
-            "written": written,
-            "source_key": record.source_key,
-            "synced_at": now,
-            **record.fields,
-        }
-        alike.setdefault(tuple(sorted(record.fields)), []).append(row)
-    for rows in alike.values():
-        connection.execute(update(table).where(table.c.key == bindparam("row_key")), rows)
-    forget_accepted(connection, table, {record.key: record.fields.keys() for record in records})
+    statement = select(table.c.key, table.c.written).where(among(table.c.key, keys, connection))
+    before = dict(fetch_together(connection, statement))
+    merged: dict[int, tuple[int | None, Fields]] = {}
+    for record in records:  # one after the other, where a record was written twice
+        earlier = merged.get(record.key)
+        merged[record.key] = record.source_key, {**earlier[1], **record.fields} if earlier else record.fields
+    alike: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
+    for key, (source_key, fields) in merged.items():
+        names = tuple(sorted(fields))
+        written = encode_json({**decode_json(before.get(key)), **fields})
+        alike.setdefault(names, []).append((key, source_key, written, *(fields[name] for name in names)))
+    for names, rows in alike.items():
+        update_together(connection, table, ("source_key", "written", *names), rows, {"synced_at": now})
+    forget_accepted(connection, table, {key: fields.keys() for key, (_, fields) in merged.items()})
 
 
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, distinct, exists, func, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, distinct, exists, func, select, update
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
@@ -15,7 +16,7 @@ from syncd.plan.substitution import STANDS_IN
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
 from syncd.store.newest import is_touched, settle_earlier
-from syncd.store.rows import among, decode_json, encode_json, insert_tuples
+from syncd.store.rows import among, decode_json, encode_json, fetch_together, insert_tuples
 from syncd.store.tables import (
     changes,
     desired_users,
@@ -42,6 +43,11 @@ _PLANNED = (
     "reason", "status", "error",
 )  # fmt: skip
 _PHASES = {int(phase): phase for phase in Phase}
+_READ = (
+    changes.c.run_id, changes.c.seq, changes.c.phase, changes.c.action, changes.c.object, changes.c.record_key,
+    changes.c.target_key, changes.c.target, changes.c.source_key, changes.c.before, changes.c.after, changes.c.reason,
+    changes.c.status, changes.c.error,
+)  # fmt: skip
 
 
 class Plans:
@@ -203,23 +209,23 @@ class Plans:
     def _iterate_phase(
         self, run_id: int, phase: Phase, statuses: Collection[OutcomeStatus] | None
     ) -> Iterator[list[Placed]]:
-        statement = select(changes).where(changes.c.run_id == run_id, changes.c.phase == int(phase))
+        statement = select(*_READ).where(changes.c.run_id == run_id, changes.c.phase == int(phase))
         if statuses is not None:
             statement = statement.where(changes.c.status.in_(tuple(statuses)))
         last = -1
         while True:
             page = statement.where(changes.c.seq > last).order_by(changes.c.seq).limit(1000)
             with reading(self._database) as connection:
-                rows = connection.execute(_select_changes(page)).all()
-            if not rows:
+                placed = _load_places(connection, page)
+            if not placed:
                 return
-            yield [_place(row) for row in rows]
-            last = rows[-1].seq
+            yield placed
+            last = placed[-1][0].seq
 
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""
         statement = (
-            select(changes)
+            select(*_READ)
             .where(
                 changes.c.run_id == run_id,
                 changes.c.phase == int(phase),
@@ -230,16 +236,15 @@ class Plans:
             .limit(limit)
         )
         with reading(self._database) as connection:
-            rows = connection.execute(_select_changes(statement)).all()
-            return [_place(row) for row in rows]
+            return _load_places(connection, statement)
 
     def load_places(self, run_id: int, seqs: Collection[int]) -> list[Placed]:
         """Return single changes of a plan, in its order."""
         if not seqs:
             return []
         with reading(self._database) as connection:
-            few = select(changes).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-            return [_place(row) for row in connection.execute(_select_changes(few))]
+            few = select(*_READ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+            return _load_places(connection, few)
 
     def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
@@ -280,8 +285,8 @@ class Plans:
             .where(target_users.c.status == "Synchronized")
         )
         with reading(self._database) as connection:
-            rows = connection.execute(statement.where(among(target_principals.c.bps_fold, folds, connection))).all()
-        return {fold: origin is not None for fold, origin in rows}
+            few = statement.where(among(target_principals.c.bps_fold, folds, connection))
+            return {row[0]: row[1] is not None for row in fetch_together(connection, few)}
 
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
         """Return how many changes of each kind ended how."""
@@ -376,22 +381,25 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
     )
 
 
-def _select_changes(few: Select[Any]) -> Select[Any]:
-    """Return some changes with the BPS ids behind their keys. Choosing them first keeps the join to those few."""
+def _load_places(connection: Connection, few: Select[Any]) -> list[Placed]:
+    """Return some changes, columns `_READ`, with the BPS ids behind their keys, in the order of the plan.
+
+    Choosing them first keeps the join to those few.
+    """
     chosen = few.subquery()
     target = target_principals.alias("target_principal")
-    return (
+    statement = (
         select(chosen, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
         .select_from(chosen)
         .join(target_principals, target_principals.c.key == chosen.c.record_key)
         .outerjoin(target, target.c.key == chosen.c.target_key)
-        .order_by(chosen.c.seq)
     )
+    return [_place(row) for row in sorted(fetch_together(connection, statement), key=itemgetter(1))]
 
 
-def _place(row: Any) -> Placed:
-    """Read a row of `_select_changes`; there may be hundreds of thousands of them, so by position."""
-    (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, reason, status, error, _,
+def _place(row: Sequence[Any]) -> Placed:
+    """Read a row by position: there may be hundreds of thousands of them."""
+    (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, reason, status, error,
      record_id, target_id) = row  # fmt: skip
     change = Change(
         _PHASES[phase],

@@ -21,6 +21,7 @@ from sqlalchemy import (
     cast,
     func,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -175,6 +176,49 @@ def insert_from(connection: Connection, table: Table, columns: Sequence[str], ro
             index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}
         )
     )
+
+
+def fetch_together(connection: Connection, rows: Select[Any]) -> list[list[Any]]:
+    """Return what a query of integers and texts yields, made one value by the database.
+
+    Fetched row by row, each row of SQLite hands Python's lock to the event loop and waits to get it back.
+    """
+    found = rows.subquery()
+    if connection.dialect.name == "sqlite":
+        gathered: Any = func.json_group_array(func.json_array(*found.c))
+    else:
+        gathered = cast(func.json_agg(func.json_build_array(*found.c)), Text)
+    rows_read: list[list[Any]] = _decode(connection.scalar(select(gathered)) or "[]")
+    return rows_read
+
+
+def update_together(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]], same: Row
+) -> None:
+    """Set the columns ``names`` of some rows, and the columns ``same`` of all of them alike, in one statement.
+
+    A row is its key and then its values, integers or texts, in the order of ``names``; each key comes once.
+    """
+    if not rows:
+        return
+    columns = [table.c.key, *(table.c[name] for name in names)]
+    if connection.dialect.name == "sqlite":
+        listed = func.json_each(bindparam(None, _encode(rows).decode(), type_=Text(), unique=True))
+        value = listed.table_valued("value").c.value
+        given: Any = select(
+            *(
+                func.json_extract(value, f"$[{place}]", type_=column.type).label(column.name)
+                for place, column in enumerate(columns)
+            )
+        ).subquery()
+    else:
+        arrays = [
+            bindparam(None, list(values), type_=postgresql.ARRAY(column.type), unique=True)
+            for column, values in zip(columns, zip(*rows, strict=True), strict=True)
+        ]
+        given = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived(name="given")
+    values = {name: given.c[name] for name in names}
+    connection.execute(update(table).where(table.c.key == given.c.key).values(**values, **same))
 
 
 def json_field(connection: Connection, document: ColumnElement[Any], name: str) -> Any:

@@ -15,7 +15,7 @@ import structlog
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.store.database import open_database
 from tests.contract.office import Office, found_company
-from tests.property.test_delta_equals_full import template
+from tests.stores import template
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

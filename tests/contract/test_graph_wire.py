@@ -26,7 +26,7 @@ from syncd.store.database import Database, open_database, reading
 from syncd.store.directory import Directory
 from syncd.store.tables import source_members
 from tests.fakes.tenant import ROOT, Tenant, make_error
-from tests.property.test_delta_equals_full import template
+from tests.stores import template
 
 PEOPLE = 9
 

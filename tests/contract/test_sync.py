@@ -20,6 +20,8 @@ from syncd.store.runlog import RunLog
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 
+pytestmark = pytest.mark.driver
+
 
 @pytest.fixture
 async def world(store_url: str) -> AsyncIterator[World]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,7 +19,6 @@ from syncd.sync.apply import ApplyOptions
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world
-from tests.property.test_delta_equals_full import template
 
 GRACE = timedelta(days=30)
 MANAGER = PolicyRules(substitute="manager")
@@ -31,8 +29,6 @@ ALL = {f"u{number}@x.com" for number in range(5)}
 async def world(store_url: str) -> AsyncIterator[World]:
     """A chain of managers u0 < u1 < u2 < u3, and u4 without a manager; all in one group, synchronised."""
     structlog.reset_defaults()
-    if store_url.startswith("sqlite"):
-        shutil.copy(template(), store_url.removeprefix("sqlite:///"))
     made = open_world(store_url)
     made.rules = make_rules(policy=MANAGER)
     made.source.put_group("g", displayName="All", mailNickname="all@grp")

@@ -11,6 +11,9 @@ from typing import Any
 
 from tests.e2e.program import SECONDS, Program
 
+PROMPTLY = 20.0
+"""Seconds within which an idle daemon is gone: it takes a fraction of one, on a machine that has nothing else to do."""
+
 
 class Daemon:
     """A running daemon; ``lines`` are its log so far."""

@@ -13,7 +13,7 @@ import pytest
 from syncd.clock import Clock
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from tests.e2e.daemons import running
+from tests.e2e.daemons import PROMPTLY, running
 from tests.e2e.program import SECONDS, Program
 
 QUIET = {"SYNCD_SCHEDULE__DELTA": "1h", "SYNCD_GUARD__MAX_ADOPTIONS": "false"}
@@ -95,7 +95,7 @@ async def test_signals_are_runs(sandbox: Sandbox, syncd: Program) -> None:
         daemon.signal(signal.SIGUSR1)
         third = await daemon.wait("run.finished")
         assert (third["kind"], third["trigger"], third["status"]) == ("full", "signal", "succeeded")
-        assert await daemon.end(signal.SIGTERM, within=5) == 0
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
         assert daemon.names()[-1] == "daemon.stopped"
 
 
@@ -110,7 +110,7 @@ async def test_sigterm_in_mid_run_finishes_what_is_in_hand(sandbox: Sandbox, syn
     async with running(syncd) as daemon:
         await daemon.wait("run.started")
         await fault.strike()
-        assert await daemon.end(signal.SIGTERM, within=5) == 0
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
     finished = [line for line in daemon.lines if line["event"] == "run.finished"]
     assert [line["status"] for line in finished] == ["interrupted"]
     runs = (await syncd("runs", "--json")).document
@@ -146,7 +146,7 @@ async def test_a_killed_run_is_marked_and_the_next_one_converges(sandbox: Sandbo
         assert (await daemon.wait("runs.interrupted"))["runs"] == [1]
         assert (await daemon.wait("run.finished"))["status"] == "succeeded"
         assert newcomer in sandbox.portal.accounts
-        assert await daemon.end(signal.SIGINT, within=5) == 0
+        assert await daemon.end(signal.SIGINT, within=PROMPTLY) == 0
     plan = (await syncd("plan", "full", "--json")).document
     assert plan["changes"] == []
 
@@ -170,7 +170,7 @@ async def test_the_second_daemon_waits_and_takes_over(sandbox: Sandbox, syncd: P
             assert (await standby.wait("run.finished"))["kind"] == "delta"
             assert newcomer in sandbox.portal.accounts
             assert "run.started" not in standby.names()[: standby.names().index("standby.taken_over")]
-            assert await standby.end(signal.SIGTERM, within=5) == 0
+            assert await standby.end(signal.SIGTERM, within=PROMPTLY) == 0
 
 
 async def test_a_bad_configuration_is_refused_and_a_good_one_adopted(sandbox: Sandbox, syncd: Program) -> None:
@@ -195,7 +195,7 @@ async def test_a_bad_configuration_is_refused_and_a_good_one_adopted(sandbox: Sa
         daemon.signal(signal.SIGUSR2)
         await daemon.wait("run.finished")
         assert unwritten not in sandbox.portal.accounts
-        assert await daemon.end(signal.SIGTERM, within=5) == 0
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
 
 
 async def test_health_pages_answer(sandbox: Sandbox, syncd: Program) -> None:
@@ -217,7 +217,7 @@ async def test_health_pages_answer(sandbox: Sandbox, syncd: Program) -> None:
         assert 'syncd_requests_total{side="bps"}' in pages["metrics"]
         assert "Next full run" in pages[""]
         assert sandbox.options.domain not in pages[""]
-        assert await daemon.end(signal.SIGTERM, within=5) == 0
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
 
 
 async def test_a_tenant_that_refuses_the_secret_is_a_failed_run_and_not_the_end(
@@ -234,7 +234,7 @@ async def test_a_tenant_that_refuses_the_secret_is_a_failed_run_and_not_the_end(
         secret.write_text(right)
         daemon.signal(signal.SIGUSR1)
         assert (await daemon.wait("run.finished"))["status"] == "succeeded"
-        assert await daemon.end(signal.SIGTERM, within=5) == 0
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
 
 
 async def test_without_settings_every_problem_is_listed_and_nothing_starts(tmp_path: Path) -> None:

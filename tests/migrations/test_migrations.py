@@ -24,13 +24,15 @@ from syncd.store.database import (
 )
 from syncd.store.tables import failures, metadata, rejections
 
+pytestmark = pytest.mark.driver
+
 BEFORE_OWNERS = "0001"
 
 
 @pytest.fixture
-def database(store_url: str):  # type: ignore[no-untyped-def]
+def database(empty_store_url: str):  # type: ignore[no-untyped-def]
     """An empty store of each kind."""
-    opened = open_database(store_url)
+    opened = open_database(empty_store_url)
     yield opened
     opened.close()
 

@@ -37,7 +37,7 @@ from tests.contract.sandbox_client import MovableClock
 from tests.fakes.source import FakeSource
 from tests.fakes.wired import Asked, Wire, WiredPortal
 from tests.property.portal_oracle import LEAVERS, Config, Truth, find_group_id, find_id
-from tests.property.test_delta_equals_full import template
+from tests.stores import template
 
 STRANGER, STRANGERS = "stranger@portal", "strangers@portal"
 HAND = "hand@portal"

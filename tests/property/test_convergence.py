@@ -33,7 +33,7 @@ from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.portal import FakePortal
 from tests.fakes.world import World, make_rules
-from tests.property.test_delta_equals_full import template
+from tests.stores import template
 
 USERS = [f"u{number}" for number in range(6)]
 GROUPS = [f"g{number}" for number in range(4)]

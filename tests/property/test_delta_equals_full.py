@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
-import functools
 import logging
 import random
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 
 import structlog
 from hypothesis import HealthCheck, Phase, given, settings
@@ -17,11 +15,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from syncd.clock import Clock
-from syncd.store.database import Database, ensure_schema, open_database, reading
+from syncd.store.database import Database, open_database, reading
 from syncd.store.source_store import SourceStore
 from syncd.store.tables import source_groups, source_members, source_objects, source_owners, source_users
 from syncd.sync.pull import Pull, PullResult
 from tests.fakes.source import FakeSource
+from tests.stores import template
 
 USERS = [f"u{number}" for number in range(5)]
 GROUPS = [f"g{number}" for number in range(4)]
@@ -112,17 +111,6 @@ def truth(source: FakeSource) -> dict[str, object]:
         "links": {(key, member) for key in groups for member in source.groups[key].members if member in users | groups},
         "owners": {(key, owner) for key in groups for owner in source.groups[key].owners if owner in users},
     }
-
-
-@functools.cache
-def template() -> Path:
-    """Return a store with the schema and nothing else, made once: copying it is much quicker than migrating."""
-    path = Path(mkdtemp(prefix="syncd-test-"), "empty.db")
-    atexit.register(shutil.rmtree, path.parent)
-    database = open_database(f"sqlite:///{path}")
-    ensure_schema(database, create=True)
-    database.close()
-    return path
 
 
 async def pull(database: Database, source: FakeSource, *, full: bool) -> PullResult:

@@ -20,7 +20,8 @@ from syncd.store.source_store import SourceStore
 from syncd.sync.pull import Pull
 from tests.fakes.source import FakeSource
 from tests.fakes.world import OwnClock
-from tests.property.test_delta_equals_full import GROUPS, USERS, event, happen, picture, template, truth
+from tests.property.test_delta_equals_full import GROUPS, USERS, event, happen, picture, truth
+from tests.stores import template
 
 Links = set[tuple[str, str]]
 rounds = st.lists(

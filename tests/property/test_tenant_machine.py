@@ -40,7 +40,7 @@ from syncd.store.database import Database, open_database, reading
 from syncd.store.rows import decode_json
 from syncd.store.tables import source_groups, source_members, source_objects, source_users
 from tests.fakes.tenant import READING, Tenant, make_error
-from tests.property.test_delta_equals_full import template
+from tests.stores import template
 
 MACHINES = int(os.environ.get("SYNCD_MACHINES") or 200)
 TRACKED = ("accountEnabled", "businessPhones", "displayName", "jobTitle", "mail", "userPrincipalName", "userType")

@@ -21,6 +21,8 @@ from syncd.store.runlog import RunLog
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
 from tests.postgres import fresh_database
 
+pytestmark = pytest.mark.driver
+
 
 @asynccontextmanager
 async def living(store_url: str, parts: FakeParts, **keys: str) -> AsyncIterator[tuple[Service, LogWatch]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from syncd.store.database import ensure_schema, open_database
+from syncd.store.tables import metadata, source_objects
+
 ROOT = Path(__file__).parents[2]
+NEVER = re.compile(r"\btime\.sleep\(|\bmark\.(skip|skipif|xfail)\b|\b(pytest\.xfail|importorskip)\(")
 
 
 @pytest.fixture
@@ -68,16 +73,37 @@ def test_tidy_coroutines_fixtures_and_plain_functions_pass(strict_suite: pytest.
     strict_suite.runpytest_subprocess().assert_outcomes(passed=3)
 
 
+def test_no_test_sleeps_or_is_switched_off() -> None:
+    """Tests wait for what happens; only a missing tool, found out while running, skips one and says so."""
+    files = (path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
+    lines = ((path, line) for path in files for line in path.read_text().splitlines())
+    assert [f"{path.name}: {line.strip()}" for path, line in lines if NEVER.search(line)] == []
+
+
 @pytest.mark.parametrize("round_number", [1, 2])
-def test_every_store_starts_empty(store_url: str, round_number: int) -> None:
+def test_every_empty_store_is_empty(empty_store_url: str, round_number: int) -> None:
     """What one test leaves in its store is not there for the next, on either engine."""
-    engine = sa.create_engine(store_url)
+    engine = sa.create_engine(empty_store_url)
     try:
         with engine.begin() as connection:
             assert sa.inspect(connection).get_table_names() == []
             connection.execute(sa.text("CREATE TABLE left_behind (id integer)"))
     finally:
         engine.dispose()
+
+
+@pytest.mark.parametrize("round_number", [1, 2])
+def test_every_store_has_the_schema_and_no_row(store_url: str, round_number: int) -> None:
+    """What one test writes to its store is not in the copy that the next one gets, on either engine."""
+    database = open_database(store_url)
+    try:
+        ensure_schema(database, create=False)
+        with database.transaction() as connection:
+            for table in metadata.sorted_tables:
+                assert connection.scalar(sa.select(sa.func.count()).select_from(table)) == 0, table.name
+            connection.execute(sa.insert(source_objects).values(id="left-behind"))
+    finally:
+        database.close()
 
 
 def test_the_command_line_of_the_expression_library_is_not_loaded() -> None:
