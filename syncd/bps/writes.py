@@ -12,12 +12,15 @@ unclear                    our values / other values                   SETTLED /
 unclear                    nothing                                     sent again, a bounded number of times
 409 or 405 after busy      our values / other values                   SETTLED / EXISTS
 409 or 405 after busy      nothing, also some seconds later            Conflict: an invisible record has the id
-409 or 405 after unclear   our values, or nothing (not shown yet)      SETTLED
-409 or 405 after unclear   other values                                EXISTS
+409 or 405 after unclear   our values / other values                   SETTLED / EXISTS
+409 or 405 after unclear   nothing, also some seconds later            Conflict: it may be ours, not shown yet
 =========================  ==========================================  ================================
 
 Busy: 423, 429, 503, or a 401 for an old token, after which the request was sent again. They say that nothing was done,
 but not everybody who says so (a gateway, a maintenance page) can know.
+
+A duplicate that nobody shows is never taken for ours: it may as well be a stranger's who is not shown. What was sent is
+remembered instead, and the record is known by its values when it turns up.
 
 An error that ends a creation says in ``sent`` whether the record may be there nevertheless.
 """
@@ -194,14 +197,12 @@ class Writes:
                     "UnsupportedLicensingType",
                 ):
                     raise
-                seen = await look()
-                if progress.unclear:
-                    return Creation.EXISTS if seen == "other" else Creation.SETTLED
-                if seen == "nothing" and error.repeated:
+                seen, repeated = await look(), progress.unclear or error.repeated
+                if seen == "nothing" and repeated:
                     seen = await self._wait_for(look)
                 if seen == "nothing":
-                    raise _make_invisible(error) from error
-                return _settle(seen) if error.repeated else Creation.EXISTS
+                    raise _make_invisible(error, maybe_ours=progress.unclear) from error
+                return _settle(seen) if repeated else Creation.EXISTS
             else:
                 return Creation.CREATED
             await self._clock.sleep(_BACKOFF * 2**attempt * (1 + self._jitter()))
@@ -245,9 +246,10 @@ def _refuse_clearing_required(field: str) -> None:
         raise Rejected(f"{NAME} keeps no record without {field}, so it cannot be cleared: check mapping of {field}")
 
 
-def _make_invisible(error: PermanentError) -> Conflict:
+def _make_invisible(error: PermanentError, *, maybe_ours: bool) -> Conflict:
+    ours = "the one that we sent before and whose answer was lost (the next runs look for it), " if maybe_ours else ""
     return Conflict(
-        f"{error}; the id is {UNSEEN}: a deactivated user, a record of the "
+        f"{error}; the id is {UNSEEN}: {ours}a deactivated user, a record of the "
         "portal's own directory synchronisation, an API application, or one that is still being synchronised. "
         "Look for it in the portal's list of users and groups, and remove it there or map another id",
         status=error.status,
