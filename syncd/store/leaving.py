@@ -2,13 +2,73 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, case, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, exists, insert, select, update
 
 from syncd.plan.desired import LEAVER_STATES
-from syncd.store.tables import desired_groups, desired_users, target_groups
+from syncd.store.database import Database, reading
+from syncd.store.tables import (
+    desired_groups,
+    desired_users,
+    target_groups,
+    target_users,
+    touched_groups,
+    touched_principals,
+)
+
+
+class Leavers:
+    """Its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def mark_leavers(self, *, touched_only: bool, now: datetime) -> None:
+        """Start or end the grace of our records."""
+        users, groups = _select_touched(touched_only)
+        with self._database.transaction() as connection:
+            mark_leaving(connection, target_users, touched=users, now=now)
+            mark_leaving(connection, target_groups, touched=groups, now=now)
+
+    def load_new_leavers(self, *, touched_only: bool) -> tuple[set[int], set[int]]:
+        """Return the users and the groups of ours whose grace `mark_leavers` would start, for a look at it."""
+        users, groups = _select_touched(touched_only)
+        with reading(self._database) as connection:
+            found = [
+                set(connection.scalars(select(table.c.key).where(*_select_starting(table, touched))))
+                for table, touched in ((target_users, users), (target_groups, groups))
+            ]
+        return found[0], found[1]
+
+    def touch_due(self, *, grace: timedelta, now: datetime) -> None:
+        """Touch records whose grace has ended."""
+        due = now - grace
+        with self._database.transaction() as connection:
+            fresh = select(target_users.c.key).where(
+                target_users.c.leaving_at <= due, target_users.c.key.not_in(select(touched_principals.c.key))
+            )
+            connection.execute(insert(touched_principals).from_select(["key"], fresh))
+            groups = (
+                select(target_groups.c.source_key, target_groups.c.key.is_(None))
+                .where(
+                    target_groups.c.leaving_at <= due,
+                    target_groups.c.source_key.is_not(None),
+                    target_groups.c.source_key.not_in(select(touched_groups.c.key)),
+                )
+                .distinct()
+            )
+            connection.execute(insert(touched_groups).from_select(["key", "whole"], groups))
+
+
+def _select_touched(touched_only: bool) -> tuple[Any | None, Any | None]:
+    """Return the keys of touched users and of touched groups; None: of all."""
+    if not touched_only:
+        return None, None
+    groups = select(target_groups.c.key).where(target_groups.c.source_key.in_(select(touched_groups.c.key)))
+    return select(touched_principals.c.key), groups
 
 
 def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
@@ -18,6 +78,41 @@ def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, n
     the record is left for another reason than before: nobody who was disabled long ago is deleted at once when the
     tenant deletes that person.
     """
+    found = _make_conditions(table, touched)
+    ours, leaving = found.ours, found.leaving
+    connection.execute(
+        update(table).where(*ours, found.fresh, leaving).values(leaving_at=bindparam("now"), leaving_as=found.reason),
+        {"now": now},
+    )
+    connection.execute(
+        update(table)
+        .where(*ours, table.c.leaving_at.is_not(None), table.c.leaving_as.is_(None), leaving)
+        .values(leaving_as=found.reason)
+    )
+    connection.execute(
+        update(table)
+        .where(*ours, table.c.leaving_at.is_not(None), found.wanted)
+        .values(leaving_at=None, leaving_as=None)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Conditions:
+    """Conditions over a table of records. ``fresh``: left for another reason than is noted, or not noted as left."""
+
+    ours: list[ColumnElement[bool]]
+    leaving: ColumnElement[bool]
+    fresh: ColumnElement[bool]
+    wanted: ColumnElement[bool]
+    reason: Any
+
+
+def _select_starting(table: Table, touched: Any | None) -> list[ColumnElement[bool]]:
+    found = _make_conditions(table, touched)
+    return [*found.ours, found.fresh, found.leaving]
+
+
+def _make_conditions(table: Table, touched: Any | None) -> _Conditions:
     desired = desired_groups if table is target_groups else desired_users
     owner, heir = desired.alias("owner"), table.alias("heir")
     wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
@@ -33,22 +128,8 @@ def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, n
         .where(owner.c.key == table.c.source_key)
         .scalar_subquery()
     )
-    where = [table.c.origin.is_not(None)]
+    ours: list[ColumnElement[bool]] = [table.c.origin.is_not(None)]
     if touched is not None:
-        where.append(table.c.key.in_(touched))
-    leaving = and_(~wanting, left)
+        ours.append(table.c.key.in_(touched))
     fresh = table.c.leaving_at.is_(None) | (table.c.leaving_as != reason)
-    connection.execute(
-        update(table).where(*where, fresh, leaving).values(leaving_at=bindparam("now"), leaving_as=reason),
-        {"now": now},
-    )
-    connection.execute(
-        update(table)
-        .where(*where, table.c.leaving_at.is_not(None), table.c.leaving_as.is_(None), leaving)
-        .values(leaving_as=reason)
-    )
-    connection.execute(
-        update(table)
-        .where(*where, table.c.leaving_at.is_not(None), wanting | ~still_left)
-        .values(leaving_at=None, leaving_as=None)
-    )
+    return _Conditions(ours, and_(~wanting, left), fresh, wanting | ~still_left, reason)

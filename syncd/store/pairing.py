@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, case, exists, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, case, exists, or_, select
 
 from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
@@ -16,7 +15,6 @@ from syncd.plan.membership import GroupView, MemberView
 from syncd.store.database import Database, reading
 from syncd.store.facts import OWNERS, load_fact
 from syncd.store.inventory import LINKS
-from syncd.store.leaving import mark_leaving
 from syncd.store.principals import iterate_folded
 from syncd.store.rows import among, among_bound, decode_json, pack
 from syncd.store.tables import (
@@ -40,37 +38,6 @@ class Pairing:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def mark_leavers(self, *, touched_only: bool, now: datetime) -> None:
-        """Start or end the grace of our records."""
-        users = select(touched_principals.c.key) if touched_only else None
-        groups = (
-            select(target_groups.c.key).where(target_groups.c.source_key.in_(select(touched_groups.c.key)))
-            if touched_only
-            else None
-        )
-        with self._database.transaction() as connection:
-            mark_leaving(connection, target_users, touched=users, now=now)
-            mark_leaving(connection, target_groups, touched=groups, now=now)
-
-    def touch_due(self, *, grace: timedelta, now: datetime) -> None:
-        """Touch records whose grace has ended."""
-        due = now - grace
-        with self._database.transaction() as connection:
-            fresh = select(target_users.c.key).where(
-                target_users.c.leaving_at <= due, target_users.c.key.not_in(select(touched_principals.c.key))
-            )
-            connection.execute(insert(touched_principals).from_select(["key"], fresh))
-            groups = (
-                select(target_groups.c.source_key, target_groups.c.key.is_(None))
-                .where(
-                    target_groups.c.leaving_at <= due,
-                    target_groups.c.source_key.is_not(None),
-                    target_groups.c.source_key.not_in(select(touched_groups.c.key)),
-                )
-                .distinct()
-            )
-            connection.execute(insert(touched_groups).from_select(["key", "whole"], groups))
 
     # ---- records ----------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from syncd.store.checksums import Checksums
 from syncd.store.database import Database
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
+from syncd.store.leaving import Leavers
 from syncd.store.licence_plans import LicencePlans
 from syncd.store.licences import Licences
 from syncd.store.links import Links
@@ -26,6 +27,7 @@ from syncd.store.undoing import Undoing
 class TargetStore(
     DesiredState,
     Pairing,
+    Leavers,
     Plans,
     Links,
     Outcomes,

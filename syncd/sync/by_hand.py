@@ -70,7 +70,7 @@ class ByHand:
     """Tells one planning what to leave alone, and forgets what source and target agree about again. Not reused."""
 
     def __init__(self, store: PlanningStore, rules: Rules, *, write: bool = True) -> None:
-        """``write`` False: a dry run, perhaps under other rules, after which every rejection stands."""
+        """``write`` False: a dry run, perhaps under other rules, after which nothing that was noted is forgotten."""
         self._store = store
         self._rules = rules
         self._write = write
@@ -85,7 +85,8 @@ class ByHand:
         self._some = store.has_hand_links()
         self._rejected = store.load_rejected_removals() if self._write else set()
         vanished = store.load_vanished()
-        store.forget_vanished([record.key for record in vanished if record.desired is None])
+        if self._write:
+            store.forget_vanished([record.key for record in vanished if record.desired is None])
         away = [record for record in vanished if record.desired is not None and stays_away(record, self._rules.policy)]
         self._away = {record.key for record in away}
         self._away_ids = {fold(record.bps_id) for record in away}
@@ -104,7 +105,7 @@ class ByHand:
             if pair.manager is not None and fold(pair.manager) in self._away_ids:
                 seen = replace(pair, manager=None)
             found.append((key, seen))
-            agreed = find_settled(seen, managers=managers)
+            agreed = find_settled(seen, managers=managers) if self._write else None
             if agreed:
                 settled[key] = agreed
         if settled:
@@ -115,7 +116,7 @@ class ByHand:
         """Forget what was done by hand, or rejected, about the members of a group about whom both sides agree."""
         if self._rejected:
             self._forget_rejected({(kind, group, member) for member in set(current) & set(wanted)})
-        if self._some:
+        if self._some and self._write:
             have, want = set(current), set(wanted)
             known = self._store.load_hand_links(kind, [group], None)
             self._store.forget_hand_links(kind, [pair for pair in known if (pair[1] in have) == (pair[1] in want)])
@@ -126,7 +127,7 @@ class ByHand:
         """Forget what was done by hand, or rejected, about the places of people about whom both sides agree."""
         if self._rejected:
             self._forget_rejected({(kind, *pair) for pair in have & want})
-        if self._some:
+        if self._some and self._write:
             known = self._store.load_hand_links(kind, [], members)
             self._store.forget_hand_links(kind, [pair for pair in known if (pair in have) == (pair in want)])
 

@@ -78,6 +78,10 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
         """Start or end the grace of our records."""
         ...
 
+    def load_new_leavers(self, *, touched_only: bool) -> tuple[set[int], set[int]]:
+        """Return the users and the groups whose grace would start."""
+        ...
+
     def iterate_user_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
         """Yield accounts, desired and current."""
         ...

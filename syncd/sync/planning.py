@@ -8,7 +8,7 @@ everybody; a delta planning only at what was touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from syncd.errors import ConfigError, Interrupted
@@ -79,6 +79,7 @@ class Planner:
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
+        self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = ByHand(store, rules, write=write)
 
     def decide(self, *, full: bool) -> None:
@@ -154,6 +155,8 @@ class Planner:
         if self._write:
             store.mark_leavers(touched_only=not full, now=self._now)
             store.forget_ended(now=self._now)
+        elif rules.policy.deletes and not rules.policy.grace:
+            self._leaving_now = store.load_new_leavers(touched_only=not full)
         if not full and rules.policy.substitute == "manager":
             store.touch_left_to_managers()
         self._by_hand.begin()
@@ -196,6 +199,8 @@ class Planner:
         for key, pair in self._by_hand.adjust(rows, user=user):
             if pair.bps_id.casefold() in rules.scope.protect:
                 continue
+            if pair.current is not None and key in self._leaving_now[0 if user else 1]:
+                pair = replace(pair, current=replace(pair.current, leaving_at=self._now))
             if user:
                 found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
             else:

@@ -12,6 +12,7 @@ import structlog
 from syncd.errors import ProtocolError, Unavailable
 from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
+from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.store.sync_store import RunStore
 from syncd.sync.runs import Runs
@@ -86,6 +87,42 @@ async def test_a_dry_run_does_not_start_the_grace(world: World) -> None:
     assert not any(change.startswith("delete") for change in world.changes(run))
     world.clock.ahead += timedelta(days=4)
     assert world.changes(await world.sync("delta")) == ["delete user u4@x.com done"]
+
+
+async def test_a_dry_run_shows_the_deletions_of_a_grace_of_nothing(world: World) -> None:
+    """grace = "0d": whom the next run deletes at once, the plan before it shows as deleted."""
+    await settle(world)
+    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", deleted_groups="delete", grace=timedelta()))
+    world.source.remove_user("u4")
+    world.source.remove_group("g2")
+    world.source.put_user("u5", userPrincipalName="new@x.com")
+    plan = await world.sync("delta", write=False)
+    run = await world.sync("delta")
+    assert "delete user u4@x.com done" in world.changes(run)
+    assert "delete group sales@grp done" in world.changes(run)
+    assert [change.rpartition(" ")[0] for change in world.changes(plan)] == [
+        change.rpartition(" ")[0] for change in world.changes(run)
+    ]
+
+
+async def test_a_dry_run_of_other_rules_forgets_nothing_that_was_accepted(world: World) -> None:
+    """What somebody changed by hand, and a person accepted, stays so although rules were tried that agree with it."""
+    await settle(world)
+    await world.clock.sleep(7200)
+    del world.portal.members["all@grp"]["u5@x.com"]
+    accounts = world.portal.accounts
+    accounts["u3@x.com"] = replace(accounts["u3@x.com"], name="u3@x.com")
+    del accounts["u9@x.com"]
+    real = make_rules(policy=PolicyRules(drift="adopt"))
+    world.rules = real
+    await world.sync("full")
+    assert world.changes(await world.sync("full")) == []
+    names = {**real.mapping.user_fields, "name": FieldRule(("userPrincipalName",))}
+    scope = ScopeRules(users=Expression('user.displayName != "User 5" && user.displayName != "User 9"'))
+    world.rules = replace(real, scope=scope, mapping=replace(real.mapping, user_fields=names))
+    await world.sync("full", write=False)
+    world.rules = real
+    assert world.changes(await world.sync("full")) == []
 
 
 @pytest.mark.parametrize("mode", ["sync", "plan_only"])
