@@ -7,6 +7,7 @@ before anything is stored, so that a failed read leaves the directory as it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
@@ -194,16 +195,53 @@ class SinglePull:
         if reading is None:
             raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
         self._note(group.id, reading.verdict)
+        reading, elsewhere = await self._follow_the_missing(group.id, reading)
         owners = await self._read_owners(group.id)
         await self._store.call(self._store.begin_single)
         counts = await self._store.call(self._store.store_object, group, now=self._now)
         if owners is not None:
             await self._store.call(self._store.replace_members, group.id, owners, role="owners")
+        for member, groups in elsewhere.items():
+            await self._store.call(self._store.store_groups_of, member, dict.fromkeys(sorted(groups), True))
         added, removed = await store_members(self._store, group.id, reading)
         await self._store.call(self._store.touch_object, subject)
         self._count(groups_read=1, groups_added=counts.added, groups_changed=counts.changed)
         self._count(links_read=len(reading.links), links_added=added, links_removed=removed)
         return subject
+
+    async def _follow_the_missing(self, group_id: str, reading: Reading) -> tuple[Reading, dict[str, frozenset[str]]]:
+        """Return the reading without those who cannot be told to have left, and the groups of those who did.
+
+        Whoever moved to another group may keep the places above both, and the store need not know of the move yet. Of
+        a nested group that is not listed any more we cannot ask where it went: it stays until a delta tells.
+        """
+        elsewhere: dict[str, frozenset[str]] = {}
+        nested: list[str] = []
+        contradicted: list[str] = []
+        for member in () if reading.verdict.doubt else reading.missing:
+            if await self._store.call(self._store.find_objects, "group", member):
+                nested.append(member)
+                continue
+            groups = await self._source.fetch_groups_of(member)
+            if groups is not None and group_id in groups:
+                contradicted.append(member)
+            else:
+                elsewhere[member] = groups or frozenset()
+        if nested:
+            listed = ", ".join(sorted(nested)[:_LISTED])
+            self.doubts.append(
+                f"group {group_id}: it does not list {len(nested)} nested groups any more ({listed}), and where these "
+                "are now is not known: who is in it through them stays until the next delta run ('syncd sync delta')"
+            )
+        if contradicted:
+            self.doubts.append(
+                f"group {group_id}: it does not list {len(contradicted)} people whose own groups name it: they stay "
+                "until the tenant is at one with itself"
+            )
+        if nested or contradicted:
+            left = tuple(member for member in reading.missing if member in elsewhere)
+            reading = replace(reading, missing=left)
+        return reading, elsewhere
 
     async def _read_owners(self, group_id: str) -> Sequence[Link] | None:
         """Read the owners twice, so that whoever is missing has two witnesses; None when owners are not tracked."""

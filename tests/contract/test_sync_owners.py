@@ -285,7 +285,7 @@ async def test_explain_names_owners_and_what_somebody_owns(world: World) -> None
     await settle(world)
     explanations = Explanations(world.database)
     group = explanations.explain(explanations.find("Sales")[0], now=world.clock.now()).target
-    person = explanations.explain(explanations.find("u0@x.com")[0]).target
+    person = explanations.explain(explanations.find("u0@x.com")[0], now=world.clock.now()).target
     assert group is not None
     assert person is not None
     assert group["owners"] == ["u0@x.com"]
