@@ -17,7 +17,8 @@ from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
 from syncd.store.database import Database, reading
-from syncd.store.facts import LICENCE_SEATS, LICENCES_READ, load_fact, save_fact
+from syncd.store.facts import LICENCES_READ, load_fact, save_fact
+from syncd.store.licence_seats import find_doubted
 from syncd.store.pairing import is_taken, leaver_state
 from syncd.store.principals import intern_principals
 from syncd.store.rows import among, decode_json, encode_json, insert_missing, upsert
@@ -46,17 +47,18 @@ class Licences:
 
     # ---- reading the portal -----------------------------------------------------------------------------------------
 
-    def store_licences(self, found: LicenceList | None, *, now: datetime) -> None:
+    def store_licences(self, found: LicenceList | None, seats: Sequence[Seats] = (), *, now: datetime) -> set[str]:
         """Take over who holds which licences; None: the portal assigns them by itself.
 
         A licence of ours that is still there stays ours. One that an earlier run sent without learning how it ended is
-        ours when it is there now.
+        ours when it is there now. Of the returned types the list lacks licences that ``seats`` still count as
+        assigned: of these nobody's is gone.
         """
         t = target_licences
         with self._database.transaction() as connection:
             save_fact(connection, LICENCES_READ, "perpetual" if found is None else "yes")
             if found is None:
-                return
+                return set()
             keys = intern_principals(connection, [holder.bps_id for holder in found.holders], spelling=True)
             fresh = {
                 (keys[fold(holder.bps_id)], licence.type): encode_json(dict(licence.settings))
@@ -68,6 +70,8 @@ class Licences:
             held = select(t.c.key, t.c.type, t.c.settings).where(_IS_HELD)
             there = {(row[0], row[1]): row[2] for row in connection.execute(held)}
             gone = there.keys() - fresh.keys() if found.complete else set[tuple[int, str]]()
+            doubted = find_doubted(connection, gone, fresh, seats)
+            gone = {(key, kind) for key, kind in gone if kind not in doubted}
             _move_started(connection, gone)
             note_taken(connection, gone, now=now)
             rows = [
@@ -81,8 +85,9 @@ class Licences:
                 notes = or_(*(t.c.origin == note for note in (MOVING, *GONE)))
                 at_hand = t.c.key == bindparam("row_key"), t.c.type == bindparam("kind"), notes
                 connection.execute(update(t).where(*at_hand).values(origin=None), arrived)
-            if found.complete:
+            if found.complete and not doubted:
                 _claim_started(connection)
+            return doubted
 
     def are_licences_known(self) -> bool:
         """Return whether everybody's licences were read once, and the portal lets them be assigned."""
@@ -126,31 +131,6 @@ class Licences:
                 for row in rows
             ]
             last = rows[-1].bps_fold
-
-    # ---- seats ------------------------------------------------------------------------------------------------------
-
-    def has_other_licences(self, seats: Sequence[Seats]) -> bool:
-        """Return whether the portal has assigned more or fewer seats than we know of: somebody did it by hand."""
-        with reading(self._database) as connection:
-            known, counted = _load_seats(connection), _count_held(connection)
-        return any(
-            kind.type not in known or kind.assigned != counted.get(kind.type, 0) + known[kind.type][1] for kind in seats
-        )
-
-    def store_seats(self, seats: Sequence[Seats]) -> None:
-        """Remember the seats, and how many of them the list does not show; call it after `store_licences`."""
-        with self._database.transaction() as connection:
-            counted = _count_held(connection)
-            known = {kind.type: (kind.total, kind.assigned - counted.get(kind.type, 0)) for kind in seats}
-            save_fact(connection, LICENCE_SEATS, encode_json({name: list(numbers) for name, numbers in known.items()}))
-
-    def load_free_seats(self) -> dict[str, int]:
-        """Return the free seats of each type whose number is known, by the last word of the portal and our writes."""
-        with reading(self._database) as connection:
-            counted = _count_held(connection)
-            return {
-                kind: total - counted.get(kind, 0) - unseen for kind, (total, unseen) in _load_seats(connection).items()
-            }
 
 
 def load_holding(connection: Connection, keys: Collection[int]) -> dict[int, list[HeldLicence]]:
@@ -373,14 +353,3 @@ def _make_person(
         tuple(moving),
         removed,
     )
-
-
-def _load_seats(connection: Connection) -> dict[str, tuple[int, int]]:
-    found: dict[str, list[int]] = decode_json(load_fact(connection, LICENCE_SEATS))
-    return {kind: (numbers[0], numbers[1]) for kind, numbers in sorted(found.items())}
-
-
-def _count_held(connection: Connection) -> dict[str, int]:
-    t = target_licences
-    counted = select(t.c.type, func.count()).where(_IS_HELD).group_by(t.c.type)
-    return {row[0]: row[1] for row in connection.execute(counted)}

@@ -11,6 +11,7 @@ from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
 from syncd.store.leaving import Leavers
 from syncd.store.licence_plans import LicencePlans
+from syncd.store.licence_seats import LicenceSeats
 from syncd.store.licences import Licences
 from syncd.store.links import Links
 from syncd.store.outcomes import Outcomes
@@ -34,6 +35,7 @@ class TargetStore(
     Approvals,
     Inventory,
     Licences,
+    LicenceSeats,
     LicencePlans,
     ProposedPlans,
     Checksums,

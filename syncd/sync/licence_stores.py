@@ -50,8 +50,8 @@ class LicenceApplyStore(Protocol):
 class LicenceStore(Caller, Protocol):
     """Licences as a reading of the portal and the seats of a plan need them."""
 
-    def store_licences(self, found: LicenceList | None, *, now: datetime) -> None:
-        """Take over who holds which licences; None: the portal assigns them by itself."""
+    def store_licences(self, found: LicenceList | None, seats: Sequence[Seats] = (), *, now: datetime) -> set[str]:
+        """Take over who holds which licences; None: the portal assigns them by itself. Return the doubted types."""
         ...
 
     def are_licences_perpetual(self) -> bool:

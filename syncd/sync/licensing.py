@@ -61,7 +61,10 @@ class Licensing:
         store = self._store
         found = await self._portal.fetch_licences()
         seats = None if found is None else await self._portal.fetch_seats()
-        await store.call(store.store_licences, None if seats is None else found, now=self._now)
+        believed = None if seats is None else found
+        doubted = await store.call(store.store_licences, believed, seats or (), now=self._now)
+        for kind in sorted(doubted):
+            self._log.warning("licences.doubted", type=kind)
         if seats is not None:
             await store.call(store.store_seats, seats)
         self._read = True

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from syncd.model.licence import LicenceList
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules
@@ -188,6 +189,26 @@ async def test_drift_tells_it_reverts_it_and_adopts_it(world: World) -> None:
     await world.carry_out(DriftCheck("report", tell))
     assert told == []
     assert licence_changes(world, await world.sync("full")) == []
+    assert held(world) == {"ben": "User", "cleo": "ExternalUser User"}
+
+
+@pytest.mark.parametrize("policy", ["revert", "adopt", "report"])
+async def test_a_list_that_lacks_what_the_seats_still_count_takes_nothing_from_us(world: World, policy: str) -> None:
+    """One bad reading of the licences makes no licence of ours a manual one, which nobody would revoke any more."""
+    drift(world, policy)
+    await world.sync("full")
+    listed = world.portal.fetch_licences
+
+    async def lose() -> LicenceList | None:
+        await listed()
+        return LicenceList(())
+
+    world.portal.fetch_licences = lose  # type: ignore[method-assign]
+    assert licence_changes(world, await world.sync("full")) == []
+    world.portal.fetch_licences = listed  # type: ignore[method-assign]
+    assert licence_changes(world, await world.sync("full")) == []
+    world.source.unlink("g", "ann")
+    assert licence_changes(world, await world.sync()) == ["revoke licence ann@x.com User done"]
     assert held(world) == {"ben": "User", "cleo": "ExternalUser User"}
 
 
