@@ -6,6 +6,8 @@ malformed record is skipped and counted and nothing else is lost.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -27,6 +29,8 @@ WIRE_NAMES: Mapping[str, str] = {
     "manager": "managerBpsId",
 }
 """Our field names and the portal's."""
+
+_HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
 class WireUser(msgspec.Struct, rename="camel"):
@@ -142,7 +146,8 @@ def parse_group(response: Response) -> GroupDetail:
 
 
 def make_account(wire: WireUser) -> Account:
-    """Make the model's value; msgspec.ValidationError without a BPS id."""
+    """Make the model's value; msgspec.ValidationError without a BPS id, or for text that no database keeps."""
+    _refuse_unstorable(wire.bps_id, wire.name, wire.email, wire.phone_number, wire.job_title, wire.manager_bps_id)
     return Account(
         _require_id(wire.bps_id),
         wire.name or None,
@@ -155,7 +160,8 @@ def make_account(wire: WireUser) -> Account:
 
 
 def make_group(wire: WireGroup) -> PortalGroup:
-    """Make the model's value; msgspec.ValidationError without a BPS id."""
+    """Make the model's value; msgspec.ValidationError without a BPS id, or for text that no database keeps."""
+    _refuse_unstorable(wire.bps_id, wire.name, wire.email)
     return PortalGroup(_require_id(wire.bps_id), wire.name or None, wire.email or None, _make_status(wire.status))
 
 
@@ -175,6 +181,7 @@ def encode_account(account: Account) -> dict[str, str]:
 
 
 def _make_members(wire: Sequence[WireMember] | None) -> tuple[PortalMember, ...]:
+    _refuse_unstorable(*(member.bps_id for member in wire or ()))
     return tuple(PortalMember(_require_id(member.bps_id), member.type or "User") for member in wire or ())
 
 
@@ -184,6 +191,11 @@ def _make_status(value: str | int | None) -> Status:
     return "WaitingForSynchronization" if waiting else "Synchronized"
 
 
+def _refuse_unstorable(*values: str | None) -> None:
+    if any(value and ("\0" in value or (not value.isascii() and _HALF_A_PAIR.search(value))) for value in values):
+        raise msgspec.ValidationError("Object has text that cannot be stored (NUL or half a surrogate pair)")
+
+
 def _require_id(bps_id: str) -> str:
     if not bps_id.strip():
         raise msgspec.ValidationError("Object has an empty field `bpsId`")
@@ -191,9 +203,9 @@ def _require_id(bps_id: str) -> str:
 
 
 def _parse_loosely(response: Response, key: str, *, make: Callable[[Any], T], bad: BadRecords) -> WirePage[T]:
-    try:
-        records = getattr(msgspec.json.decode(response.body, type=_LoosePage), key)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    try:  # the standard library also reads half a surrogate pair, which then costs one record instead of the page
+        records = getattr(msgspec.convert(json.loads(response.body), _LoosePage), key)
+    except (ValueError, RecursionError) as error:
         raise make_not_json(response) from error
     if records is None:
         raise ProtocolError(f"{NAME} sent a page without a list of {key}", status=response.status)

@@ -74,6 +74,19 @@ async def test_malformed_records_are_counted_and_skipped(fake: FakePortal, porta
     assert portal.bad_accounts.count == 0
 
 
+async def test_text_that_no_database_keeps_costs_one_record_and_not_the_reading(
+    fake: FakePortal, portal: BpsPortal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NUL and half a surrogate pair, which a column that is too short leaves of a picture, are malformed."""
+    record = '{"bpsId": "%s", "name": "%s"}'
+    odd = (("a@b.example", "A"), ("b@b.example", "B\\u0000"), ("a\\u0000@b.example", "C"), ("d@b.example", "\\ud83d"))
+    pages = ('{"users": [' + ", ".join(record % pair for pair in odd) + "]}", '{"users": []}')
+    answers = [web.Response(text=text, content_type="application/json") for text in pages]
+    monkeypatch.setattr(fake, "_act", lambda *_: answers.pop(0))
+    assert [account.bps_id for account in await read_all(portal)] == ["a@b.example"]
+    assert portal.bad_accounts.count == 3
+
+
 @pytest.mark.parametrize("body", ["{}", "[]", "7", '{"users": 7}', '{"groups": []}', "", "no json"])
 async def test_an_answer_without_a_list_is_no_empty_list(
     fake: FakePortal, portal: BpsPortal, body: str, monkeypatch: pytest.MonkeyPatch
