@@ -18,6 +18,7 @@ from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
+from syncd.store.push_ends import PushEnds
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
 from syncd.store.substitutions import Substitutions
@@ -30,6 +31,7 @@ class TargetStore(
     Pairing,
     Leavers,
     Plans,
+    PushEnds,
     Links,
     Outcomes,
     Approvals,
