@@ -81,6 +81,8 @@ def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) ->
     change = done.change
     if record.source_key != change.source_key:
         return Reverse(left=f"the {what} belongs to another source object by now")
+    if record.origin != "created":
+        return Reverse(left=f"the {what} was made by somebody else, and adopted since: it stays")
     if not delete_created:
         return Reverse(left=f"the {what} that was created stays: only --delete-created deletes it")
     by_hand = [licence.type for licence in done.licences if not licence.ours]

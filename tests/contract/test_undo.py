@@ -114,6 +114,24 @@ async def test_created_records_stay_unless_deleting_is_asked_for(world: World) -
     assert world.portal.picture()["all@grp"] == {"ann@x.com", "ben@x.com", "cleo@x.com"}
 
 
+async def test_what_was_adopted_since_is_never_deleted_as_our_creation(world: World) -> None:
+    """Somebody made the records anew by hand, and they were adopted: they are not those that the run created."""
+    await world.clock.sleep(7200)
+    await world.portal.delete_account("ann@x.com")
+    await world.portal.delete_group("all@grp")
+    await world.sync("full", write=False)
+    world.portal.add_account("ann@x.com", name="By hand", email="ann@x.com")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.members["all@grp"] = {}
+    world.rules = replace(world.rules, limits=replace(world.rules.limits, max_adoptions=None))
+    adopted = await world.sync("full")
+    assert {"adopt user ann@x.com", "adopt group all@grp"} <= set(done(world, adopted))
+    undone = await world.carry_out(Undo(1, delete_created=True))
+    assert set(world.portal.accounts) == {"ann@x.com"}
+    assert set(world.portal.groups) == {"all@grp"}
+    assert "adopted since" in left(world, undone)["create ann@x.com"]
+
+
 async def test_a_deleted_account_is_made_anew_and_the_loss_is_said(world: World) -> None:
     """Its values and its manager come back; what hung on it does not, and that is in the plan."""
     world.source.put_user("cleo", jobTitle="Clerk", manager="ann")
