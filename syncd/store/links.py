@@ -20,6 +20,11 @@ from syncd.store.tables import changes, target_groups, target_principals, target
 
 _PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
 
+_NOT_READY = "its account or group is not ready in the portal yet"
+_NOT_OURS = (
+    "its account or group is somebody else's in the portal, and not adopted: see 'syncd explain' and 'syncd held'"
+)
+
 
 class Links:
     """Hands out links to apply and records how they ended. Its methods are called in the store's thread."""
@@ -92,24 +97,25 @@ class Links:
 
         Only what sets something back may put a stranger's account into a group of ours, where it has been before.
         """
-        there_users, there_groups = target_users.c.status == "Synchronized", target_groups.c.status == "Synchronized"
         users, groups = select(target_users.c.key), select(target_groups.c.key)
-        ready_groups = groups.where(there_groups, target_groups.c.origin.is_not(None))
-        ready_users = users.where(there_users)
-        our_users = ready_users.where(target_users.c.origin.is_not(None))
+        unready_user = changes.c.target_key.not_in(users.where(target_users.c.status == "Synchronized"))
+        unready_group = changes.c.record_key.not_in(groups.where(target_groups.c.status == "Synchronized"))
+        strange_user = changes.c.target_key.in_(users.where(target_users.c.origin.is_(None)))
+        strange_group = changes.c.record_key.in_(groups.where(target_groups.c.origin.is_(None)))
+        planned = (
+            changes.c.run_id == run_id,
+            changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
+            changes.c.status == "planned",
+        )
+        waits = (
+            (strange_group | ((changes.c.reason == "") & strange_user), _NOT_OURS),
+            (unready_user | unready_group, _NOT_READY),
+        )
         with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
-                    changes.c.status == "planned",
-                    changes.c.target_key.not_in(ready_users)
-                    | changes.c.record_key.not_in(ready_groups)
-                    | ((changes.c.reason == "") & changes.c.target_key.not_in(our_users)),
-                )
-                .values(status="deferred", error="its account or group is not ready in the portal yet")
-            ).rowcount
+            return sum(
+                connection.execute(update(changes).where(*planned, which).values(status="deferred", error=why)).rowcount
+                for which, why in waits
+            )
 
 
 def finish(

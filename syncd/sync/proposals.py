@@ -250,7 +250,8 @@ class FromFile:
         if removals and means.quiet:
             store.drop_plan(run_id, "quiet hours")
             raise UnsafePlan(
-                f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied"
+                f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied, "
+                "apply it when they are over"
             )
         members = store.load_overtaken_members(run_id, _NAMED + 1)
         licences = store.load_overtaken_licences(run_id, _NAMED + 1)

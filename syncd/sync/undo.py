@@ -173,7 +173,10 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
     removals = sum(number for (action, _), number in counts.items() if action in REMOVALS)
     if removals and means.quiet:
         store.drop_plan(run_id, "quiet hours")
-        raise UnsafePlan(f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done")
+        raise UnsafePlan(
+            f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
+            "they are over"
+        )
     holds = list(judge(counts, store.count_owned(), means.rules.limits))
     for hold in holds:
         store.hold(run_id, hold.action, hold.reason)

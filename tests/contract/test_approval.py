@@ -235,8 +235,17 @@ async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str)
     world.source.link("g", "u1")
     world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
     world.portal.refuse = {"all@grp"}
-    await world.sync("full")
+    run = await world.sync("full")
     assert "link all@grp" not in world.portal.writes
+    told = [
+        placed.error
+        for chunk in world.target_store.iterate_changes(run.id, statuses=("deferred",))
+        for placed, _, _ in chunk
+        if placed.change.action == "link"
+    ]
+    assert told == [
+        "its account or group is somebody else's in the portal, and not adopted: see 'syncd explain' and 'syncd held'"
+    ]
     world.portal.refuse = set()
     assert (await world.sync("full")).status == "succeeded"
     assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
