@@ -41,6 +41,9 @@ from syncd.errors import (
 _CHUNK = 1 << 16
 _TROUBLE_SECONDS = 60.0
 """Trouble with a side is told at most so often, however many requests meet it."""
+_LONGEST_QUIET = 3600.0
+"""Seconds for which a Retry-After is remembered at most; a side that still wants quiet then says so again."""
+
 _TICK = 0.001
 """Seconds. A rest below this is no wait: the event loop treats a tiny sleep as due at once, without time passing."""
 
@@ -249,7 +252,8 @@ class Door:
         self.traffic.throttled += 1
         if error.retry_after is not None:
             self.traffic.throttled_seconds += error.retry_after
-            self._quiet[host] = max(self._quiet.get(host, 0.0), self._clock.monotonic() + error.retry_after)
+            pause = min(error.retry_after, _LONGEST_QUIET)
+            self._quiet[host] = max(self._quiet.get(host, 0.0), self._clock.monotonic() + pause)
 
     async def _keep_quiet(self, host: str, patience: float) -> None:
         """Wait out the Retry-After that any request to this host was told: all of them would only make it longer.

@@ -257,6 +257,19 @@ async def test_a_pause_that_was_asked_for_outlives_the_door(server: Scripted) ->
     assert options.quiet.until == {}
 
 
+async def test_a_pause_of_a_year_is_asked_about_again_within_the_hour(server: Scripted) -> None:
+    """A gateway with a wrong clock must not silence a daemon until somebody restarts it."""
+    clock, options = LoopClock(), DoorOptions(quiet=QuietTimes())
+    server.answers = [status(429, Retry_After="31536000")]
+    async with Door("it", options, clock) as door:
+        with pytest.raises(Throttled):
+            await door.send("GET", server.url)
+    await clock.sleep(3600)
+    async with Door("it", options, clock) as door:
+        await door.send("GET", server.url)
+    assert len(server.asked_at) == 2
+
+
 async def test_the_sum_of_all_waiting_stays_within_the_patience(server: Scripted, door: Door) -> None:
     """Two waits that are short enough one by one, but too long together, end with the second answer's error."""
     server.answers = [status(429, Retry_After="60"), status(429, Retry_After="60")]
