@@ -55,7 +55,8 @@ class RemoteError(SyncdError):
     """Something that Graph or the portal answered, or failed to answer.
 
     ``status`` is the HTTP status (None when there was no answer), ``code`` the other side's own error code, ``sent``
-    whether the request may have taken effect, ``location`` the Location header of the answer.
+    whether the request may have taken effect, ``location`` the Location header of the answer, ``repeated`` that this
+    answers a repetition: an attempt before was turned away, and whoever did that may not have known its effect.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class RemoteError(SyncdError):
         self.retry_after = retry_after
         self.sent = sent
         self.location = location
+        self.repeated = False
 
 
 class TransientError(RemoteError):

@@ -198,7 +198,11 @@ class Door:
                         self._note_trouble(known)
                     raise known
                 self.traffic.retries += 1
-                return await self._attempt(method, url, headers, body, policy, read_error, judge)
+                try:
+                    return await self._attempt(method, url, headers, body, policy, read_error, judge)
+                except RemoteError as error:
+                    error.repeated = True
+                    raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _attempt(

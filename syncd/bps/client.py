@@ -6,7 +6,8 @@ contain ``@``, old ones a backslash.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 import msgspec
@@ -14,13 +15,20 @@ from yarl import URL
 
 from syncd.bps.answers import BareNotFound, Noun, is_web_page, make_api_missing, make_judge, make_not_json, read_error
 from syncd.bps.auth import TokenSource
-from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected
+from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected, RemoteError, Unavailable
 from syncd.http import Door, Response, RetryPolicy
 
 API = "/api/data/v6.0"
 
-_REPEATABLE = RetryPolicy()
-_ONCE = RetryPolicy(repeatable=False)
+Repeatable = Literal["always", "refused", "never"]
+"""Whether a request may be sent again by itself: whatever happened to it; only where the portal turned it away; or not
+at all."""
+
+_POLICIES: Mapping[Repeatable, RetryPolicy] = {
+    "always": RetryPolicy(),
+    "refused": RetryPolicy(repeatable=False),
+    "never": RetryPolicy(attempts=1, repeatable=False),
+}
 
 
 class BpsClient:
@@ -38,16 +46,17 @@ class BpsClient:
         }
 
     async def send(
-        self, method: str, path: str, *, noun: Noun, body: object | None = None, repeatable: bool = True
+        self, method: str, path: str, *, noun: Noun, body: object | None = None, repeatable: Repeatable = "always"
     ) -> Response:
         """Send ``body`` as JSON and return the 2xx answer.
 
-        ``repeatable`` False: an unclear answer (time-out, broken connection, 500, 502, 504) is raised, not retried.
+        ``repeatable`` "refused": an unclear answer (time-out, broken connection, 500, 502, 504) is raised, not retried.
+        "never": so is every other one that may pass, and Unavailable stands for an old token that was refused.
         NotFound always means the record that the request names; a portal without the API is Rejected.
         """
         encoded = None if body is None else msgspec.json.encode(body)
         try:
-            return await self._send_authorised(method, path, noun, encoded, _REPEATABLE if repeatable else _ONCE)
+            return await self._send_authorised(method, path, noun, encoded, _POLICIES[repeatable])
         except BareNotFound as error:
             await self._confirm_api(error)
             raise
@@ -61,8 +70,9 @@ class BpsClient:
     ) -> Response:
         url = URL(self._root + path, encoded=True)
         judge = self._judges[noun, method != "GET", "bpsId=" in path or path.startswith("/admin/substitutions/")]
-        token = self.tokens.peek() or await self.tokens.fetch_token()
-        fresh = False
+        known = self.tokens.peek()
+        token = known or await self.tokens.fetch_token()
+        fresh, once = False, retry is _POLICIES["never"]
         while True:
             try:
                 response = await self.door.send(
@@ -76,7 +86,9 @@ class BpsClient:
                 )
             except AuthFailed as error:
                 self.tokens.invalidate(token)
-                if fresh:
+                if once and known is not None:
+                    raise Unavailable(f"{error}; the next attempt takes a fresh one", status=401, sent=False) from error
+                if fresh or once:
                     raise AuthFailed(
                         f"{error}; it refused a token that it had just given: check that the API application of "
                         "bps.client_id is active and in application context",
@@ -84,6 +96,9 @@ class BpsClient:
                         code=error.code,
                     ) from error
                 token, fresh = await self.tokens.fetch_token(), True
+            except RemoteError as error:
+                error.repeated = error.repeated or fresh
+                raise
             else:
                 if response.body and is_web_page(response):
                     raise make_not_json(response)
@@ -92,7 +107,7 @@ class BpsClient:
     async def _confirm_api(self, error: BareNotFound) -> None:
         """Ask for something that always exists: a bare 404 means a missing record only where the API answers at all."""
         try:
-            await self._send_authorised("GET", "/me", "me", None, _REPEATABLE)
+            await self._send_authorised("GET", "/me", "me", None, _POLICIES["always"])
         except Forbidden:
             return
         except (Rejected, ProtocolError) as missing:

@@ -49,7 +49,7 @@ class BpsPortal:
         self._inventory = Inventory(self.client, page_size=options.page_size)
         self._clearing = Clearing(self.client, self._inventory, clock)
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
-        self._substitutions = Substitutions(self.client)
+        self._substitutions = Substitutions(self.client, clock)
         self._licences = Licences(self.client)
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 

@@ -18,7 +18,8 @@ import msgspec
 from syncd.bps.answers import NAME, make_not_json
 from syncd.bps.client import BpsClient
 from syncd.bps.records import T
-from syncd.errors import NotFound, ProtocolError, RemoteError
+from syncd.clock import Clock
+from syncd.errors import NotFound, ProtocolError, RemoteError, TransientError
 from syncd.http import Response
 from syncd.model.substitution import Substitution
 from syncd.model.target import fold
@@ -26,6 +27,9 @@ from syncd.model.target import fold
 _PATH: Final = "/admin/substitutions"
 _PAGE = 100
 _MAX_PAGES = 200
+_ATTEMPTS = 6
+_BACKOFF, _PATIENCE = 0.5, 180.0
+"""Seconds: before the second attempt of a creation (doubled for each further one), and the longest wait asked for."""
 _ALIKE = timedelta(hours=36)
 
 
@@ -52,8 +56,9 @@ class _SubstitutionsPage(msgspec.Struct):
 class Substitutions:
     """Reads and writes substitutions."""
 
-    def __init__(self, client: BpsClient) -> None:
+    def __init__(self, client: BpsClient, clock: Clock) -> None:
         self._client = client
+        self._clock = clock
 
     async def find(self, known: Substitution) -> Substitution | None:
         """Return what the portal has of one that we made: by number, without one by its people and its end.
@@ -73,23 +78,27 @@ class Substitutions:
         """Create one and return its number, None when neither the answer nor a look at the list tells it.
 
         An unclear answer is settled by that look; where it shows nothing the error is raised, and nothing sent again.
+        A portal that turns us away is looked at as well before the next attempt: it may have done it all the same.
         """
-        try:
-            response = await self._client.send(
-                "POST", _PATH, noun="substitutions", body=_encode(wanted), repeatable=False
-            )
-        except RemoteError as error:
-            if not error.sent or error.status in (400, 401, 403, 404, 405, 409):
-                raise
-            found = await self._search(wanted)
-            if found is None:
-                raise
-            return found.number
-        number = _read_number(response)
-        if number is not None:
-            return number
-        found = await self._search(wanted)
-        return found.number if found else None
+        for attempt in range(_ATTEMPTS):
+            try:
+                response = await self._client.send(
+                    "POST", _PATH, noun="substitutions", body=_encode(wanted), repeatable="never"
+                )
+            except TransientError as error:
+                found = await self._search(wanted)
+                if found is not None:
+                    return found.number
+                if error.sent or attempt == _ATTEMPTS - 1 or (error.retry_after or 0) > _PATIENCE:
+                    raise
+                await self._clock.sleep(error.retry_after or _BACKOFF * 2**attempt)
+            else:
+                number = _read_number(response)
+                if number is not None:
+                    return number
+                found = await self._search(wanted)
+                return found.number if found else None
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def update(self, wanted: Substitution) -> None:
         """Set everything anew: whether an absent property stays as it was is not documented."""

@@ -10,9 +10,14 @@ the portal answers         and a reading then shows                    the creat
 409; groups also 405       nothing                                     Conflict: an invisible record has the id
 unclear                    our values / other values                   SETTLED / EXISTS
 unclear                    nothing                                     sent again, a bounded number of times
+409 or 405 after busy      our values / other values                   SETTLED / EXISTS
+409 or 405 after busy      nothing, also some seconds later            Conflict: an invisible record has the id
 409 or 405 after unclear   our values, or nothing (not shown yet)      SETTLED
 409 or 405 after unclear   other values                                EXISTS
 =========================  ==========================================  ================================
+
+Busy: 423, 429, 503, or a 401 for an old token, after which the request was sent again. They say that nothing was done,
+but not everybody who says so (a gateway, a maintenance page) can know.
 
 An error that ends a creation says in ``sent`` whether the record may be there nevertheless.
 """
@@ -38,6 +43,9 @@ _ATTEMPTS = 3
 
 _BACKOFF = 0.5
 """Seconds before the second attempt; doubled for each further one, with as much jitter again."""
+
+_READ_AFTER = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further reading of a record that a refused attempt may have made and nobody shows yet."""
 
 _REQUIRED = frozenset({"name", "email"})
 """Fields that the portal never lets be empty."""
@@ -80,7 +88,7 @@ class Writes:
 
         async def post() -> None:
             await self._client.send(
-                "POST", "/admin/users", noun="users", body=encode_account(account), repeatable=False
+                "POST", "/admin/users", noun="users", body=encode_account(account), repeatable="refused"
             )
 
         return await self._create(post, look, unclear=sent_before, taken=(409,))
@@ -100,7 +108,7 @@ class Writes:
                 "members": [],
                 "owners": [],
             }
-            await self._client.send("POST", "/admin/groups", noun="groups", body=body, repeatable=False)
+            await self._client.send("POST", "/admin/groups", noun="groups", body=body, repeatable="refused")
 
         return await self._create(post, look, unclear=sent_before, taken=(409, 405))
 
@@ -189,13 +197,22 @@ class Writes:
                 seen = await look()
                 if progress.unclear:
                     return Creation.EXISTS if seen == "other" else Creation.SETTLED
+                if seen == "nothing" and error.repeated:
+                    seen = await self._wait_for(look)
                 if seen == "nothing":
                     raise _make_invisible(error) from error
-                return Creation.EXISTS
+                return _settle(seen) if error.repeated else Creation.EXISTS
             else:
                 return Creation.CREATED
             await self._clock.sleep(_BACKOFF * 2**attempt * (1 + self._jitter()))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _wait_for(self, look: Callable[[], Awaitable[Sighting]]) -> Sighting:
+        for seconds in _READ_AFTER:
+            await self._clock.sleep(seconds)
+            if (seen := await look()) != "nothing":
+                return seen
+        return "nothing"
 
     async def _patch(self, route: Literal["/admin/user", "/admin/group"], bps_id: str, fields: Fields) -> None:
         noun: Literal["users", "groups"] = "users" if route == "/admin/user" else "groups"

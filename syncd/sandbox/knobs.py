@@ -76,6 +76,8 @@ class PortalKnobs:
     unknown_property: Literal["refuse", "ignore"] = "refuse"
     unknown_manager: Literal["refuse", "conflict", "accept"] = "refuse"
     clearing: Clearing = "both"  # what empties phone, job title and manager: "", null, either, none; or 400
+    case_matters: bool = False  # BPS ids that differ in case only are two
+    deletion_clears_places: bool = True  # False: a deleted user stays in the groups, and is shown there
     max_length: int = 255  # of any value; 0: no limit
     max_page_size: int = 0  # the server's cap on size; 0: none
     substitution_answer: Literal["number", "nothing"] = "number"  # what a creation is answered with

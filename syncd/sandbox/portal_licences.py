@@ -56,7 +56,7 @@ class Licences:
 
     def single(self, bps_id: str) -> dict[str, object]:
         """Return one person's licences; 404 for somebody who neither exists nor holds one."""
-        key = bps_id.casefold()
+        key = self._store.key(bps_id)
         holder = self.holders.get(key)
         if holder is None:
             account = self._store.user(bps_id)
@@ -81,8 +81,8 @@ class Licences:
             raise
 
     def _take(self, bps_id: str, kind: str, settings: Settings) -> None:
-        holder = self.holders.get(bps_id.casefold())
-        if holder is None and bps_id.casefold() not in self._store.accounts:
+        holder = self.holders.get(self._store.key(bps_id))
+        if holder is None and self._store.key(bps_id) not in self._store.accounts:
             raise PortalRefusal(409, "ValidationError", "User does not exist")
         if holder is None or kind not in holder.licences:
             if self._store.knobs.licence_repeated == "conflict":
@@ -100,14 +100,14 @@ class Licences:
 
     def _give(self, bps_id: str, kind: str, settings: Settings) -> None:
         knobs = self._store.knobs
-        account = self._store.accounts.get(bps_id.casefold())
+        account = self._store.accounts.get(self._store.key(bps_id))
         if account is None or not account.active:
             raise PortalRefusal(409, "ValidationError", "User does not exist")
         if account.account_type != "User":
             raise PortalRefusal(409, "ValidationError", "Account is not a user")
         if knobs.licence_pending == "refuse" and not self._store.is_born(account):
             raise PortalRefusal(409, "ValidationError", "User does not exist")
-        holder = self.holders.setdefault(bps_id.casefold(), Holder(account.bps_id, account.values["name"] or ""))
+        holder = self.holders.setdefault(self._store.key(bps_id), Holder(account.bps_id, account.values["name"] or ""))
         present = holder.licences.get(kind)
         if present is None and self._assigned(kind) >= self._total(kind):
             raise PortalRefusal(knobs.no_seat_status, "LicenseError", f"Not enough unused licenses of type {kind}")
@@ -181,7 +181,7 @@ class Substitutions:
         chosen = [
             entry
             for entry in self.entries.values()
-            if original is None or _bps_id(entry.get("originalPerson")).casefold() == original.casefold()
+            if original is None or self._store.key(_bps_id(entry.get("originalPerson"))) == self._store.key(original)
         ]
         return {"substitutions": chosen[page * size : (page + 1) * size]}
 
@@ -213,7 +213,7 @@ class Substitutions:
     def _checked(self, number: int, body: Mapping[str, object]) -> dict[str, object]:
         people = {}
         for name in ("originalPerson", "substitutePerson"):
-            account = self._store.accounts.get(_bps_id(body.get(name)).casefold())
+            account = self._store.accounts.get(self._store.key(_bps_id(body.get(name))))
             if account is None or account.account_type != "User":
                 raise PortalRefusal(409, "ValidationError", f"{name} does not exist")
             people[name] = {"bpsId": account.bps_id, "name": account.values["name"]}

@@ -275,17 +275,21 @@ class PortalService:
         documents: dict[str, object] = {}
         relations: tuple[Literal["members", "owners"], ...] = ("members", "owners")
         for relation in relations:
-            documents[relation] = [
-                {
-                    "bpsId": account.bps_id,
-                    "name": account.values["name"],
-                    "email": account.values["email"],
-                    "type": account.account_type,
-                }
-                for key in group.links(relation)
-                if (account := accounts.get(key)) is not None
-            ]
+            documents[relation] = [_member_document(key, accounts.get(key)) for key in group.links(relation)]
         return {**self._group_document(group), **documents}
+
+
+def _member_document(key: str, account: Account | None) -> dict[str, object]:
+    """Return somebody in a group; of a deleted account, which knobs may leave there, the BPS id."""
+    if account is None:
+        return {"bpsId": key, "name": key, "email": None, "type": "User"}
+    values = account.values
+    return {
+        "bpsId": account.bps_id,
+        "name": values["name"],
+        "email": values["email"],
+        "type": account.account_type,
+    }
 
 
 def _split_route(request: Request, segments: tuple[str, ...]) -> tuple[str, tuple[str, ...], str | None]:

@@ -2,7 +2,8 @@
 
 Every write is remembered at once and counts as synchronised after a delay; only a record that has been synchronised
 once can be a member of a group. Rules come from WEBCON's API document and its users-and-groups list page; where they
-are silent, ``PortalKnobs`` has a switch. BPS ids are compared without case and keep the case first written.
+are silent, ``PortalKnobs`` has a switch, also for whether BPS ids are compared without case. They keep the case first
+written.
 """
 
 from __future__ import annotations
@@ -75,6 +76,10 @@ class PortalStore:
         self.deleted: dict[str, float] = {}
         self._random = random.Random(f"portal-{seed}")  # noqa: S311 - reproducible imitation, not a secret
 
+    def key(self, bps_id: str) -> str:
+        """Return the form in which a BPS id is compared."""
+        return bps_id if self.knobs.case_matters else bps_id.casefold()
+
     # ---- users
 
     def list_users(self) -> list[Account]:
@@ -83,7 +88,7 @@ class PortalStore:
 
     def user(self, bps_id: str) -> Account:
         """Return the account that GET shows; 404 otherwise."""
-        account = self.accounts.get(bps_id.casefold())
+        account = self.accounts.get(self.key(bps_id))
         if account is None or not self._shows(account):
             raise PortalRefusal(404, "ResourceNotFound", "User does not exist")
         return account
@@ -95,7 +100,7 @@ class PortalStore:
         for name in ("name", "email"):
             if not values.get(name):
                 raise PortalRefusal(400, "MissingRequiredBodyParameter", f"Parameter {name} is required")
-        key = bps_id.casefold()
+        key = self.key(bps_id)
         if key in self.accounts or key in self.groups or self._is_tombstone(key):
             raise PortalRefusal(409, "ValidationError", "Selected bps id is already in use")
         self._check_manager(values.get("managerBpsId"), creating=True)
@@ -126,10 +131,10 @@ class PortalStore:
         return account
 
     def delete_user(self, bps_id: str) -> None:
-        """Remove a user for good, from all groups as well; references of other users to this manager stay."""
-        key = self._own(bps_id).bps_id.casefold()
+        """Remove a user for good; whether from all groups as well is a knob. References to it as a manager stay."""
+        key = self.key(self._own(bps_id).bps_id)
         del self.accounts[key]
-        for group in self.groups.values():
+        for group in self.groups.values() if self.knobs.deletion_clears_places else ():
             group.members.pop(key, None)
             group.owners.pop(key, None)
         self.deleted[key] = self.clock.monotonic()
@@ -142,7 +147,7 @@ class PortalStore:
 
     def group(self, bps_id: str) -> PortalGroup:
         """Return the group that GET shows; 404 otherwise."""
-        group = self.groups.get(bps_id.casefold())
+        group = self.groups.get(self.key(bps_id))
         if group is None or not (self.knobs.pending_visible or self.is_born(group)):
             raise PortalRefusal(404, "ResourceNotFound", "Group does not exist")
         return group
@@ -155,7 +160,7 @@ class PortalStore:
         name, email = values.get("name"), values.get("email")
         if not name or not email:
             raise PortalRefusal(400, "MissingRequiredBodyParameter", "Parameters name and email are required")
-        key = bps_id.casefold()
+        key = self.key(bps_id)
         if key in self.groups or key in self.accounts:
             if self.knobs.duplicate_group_status == 405:
                 raise PortalRefusal(405, "UnsupportedOperation", "Selected bpsId already exist")
@@ -183,22 +188,22 @@ class PortalStore:
 
     def delete_group(self, bps_id: str) -> None:
         """Remove a group for good."""
-        del self.groups[self._existing_group(bps_id).bps_id.casefold()]
+        del self.groups[self.key(self._existing_group(bps_id).bps_id)]
 
     def add_links(self, bps_id: str, relation: Literal["members", "owners"], wanted: object) -> None:
         """Add members or owners, all or none: 409 when one is unknown, not synchronised yet, or of a wrong type."""
-        group = self.groups.get(bps_id.casefold())
+        group = self.groups.get(self.key(bps_id))
         if group is None or not self.is_born(group):
             raise PortalRefusal(409, "ValidationError", "At least one of BpsId does not exist")
         group.links(relation).update(dict.fromkeys(self._read_links(wanted)))
 
     def remove_links(self, bps_id: str, relation: Literal["members", "owners"], wanted: object) -> None:
         """Remove members or owners; whether a stranger is refused is a knob."""
-        group = self.groups.get(bps_id.casefold())
+        group = self.groups.get(self.key(bps_id))
         if group is None:
             status, code = (404, "ResourceNotFound") if relation == "members" else (409, "ValidationError")
             raise PortalRefusal(status, code, "Selected group does not exist")
-        keys = [bps.casefold() for bps in _read_ids(wanted)]
+        keys = [self.key(bps) for bps in _read_ids(wanted)]
         links = group.links(relation)
         if self.knobs.remove_non_member == "conflict" and any(key not in links for key in keys):
             raise PortalRefusal(409, "ValidationError", "At least one of BpsId is not in the group")
@@ -243,7 +248,7 @@ class PortalStore:
         return account
 
     def _existing_group(self, bps_id: str) -> PortalGroup:
-        group = self.groups.get(bps_id.casefold())
+        group = self.groups.get(self.key(bps_id))
         if group is None:
             raise PortalRefusal(404, "ResourceNotFound", "Selected group does not exist")
         return group
@@ -260,7 +265,7 @@ class PortalStore:
         return bps_id
 
     def _check_manager(self, bps_id: str | None, *, creating: bool) -> None:
-        if not bps_id or self.knobs.unknown_manager == "accept" or bps_id.casefold() in self.accounts:
+        if not bps_id or self.knobs.unknown_manager == "accept" or self.key(bps_id) in self.accounts:
             return
         if self.knobs.unknown_manager == "conflict" and creating:
             raise PortalRefusal(409, "ValidationError", "Manager does not exist")
@@ -283,7 +288,7 @@ class PortalStore:
         return values
 
     def _read_links(self, wanted: object) -> list[str]:
-        keys = [bps.casefold() for bps in _read_ids(wanted)]
+        keys = [self.key(bps) for bps in _read_ids(wanted)]
         for key in keys:
             account = self.accounts.get(key)
             if key in self.groups or (account is not None and account.account_type == "ApiApplication"):

@@ -146,6 +146,21 @@ class Approvals:
                 .values(status="dropped", error="rejected before, and its object has not changed since")
             ).rowcount
 
+    def load_rejected_removals(self) -> set[tuple[str, int, int]]:
+        """Return (object, record, target or 0) of the removals that a person rejected."""
+        wanted = select(rejections.c.object, rejections.c.record_key, rejections.c.target_key)
+        with reading(self._database) as connection:
+            rows = connection.execute(wanted.where(rejections.c.action.in_(("unlink", "delete")))).all()
+        return {(row.object, row.record_key, row.target_key) for row in rows}
+
+    def forget_rejected_removals(self, removals: Collection[tuple[str, int, int]]) -> None:
+        """The source wants these to be there: to remove them would be a new decision, and may be proposed again."""
+        with self._database.transaction() as connection:
+            for kind, record, target in sorted(removals):
+                same = (rejections.c.record_key == record) & (rejections.c.target_key == target)
+                removal = rejections.c.action.in_(("unlink", "delete"))
+                connection.execute(delete(rejections).where(same, rejections.c.object == kind, removal))
+
     # ---- orders to a daemon -----------------------------------------------------------------------------------------
 
     def add_order(self, approval: Approval) -> int:

@@ -88,9 +88,15 @@ class Links:
             note_failures(connection, [(*pair, kind) for kind in done for pair in done[kind]], failed, now=now)
 
     def defer_unready_links(self, run_id: int) -> int:
-        """Defer the links whose account or group the portal does not have, or has not synchronised; return how many."""
-        ready_users = select(target_users.c.key).where(target_users.c.status == "Synchronized")
-        ready_groups = select(target_groups.c.key).where(target_groups.c.status == "Synchronized")
+        """Defer the links whose account or group is not there, not synchronised, or not ours; return how many.
+
+        Only what sets something back may put a stranger's account into a group of ours, where it has been before.
+        """
+        there_users, there_groups = target_users.c.status == "Synchronized", target_groups.c.status == "Synchronized"
+        users, groups = select(target_users.c.key), select(target_groups.c.key)
+        ready_groups = groups.where(there_groups, target_groups.c.origin.is_not(None))
+        ready_users = users.where(there_users)
+        our_users = ready_users.where(target_users.c.origin.is_not(None))
         with self._database.transaction() as connection:
             return connection.execute(
                 update(changes)
@@ -98,7 +104,9 @@ class Links:
                     changes.c.run_id == run_id,
                     changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
                     changes.c.status == "planned",
-                    changes.c.target_key.not_in(ready_users) | changes.c.record_key.not_in(ready_groups),
+                    changes.c.target_key.not_in(ready_users)
+                    | changes.c.record_key.not_in(ready_groups)
+                    | ((changes.c.reason == "") & changes.c.target_key.not_in(our_users)),
                 )
                 .values(status="deferred", error="its account or group is not ready in the portal yet")
             ).rowcount

@@ -277,16 +277,16 @@ class Plans:
                 found.append(list(connection.scalars(statement)))
         return found[0], found[1]
 
-    def load_ready(self, folds: Collection[str]) -> set[str]:
-        """Return which of these (folded) BPS ids are synchronised accounts."""
+    def load_ready(self, folds: Collection[str]) -> dict[str, bool]:
+        """Return which of these (folded) BPS ids are synchronised accounts, and whether each is ours."""
         statement = (
-            select(target_principals.c.bps_fold)
+            select(target_principals.c.bps_fold, target_users.c.origin)
             .join(target_users, target_users.c.key == target_principals.c.key)
             .where(target_users.c.status == "Synchronized")
         )
         with reading(self._database) as connection:
             few = statement.where(among(target_principals.c.bps_fold, folds, connection))
-            return {row[0] for row in fetch_together(connection, few)}
+            return {row[0]: row[1] is not None for row in fetch_together(connection, few)}
 
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
         """Return how many changes of each kind ended how."""

@@ -137,7 +137,7 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._licences = False
         self._sent_before: set[int] = set()
-        self._ready: set[str] = set()
+        self._ready: dict[str, bool] = {}
         self._substituting = Substituting(portal, store, clock)
         self._readiness = Readiness(portal, store, clock, stopping)
 
@@ -283,7 +283,9 @@ class Apply:
             return await self._create(planned, record)
         if change.action == "delete":
             return await self._delete(planned, record)
-        if change.phase is Phase.MANAGERS and not _find_needed(placed) <= self._ready:
+        if change.phase is Phase.MANAGERS and not (
+            _find_needed(placed) <= self._ready.keys() and self._ready[fold(change.bps_id)]
+        ):
             return Outcome(planned.seq, "deferred", "the account or its manager's is not ready in the portal yet")
         if not change.after:
             return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write

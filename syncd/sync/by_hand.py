@@ -39,6 +39,14 @@ class PlanningStore(PlanStore, Protocol):
         """Return the records of ours that were removed by hand."""
         ...
 
+    def load_rejected_removals(self) -> set[tuple[str, int, int]]:
+        """Return the removals that a person rejected."""
+        ...
+
+    def forget_rejected_removals(self, removals: Collection[tuple[str, int, int]]) -> None:
+        """The source wants these to be there."""
+        ...
+
     def forget_vanished(self, keys: Collection[int]) -> None:
         """Forget removed records."""
         ...
@@ -61,9 +69,12 @@ def list_ours(rules: Rules) -> Ours:
 class ByHand:
     """Tells one planning what to leave alone, and forgets what source and target agree about again. Not reused."""
 
-    def __init__(self, store: PlanningStore, rules: Rules) -> None:
+    def __init__(self, store: PlanningStore, rules: Rules, *, write: bool = True) -> None:
+        """``write`` False: a dry run, perhaps under other rules, after which every rejection stands."""
         self._store = store
         self._rules = rules
+        self._write = write
+        self._rejected: set[tuple[str, int, int]] = set()
         self._some = False
         self._away: set[int] = set()
         self._away_ids: set[str] = set()
@@ -72,6 +83,7 @@ class ByHand:
         """Look at what was changed by hand; to be called when the desired state is up to date."""
         store = self._store
         self._some = store.has_hand_links()
+        self._rejected = store.load_rejected_removals() if self._write else set()
         vanished = store.load_vanished()
         store.forget_vanished([record.key for record in vanished if record.desired is None])
         away = [record for record in vanished if record.desired is not None and stays_away(record, self._rules.policy)]
@@ -86,6 +98,8 @@ class ByHand:
         for key, pair in rows:
             if key in self._away and pair.current is None:
                 continue
+            if self._rejected and pair.desired is not None:
+                self._forget_rejected({("user" if user else "group", key, 0)})
             seen = pair
             if pair.manager is not None and fold(pair.manager) in self._away_ids:
                 seen = replace(pair, manager=None)
@@ -98,7 +112,9 @@ class ByHand:
         return found
 
     def settle_group(self, kind: LinkKind, group: int, current: Collection[int], wanted: Collection[int]) -> None:
-        """Forget what was done by hand to the members of a group about whom both sides agree."""
+        """Forget what was done by hand, or rejected, about the members of a group about whom both sides agree."""
+        if self._rejected:
+            self._forget_rejected({(kind, group, member) for member in set(current) & set(wanted)})
         if self._some:
             have, want = set(current), set(wanted)
             known = self._store.load_hand_links(kind, [group], None)
@@ -107,10 +123,18 @@ class ByHand:
     def settle_members(
         self, kind: LinkKind, members: Collection[int], have: set[Membership], want: set[Membership]
     ) -> None:
-        """Forget what was done by hand to the places of people about whom both sides agree."""
+        """Forget what was done by hand, or rejected, about the places of people about whom both sides agree."""
+        if self._rejected:
+            self._forget_rejected({(kind, *pair) for pair in have & want})
         if self._some:
             known = self._store.load_hand_links(kind, [], members)
             self._store.forget_hand_links(kind, [pair for pair in known if (pair in have) == (pair in want)])
+
+    def _forget_rejected(self, wanted: set[tuple[str, int, int]]) -> None:
+        over = wanted & self._rejected
+        if over:
+            self._store.forget_rejected_removals(over)
+            self._rejected -= over
 
     def find_left(self, kind: LinkKind, group: int, members: Iterable[MemberView]) -> set[int]:
         """Return those members of a group who stay as somebody put them: in it or out of it.

@@ -79,7 +79,7 @@ class Planner:
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
-        self._by_hand = ByHand(store, rules)
+        self._by_hand = ByHand(store, rules, write=write)
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.

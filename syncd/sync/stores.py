@@ -67,8 +67,8 @@ class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
         """Remember that records are ready."""
         ...
 
-    def load_ready(self, folds: Collection[str]) -> set[str]:
-        """Return which accounts are ready."""
+    def load_ready(self, folds: Collection[str]) -> dict[str, bool]:
+        """Return which accounts are ready, and whether each is ours."""
         ...
 
     def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:

@@ -4,11 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
+import stamina
+import structlog
+
+from syncd.sandbox.knobs import PortalKnobs
+from syncd.store.database import open_database
+from tests.contract.office import Office, found_company
+from tests.stores import template
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Let plain tests have no event loop: looptime asks for one, and Python 3.11 would make and leak it."""
     if not inspect.iscoroutinefunction(getattr(item, "obj", None)):
         asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Let retries follow at once."""
+    structlog.reset_defaults()
+    with stamina.set_testing(True, attempts=6, cap=True):
+        yield
+
+
+@pytest.fixture
+async def office(tmp_path: Path, impatient: None, request: pytest.FixtureRequest) -> AsyncIterator[Office]:
+    """Four people, three groups, nothing in the portal but strangers; the switches of the portal are the parameter.
+
+    What the portal is like does not concern the store: one engine is enough.
+    """
+    await asyncio.to_thread(shutil.copy, template(), tmp_path / "store.db")
+    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    made = Office(database, PortalKnobs(**getattr(request, "param", {})))
+    found_company(made)
+    yield made
+    database.close()
+    assert made.broken == []

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world
@@ -153,3 +154,90 @@ async def test_an_order_is_taken_by_whoever_works_on_the_store(world: World) -> 
     assert store.load_order() is None
     assert store.load_order_result(order) == 7
     store.withdraw_order(order)
+
+
+async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_url: str) -> None:
+    """Somebody took that owner out by hand: the portal has changed, and what was shown is refused."""
+    world = open_world(store_url)
+    rules = make_rules(limits=GuardLimits(max_removals=0))
+    world.rules = replace(rules, mapping=replace(rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("u1", "u2"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.own("g", name)
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.disown("g", "u1")
+    assert (await world.sync("delta")).status == "held"
+    del world.portal.owners["all@grp"]["u1@x.com"]
+    world.portal.writes.clear()
+    record = await approve(world, 2)
+    assert record.status == "failed"
+    assert "no longer" in record.error
+    assert world.portal.writes == []
+    world.database.close()
+
+
+async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_and_left_once_more(
+    store_url: str,
+) -> None:
+    """The tenant has said in between that the person belongs there: what was rejected is over."""
+    world = open_world(store_url)
+    world.rules = make_rules(limits=GuardLimits(max_removals=0))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("u1", "u2"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    await world.sync("full")
+    world.source.unlink("g", "u1")
+    world.source.unlink("g", "u2")
+    assert (await world.sync("delta")).status == "held"
+    assert world.target_store.reject(Approval(2)) == 2
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.link("g", "u1")
+    await world.sync("delta", write=False)
+    await world.sync("delta")
+    world.source.unlink("g", "u1")
+    run = await world.sync("delta")
+    assert (run.status, world.changes(run)) == ("held", ["unlink membership all@grp u1@x.com held"])
+    assert world.portal.picture()["all@grp"] == {"u1@x.com", "u2@x.com"}
+    world.database.close()
+
+
+@pytest.mark.parametrize("only", ["u1@x.com", "all@grp"])
+async def test_a_membership_is_not_written_as_long_as_its_group_or_account_is_somebody_elses(
+    store_url: str, only: str
+) -> None:
+    """Whoever releases one of the two adoptions has not released the other, and the membership needs both."""
+    world = open_world(store_url)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
+    world.source.link("g", "u1")
+    world.portal.add_account("u1@x.com", name="By hand", email="u1@x.com")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    assert (await world.sync("full")).status == "held"
+    record = await approve(world, 1, only=(only,))
+    assert "link all@grp" not in world.portal.writes
+    assert world.portal.picture() == {"all@grp": set()}
+    record = await approve(world, record.id)
+    assert record.status == "succeeded", record.error
+    assert world.changes(await world.sync("full")) in ([], ["link membership all@grp u1@x.com done"])
+    assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
+    world.database.close()
+
+
+async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str) -> None:
+    """The plan counted on it; what is somebody else's stays as it is all the same."""
+    world = open_world(store_url)
+    world.rules = make_rules(limits=GuardLimits(max_adoptions=None))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
+    world.source.link("g", "u1")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.refuse = {"all@grp"}
+    await world.sync("full")
+    assert "link all@grp" not in world.portal.writes
+    world.portal.refuse = set()
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
+    world.database.close()

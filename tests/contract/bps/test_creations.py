@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
@@ -90,6 +91,46 @@ async def test_a_record_that_was_there_before_is_never_ours_by_creation(
     fake.group_duplicate_status = duplicate
     fake.add_user(ANN.bps_id, name="Ann", phoneNumber="1", jobTitle="Clerk")
     fake.add_group(G, name="Team")
+    assert await create(portal) is Creation.EXISTS
+
+
+@both_kinds
+@pytest.mark.parametrize("answer", [401, 423, 429, 503])
+@pytest.mark.parametrize("body", ["", "<html>Maintenance</html>"])
+async def test_a_refusal_that_took_effect_all_the_same_is_settled_by_a_reading(
+    fake: FakePortal, portal: BpsPortal, create: Any, post: str, answer: int, body: str
+) -> None:
+    """Whatever stands before the portal may say it is busy after the portal did its work: the record is still ours."""
+    fake.faults = [Fault(post, answer, effect=True, body=body)]
+    assert await create(portal) is Creation.SETTLED
+    assert len(fake.users) + len(fake.groups) == 1
+
+
+async def test_a_record_made_by_a_refused_attempt_is_waited_for_until_it_is_shown(
+    fake: FakePortal, portal: BpsPortal
+) -> None:
+    """Where no record is shown before it is synchronised, some seconds of patience tell it from a stranger's."""
+    fake.pending_visible = fake.synchronizes_at_once = False
+    fake.faults = [Fault("POST .*users", 503, effect=True)]
+    creation = asyncio.create_task(_plain_create(portal))
+    await asyncio.sleep(5)
+    assert not creation.done()
+    fake.synchronize()
+    assert await creation is Creation.SETTLED
+
+
+@both_kinds
+async def test_a_conflict_after_a_refusal_is_ours_only_with_the_record_to_show_for_it(
+    fake: FakePortal, portal: BpsPortal, create: Any, post: str
+) -> None:
+    """Invisible to the end, it is what blocks the id for ever; with other values, it is somebody else's."""
+    fake.faults = [Fault(post, 503), Fault(post, 409, times=9, code="ValidationError")]
+    with pytest.raises(Conflict) as raised:
+        await create(portal)
+    assert not raised.value.sent
+    fake.faults = [Fault(post, 503)]
+    fake.add_user(ANN.bps_id, name="Anna")
+    fake.add_group(G, name="Other")
     assert await create(portal) is Creation.EXISTS
 
 

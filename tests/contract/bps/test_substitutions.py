@@ -113,6 +113,19 @@ async def test_a_lost_answer_is_settled_by_a_look(fake: FakePortal, portal: BpsP
     assert len(fake.substitutions) == effect
 
 
+@pytest.mark.parametrize("answer", [401, 423, 429, 503])
+@pytest.mark.parametrize("effect", [True, False])
+async def test_a_busy_portal_gets_no_second_substitution(
+    fake: FakePortal, portal: BpsPortal, *, answer: int, effect: bool
+) -> None:
+    """It may have done its work before it was called busy: a look comes before the second attempt."""
+    await portal.check()  # there is a token already
+    fake.faults.append(Fault("POST .*substitutions", answer, effect=effect))
+    assert await portal.create_substitution(WANTED) == 1
+    assert len(fake.calls("POST .*substitutions")) == (1 if effect else 2)
+    assert len(fake.substitutions) == 1
+
+
 async def test_a_refusal_keeps_its_reason(fake: FakePortal, opener: Opener) -> None:
     """An unknown substitute is a conflict; without the scope the message names it."""
     async with opener() as portal:

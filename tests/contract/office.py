@@ -1,0 +1,112 @@
+"""A tenant, the imitation portal on a wire without sockets, and one run of syncd after the other, each a fresh process.
+
+Where WEBCON's API document is at hand, every request that reaches the portal, and every answer, is compared with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from syncd.model.run import PullKind, RunRecord, RunRequest
+from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
+from syncd.sandbox.knobs import PortalKnobs
+from syncd.store.database import Database
+from syncd.store.source_store import SourceStore
+from syncd.store.sync_store import RunStore, TargetStore
+from syncd.sync.apply import ApplyOptions
+from syncd.sync.pull import Pull
+from syncd.sync.push import Push
+from syncd.sync.runs import Runs, Sides
+from tests.contract.openapi import ContractBroken, find_contract
+from tests.contract.sandbox_client import MovableClock
+from tests.fakes.source import FakeSource
+from tests.fakes.wired import Asked, Wire
+from tests.fakes.world import make_rules
+
+DAY = 86_400.0
+
+
+class Office:
+    """The use cases over a tenant and the imitation portal, a fresh process for every run."""
+
+    def __init__(self, database: Database, knobs: PortalKnobs) -> None:
+        self.clock = MovableClock()
+        self.database, self.source, self.wire = database, FakeSource(), Wire(self.clock, knobs)
+        self.source.tracks_owners = True
+        self.rules = make_office_rules()
+        self.per_request = 200
+        self.broken: list[str] = []
+        self.judged = 0
+        self.document = find_contract()
+        self.wire.observer = self._judge
+
+    def _judge(self, method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
+        if self.document is None:
+            return
+        self.judged += 1
+        try:
+            self.document.validate_request(method, path, query, body)
+            if status != 401:  # what a gateway says about tokens is in no operation of the document
+                self.document.validate_response(method, path, status, answer)
+        except ContractBroken as error:
+            self.broken.append(str(error))
+
+    async def sync(self, kind: PullKind = "delta", *, patience: float = 120.0) -> RunRecord:
+        """Run as a process of its own would."""
+        store = TargetStore(self.database)
+        portal = self.wire.open(members_per_request=self.per_request, page_size=100)
+        pull = Pull(self.source, SourceStore(self.database), self.clock, lambda name, number: None, lambda: False)
+        options = ApplyOptions(4, self.per_request, patience, licences=bool(self.rules.licences))
+        push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
+        runs = Runs(RunStore(self.database), self.clock, lambda now: False)
+        return await runs.execute(RunRequest(kind, "cli", retry_failed=True), Sides(pull, push, {"bps": portal}))
+
+    def hire(self, name: str, *, group: str = "", **attributes: str) -> None:
+        """Let somebody begin."""
+        upn = f"{name}@x.com"
+        self.source.put_user(name, userPrincipalName=upn, displayName=name.title(), mail=upn, **attributes)
+        if group:
+            self.source.link(group, name)
+
+    def members(self, group: str, relation: str = "members") -> set[str]:
+        """Return who is there, without case."""
+        return {key.casefold() for key in getattr(self.wire.store.groups[group], relation)}
+
+    def held(self) -> dict[str, set[str]]:
+        """Return who holds which licences, of accounts that are there or not."""
+        holders = self.wire.service.licences.holders
+        return {key: set(holder.licences) for key, holder in holders.items() if holder.licences}
+
+    def take_asked(self) -> list[Asked]:
+        """Return what the portal carried out since the last look."""
+        found, self.wire.asked[:] = list(self.wire.asked), []
+        return found
+
+
+def make_office_rules(**policy: Any) -> Rules:
+    """Return rules with licences and owners, that delete the disabled and vanished groups, and no guard."""
+    rules = make_rules(
+        policy=PolicyRules(grace=timedelta(days=3), disabled_users="delete", deleted_groups="delete", **policy),
+        limits=GuardLimits(None, None, 20, 0, None),
+        licences=(LicenceRule("Group g", "PowerUser"), LicenceRule("Group h", "User")),
+    )
+    return replace(rules, mapping=replace(rules.mapping, owners=True))
+
+
+def found_company(office: Office) -> None:
+    """Let a company begin: ann leads, ben and cleo report to her, dora is in the other group."""
+    source = office.source
+    source.put_group("g", displayName="Group g", mailNickname="g@grp")
+    source.put_group("h", displayName="Group h", mailNickname="h@grp")
+    office.hire("ann", group="g", jobTitle="Boss")
+    for name in ("ben", "cleo"):
+        office.hire(name, group="g", mobilePhone="1", jobTitle="Clerk")
+        source.put_user(name, manager="ann")
+    office.hire("dora", group="h")
+    source.put_group("i", displayName="Group i", mailNickname="i@grp")
+    source.link("i", "dora")
+    source.own("g", "ann")
+    office.wire.add_account("stranger@portal")
+    office.wire.add_account("synced@portal", origin="builtin")

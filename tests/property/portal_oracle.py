@@ -1,0 +1,221 @@
+"""What the portal must hold and what may be taken from it, said from the tenant and the manual alone.
+
+Nothing here looks into the store or shares code with the planner: `Config` is turned into syncd's own rules in one
+place, and everything else reads it as an administrator reads the settings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, cast
+
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import (
+    FieldRule,
+    GuardLimits,
+    LicenceRule,
+    PolicyRules,
+    Rules,
+    ScopeRules,
+)
+from tests.fakes.source import FakeGroup, FakeSource, FakeUser
+from tests.fakes.world import make_rules
+
+LEAVERS = frozenset({"disabled", "deleted", "out_of_scope"})
+FROZEN = frozenset({"skipped", "protected"})
+LICENCES: dict[str, tuple[LicenceRule, ...]] = {
+    "two": (LicenceRule("Group g0", "PowerUser"), LicenceRule("Group g1", "User")),
+    "one": (LicenceRule("Group g1", "User"),),
+    "none": (),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings that the machine turns; every field is one key of the manual, in short."""
+
+    mode: Literal["sync", "upsert_only", "create_only", "plan_only"] = "sync"
+    adopt: Literal["match", "never"] = "match"
+    disabled: Literal["keep", "revoke", "delete"] = "revoke"
+    outside: Literal["keep", "revoke", "delete"] = "revoke"
+    deleted: Literal["keep", "revoke", "delete"] = "revoke"
+    groups: Literal["keep", "empty", "delete"] = "empty"
+    grace: int = 3
+    drift: Literal["revert", "adopt", "report"] = "revert"
+    substitute: Literal["none", "manager"] = "none"
+    rename_substitute: bool = True
+    scope: Literal["all", "clerks", "include", "exclude", "groups"] = "all"
+    phone: str = "mobilePhone"
+    licences: Literal["two", "one", "none"] = "two"
+    owners: bool = True
+    managers: bool = True
+    protect: frozenset[str] = frozenset()
+    max_removals: int | None = None
+    percent: float | None = None
+    max_updates: float | None = None
+    max_adoptions: int | None = 0
+    quiet: bool = False
+
+    def make(self) -> Rules:
+        """Return syncd's rules of these settings."""
+        base = make_rules()
+        scope = ScopeRules(
+            ("Group g0",) if self.scope == "include" else (),
+            ("Group g0",) if self.scope == "exclude" else (),
+            Expression('user.jobTitle != "Contractor"') if self.scope == "clerks" else None,
+            Expression('group.displayName != "Group g2"') if self.scope == "groups" else None,
+            protect=self.protect,
+        )
+        named = {**base.mapping.user_fields, "phone": FieldRule((self.phone,))}
+        mapping = type(base.mapping)(
+            base.mapping.user_bps_id, base.mapping.group_bps_id, named, base.mapping.group_fields,
+            managers=self.managers, owners=self.owners,
+        )  # fmt: skip
+        policy = PolicyRules(
+            self.mode, self.adopt, self.disabled, self.outside, self.deleted, self.groups,
+            timedelta(days=self.grace), self.drift, self.substitute, self.rename_substitute,
+        )  # fmt: skip
+        limits = GuardLimits(self.max_removals, self.percent, 3, self.max_adoptions, self.max_updates)
+        return Rules(scope, mapping, policy, limits, LICENCES[self.licences])
+
+    def policy_for(self, state: str) -> str:
+        """Return what happens to a leaver's account."""
+        if state == "renamed":
+            return "delete" if self.deleted == "delete" else "revoke"
+        known = {"disabled": self.disabled, "deleted": self.deleted, "out_of_scope": self.outside}
+        return known.get(state, "keep")
+
+
+@dataclass
+class Truth:
+    """The tenant under these settings, at this moment. ``names``: every BPS id that a person ever went by."""
+
+    source: FakeSource
+    config: Config
+    names: dict[str, set[str]]
+    group_names: dict[str, set[str]]
+    state: dict[str, str] = field(default_factory=dict)
+    bps_id: dict[str, str] = field(default_factory=dict)
+    wanted: dict[str, str] = field(default_factory=dict)
+    """User id to BPS id."""
+    groups: dict[str, str] = field(default_factory=dict)
+    """BPS id of each wanted group to its source id."""
+    unclear: set[str] = field(default_factory=set)
+    """BPS ids that several groups want: who has it depends on who had it first."""
+
+    def __post_init__(self) -> None:
+        named = "g0"
+        chosen = self.people_in(named) if self.config.scope in ("include", "exclude") else set[str]()
+        for key, user in self.source.users.items():
+            self.bps_id[key] = find_id(user)
+            self.state[key] = self._judge(key, user, chosen)
+            if self.state[key] == "wanted":
+                self.wanted[key] = self.bps_id[key]
+        claims: dict[str, list[str]] = {}
+        for key, group in self.source.groups.items():
+            if self.judge_group(key) == "wanted":
+                claims.setdefault(find_group_id(group), []).append(key)
+        for bps_id, keys in claims.items():
+            if len(keys) == 1:
+                self.groups[bps_id] = keys[0]
+            else:
+                self.unclear.add(bps_id)
+
+    def _judge(self, key: str, user: FakeUser, chosen: set[str]) -> str:
+        values, scope = user.attributes, self.config.scope
+        if find_id(user) in self.config.protect:
+            return "protected"
+        if user.state != "active":
+            return "deleted"
+        if values.get("accountEnabled") is False:
+            return "disabled"
+        outside = (scope == "include" and key not in chosen) or (scope == "exclude" and key in chosen)
+        if outside or (scope == "clerks" and values.get("jobTitle") == "Contractor"):
+            return "out_of_scope"
+        return "skipped" if " " in find_id(user) else "wanted"
+
+    def judge_group(self, key: str) -> str:
+        """Return where a group stands."""
+        group = self.source.groups[key]
+        if group.state != "active":
+            return "deleted"
+        if self.config.scope == "groups" and group.attributes.get("displayName") == "Group g2":
+            return "out_of_scope"
+        return "protected" if find_group_id(group) in self.config.protect else "wanted"
+
+    def people_in(self, group: str) -> set[str]:
+        """Return the ids of users who are in a group through any nesting."""
+        met, rest, people = {group}, [group], set[str]()
+        while rest:
+            found = self.source.groups.get(rest.pop())
+            if found is None or found.state != "active":
+                continue
+            for member, kind in found.members.items():
+                if kind == "user":
+                    people.add(member)
+                elif member not in met:
+                    met.add(member)
+                    rest.append(member)
+        return people
+
+    def members(self, bps_id: str) -> set[str]:
+        """Return the BPS ids that belong into a wanted group."""
+        return {self.wanted[key] for key in self.people_in(self.groups[bps_id]) if key in self.wanted}
+
+    def owners(self, bps_id: str) -> set[str]:
+        """Return the BPS ids that own a wanted group."""
+        return {self.wanted[key] for key in self.source.groups[self.groups[bps_id]].owners if key in self.wanted}
+
+    def places(self, kind: str, bps_id: str) -> set[str]:
+        """Return members or owners."""
+        return self.members(bps_id) if kind == "membership" else self.owners(bps_id)
+
+    def licence(self, user: str) -> str | None:
+        """Return the type that the first rule gives a person."""
+        for rule in LICENCES[self.config.licences]:
+            if user in self.people_in(rule.group[-2:]):
+                return rule.type
+        return None
+
+    def find_states(self, account: str) -> set[str]:
+        """Return where an account stands: wanted, or as those who ever went by it; nothing: it is a stranger's."""
+        if account in self.wanted.values():
+            return {"wanted"}
+        found = set[str]()
+        for key, names in self.names.items():
+            if account in names:
+                state = self.state[key]
+                found.add("renamed" if state == "wanted" else state)
+        return found
+
+    def find_group_states(self, record: str) -> set[str]:
+        """Return the same of a group's record."""
+        if record in self.groups or record in self.unclear:
+            return {"wanted"}
+        found = set[str]()
+        for key, names in self.group_names.items():
+            if record in names:
+                state = self.judge_group(key)
+                found.add("renamed" if state == "wanted" else state)
+        return found
+
+    def fields(self, user: str) -> dict[str, str | None]:
+        """Return the mapped values of a person as the portal names them."""
+        values = self.source.users[user].attributes
+        return {
+            "name": cast("str | None", values["displayName"]),
+            "email": cast("str | None", values.get("mail") or values["userPrincipalName"]),
+            "jobTitle": cast("str | None", values.get("jobTitle")),
+            "phoneNumber": cast("str | None", values.get(self.config.phone)),
+        }
+
+
+def find_id(user: FakeUser) -> str:
+    """Return the BPS id of a user, without case."""
+    return str(user.attributes["userPrincipalName"]).casefold()
+
+
+def find_group_id(group: FakeGroup) -> str:
+    """Return the BPS id of a group, without case."""
+    return str(group.attributes["mailNickname"]).casefold()
