@@ -23,6 +23,7 @@ from syncd.store.tables import (
     source_owners,
 )
 from syncd.store.touches import touch_users, touch_users_below
+from syncd.store.unshown import clear_unshown, drop_unshown
 
 
 class Baseline:
@@ -55,6 +56,7 @@ class Baseline:
     def end_listing(self, checkpoints: Sequence[Checkpoint], *, now: datetime) -> None:
         """Note that the lists, and what changed meanwhile, are read to the end: what is left is the proof."""
         with self._database.transaction() as connection:
+            clear_unshown(connection)
             for checkpoint in checkpoints:
                 save_checkpoint(connection, replace(checkpoint, listing=False), now=now)
 
@@ -164,6 +166,7 @@ def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owne
     stream, table = beginning.stream, TABLES[beginning.stream]
     tracked = connection.scalar(select(exists().select_from(table))) or False
     connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+    drop_unshown(connection)
     if stream == "groups":
         _clear_seen(connection)
         if not owners:

@@ -32,6 +32,7 @@ from syncd.store.tables import (
     source_users,
 )
 from syncd.store.touches import touch_groups, touch_users, touch_users_below
+from syncd.store.unshown import forget_unshown
 
 TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
 LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
@@ -128,6 +129,8 @@ class Directory:
         seen = self._load_seen(connection, old, checkpoint, direct=direct)
         fresh: dict[int, Stored] = {}
         purged: set[int] = set()
+        hidden = self._load_hidden_managers(connection, old) if direct else {}
+        stated = {keys[item.id] for item in items if item.manager is not None}
         for item in items:
             key = keys[item.id]
             before = fresh.get(key) or old.get(key)
@@ -142,7 +145,7 @@ class Directory:
             attributes = _merge(kept, item.attributes)
             manager = kept.extra if kept else None
             if item.manager is not None:
-                manager = keys[item.manager.manager_id] if item.manager.manager_id else None
+                manager = keys[item.manager.manager_id] if item.manager.manager_id else hidden.get(key)
             known = direct or "userPrincipalName" in attributes
             fresh[key] = Stored("active" if known else "parked", encode_json(attributes), manager)
             purged.discard(key)
@@ -154,6 +157,7 @@ class Directory:
                 connection.execute(delete(table).where(among(table.c.member_key, purged, connection)))
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
+        forget_unshown(connection, stated)
         if not direct:
             insert_keys(connection, source_returns, _find_returned(changed, fresh, old, baseline=checkpoint.baseline))
         if direct or not checkpoint.baseline:
@@ -223,6 +227,13 @@ class Directory:
             select(table.c.key, table.c.state, table.c.attributes, extra).where(among(table.c.key, keys, connection))
         )
         return {row[0]: Stored(row[1], row[2], row[3]) for row in rows}
+
+    def _load_hidden_managers(self, connection: Connection, old: Mapping[int, Stored]) -> dict[int, int]:
+        """Return by user the stored managers who are deleted: a direct reading does not show them."""
+        managers = {stored.extra for stored in old.values() if stored.extra is not None}
+        gone = among(source_users.c.key, managers, connection), source_users.c.state == "soft_deleted"
+        deleted = set(connection.scalars(select(source_users.c.key).where(*gone))) if managers else set()
+        return {key: stored.extra for key, stored in old.items() if stored.extra in deleted}
 
     def _load_seen(
         self, connection: Connection, old: Mapping[int, Stored], checkpoint: Checkpoint, *, direct: bool

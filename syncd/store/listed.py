@@ -2,7 +2,7 @@
 
 An entry of a list is the whole object: what it does not state has no value. Two exceptions, since lists show nothing of
 what is deleted: a member whom they lack is no former member (the sweep judges that), and a manager whom they lack stays
-as long as it is known to be deleted.
+until the end (``unshown`` judges that).
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from syncd.store.tables import (
     source_users,
 )
 from syncd.store.touches import touch_users, touch_users_below
+from syncd.store.unshown import forget_unshown, note_unshown
 
 _EMPTY = re.compile(r'(?<=^\{)"[^"\\]*":\[\],?|,"[^"\\]*":\[\]')
 """A name with an empty list, in JSON text of one level: a quotation mark within a text has a backslash before it."""
@@ -84,7 +85,7 @@ class ListedObjects(Directory):
         keys = self._intern(connection, ids)
         own = {keys[each.id] for each in objects}
         old = self._load_old(connection, table, own)
-        kept = self._load_hidden_managers(connection, old) if stream == "users" else {}
+        unshown: set[int] = set()
         fresh: dict[int, tuple[Stored, str | None, str | None]] = {}
         for each in objects:
             key = keys[each.id]
@@ -92,7 +93,10 @@ class ListedObjects(Directory):
             if ":[]" in attributes:
                 attributes = _drop_empty(attributes)
             if stream == "users":
-                extra = keys[each.manager_id] if each.manager_id is not None else kept.get(key)
+                extra = keys[each.manager_id] if each.manager_id is not None else None
+                if extra is None and key in old and old[key].extra is not None:
+                    extra = old[key].extra
+                    unshown.add(key)
                 whole = each.upn is not None
             else:
                 extra = key in old and old[key].extra and old[key].state not in GONE
@@ -114,20 +118,12 @@ class ListedObjects(Directory):
         if changed:
             _update(connection, table, changed)
         insert_keys(connection, source_returns, returned)
+        if stream == "users" and old:
+            forget_unshown(connection, own - unshown)
+            note_unshown(connection, unshown)
         if tracked:
             insert_keys(connection, seen_objects, own)
         return counts
-
-    def _load_hidden_managers(self, connection: Connection, old: dict[int, Stored]) -> dict[int, int]:
-        """Return by user the stored managers who are deleted, which lists leave out."""
-        managers = {stored.extra for stored in old.values() if stored.extra is not None}
-        if not managers:
-            return {}
-        statement = select(source_users.c.key).where(
-            among(source_users.c.key, managers, connection), source_users.c.state == "soft_deleted"
-        )
-        hidden = set(connection.scalars(statement))
-        return {key: stored.extra for key, stored in old.items() if stored.extra in hidden}
 
     def _store_listed_members(self, connection: Connection, chunk: Chunk, *, tracked: bool) -> int:
         if not chunk.members:
@@ -218,6 +214,7 @@ class ListedObjects(Directory):
                 touch_users(connection, {key})
                 touch_users_below(connection, {key})
             touch_users(connection, moved)
+            forget_unshown(connection, below)
             connection.execute(delete(source_returns).where(source_returns.c.key == key))
         return len(inside) - len(there) + len(moved)
 

@@ -63,6 +63,9 @@ source_owners = Table(
 # Who is there again, or for the first time: what ties them to others is read once, since no stream need tell it.
 source_returns = Table("source_returns", metadata, Column("key", Key, primary_key=True, autoincrement=False))
 
+# Users whom a list showed without the manager that is stored; see ``unshown``.
+unshown_managers = Table("unshown_managers", metadata, Column("key", Key, primary_key=True, autoincrement=False))
+
 checkpoints = Table(
     "checkpoints",
     metadata,

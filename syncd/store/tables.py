@@ -34,6 +34,7 @@ from syncd.store.source_tables import (
     touched_groups,
     touched_principals,
     touched_users,
+    unshown_managers,
     waiting_touches,
 )
 from syncd.store.target_tables import (
@@ -87,6 +88,7 @@ __all__ = [
     "touched_groups",
     "touched_principals",
     "touched_users",
+    "unshown_managers",
     "vanished_records",
     "waiting_touches",
 ]

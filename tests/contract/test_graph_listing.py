@@ -217,6 +217,46 @@ async def test_who_returns_during_the_read_returns_with_everything(database: Dat
     assert {manager for _, manager in load(database).users.values()} == {None, USERS[0]}
 
 
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_manager_who_is_deleted_stays_the_manager_of_others(database: Database, times: int) -> None:
+    """A list shows nobody in place of a deleted manager, which is not the same as having none."""
+    tenant = make_tenant()
+    await tenant.pull(database, full=True)
+    tenant.directory.soft_delete(USERS[0])
+    for _ in range(times):
+        await tenant.pull(database, full=True)
+    assert {manager for _, manager in load(database).users.values()} == {USERS[0]}
+
+
+@pytest.mark.parametrize("at", ["", "/users?", "$batch"])
+async def test_a_manager_who_is_taken_away_goes(database: Database, at: str) -> None:
+    """Who is there and is not shown as the manager is none, whether that was so before the read or came about in it."""
+    tenant = make_tenant()
+    await tenant.pull(database, full=True)
+
+    def change() -> None:
+        tenant.directory.set_manager(USERS[1], None)
+        tenant.directory.set_manager(USERS[2], USERS[3])
+
+    if at:
+        once(tenant, at, change)
+    else:
+        change()
+    await tenant.pull(database, full=True)
+    found = {user: manager for user, (_, manager) in load(database).users.items()}
+    assert (found[USERS[1]], found[USERS[2]], found[USERS[4]]) == (None, USERS[3], USERS[0])
+
+
+async def test_a_manager_who_is_given_back_during_the_read_stays(database: Database) -> None:
+    """Changes since the beginning count more than the list that was read before."""
+    tenant = make_tenant()
+    await tenant.pull(database, full=True)
+    tenant.directory.set_manager(USERS[1], None)
+    once(tenant, "$batch", lambda: tenant.directory.set_manager(USERS[1], USERS[0]))
+    await tenant.pull(database, full=True)
+    assert load(database).users[USERS[1]][1] == USERS[0]
+
+
 async def test_a_nested_group_returns_to_the_groups_that_it_is_in(database: Database) -> None:
     """A deleted group is in no list of members either."""
     tenant = make_tenant()
