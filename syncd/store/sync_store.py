@@ -16,6 +16,7 @@ from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
+from syncd.store.push_ends import PushEnds
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
 from syncd.store.substitutions import Substitutions
@@ -27,6 +28,7 @@ class TargetStore(
     DesiredState,
     Pairing,
     Plans,
+    PushEnds,
     Links,
     Outcomes,
     Approvals,

@@ -8,7 +8,6 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase,
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.caller import Placed
+from syncd.sync.calls import Call, Calls
 from syncd.sync.licensing import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
@@ -55,63 +55,6 @@ class ApplyOptions:
     sync_wait: float = 60.0
     licences: bool = False
     """Whether there are licence rules."""
-
-
-@dataclass(slots=True)
-class _Call:
-    """One request's worth of a plan: one record, or several members of one group to take out."""
-
-    placed: list[Placed]
-
-
-_Work = _Call | LinkBatch
-
-_CHUNK = 64
-
-
-class _Calls:
-    """Calls on their way from the store to the workers, many at a time, since waking a task for each is slow.
-
-    At most three chunks wait. After `end`, `get` returns None to every worker.
-    """
-
-    def __init__(self) -> None:
-        self._queue: asyncio.Queue[list[_Work]] = asyncio.Queue(maxsize=1)
-        self._gathered: list[_Work] = []
-        self._ready: deque[_Work] = deque()
-
-    async def put(self, call: _Work) -> None:
-        """Add a call, waiting while too many do."""
-        self._gathered.append(call)
-        if len(self._gathered) >= _CHUNK:
-            await self._flush()
-
-    async def end(self) -> None:
-        """Say that no more calls come."""
-        if self._gathered:
-            await self._flush()
-        await self._queue.put([])
-
-    async def _flush(self) -> None:
-        chunk, self._gathered = self._gathered, []
-        await self._queue.put(chunk)
-
-    async def get(self) -> _Work | None:
-        """Return the next call, None after the last."""
-        while not self._ready:
-            chunk = await self._queue.get()
-            if not chunk:
-                self._queue.put_nowait(chunk)  # for the next worker
-                return None
-            self._ready.extend(chunk)
-        return self._ready.popleft()
-
-    def take_rest(self) -> list[_Call]:
-        """Return calls that nobody took."""
-        rest = [*self._ready, *self._gathered]
-        while not self._queue.empty():
-            rest += self._queue.get_nowait()
-        return [call for call in rest if isinstance(call, _Call)]
 
 
 class Apply:
@@ -161,9 +104,9 @@ class Apply:
 
     async def _run_phase(self, run_id: int, phase: Phase) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
-        calls = _Calls()
+        calls = Calls()
         recorder = Recorder(self._store, self._clock, run_id, self._give_up)
-        unsent: list[_Call] = []
+        unsent: list[Call] = []
         try:
             async with working_together() as group:
                 group.create_task(self._load(run_id, phase, calls), name="load changes")
@@ -177,7 +120,7 @@ class Apply:
         if self._stopping():
             raise Interrupted("asked to stop while applying the plan")
 
-    async def _finish(self, run_id: int, recorder: Recorder, unsent: Sequence[_Call]) -> None:
+    async def _finish(self, run_id: int, recorder: Recorder, unsent: Sequence[Call]) -> None:
         await recorder.close()
         seqs = [planned.seq for call in unsent for planned, _, _ in call.placed]
         if seqs and not isinstance(self._fatal, StoreError):
@@ -189,7 +132,7 @@ class Apply:
     def _is_over(self) -> bool:
         return self._stopping() or self._fatal is not None
 
-    async def _load(self, run_id: int, phase: Phase, calls: _Calls) -> None:
+    async def _load(self, run_id: int, phase: Phase, calls: Calls) -> None:
         links, size = _LINKS.get(phase), self._options.members_per_request
         planned = iterate_links(self._store, run_id, links, size) if links else self._iterate_calls(run_id, phase)
         async for call in planned:
@@ -198,7 +141,7 @@ class Apply:
             await calls.put(call)
         await calls.end()
 
-    async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[_Call]:
+    async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[Call]:
         together = phase in (Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
         size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
@@ -215,13 +158,13 @@ class Apply:
                 self._ready |= await self._store.call(self._store.load_ready, needed)
             for placed in batch:
                 if gathered and not fit_together(gathered, placed, size):
-                    yield _Call(gathered)
+                    yield Call(gathered)
                     gathered = []
                 gathered.append(placed)
         if gathered:
-            yield _Call(gathered)
+            yield Call(gathered)
 
-    async def _work(self, calls: _Calls, recorder: Recorder, unsent: list[_Call]) -> None:
+    async def _work(self, calls: Calls, recorder: Recorder, unsent: list[Call]) -> None:
         while (call := await calls.get()) is not None:
             if isinstance(call, LinkBatch):
                 if not self._is_over():
@@ -235,7 +178,7 @@ class Apply:
 
     # ---- one call ---------------------------------------------------------------------------------------------------
 
-    async def _send(self, call: _Call) -> list[tuple[Placed, Outcome]]:
+    async def _send(self, call: Call) -> list[tuple[Placed, Outcome]]:
         first = call.placed[0][0]
         try:
             if first.change.action == "unlink":
