@@ -14,6 +14,7 @@
     │   ├── NotFound            404
     │   ├── Conflict            409 (and WEBCON's 405 "already exist")
     │   └── Rejected            any other 4xx
+    │       └── PageExpired     the link to a list's next page came too late: the list must be read from its start
     ├── ProtocolError           the other side broke its contract (shape, foreign link)
     │   └── EndlessRound        pages in a circle or without an end: the round must begin anew
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
@@ -115,6 +116,10 @@ class Conflict(PermanentError):
 
 class Rejected(PermanentError):
     """The request was understood and refused."""
+
+
+class PageExpired(Rejected):
+    """The link to the next page of a list came too late."""
 
 
 class ProtocolError(RemoteError):

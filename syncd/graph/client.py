@@ -8,15 +8,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TypeVar
 
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, Forbidden, ProtocolError, Unavailable
+from syncd.errors import AuthFailed, Forbidden, ProtocolError, RemoteError, Unavailable
 from syncd.graph.answers import Purpose, judge, read_error
 from syncd.graph.auth import TokenSource
+from syncd.graph.budget import ResourceBudget
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.graph.patience import repeat_while
@@ -43,6 +43,7 @@ class GraphClient:
         self.door = door
         self.tokens = tokens
         self.options = options
+        self.budget = ResourceBudget(clock)
         self._new_id = new_id
         self._clock = clock
         self._root = URL(options.base_url.rstrip("/"))
@@ -61,7 +62,7 @@ class GraphClient:
             at_home = url.scheme == "https" and url.port == self._root.port
             at_home = at_home and (url.host or "").lower() == (self._root.host or "").lower()
             inside = url.raw_path.startswith(f"{_VERSION}/") and ".." not in url.raw_path
-            plain = not url.user and not url.password and all("!" <= letter <= "~" for letter in link)
+            plain = not url.user and not url.password and link.isascii() and link.isprintable() and " " not in link
         except ValueError as error:
             raise ProtocolError("Microsoft Graph sent a link that is no address; it is not followed") from error
         if not (at_home and inside and plain):
@@ -81,8 +82,11 @@ class GraphClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         retry: RetryPolicy | None = None,
+        units: int = 1,
     ) -> T:
         """Send one request that does no harm when repeated, and return what ``parse`` makes of its answer.
+
+        ``units`` is its price, which is waited for where the tenant's budget is spent.
 
         An answer that ``parse`` refuses (Unavailable, ProtocolError) is asked for again, a few times. Raises what the
         door raises, ResyncRequired for a dead link, and Forbidden with the missing permission.
@@ -90,7 +94,7 @@ class GraphClient:
         async for attempt in repeat_while(_is_unreadable, attempts=_UNREADABLE_ATTEMPTS):
             # Outside of the attempt: the door has retried what may be retried.
             response = await self._send(
-                method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry
+                method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry, units=units
             )
             with attempt:
                 return parse(response)
@@ -105,20 +109,30 @@ class GraphClient:
         headers: dict[str, str],
         body: bytes | None,
         retry: RetryPolicy | None,
+        units: int,
     ) -> Response:
         """Send with a token; when it is refused, or lacks a permission, once more with a fresh one."""
         headers["client-request-id"] = self._new_id()
+        budget = self.budget
+
+        def judge_answer(response: Response, code: str, message: str) -> RemoteError | None:
+            if response.status == 429:
+                budget.hold(None)  # the door keeps the Retry-After itself
+            return judge(purpose, self._clock, response, code, message)
 
         async def send(token: str) -> Response:
-            return await self.door.send(
+            await budget.take(units)
+            response = await self.door.send(
                 method,
                 url,
                 headers={**headers, "Authorization": f"Bearer {token}"},
                 body=body,
                 retry=retry,
                 read_error=read_error,
-                judge=partial(judge, purpose, self._clock),
+                judge=judge_answer,
             )
+            budget.hear(response.headers, expected=units)
+            return response
 
         token = await self.tokens.fetch()
         try:

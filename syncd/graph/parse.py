@@ -38,7 +38,7 @@ def parse_object(response: Response) -> dict[str, Any]:
     Raises Unavailable for anything but complete JSON, ProtocolError for JSON that is no object or carries ``error``
     (Graph is reported to send both with status 200).
     """
-    return _parse_checked(response)[0]
+    return parse_checked(response)[0]
 
 
 def parse_page(response: Response, stream: Stream, *, selected: Collection[str]) -> Page:
@@ -47,10 +47,10 @@ def parse_page(response: Response, stream: Stream, *, selected: Collection[str])
     Raises as parse_object does, and ProtocolError when ``value`` is no list or when not exactly one link is there
     (delta query overview: a page carries a next link or a delta link, never both).
     """
-    body, suspicious = _parse_checked(response)
-    entries = _read_list(body)
-    next_link = _read_link(body, "@odata.nextLink")
-    delta_link = _read_link(body, "@odata.deltaLink")
+    body, suspicious = parse_checked(response)
+    entries = read_list(body)
+    next_link = read_link(body, "@odata.nextLink")
+    delta_link = read_link(body, "@odata.deltaLink")
     if (next_link is None) == (delta_link is None):
         which = "neither a next link nor a delta link" if next_link is None else "both a next link and a delta link"
         raise ProtocolError(f"Microsoft Graph sent a page of {stream} with {which}", status=response.status)
@@ -102,20 +102,20 @@ def parse_members(response: Response) -> tuple[tuple[Link, ...], str | None]:
     """
     body = parse_object(response)
     try:
-        links = tuple(read_member(entry) for entry in _read_list(body))
+        links = tuple(read_member(entry) for entry in read_list(body))
     except BadEntry as error:
         raise ProtocolError(f"Microsoft Graph sent an unreadable member: {error}", status=response.status) from error
-    return links, _read_link(body, "@odata.nextLink")
+    return links, read_link(body, "@odata.nextLink")
 
 
 def parse_group_list(response: Response) -> tuple[tuple[GroupItem, ...], str | None]:
     """Read one page of a list of groups with name and visibility, and its next link; what is unreadable is left out."""
     body = parse_object(response)
     groups: list[GroupItem] = []
-    for entry in _read_list(body):
+    for entry in read_list(body):
         with contextlib.suppress(BadEntry):
             groups.append(read_group(entry, frozenset(("displayName", "visibility")), []))
-    return tuple(groups), _read_link(body, "@odata.nextLink")
+    return tuple(groups), read_link(body, "@odata.nextLink")
 
 
 def parse_count(response: Response) -> int:
@@ -128,7 +128,7 @@ def parse_count(response: Response) -> int:
     return int(text)
 
 
-def _parse_checked(response: Response) -> tuple[dict[str, Any], bool]:
+def parse_checked(response: Response) -> tuple[dict[str, Any], bool]:
     """Return the object, and whether its entries must be searched for text that cannot be stored."""
     body, suspicious = _parse_json(response)
     if not isinstance(body, dict):
@@ -164,14 +164,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def _read_list(body: Mapping[str, Any]) -> list[Any]:
+def read_list(body: Mapping[str, Any]) -> list[Any]:
     entries = body.get("value")
     if not isinstance(entries, list):
         raise ProtocolError(f"Microsoft Graph sent a page whose value is {describe(entries)} instead of a list")
     return entries
 
 
-def _read_link(body: Mapping[str, Any], name: str) -> str | None:
+def read_link(body: Mapping[str, Any], name: str) -> str | None:
     link = body.get(name)
     if link is None or link == "":
         return None

@@ -18,6 +18,8 @@ from syncd.errors import EndlessRound, Forbidden, NotFound, ProtocolError, Rejec
 from syncd.graph.answers import Purpose, says_dead, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
+from syncd.graph.list_pages import ListParser
+from syncd.graph.listings import Listings
 from syncd.graph.lookups import Lookups
 from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
 from syncd.graph.parse import parse_count, parse_group, parse_members, parse_object, parse_page, parse_user
@@ -65,7 +67,7 @@ class _Trail:
             )
 
 
-class GraphSource(Lookups):
+class GraphSource(Lookups, Listings):
     """Reads one tenant through Microsoft Graph; the ``Source`` of the use cases."""
 
     def __init__(self, client: GraphClient, clock: Clock) -> None:
@@ -78,6 +80,9 @@ class GraphSource(Lookups):
         self._relations: Mapping[Stream, tuple[str, ...]] = {
             "users": list_relations(client.options, "users"),
             "groups": list_relations(client.options, "groups"),
+        }
+        self._parsers: Mapping[Stream, ListParser] = {
+            stream: ListParser(stream, names) for stream, names in self._selected.items()
         }
         self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
 
@@ -124,13 +129,18 @@ class GraphSource(Lookups):
 
         purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link=link is not None)
         if link is None:
-            names = ",".join((*(quote(name, safe="") for name in selected), *self._relations[stream]))
-            url = self._client.make_url(f"/{stream}/delta?$select={names}")
+            url = self._client.make_url(f"/{stream}/delta?$select={self._select_tracked(stream)}")
         else:
             url = self._client.check_link(link)
         page = await self._fetch_judged(url, parse, purpose)
         self._trails[stream].step(link or str(url), page.next_link, empty=not (page.items or page.bad))
         return page
+
+    def _select_tracked(self, stream: Stream) -> str:
+        return ",".join((*(quote(name, safe="") for name in self._selected[stream]), *self._relations[stream]))
+
+    def _select_listed(self, stream: Stream) -> str:
+        return _select(self._selected[stream])
 
     async def _fetch_judged(self, url: URL, parse: Callable[[Response], Page], purpose: Purpose) -> Page:
         """Fetch a page; a link that is refused without a clear word is tried once more before it is given up for dead.

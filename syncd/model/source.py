@@ -84,7 +84,8 @@ class Checkpoint:
     ``delta_link``: the last completed round. ``next_link``: the page at which an unfinished round goes on; whether that
     round is a full baseline says ``baseline``. ``fingerprint`` names tenant, client, endpoint and selected properties:
     a checkpoint of another fingerprint is dead. ``tracked``: the baseline began on a directory that was not empty, so
-    that what it sees is remembered for the sweep.
+    that what it sees is remembered for the sweep. ``listing``: the baseline is read by lists, and ``next_link`` leads
+    to what changed since it began; it is not finished, whatever the links say.
     """
 
     stream: Stream
@@ -93,3 +94,4 @@ class Checkpoint:
     next_link: str | None = None
     baseline: bool = False
     tracked: bool = False
+    listing: bool = False

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from syncd.clock import Clock
 from syncd.sandbox.faults import Faults
+from syncd.sandbox.ledger import Ledger
 from syncd.sandbox.odata import JSON_TYPE, refuse
 from syncd.sandbox.wire import Answer, Request, make_request
 
 _LIMIT = 20
 
 
-def answer_batch(request: Request, answer: Callable[[Request], Answer], *, faults: Faults, clock: Clock) -> Answer:
+def answer_batch(
+    request: Request, answer: Callable[[Request], Answer], *, faults: Faults, ledger: Ledger, clock: Clock
+) -> Answer:
     """Answer a batch; the answers come in reverse order, because clients must match them by id.
 
     Faults of side "batch" hit single items. Raises Refusal for a malformed batch or more than 20 requests.
@@ -34,11 +38,15 @@ def answer_batch(request: Request, answer: Callable[[Request], Answer], *, fault
         raise refuse(clock, 400, "BadRequest", "Request Id's must be unique within a batch.")
     responses, units = [], 0
     for item_id, item in zip(ids, requests, strict=True):
+        ledger.begin_part(item.method, item.target)
         fault = faults.take("batch", item.method, item.target)
         if fault is not None and not fault.passes:
             reply = Answer(fault.status, fault.body, fault.content_type, dict(fault.headers))
         else:
             reply = answer(item)
+        if fault is not None and fault.passes:
+            reply = replace(reply, body=fault.alter(reply.body, asked=item.target))
+        ledger.end_part(item.method, item.target, reply)
         units += reply.resource_units
         responses.append(_encode_item(item_id, reply))
     return Answer(200, msgspec.json.encode({"responses": responses[::-1]}), JSON_TYPE, {}, "$batch", units)
@@ -59,7 +67,7 @@ def _encode_item(item_id: str, reply: Answer) -> dict[str, object]:
         "headers": {"Content-Type": reply.content_type, **reply.headers},
     }
     if reply.body and reply.content_type.startswith("application/json"):
-        encoded["body"] = msgspec.json.decode(reply.body)
+        encoded["body"] = msgspec.Raw(reply.body)
     elif reply.content_type.startswith("text/plain"):
         encoded["body"] = reply.body.decode()
     elif reply.body:

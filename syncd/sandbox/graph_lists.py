@@ -13,6 +13,7 @@ import msgspec
 
 from syncd.errors import NotFound
 from syncd.sandbox.directory import Directory
+from syncd.sandbox.ledger import Ledger
 from syncd.sandbox.objects import Group, Node, Relation
 from syncd.sandbox.odata import JSON_TYPE, Selection, encode_inner, encode_limited, parse_select, refuse
 from syncd.sandbox.queries import Query, matches_filter
@@ -27,6 +28,7 @@ class PageToken(msgspec.Struct, frozen=True, array_like=True):
     """What a list's nextLink carries: the list (as its path), where to go on, and its birth (epoch seconds)."""
 
     path: str
+    options: str
     position: int
     issued: float
 
@@ -34,7 +36,8 @@ class PageToken(msgspec.Struct, frozen=True, array_like=True):
 class Lists:
     """Answers everything that is not delta. ``readable`` says which kinds the application's permissions reveal."""
 
-    def __init__(self, directory: Directory, *, seal: Seal, graph_url: Callable[[], str]) -> None:
+    def __init__(self, directory: Directory, *, seal: Seal, ledger: Ledger, graph_url: Callable[[], str]) -> None:
+        self._ledger = ledger
         self._directory = directory
         self._knobs = directory.knobs
         self._clock = directory.clock
@@ -58,12 +61,16 @@ class Lists:
             case ("users", name, "manager"):
                 return self._manager(query, self._user(name))
             case ("users", name, "memberOf"):
-                groups = [
-                    group
-                    for group in directory.groups_of(self._user(name).id)
-                    if group.state == "active" and (readable["hidden"] or not _hides_members(group))
-                ]
-                return self._list(request, query, groups, kind="group", typed=True, route="users/{id}/memberOf")
+                return self._list_above(
+                    request, query, self._user(name), readable=readable, route="users/{id}/memberOf"
+                )
+            case ("groups", name, "memberOf"):
+                above = self._group(name)
+                return self._list_above(request, query, above, readable=readable, route="groups/{id}/memberOf")
+            case ("users", name, "directReports"):
+                manager = self._user(name).id
+                reports = [user for user in directory.active_users() if user.manager == manager]
+                return self._list(request, query, reports, kind="user", typed=True, route="users/{id}/directReports")
             case ("users", name, "photo", *_):
                 self._user(name)
                 raise refuse(
@@ -85,6 +92,16 @@ class Lists:
         raise refuse(self._clock, 400, "BadRequest", f"Resource not found for the segment '{segments[-1]}'.")
 
     # ---- lists
+
+    def _list_above(
+        self, request: Request, query: Query, node: Node, *, readable: Mapping[str, bool], route: str
+    ) -> Answer:
+        groups = [
+            group
+            for group in self._directory.groups_of(node.id)
+            if group.state == "active" and (readable["hidden"] or not _hides_members(group))
+        ]
+        return self._list(request, query, groups, kind="group", typed=True, route=route)
 
     def _list(
         self,
@@ -113,13 +130,14 @@ class Lists:
         if query.filter and query.skip_token is None and nodes:
             matches_filter(nodes[0], query.filter, clock=clock)
         position = self._open(request, query)
+        size = min(size, self._knobs.list_page_objects or size)
         chosen, position = self._slice(nodes, position, size, state=state, text=query.filter)
         more = position < len(nodes) if not self._knobs.page_drift else len(chosen) == size
         link = ""
         if more:
-            token = self._seal.close(PageToken(request.path, position, clock.now().timestamp()))
-            kept = [part for part in request.target.partition("?")[2].split("&") if "skiptoken" not in part.lower()]
-            options = "&".join([*filter(None, kept), f"$skiptoken={encode_for_link(token)}"])
+            kept = _without_token(request)
+            token = self._seal.close(PageToken(request.path, "&".join(kept), position, clock.now().timestamp()))
+            options = "&".join([*kept, f"$skiptoken={encode_for_link(token)}"])
             link = f'"@odata.nextLink":"{self._url()}{request.target.partition("?")[0]}?{options}",'
         counted = ""
         if (
@@ -152,7 +170,8 @@ class Lists:
         if query.skip_token is None:
             return 0
         token = self._seal.open(query.skip_token, PageToken)
-        if token is None or token.path != request.path:
+        if token is None or token.path != request.path or token.options != "&".join(_without_token(request)):
+            self._ledger.violate("altered-link", side="graph", detail=request.target)
             raise refuse(self._clock, 400, "BadRequest", "Skip token is invalid.")
         if self._clock.now().timestamp() - token.issued > self._knobs.page_token_lifetime:
             raise refuse(
@@ -341,6 +360,10 @@ class Lists:
             "Request_ResourceNotFound",
             f"Resource '{name}' does not exist or one of its queried reference-property objects are not present.",
         )
+
+
+def _without_token(request: Request) -> list[str]:
+    return [part for part in request.target.partition("?")[2].split("&") if part and "skiptoken" not in part.lower()]
 
 
 def _hides_members(group: Group) -> bool:

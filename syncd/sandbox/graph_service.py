@@ -56,7 +56,7 @@ class GraphService:
         self._faults = faults
         self._ledger = ledger
         self._url = graph_url
-        self._lists = Lists(directory, seal=self.engine.seal, graph_url=graph_url)
+        self._lists = Lists(directory, seal=self.engine.seal, ledger=ledger, graph_url=graph_url)
         self._random = random.Random(f"graph-{seed}")  # noqa: S311 - reproducible imitation, not a secret
         self._bucket: tuple[float, float] = (0.0, 0.0)
         self._newest_link: dict[str, int] = {}
@@ -75,6 +75,7 @@ class GraphService:
             "x-ms-ags-diagnostic": '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"1"}}',
             "x-ms-resource-unit": str(answer.resource_units),
             "Cache-Control": "no-cache",
+            **self._tell_level(),
             **answer.headers,
         }
         return replace(answer, headers=headers)
@@ -85,7 +86,7 @@ class GraphService:
         if segments[0] != "v1.0":
             raise self._refuse(400, "BadRequest", f"Invalid version: {segments[0]}.")
         if segments[1:] == ("$batch",) and request.method == "POST":
-            return answer_batch(request, self._answer_item, faults=self._faults, clock=self._clock)
+            return answer_batch(request, self._answer_item, faults=self._faults, ledger=self._ledger, clock=self._clock)
         if request.method != "GET" and segments[1:] != ("directoryObjects", "getByIds"):
             raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
         query = parse_query(request, clock=self._clock)
@@ -224,6 +225,13 @@ class GraphService:
                 allowed = _READS_USERS | _READS_GROUPS
         if not roles & allowed:
             raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+    def _tell_level(self) -> dict[str, str]:
+        """Return the header that says how full the bucket is, as Graph sends it from four fifths on."""
+        budget = self._knobs.resource_units_per_10s
+        level, at = self._bucket
+        share = (level - (self._clock.monotonic() - at) * budget / 10) / budget if budget > 0 else 0.0
+        return {"x-ms-throttle-limit-percentage": f"{min(share, 1.8):.2f}"} if share >= 0.8 else {}
 
     def _spend(self, price: int) -> None:
         budget = self._knobs.resource_units_per_10s

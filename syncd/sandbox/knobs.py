@@ -46,11 +46,13 @@ class TenantKnobs:
     corrupt_token_code: str = "Request_BadRequest"  # noqa: S105 - an error code
     # lists
     page_token_lifetime: float = 300.0
+    list_page_objects: int = 0  # the server's cap on $top; 0: none but Graph's own
     page_drift: bool = False  # list pages are offsets into the living list, so changes shift them
     members_omit_service_principals: bool = True  # known issue of v1.0
     count_offset: int = 0  # what $count, which reads an index, says beyond the truth
     hidden_membership: Literal["empty", "forbidden"] = "empty"  # HiddenMembership groups without Member.Read.Hidden
     # transport and tokens
+    latency: float = 0.0  # how long every answer is held back
     gzip: bool = False
     token_lifetime_min: int = 3600
     token_lifetime_max: int = 5400

@@ -68,10 +68,29 @@ class Ledger:
         self._in_flight[side] += 1
         self.max_in_flight[side] = max(self.max_in_flight[side], self._in_flight[side])
         if self._not_before:
-            due = self._not_before.pop((side, method, target), None)
-            if due is not None and now < due - 0.005:
-                self.violate("early-retry", side=side, detail=f"{method} {target}: {due - now:.3f} s too early")
+            self._check_early(side, method, target)
         return now
+
+    def _check_early(self, side: str, method: str, target: str) -> None:
+        now = self._clock.monotonic()
+        due = self._not_before.pop((side, method, target), None)
+        if due is not None and now < due - 0.005:
+            self.violate("early-retry", side=side, detail=f"{method} {target}: {due - now:.3f} s too early")
+
+    def _note_wait(self, side: str, method: str, target: str, answer: _Answer) -> None:
+        if answer.status in (429, 503):
+            wait = _seconds(answer.headers)
+            if wait is not None and len(self._not_before) < 10_000:
+                self._not_before[side, method, target] = self._clock.monotonic() + wait
+
+    def begin_part(self, method: str, target: str) -> None:
+        """Note one request of a batch: it has to wait as one that comes alone."""
+        if self._not_before:
+            self._check_early("batch", method, target)
+
+    def end_part(self, method: str, target: str, answer: _Answer) -> None:
+        """Note how it was answered."""
+        self._note_wait("batch", method, target, answer)
 
     def end(self, side: str, method: str, target: str, *, answer: _Answer, started: float) -> None:
         """Note how a request that ``begin`` announced was answered."""
@@ -81,10 +100,7 @@ class Ledger:
         self.resource_units += answer.resource_units
         if self.mode == "full":
             self.entries.append(Entry(started, side, method, target, answer.status))
-        if answer.status in (429, 503):
-            wait = _seconds(answer.headers)
-            if wait is not None and len(self._not_before) < 10_000:
-                self._not_before[side, method, target] = self._clock.monotonic() + wait
+        self._note_wait(side, method, target, answer)
 
     def violate(self, rule: str, *, side: str, detail: str) -> None:
         """Write down a broken rule."""

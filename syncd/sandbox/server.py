@@ -135,7 +135,7 @@ class Sandbox:
         """Write the CA and the secrets, start the four servers and return the running sandbox."""
         await asyncio.to_thread(self.path.mkdir, parents=True, exist_ok=True)
         tls = await asyncio.to_thread(self._write_files)
-        wire = Wire(self._clock, self.faults, self.ledger, lambda: self.latency)
+        wire = Wire(self._clock, self.faults, self.ledger, lambda: self.latency + self.tenant_knobs.latency)
         direct = Wire(self._clock, Faults(), Ledger(self._clock, mode="counters"), lambda: 0.0)
         try:
             await self._serve("login", self.login, wire, tls)

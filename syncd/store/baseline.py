@@ -23,6 +23,7 @@ from syncd.store.tables import (
     source_owners,
 )
 from syncd.store.touches import touch_users, touch_users_below
+from syncd.store.unshown import clear_unshown, drop_unshown
 
 
 class Baseline:
@@ -36,22 +37,28 @@ class Baseline:
 
         ``owners``: the groups stream tells owners. Otherwise they are forgotten: nobody would learn that they change.
         """
-        table = TABLES[stream]
         with self._database.transaction() as connection:
-            tracked = connection.scalar(select(exists().select_from(table))) or False
-            connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
-            if stream == "groups":
-                _clear_seen(connection)
-                if not owners:
-                    connection.execute(delete(source_owners))
-                    save_fact(connection, OWNERS, None)
-                elif load_fact(connection, OWNERS) is None:
-                    save_fact(connection, OWNERS, "reading")
-                tracked = tracked or bool(connection.scalar(select(exists().select_from(source_members))))
-            checkpoint = Checkpoint(stream, fingerprint, baseline=True, tracked=tracked)
-            save_checkpoint(connection, checkpoint, now=now)
-            save_fact(connection, FULL_PUSH_DUE, "yes")
-        return checkpoint
+            return _begin(connection, Checkpoint(stream, fingerprint, baseline=True), now=now, owners=owners)
+
+    def begin_listing(self, beginnings: Sequence[Checkpoint], *, now: datetime) -> dict[Stream, Checkpoint]:
+        """Start a full read of all streams by lists; ``next_link`` of each leads to what changes from now on."""
+        with self._database.transaction() as connection:
+            begun = [
+                _begin(connection, replace(each, baseline=True, listing=True), now=now, owners=False)
+                for each in beginnings
+            ]
+            tracked = any(each.tracked for each in begun)  # members are everybody's, so that one sweeps with the other
+            begun = [replace(each, tracked=tracked) for each in begun]
+            for each in begun:
+                save_checkpoint(connection, each, now=now)
+        return {each.stream: each for each in begun}
+
+    def end_listing(self, checkpoints: Sequence[Checkpoint], *, now: datetime) -> None:
+        """Note that the lists, and what changed meanwhile, are read to the end: what is left is the proof."""
+        with self._database.transaction() as connection:
+            clear_unshown(connection)
+            for checkpoint in checkpoints:
+                save_checkpoint(connection, replace(checkpoint, listing=False), now=now)
 
     def count_seen(self, checkpoint: Checkpoint) -> int:
         """Return how many existing objects the finished read has met."""
@@ -153,6 +160,25 @@ class Baseline:
                 _clear_seen(connection)
                 if not unproven and load_fact(connection, OWNERS) is not None:
                     save_fact(connection, OWNERS, "known")
+
+
+def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owners: bool) -> Checkpoint:
+    stream, table = beginning.stream, TABLES[beginning.stream]
+    tracked = connection.scalar(select(exists().select_from(table))) or False
+    connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+    drop_unshown(connection)
+    if stream == "groups":
+        _clear_seen(connection)
+        if not owners:
+            connection.execute(delete(source_owners))
+            save_fact(connection, OWNERS, None)
+        elif load_fact(connection, OWNERS) is None:
+            save_fact(connection, OWNERS, "reading")
+        tracked = tracked or bool(connection.scalar(select(exists().select_from(source_members))))
+    checkpoint = replace(beginning, tracked=tracked)
+    save_checkpoint(connection, checkpoint, now=now)
+    save_fact(connection, FULL_PUSH_DUE, "yes")
+    return checkpoint
 
 
 def _clear_seen(connection: Connection) -> None:

@@ -18,7 +18,7 @@ def load_checkpoint(database: Database, stream: Stream) -> Checkpoint | None:
         row = connection.execute(select(checkpoints).where(checkpoints.c.stream == stream)).first()
     if row is None:
         return None
-    return Checkpoint(stream, row.fingerprint, row.delta_link, row.next_link, row.baseline, row.tracked)
+    return Checkpoint(stream, row.fingerprint, row.delta_link, row.next_link, row.baseline, row.tracked, row.listing)
 
 
 def save_checkpoint(connection: Connection, checkpoint: Checkpoint, *, now: datetime) -> None:
@@ -30,6 +30,7 @@ def save_checkpoint(connection: Connection, checkpoint: Checkpoint, *, now: date
         "next_link": checkpoint.next_link,
         "baseline": checkpoint.baseline,
         "tracked": checkpoint.tracked,
+        "listing": checkpoint.listing,
         "updated_at": now,
     }
     upsert(connection, checkpoints, [row])

@@ -8,12 +8,13 @@ value; soft-deleted users keep their memberships (they are hidden, not gone), ha
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
+from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Role, Stream, UserItem, Value
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
@@ -27,14 +28,18 @@ from syncd.store.tables import (
     source_members,
     source_objects,
     source_owners,
+    source_returns,
     source_users,
 )
 from syncd.store.touches import touch_groups, touch_users, touch_users_below
+from syncd.store.unshown import forget_unshown
 
 TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
 LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
 SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
+GONE = ("soft_deleted", "deleted")
+"""The states of what the tenant does not have any more."""
 
 
 @dataclass(slots=True)
@@ -60,16 +65,18 @@ class Directory:
     def store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, *, now: datetime) -> PageCounts:
         """Apply consecutive pages of one stream, and the checkpoint after the last of them, in one transaction.
 
-        The checkpoint's ``baseline`` and ``tracked`` say how to merge. Pages that come together are one larger page.
+        The checkpoint's ``baseline`` and ``tracked`` say how to merge; pages beside lists (``listing``) are increments.
+        Pages that come together are one larger page.
         """
+        merging = replace(checkpoint, baseline=checkpoint.baseline and not checkpoint.listing)
         users = [item for page in pages for item in page.items if isinstance(item, UserItem)]
         groups = [item for page in pages for item in page.items if isinstance(item, GroupItem)]
         with self._undoing_cache(), self._database.transaction() as connection:
             counts = PageCounts(read=len(users) + len(groups))
             if users:
-                self._store_users(connection, users, checkpoint, counts, now)
+                self._store_users(connection, users, merging, counts, now)
             if groups:
-                self._store_groups(connection, groups, checkpoint, counts, now)
+                self._store_groups(connection, groups, merging, counts, now)
             if checkpoint.tracked:
                 self._see(connection, [bad.id for page in pages for bad in page.bad if bad.id])
             save_checkpoint(connection, checkpoint, now=now)
@@ -120,8 +127,10 @@ class Directory:
         keys = self._intern(connection, ids)
         old = self._load_old(connection, source_users, {keys[item.id] for item in items})
         seen = self._load_seen(connection, old, checkpoint, direct=direct)
-        fresh: dict[int, _Stored] = {}
+        fresh: dict[int, Stored] = {}
         purged: set[int] = set()
+        hidden = self._load_hidden_managers(connection, old) if direct else {}
+        stated = {keys[item.id] for item in items if item.manager is not None}
         for item in items:
             key = keys[item.id]
             before = fresh.get(key) or old.get(key)
@@ -136,9 +145,9 @@ class Directory:
             attributes = _merge(kept, item.attributes)
             manager = kept.extra if kept else None
             if item.manager is not None:
-                manager = keys[item.manager.manager_id] if item.manager.manager_id else None
+                manager = keys[item.manager.manager_id] if item.manager.manager_id else hidden.get(key)
             known = direct or "userPrincipalName" in attributes
-            fresh[key] = _Stored("active" if known else "parked", encode_json(attributes), manager)
+            fresh[key] = Stored("active" if known else "parked", encode_json(attributes), manager)
             purged.discard(key)
             seen.add(key)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
@@ -148,6 +157,9 @@ class Directory:
                 connection.execute(delete(table).where(among(table.c.member_key, purged, connection)))
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
+        forget_unshown(connection, stated)
+        if not direct:
+            insert_keys(connection, source_returns, _find_returned(changed, fresh, old, baseline=checkpoint.baseline))
         if direct or not checkpoint.baseline:
             touch_users(connection, changed | purged)
 
@@ -166,7 +178,7 @@ class Directory:
         keys = self._intern(connection, ids)
         old = self._load_old(connection, source_groups, {keys[item.id] for item in items})
         seen = self._load_seen(connection, old, checkpoint, direct=direct)
-        fresh: dict[int, _Stored] = {}
+        fresh: dict[int, Stored] = {}
         links: dict[tuple[int, int], Link] = {}
         owners: dict[tuple[int, int], Link] = {}
         for item in items:
@@ -180,14 +192,16 @@ class Directory:
                 continue
             kept = before if not checkpoint.baseline or key in seen else None
             attributes = _merge(kept, item.attributes)
-            # A group that returns from deletion need not bring its members along: they are read directly once.
-            returned = before is not None and before.state in ("soft_deleted", "deleted")
+            # A group that returns from deletion need not bring its members along: they are read directly once. One that
+            # is new to us may be such a group.
+            returned = before is None or before.state in GONE
             reread = (returned and not checkpoint.baseline) or bool(kept and kept.extra)
             known = direct or "displayName" in attributes
-            fresh[key] = _Stored("active" if known else "parked", encode_json(attributes), reread)
+            fresh[key] = Stored("active" if known else "parked", encode_json(attributes), reread)
             seen.add(key)
             for link in item.links:
-                links[key, keys[link.member_id]] = link
+                if link.kind not in UNLISTED_KINDS:
+                    links[key, keys[link.member_id]] = link
             for link in item.owners:
                 owners[key, keys[link.member_id]] = link
         changed = {key for key, value in fresh.items() if old.get(key) != value}
@@ -197,6 +211,8 @@ class Directory:
         _store_links(connection, "owners", owners, tracked=checkpoint.tracked)
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
+        if not direct:
+            insert_keys(connection, source_returns, _find_returned(changed, fresh, old, baseline=checkpoint.baseline))
         if direct or not checkpoint.baseline:
             flipped = {key for key in changed if (old[key].state if key in old else "") != fresh[key].state}
             people = {pair[1] for found in (links, owners) for pair, link in found.items() if link.kind != "group"}
@@ -205,15 +221,22 @@ class Directory:
             touch_groups(connection, changed - flipped, whole=False)
             touch_groups(connection, flipped, whole=True)
 
-    def _load_old(self, connection: Connection, table: Table, keys: Collection[int]) -> dict[int, _Stored]:
+    def _load_old(self, connection: Connection, table: Table, keys: Collection[int]) -> dict[int, Stored]:
         extra = table.c.manager_key if table is source_users else table.c.reread
         rows = connection.execute(
             select(table.c.key, table.c.state, table.c.attributes, extra).where(among(table.c.key, keys, connection))
         )
-        return {row[0]: _Stored(row[1], row[2], row[3]) for row in rows}
+        return {row[0]: Stored(row[1], row[2], row[3]) for row in rows}
+
+    def _load_hidden_managers(self, connection: Connection, old: Mapping[int, Stored]) -> dict[int, int]:
+        """Return by user the stored managers who are deleted: a direct reading does not show them."""
+        managers = {stored.extra for stored in old.values() if stored.extra is not None}
+        gone = among(source_users.c.key, managers, connection), source_users.c.state == "soft_deleted"
+        deleted = set(connection.scalars(select(source_users.c.key).where(*gone))) if managers else set()
+        return {key: stored.extra for key, stored in old.items() if stored.extra in deleted}
 
     def _load_seen(
-        self, connection: Connection, old: Mapping[int, _Stored], checkpoint: Checkpoint, *, direct: bool
+        self, connection: Connection, old: Mapping[int, Stored], checkpoint: Checkpoint, *, direct: bool
     ) -> set[int]:
         """Return which of these objects this baseline has met on an earlier page."""
         if direct or not checkpoint.baseline or not old:
@@ -228,8 +251,8 @@ class Directory:
         connection: Connection,
         table: Table,
         changed: Collection[int],
-        fresh: Mapping[int, _Stored],
-        old: Mapping[int, _Stored],
+        fresh: Mapping[int, Stored],
+        old: Mapping[int, Stored],
         counts: PageCounts,
         now: datetime,
     ) -> None:
@@ -238,7 +261,7 @@ class Directory:
         for key in sorted(changed):
             stored = fresh[key]
             attributes = decode_json(stored.attributes)
-            gone = stored.state in ("soft_deleted", "deleted")
+            gone = stored.state in GONE
             row = {
                 "key": key,
                 "state": stored.state,
@@ -272,6 +295,7 @@ class Directory:
         """
         table = LINKS[role]
         with self._undoing_cache(), self._database.transaction() as connection:
+            links = [link for link in links if role == "owners" or link.kind not in UNLISTED_KINDS]
             keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
             group = keys[group_id]
             wanted = {keys[link.member_id] for link in links}
@@ -338,16 +362,24 @@ class Directory:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stored:
+class Stored:
     """A directory row as it is compared; ``extra`` is the manager's key of a user, the re-read mark of a group."""
 
     state: str
     attributes: str
     extra: Any
 
-    def remove(self, reason: Removal) -> _Stored:
+    def remove(self, reason: Removal) -> Stored:
         state = "deleted" if "deleted" in (reason, self.state) else "soft_deleted"
-        return _Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
+        return Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
+
+
+def _find_returned(
+    changed: Collection[int], fresh: Mapping[int, Stored], old: Mapping[int, Stored], *, baseline: bool
+) -> list[int]:
+    """Return who is there again after a deletion, and outside of a baseline who is new: perhaps deleted before."""
+    alive = [key for key in changed if fresh[key].state not in GONE]
+    return [key for key in alive if (old[key].state in GONE if key in old else not baseline)]
 
 
 def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:
@@ -359,11 +391,11 @@ def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, i
         insert_pairs(connection, table, kept)
 
 
-def _merge(kept: _Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:
+def _merge(kept: Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:
     """Return the attributes after an entry: stated ones win, None clears, the others are kept."""
     attributes: dict[str, Value] = decode_json(kept.attributes) if kept else {}
     for name, value in stated.items():
-        if value is None:
+        if value is None or value == []:  # an empty collection is none: delta leaves it out, and lists show it
             attributes.pop(name, None)
         else:
             attributes[name] = value

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Table, exists, func, or_, select
 
+from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Link
 from syncd.store.database import Database, reading
 from syncd.store.rows import among, delete_pairs, insert_pairs, intern
@@ -82,9 +83,10 @@ class Members:
     def add_members(self, group_id: str, links: Sequence[Link]) -> int:
         """Store members that the group was seen to have; return how many are new."""
         with self._database.transaction() as connection:
-            keys = intern(connection, source_objects, "id", {group_id, *(link.member_id for link in links)})
+            joined = {link.member_id for link in links if link.kind not in UNLISTED_KINDS}
+            keys = intern(connection, source_objects, "id", {group_id, *joined})
             group = keys[group_id]
-            wanted = {keys[link.member_id] for link in links}
+            wanted = {keys[member] for member in joined}
             there = connection.scalars(
                 select(source_members.c.member_key).where(
                     source_members.c.group_key == group, among(source_members.c.member_key, wanted, connection)

@@ -34,6 +34,7 @@ _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
 CHUNK = 5000
+_SELECT_PACKED = "SELECT value >> 32, value & 4294967295 FROM json_each(?)"
 _SELECT_PAIRS = "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?)"
 
 
@@ -99,19 +100,24 @@ def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
 
     All of them are one parameter: a statement per row would hand Python's lock to and fro for each of them.
     """
+    insert_packed(connection, table, [group << 32 | member for group, member in pairs])
+
+
+def insert_packed(connection: Connection, table: Table, pairs: list[int]) -> None:
+    """Insert pairs that are not there yet, each packed into one number (``group_key << 32 | member_key``)."""
     if not pairs:
         return
+    pairs.sort()
     if connection.dialect.name == "postgresql":
-        groups, members = zip(*pairs, strict=True)
         connection.exec_driver_sql(
             f"INSERT INTO {table.name} (group_key, member_key) "  # noqa: S608 - a table name of ours
-            "SELECT * FROM unnest(%s::bigint[], %s::bigint[]) ON CONFLICT DO NOTHING",
-            (list(groups), list(members)),
+            "SELECT pair >> 32, pair & 4294967295 FROM unnest(%s::bigint[]) AS given(pair) ON CONFLICT DO NOTHING",
+            (pairs,),
         )
     else:
         connection.exec_driver_sql(
-            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) {_SELECT_PAIRS}",
-            (_encode(sorted(pairs)).decode(),),
+            f"INSERT OR IGNORE INTO {table.name} (group_key, member_key) {_SELECT_PACKED}",
+            (_encode(pairs).decode(),),
         )
 
 
@@ -178,6 +184,22 @@ def insert_from(connection: Connection, table: Table, columns: Sequence[str], ro
     )
 
 
+def pick_missing(connection: Connection, ids: Collection[str], known: Select[Any]) -> list[str]:
+    """Return those texts that the query does not yield, sorted; only they leave the database."""
+    if not ids:
+        return []
+    if connection.dialect.name == "postgresql":
+        given = func.unnest(bindparam(None, list(ids), type_=postgresql.ARRAY(Text()), unique=True)).column_valued(
+            "given"
+        )
+        statement = select(given).where(given.not_in(known))
+    else:
+        source = func.json_each(bindparam(None, _encode(list(ids)).decode(), type_=Text(), unique=True))
+        value = source.table_valued("value").c.value
+        statement = select(value).where(value.not_in(known))
+    return sorted(set(connection.scalars(statement)))
+
+
 def fetch_together(connection: Connection, rows: Select[Any]) -> list[list[Any]]:
     """Return what a query of integers and texts yields, made one value by the database.
 
@@ -236,26 +258,26 @@ def intern(connection: Connection, table: Table, column: str, values: Collection
     found = _load_keys(connection, table, unique, values)
     missing = sorted(set(values) - found.keys())
     if missing:
-        _insert_texts(connection, table, column, missing)
-        found.update(_load_keys(connection, table, unique, missing))
+        found.update(_insert_texts(connection, table, column, missing))
     return found
 
 
-def _insert_texts(connection: Connection, table: Table, column: str, texts: Sequence[str]) -> None:
+def _insert_texts(connection: Connection, table: Table, column: str, texts: Sequence[str]) -> dict[str, int]:
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(
-            f"INSERT INTO {table.name} ({column}) SELECT unnest(%s::text[])",
+        rows = connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({column}) SELECT unnest(%s::text[]) RETURNING {column}, key",
             (list(texts),),
         )
     else:
-        connection.exec_driver_sql(
-            f"INSERT INTO {table.name} ({column}) SELECT value FROM json_each(?)",  # noqa: S608 - ditto
+        rows = connection.exec_driver_sql(
+            f"INSERT INTO {table.name} ({column}) SELECT value FROM json_each(?) RETURNING {column}, key",  # noqa: S608 - ditto
             (_encode(texts).decode(),),
         )
+    return {row[0]: row[1] for row in rows.fetchall()}
 
 
 def _load_keys(
     connection: Connection, table: Table, unique: ColumnElement[Any], values: Collection[str]
 ) -> dict[str, int]:
     rows = connection.execute(select(unique, table.c.key).where(among(unique, values, connection)))
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: row[1] for row in rows.fetchall()}

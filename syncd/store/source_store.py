@@ -6,13 +6,13 @@ from syncd.model.source import Checkpoint, Stream
 from syncd.store.baseline import Baseline
 from syncd.store.checkpoints import load_checkpoint
 from syncd.store.database import Database
-from syncd.store.directory import Directory
+from syncd.store.listed import ListedObjects
 from syncd.store.member_checks import MemberChecks
 from syncd.store.members import Members
 from syncd.store.singles import Singles
 
 
-class SourceStore(Directory, Baseline, Members, MemberChecks, Singles):
+class SourceStore(ListedObjects, Baseline, Members, MemberChecks, Singles):
     """Everything that a pull reads and writes. One instance per process."""
 
     def __init__(self, database: Database) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false
 
 from syncd.store.columns import Key, UtcTime, metadata
 
@@ -60,6 +60,12 @@ source_owners = Table(
     sqlite_with_rowid=False,
 )
 
+# Who is there again, or for the first time: what ties them to others is read once, since no stream need tell it.
+source_returns = Table("source_returns", metadata, Column("key", Key, primary_key=True, autoincrement=False))
+
+# Users whom a list showed without the manager that is stored; see ``unshown``.
+unshown_managers = Table("unshown_managers", metadata, Column("key", Key, primary_key=True, autoincrement=False))
+
 checkpoints = Table(
     "checkpoints",
     metadata,
@@ -69,6 +75,7 @@ checkpoints = Table(
     Column("next_link", Text),
     Column("baseline", Boolean, nullable=False),
     Column("tracked", Boolean, nullable=False),
+    Column("listing", Boolean, nullable=False, default=False, server_default=false()),
     Column("updated_at", UtcTime, nullable=False),
 )
 

@@ -29,10 +29,12 @@ from syncd.store.source_tables import (
     source_members,
     source_objects,
     source_owners,
+    source_returns,
     source_users,
     touched_groups,
     touched_principals,
     touched_users,
+    unshown_managers,
     waiting_touches,
 )
 from syncd.store.target_tables import (
@@ -74,6 +76,7 @@ __all__ = [
     "source_members",
     "source_objects",
     "source_owners",
+    "source_returns",
     "source_users",
     "substitutions",
     "target_groups",
@@ -85,6 +88,7 @@ __all__ = [
     "touched_groups",
     "touched_principals",
     "touched_users",
+    "unshown_managers",
     "vanished_records",
     "waiting_touches",
 ]

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
+from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
@@ -28,6 +29,26 @@ class Source(Protocol):
 
         Raises ResyncRequired when the link is dead, and only for a request that carried one.
         """
+        ...
+
+    async def fetch_latest(self, stream: Stream) -> str:
+        """Return a delta link that tells of everything that changes from now on."""
+        ...
+
+    async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
+        """Return one page of all users (with managers) or all groups; PageExpired when a link came too late."""
+        ...
+
+    async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
+        """Return one page of the bare ids of all users or all groups."""
+        ...
+
+    async def fetch_lists(self, requests: Sequence[ListRequest]) -> tuple[ListAnswer, ...]:
+        """Return a page of each of up to 20 lists of single objects, in the order of the requests."""
+        ...
+
+    def note_users(self, count: int) -> None:
+        """Learn how many users the tenant has at least: how fast it may be read goes by that."""
         ...
 
     async def fetch_count(self, stream: Stream) -> int:

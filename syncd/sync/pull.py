@@ -6,7 +6,7 @@ What a full read did not meet is the matter of ``sweep``, one object by itself t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
@@ -15,18 +15,22 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import EndlessRound, Forbidden, Interrupted, ProtocolError, RemoteError, ResyncRequired
+from syncd.model.listing import Chunk
 from syncd.model.run import PullKind, Subject, Wanted
-from syncd.model.source import STREAMS, Checkpoint, Link, Page, Role, Stream
+from syncd.model.source import STREAMS, BadObject, Checkpoint, Link, Page, Role, Stream
+from syncd.sync.everything import Everything, EverythingStore, is_refusal
+from syncd.sync.listing import ChunkCounted
 from syncd.sync.member_check import MemberCheck, MemberCheckStore
 from syncd.sync.members import read_members, tolerate_none
 from syncd.sync.ports import Source
 from syncd.sync.read_ahead import read_ahead
 from syncd.sync.single import SinglePull, SingleStore
 from syncd.sync.sweep import Sweep, SweepStore
+from syncd.sync.ties import Ties, TiesStore
 from syncd.sync.together import working_together
 
 
-class DirectoryStore(SweepStore, SingleStore, MemberCheckStore, Protocol):
+class DirectoryStore(SweepStore, SingleStore, MemberCheckStore, EverythingStore, TiesStore, Protocol):
     """Everything that pulls read and write."""
 
 
@@ -83,16 +87,17 @@ class Pull:
         Raises RemoteErrors and StoreError; what was stored up to then stays, and the next pull continues there.
         """
         result = PullResult()
-        async with working_together() as group:
-            for stream in STREAMS:
-                group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
-        await self._read_fragments(result)
+        if not (await self._misses_everything(kind) and await self._read_everything(result)):
+            async with working_together() as group:
+                for stream in STREAMS:
+                    group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
+            await self._read_fragments(result)
         for stream in STREAMS:
             checkpoint = await self._store.call(self._store.load_checkpoint, stream)
             if checkpoint is not None and checkpoint.baseline:
                 result.full = True
                 if checkpoint.next_link is not None or checkpoint.delta_link is None:
-                    result.unproven[stream] = "the reading ended before its last page; the next run goes on there"
+                    result.unproven[stream] = "the reading ended before its last page; the next run reads on"
                     continue
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
@@ -123,6 +128,60 @@ class Pull:
         subject = await single.run(wanted)
         return PullResult(counts=single.counts, subject=subject, doubts=single.doubts)
 
+    # ---- everything at once -----------------------------------------------------------------------------------
+
+    async def _misses_everything(self, kind: PullKind) -> bool:
+        """Return whether all streams have to be read as a whole, and none is on its way by delta.
+
+        Owners are known from delta only: no list shows what somebody owns who is deleted and may return.
+        """
+        if self._source.tracks_owners:
+            return False
+        for stream in STREAMS:
+            checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+            if checkpoint is None or checkpoint.listing or checkpoint.fingerprint != self._source.fingerprint(stream):
+                continue
+            under_way = checkpoint.baseline and not (checkpoint.next_link is None and checkpoint.delta_link is not None)
+            if under_way or (kind != "full" and checkpoint.delta_link is not None):
+                return False
+        return True
+
+    async def _read_everything(self, result: PullResult) -> bool:
+        """Read everything by lists; False when the tenant does not let us, and delta has to do."""
+        everything = Everything(
+            self._source,
+            self._store,
+            self._clock,
+            note_stored=partial(self._note_chunk, result=result),
+            follow=partial(self._follow, result=result),
+            read_object=partial(self._read_object, result=result),
+            read_fragments=partial(self._read_fragments, result, tracked=True),
+            stopping=self._stopping,
+        )
+        try:
+            await everything.run()
+        except RemoteError as error:
+            if not is_refusal(error):
+                raise
+            self._log.warning("lists.refused", status=error.status, code=error.code, reason=str(error))
+            result.add("lists_refused", 1)
+            return False
+        return True
+
+    def _note_chunk(self, chunk: Chunk, counts: ChunkCounted, result: PullResult) -> None:
+        for stream, found in counts.objects.items():
+            result.add(f"{stream}_read", found.read)
+            result.add(f"{stream}_added", found.added)
+            result.add(f"{stream}_changed", found.changed)
+            result.shown.add(stream)
+            self._progress(f"{stream} read", found.read)
+        for stream, bad in chunk.bad.items():
+            self._note_bad(stream, bad, result)
+        result.add("links_read", counts.links)
+        result.add("pages", chunk.pages)
+        if counts.links:
+            self._progress("memberships read", counts.links)
+
     # ---- one stream ------------------------------------------------------------------------------------------
 
     async def _read_stream(self, stream: Stream, full: bool, result: PullResult) -> None:
@@ -131,6 +190,8 @@ class Pull:
         if checkpoint is not None and checkpoint.fingerprint != fingerprint:
             self._log.warning("checkpoint.foreign", stream=stream)
             checkpoint = None
+        if checkpoint is not None and checkpoint.listing:
+            checkpoint = None  # a reading by lists that did not come to its end is no part of a round
         if checkpoint is not None and checkpoint.baseline:
             if checkpoint.next_link is None and checkpoint.delta_link is not None:
                 if not full:
@@ -160,14 +221,22 @@ class Pull:
             self._store.begin_baseline, stream, fingerprint, now=self._clock.now(), owners=owners
         )
 
-    async def _follow(self, checkpoint: Checkpoint, result: PullResult) -> None:
-        """Apply page after page; the next ones are fetched while some are stored."""
+    async def _follow(
+        self,
+        checkpoint: Checkpoint,
+        result: PullResult,
+        *,
+        watch: Callable[[Sequence[Page]], Awaitable[None]] | None = None,
+    ) -> None:
+        """Apply page after page; the next ones are fetched while some are stored. ``watch`` sees them before that."""
         stream = checkpoint.stream
         link = checkpoint.next_link or (None if checkpoint.baseline else checkpoint.delta_link)
         pages_read = read_ahead(partial(self._source.fetch_page, stream), link, name=f"fetch {stream}")
         try:
             async with contextlib.aclosing(pages_read):
                 async for pages in pages_read:
+                    if watch is not None:
+                        await watch(pages)
                     await self._store_pages(pages, _advance(checkpoint, pages[-1]), result)
                     if pages[-1].next_link is not None and self._stopping():
                         raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
@@ -181,9 +250,7 @@ class Pull:
 
     async def _store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, result: PullResult) -> None:
         stream = checkpoint.stream
-        bad = [each for page in pages for each in page.bad]
-        for each in bad:
-            self._log.warning("object.malformed", stream=stream, object=each.id, reason=each.reason)
+        self._note_bad(stream, [each for page in pages for each in page.bad], result)
         counts = await self._store.call(self._store.store_pages, pages, checkpoint, now=self._clock.now())
         if any(not item.removed for page in pages for item in page.items):
             result.shown.add(stream)
@@ -191,17 +258,24 @@ class Pull:
         result.add(f"{stream}_added", counts.added)
         result.add(f"{stream}_changed", counts.changed)
         result.add(f"{stream}_removed", counts.removed)
-        result.add(f"{stream}_malformed", len(bad))
         result.add("links_read", counts.links)
         result.add("pages", len(pages))
         self._progress(f"{stream} read", counts.read)
         if counts.links:
             self._progress("memberships read", counts.links)
 
+    def _note_bad(self, stream: Stream, bad: Sequence[BadObject], result: PullResult) -> None:
+        for each in bad:
+            self._log.warning("object.malformed", stream=stream, object=each.id, reason=each.reason)
+        result.add(f"{stream}_malformed", len(bad))
+
     # ---- fragments and restored groups -----------------------------------------------------------------------
 
-    async def _read_fragments(self, result: PullResult) -> None:
-        """Read directly what the streams told only in part: entries without a name, and groups that were restored."""
+    async def _read_fragments(self, result: PullResult, *, tracked: bool = False) -> None:
+        """Read directly what the streams told only in part: entries without a name, and who has returned.
+
+        ``tracked``: this is part of a full read, which meets what is read here.
+        """
         for user_id in await self._store.call(self._store.load_parked):
             await self._read_object("users", user_id, result)
         for group_id in await self._store.call(self._store.load_parked_groups):
@@ -224,6 +298,7 @@ class Pull:
                     break
                 await self._store.call(self._store.replace_members, group_id, links, role=role)
             result.add("groups_reread", 1)
+        await Ties(self._source, self._store, count=result.add).run(tracked=tracked)
 
     def _list_roles(self) -> tuple[Role, ...]:
         """Return in which relations to a group people are read; members last, whose reading ends that of a group."""

@@ -21,7 +21,15 @@ from typing import Any
 from tests.bench.stage import Size, Stage, open_stage
 
 _MEGABYTES, _MEGABYTES_TEN_TIMES = 160.0, 200.0
-_PULL_RATIO, _PUSH_RATIO = 2.0, 1.5
+_PULL_RATIO, _PUSH_RATIO = 1.5, 1.5
+_LATENCIES = (0.020, 0.100)
+_SECONDS_OVER_FLOOR = 6.0
+"""At the first of these latencies, over what the floor takes without any."""
+_THROTTLES = (3500, 5000)
+"""Resource units per ten seconds: the buckets of a small and of a middle tenant."""
+_THROTTLED_RATIO = 1.3
+_CHANGES, _CHANGES_RATIO = 1000, 1.2
+_SMALL = 5000
 _QUICK = Size(3000, 300, 18_000, 0)
 
 
@@ -56,20 +64,104 @@ class Course:
 
 
 def measure_pull(stage: Stage, course: Course) -> Iterator[Figure]:
-    """A full pull into an empty store, against the floor; leaves the pulled store."""
-    floor, ours, peak = list[float](), list[float](), 0.0
+    """A full pull into an empty store, against the floors; leaves the pulled store."""
+    floor, serial, ours = list[_Pulled](), list[_Pulled](), list[_Pulled]()
     for _ in range(course.repeat):
-        empty = stage.empty_store(course.folder / "floor.db")
-        floor.append(stage.work("floor", "pull", "--store", str(empty))["seconds"])
-        empty.unlink()
-        stage.empty_store()
-        found = stage.work("measured", "pull")
-        ours.append(found["seconds"])
-        peak = max(peak, found["peak_mb"])
-    yield Figure("pull", "seconds / floor", statistics.median(ours) / statistics.median(floor), _PULL_RATIO)
-    yield Figure("pull", "seconds", statistics.median(ours))
-    yield Figure("pull", "seconds of the floor", statistics.median(floor))
+        floor.append(_pull_bare(stage, course))
+        serial.append(_pull_bare(stage, course, "--serial"))
+        ours.append(_pull(stage))
+    best, peak = _median(floor), max(each.megabytes for each in ours)
+    yield Figure("pull", "seconds / floor", _median(ours) / best, _PULL_RATIO)
+    yield Figure("pull", "processor seconds / floor", _median(ours, "cpu") / _median(floor, "cpu"))
+    yield Figure("pull", "seconds", _median(ours))
+    yield Figure("pull", "seconds of the floor (lists)", best)
+    yield Figure("pull", "seconds of a floor by delta", _median(serial))
     yield Figure("pull", "peak MB", peak, course.megabytes)
+
+
+def measure_latency(stage: Stage, course: Course) -> Iterator[Figure]:
+    """The same with every answer held back, against the floor without and with that."""
+    best = _median([_pull_bare(stage, course) for _ in range(course.repeat)])
+    for latency in _LATENCIES:
+        stage.turn(latency=latency)
+        name = f"{latency * 1000:.0f} ms"
+        bare = _median([_pull_bare(stage, course) for _ in range(course.repeat)])
+        ours = _median([_pull(stage) for _ in range(course.repeat)])
+        limit = _SECONDS_OVER_FLOOR if latency == _LATENCIES[0] else None
+        yield Figure("latency", f"{name}: seconds", ours)
+        yield Figure("latency", f"{name}: seconds over floor at 0 ms", ours - best, limit)
+        yield Figure("latency", f"{name}: seconds over floor at {name}", ours - bare)
+    stage.turn(latency=0.0)
+
+
+def measure_throttling(stage: Stage, course: Course) -> Iterator[Figure]:
+    """A full pull with an imitated bucket, against the time in which the units it spends flow into that bucket.
+
+    The bucket is full at the start, and what does not fit into it comes at its pace.
+    """
+    for limit in _THROTTLES:
+        stage.turn(resource_units_per_10s=limit)
+        stage.count_requests()
+        ours = _pull(stage).seconds
+        spent, refused = stage.count_units(), stage.count_refusals()
+        stage.turn(resource_units_per_10s=0)
+        allowed = (spent - limit) * 10 / limit
+        name = f"{limit:,} units"
+        yield Figure("throttle", f"{name}: seconds", ours)
+        yield Figure("throttle", f"{name}: resource units spent", spent)
+        yield Figure("throttle", f"{name}: requests refused", refused)
+        if allowed > 0:
+            yield Figure("throttle", f"{name}: seconds / allowed", ours / allowed, _THROTTLED_RATIO)
+
+
+def measure_changes(stage: Stage, course: Course) -> Iterator[Figure]:
+    """A delta pull of a thousand changes, here and in a company of a hundredth of the size."""
+    with open_stage(course.folder / "small", course.size.scale_to(_SMALL)) as small:
+        large, little = _pull_changes(stage, course), _pull_changes(small, course)
+    yield Figure("changes", f"seconds / in a company of {_SMALL:,}", large.seconds / little.seconds, _CHANGES_RATIO)
+    yield Figure("changes", "processor seconds / there", large.cpu / little.cpu)
+    yield Figure("changes", "seconds", large.seconds)
+    yield Figure("changes", f"seconds in a company of {_SMALL:,}", little.seconds)
+
+
+def _pull_changes(stage: Stage, course: Course) -> _Pulled:
+    """Return the median pull of a thousand changes of titles and the like, after a full one."""
+    _pull(stage)
+    found = []
+    for _ in range(max(3, course.repeat)):
+        stage.change("retitle", _CHANGES)
+        found.append(_read(stage.work("measured", "pull-delta")))
+    return sorted(found, key=lambda each: each.seconds)[len(found) // 2]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulled:
+    """What one pull took."""
+
+    seconds: float
+    cpu: float
+    megabytes: float
+
+
+def _read(found: dict[str, Any]) -> _Pulled:
+    return _Pulled(found["seconds"], found["cpu_seconds"], found["peak_mb"])
+
+
+def _median(found: list[_Pulled], what: str = "seconds") -> float:
+    return float(statistics.median(getattr(each, what) for each in found))
+
+
+def _pull(stage: Stage) -> _Pulled:
+    stage.empty_store()
+    return _read(stage.work("measured", "pull"))
+
+
+def _pull_bare(stage: Stage, course: Course, *options: str) -> _Pulled:
+    empty = stage.empty_store(course.folder / "floor.db")
+    try:
+        return _read(stage.work("floor", "pull", "--store", str(empty), *options))
+    finally:
+        empty.unlink()
 
 
 def measure_plan(stage: Stage, course: Course) -> Iterator[Figure]:
@@ -126,6 +218,9 @@ def measure_full(stage: Stage, course: Course) -> Iterator[Figure]:
 
 
 _WORKS: dict[str, Callable[[Stage, Course], Iterator[Figure]]] = {
+    "latency": measure_latency,
+    "throttle": measure_throttling,
+    "changes": measure_changes,
     "pull": measure_pull,
     "plan": measure_plan,
     "push": measure_push,
@@ -137,7 +232,7 @@ _NEEDED = {"plan": {"pull"}, "push": {"pull"}, "delta": {"pull", "push"}, "full"
 
 def measure(course: Course) -> Iterator[Figure]:
     """Do what is asked for, in order, and whatever has to come before it."""
-    needed = set(course.only or _WORKS)
+    needed = set(course.only or _WORKS.keys() - {"changes"})
     for name in sorted(needed):
         needed |= _NEEDED.get(name, set())
     with open_stage(course.folder / "stage", course.size) as stage:
@@ -156,7 +251,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--memberships", type=int, default=300_000)
     parser.add_argument("--big-groups", type=int, default=3, help="groups of 10,000 among them")
     parser.add_argument("--quick", action="store_true", help="a small company, each thing once")
-    parser.add_argument("--ten-times", action="store_true", help="ten times the company, pull and plan only")
+    parser.add_argument("--ten-times", action="store_true", help="ten times the company: changes, pull and plan")
     parser.add_argument("--only", action="append", choices=list(_WORKS), help="may be repeated")
     parser.add_argument("--repeat", type=int, default=3, help="how often ratios are measured; the median counts")
     parser.add_argument("--json", action="store_true")
@@ -171,7 +266,7 @@ def main() -> int:
     if options.quick:
         size = _QUICK
     if options.ten_times:
-        size, only = size.times(10), only or frozenset({"pull", "plan"})
+        size, only = size.times(10), only or frozenset({"changes", "pull", "plan"})
     large = options.ten_times
     with tempfile.TemporaryDirectory(prefix="syncd-bench-") as folder:
         course = Course(

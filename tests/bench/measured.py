@@ -21,7 +21,7 @@ from syncd.bps.client import API, make_path
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
 from syncd.model.change import Change, Phase
-from syncd.model.run import RunRecord, RunRequest
+from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.model.target import Account
 from syncd.store.database import Database
 from syncd.store.sync_store import TargetStore
@@ -42,12 +42,12 @@ def _never() -> bool:
     return False
 
 
-async def pull(settings: bootstrap.Settings, database: Database) -> dict[str, object]:
-    """Read the whole tenant into an empty store: no portal, no plan."""
+async def pull(settings: bootstrap.Settings, database: Database, kind: PullKind = "full") -> dict[str, object]:
+    """Read the whole tenant into an empty store, or what has changed into a filled one: no portal, no plan."""
     clock = Clock()
     started = time.perf_counter()
     async with bootstrap.open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
-        result = await sides.pull.run("full")
+        result = await sides.pull.run(kind)
     if not result.complete:
         raise RuntimeError(f"the pull has no proof: {result.unproven}")
     return {"seconds": time.perf_counter() - started, "counts": result.counts}
@@ -115,7 +115,7 @@ def _encode_links(group: str, members: list[str]) -> tuple[str, str, object]:
 def main() -> None:
     """Do one thing and print a JSON object."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.measured")
-    parser.add_argument("what", choices=["empty", "pull", "requests", *_REQUESTS])
+    parser.add_argument("what", choices=["empty", "pull", "pull-delta", "requests", *_REQUESTS])
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--run", type=int)
     parser.add_argument("--out", type=Path)
@@ -128,13 +128,17 @@ def main() -> None:
             found: dict[str, object] = {}
         elif options.what == "pull":
             found = asyncio.run(pull(settings, database))
+        elif options.what == "pull-delta":
+            found = asyncio.run(pull(settings, database, "delta"))
         elif options.what == "requests":
             found = write_requests(settings, database, options.run, options.out)
         else:
             found = asyncio.run(run(settings, database, _REQUESTS[options.what]))
     finally:
         database.close()
-    found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    found["cpu_seconds"] = usage.ru_utime + usage.ru_stime
+    found["peak_mb"] = usage.ru_maxrss / 1024
     json.dump(found, sys.stdout)
 
 

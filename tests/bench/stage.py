@@ -30,6 +30,11 @@ class Size:
     memberships: int
     big_groups: int
 
+    def scale_to(self, users: int) -> Self:
+        """Return a company of so many users with the same proportions, without the groups of 10,000."""
+        share = users / self.users
+        return type(self)(users, max(1, int(self.groups * share)), int(self.memberships * share), 0)
+
     def times(self, factor: int) -> Self:
         """Return a company so many times larger."""
         return type(self)(
@@ -71,6 +76,26 @@ class Stage:
             raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
+
+    def turn(self, **knobs: object) -> None:
+        """Turn knobs of the tenant."""
+        body = json.dumps({"tenant": knobs}).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.control}/knobs", data=body, method="POST")).close()
+
+    def change(self, what: str, count: int) -> None:
+        """Let things happen in the company."""
+        body = json.dumps({"op": what, "count": count}).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.control}/change", data=body, method="POST")).close()
+
+    def count_units(self) -> int:
+        """Return the resource units that were spent since the ledger was cleared."""
+        with urllib.request.urlopen(f"{self.control}/ledger") as answer:
+            return int(json.load(answer)["resource_units"])
+
+    def count_refusals(self) -> int:
+        """Return how many requests were refused for their number since the ledger was cleared."""
+        with urllib.request.urlopen(f"{self.control}/ledger") as answer:
+            return int(json.load(answer)["statuses"].get("graph 429", 0))
 
     def count_requests(self) -> Mapping[str, int]:
         """Return the requests since the last time, by side and route, without those for tokens."""

@@ -114,10 +114,13 @@ async def test_what_is_counted_and_never_listed_costs_one_reading(world: World) 
     assert world.changes(run) == ["unlink membership all@grp u1@x.com done"]
 
 
-async def test_service_principals_are_no_reason_to_read(world: World) -> None:
-    """Delta tells them and the count includes them; only lists leave them out, and they stay stored."""
+async def test_service_principals_cost_one_reading_also_where_delta_tells_them(world: World) -> None:
+    """The count includes them and nothing else depends on how they became known, since they are not kept."""
     world.source.link("g1", "sp1", "servicePrincipal")
     await world.sync("delta")
+    await after(world, HOURS)
+    await after(world, MINUTES)
+    assert "members g1" in world.source.calls
     await after(world, HOURS)
     await after(world, MINUTES)
     assert "members g1" not in world.source.calls

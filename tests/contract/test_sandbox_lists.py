@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,65 @@ async def test_an_empty_bucket_throttles(client: Client, form: str, header: str 
     assert [(await client.graph("/users?$select=id")).status for _ in range(10)] == [200] * 10
     reply = await client.graph("/groups?$top=500")
     assert (reply.status, reply.headers.get("Retry-After")) == (429, header)
+
+
+async def test_a_bucket_tells_how_full_it_is_from_four_fifths_on(client: Client) -> None:
+    """Before anything is refused; without a budget nothing is told."""
+    name = "x-ms-throttle-limit-percentage"
+    assert name not in (await client.graph("/groups?$top=1")).headers
+    turn_knobs(client.sandbox.tenant_knobs, {"resource_units_per_10s": 10})
+    told = [(await client.graph("/groups?$top=1")).headers.get(name) for _ in range(10)]
+    assert told == [None] * 7 + ["0.80", "0.90", "1.00"]
+
+
+async def test_a_part_of_a_batch_that_is_repeated_too_early_is_noted(client: Client, clock: MovableClock) -> None:
+    """Each part has a Retry-After of its own."""
+    client.sandbox.faults.add(Fault("status", side="batch", status=429, headers={"Retry-After": "7"}, count=2))
+    body = {"requests": [{"id": "1", "method": "GET", "url": "/groups?$top=1"}]}
+    await client.graph("/$batch", method="POST", body=body)
+    clock.elapsed += 8
+    await client.graph("/$batch", method="POST", body=body)
+    assert not client.sandbox.ledger.violations
+    await client.graph("/$batch", method="POST", body=body)
+    assert [violation.rule for violation in client.sandbox.ledger.violations] == ["early-retry"]
+
+
+async def test_an_altered_link_of_a_list_is_noted_and_refused(client: Client) -> None:
+    """A page link is to be sent as it came."""
+    link = (await client.graph("/users?$select=id&$top=20")).json["@odata.nextLink"]
+    assert (await client.graph(link.replace("$top=20", "$top=30"))).status == 400
+    assert [violation.rule for violation in client.sandbox.ledger.violations] == ["altered-link"]
+    assert (await client.graph(link)).status == 200
+
+
+async def test_a_server_may_send_less_than_was_asked_for(client: Client) -> None:
+    """With a cap of its own pages are smaller, and the list is as long as ever."""
+    turn_knobs(client.sandbox.tenant_knobs, {"list_page_objects": 60})
+    assert len((await client.graph("/users?$select=id&$top=999")).json["value"]) == 60
+    assert len(await read_all(client, "/users?$select=id&$top=999")) == 250
+
+
+async def test_the_groups_of_a_group_and_the_reports_of_a_user_are_listed(client: Client) -> None:
+    """Those that are there, and no others."""
+    directory = client.sandbox.directory
+    boss, clerk, gone = (directory.hire(name, f"{name}@nordwind.example") for name in ("boss", "clerk", "gone"))
+    for user in (clerk, gone):
+        directory.set_manager(user, boss)
+    directory.soft_delete(gone)
+    inner = directory.create_group({"displayName": "Inner"})
+    outer = directory.create_group({"displayName": "Outer"}, members=[inner])
+    deleted = directory.create_group({"displayName": "Deleted"}, members=[inner])
+    directory.delete_group(deleted)
+    assert [entry["id"] for entry in await read_all(client, f"/groups/{inner}/memberOf?$select=id")] == [outer]
+    assert [entry["id"] for entry in await read_all(client, f"/users/{boss}/directReports?$select=id")] == [clerk]
+
+
+async def test_every_answer_can_be_held_back(client: Client) -> None:
+    """For as long as the knob says."""
+    turn_knobs(client.sandbox.tenant_knobs, {"latency": 0.05})
+    started = time.perf_counter()
+    await client.graph("/groups?$top=1")
+    assert time.perf_counter() - started >= 0.05
 
 
 async def test_nothing_but_reading_is_allowed(client: Client) -> None:

@@ -130,7 +130,8 @@ class Truth:
         if maps(manager):
             return {name_of(manager)}
         left: set[str | None] = {name for name in self.names.get(manager.id, ()) if name in self.portal.accounts}
-        return left if name_of(manager) in left else left | {None}
+        unknowable = manager.state != "active"  # no list says who the manager was of somebody who came meanwhile
+        return left if name_of(manager) in left and not unknowable else left | {None}
 
     # ---- groups
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from syncd.errors import Forbidden, ResyncRequired
+from syncd.errors import Forbidden, Rejected, ResyncRequired
+from syncd.model.listing import IdPage, ListAnswer, Listed, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, ManagerSet, Page, Stream, UserItem, Value
 
 
@@ -32,7 +33,7 @@ class FakeGroup:
 
 @dataclass
 class FakeSource:
-    """Answers pages from a log of events. ``rng`` shuffles and repeats; ``page_size`` cuts."""
+    """Answers pages from a log of events. ``rng`` shuffles and repeats, ``page_size`` cuts, ``lists`` exist."""
 
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     page_size: int = 3
@@ -50,6 +51,7 @@ class FakeSource:
     dead: bool = False
     calls: list[str] = field(default_factory=list)
     tracks_owners: bool = False
+    lists: bool = True
     _serial: int = 0
 
     # ---- events -----------------------------------------------------------------------------------------------------
@@ -180,6 +182,78 @@ class FakeSource:
             items += self.rng.sample(items, k=min(2, len(items)))
             self.rng.shuffle(items)
         return items
+
+    # ---- lists ------------------------------------------------------------------------------------------------------
+
+    async def fetch_latest(self, stream: Stream) -> str:
+        """Return where a stream stands."""
+        self.calls.append(f"{stream} latest")
+        if not self.lists:
+            raise Rejected("there is no such option here", status=400)
+        return f"d:{len(self.log[stream])}"
+
+    async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
+        """Return a page of what exists now; pages are offsets, so that they shift."""
+        self.calls.append(f"{stream} list")
+        ids, next_link = self._cut_list(self._exist(stream), link)
+        return ListPage(tuple(self._show(stream, each) for each in ids), (), next_link)
+
+    async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
+        """Return a page of their ids."""
+        self.calls.append(f"{stream} ids")
+        ids, next_link = self._cut_list(self._exist(stream), link)
+        return IdPage(tuple(ids), next_link)
+
+    def note_users(self, count: int) -> None:
+        """Hear of the size of the tenant."""
+        self.calls.append(f"users {count}")
+
+    async def fetch_lists(self, requests: Sequence[ListRequest]) -> tuple[ListAnswer, ...]:
+        """Return a page of each list, of at most twenty."""
+        assert len(requests) <= 20
+        return tuple([await self._answer(request) for request in requests])
+
+    async def _answer(self, request: ListRequest) -> ListAnswer:
+        self.calls.append(f"list {request.owner_id}/{request.relation}")
+        owner = (self.users if request.owner_is_user else self.groups).get(request.owner_id)
+        if owner is None or owner.state != "active":
+            return ListAnswer(request, state="missing")
+        if request.relation == "directReports":
+            ids = [
+                key for key, user in self.users.items() if user.state == "active" and user.manager == request.owner_id
+            ]
+        elif request.relation == "memberOf":
+            ids = [
+                key
+                for key, group in self.groups.items()
+                if group.state == "active" and request.owner_id in group.members and key not in self.hiding
+            ]
+        elif request.owner_id in self.hiding:
+            return ListAnswer(request, state="hidden")
+        else:
+            members = self.groups[request.owner_id].members
+            ids = [m for m, kind in members.items() if self._is_listed(m, kind)]
+            ids = [m for m in ids if f"{request.owner_id}/{m}" not in self.hidden]
+        page, next_link = self._cut_list(ids, request.link)
+        return ListAnswer(request, page, next_link)
+
+    def _cut_list(self, ids: list[str], link: str | None) -> tuple[list[str], str | None]:
+        start = int(link or 0)
+        end = start + self.page_size
+        return ids[start:end], f"{end}" if end < len(ids) else None
+
+    def _exist(self, stream: Stream) -> list[str]:
+        objects = self.users if stream == "users" else self.groups
+        return [key for key, each in objects.items() if each.state == "active" and key not in self.hidden]
+
+    def _show(self, stream: Stream, object_id: str) -> Listed:
+        found = (self.users if stream == "users" else self.groups)[object_id]
+        values = {name: value for name, value in sorted(found.attributes.items()) if value is not None}
+        manager = found.manager if isinstance(found, FakeUser) else None
+        if manager in self.users and self.users[manager].state != "active":
+            manager = None
+        name, upn = values.get("displayName"), values.get("userPrincipalName")
+        return Listed(object_id, name, upn, values, manager)  # type: ignore[arg-type]
 
     async def fetch_count(self, stream: Stream) -> int:
         """Return the number of active objects, or a lie."""

@@ -110,6 +110,7 @@ async def test_twenty_kills_in_pull_and_push_end_in_the_right_state(tmp_path: Pa
     chance = random.Random("kills")
     options = SandboxOptions(users=140, groups=40, memberships=450, portal_delay=0.2, latency=0.003)
     options.tenant_knobs.page_objects, options.tenant_knobs.page_links = 3, 10
+    options.tenant_knobs.list_page_objects = 6
     sandbox = Sandbox(options, tmp_path / "sandbox")
     sandbox.faults = tripwire = Tripwire()
     created: Counter[str] = Counter()

@@ -77,13 +77,18 @@ def happen(source: FakeSource, what: tuple[str, ...]) -> None:
                 source.disown(group, owner)
 
 
-def picture(database: Database) -> dict[str, object]:
-    """Return the directory by ids: active users with attributes and manager, active groups, their live memberships."""
+def picture(database: Database, source: FakeSource) -> dict[str, object]:
+    """Return the directory by ids: active users with attributes and manager, active groups, their live memberships.
+
+    A manager who is deleted counts as none: lists do not show one, and the return brings him back.
+    """
+    deleted = {key for key, user in source.users.items() if user.state != "active"}
     with reading(database) as connection:
         ids = {row.key: row.id for row in connection.execute(select(source_objects))}
         users = {
-            ids[row.key]: (row.attributes, ids.get(row.manager_key or -1))
+            ids[row.key]: (row.attributes, None if manager in deleted else manager)
             for row in connection.execute(select(source_users).where(source_users.c.state == "active"))
+            for manager in [ids.get(row.manager_key or -1)]
         }
         groups = {
             ids[row.key]: row.attributes
@@ -146,7 +151,7 @@ def test_any_cutting_of_a_history_gives_the_same_directory(
                 assert result.complete
             asyncio.run(pull(many, source, full=False))
             asyncio.run(pull(once, source, full=True))
-            expected, found = picture(once), picture(many)
+            expected, found = picture(once, source), picture(many, source)
             assert found == expected
             real = truth(source)
             assert set(found["users"]) == real["users"]  # type: ignore[arg-type]

@@ -1,0 +1,29 @@
+"""Full reads by lists, who has come back, and whose manager was not shown."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Add a column and two tables."""
+    with op.batch_alter_table("checkpoints") as batch:
+        batch.add_column(sa.Column("listing", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.create_table(
+        "source_returns",
+        sa.Column("key", Key, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_source_returns")),
+    )
+    op.create_table(
+        "unshown_managers",
+        sa.Column("key", Key, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_unshown_managers")),
+    )

@@ -1,0 +1,111 @@
+"""The resource units that a tenant lets one application spend, kept before Graph has to refuse anything.
+
+Identity requests have prices (throttling limits, "Identity and access service limits"), and each tenant a bucket that
+refills within ten seconds; its size goes by the number of users. Requests wait here as long as the bucket is full. What
+Graph says of the bucket (``x-ms-throttle-limit-percentage``, from 0.8 on) is believed over our own reckoning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from syncd.clock import Clock
+from syncd.errors import Throttled
+
+_SIZES = ((50, 3500.0), (500, 5000.0))
+_LARGEST = 8000.0
+_WINDOW = 10.0
+"""Units per this many seconds, for tenants of fewer than 50 users, of up to 500, and of more."""
+
+_SHARE = 0.9
+"""What we take of the bucket: other requests of this application are charged to it as well."""
+_PACE = 0.97
+"""What we take of the refill, so that the bucket never runs over while both sides reckon differently."""
+_LOWERED, _LEAST = 0.7, 0.1
+_RECOVERY = 30.0
+"""After a refusal we keep to a smaller share, and go back by a step in this many seconds."""
+_ONCE = 1.0
+_TICK = 0.001
+
+USERS, GROUP_MEMBERS, OTHER = 2, 3, 1
+"""Base prices of a request: the users and their memberOf, a group's members, any other identity path."""
+
+
+def price(base: int, *, select: bool = False, expand: bool = False) -> int:
+    """Return what a request costs: ``$select`` makes it cheaper by one, ``$expand`` dearer, and nothing is free."""
+    return max(1, base - select + expand)
+
+
+class ResourceBudget:
+    """One application's bucket in one tenant. Seconds are monotonic."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._limit = _SIZES[0][1]
+        self._share = 1.0
+        self._level = 0.0
+        self._reckoned: float | None = None
+        self._held_until = 0.0
+        self._eased = float("-inf")
+
+    def note_users(self, count: int) -> None:
+        """Learn how many users the tenant has at least."""
+        fitting = next((limit for below, limit in _SIZES if count < below), _LARGEST)
+        self._limit = max(self._limit, fitting)
+
+    async def take(self, units: int, *, patience: float = 180.0) -> None:
+        """Wait until so many units may be spent, and spend them. Throttled when Graph asked for a longer rest."""
+        while True:
+            self._reckon()
+            rest = self._held_until - self._clock.monotonic()
+            if rest > patience:
+                raise Throttled(
+                    f"Microsoft Graph asked for no request in the next {rest:.0f} s", retry_after=rest, sent=False
+                )
+            room = self._limit * self._share * _SHARE
+            full = (self._level + units - room) / self._refill if self._level > 0 else 0.0
+            wait = max(rest, full)
+            if wait <= _TICK:
+                self._level += units
+                return
+            await self._clock.sleep(wait)
+
+    def hear(self, headers: Mapping[str, str], *, expected: int) -> None:
+        """Correct the reckoning by what an answer says of its price and of the bucket."""
+        charged = _read_number(headers.get("x-ms-resource-unit"))
+        if charged is not None and charged > expected:
+            self._level += charged - expected
+        filled = _read_number(headers.get("x-ms-throttle-limit-percentage"))
+        if filled is not None:
+            self._reckon()
+            self._level = max(self._level, min(filled, 2.0) * self._limit * self._share)
+
+    def hold(self, seconds: float | None) -> None:
+        """Note that Graph refused a request for its bucket; let nothing go out for so many seconds."""
+        now = self._clock.monotonic()
+        if now - self._eased >= _ONCE:  # refusals of what was under way together are one
+            self._share = max(_LEAST, self._share * _LOWERED)
+        self._eased = now
+        if seconds is not None:
+            self._held_until = max(self._held_until, now + seconds)
+
+    @property
+    def _refill(self) -> float:
+        return self._limit * self._share * _PACE / _WINDOW
+
+    def _reckon(self) -> None:
+        now = self._clock.monotonic()
+        if self._reckoned is not None:
+            self._level = max(0.0, self._level - (now - self._reckoned) * self._refill)
+        self._reckoned = now
+        if self._share < 1.0 and now - self._eased > _RECOVERY:
+            self._share = min(1.0, self._share / _LOWERED)
+            self._eased = now
+
+
+def _read_number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        return None
+    return number if number is not None and 0.0 <= number < 1e6 else None

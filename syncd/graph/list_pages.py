@@ -1,0 +1,213 @@
+"""Bodies of Graph's lists to values, read in columns: a first load is a hundred thousand objects. Pure.
+
+The usual shape is decoded by types; a page that has anything else in it is read entry by entry, as delta pages are, so
+that one malformed entry never costs the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from syncd.errors import ProtocolError
+from syncd.graph.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
+from syncd.graph.parse import parse_checked, read_link, read_list
+from syncd.http import Response
+from syncd.model.listing import UNLISTED_KINDS, IdPage, Listed, ListPage
+from syncd.model.source import BadObject, Stream
+
+_TYPE = "#microsoft.graph."
+_UNLISTED = frozenset(f"{_TYPE}{kind}" for kind in UNLISTED_KINDS)
+_TYPES: Mapping[str, Any] = {
+    "accountEnabled": bool | None,
+    "displayName": str | None,
+    "mail": str | None,
+    "userPrincipalName": str | None,
+    "userType": str | None,
+}
+
+
+class _Reference(msgspec.Struct, gc=False):
+    id: str
+    type: str = msgspec.field(default="", name="@odata.type")
+
+
+class _References(msgspec.Struct):
+    value: list[_Reference]
+    next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Head(msgspec.Struct):
+    id: str
+    name: str | None = msgspec.field(default=None, name="displayName")
+    upn: str | None = msgspec.field(default=None, name="userPrincipalName")
+    manager: _Reference | None = None
+    type: str = msgspec.field(default="", name="@odata.type")
+    removed: msgspec.Raw | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="@removed")
+
+
+class _Heads(msgspec.Struct):
+    value: list[_Head]
+    next_link: str | None = msgspec.field(default=None, name="@odata.nextLink")
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_read_references = msgspec.json.Decoder(_References).decode
+_read_heads = msgspec.json.Decoder(_Heads).decode
+
+
+class ListParser:
+    """Reads pages of one stream's list; ``selected`` names the properties that are kept."""
+
+    def __init__(self, stream: Stream, selected: Collection[str]) -> None:
+        self._stream = stream
+        self._selected = frozenset(selected)
+        names = sorted(self._selected)
+        # Whatever has no value is left out when such an object is encoded, as it is in the directory.
+        fields = [(f"p{n}", _TYPES.get(name, Any), None) for n, name in enumerate(names)]
+        renamed = {f"p{n}": name for n, name in enumerate(names)}
+        attributes = msgspec.defstruct("Attributes", fields, omit_defaults=True, rename=renamed)
+        page = msgspec.defstruct("AttributesPage", [("value", list[attributes])])  # type: ignore[valid-type]
+        self._read_attributes = msgspec.json.Decoder(page).decode
+
+    def parse(self, response: Response) -> ListPage:
+        """Read one page; raises Unavailable and ProtocolError as pages of delta do."""
+        return self._parse_typed(response.body) or self._parse_loosely(response)
+
+    def _parse_typed(self, body: bytes) -> ListPage | None:
+        if b"\\u0000" in body:
+            return None
+        try:
+            heads, attributes = _read_heads(body), cast(Any, self._read_attributes(body)).value
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        if heads.error is not msgspec.UNSET:
+            return None
+        ids = [head.id for head in heads.value]
+        managers = [head.manager.id for head in heads.value if head.manager is not None]
+        if any(head.type or head.removed is not msgspec.UNSET for head in heads.value):
+            return None
+        if not (_are_plain(ids) and _are_plain(managers)):
+            return None
+        objects = tuple(
+            Listed(head.id, head.name, head.upn, values, None if head.manager is None else head.manager.id)
+            for head, values in zip(heads.value, attributes, strict=True)
+        )
+        return ListPage(objects, (), heads.next_link or None)
+
+    def _parse_loosely(self, response: Response) -> ListPage:
+        body, _ = parse_checked(response)
+        objects: list[Listed] = []
+        bad: list[BadObject] = []
+        for entry in read_list(body):
+            try:
+                refuse_unstorable(entry)
+                objects.append(self._read_entry(entry, bad))
+            except BadEntry as error:
+                bad.append(BadObject(guess_id(entry), str(error)))
+        return ListPage(tuple(objects), tuple(bad), read_link(body, "@odata.nextLink"))
+
+    def _read_entry(self, entry: Any, bad: list[BadObject]) -> Listed:
+        read = read_user if self._stream == "users" else read_group
+        item = read(entry, self._selected, bad)
+        if item.removed is not None:
+            raise BadEntry("it is marked as removed, in a list of what exists")
+        manager = entry.get("manager") if self._stream == "users" else None
+        stated = {name: value for name, value in sorted(item.attributes.items()) if value is not None}
+        name, upn = stated.get("displayName"), stated.get("userPrincipalName")
+        return Listed(
+            item.id,
+            name if isinstance(name, str) else None,
+            upn if isinstance(upn, str) else None,
+            stated,
+            None if manager is None else read_id(manager),
+        )
+
+
+def parse_ids(response: Response) -> IdPage:
+    """Read one page of a list as bare ids; an entry without one is left out."""
+    ids, next_link, _ = parse_references(response.body)
+    return IdPage(tuple(ids), next_link)
+
+
+def parse_references(
+    body: bytes, *, only: str = "", owner: str = ""
+) -> tuple[Sequence[str], str | None, tuple[BadObject, ...]]:
+    """Read one page of related objects: ids in lower case, the next link, and what was unreadable.
+
+    ``only`` keeps one type of object; otherwise all but those whose memberships are not kept. ``owner`` is named with
+    what is unreadable. Raises as `parse_checked` does.
+    """
+    wanted = f"{_TYPE}{only}"
+    try:
+        page = _read_references(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        page = None
+    if page is not None and page.error is msgspec.UNSET:
+        if only:
+            ids = [reference.id for reference in page.value if reference.type == wanted]
+        else:
+            ids = [reference.id for reference in page.value if reference.type not in _UNLISTED]
+        if _are_plain(ids):
+            return ids, page.next_link or None, ()
+    document, _ = parse_checked(Response(200, {}, body))
+    found: list[str] = []
+    bad: list[BadObject] = []
+    for entry in read_list(document):
+        try:
+            link = read_member(entry)
+        except BadEntry as error:
+            bad.append(BadObject(owner, f"a list: {error}"))
+            continue
+        if link.kind == only if only else link.kind not in UNLISTED_KINDS:
+            found.append(link.member_id)
+    return found, read_link(document, "@odata.nextLink"), tuple(bad)
+
+
+def _are_plain(ids: Sequence[str]) -> bool:
+    """Whether all of them are as ids of ours are: not empty, in lower case, without blanks."""
+    together = "".join(ids)
+    return together.isprintable() and together == together.lower() and " " not in together and all(ids)
+
+
+class Part(msgspec.Struct):
+    """One answer of a batch. ``body`` is left as it came."""
+
+    id: str | int
+    status: int
+    headers: dict[str, Any] | None = None
+    body: msgspec.Raw = msgspec.Raw(b"null")
+
+    def as_response(self) -> Response:
+        """Return it as if it had come alone; header names in any case."""
+        headers = {str(name).title(): str(value) for name, value in (self.headers or {}).items()}
+        return Response(self.status, headers, bytes(self.body))
+
+
+class _Batch(msgspec.Struct):
+    responses: list[Part]
+
+
+_read_batch = msgspec.json.Decoder(_Batch).decode
+
+
+def parse_parts(response: Response) -> dict[str, Part]:
+    """Read the answers of a batch by their ids. Raises Unavailable and ProtocolError."""
+    try:
+        return {str(part.id): part for part in _read_batch(response.body).responses}
+    except msgspec.ValidationError as error:
+        parse_checked(response)
+        raise ProtocolError(f"Microsoft Graph answered a batch in an unknown shape: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body, _ = parse_checked(response)  # text that is no proper Unicode costs one answer, not the batch
+        return {str(part.id): part for part in _read_batch(json.dumps(body).encode()).responses}
+
+
+def encode_batch(urls: Sequence[str]) -> bytes:
+    """Return the body of a batch of GET requests; each one's id is its place."""
+    requests = [{"id": str(number), "method": "GET", "url": url} for number, url in enumerate(urls)]
+    return msgspec.json.encode({"requests": requests})

@@ -1,0 +1,221 @@
+"""Reading without delta, many requests at once: where a stream stands now, whole lists, and lists of single objects.
+
+Lists of single objects (a group's members) are read by ``$batch``, twenty in one request: each has its own answer, its
+own price and its own Retry-After. A batch is repeated for what it left unanswered until all of it is answered.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import assert_never
+from urllib.parse import quote
+
+from yarl import URL
+
+from syncd.clock import Clock
+from syncd.errors import (
+    AuthFailed,
+    Forbidden,
+    NotFound,
+    PageExpired,
+    ProtocolError,
+    Rejected,
+    RemoteError,
+    TransientError,
+    Unavailable,
+)
+from syncd.graph.answers import Purpose, judge, read_error, says_missing, says_page_expired
+from syncd.graph.batch import BATCH_LIMIT
+from syncd.graph.budget import GROUP_MEMBERS, OTHER, USERS, price
+from syncd.graph.client import GraphClient
+from syncd.graph.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
+from syncd.graph.options import PERMISSIONS
+from syncd.graph.patience import is_transient, repeat_while
+from syncd.http import Response, make_error
+from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
+from syncd.model.source import Page, Stream
+
+_PAGE = 999
+_ATTEMPTS = 6
+_FIXED: Mapping[Stream, int] = {"users": USERS, "groups": OTHER}
+
+
+class Listings(ABC):
+    """The part of the source that a first load needs."""
+
+    _client: GraphClient
+    _clock: Clock
+    _parsers: Mapping[Stream, ListParser]
+
+    @abstractmethod
+    def _select_tracked(self, stream: Stream) -> str:
+        """Return what delta selects of a stream, relationships included."""
+
+    @abstractmethod
+    def _select_listed(self, stream: Stream) -> str:
+        """Return what a list selects of it."""
+
+    @abstractmethod
+    async def fetch_page(self, stream: Stream, link: str | None) -> Page:
+        """Return one page of delta."""
+
+    async def fetch_latest(self, stream: Stream) -> str:
+        """Return a delta link that tells of everything that changes from now on (``$deltatoken=latest``).
+
+        Raises ProtocolError where Graph answers with anything else than the bare link.
+        """
+        selected = self._select_tracked(stream)
+        page = await self.fetch_page(
+            stream, str(self._client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={selected}"))
+        )
+        if page.delta_link is None or page.items or page.bad:
+            raise ProtocolError(f"Microsoft Graph answered $deltatoken=latest of {stream} with a page of a full round")
+        return page.delta_link
+
+    async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
+        """Return one page of all users (with managers) or all groups. PageExpired when the link came too late."""
+        expand = "&$expand=manager($levels=1;$select=id)" if stream == "users" else ""
+        path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
+        parse = self._parsers[stream].parse
+        units = price(_FIXED[stream], select=True, expand=bool(expand))
+        try:
+            page = await self._client.fetch(
+                self._resolve(path, link), parse, purpose=_make_purpose(stream), units=units
+            )
+        except Rejected as error:
+            raise _expired_or(error) from error
+        self._check(page.next_link, link)
+        return page
+
+    async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
+        """Return one page of the bare ids of all users or all groups."""
+        path = f"/{stream}?$select=id&$top={_PAGE}"
+        units = price(_FIXED[stream], select=True)
+        try:
+            page = await self._client.fetch(
+                self._resolve(path, link), parse_ids, purpose=_make_purpose(stream), units=units
+            )
+        except Rejected as error:
+            raise _expired_or(error) from error
+        self._check(page.next_link, link)
+        return page
+
+    def note_users(self, count: int) -> None:
+        """Learn how many users the tenant has at least: its budget goes by that."""
+        self._client.budget.note_users(count)
+
+    async def fetch_lists(self, requests: Sequence[ListRequest]) -> tuple[ListAnswer, ...]:
+        """Read a page of each of up to 20 lists of single objects; the answers stand in the order of the requests.
+
+        Raises RemoteErrors when one of them cannot be read at all.
+        """
+        if len(requests) > BATCH_LIMIT:
+            raise ValueError(f"a batch holds {BATCH_LIMIT} requests, not {len(requests)}")
+        answers: dict[ListRequest, ListAnswer] = {}
+        pending = list(requests)
+        async for attempt in repeat_while(is_transient, attempts=_ATTEMPTS):
+            parts = await self._send_batch(pending)
+            left: list[ListRequest] = []
+            trouble: TransientError | None = None
+            for number, request in enumerate(pending):
+                found = self._read_part(request, parts.get(str(number)))
+                if isinstance(found, ListAnswer):
+                    answers[request] = found
+                else:
+                    left.append(request)
+                    trouble = found if trouble is None or found.retry_after else trouble
+            pending = left
+            if trouble is None:
+                return tuple(answers[request] for request in requests)
+            with attempt:
+                raise trouble
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _send_batch(self, requests: Sequence[ListRequest]) -> dict[str, Part]:
+        purpose = Purpose("read many lists at once", PERMISSIONS["groups"])
+        return await self._client.fetch(
+            self._client.make_url("/$batch"),
+            parse_parts,
+            purpose=purpose,
+            method="POST",
+            headers={"Content-Type": "application/json"},
+            body=encode_batch([self._make_relative(request) for request in requests]),
+            units=sum(_price_of(request) for request in requests),
+        )
+
+    def _make_relative(self, request: ListRequest) -> str:
+        if request.link is not None:
+            url = self._client.check_link(request.link)
+            return url.raw_path_qs.removeprefix("/v1.0")
+        kind = "users" if request.owner_is_user else "groups"
+        return f"/{kind}/{quote(request.owner_id, safe='')}/{request.relation}?$select=id&$top={_PAGE}"
+
+    def _read_part(self, request: ListRequest, part: Part | None) -> ListAnswer | TransientError:
+        """Return what a part of the batch says, or why it must be asked for again."""
+        if part is None:
+            return Unavailable("Microsoft Graph left out an answer of a batch", retry_after=0.0)
+        if part.status == 200:
+            only = {"members": "", "memberOf": "group", "directReports": "user"}[request.relation]
+            try:
+                ids, link, bad = parse_references(bytes(part.body), only=only, owner=request.owner_id)
+                self._check(link, request.link)
+            except (ProtocolError, Unavailable) as error:
+                return Unavailable(f"a part of a batch is unreadable: {error}", status=200)
+            return ListAnswer(request, ids, link, bad=bad)
+        refusal = self._judge_part(request, part.as_response())
+        match refusal:
+            case NotFound() if says_missing(refusal):
+                return ListAnswer(request, state="missing")
+            case Forbidden():
+                return ListAnswer(request, state="hidden")
+            case Rejected() if request.link is not None and says_page_expired(refusal):
+                return ListAnswer(request, state="expired")
+            case Rejected() | NotFound():
+                return ListAnswer(request, state="refused")
+            case AuthFailed():
+                return Unavailable(f"the token was refused in a batch: {refusal}", status=401)
+            case TransientError():
+                if part.status == 429:
+                    self._client.budget.hold(refusal.retry_after)
+                return refusal
+        raise refusal
+
+    def _judge_part(self, request: ListRequest, response: Response) -> RemoteError:
+        purpose = Purpose(f"read {request.relation}", PERMISSIONS["users" if request.owner_is_user else "groups"])
+        code, message = read_error(response)
+        return judge(purpose, self._clock, response, code, message) or make_error(
+            "Microsoft Graph", response, code, message, self._clock
+        )
+
+    def _resolve(self, path: str, link: str | None) -> URL:
+        return self._client.make_url(path) if link is None else self._client.check_link(link)
+
+    def _check(self, link: str | None, asked: str | None) -> None:
+        """Refuse a next link that leads elsewhere, or back to where it was found."""
+        if link is None:
+            return
+        self._client.check_link(link)
+        if link == asked:
+            raise ProtocolError("Microsoft Graph sent a page of a list that leads to itself")
+
+
+def _make_purpose(stream: Stream) -> Purpose:
+    return Purpose(f"list {stream}", PERMISSIONS[stream])
+
+
+def _expired_or(error: Rejected) -> Rejected:
+    if not says_page_expired(error):
+        return error
+    return PageExpired(str(error), status=error.status, code=error.code)
+
+
+def _price_of(request: ListRequest) -> int:
+    match request.relation:
+        case "members":
+            return price(GROUP_MEMBERS, select=True)
+        case "memberOf":
+            return price(USERS if request.owner_is_user else OTHER, select=True)
+        case "directReports":
+            return price(OTHER, select=True)
+    assert_never(request.relation)

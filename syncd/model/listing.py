@@ -1,0 +1,109 @@
+"""The source as lists show it: objects with all they have, and the ids of who belongs to whom. Pure values.
+
+A list shows what exists now and nothing else: neither deleted objects nor what leads to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from syncd.model.source import BadObject, Stream
+
+UNLISTED_KINDS = frozenset({"servicePrincipal"})
+"""Types of members that v1.0's list leaves out and delta may name ("List group members", known issue). Their
+memberships lead to nobody, so that none is kept: the directory does not depend on how it was read."""
+
+ListState = Literal["read", "missing", "hidden", "refused", "expired"]
+"""``missing``: what the list belongs to does not exist; ``hidden``: we may not see it;
+``refused``: there is no such list; ``expired``: its link came too
+late, and the list must be read again from its start."""
+
+Relation = Literal["members", "memberOf", "directReports"]
+"""Which list of an object: a group's members, the groups that an object is in, the people whose manager a user is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One object of a list. ``attributes`` is anything that encodes as the JSON object of its values."""
+
+    id: str
+    name: str | None
+    upn: str | None
+    attributes: Any
+    manager_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of the users or the groups; ``next_link`` None: the last one."""
+
+    objects: tuple[Listed, ...]
+    bad: tuple[BadObject, ...]
+    next_link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdPage:
+    """One page of bare ids of the users or the groups."""
+
+    ids: tuple[str, ...]
+    next_link: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest:
+    """Asks for the first page of a list of an object, or for the one that ``link`` leads to."""
+
+    owner_id: str
+    relation: Relation = "members"
+    link: str | None = None
+    owner_is_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListAnswer:
+    """One page of it. ``bad`` are entries that could not be read: the others stand."""
+
+    request: ListRequest
+    ids: Sequence[str] = ()
+    next_link: str | None = None
+    state: ListState = "read"
+    bad: tuple[BadObject, ...] = ()
+
+
+OBJECT_WEIGHT = 10
+"""How much memory an object takes, counted in memberships."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """What lists have shown and the directory has not seen yet. ``ids`` are those of a second reading."""
+
+    objects: dict[Stream, list[Listed]] = field(default_factory=dict)
+    bad: dict[Stream, list[BadObject]] = field(default_factory=dict)
+    members: list[tuple[str, Sequence[str]]] = field(default_factory=list)
+    ids: dict[Stream, list[str]] = field(default_factory=dict)
+    weight: int = 0
+    pages: int = 0
+
+    def add_objects(self, stream: Stream, page: ListPage) -> None:
+        """Add a page of objects."""
+        self.objects.setdefault(stream, []).extend(page.objects)
+        self.bad.setdefault(stream, []).extend(page.bad)
+        self.weight += OBJECT_WEIGHT * len(page.objects) + len(page.bad)
+        self.pages += 1
+
+    def add_ids(self, stream: Stream, page: IdPage) -> None:
+        """Add a page of a second reading."""
+        self.ids.setdefault(stream, []).extend(page.ids)
+        self.weight += len(page.ids)
+        self.pages += 1
+
+    def add_members(self, answer: ListAnswer) -> None:
+        """Add a page of a group's members."""
+        self.members.append((answer.request.owner_id, answer.ids))
+        self.bad.setdefault("groups", []).extend(answer.bad)
+        self.weight += len(answer.ids) + 1
+        self.pages += 1

@@ -1,0 +1,263 @@
+"""What lists say, into the directory: many objects and memberships in one transaction, in columns.
+
+An entry of a list is the whole object: what it does not state has no value. Two exceptions, since lists show nothing of
+what is deleted: a member whom they lack is no former member (the sweep judges that), and a manager whom they lack stays
+until the end (``unshown`` judges that).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection, Table, bindparam, delete, exists, select, update
+
+from syncd.model.listing import Chunk, Listed
+from syncd.model.source import STREAMS, Checkpoint, Stream
+from syncd.store.database import reading
+from syncd.store.directory import GONE, TABLES, Directory, PageCounts, Stored
+from syncd.store.rows import (
+    among,
+    decode_json,
+    encode_json,
+    insert_keys,
+    insert_packed,
+    insert_pairs,
+    insert_tuples,
+    pick_missing,
+)
+from syncd.store.tables import (
+    seen_members,
+    seen_objects,
+    source_groups,
+    source_members,
+    source_objects,
+    source_returns,
+    source_users,
+)
+from syncd.store.touches import touch_users, touch_users_below
+from syncd.store.unshown import forget_unshown, note_unshown
+
+_EMPTY = re.compile(r'(?<=^\{)"[^"\\]*":\[\],?|,"[^"\\]*":\[\]')
+"""A name with an empty list, in JSON text of one level: a quotation mark within a text has a backslash before it."""
+_COLUMNS = {
+    "users": ("key", "state", "upn", "name", "attributes", "manager_key"),
+    "groups": ("key", "state", "name", "attributes", "reread"),
+}
+
+
+@dataclass(slots=True)
+class ChunkCounts:
+    """What a chunk changed, per stream; ``unmet`` are ids of a second reading whom the first one lacked."""
+
+    objects: dict[Stream, PageCounts] = field(default_factory=dict)
+    links: int = 0
+    unmet: dict[Stream, list[str]] = field(default_factory=dict)
+
+
+class ListedObjects(Directory):
+    """The directory as lists fill it."""
+
+    def store_chunk(self, chunk: Chunk, checkpoint: Checkpoint) -> ChunkCounts:
+        """Apply what lists have shown. ``checkpoint`` is one of the streams read by lists, its ``tracked`` for all."""
+        counts = ChunkCounts()
+        with self._undoing_cache(), self._database.transaction() as connection:
+            for stream in STREAMS:
+                objects, bad = chunk.objects.get(stream, []), chunk.bad.get(stream, [])
+                if objects:
+                    counts.objects[stream] = self._store_listed(connection, stream, objects, tracked=checkpoint.tracked)
+                if checkpoint.tracked:
+                    self._see(connection, [each.id for each in bad if each.id])
+            counts.links = self._store_listed_members(connection, chunk, tracked=checkpoint.tracked)
+            for stream in STREAMS:
+                ids = chunk.ids.get(stream, [])
+                if ids:
+                    counts.unmet[stream] = _find_unmet(connection, stream, ids, tracked=checkpoint.tracked)
+        return counts
+
+    def _store_listed(
+        self, connection: Connection, stream: Stream, objects: Sequence[Listed], *, tracked: bool
+    ) -> PageCounts:
+        table = TABLES[stream]
+        ids = {each.id for each in objects}
+        ids.update(each.manager_id for each in objects if each.manager_id is not None)
+        keys = self._intern(connection, ids)
+        own = {keys[each.id] for each in objects}
+        old = self._load_old(connection, table, own)
+        unshown: set[int] = set()
+        fresh: dict[int, tuple[Stored, str | None, str | None]] = {}
+        for each in objects:
+            key = keys[each.id]
+            attributes = encode_json(each.attributes)
+            if ":[]" in attributes:
+                attributes = _drop_empty(attributes)
+            if stream == "users":
+                extra = keys[each.manager_id] if each.manager_id is not None else None
+                if extra is None and key in old and old[key].extra is not None:
+                    extra = old[key].extra
+                    unshown.add(key)
+                whole = each.upn is not None
+            else:
+                extra = key in old and old[key].extra and old[key].state not in GONE
+                whole = each.name is not None
+            fresh[key] = (Stored("active" if whole else "parked", attributes, extra), each.upn, each.name)
+        counts = PageCounts(read=len(objects))
+        returned = [key for key in fresh if key in old and old[key].state in GONE]
+        added: list[tuple[int | str | bool | None, ...]] = []
+        changed: list[dict[str, object]] = []
+        for key, (stored, upn, name) in fresh.items():
+            if key not in old:
+                added.append(_make_row(stream, key, stored, upn, name))
+            elif old[key] != stored:
+                changed.append(dict(zip(_COLUMNS[stream], _make_row(stream, key, stored, upn, name), strict=True)))
+        counts.added, counts.changed = len(added), len(changed)
+        if added:
+            added.sort()
+            insert_tuples(connection, table, _COLUMNS[stream], added)
+        if changed:
+            _update(connection, table, changed)
+        insert_keys(connection, source_returns, returned)
+        if stream == "users" and old:
+            forget_unshown(connection, own - unshown)
+            note_unshown(connection, unshown)
+        if tracked:
+            insert_keys(connection, seen_objects, own)
+        return counts
+
+    def _store_listed_members(self, connection: Connection, chunk: Chunk, *, tracked: bool) -> int:
+        if not chunk.members:
+            return 0
+        ids = {group_id for group_id, _ in chunk.members}
+        for _, members in chunk.members:
+            ids.update(members)
+        keys = self._intern(connection, ids)
+        pairs: list[int] = []
+        for group_id, members in chunk.members:
+            group = keys[group_id] << 32
+            pairs += [group | keys[member] for member in members]
+        insert_packed(connection, source_members, pairs)
+        if tracked:
+            insert_packed(connection, seen_members, pairs)
+        return len(pairs)
+
+    def find_unmet(self, stream: Stream, ids: Collection[str], checkpoint: Checkpoint) -> list[str]:
+        """Return those of the ids that the full read under way has not met."""
+        with reading(self._database) as connection:
+            return _find_unmet(connection, stream, ids, tracked=checkpoint.tracked)
+
+    def note_met(self, ids: Collection[str]) -> None:
+        """Remember objects as met by the full read under way."""
+        with self._undoing_cache(), self._database.transaction() as connection:
+            self._see(connection, ids)
+
+    def ask_rereads(self, group_ids: Collection[str]) -> None:
+        """Have the members of groups read directly before this pull ends."""
+        with self._undoing_cache(), self._database.transaction() as connection:
+            keys = self._intern(connection, group_ids)
+            wanted = {keys[group_id] for group_id in group_ids}
+            connection.execute(
+                update(source_groups)
+                .where(among(source_groups.c.key, wanted, connection), source_groups.c.state == "active")
+                .values(reread=True)
+            )
+
+    # ---- who is there again -----------------------------------------------------------------------------------------
+
+    def note_returned(self, ids: Collection[str]) -> None:
+        """Have the ties of objects read before this pull ends."""
+        with self._undoing_cache(), self._database.transaction() as connection:
+            keys = self._intern(connection, ids)
+            insert_keys(connection, source_returns, [keys[each] for each in ids])
+
+    def load_returned(self, stream: Stream) -> list[str]:
+        """Return ids of active users or groups of which it must be read what ties them to others."""
+        table = TABLES[stream]
+        statement = (
+            select(source_objects.c.id)
+            .join(source_returns, source_returns.c.key == source_objects.c.key)
+            .join(table, table.c.key == source_objects.c.key)
+            .where(table.c.state == "active")
+            .order_by(source_objects.c.id)
+        )
+        with reading(self._database) as connection:
+            return list(connection.scalars(statement))
+
+    def store_ties(self, object_id: str, groups: Collection[str], reports: Collection[str], *, tracked: bool) -> int:
+        """Add the groups in which an object is, and make it the manager of its reports; return how many were new.
+
+        ``tracked``: a full read is under way, and has met these memberships now.
+        """
+        with self._undoing_cache(), self._database.transaction() as connection:
+            keys = self._intern(connection, {object_id, *groups, *reports})
+            key = keys[object_id]
+            inside = [keys[group_id] for group_id in groups]
+            there = set(
+                connection.scalars(
+                    select(source_members.c.group_key).where(
+                        source_members.c.member_key == key, among(source_members.c.group_key, inside, connection)
+                    )
+                )
+            )
+            insert_pairs(connection, source_members, [(group, key) for group in inside])
+            if tracked:
+                insert_pairs(connection, seen_members, [(group, key) for group in inside])
+            below = {keys[report] for report in reports}
+            theirs = among(source_users.c.key, below, connection)
+            other = source_users.c.manager_key.is_distinct_from(key)
+            moved = set(connection.scalars(select(source_users.c.key).where(theirs, other))) if below else set()
+            if moved:
+                connection.execute(
+                    update(source_users).where(among(source_users.c.key, moved, connection)).values(manager_key=key)
+                )
+            if len(there) < len(inside):
+                touch_users(connection, {key})
+                touch_users_below(connection, {key})
+            touch_users(connection, moved)
+            forget_unshown(connection, below)
+            connection.execute(delete(source_returns).where(source_returns.c.key == key))
+        return len(inside) - len(there) + len(moved)
+
+    def forget_returned(self) -> None:
+        """Ask no more for the ties of anybody."""
+        with self._database.transaction() as connection:
+            connection.execute(delete(source_returns))
+
+
+def _drop_empty(attributes: str) -> str:
+    """Leave out collections without elements: delta does not name those either."""
+    if "{" in attributes[1:]:  # only the object's own are meant
+        return encode_json({name: value for name, value in decode_json(attributes).items() if value != []})
+    while ":[]" in attributes:
+        shorter = _EMPTY.sub("", attributes)
+        if shorter == attributes:  # it is in somebody's text
+            return attributes
+        attributes = shorter
+    return attributes
+
+
+def _make_row(
+    stream: Stream, key: int, stored: Stored, upn: str | None, name: str | None
+) -> tuple[int | str | bool | None, ...]:
+    if stream == "users":
+        return key, stored.state, upn or None, name or None, stored.attributes, stored.extra
+    return key, stored.state, name or None, stored.attributes, bool(stored.extra)
+
+
+def _update(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> None:
+    values = [{**row, "row_key": row["key"], "removed_at": None} for row in rows]
+    for value in values:
+        del value["key"]
+    connection.execute(update(table).where(table.c.key == bindparam("row_key")), values)
+
+
+def _find_unmet(connection: Connection, stream: Stream, ids: Collection[str], *, tracked: bool) -> list[str]:
+    table = TABLES[stream]
+    met = (
+        select(source_objects.c.id)
+        .join(table, table.c.key == source_objects.c.key)
+        .where(among(source_objects.c.id, ids, connection), table.c.state.not_in(GONE))
+    )
+    if tracked:
+        met = met.where(exists().where(seen_objects.c.key == table.c.key))
+    return pick_missing(connection, ids, met)

@@ -1,0 +1,44 @@
+"""Managers whom a list did not show. A list leaves out who is deleted, so that a user without a manager in it may have
+one who is deleted at that moment, and whose account still stands. The stored manager stays until all lists and changes
+are read: only one who is there, and whom the tenant does not name all the same, was taken away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, delete, exists, select, update
+
+from syncd.store.rows import among, insert_keys
+from syncd.store.tables import seen_objects, source_users, unshown_managers
+
+
+def note_unshown(connection: Connection, users: Collection[int]) -> None:
+    """A list showed these users without a manager, though one is stored, who stays for the time being."""
+    insert_keys(connection, unshown_managers, users)
+
+
+def forget_unshown(connection: Connection, users: Collection[int]) -> None:
+    """The tenant says who the manager of these users is, or that they have none."""
+    if users and connection.scalar(select(exists().select_from(unshown_managers))):
+        connection.execute(delete(unshown_managers).where(among(unshown_managers.c.key, users, connection)))
+
+
+def clear_unshown(connection: Connection) -> None:
+    """All lists and changes are read: whoever has a stored manager who is there has none any more."""
+    manager = source_users.alias("manager")
+    hidden = exists().where(
+        manager.c.key == source_users.c.manager_key,
+        (manager.c.state != "active") | manager.c.key.not_in(select(seen_objects.c.key)),
+    )
+    connection.execute(
+        update(source_users)
+        .where(source_users.c.key.in_(select(unshown_managers.c.key)), ~hidden)
+        .values(manager_key=None)
+    )
+    drop_unshown(connection)
+
+
+def drop_unshown(connection: Connection) -> None:
+    """Forget what lists did not show: another reading begins."""
+    connection.execute(delete(unshown_managers))

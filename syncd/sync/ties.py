@@ -1,0 +1,102 @@
+"""What ties an object to others, read once when it is there again, or for the first time.
+
+Neither lists nor, perhaps, delta show the memberships and reports of who is deleted, and a return is told without them.
+So the groups of which it is a member, and the people whose manager it is, are read directly. That only adds: nobody
+loses a membership by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+import structlog
+
+from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
+from syncd.model.listing import ListRequest
+from syncd.model.source import STREAMS, Stream
+from syncd.sync.caller import Caller
+from syncd.sync.listing import BATCH
+from syncd.sync.ports import Source
+
+_PAGES = 1000
+
+
+class TiesStore(Caller, Protocol):
+    """Who is to be asked about, and what was found."""
+
+    def load_returned(self, stream: Stream) -> list[str]:
+        """Return the ids of those whose ties must be read."""
+        ...
+
+    def store_ties(self, object_id: str, groups: Collection[str], reports: Collection[str], *, tracked: bool) -> int:
+        """Add memberships and reports; return how many were new."""
+        ...
+
+    def forget_returned(self) -> None:
+        """Ask no more about anybody."""
+        ...
+
+
+class Ties:
+    """Reads and stores the ties of everybody who has returned. ``count`` is told what was found."""
+
+    def __init__(self, source: Source, store: TiesStore, *, count: Callable[[str, int], None]) -> None:
+        self._source = source
+        self._store = store
+        self._count = count
+        self._log = structlog.get_logger("syncd.pull")
+
+    async def run(self, *, tracked: bool) -> None:
+        """Read them. ``tracked``: a full read is under way.
+
+        Where the tenant does not answer, the next run asks again; where it refuses, nobody does. Raises RemoteErrors
+        for a lost connection or token.
+        """
+        for stream in STREAMS:
+            ids = await self._store.call(self._store.load_returned, stream)
+            size = BATCH // 2 if stream == "users" else BATCH
+            for start in range(0, len(ids), size):
+                few = ids[start : start + size]
+                try:
+                    await self._read(stream, few, tracked=tracked)
+                except RemoteError as error:
+                    if isinstance(error, AuthFailed) or error.status is None:
+                        raise
+                    self._log.warning("ties.unread", stream=stream, objects=len(few), reason=str(error))
+                    self._count("ties_unread", len(few))
+                    if isinstance(error, TransientError):
+                        return
+        await self._store.call(self._store.forget_returned)
+
+    async def _read(self, stream: Stream, ids: Sequence[str], *, tracked: bool) -> None:
+        groups: dict[str, set[str]] = {object_id: set() for object_id in ids}
+        reports: dict[str, set[str]] = {object_id: set() for object_id in ids}
+        is_user = stream == "users"
+        waiting = [ListRequest(object_id, "memberOf", owner_is_user=is_user) for object_id in ids]
+        if is_user:
+            waiting += [ListRequest(object_id, "directReports", owner_is_user=True) for object_id in ids]
+        pages = 0
+        while waiting:
+            if pages > _PAGES:
+                raise ProtocolError(f"Microsoft Graph sends pages of lists without an end ({pages} so far)", status=200)
+            few, waiting = waiting[:BATCH], waiting[BATCH:]
+            pages += 1
+            for answer in await self._source.fetch_lists(few):
+                request = answer.request
+                found = groups if request.relation == "memberOf" else reports
+                found[request.owner_id].update(answer.ids)
+                if answer.state in ("hidden", "refused"):
+                    self._log.warning("ties.hidden", stream=stream, object=request.owner_id, relation=request.relation)
+                    self._count("ties_hidden", 1)
+                elif answer.state == "expired":
+                    waiting.append(ListRequest(request.owner_id, request.relation, owner_is_user=is_user))
+                elif answer.next_link is not None:
+                    again = ListRequest(request.owner_id, request.relation, answer.next_link, owner_is_user=is_user)
+                    waiting.append(again)
+        store = self._store.store_ties
+        for object_id in ids:
+            found_ties = await self._store.call(
+                store, object_id, groups[object_id], reports[object_id], tracked=tracked
+            )
+            self._count("ties_found", found_ties)

@@ -1,0 +1,64 @@
+"""The tenant's bucket of resource units, as the client reckons it."""
+
+from __future__ import annotations
+
+import pytest
+
+from syncd.errors import Throttled
+from syncd.graph.budget import GROUP_MEMBERS, OTHER, USERS, ResourceBudget, price
+from tests.contract.sandbox_client import MovableClock
+
+
+@pytest.mark.parametrize(
+    ("base", "select", "expand", "expected"),
+    [(USERS, True, True, 2), (USERS, True, False, 1), (GROUP_MEMBERS, True, False, 2), (OTHER, True, False, 1)],
+)
+def test_a_price_is_never_below_one(base: int, select: bool, expand: bool, expected: int) -> None:
+    """A selection makes a request cheaper by one, an expansion dearer by one."""
+    assert price(base, select=select, expand=expand) == expected
+
+
+async def spend(budget: ResourceBudget, clock: MovableClock, units: int, times: int) -> float:
+    """Spend and return how many seconds that took."""
+    started = clock.monotonic()
+    for _ in range(times):
+        await budget.take(units)
+    return clock.monotonic() - started
+
+
+@pytest.mark.parametrize(("users", "limit"), [(0, 3500), (49, 3500), (50, 5000), (499, 5000), (500, 8000)])
+async def test_no_more_is_spent_than_the_bucket_of_a_tenant_of_that_size_holds(users: int, limit: int) -> None:
+    """A burst of the bucket, and then what flows back, with a little to spare."""
+    clock = MovableClock()
+    budget = ResourceBudget(clock)
+    budget.note_users(users)
+    assert await spend(budget, clock, 40, int(0.85 * limit / 40)) < 0.2
+    seconds = await spend(budget, clock, 40, limit // 40)
+    assert 10 * 0.9 <= seconds <= 10 * 1.1
+
+
+async def test_what_graph_says_of_the_bucket_is_believed() -> None:
+    """Somebody else has filled it: nothing goes out until there is room."""
+    clock = MovableClock()
+    budget = ResourceBudget(clock)
+    await budget.take(1)
+    budget.hear({"x-ms-throttle-limit-percentage": "1.2"}, expected=1)
+    assert await spend(budget, clock, 1, 1) > 2.5
+    budget.hear({"x-ms-throttle-limit-percentage": "nonsense", "x-ms-resource-unit": ""}, expected=1)
+
+
+async def test_a_refused_request_holds_up_all_others_and_slows_them_down() -> None:
+    """For the time that was named; afterwards the pace is lower, and comes back with the time."""
+    clock = MovableClock()
+    budget = ResourceBudget(clock)
+    budget.hold(7.0)
+    assert await spend(budget, clock, 1, 1) == pytest.approx(7.0, abs=0.1)
+    slow = await spend(budget, clock, 100, 60)
+    clock.elapsed += 300
+    await budget.take(1)
+    clock.elapsed += 300
+    await budget.take(1)
+    assert await spend(budget, clock, 100, 60) < slow
+    budget.hold(900.0)
+    with pytest.raises(Throttled):
+        await budget.take(1)
