@@ -29,6 +29,7 @@ _THROTTLES = (3500, 5000)
 """Resource units per ten seconds: the buckets of a small and of a middle tenant."""
 _THROTTLED_RATIO = 1.3
 _CHANGES, _CHANGES_RATIO = 1000, 1.2
+_FAR, _FAR_PUSH_RATIO = 1000, 1.3
 _SMALL = 5000
 _QUICK = Size(3000, 300, 18_000, 0)
 
@@ -180,11 +181,7 @@ def measure_push(stage: Stage, course: Course) -> Iterator[Figure]:
     stage.count_requests()
     found = stage.work("measured", "push")
     sent = sum(number for route, number in stage.count_requests().items() if route.startswith("portal"))
-    requests = course.folder / "requests.jsonl"
-    writes = stage.work("measured", "requests", "--run", str(found["run"]), "--out", str(requests))["requests"]
-    with open_stage(course.folder / "other", course.size) as other:
-        bare = other.work("floor", "push", "--requests", str(requests), "--concurrency", "4")["seconds"]
-    requests.unlink()
+    bare, writes = _push_bare(stage, course, course.size, found["run"])
     seconds = found["phases"]["apply"]
     yield Figure("push", "seconds / bare client", seconds / bare, _PUSH_RATIO)
     yield Figure("push", "seconds", seconds)
@@ -192,6 +189,32 @@ def measure_push(stage: Stage, course: Course) -> Iterator[Figure]:
     yield Figure("push", "requests", sent)
     yield Figure("push", "writes (the least possible)", writes)
     yield Figure("push", "peak MB", found["peak_mb"], course.megabytes)
+
+
+def measure_far_push(_stage: Stage, course: Course) -> Iterator[Figure]:
+    """A first push with every answer of the portal held back: a small company, since its requests are waited for."""
+    size = course.size.scale_to(_FAR)
+    for latency in _LATENCIES:
+        name = f"{latency * 1000:.0f} ms"
+        with open_stage(course.folder / "far", size, latency=latency) as far:
+            far.empty_store()
+            far.work("measured", "pull")
+            found = far.work("measured", "push")
+            bare, writes = _push_bare(far, course, size, found["run"], latency=latency)
+        seconds = found["phases"]["apply"]
+        yield Figure("far-push", f"{name}: seconds / bare client", seconds / bare, _FAR_PUSH_RATIO)
+        yield Figure("far-push", f"{name}: seconds", seconds)
+        yield Figure("far-push", f"{name}: writes", writes)
+
+
+def _push_bare(stage: Stage, course: Course, size: Size, run: int, *, latency: float = 0.0) -> tuple[float, float]:
+    """Return the seconds that a bare client needs for the writes of a run, and how many they are."""
+    requests = course.folder / "requests.jsonl"
+    writes = stage.work("measured", "requests", "--run", str(run), "--out", str(requests))["requests"]
+    with open_stage(course.folder / "other", size, latency=latency) as other:
+        bare = other.work("floor", "push", "--requests", str(requests), "--concurrency", "4")["seconds"]
+    requests.unlink()
+    return bare, writes
 
 
 def measure_delta(stage: Stage, course: Course) -> Iterator[Figure]:
@@ -224,6 +247,7 @@ _WORKS: dict[str, Callable[[Stage, Course], Iterator[Figure]]] = {
     "pull": measure_pull,
     "plan": measure_plan,
     "push": measure_push,
+    "far-push": measure_far_push,
     "delta": measure_delta,
     "full": measure_full,
 }

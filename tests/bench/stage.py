@@ -112,13 +112,16 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def open_stage(folder: Path, size: Size) -> Iterator[Stage]:
-    """Start a sandbox with a company of that size; stop it in the end, and remove the folder."""
+def open_stage(folder: Path, size: Size, *, latency: float = 0.0) -> Iterator[Stage]:
+    """Start a sandbox with a company of that size; stop it in the end, and remove the folder.
+
+    ``latency``: seconds by which every answer of both sides is held back.
+    """
     folder.mkdir(parents=True)
     command = [
         sys.executable, "-m", "syncd.sandbox", "--users", str(size.users), "--groups", str(size.groups),
         "--memberships", str(size.memberships), "--big-groups", str(size.big_groups), "--portal-delay", "0",
-        "--ledger", "counters", "--directory", str(folder), "--for", "4h",
+        "--ledger", "counters", "--directory", str(folder), "--for", "4h", "--latency", str(latency * 1000),
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=_ROOT, env=_environment(), stdout=subprocess.PIPE)
     try:
