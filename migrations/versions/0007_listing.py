@@ -14,7 +14,7 @@ Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add a column and two tables."""
+    """Add a column, two tables, and indexes of what is parked."""
     with op.batch_alter_table("checkpoints") as batch:
         batch.add_column(sa.Column("listing", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
@@ -27,3 +27,6 @@ def upgrade() -> None:
         sa.Column("key", Key, autoincrement=False, nullable=False),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_unshown_managers")),
     )
+    parked = sa.text("state = 'parked'")
+    for table in ("source_users", "source_groups"):
+        op.create_index(f"ix_{table}_parked", table, ["key"], sqlite_where=parked, postgresql_where=parked)

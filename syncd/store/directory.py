@@ -20,6 +20,7 @@ from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.members import is_visible
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
+from syncd.store.source_tables import PARKED
 from syncd.store.tables import (
     seen_members,
     seen_objects,
@@ -319,11 +320,11 @@ class Directory:
 
     def load_parked(self) -> list[str]:
         """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""
-        return self._load_ids(source_users, source_users.c.state == "parked")
+        return self._load_ids(source_users, PARKED)
 
     def load_parked_groups(self) -> list[str]:
         """Return ids of groups of which only fragments were seen."""
-        return self._load_ids(source_groups, source_groups.c.state == "parked")
+        return self._load_ids(source_groups, PARKED)
 
     def load_rereads(self) -> list[str]:
         """Return ids of active groups whose members must be read directly."""

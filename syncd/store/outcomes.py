@@ -8,10 +8,10 @@ from typing import Literal
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from syncd.model.change import GIVES_BACK, SETTLED_LATER, Outcome, OutcomeStatus, PlannedChange
+from syncd.model.change import GIVES_BACK, SETTLED_LATER, Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
 from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.database import Database, reading
-from syncd.store.failing import note_failures
+from syncd.store.failing import Place, note_failures
 from syncd.store.hand_notes import forget_links, forget_vanished
 from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.leaving import mark_leaving
@@ -30,7 +30,9 @@ from syncd.store.undoing import give_back
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
 
-_RECORDS = ("user", "group")
+_RECORDS: tuple[Literal["user", "group"], ...] = ("user", "group")
+_SETTLING = frozenset({"create", "grant", "revoke"})
+"""Actions that are marked as started before they are sent."""
 
 
 class Outcomes:
@@ -101,50 +103,42 @@ class Outcomes:
         """Write outcomes, and what they mean for the inventory, in one transaction; `Links` does it for links."""
         with self._database.transaction() as connection:
             alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
-            for _, outcome in results:
+            done: dict[ObjectKind, list[Placed]] = {}
+            settled: dict[Action, set[int]] = {}
+            failed: dict[Place, str] = {}
+            for placed, outcome in results:
+                planned, record, target = placed
+                kind, action = planned.change.object, planned.change.action
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
+                if outcome.status == "done":
+                    done.setdefault(kind, []).append(placed)
+                    if action in _SETTLING and kind != "substitution":
+                        settled.setdefault(action, set()).add(record)
+                elif outcome.status in ("failed", "started"):
+                    failed[record, target or 0, kind] = outcome.error
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
-            for action in ("create", "grant", "revoke"):
-                sent = {
-                    record
-                    for (planned, record, _), outcome in results
-                    if planned.change.action == action
-                    and planned.change.object != "substitution"
-                    and outcome.status == "done"
-                }
-                if sent:  # what an earlier run may have sent is settled now
-                    connection.execute(
-                        update(changes)
-                        .where(
-                            changes.c.run_id < run_id,
-                            changes.c.status == "started",
-                            changes.c.action == action,
-                            changes.c.object != "substitution",
-                            among(changes.c.record_key, sent, connection),
-                        )
-                        .values(status="dropped", error=SETTLED_LATER)
+            for action, records in sorted(settled.items()):  # what an earlier run may have sent is settled now
+                connection.execute(
+                    update(changes)
+                    .where(
+                        changes.c.run_id < run_id,
+                        changes.c.status == "started",
+                        changes.c.action == action,
+                        changes.c.object != "substitution",
+                        among(changes.c.record_key, records, connection),
                     )
-            done = [placed for placed, outcome in results if outcome.status == "done"]
-            for kind in ("user", "group"):
-                self._apply_records(
-                    connection, kind, [placed for placed in done if placed[0].change.object == kind], now
+                    .values(status="dropped", error=SETTLED_LATER)
                 )
-            for kind, links in LINKS.items():
-                unlinked = [
-                    (record, target)
-                    for planned, record, target in done
-                    if planned.change.object == kind and target is not None
-                ]
+            for written in _RECORDS:
+                self._apply_records(connection, written, done.get(written, ()), now)
+            for link, links in LINKS.items():
+                unlinked = [(record, target) for _, record, target in done.get(link, ()) if target is not None]
                 delete_pairs(connection, links, unlinked)
-                forget_links(connection, kind, unlinked)
-            record_licences(connection, [(record, planned.change) for planned, record, _ in done])
-            failed = {
-                (record, target or 0, planned.change.object): outcome.error
-                for (planned, record, target), outcome in results
-                if outcome.status in ("failed", "started")
-            }
-            past = [(record, target or 0, planned.change.object) for planned, record, target in done]
+                forget_links(connection, link, unlinked)
+            finished = [placed for kind in sorted(done) for placed in done[kind]]
+            record_licences(connection, [(record, planned.change) for planned, record, _ in finished])
+            past = [(record, target or 0, planned.change.object) for planned, record, target in finished]
             note_failures(connection, past, failed, now=now)
 
     def _apply_records(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, literal_column
 
 from syncd.store.columns import Key, UtcTime, metadata
 
@@ -15,6 +15,9 @@ source_objects = Table(
     Column("id", Text, nullable=False, unique=True),
 )
 
+PARKED = literal_column("state = 'parked'", Boolean)
+"""Only fragments were seen of it. Every pull asks for these few, which an index finds only by these very words."""
+
 source_users = Table(
     "source_users",
     metadata,
@@ -26,6 +29,7 @@ source_users = Table(
     Column("manager_key", Key),
     Column("removed_at", UtcTime),
     Index("ix_source_users_manager_key", "manager_key"),
+    Index("ix_source_users_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),
 )
 
 source_groups = Table(
@@ -38,6 +42,7 @@ source_groups = Table(
     Column("reread", Boolean, nullable=False, default=False),  # its members must be read directly before they count
     Column("removed_at", UtcTime),
     Index("ix_source_groups_name", "name"),
+    Index("ix_source_groups_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),
 )
 
 source_members = Table(

@@ -14,8 +14,8 @@ from syncd.sync.stores import ApplyStore
 
 Result = tuple[Placed, Outcome]
 
-_AT_ONCE = 512
-_LINGER = 0.5
+_AT_ONCE = 2048
+_LINGER = 1.0
 """Seconds until an outcome is written at the latest. What a kill takes back is found out by the next run."""
 
 

@@ -87,7 +87,7 @@ def test_records_become_ready_whatever_their_case(database: Database) -> None:
     inventory = Inventory(database)
     inventory.store_accounts([Account(BEN, name="Bén", email=BEN, status="WaitingForSynchronization")])
     inventory.set_synchronized(["BÉN@example.com"])
-    assert Plans(database).load_ready({"bén@example.com", "nobody@example.com"}) == {"bén@example.com"}
+    assert Plans(database).load_ready({"bén@example.com", "nobody@example.com"}) == {"bén@example.com": False}
 
 
 def load(database: Database) -> dict[str, tuple[object, ...]]:
