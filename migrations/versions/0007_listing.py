@@ -14,7 +14,7 @@ Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add a column, two tables, and indexes of what is parked."""
+    """Add a column, two tables, and indexes of what must be read directly."""
     with op.batch_alter_table("checkpoints") as batch:
         batch.add_column(sa.Column("listing", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_table(
@@ -30,3 +30,5 @@ def upgrade() -> None:
     parked = sa.text("state = 'parked'")
     for table in ("source_users", "source_groups"):
         op.create_index(f"ix_{table}_parked", table, ["key"], sqlite_where=parked, postgresql_where=parked)
+    reread = sa.text("reread")
+    op.create_index("ix_source_groups_reread", "source_groups", ["key"], sqlite_where=reread, postgresql_where=reread)

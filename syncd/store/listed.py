@@ -173,15 +173,7 @@ class ListedObjects(Directory):
     def load_returned(self, stream: Stream) -> list[str]:
         """Return ids of active users or groups of which it must be read what ties them to others."""
         table = TABLES[stream]
-        statement = (
-            select(source_objects.c.id)
-            .join(source_returns, source_returns.c.key == source_objects.c.key)
-            .join(table, table.c.key == source_objects.c.key)
-            .where(table.c.state == "active")
-            .order_by(source_objects.c.id)
-        )
-        with reading(self._database) as connection:
-            return list(connection.scalars(statement))
+        return self._load_ids(table, table.c.key.in_(select(source_returns.c.key)), table.c.state == "active")
 
     def store_ties(self, object_id: str, groups: Collection[str], reports: Collection[str], *, tracked: bool) -> int:
         """Add the groups in which an object is, and make it the manager of its reports; return how many were new.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, literal_column
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, text
 
 from syncd.store.columns import Key, UtcTime, metadata
 
@@ -15,8 +15,11 @@ source_objects = Table(
     Column("id", Text, nullable=False, unique=True),
 )
 
-PARKED = literal_column("state = 'parked'", Boolean)
+PARKED = text("state = 'parked'")
 """Only fragments were seen of it. Every pull asks for these few, which an index finds only by these very words."""
+
+REREAD = text("reread")
+"""The same of groups of which the members must be read directly."""
 
 source_users = Table(
     "source_users",
@@ -42,6 +45,7 @@ source_groups = Table(
     Column("reread", Boolean, nullable=False, default=False),  # its members must be read directly before they count
     Column("removed_at", UtcTime),
     Index("ix_source_groups_name", "name"),
+    Index("ix_source_groups_reread", "key", sqlite_where=REREAD, postgresql_where=REREAD),
     Index("ix_source_groups_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),
 )
 
