@@ -48,7 +48,8 @@ class Office:
         self.judged += 1
         try:
             self.document.validate_request(method, path, query, body)
-            if status != 401:  # what a gateway says about tokens is in no operation of the document
+            unknown = status == 409 and path.endswith("/remove")  # what the portal says to who is no member (a switch)
+            if status != 401 and not unknown:  # what a gateway says about tokens is in no operation of the document
                 self.document.validate_response(method, path, status, answer)
         except ContractBroken as error:
             self.broken.append(str(error))

@@ -71,7 +71,7 @@ def test_no_lie_takes_out_who_is_a_member(history: list[Any], seed: int) -> None
                     source.link(group, member)
             asyncio.run(pull(database, source, clock, full=True))
             for events, losing, lie, cut in history:
-                before = links_of(picture(database)) & links_of(truth(source))
+                before = links_of(picture(database, source)) & links_of(truth(source))
                 source.losing_links = losing
                 for what in events:
                     happen(source, what)
@@ -81,10 +81,10 @@ def test_no_lie_takes_out_who_is_a_member(history: list[Any], seed: int) -> None
                     source.unlisted.clear()  # a count and two lists that agree on the same lie are beyond any witness
                 now = links_of(truth(source))
                 asyncio.run(pull(database, source, clock, full=False))
-                assert before & now <= links_of(picture(database))
+                assert before & now <= links_of(picture(database, source))
             source.losing_links, source.member_count_lies, source.unlisted = False, {}, set()
             asyncio.run(pull(database, source, clock, full=True))
-            assert links_of(picture(database)) == links_of(truth(source))
+            assert links_of(picture(database, source)) == links_of(truth(source))
         finally:
             database.close()
             structlog.reset_defaults()
