@@ -59,6 +59,8 @@ class People:
         sorting = _Sorting()
         for start in range(0, len(unique), self._per_request):
             await call.settle(unique[start : start + self._per_request], sorting)
+        if not sorting.pending and not sorting.failed:
+            return MembersResult(tuple(unique))
         await call.forgive(sorting)
         place = {bps_id: index for index, bps_id in enumerate(unique)}
         return MembersResult(

@@ -104,6 +104,10 @@ class LinkBatch:
     members: list[str]
     kind: LinkKind = "membership"
 
+    def places(self) -> list[tuple[int, int]]:
+        """Return the group and the person (principals) of each link."""
+        return [(self.record, target) for target in self.targets]
+
     def cut(self, start: int, end: int) -> LinkBatch:
         """Return the links from place ``start`` to before ``end``."""
         part = slice(start, end)

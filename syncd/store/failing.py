@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, exists, select
 
 from syncd.model.change import ObjectKind
 from syncd.store.rows import among, upsert
@@ -18,11 +18,16 @@ _FIRST_RETRY = timedelta(minutes=5)
 _LAST_RETRY = timedelta(hours=12)
 
 
+def has_failures(connection: Connection) -> bool:
+    """Return whether anything keeps failing."""
+    return bool(connection.scalar(select(exists().where(failures.c.record_key.is_not(None)))))
+
+
 def note_failures(
     connection: Connection, done: Collection[Place], failed: Mapping[Place, str], *, now: datetime
 ) -> None:
     """Put off the next attempt of what failed, ever longer, and forget the failures of what is done."""
-    if not failed and connection.scalar(select(func.count()).select_from(failures)) == 0:
+    if not failed and not has_failures(connection):
         return
     records = {record for record, _, _ in (*done, *failed)}
     concerned = select(failures).where(among(failures.c.record_key, records, connection))

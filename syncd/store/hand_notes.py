@@ -82,9 +82,13 @@ def _load_unsettled(connection: Connection, kind: LinkKind, pairs: set[Pair], no
 
 def forget_links(connection: Connection, kind: LinkKind, pairs: Collection[Pair]) -> None:
     """These were written by us: what somebody did to them before is history."""
-    table = HAND_LINKS[kind]
-    if pairs and connection.scalar(select(exists().where(table.c.group_key.is_not(None)))):
-        delete_pairs(connection, table, pairs)
+    if pairs and is_any_by_hand(connection, kind):
+        delete_pairs(connection, HAND_LINKS[kind], pairs)
+
+
+def is_any_by_hand(connection: Connection, kind: LinkKind) -> bool:
+    """Return whether somebody has changed any link of this kind by hand."""
+    return bool(connection.scalar(select(exists().where(HAND_LINKS[kind].c.group_key.is_not(None)))))
 
 
 def forget_links_of(connection: Connection, kind: Kind, keys: Collection[int]) -> None:

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 
 from sqlalchemy import Connection, Text, cast, func, select, update
 
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.database import Database, reading
-from syncd.store.failing import Place, note_failures
-from syncd.store.hand_notes import forget_links
+from syncd.store.failing import Place, has_failures, note_failures
+from syncd.store.hand_notes import forget_links, is_any_by_hand
 from syncd.store.inventory import LINKS
-from syncd.store.rows import among, decode_json, insert_pairs
+from syncd.store.rows import decode_json, insert_pairs_from, within
 from syncd.store.tables import changes, target_groups, target_principals, target_users
 
 _PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
@@ -75,22 +76,26 @@ class Links:
         """Write how links ended, and what that means for the inventory, in one transaction."""
         with self._database.transaction() as connection:
             alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
-            done: dict[LinkKind, list[tuple[int, int]]] = {kind: [] for kind in LINKS}
+            done: dict[LinkKind, list[LinkBatch]] = {kind: [] for kind in LINKS}
             failed: dict[Place, str] = {}
             for outcome in outcomes:
                 links = outcome.links
                 alike.setdefault((outcome.status, outcome.error[:1000]), []).extend(links.seqs)
-                pairs = [(links.record, target) for target in links.targets]
                 if outcome.status == "done":
-                    done[links.kind] += pairs
+                    done[links.kind].append(links)
                 elif outcome.status == "failed":
-                    failed.update(((*pair, links.kind), outcome.error) for pair in pairs)
+                    failed.update(((*place, links.kind), outcome.error) for place in links.places())
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
-            for kind, pairs in done.items():
-                insert_pairs(connection, LINKS[kind], pairs)
-                forget_links(connection, kind, pairs)
-            note_failures(connection, [(*pair, kind) for kind in done for pair in done[kind]], failed, now=now)
+            for kind, batches in done.items():
+                for which in within(changes.c.seq, chain.from_iterable(batch.seqs for batch in batches), connection):
+                    pairs = select(changes.c.record_key, changes.c.target_key).where(changes.c.run_id == run_id, which)
+                    insert_pairs_from(connection, LINKS[kind], pairs.order_by(*pairs.selected_columns))
+                if is_any_by_hand(connection, kind):
+                    forget_links(connection, kind, [place for batch in batches for place in batch.places()])
+            if failed or has_failures(connection):
+                past = [(*place, kind) for kind in done for batch in done[kind] for place in batch.places()]
+                note_failures(connection, past, failed, now=now)
 
     def defer_unready_links(self, run_id: int) -> int:
         """Defer the links whose account or group is not there, not synchronised, or not ours; return how many.
@@ -122,8 +127,6 @@ def finish(
     connection: Connection, run_id: int, seqs: Sequence[int], status: OutcomeStatus, error: str, now: datetime
 ) -> None:
     """Write how changes ended that ended alike."""
-    connection.execute(
-        update(changes)
-        .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-        .values(status=status, error=error, finished_at=now)
-    )
+    ended = {"status": status, "error": error, "finished_at": now}
+    for which in within(changes.c.seq, seqs, connection):
+        connection.execute(update(changes).where(changes.c.run_id == run_id, which).values(**ended))

@@ -212,6 +212,12 @@ class Plans:
             yield placed
             last = placed[-1][0].seq
 
+    def load_planned_phases(self, run_id: int) -> set[Phase]:
+        """Return the phases in which something is planned."""
+        statement = select(changes.c.phase).where(changes.c.run_id == run_id, changes.c.status == "planned").distinct()
+        with reading(self._database) as connection:
+            return set(map(Phase, connection.scalars(statement)))
+
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""
         statement = (

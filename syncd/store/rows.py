@@ -78,6 +78,33 @@ def chunked(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
         yield values[start : start + size]
 
 
+_RANGE_FROM = 64
+
+
+def within(column: ColumnElement[Any], numbers: Iterable[int], connection: Connection) -> Iterator[Any]:
+    """Yield conditions that together mean ``column in numbers``, each number in one of them.
+
+    A long run of consecutive numbers is asked for by its ends, which the database reads in one go.
+    """
+    single = list[int]()
+    for first, last in _join_ranges(sorted(numbers)):
+        if last - first + 1 >= _RANGE_FROM:
+            yield column.between(first, last)
+        else:
+            single += range(first, last + 1)
+    if single:
+        yield among(column, single, connection)
+
+
+def _join_ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last of each run of consecutive numbers; ``numbers`` are sorted."""
+    start = 0
+    for place, number in enumerate(numbers):
+        if place + 1 == len(numbers) or numbers[place + 1] > number + 1:
+            yield numbers[start], number
+            start = place + 1
+
+
 def insert_tuples(
     connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
 ) -> None:
@@ -137,6 +164,12 @@ def delete_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
             f"DELETE FROM {table.name} WHERE (group_key, member_key) IN ({_SELECT_PAIRS})",  # noqa: S608 - ditto
             (_encode(sorted(pairs)).decode(),),
         )
+
+
+def insert_pairs_from(connection: Connection, table: Table, pairs: Select[Any]) -> None:
+    """Insert the (group_key, member_key) pairs that a query yields and that are not there yet."""
+    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    connection.execute(make(table).from_select(["group_key", "member_key"], pairs).on_conflict_do_nothing())
 
 
 def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> None:

@@ -8,7 +8,8 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 
 import structlog
@@ -29,7 +30,7 @@ from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase,
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.caller import Placed
-from syncd.sync.calls import Call, Calls
+from syncd.sync.calls import Call, Calls, load_ahead
 from syncd.sync.licensing import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
@@ -40,7 +41,7 @@ from syncd.sync.stores import ApplyStore
 from syncd.sync.substituting import Substituting
 from syncd.sync.together import working_together
 
-_BATCH = 256
+_BATCH = 1024
 _LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ownership"}
 _CIRCUIT = 8
 """So many requests in a row without a usable answer, and the portal counts as down."""
@@ -91,14 +92,16 @@ class Apply:
         """
         self._licences = licences
         self._substituting.retry = retry_failed
+        planned = await self._store.call(self._store.load_planned_phases, run_id)
         for phase in Phase:
             if phase in (Phase.MANAGERS, Phase.LINKS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
-            if phase is Phase.LINKS:
+            if phase is Phase.LINKS and planned & _LINKS.keys():
                 await self._store.call(self._store.defer_unready_links, run_id)
             if phase is Phase.REVOKES and licences:
                 await self._store.call(self._store.defer_unready_grants, run_id)
-            await self._run_phase(run_id, phase)
+            if phase in planned:
+                await self._run_phase(run_id, phase)
 
     # ---- one phase --------------------------------------------------------------------------------------------------
 
@@ -135,34 +138,42 @@ class Apply:
     async def _load(self, run_id: int, phase: Phase, calls: Calls) -> None:
         links, size = _LINKS.get(phase), self._options.members_per_request
         planned = iterate_links(self._store, run_id, links, size) if links else self._iterate_calls(run_id, phase)
-        async for call in planned:
-            if self._is_over():
-                break
-            await calls.put(call)
+        async with aclosing(planned):
+            async for call in planned:
+                if self._is_over():
+                    break
+                await calls.put(call)
         await calls.end()
 
-    async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncIterator[Call]:
+    async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncGenerator[Call, None]:
         together = phase in (Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
         size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
-        after = -1
-        while batch := await self._store.call(self._store.load_batch, run_id, phase, after, 4 * _BATCH):
-            after = batch[-1][0].seq
-            marked = [placed for placed in batch if is_remembered(placed[0].change)]
-            if marked:
-                records = [record for planned, record, _ in marked if planned.change.action == "create"]
-                self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
-                await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in marked], "started")
-            if phase is Phase.MANAGERS:
-                needed = set().union(*map(_find_needed, batch))
-                self._ready |= await self._store.call(self._store.load_ready, needed)
-            for placed in batch:
-                if gathered and not fit_together(gathered, placed, size):
-                    yield Call(gathered)
-                    gathered = []
-                gathered.append(placed)
+
+        async def load(after: int) -> list[Placed]:
+            return await self._store.call(self._store.load_batch, run_id, phase, after, _BATCH)
+
+        async with aclosing(load_ahead(load, _find_end)) as batches:
+            async for batch in batches:
+                await self._prepare(run_id, phase, batch)
+                for placed in batch:
+                    if gathered and not fit_together(gathered, placed, size):
+                        yield Call(gathered)
+                        gathered = []
+                    gathered.append(placed)
         if gathered:
             yield Call(gathered)
+
+    async def _prepare(self, run_id: int, phase: Phase, batch: Sequence[Placed]) -> None:
+        """Remember what is about to be sent, and find out what is needed to send it."""
+        marked = [placed for placed in batch if is_remembered(placed[0].change)]
+        if marked:
+            records = [record for planned, record, _ in marked if planned.change.action == "create"]
+            self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
+            await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in marked], "started")
+        if phase is Phase.MANAGERS:
+            needed = set().union(*map(_find_needed, batch))
+            self._ready |= await self._store.call(self._store.load_ready, needed)
 
     async def _work(self, calls: Calls, recorder: Recorder, unsent: list[Call]) -> None:
         while (call := await calls.get()) is not None:
@@ -342,6 +353,10 @@ class Apply:
             else:
                 outcomes.append(Outcome(planned.seq, "done"))
         return outcomes
+
+
+def _find_end(batch: list[Placed]) -> int | None:
+    return batch[-1][0].seq if len(batch) == _BATCH else None
 
 
 def _find_needed(placed: Placed) -> set[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from syncd.model.change import LinkBatch
 from syncd.sync.caller import Placed
@@ -19,6 +22,8 @@ class Call:
 
 Work = Call | LinkBatch
 """What one request sends."""
+
+T = TypeVar("T")
 
 _CHUNK = 64
 
@@ -66,3 +71,24 @@ class Calls:
         while not self._queue.empty():
             rest += self._queue.get_nowait()
         return [call for call in rest if isinstance(call, Call)]
+
+
+async def load_ahead(
+    load: Callable[[int], Coroutine[Any, Any, list[T]]], find_end: Callable[[list[T]], int | None]
+) -> AsyncGenerator[list[T], None]:
+    """Yield batches of a plan; the next one is loaded while the last is handed on.
+
+    ``load`` returns what is behind a place, ``find_end`` the last place of a batch, None when nothing can follow.
+    Close it (``aclosing``), or a batch goes on being loaded.
+    """
+    loading: asyncio.Task[list[T]] | None = asyncio.create_task(load(-1), name="load changes ahead")
+    try:
+        while loading is not None and (batch := await loading):
+            place = find_end(batch)
+            loading = None if place is None else asyncio.create_task(load(place), name="load changes ahead")
+            yield batch
+    finally:
+        if loading is not None:
+            loading.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await loading

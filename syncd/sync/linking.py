@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from syncd.clock import Clock
 from syncd.errors import NotFound
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
 from syncd.model.target import MembersResult
+from syncd.sync.calls import load_ahead
 from syncd.sync.ports import Portal
 from syncd.sync.stores import ApplyStore
 
@@ -17,24 +19,34 @@ _GROUP_GONE = "the portal does not show the group: the next run sees to it"
 _PENDING = "WEBCON still synchronises the account"
 
 
-async def iterate_links(store: ApplyStore, run_id: int, kind: LinkKind, size: int) -> AsyncIterator[LinkBatch]:
+async def iterate_links(store: ApplyStore, run_id: int, kind: LinkKind, size: int) -> AsyncGenerator[LinkBatch, None]:
     """Yield the planned links in the plan's order, ``size`` of one group at most: as few requests as there can be."""
-    after, rest = -1, None
-    while batches := await store.call(store.load_links, run_id, kind, after, _AT_ONCE):
-        after = max(max(batch.seqs) for batch in batches)
-        if rest is not None:
-            if rest.record == batches[0].record:
-                batches[0] = rest.join(batches[0])
-            else:
-                batches.insert(0, rest)
-        last = batches.pop()
-        whole = len(last.seqs) // size * size
-        for batch in (*batches, last.cut(0, whole)):
-            for part in _cut(batch, size):
-                yield part
-        rest = last.cut(whole, len(last.seqs)) if whole < len(last.seqs) else None
+
+    async def load(after: int) -> list[LinkBatch]:
+        return await store.call(store.load_links, run_id, kind, after, _AT_ONCE)
+
+    rest: LinkBatch | None = None
+    async with aclosing(load_ahead(load, _find_end)) as loaded:
+        async for batches in loaded:
+            if rest is not None:
+                if rest.record == batches[0].record:
+                    batches[0] = rest.join(batches[0])
+                else:
+                    batches.insert(0, rest)
+            last = batches.pop()
+            whole = len(last.seqs) // size * size
+            for batch in (*batches, last.cut(0, whole)):
+                for part in _cut(batch, size):
+                    yield part
+            rest = last.cut(whole, len(last.seqs)) if whole < len(last.seqs) else None
     if rest is not None:
         yield rest
+
+
+def _find_end(batches: list[LinkBatch]) -> int | None:
+    if sum(len(batch.seqs) for batch in batches) < _AT_ONCE:
+        return None
+    return max(max(batch.seqs) for batch in batches)
 
 
 def _cut(batch: LinkBatch, size: int) -> list[LinkBatch]:

@@ -15,6 +15,8 @@ from syncd.sync.stores import ApplyStore
 Result = tuple[Placed, Outcome]
 
 _AT_ONCE = 2048
+_LINKS_LIKE_ONE = 12
+"""So many links are as much to write down as one other change."""
 _LINGER = 1.0
 """Seconds until an outcome is written at the latest. What a kill takes back is found out by the next run."""
 
@@ -22,8 +24,8 @@ _LINGER = 1.0
 class Recorder:
     """Records the outcomes of one run's phase, in a task of its own that outlives a cancelled apply.
 
-    What waits is bounded by what is under way: the plan is loaded through the same store, a few hundred calls ahead of
-    the sending. When the store fails, ``give_up`` is told once, and what comes afterwards is thrown away.
+    What waits is bounded by what is under way: the plan is loaded through the same store, some thousand changes ahead
+    of the sending. When the store fails, ``give_up`` is told once, and what comes afterwards is thrown away.
     """
 
     def __init__(self, store: ApplyStore, clock: Clock, run_id: int, give_up: Callable[[StoreError], None]) -> None:
@@ -34,6 +36,7 @@ class Recorder:
         self._failed = False
         self._results: list[Result] = []
         self._links: list[LinkOutcome] = []
+        self._waiting = 0.0
         self._arrived = asyncio.Event()
         self._enough = asyncio.Event()
         self._ended = False
@@ -42,16 +45,17 @@ class Recorder:
     def add(self, results: Sequence[Result]) -> None:
         """Hand over the outcomes of one call."""
         self._results += results
-        self._note_arrival()
+        self._note_arrival(len(results))
 
     def add_links(self, outcomes: Sequence[LinkOutcome]) -> None:
         """Hand over the outcomes of one call that links."""
         self._links += outcomes
-        self._note_arrival()
+        self._note_arrival(sum(len(outcome.links.seqs) for outcome in outcomes) / _LINKS_LIKE_ONE)
 
-    def _note_arrival(self) -> None:
+    def _note_arrival(self, weight: float) -> None:
+        self._waiting += weight
         self._arrived.set()
-        if len(self._results) + len(self._links) >= _AT_ONCE:
+        if self._waiting >= _AT_ONCE:
             self._enough.set()
 
     async def close(self) -> None:
@@ -68,7 +72,7 @@ class Recorder:
                 async with asyncio.timeout(_LINGER):
                     await self._enough.wait()
             batch, self._results = self._results, []
-            links, self._links = self._links, []
+            links, self._links, self._waiting = self._links, [], 0.0
             if not self._ended:
                 self._arrived.clear()
                 self._enough.clear()

@@ -27,6 +27,10 @@ from syncd.sync.substitution_stores import SubstitutionStore
 class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
     """The store as an apply reads and writes it."""
 
+    def load_planned_phases(self, run_id: int) -> set[Phase]:
+        """Return the phases in which something is planned."""
+        ...
+
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase."""
         ...

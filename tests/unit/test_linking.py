@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from syncd.model.change import LinkBatch, LinkKind
+from syncd.sync import linking
 from syncd.sync.linking import iterate_links
 
 
 class PlannedLinks:
-    """A store that holds links of groups 1, 2, … of these sizes and hands out ``at_once`` of them at a time."""
+    """A store that holds links of groups 1, 2, … of these sizes."""
 
-    def __init__(self, sizes: list[int], at_once: int) -> None:
+    def __init__(self, sizes: list[int]) -> None:
         self._links = [record for record, size in enumerate(sizes, 1) for _ in range(size)]
-        self._at_once = at_once
 
     async def call(self, work: Callable[..., Any], *args: Any) -> Any:
         return work(*args)
 
     def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
-        part = range(after + 1, min(after + 1 + self._at_once, len(self._links)))
+        part = range(after + 1, min(after + 1 + limit, len(self._links)))
         return [
             LinkBatch(record, f"g{record}", seqs, [1000 + seq for seq in seqs], [f"u{seq}" for seq in seqs], kind)
             for record in sorted({self._links[seq] for seq in part})
@@ -30,11 +30,12 @@ class PlannedLinks:
         ]
 
 
-@pytest.mark.parametrize("at_once", [1, 7, 100, 10_000])
-async def test_a_group_takes_no_more_requests_than_it_must(at_once: int) -> None:
+@pytest.mark.parametrize("at_once", [1, 7, 100, 855, 10_000])
+async def test_a_group_takes_no_more_requests_than_it_must(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A group that the store hands out in pieces is put together again; no link is lost, doubled or misnamed."""
+    monkeypatch.setattr(linking, "_AT_ONCE", at_once)
     sizes = [1, 450, 3, 200, 201]
-    store = PlannedLinks(sizes, at_once)
+    store = PlannedLinks(sizes)
     batches = [batch async for batch in iterate_links(store, 1, "ownership", 200)]  # type: ignore[arg-type]  # as much as it needs
     calls = {record: [len(batch.seqs) for batch in batches if batch.record == record] for record in range(1, 6)}
     assert {record: len(found) for record, found in calls.items()} == {1: 1, 2: 3, 3: 1, 4: 1, 5: 2}
