@@ -146,6 +146,7 @@ async def _carry_out(work: _Work) -> RunRecord:
         log = get_logger("syncd.run")
         for run_id in await database.call(RunLog(database).interrupt_open, now=clock.now()):
             log.warning("run.found_interrupted", run=run_id)
+        bootstrap.spare_collector()
         runs = bootstrap.make_runs(settings, database, clock)
         async with bootstrap.open_sides(
             settings, database, clock, progress=work.report, stopping=stop.requested

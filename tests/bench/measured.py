@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import os
 import resource
@@ -122,7 +121,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = bootstrap.load(options.config, os.environ)
     database = bootstrap.open_store(settings, create=True)
-    gc.collect()
+    bootstrap.spare_collector()
     try:
         if options.what == "empty":
             found: dict[str, object] = {}
