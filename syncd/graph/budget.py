@@ -2,7 +2,9 @@
 
 Identity requests have prices (throttling limits, "Identity and access service limits"), and each tenant a bucket that
 refills within ten seconds; its size goes by the number of users. Requests wait here as long as the bucket is full. What
-Graph says of the bucket (``x-ms-throttle-limit-percentage``, from 0.8 on) is believed over our own reckoning.
+Graph says of the bucket (``x-ms-throttle-limit-percentage``, from 0.8 on) is believed over our own reckoning, and so is
+its silence: an answer that tells its price and no percentage means that less than four fifths are used, since a tenant
+may have more than the published size, and requests may cost less than the published price.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ _PACE = 0.97
 _LOWERED, _LEAST = 0.7, 0.1
 _RECOVERY = 30.0
 """After a refusal we keep to a smaller share, and go back by a step in this many seconds."""
+_TOLD_FROM = 0.8
+"""From this part of the bucket on Graph tells how full it is."""
 _ONCE = 1.0
 _TICK = 0.001
 
@@ -79,6 +83,9 @@ class ResourceBudget:
         if filled is not None:
             self._reckon()
             self._level = max(self._level, min(filled, 2.0) * self._limit * self._share)
+        elif charged is not None:
+            self._reckon()
+            self._level = min(self._level, _TOLD_FROM * self._limit * self._share)
 
     def hold(self, seconds: float | None) -> None:
         """Note that Graph refused a request for its bucket; let nothing go out for so many seconds."""

@@ -47,6 +47,28 @@ async def test_what_graph_says_of_the_bucket_is_believed() -> None:
     budget.hear({"x-ms-throttle-limit-percentage": "nonsense", "x-ms-resource-unit": ""}, expected=1)
 
 
+async def test_silence_about_the_bucket_is_believed_as_well() -> None:
+    """A tenant with a larger bucket than the published one is not kept waiting by our own reckoning."""
+    clock = MovableClock()
+    budget = ResourceBudget(clock)
+    started = clock.monotonic()
+    for _ in range(300):
+        await budget.take(40)
+        budget.hear({"x-ms-resource-unit": "40"}, expected=40)
+    assert clock.monotonic() - started < 1.0
+
+
+async def test_an_answer_that_says_nothing_at_all_proves_nothing() -> None:
+    """A batch, say, that does not tell its price: our own reckoning holds."""
+    clock = MovableClock()
+    budget = ResourceBudget(clock)
+    started = clock.monotonic()
+    for _ in range(150):
+        await budget.take(40)
+        budget.hear({}, expected=40)
+    assert clock.monotonic() - started > 5.0
+
+
 async def test_a_refused_request_holds_up_all_others_and_slows_them_down() -> None:
     """For the time that was named; afterwards the pace is lower, and comes back with the time."""
     clock = MovableClock()
