@@ -16,6 +16,7 @@ from syncd.errors import ProtocolError
 from syncd.graph.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
 from syncd.graph.parse import parse_checked, read_link, read_list
 from syncd.http import Response
+from syncd.model.attributes import COLLECTIONS
 from syncd.model.listing import UNLISTED_KINDS, IdPage, Listed, ListPage
 from syncd.model.source import BadObject, Stream
 
@@ -67,8 +68,14 @@ class ListParser:
         self._stream = stream
         self._selected = frozenset(selected)
         names = sorted(self._selected)
-        # Whatever has no value is left out when such an object is encoded, as it is in the directory.
-        fields = [(f"p{n}", _TYPES.get(name, Any), None) for n, name in enumerate(names)]
+        # Whatever has no value, or no element, is left out when such an object is encoded, as it is in the directory.
+        collections = COLLECTIONS["user" if stream == "users" else "group"]
+        fields: list[Any] = [
+            (f"p{n}", list[Any], msgspec.field(default_factory=list))
+            if name in collections
+            else (f"p{n}", _TYPES.get(name, Any), None)
+            for n, name in enumerate(names)
+        ]
         renamed = {f"p{n}": name for n, name in enumerate(names)}
         attributes = msgspec.defstruct("Attributes", fields, omit_defaults=True, rename=renamed)
         page = msgspec.defstruct("AttributesPage", [("value", list[attributes])])  # type: ignore[valid-type]

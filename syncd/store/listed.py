@@ -8,7 +8,7 @@ until the end (``unshown`` judges that).
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Table, bindparam, delete, exists, select, update
@@ -128,14 +128,13 @@ class ListedObjects(Directory):
     def _store_listed_members(self, connection: Connection, chunk: Chunk, *, tracked: bool) -> int:
         if not chunk.members:
             return 0
-        ids = {group_id for group_id, _ in chunk.members}
-        for _, members in chunk.members:
-            ids.update(members)
-        keys = self._intern(connection, ids)
-        pairs: list[int] = []
-        for group_id, members in chunk.members:
-            group = keys[group_id] << 32
-            pairs += [group | keys[member] for member in members]
+        try:
+            pairs = _pack(chunk, self._keys)
+        except KeyError:  # somebody is new, or forgotten by the cache
+            ids = {group_id for group_id, _ in chunk.members}
+            for _, members in chunk.members:
+                ids.update(members)
+            pairs = _pack(chunk, self._intern(connection, ids))
         insert_packed(connection, source_members, pairs)
         if tracked:
             insert_packed(connection, seen_members, pairs)
@@ -214,6 +213,15 @@ class ListedObjects(Directory):
         """Ask no more for the ties of anybody."""
         with self._database.transaction() as connection:
             connection.execute(delete(source_returns))
+
+
+def _pack(chunk: Chunk, keys: Mapping[str, int]) -> list[int]:
+    """Return the memberships of a chunk, each as one number; KeyError when a key is not among these."""
+    pairs: list[int] = []
+    for group_id, members in chunk.members:
+        group = keys[group_id] << 32
+        pairs += [group | keys[member] for member in members]
+    return pairs
 
 
 def _drop_empty(attributes: str) -> str:

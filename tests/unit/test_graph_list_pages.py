@@ -54,6 +54,13 @@ def test_what_has_no_value_is_left_out() -> None:
     assert describe(answer(empty)) == [("a1", None, "a@x", {"userPrincipalName": "a@x"}, None)]
 
 
+@pytest.mark.parametrize("phones", [[], None])
+def test_what_has_no_element_is_left_out(phones: list[str] | None) -> None:
+    """Lists state empty collections where delta says nothing."""
+    (page,) = [ListParser("users", SELECTED).parse(answer({**ANN, "businessPhones": phones}))]
+    assert b"businessPhones" not in msgspec.json.encode(page.objects[0].attributes)
+
+
 @pytest.mark.parametrize(
     ("spoilt", "named"),
     [
