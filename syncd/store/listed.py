@@ -253,11 +253,7 @@ def _update(connection: Connection, table: Table, rows: Sequence[dict[str, objec
 
 def _find_unmet(connection: Connection, stream: Stream, ids: Collection[str], *, tracked: bool) -> list[str]:
     table = TABLES[stream]
-    met = (
-        select(source_objects.c.id)
-        .join(table, table.c.key == source_objects.c.key)
-        .where(among(source_objects.c.id, ids, connection), table.c.state.not_in(GONE))
-    )
+    met = (table.c.key == source_objects.c.key) & table.c.state.not_in(GONE)
     if tracked:
-        met = met.where(exists().where(seen_objects.c.key == table.c.key))
-    return pick_missing(connection, ids, met)
+        met &= exists().where(seen_objects.c.key == table.c.key)
+    return pick_missing(connection, ids, source_objects.c.id, met)

@@ -19,6 +19,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     cast,
+    exists,
     func,
     select,
     update,
@@ -217,19 +218,17 @@ def insert_from(connection: Connection, table: Table, columns: Sequence[str], ro
     )
 
 
-def pick_missing(connection: Connection, ids: Collection[str], known: Select[Any]) -> list[str]:
-    """Return those texts that the query does not yield, sorted; only they leave the database."""
+def pick_missing(connection: Connection, ids: Collection[str], known: ColumnElement[str], where: Any) -> list[str]:
+    """Return those texts that no row has as ``known`` and meets ``where``, sorted; only they leave the database."""
     if not ids:
         return []
     if connection.dialect.name == "postgresql":
-        given = func.unnest(bindparam(None, list(ids), type_=postgresql.ARRAY(Text()), unique=True)).column_valued(
-            "given"
-        )
-        statement = select(given).where(given.not_in(known))
+        listed = bindparam(None, list(ids), type_=postgresql.ARRAY(Text()), unique=True)
+        value: ColumnElement[Any] = func.unnest(listed).column_valued("given")
     else:
         source = func.json_each(bindparam(None, _encode(list(ids)).decode(), type_=Text(), unique=True))
         value = source.table_valued("value").c.value
-        statement = select(value).where(value.not_in(known))
+    statement = select(value).where(~exists().where(known == value, where))
     return sorted(set(connection.scalars(statement)))
 
 
