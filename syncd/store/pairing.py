@@ -16,7 +16,7 @@ from syncd.store.database import Database, reading
 from syncd.store.facts import OWNERS, load_fact
 from syncd.store.inventory import LINKS
 from syncd.store.principals import iterate_folded
-from syncd.store.rows import among, among_bound, decode_json, pack
+from syncd.store.rows import among, among_bound, decode_json, fetch_keys, gather_keys, pack
 from syncd.store.tables import (
     desired_groups,
     desired_users,
@@ -135,14 +135,12 @@ class Pairing:
         """Return principal keys of the wanted users who are direct members (or owners) of any of these, sorted."""
         dialect = self._database.dialect
         with reading(self._database) as connection:
-            rows = connection.execute(_select_desired(kind, dialect), {"below": pack(below, dialect)}).all()
-            return sorted([row[0] for row in rows])
+            return sorted(fetch_keys(connection, _select_desired(kind, dialect), {"below": pack(below, dialect)}))
 
     def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
         """Return principal keys of the members (or owners) that the target's group has, sorted."""
         with reading(self._database) as connection:
-            rows = connection.execute(_select_current(kind), {"group": group}).all()
-            return sorted([row[0] for row in rows])
+            return sorted(fetch_keys(connection, _select_current(kind, self._database.dialect), {"group": group}))
 
     def load_touched_principals(self) -> list[int]:
         """Return the keys of the target records to compare, sorted."""
@@ -222,18 +220,19 @@ class Pairing:
 @lru_cache(maxsize=4)
 def _select_desired(kind: LinkKind, dialect: str) -> Select[Any]:
     links = _SOURCE_LINKS[kind]
-    return (
+    return gather_keys(
         select(desired_users.c.principal_key)
         .join(links, links.c.member_key == desired_users.c.key)
         .where(desired_users.c.state == "wanted", among_bound(links.c.group_key, "below", dialect))
-        .distinct()
+        .distinct(),
+        dialect,
     )
 
 
-@lru_cache(maxsize=2)
-def _select_current(kind: LinkKind) -> Select[Any]:
+@lru_cache(maxsize=4)
+def _select_current(kind: LinkKind, dialect: str) -> Select[Any]:
     links = LINKS[kind]
-    return select(links.c.member_key).where(links.c.group_key == bindparam("group"))
+    return gather_keys(select(links.c.member_key).where(links.c.group_key == bindparam("group")), dialect)
 
 
 @lru_cache(maxsize=2)

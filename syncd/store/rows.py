@@ -232,6 +232,19 @@ def pick_missing(connection: Connection, ids: Collection[str], known: ColumnElem
     return sorted(set(connection.scalars(statement)))
 
 
+def gather_keys(keys: Select[Any], dialect: str) -> Select[Any]:
+    """Return a query for all that a query of integers yields, as one value; `fetch_keys` reads it."""
+    found = keys.subquery()
+    (key,) = found.c
+    return select(func.json_group_array(key) if dialect == "sqlite" else cast(func.json_agg(key), Text))
+
+
+def fetch_keys(connection: Connection, gathered: Select[Any], parameters: Row) -> list[int]:
+    """Return the integers of a query that `gather_keys` made."""
+    keys: list[int] = _decode(connection.scalar(gathered, parameters) or "[]")
+    return keys
+
+
 def fetch_together(connection: Connection, rows: Select[Any]) -> list[list[Any]]:
     """Return what a query of integers and texts yields, made one value by the database.
 
