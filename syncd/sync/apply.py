@@ -81,7 +81,7 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._licences = False
         self._sent_before: set[int] = set()
-        self._ready: dict[str, bool] = {}
+        self._unready: set[int] = set()
         self._substituting = Substituting(portal, store, clock)
         self._readiness = Readiness(portal, store, clock, stopping)
 
@@ -172,8 +172,11 @@ class Apply:
             self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
             await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in marked], "started")
         if phase is Phase.MANAGERS:
-            needed = set().union(*map(_find_needed, batch))
-            self._ready |= await self._store.call(self._store.load_ready, needed)
+            needed = [_find_needed(placed) for placed in batch]
+            ready = await self._store.call(self._store.load_ready, set().union(*needed))
+            for (planned, _, _), accounts in zip(batch, needed, strict=True):
+                if not (accounts <= ready.keys() and ready[fold(planned.change.bps_id)]):
+                    self._unready.add(planned.seq)
 
     async def _work(self, calls: Calls, recorder: Recorder, unsent: list[Call]) -> None:
         while (call := await calls.get()) is not None:
@@ -237,9 +240,7 @@ class Apply:
             return await self._create(planned, record)
         if change.action == "delete":
             return await self._delete(planned, record)
-        if change.phase is Phase.MANAGERS and not (
-            _find_needed(placed) <= self._ready.keys() and self._ready[fold(change.bps_id)]
-        ):
+        if planned.seq in self._unready:
             return Outcome(planned.seq, "deferred", "the account or its manager's is not ready in the portal yet")
         if not change.after:
             return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 
@@ -34,46 +34,42 @@ class Readiness:
             users, groups = await self._store.call(self._store.load_waiting, run_id)
             if not users and not groups:
                 return
-            ready = await self._find_ready(users, groups)
-            if ready:
-                await self._store.call(self._store.set_synchronized, sorted(ready))
-                if len(ready) == len(users) + len(groups):
-                    return
+            waiting = len(users) + len(groups)
+            waiting -= await self._note_ready(users, self._portal.fetch_account, self._portal.fetch_accounts)
+            waiting -= await self._note_ready(groups, self._fetch_group, self._portal.fetch_groups)
+            if not waiting:
+                return
             if self._stopping():
                 raise Interrupted("asked to stop while waiting for WEBCON to synchronise")
             left = deadline - self._clock.monotonic()
             if left <= 0:
-                self._log.warning("synchronisation.slow", waiting=len(users) + len(groups) - len(ready))
+                self._log.warning("synchronisation.slow", waiting=waiting)
                 return
             await self._clock.sleep(min(pause, left))
             pause = min(pause * 2, 5.0)
 
-    async def _find_ready(self, users: Sequence[str], groups: Sequence[str]) -> set[str]:
-        ready: set[str] = set()
-        if len(users) <= _FEW:
-            for bps_id in users:
-                account = await self._portal.fetch_account(bps_id)
-                if account is not None and account.status == "Synchronized":
-                    ready.add(bps_id)
-        else:
-            waiting = {fold(bps_id): bps_id for bps_id in users}
-            async for accounts in self._portal.fetch_accounts():
-                ready |= _pick_ready(waiting, accounts)
-        if len(groups) <= _FEW:
-            for bps_id in groups:
-                detail = await self._portal.fetch_group(bps_id)
-                if detail is not None and detail.group.status == "Synchronized":
-                    ready.add(bps_id)
-        else:
-            waiting = {fold(bps_id): bps_id for bps_id in groups}
-            async for page in self._portal.fetch_groups():
-                ready |= _pick_ready(waiting, page)
-        return ready
+    async def _note_ready(
+        self,
+        bps_ids: Sequence[str],
+        fetch: Callable[[str], Awaitable[Account | PortalGroup | None]],
+        fetch_all: Callable[[], AsyncIterator[Sequence[Account] | Sequence[PortalGroup]]],
+    ) -> int:
+        """Ask for these records, and remember those that are synchronised; return how many they are."""
+        if not bps_ids:
+            return 0
+        waiting = {fold(bps_id): bps_id for bps_id in bps_ids}
+        if len(waiting) <= _FEW:
+            found = [record for bps_id in bps_ids if (record := await fetch(bps_id)) is not None]
+            return await self._note(waiting, found)
+        return sum([await self._note(waiting, page) async for page in fetch_all()])
 
+    async def _note(self, waiting: dict[str, str], records: Sequence[Account | PortalGroup]) -> int:
+        folded = {fold(record.bps_id) for record in records if record.status == "Synchronized"} & waiting.keys()
+        if folded:
+            ready = sorted(waiting.pop(each) for each in folded)
+            await self._store.call(self._store.set_synchronized, ready)
+        return len(folded)
 
-def _pick_ready(waiting: dict[str, str], records: Sequence[Account] | Sequence[PortalGroup]) -> set[str]:
-    return {
-        waiting[fold(record.bps_id)]
-        for record in records
-        if record.status == "Synchronized" and fold(record.bps_id) in waiting
-    }
+    async def _fetch_group(self, bps_id: str) -> PortalGroup | None:
+        detail = await self._portal.fetch_group(bps_id)
+        return None if detail is None else detail.group
