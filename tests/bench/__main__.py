@@ -98,6 +98,21 @@ def measure_latency(stage: Stage, course: Course) -> Iterator[Figure]:
     stage.turn(latency=0.0)
 
 
+def measure_batching(stage: Stage, course: Course) -> Iterator[Figure]:
+    """Why members are read by batches: the floor with a request per group, as a multiple of the one with batches.
+
+    The imitation holds a batch back once, as it does a single request.
+    """
+    for latency in (0.0, *_LATENCIES):
+        stage.turn(latency=latency)
+        together = _median([_pull_bare(stage, course) for _ in range(course.repeat)])
+        singly = _median([_pull_bare(stage, course, "--single") for _ in range(course.repeat)])
+        name = f"{latency * 1000:.0f} ms"
+        yield Figure("batch", f"{name}: seconds with a request per group", singly)
+        yield Figure("batch", f"{name}: that / seconds with batches", singly / together)
+    stage.turn(latency=0.0)
+
+
 def measure_throttling(stage: Stage, course: Course) -> Iterator[Figure]:
     """A full pull with an imitated bucket, against the time in which the units it spends flow into that bucket.
 
@@ -246,6 +261,7 @@ def measure_full(stage: Stage, course: Course) -> Iterator[Figure]:
 
 _WORKS: dict[str, Callable[[Stage, Course], Iterator[Figure]]] = {
     "latency": measure_latency,
+    "batch": measure_batching,
     "throttle": measure_throttling,
     "changes": measure_changes,
     "pull": measure_pull,

@@ -1,11 +1,12 @@
 """What a machine can do at best: the same requests by bare aiohttp, the same rows by plain sqlite3. Nothing of syncd.
 
 ``pull``: everything by lists, as syncd reads it: users and groups in pages of 999, each group's members by batches of
-twenty, eight requests under way together. ``--serial``: both delta streams side by side instead, page after page as
-Graph's links demand. Either way the answers are decoded by msgspec, and bulk-inserted with one ``executemany`` per
-table and page into the tables that syncd's own migrations made (an empty copy of its store, all indexes), in WAL mode,
-in one transaction for everything. Ids become integers in a dictionary. No retries, no merging, no checkpoints, no check
-of anything: a kill loses it all, and a second pull would fail.
+twenty, eight requests under way together (``--single``: each group's members by a request of their own). ``--serial``:
+both delta streams side by side instead, page after page as Graph's links demand. In each case the answers are decoded
+by msgspec, and bulk-inserted with one ``executemany`` per table and page into the tables that syncd's own migrations
+made (an empty copy of its store, all indexes), in WAL mode, in one transaction for everything. Ids become integers in a
+dictionary. No retries, no merging, no checkpoints, no check of anything: a kill loses it all, and a second pull would
+fail.
 
 ``push``: requests prepared beforehand, phase by phase, ``concurrency`` of them in flight, answers read and forgotten.
 """
@@ -155,8 +156,8 @@ def _find_managers(entry: Mapping[str, Any]) -> list[dict[str, str]]:
     return [manager] if manager else entry.get("manager@delta") or []
 
 
-async def pull(config: Path, store: Path) -> dict[str, object]:
-    """Read everything by lists into the tables."""
+async def pull(config: Path, store: Path, *, single: bool = False) -> dict[str, object]:
+    """Read everything by lists into the tables. ``single``: the members of each group by a request of their own."""
     bare, rows = Bare(config), Rows(store)
     started = time.perf_counter()
     root = f"{bare.graph['base_url']}/v1.0"
@@ -193,19 +194,28 @@ async def pull(config: Path, store: Path) -> dict[str, object]:
                     waiting.append((group, more.removeprefix(root)))
             rows.insert_members(found)
 
+        async def fetch_single(few: list[tuple[str, str]]) -> None:
+            (group, url), *_ = few
+            async with session.get(URL(root + url, encoded=True)) as answer:
+                page = msgspec.json.decode(await answer.read())
+            if (more := page.get("@odata.nextLink")) is not None:
+                waiting.append((group, more.removeprefix(root)))
+            rows.insert_members([(group, page["value"])])
+
+        fetch, at_once = (fetch_single, 1) if single else (fetch_batch, 20)
         users = f"{root}/users?$select=id,{','.join(_USER_PROPERTIES)}&$expand=manager($levels=1;$select=id)&$top=999"
         groups = f"{root}/groups?$select=id,{','.join(_GROUP_PROPERTIES)}&$top=999"
         running = {asyncio.create_task(follow("users", users)), asyncio.create_task(follow("groups", groups))}
         while running:
-            while len(running) < 8 and (len(waiting) >= 20 or (waiting and not listing)):
-                few, waiting[:20] = waiting[:20], []
-                running.add(asyncio.create_task(fetch_batch(few)))
+            while len(running) < 8 and (len(waiting) >= at_once or (waiting and not listing)):
+                few, waiting[:at_once] = waiting[:at_once], []
+                running.add(asyncio.create_task(fetch(few)))
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
             if not running and waiting:
-                few, waiting[:20] = waiting[:20], []
-                running.add(asyncio.create_task(fetch_batch(few)))
+                few, waiting[:at_once] = waiting[:at_once], []
+                running.add(asyncio.create_task(fetch(few)))
     rows.commit()
     found = {"seconds": time.perf_counter() - started, **rows.count()}
     rows.close()
@@ -277,11 +287,14 @@ def main() -> None:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--requests", type=Path)
     parser.add_argument("--serial", action="store_true")
+    parser.add_argument("--single", action="store_true")
     parser.add_argument("--concurrency", type=int, default=4)
     options = parser.parse_args()
     if options.what == "pull":
-        work = pull_serially if options.serial else pull
-        found = asyncio.run(work(options.config, options.store))
+        if options.serial:
+            found = asyncio.run(pull_serially(options.config, options.store))
+        else:
+            found = asyncio.run(pull(options.config, options.store, single=options.single))
     else:
         found = asyncio.run(push(options.config, options.requests, concurrency=options.concurrency))
     usage = resource.getrusage(resource.RUSAGE_SELF)
