@@ -15,12 +15,13 @@ from typing import Any
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
 from syncd.model.listing import UNLISTED_KINDS
-from syncd.model.source import Checkpoint, GroupItem, Link, Page, Removal, Role, Stream, UserItem, Value
+from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
 from syncd.store.members import is_visible
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.source_tables import PARKED, REREAD
+from syncd.store.stored import GONE, Stored, find_returned, merge
 from syncd.store.tables import (
     seen_members,
     seen_objects,
@@ -39,8 +40,6 @@ TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
 LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
 SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
-GONE = ("soft_deleted", "deleted")
-"""The states of what the tenant does not have any more."""
 
 
 @dataclass(slots=True)
@@ -143,7 +142,7 @@ class Directory:
                     purged.add(key)
                 continue
             kept = before if not checkpoint.baseline or key in seen else None
-            attributes = _merge(kept, item.attributes)
+            attributes = merge(kept, item.attributes)
             manager = kept.extra if kept else None
             if item.manager is not None:
                 manager = keys[item.manager.manager_id] if item.manager.manager_id else hidden.get(key)
@@ -160,7 +159,7 @@ class Directory:
             insert_keys(connection, seen_objects, seen)
         forget_unshown(connection, stated)
         if not direct:
-            insert_keys(connection, source_returns, _find_returned(changed, fresh, old, baseline=checkpoint.baseline))
+            insert_keys(connection, source_returns, find_returned(changed, fresh, old, baseline=checkpoint.baseline))
         if direct or not checkpoint.baseline:
             touch_users(connection, changed | purged)
 
@@ -192,7 +191,7 @@ class Directory:
                     fresh[key] = before.remove(item.removed)
                 continue
             kept = before if not checkpoint.baseline or key in seen else None
-            attributes = _merge(kept, item.attributes)
+            attributes = merge(kept, item.attributes)
             # A group that returns from deletion need not bring its members along: they are read directly once. One that
             # is new to us may be such a group.
             returned = before is None or before.state in GONE
@@ -213,7 +212,7 @@ class Directory:
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
         if not direct:
-            insert_keys(connection, source_returns, _find_returned(changed, fresh, old, baseline=checkpoint.baseline))
+            insert_keys(connection, source_returns, find_returned(changed, fresh, old, baseline=checkpoint.baseline))
         if direct or not checkpoint.baseline:
             flipped = {key for key in changed if (old[key].state if key in old else "") != fresh[key].state}
             people = {pair[1] for found in (links, owners) for pair, link in found.items() if link.kind != "group"}
@@ -362,27 +361,6 @@ class Directory:
             return connection.scalar(select(func.count()).select_from(table).where(table.c.state == "active")) or 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A directory row as it is compared; ``extra`` is the manager's key of a user, the re-read mark of a group."""
-
-    state: str
-    attributes: str
-    extra: Any
-
-    def remove(self, reason: Removal) -> Stored:
-        state = "deleted" if "deleted" in (reason, self.state) else "soft_deleted"
-        return Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
-
-
-def _find_returned(
-    changed: Collection[int], fresh: Mapping[int, Stored], old: Mapping[int, Stored], *, baseline: bool
-) -> list[int]:
-    """Return who is there again after a deletion, and outside of a baseline who is new: perhaps deleted before."""
-    alive = [key for key in changed if fresh[key].state not in GONE]
-    return [key for key in alive if (old[key].state in GONE if key in old else not baseline)]
-
-
 def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:
     """Apply changes of members or owners, by (group, person); ``tracked``: remember what was met, for the sweep."""
     gone = [pair for pair, link in links.items() if link.removed]
@@ -390,17 +368,6 @@ def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, i
     for table in (LINKS[role], SEEN[role]) if tracked else (LINKS[role],):
         delete_pairs(connection, table, gone)
         insert_pairs(connection, table, kept)
-
-
-def _merge(kept: Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the attributes after an entry: stated ones win, None clears, the others are kept."""
-    attributes: dict[str, Value] = decode_json(kept.attributes) if kept else {}
-    for name, value in stated.items():
-        if value is None or value == []:  # an empty collection is none: delta leaves it out, and lists show it
-            attributes.pop(name, None)
-        else:
-            attributes[name] = value
-    return attributes
 
 
 class _CacheGuard:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, exists, select, upd
 from syncd.model.listing import Chunk, Listed
 from syncd.model.source import STREAMS, Checkpoint, Stream
 from syncd.store.database import reading
-from syncd.store.directory import GONE, TABLES, Directory, PageCounts, Stored
+from syncd.store.directory import TABLES, Directory, PageCounts
 from syncd.store.rows import (
     among,
     decode_json,
@@ -27,6 +27,7 @@ from syncd.store.rows import (
     insert_tuples,
     pick_missing,
 )
+from syncd.store.stored import GONE, Stored
 from syncd.store.tables import (
     seen_members,
     seen_objects,

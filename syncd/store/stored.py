@@ -1,0 +1,46 @@
+"""One object as the directory keeps it: how an entry of the source changes it, and who is there again. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from syncd.model.source import Removal, Value
+from syncd.store.rows import decode_json
+
+GONE = ("soft_deleted", "deleted")
+"""The states of what the tenant does not have any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A directory row as it is compared; ``extra`` is the manager's key of a user, the re-read mark of a group."""
+
+    state: str
+    attributes: str
+    extra: Any
+
+    def remove(self, reason: Removal) -> Stored:
+        """Return the row after the source has removed the object: soft-deleted first, and never back from deleted."""
+        state = "deleted" if "deleted" in (reason, self.state) else "soft_deleted"
+        return Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
+
+
+def find_returned(
+    changed: Collection[int], fresh: Mapping[int, Stored], old: Mapping[int, Stored], *, baseline: bool
+) -> list[int]:
+    """Return who is there again after a deletion, and outside of a baseline who is new: perhaps deleted before."""
+    alive = [key for key in changed if fresh[key].state not in GONE]
+    return [key for key in alive if (old[key].state in GONE if key in old else not baseline)]
+
+
+def merge(kept: Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the attributes after an entry: stated ones win, None clears, the others are kept."""
+    attributes: dict[str, Value] = decode_json(kept.attributes) if kept else {}
+    for name, value in stated.items():
+        if value is None or value == []:  # an empty collection is none: delta leaves it out, and lists show it
+            attributes.pop(name, None)
+        else:
+            attributes[name] = value
+    return attributes
