@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -169,11 +168,13 @@ def print_run(database: Database, record: RunRecord) -> None:
 
 
 def explain_result(record: RunRecord) -> None:
-    """Say on stderr why a run did not simply succeed, unless a log line beside it has, and what helps."""
+    """Say on stderr why a run did not simply succeed, and what helps; off a terminal nobody is named."""
+    from syncd.logs.redaction import redact_text
+
     if record.error:
-        reason = "" if _is_logged(record) else f": {printable(record.error)}"
+        reason = printable(redact_text(record.error, personal=sys.stderr.isatty()))
         verb = "would hold changes back" if (record.kind, record.status) == ("plan", "held") else _verbs[record.status]
-        click.echo(f"syncd: run {record.id} {verb}{reason}", err=True)
+        click.echo(f"syncd: run {record.id} {verb}: {reason}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
     if record.status == "held" and record.kind != "plan":
@@ -181,12 +182,6 @@ def explain_result(record: RunRecord) -> None:
             f"syncd: 'syncd approve {record.id}' lets through what is held, 'syncd reject {record.id}' drops it",
             err=True,
         )
-
-
-def _is_logged(record: RunRecord) -> bool:
-    """Return whether ``run.finished`` went to the same stderr as a log line. People at a terminal get the sentence."""
-    level = logging.INFO if record.status == "interrupted" else logging.WARNING
-    return not sys.stderr.isatty() and logging.getLogger().isEnabledFor(level)
 
 
 _verbs = {

@@ -183,6 +183,23 @@ async def test_a_wrong_secret_is_one_sentence_that_names_the_side(sandbox: Sandb
     assert all(item.keys() == {"check", "status", "detail", "remedy"} for item in failed)
 
 
+async def test_why_a_run_failed_is_the_last_sentence_in_a_pipe_and_said_once_on_a_terminal(
+    sandbox: Sandbox, syncd: Program
+) -> None:
+    """Whoever keeps only the end of stderr has the reason; on a terminal the log line leaves it to that sentence."""
+    (sandbox.path / "bps-secret").write_text("completely-wrong-9K2")
+    piped = await syncd("sync", "full")
+    assert piped.code == 1
+    last = piped.stderr.splitlines()[-1]
+    assert last.startswith("syncd: run 1 failed: ")
+    assert "bps.client_secret" in last
+    code, screen = await syncd.on_terminal("sync", "full")
+    assert code == 1
+    assert "run.finished" in screen
+    assert screen.count(last.removeprefix("syncd: run 1 failed: ")) == 1
+    assert screen.count("bps.client_secret") == last.count("bps.client_secret")
+
+
 async def test_check_shows_every_probe_and_the_settings_without_secrets(sandbox: Sandbox, syncd: Program) -> None:
     """All is well: exit code 0, the configuration in force is printed, and neither store nor portal is touched."""
     result = await syncd("check")

@@ -117,16 +117,14 @@ def test_a_store_that_is_named_wrongly_is_refused_all_the_same(world: World, mon
     assert "nonsense" not in result.stderr
 
 
-def test_the_reason_of_a_run_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log line has it, where there is one; otherwise the last sentence does."""
-    record = RunRecord(3, "delta", "cli", "failed", datetime.now(UTC), error="no portal")
-    for level, said in (
-        (logging.WARNING, "syncd: run 3 failed\n"),
-        (logging.ERROR, "syncd: run 3 failed: no portal\n"),
-    ):
+def test_the_last_sentence_says_why_a_run_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe too, whatever is logged beside it; there it names nobody, like a log line, and never a secret."""
+    error = "no portal for ann@x.example, client_secret=abc123"
+    record = RunRecord(3, "delta", "cli", "failed", datetime.now(UTC), error=error)
+    for level in (logging.WARNING, logging.ERROR):
         logging.getLogger().setLevel(level)
         explain_result(record)
-        assert capsys.readouterr().err == said
+        assert capsys.readouterr().err == "syncd: run 3 failed: no portal for <hidden>, client_secret=********\n"
 
 
 def test_a_file_that_is_named_and_missing_is_refused_wherever_it_is_named() -> None:
