@@ -57,6 +57,16 @@ def read_file(path: Path | None, environ: Mapping[str, str], *, cwd: Path) -> La
     return Layer()
 
 
+def describe_place(file: Layer, environment: Layer, *, cwd: Path) -> str:
+    """Return which file the settings were read from, or where one was looked for and how to name one."""
+    if file.file is not None:
+        return f"read from {file.file}{' and the environment' if environment.values else ''}"
+    return (
+        f"no file was found, neither {cwd / LOCAL_FILE} nor {SYSTEM_FILE}; name one by --config FILE or "
+        "SYNCD_CONFIG=FILE, or set the keys in the environment"
+    )
+
+
 def _read_toml(path: Path, *, key: str, optional: bool = False) -> Layer:
     try:
         with path.open("rb") as file:

@@ -65,7 +65,8 @@ def load_settings(
         aside = [problem for problem in reader.problems if not _concerns(problem, only)]
         reader.problems = [problem for problem in reader.problems if _concerns(problem, only)]
     if reader.problems:
-        raise ConfigError(sorted({str(problem) for problem in reader.problems}))
+        where = layers.describe_place(file, environment, cwd=here)
+        raise ConfigError(sorted({str(problem) for problem in reader.problems}), where=where)
     for name in [name for name, section in loaded.items() if section is None]:
         if name in SIDES:
             told = sorted(str(problem) for problem in aside if problem.section == name)

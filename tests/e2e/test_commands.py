@@ -155,12 +155,13 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
 
 
 async def test_wrong_settings_are_told_all_at_once_with_exit_code_2(syncd: Program) -> None:
-    """Every problem is a line of its own, without a traceback; usage errors have the same code."""
+    """A line names the file, every problem is a line of its own, no traceback; usage errors have the same code."""
     result = await syncd("sync", "full", SYNCD_GRAPH__TENNANT_ID="x", SYNCD_BPS__CONCURRENCY="0")
     assert result.code == 2
     lines = result.stderr.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(line.startswith("configuration: ") for line in lines)
+    assert f"{syncd.directory / 'syncd.toml'} and the environment" in lines[0]
     assert "SYNCD_GRAPH__TENANT_ID" in result.stderr
     assert "bps.concurrency" in result.stderr
     assert (await syncd("sync", "sometimes")).code == 2

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from syncd.cli.main import program
 from syncd.cli.options import duration
 from syncd.cli.runs import explain_result
+from syncd.config import layers
 from syncd.model.run import RunRecord
 from syncd.store.database import load_head
 from tests.fakes.world import World, open_world
@@ -90,6 +91,28 @@ def test_every_configuration_problem_is_a_line_on_stderr(tmp_path: Path) -> None
     assert (result.exit_code, result.stdout) == (2, "")
     for key in ("bps.client_id", "graph.tenant_id", "nonsense", "policy.grace", "scope.guests"):
         assert f"\nconfiguration: {key}" in f"\n{result.stderr}"
+
+
+def test_without_a_file_the_first_line_says_where_one_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And how to name one; everything that is missing follows."""
+    monkeypatch.setattr(layers, "SYSTEM_FILE", tmp_path / "etc" / "syncd.toml")
+    first, *others = syncd("check").stderr.splitlines()
+    assert first.startswith("configuration: no file was found")
+    for word in (str(tmp_path / "syncd.toml"), str(tmp_path / "etc" / "syncd.toml"), "--config", "SYNCD_CONFIG"):
+        assert word in first
+    assert any("graph.tenant_id: is missing" in line for line in others)
+
+
+def test_the_file_in_which_something_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it was found, and with the environment where that says something as well."""
+    (tmp_path / "syncd.toml").write_text("[bps]\n")
+    assert syncd("check").stderr.splitlines()[0] == f"configuration: read from {tmp_path / 'syncd.toml'}"
+    (tmp_path / "other.toml").write_text("[bps]\n")
+    monkeypatch.setenv("SYNCD_BPS__CLIENT_ID", "x")
+    first = syncd("check", "--config", "other.toml").stderr.splitlines()[0]
+    assert first == f"configuration: read from {tmp_path / 'other.toml'} and the environment"
 
 
 BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'

@@ -180,7 +180,7 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
     url = f"sqlite:///{tmp_path / 'store.db'}"
     answers = [
         make_settings(url, schedule__on_start="none", schedule__delta="1h", guard__max_removals="7"),
-        ConfigError(["graph.tenant_id: is missing", "guard.grace: is unknown"]),
+        ConfigError(["graph.tenant_id: is missing", "guard.grace: is unknown"], where="read from syncd.toml"),
     ]
 
     def load() -> Settings:
@@ -201,6 +201,7 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
             service.reload()
             refused = await log.wait("config.refused")
             assert refused["problems"] == ["graph.tenant_id: is missing", "guard.grace: is unknown"]
+            assert refused["where"] == "read from syncd.toml"
             service.stop("test")
 
 
