@@ -20,8 +20,10 @@ from syncd.cli.options import duration
 from syncd.cli.runs import explain_result
 from syncd.config import layers
 from syncd.model.run import RunRecord
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import GuardLimits, ScopeRules
 from syncd.store.database import load_head
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World, make_rules, open_world
 
 
 @pytest.fixture(autouse=True)
@@ -239,6 +241,47 @@ async def test_users_and_groups_are_listed_with_state_and_reason(world: World) -
     table = syncd("users").stdout
     assert "3 users: active 2, failing 1" in table
     assert "\x1b" not in table
+
+
+async def test_what_is_held_says_the_limit_once_and_why_each_person_goes(world: World) -> None:
+    """Deleted, disabled, or which rule of the scope: whoever approves must see it. The document has both."""
+    world.portal.refuse.clear()
+    scope = ScopeRules(users=Expression('user.displayName != "Ben"'))
+    limits = GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None)
+    world.source.link("staff", "ben")
+    world.source.put_user("dan", userPrincipalName="dan@x.example", displayName="Dan", userType="Member")
+    world.source.link("staff", "dan")
+    await world.sync()
+    world.rules = make_rules(limits=limits, scope=scope)
+    world.source.put_user("ann", accountEnabled=False)
+    world.source.remove_user("dan")
+    assert (await world.sync()).status == "held"
+
+    shown = syncd("held").stdout
+    limit = "3 times unlink, guard.max_removals allows 0 in a run"
+    assert f"unlink 3: {limit}" in shown
+    assert shown.count("guard.max_removals") == 1
+    (held,) = document("held", "--json")
+    assert {change["reason"] for change in held["changes"]} == {limit}
+    assert {change["target"]: change["why"] for change in held["changes"]} == {
+        "ann@x.example": "disabled in the tenant (accountEnabled is false)",
+        "ben@x.example": 'out of scope: does not meet scope.users: user.displayName != "Ben"',
+        "dan@x.example": "deleted in the tenant",
+    }
+    for change in held["changes"]:
+        row = next(line for line in shown.splitlines() if change["target"] in line)
+        assert change["why"].split(":")[0].split(" (")[0] in row
+
+
+async def test_a_held_update_shows_the_values(world: World) -> None:
+    """Nobody leaves there; what would be written is what is to be judged."""
+    world.rules = make_rules(
+        limits=GuardLimits(min_population=0, max_update_percent=0, max_removal_percent=None),
+    )
+    world.portal.refuse.clear()
+    world.source.put_user("ann", displayName="Anna")
+    assert (await world.sync()).status == "held"
+    assert "name: Ann → Anna" in syncd("held").stdout
 
 
 def test_durations_are_sums_of_units() -> None:
