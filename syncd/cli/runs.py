@@ -94,7 +94,8 @@ def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Databas
 def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunRecord:
     """Return the run of a number, or the newest one for 'last'; a usage error when there is none.
 
-    ``changing``: 'last' is the newest one that changed something in the target.
+    ``changing``: 'last' is the newest one that changed something in the target and is itself no undo: who says 'undo
+    last' twice would otherwise have done again what was undone.
     """
     from syncd.store.runlog import RunLog
 
@@ -103,9 +104,14 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
     if not newest:
         raise click.BadParameter("there is no run yet: 'syncd sync full' makes the first", param_hint="RUN")
     if wanted == "last" and changing:
-        last = log.load_last_changing()
+        last, newer = log.load_last_changing(), log.load_last_changing(undos=True)
         if last is None:
             raise click.BadParameter("no run has changed anything in the portal yet", param_hint="RUN")
+        if newer is not None and newer.id != last.id:
+            click.echo(
+                f"syncd: 'last' passes over run {newer.id}, which is itself an undo; to undo that one, give its number",
+                err=True,
+            )
         return last
     if wanted == "last":
         return newest[0]

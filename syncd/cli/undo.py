@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
+from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.runs import describe_change, describe_values, explain_result, find_run, print_run
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def undo(
 ) -> None:
     """Undo run RUN, as far as what it did still stands; the guard looks at it like at any plan.
 
-    RUN is a number of 'syncd runs', or 'last': the newest run that changed something.
+    RUN is a number of 'syncd runs', or 'last': the newest run that changed something and is itself no undo.
 
     What cannot be undone, or was changed again since, is said before anything is written.
     """
@@ -53,6 +53,10 @@ def undo(
     try:
         wanted = find_run(database, run, changing=True)
         _check(wanted)
+        if invocation.json:
+            click.echo(f"syncd: {_name(wanted)}", err=True)
+        else:
+            print_line(_name(wanted))
 
         def say(run_id: int) -> None:
             if not invocation.json:
@@ -82,6 +86,12 @@ def undo(
             err=True,
         )
     context.exit((0 if record.status in ("succeeded", "held") else 1) if dry_run else RUN_EXIT_CODES[record.status])
+
+
+def _name(record: RunRecord) -> str:
+    done = record.counts.get("done", 0)
+    when = f"started {format_time(record.started_at)}, {done:,} change{'s' if done != 1 else ''} done"
+    return f"To undo: run {record.id} ({record.kind}, trigger {record.trigger}, {when})"
 
 
 def _check(record: RunRecord) -> None:

@@ -44,13 +44,21 @@ async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandb
     assert shown.code == 0, shown.stderr
     assert {change["action"] for change in shown.document["changes"]} == {"update"}
     assert shown.document["skipped"] == []
+    assert "To undo: run 2 (full, trigger cli, " in shown.stderr
     assert read_values(sandbox) != before
     done = await syncd("undo", "2", **wrong)
     assert done.code == 0, done.stderr
+    assert done.stdout.startswith("To undo: run 2 (full, trigger cli, started ")
     assert "To be done" in done.stdout
     assert "the next full run" in done.stderr
     assert read_values(sandbox) == before
     assert (await syncd("plan", "full", "--json")).document["changes"] == []
+
+    again = await syncd("undo", "last", **wrong)
+    assert again.code == 0, again.stderr
+    assert again.stdout.startswith("To undo: run 2 (full, ")
+    assert "passes over run 4, which is itself an undo" in again.stderr
+    assert read_values(sandbox) == before
 
     first = await syncd("undo", "1", "--dry-run")
     assert "Cannot be undone" in first.stdout
