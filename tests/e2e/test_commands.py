@@ -138,7 +138,7 @@ async def test_a_refused_record_ends_in_exit_code_3_and_is_tried_again_at_once(
 
 
 async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: Program) -> None:
-    """Without --wait at once; with it, the sync goes on as soon as the other one is gone."""
+    """Without --wait at once; with it, the sync goes on as soon as the other one is gone. What helps is said."""
     database = open_database(f"sqlite:///{syncd.directory / 'store.db'}")
     try:
         with StoreLock(database):
@@ -147,6 +147,11 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
                 assert refused.code == 75, refused.stderr
                 assert "another syncd" in refused.stderr
                 assert "Traceback" not in refused.stderr
+            assert "SIGUSR1" in (await syncd("sync", "full")).stderr
+            planned = (await syncd("plan")).stderr  # a daemon does not plan on a signal, and plan has no --wait
+            assert "must be stopped" in planned
+            assert "SIGUSR" not in planned
+            assert "--wait" not in planned
             waiting = await syncd.start("sync", "full", "--wait", "1m")
             await read_until(waiting, "waiting for the other syncd")
         assert (await finish(waiting)).code == 0

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.store.database import open_database
+from syncd.store.lock import StoreLock
 from tests.e2e.program import Program
 
 
@@ -79,6 +81,22 @@ async def test_who_stops_reading_decides_nothing(sandbox: Sandbox, syncd: Progra
     assert await syncd.unread("sync", "delta") == 0
     assert await syncd.unread("users") == 0
     assert await syncd.unread("runs", "show", "99", "--json") == 2
+
+
+async def test_beside_a_daemon_nothing_points_to_a_signal_that_does_not_exist(syncd: Program) -> None:
+    """No signal makes a daemon undo a run or look for drift: it must be stopped, and --wait waits for that."""
+    assert (await syncd("sync", "full")).code == 0
+    database = open_database(f"sqlite:///{syncd.directory / 'store.db'}")
+    try:
+        with StoreLock(database):
+            for arguments in (("undo", "last"), ("undo", "1", "--dry-run"), ("drift",), ("drift", "--revert")):
+                refused = await syncd(*arguments)
+                assert refused.code == 75, refused.stderr
+                assert "SIGUSR" not in refused.stderr
+                assert "must be stopped" in refused.stderr
+                assert "--wait" in refused.stderr
+    finally:
+        database.close()
 
 
 async def test_drift_is_told_adopted_and_reverted(sandbox: Sandbox, syncd: Program) -> None:
