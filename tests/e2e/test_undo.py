@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from syncd.sandbox.by_hand import ByHand, do_by_hand
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.store.database import open_database
 from syncd.store.lock import StoreLock
@@ -81,6 +83,19 @@ async def test_who_stops_reading_decides_nothing(sandbox: Sandbox, syncd: Progra
     assert await syncd.unread("sync", "delta") == 0
     assert await syncd.unread("users") == 0
     assert await syncd.unread("runs", "show", "99", "--json") == 2
+
+
+async def test_what_the_sandbox_changes_by_hand_is_told_and_set_back(sandbox: Sandbox, syncd: Program) -> None:
+    """The newcomer's way to `drift`: a field, a place in a group, and a removed account."""
+    assert (await syncd("sync", "full")).code == 0
+    chance = random.Random(1)
+    for op in ("portal-edit", "portal-join", "portal-remove"):
+        do_by_hand(sandbox.portal, chance, ByHand(op))
+    told = (await syncd("drift", "--json")).document
+    assert sorted(entry["field"] for entry in told) == ["member", "phone", "record"]
+    reverted = await syncd("drift", "--revert")
+    assert reverted.code == 0, reverted.stderr
+    assert (await syncd("drift", "--json")).document == []
 
 
 async def test_beside_a_daemon_nothing_points_to_a_signal_that_does_not_exist(syncd: Program) -> None:
