@@ -185,6 +185,24 @@ def test_no_run_yet_is_said() -> None:
     assert syncd("runs", "show", "last").exit_code == 2
 
 
+def test_an_empty_list_says_that_nothing_was_read_yet() -> None:
+    """And which command reads; the document stays an empty list."""
+    syncd("migrate")
+    for command in ("users", "groups"):
+        shown = syncd(command).stdout
+        assert "nothing was read from the tenant yet" in shown
+        assert "syncd sync full" in shown
+        assert document(command, "--json") == []
+
+
+async def test_a_list_in_which_nobody_fits_says_so(world: World) -> None:
+    """That is another thing than a store that nothing was read into."""
+    for arguments in (["users", "nobody"], ["users", "--state", "held"], ["groups", "nobody"]):
+        shown = syncd(*arguments).stdout
+        assert "none that fits" in shown
+        assert "nothing was read" not in shown
+
+
 async def test_runs_lists_the_newest_first(world: World) -> None:
     """With stable keys; --limit cuts."""
     listed = document("runs", "--json")
