@@ -51,7 +51,7 @@ def read_file(path: Path | None, environ: Mapping[str, str], *, cwd: Path) -> La
     if named:
         return _read_toml(cwd / named, key="SYNCD_CONFIG")
     for usual in (cwd / LOCAL_FILE, SYSTEM_FILE):
-        layer = _read_toml(usual, key="configuration file", optional=True)
+        layer = _read_toml(usual, key=f"the file {usual.name}", optional=True)
         if layer.file is not None:
             return layer
     return Layer()
@@ -110,7 +110,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
             lowered = {candidate.casefold(): candidate for candidate in (*known, LICENCES)}
             meant = lowered.get(suggest(name, lowered))
             remedy = f"did you mean {meant}?" if meant else "remove it; settings are named SYNCD_SECTION__KEY"
-            problems.append(Problem(name, "is no setting of syncd", remedy))
+            problems.append(Problem(name, "is no setting of syncd", remedy, unknown=True))
     return Layer(table, origins, tuple(problems))
 
 
