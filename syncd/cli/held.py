@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from syncd.store.database import Database
 
 _ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link", "grant")
+COLUMNS = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40))
 _PATIENCE_SECONDS = 900.0
 _LOOK_SECONDS = 0.5
 
@@ -226,7 +227,7 @@ def _print_held(database: Database, run_id: int) -> None:
         for c, why in _iterate(database, run_id)
     )
     shown, hidden = take_shown(rows, sum(number for _, number, _ in holds))
-    print_table([("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40)], shown)
+    print_table(COLUMNS, shown)
     if hidden:
         print_line(f"… and {hidden} more; --json shows all")
     print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "

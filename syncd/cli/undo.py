@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from syncd.model.run import RunRecord
     from syncd.store.database import Database
 
+COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values", 12))
+
 
 @click.command("undo")
 @click.argument("run", metavar="RUN")
@@ -195,7 +197,7 @@ def print_planned(database: Database, run_id: int, *, dry_run: bool = False) -> 
             for planned in iterate_changes(database, run_id, (status,))
         )
         shown, hidden = take_shown(rows, number)
-        print_table((("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values", 12)), shown)
+        print_table(COLUMNS, shown)
         if hidden:
             print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 
