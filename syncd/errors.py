@@ -44,10 +44,14 @@ class SyncdError(Exception):
 
 
 class ConfigError(SyncdError):
-    """Settings that cannot be used. ``problems`` lists all of them, each naming the key, the value and the way out."""
+    """Settings that cannot be used. ``problems`` lists all of them, each naming the key, the value and the way out.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    ``where`` says which file the settings were read from, or where one was looked for; empty when the problems do.
+    """
+
+    def __init__(self, problems: Sequence[str], *, where: str = "") -> None:
         self.problems: tuple[str, ...] = tuple(problems)
+        self.where = where
         super().__init__("; ".join(self.problems))
 
 

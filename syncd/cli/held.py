@@ -10,15 +10,18 @@ import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
-from syncd.cli.runs import describe_change, describe_run, explain_result, print_run
+from syncd.cli.runs import describe_change, describe_run, describe_values, explain_result, print_run
 from syncd.clock import Clock
+from syncd.plan.desired import LEAVER_STATES
+from syncd.plan.substitution import STANDS_IN
 
 if TYPE_CHECKING:
-    from syncd.model.change import PlannedChange
+    from syncd.model.change import Change, PlannedChange
     from syncd.model.run import Approval, RunRecord
     from syncd.store.database import Database
 
 _ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link", "grant")
+COLUMNS = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40))
 _PATIENCE_SECONDS = 900.0
 _LOOK_SECONDS = 0.5
 
@@ -205,32 +208,61 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
         "reason": record.error if record else "",
         "expires_at": format_time(finished + HELD_FOR) if finished else None,
         "changes": Stream(
-            {**describe_change(planned), "reason": planned.error} for planned in _iterate(database, run_id)
+            {**describe_change(planned), "reason": planned.error, "why": why or None}
+            for planned, why in _iterate(database, run_id)
         ),
     }
 
 
 def _print_held(database: Database, run_id: int) -> None:
-    from syncd.store.plans import Plans
+    """Print once per kind which limit withholds it, and per change why it is wanted."""
+    from syncd.store.sync_store import TargetStore
 
-    described = _describe_held(database, run_id)
-    print_line(f"Run {run_id} holds changes until {described['expires_at']}: {described['reason']}")
-    total = sum(number for key, number in Plans(database).count_outcomes(run_id).items() if key[2] == "held")
+    holds = TargetStore(database).load_holds(run_id)
+    print_line(f"Run {run_id} holds changes until {_describe_held(database, run_id)['expires_at']}:")
+    for action, number, reason in holds:
+        print_line(f"  {action} {number:,}: {reason}")
     rows = (
-        [c.change.action, c.change.object, c.change.bps_id, c.change.target, c.error]
-        for c in _iterate(database, run_id)
+        [c.change.action, c.change.object, c.change.bps_id, c.change.target, _join(why, c.change)]
+        for c, why in _iterate(database, run_id)
     )
-    shown, hidden = take_shown(rows, total)
-    print_table([("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("why", 40)], shown)
+    shown, hidden = take_shown(rows, sum(number for _, number, _ in holds))
+    print_table(COLUMNS, shown)
     if hidden:
         print_line(f"… and {hidden} more; --json shows all")
     print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "
                f"To drop it: syncd reject {run_id}")  # fmt: skip
 
 
-def _iterate(database: Database, run_id: int) -> Iterator[PlannedChange]:
+def _join(why: str, change: Change) -> str:
+    values = describe_values(change) if change.before and change.after else ""
+    return "; ".join(part for part in (why, values) if part)
+
+
+def _iterate(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, str]]:
+    """Yield what a run holds, each with the reason of the change itself."""
+    from syncd.store.approvals import Approvals
     from syncd.store.plans import Plans
 
+    approvals = Approvals(database)
     for chunk in Plans(database).iterate_changes(run_id, statuses=["held"]):
-        for planned, _, _ in chunk:
-            yield planned
+        keys = [_find_leaver(planned.change, record, target) for planned, record, target in chunk]
+        reasons = approvals.load_leaver_reasons({key for key in keys if key is not None})
+        for (planned, _, _), key in zip(chunk, keys, strict=True):
+            yield planned, tell_why(planned.change.reason, "" if key is None else reasons.get(key, ""))
+
+
+def _find_leaver(change: Change, record: int, target: int | None) -> int | None:
+    """Return whose leaving a change follows, if any: a person's in a group, or that of the record itself."""
+    if change.action == "unlink" and change.reason in LEAVER_STATES:
+        return target
+    return record if change.action in ("delete", "unlink", "revoke") or change.reason == STANDS_IN else None
+
+
+def tell_why(reason: str, leaving: str) -> str:
+    """Return the reason of a change in words; ``leaving``: why nobody wants the record concerned any more."""
+    if reason in ("disabled", "deleted"):
+        return leaving or f"{reason} in the tenant"
+    words = reason.replace("out_of_scope", "out of scope")
+    told = "out of scope" in words or reason == STANDS_IN
+    return f"{words}: {leaving}" if told and leaving else words

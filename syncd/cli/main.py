@@ -5,7 +5,7 @@ code   meaning
 =====  ==============================================================================================
 0      done
 1      failed
-2      bad usage or configuration; every problem of a configuration is listed, one per line
+2      bad usage or configuration; the file is named (or where none was), then every problem, one per line
 3      done in part
 4      changes are held for approval
 75     another syncd works on this store
@@ -73,7 +73,8 @@ class Program(click.Group):
         try:
             return super().invoke(ctx)
         except ConfigError as error:
-            _refuse(ctx, [f"configuration: {problem}" for problem in error.problems], code=2)
+            lines = [*([error.where] if error.where else []), *error.problems]
+            _refuse(ctx, [f"configuration: {line}" for line in lines], code=2)
         except UnknownObject as error:
             _refuse(ctx, [f"syncd: {error}"], code=2)
         except StoreLocked as error:

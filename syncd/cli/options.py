@@ -43,17 +43,19 @@ class Invocation:
     def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.
 
-        On a terminal, where progress is shown, only warnings appear unless a level was asked for.
+        On a terminal, where progress is shown, only warnings appear unless a level was asked for, and the line of a
+        run's end leaves out why: the command says it in its last sentence (`explain_result`).
         """
         from syncd.logs import configure_logs
 
         settings = self.load(need=need)
         if settings.set_aside:
             _warn_of(settings.set_aside)
-        level = settings.log.level
-        if self.log_level is None and sys.stderr.isatty() and level in ("debug", "info"):
+        level, terminal = settings.log.level, sys.stderr.isatty()
+        if self.log_level is None and terminal and level in ("debug", "info"):
             level = "warning"
-        configure_logs(settings.log.format, level, cast(TextIO, _PresentStderr()))
+        told = {"run.finished": ("error",)} if terminal else {}
+        configure_logs(settings.log.format, level, cast(TextIO, _PresentStderr()), left_out=told)
         return settings
 
     def _environ(self) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncd.model.run import RunRecord
     from syncd.store.database import Database
 
+COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12))
 _REASONS_SHOWN = 20
 
 
@@ -141,7 +142,7 @@ def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total
         for change in (planned.change,)
     )
     shown, left = take_shown(rows, total)
-    print_table((("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12)), shown)
+    print_table(COLUMNS, shown)
     if left:
         print_line(f"{left:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 

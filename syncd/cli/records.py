@@ -73,8 +73,16 @@ def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *
                 for line in lines
             ),
         )
+        unread = not counts and report.is_unread()
+    if unread:
+        print_line(
+            f"0 {kind}s: nothing was read from the tenant yet. 'syncd sync full' or the daemon does, and "
+            "'syncd plan full' without writing to the portal."
+        )
+        return
     shown = ", ".join(f"{name} {counts[name]:,}" for name in STATES if name in counts)
-    print_line(f"{sum(counts.values()):,} {kind}{'s' if sum(counts.values()) != 1 else ''}: {shown or 'none'}")
+    none = "none that fits" if needle or state else "none"
+    print_line(f"{sum(counts.values()):,} {kind}{'s' if sum(counts.values()) != 1 else ''}: {shown or none}")
 
 
 def _select(

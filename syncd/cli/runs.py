@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -95,7 +94,8 @@ def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Databas
 def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunRecord:
     """Return the run of a number, or the newest one for 'last'; a usage error when there is none.
 
-    ``changing``: 'last' is the newest one that changed something in the target.
+    ``changing``: 'last' is the newest one that changed something in the target and is itself no undo: who says 'undo
+    last' twice would otherwise have done again what was undone.
     """
     from syncd.store.runlog import RunLog
 
@@ -104,9 +104,14 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
     if not newest:
         raise click.BadParameter("there is no run yet: 'syncd sync full' makes the first", param_hint="RUN")
     if wanted == "last" and changing:
-        last = log.load_last_changing()
+        last, newer = log.load_last_changing(), log.load_last_changing(undos=True)
         if last is None:
             raise click.BadParameter("no run has changed anything in the portal yet", param_hint="RUN")
+        if newer is not None and newer.id != last.id:
+            click.echo(
+                f"syncd: 'last' passes over run {newer.id}, which is itself an undo; to undo that one, give its number",
+                err=True,
+            )
         return last
     if wanted == "last":
         return newest[0]
@@ -169,11 +174,13 @@ def print_run(database: Database, record: RunRecord) -> None:
 
 
 def explain_result(record: RunRecord) -> None:
-    """Say on stderr why a run did not simply succeed, unless a log line beside it has, and what helps."""
+    """Say on stderr why a run did not simply succeed, and what helps; off a terminal nobody is named."""
+    from syncd.logs.redaction import redact_text
+
     if record.error:
-        reason = "" if _is_logged(record) else f": {printable(record.error)}"
+        reason = printable(redact_text(record.error, personal=sys.stderr.isatty()))
         verb = "would hold changes back" if (record.kind, record.status) == ("plan", "held") else _verbs[record.status]
-        click.echo(f"syncd: run {record.id} {verb}{reason}", err=True)
+        click.echo(f"syncd: run {record.id} {verb}: {reason}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
     if record.status == "held" and record.kind != "plan":
@@ -181,12 +188,6 @@ def explain_result(record: RunRecord) -> None:
             f"syncd: 'syncd approve {record.id}' lets through what is held, 'syncd reject {record.id}' drops it",
             err=True,
         )
-
-
-def _is_logged(record: RunRecord) -> bool:
-    """Return whether ``run.finished`` went to the same stderr as a log line. People at a terminal get the sentence."""
-    level = logging.INFO if record.status == "interrupted" else logging.WARNING
-    return not sys.stderr.isatty() and logging.getLogger().isEnabledFor(level)
 
 
 _verbs = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import textwrap
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,8 @@ from typing import Literal
 import click
 
 from syncd.cli.options import duration
-from syncd.sandbox.changes import live
+from syncd.sandbox.by_hand import OPERATIONS
+from syncd.sandbox.changes import live, operation_names
 from syncd.sandbox.company import GUEST_NAME
 from syncd.sandbox.server import Sandbox, SandboxOptions, find_free_port
 
@@ -69,7 +71,8 @@ def sandbox(
 ) -> None:
     """Run an imitation Entra tenant and WEBCON BPS portal on this machine, over one invented company.
 
-    Nothing leaves this machine. It prints the configuration that connects syncd to it, and stops on Ctrl-C.
+    Nothing leaves this machine. It prints the configuration that connects syncd to it, and how to let things happen
+    in the tenant and to change the portal by hand, and stops on Ctrl-C.
     """
     options = SandboxOptions(
         users=users,
@@ -132,6 +135,10 @@ def _write_config(running: Sandbox, directory: Path) -> str:
     return config
 
 
+def _list_operations() -> str:
+    return textwrap.fill(", ".join(operation_names()), 100, break_on_hyphens=False)
+
+
 def _describe(running: Sandbox, directory: Path, config: str) -> str:
     control, tenant, portal = running.control_url, running.directory, running.portal
     memberships = sum(len(group.members) for group in tenant.groups)
@@ -153,8 +160,11 @@ Let something happen, and look at the truth:
   curl -s {control}/change -d '{{"op": "hire", "count": 3}}'
   curl -s {control}/change -d '{{"op": "leave-many", "count": 100}}'
   curl -s '{control}/state?what=portal-users'
-More operations: hire, guest, leave, delete, disable, enable, restore, rename, move, retitle, regroup, create-group,
-delete-group, empty-group. Faults, knobs, expired checkpoints: syncd/sandbox/control_service.py.
+More operations: {_list_operations()}.
+Change something in the portal by hand, for 'syncd drift' to find ("target" names an account, "group" a group):
+  curl -s {control}/change -d '{{"op": "portal-edit", "field": "jobTitle", "value": "By hand"}}'
+  curl -s {control}/change -d '{{"op": "portal-join"}}'
+The others are {" and ".join(OPERATIONS[2:])}. Faults, knobs, expired checkpoints: syncd/sandbox/control_service.py.
 
 The configuration that connects syncd to it is in {directory / "syncd.toml"}:
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
+from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.runs import describe_change, describe_values, explain_result, find_run, print_run
 
 if TYPE_CHECKING:
     from syncd.model.change import OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
     from syncd.store.database import Database
+
+COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values", 12))
 
 
 @click.command("undo")
@@ -39,7 +41,7 @@ def undo(
 ) -> None:
     """Undo run RUN, as far as what it did still stands; the guard looks at it like at any plan.
 
-    RUN is a number of 'syncd runs', or 'last': the newest run that changed something.
+    RUN is a number of 'syncd runs', or 'last': the newest run that changed something and is itself no undo.
 
     What cannot be undone, or was changed again since, is said before anything is written.
     """
@@ -53,6 +55,10 @@ def undo(
     try:
         wanted = find_run(database, run, changing=True)
         _check(wanted)
+        if invocation.json:
+            click.echo(f"syncd: {_name(wanted)}", err=True)
+        else:
+            print_line(_name(wanted))
 
         def say(run_id: int) -> None:
             if not invocation.json:
@@ -82,6 +88,12 @@ def undo(
             err=True,
         )
     context.exit((0 if record.status in ("succeeded", "held") else 1) if dry_run else RUN_EXIT_CODES[record.status])
+
+
+def _name(record: RunRecord) -> str:
+    done = record.counts.get("done", 0)
+    when = f"started {format_time(record.started_at)}, {done:,} change{'s' if done != 1 else ''} done"
+    return f"To undo: run {record.id} ({record.kind}, trigger {record.trigger}, {when})"
 
 
 def _check(record: RunRecord) -> None:
@@ -185,7 +197,7 @@ def print_planned(database: Database, run_id: int, *, dry_run: bool = False) -> 
             for planned in iterate_changes(database, run_id, (status,))
         )
         shown, hidden = take_shown(rows, number)
-        print_table((("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values", 12)), shown)
+        print_table(COLUMNS, shown)
         if hidden:
             print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 

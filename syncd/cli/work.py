@@ -140,7 +140,8 @@ async def _carry_out(work: _Work) -> RunRecord:
     settings, database, stop = work.settings, work.database, work.stop
     clock = Clock()
     lock = StoreLock(database)
-    await _acquire(lock, database, clock, stop, wait=work.wait)
+    way_out = tell_way_out(work.request, proposed=work.proposal is not None)
+    await _acquire(lock, database, clock, stop, wait=work.wait, way_out=way_out)
     watch = asyncio.create_task(_watch(lock, database, clock, stop), name="watch the store's lock")
     try:
         log = get_logger("syncd.run")
@@ -158,21 +159,35 @@ async def _carry_out(work: _Work) -> RunRecord:
         lock.release()
 
 
-async def _acquire(lock: StoreLock, database: Database, clock: Clock, stop: Stop, *, wait: timedelta | None) -> None:
+def tell_way_out(request: RunRequest, *, proposed: bool) -> str:
+    """Return what helps a command whose store another syncd works on. A daemon keeps the store until it is stopped.
+
+    ``proposed``: the command carries out a plan of its own, which no signal asks a daemon for.
+    """
+    if request.write and request.pull != "none":
+        signals = "a daemon runs at once on SIGUSR1 (full) or SIGUSR2 (delta)"
+        return f"{signals}; '--wait 5m' waits for the end of another command"
+    stop = "a daemon (and its standby) must be stopped for this command and started again afterwards"
+    if request.write or proposed:
+        return f"{stop}, as no signal asks it for this; '--wait 5m' waits until it, or another command, has ended"
+    return f"{stop}; of another command wait for the end"
+
+
+async def _acquire(
+    lock: StoreLock, database: Database, clock: Clock, stop: Stop, *, wait: timedelta | None, way_out: str
+) -> None:
     if await database.call(lock.try_acquire):
         return
     if wait is None:
-        raise StoreLocked(
-            "another syncd works on this store; a daemon runs at once on SIGUSR1 (full) or SIGUSR2 (delta), "
-            "and 'syncd sync … --wait 5m' waits for the end of another command"
-        )
+        raise StoreLocked(f"another syncd works on this store; {way_out}")
     deadline = clock.monotonic() + wait.total_seconds()
     click.echo("syncd: waiting for the other syncd that works on this store", err=True)
     while not await database.call(lock.try_acquire):
         if await stop.wait(_POLL):
             raise StoreLocked("asked to stop while another syncd worked on this store; nothing was done")
         if clock.monotonic() >= deadline:
-            raise StoreLocked(f"another syncd still works on this store after {wait.total_seconds():.0f} seconds")
+            waited = f"{wait.total_seconds():.0f} seconds"
+            raise StoreLocked(f"another syncd still works on this store after {waited}; {way_out}")
 
 
 async def _watch(lock: StoreLock, database: Database, clock: Clock, stop: Stop) -> None:

@@ -24,7 +24,7 @@ def explain(detail: ErrorDetails, section: str, *, model: type[Section], origins
     if kind == "missing":
         return missing_key(key)
     if kind == "extra_forbidden":
-        return Problem(key, "is unknown", _unknown_remedy(section, model, detail["loc"]))
+        return Problem(key, "is unknown", _unknown_remedy(section, model, detail["loc"]), unknown=True)
     shown = ""
     if isinstance(value, SecretFile):
         key, shown = f"{key}_file", show_path(value.path) if isinstance(value.path, str) else ""
@@ -42,9 +42,10 @@ def unknown_section(name: str) -> Problem:
     known = {*SECTIONS, "licences"}
     meant = suggest(name, known)
     homes = _homes(name)
-    if meant or homes:
-        return Problem(name, "is no section of the configuration", f"did you mean {meant or homes}?")
-    return Problem(name, "is no section of the configuration", f"remove it; known are {', '.join(sorted(known))}")
+    way_out = (
+        f"did you mean {meant or homes}?" if meant or homes else f"remove it; known are {', '.join(sorted(known))}"
+    )
+    return Problem(name, "is no section of the configuration", way_out, unknown=True)
 
 
 def _judge(kind: str, context: dict[str, object], message: str, value: object) -> tuple[str, str, bool]:

@@ -51,10 +51,20 @@ def read_file(path: Path | None, environ: Mapping[str, str], *, cwd: Path) -> La
     if named:
         return _read_toml(cwd / named, key="SYNCD_CONFIG")
     for usual in (cwd / LOCAL_FILE, SYSTEM_FILE):
-        layer = _read_toml(usual, key="configuration file", optional=True)
+        layer = _read_toml(usual, key=f"the file {usual.name}", optional=True)
         if layer.file is not None:
             return layer
     return Layer()
+
+
+def describe_place(file: Layer, environment: Layer, *, cwd: Path) -> str:
+    """Return which file the settings were read from, or where one was looked for and how to name one."""
+    if file.file is not None:
+        return f"read from {file.file}{' and the environment' if environment.values else ''}"
+    return (
+        f"no file was found, neither {cwd / LOCAL_FILE} nor {SYSTEM_FILE}; name one by --config FILE or "
+        "SYNCD_CONFIG=FILE, or set the keys in the environment"
+    )
 
 
 def _read_toml(path: Path, *, key: str, optional: bool = False) -> Layer:
@@ -100,7 +110,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
             lowered = {candidate.casefold(): candidate for candidate in (*known, LICENCES)}
             meant = lowered.get(suggest(name, lowered))
             remedy = f"did you mean {meant}?" if meant else "remove it; settings are named SYNCD_SECTION__KEY"
-            problems.append(Problem(name, "is no setting of syncd", remedy))
+            problems.append(Problem(name, "is no setting of syncd", remedy, unknown=True))
     return Layer(table, origins, tuple(problems))
 
 

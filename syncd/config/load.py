@@ -12,7 +12,7 @@ from syncd.config.base import CheckExpression, Section, Surroundings
 from syncd.config.explain import explain, missing_key, unknown_section
 from syncd.config.files import SecretFile
 from syncd.config.layers import Layer, Table
-from syncd.config.problem import Problem
+from syncd.config.problem import Problem, list_problems
 from syncd.config.sections import SECRET_KEYS, SECTIONS, LicenceRule, Licences
 from syncd.config.settings import Missing, Settings
 from syncd.errors import ConfigError
@@ -36,7 +36,7 @@ def load_settings(
     need: frozenset[str] = SIDES,
     only: frozenset[str] | None = None,
 ) -> Settings:
-    """Return the settings of file and environment, or raise ``ConfigError`` with every problem, sorted by key.
+    """Return the settings of file and environment, or raise ``ConfigError`` with every problem, unknown keys first.
 
     ``path`` is what ``--config`` named. ``check_expression`` judges the CEL expressions.
     ``cwd`` is where relative paths begin (default: the working directory). ``need`` names the sides that the command
@@ -47,7 +47,7 @@ def load_settings(
     file = layers.read_file(path, environ, cwd=here)
     environment = layers.read_environment(environ)
     if file.problems:
-        raise ConfigError([str(problem) for problem in (*file.problems, *environment.problems)])
+        raise ConfigError([*map(str, file.problems), *list_problems(environment.problems)])
     merged = layers.merge(file, environment)
     reader = _Reader(merged, Surroundings(here, check_expression))
     loaded = {name: reader.read_section(name) for name in SECTIONS}
@@ -58,18 +58,19 @@ def load_settings(
     for side in SIDES - need:
         absent = tuple(problem for problem in reader.problems if problem.section == side and problem.absent)
         if absent:
-            missing[side] = Missing(tuple(sorted(map(str, absent))))
+            missing[side] = Missing(list_problems(absent))
             reader.problems = [problem for problem in reader.problems if problem not in absent]
     aside: list[Problem] = []
     if only is not None:
         aside = [problem for problem in reader.problems if not _concerns(problem, only)]
         reader.problems = [problem for problem in reader.problems if _concerns(problem, only)]
     if reader.problems:
-        raise ConfigError(sorted({str(problem) for problem in reader.problems}))
+        where = layers.describe_place(file, environment, cwd=here)
+        raise ConfigError(list_problems(reader.problems), where=where)
     for name in [name for name, section in loaded.items() if section is None]:
         if name in SIDES:
-            told = sorted(str(problem) for problem in aside if problem.section == name)
-            missing.setdefault(name, Missing(tuple(told)))
+            told = list_problems(problem for problem in aside if problem.section == name)
+            missing.setdefault(name, Missing(told))
         else:
             loaded[name] = SECTIONS[name]()
     sides = {f"{side}_side": missing.get(side) or loaded.pop(side) for side in sorted(SIDES)}
@@ -81,7 +82,7 @@ def load_settings(
             "licences": licences,
             "source": _sources(file, environment),
             "file": file.file,
-            "set_aside": tuple(sorted({str(problem) for problem in aside})),
+            "set_aside": list_problems(aside),
         }
     )
 

@@ -32,6 +32,7 @@ class Problem:
     """One sentence for the operator.
 
     ``absent`` says that the value is missing rather than wrong, ``origin`` names the environment variable it came from.
+    ``unknown`` says that no key has this name: a misspelt one is the reason why another one is missing.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Problem:
     value: str = ""
     origin: str = ""
     absent: bool = False
+    unknown: bool = False
 
     @property
     def section(self) -> str:
@@ -52,6 +54,12 @@ class Problem:
             parts.append(f"from {self.origin}")
         shown = f" ({', '.join(parts)})" if parts else ""
         return f"{self.key}: {self.what}{shown}; {self.remedy}"
+
+
+def list_problems(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Return the sentences, each once: unknown keys first, since what is missing may be their doing, then by key."""
+    told = {(not problem.unknown, str(problem)) for problem in problems}
+    return tuple(sentence for _, sentence in sorted(told))
 
 
 def show_value(value: object) -> str:

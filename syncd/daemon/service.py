@@ -150,8 +150,10 @@ class Service:
                 if settings.store != self._life.settings.store:
                     await self._prepare_move(settings)
             except SyncdError as error:
-                problems = list(error.problems) if isinstance(error, ConfigError) else [str(error)]
-                self._log.error("config.refused", problems=problems)
+                problems, where = [str(error)], ""
+                if isinstance(error, ConfigError):
+                    problems, where = list(error.problems), error.where
+                self._log.error("config.refused", problems=problems, where=where or None)
                 continue
             self._adopt(settings)
 

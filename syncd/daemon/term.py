@@ -19,6 +19,7 @@ from syncd.store.lock import StoreLock
 from syncd.store.runlog import RunLog
 
 _POLL_SECONDS = 1.0
+_WAITING = "another syncd works on this store; this one takes over when that one ends"
 _WATCH_SECONDS = 2.0
 _LOST_SECONDS = 3.0
 """A run that lost the lock may take so long to end by itself."""
@@ -67,7 +68,7 @@ class Term:
             life.store.clear()
             life.state.take_part("standby")
             if not waited:
-                self._log.info("standby.waiting")
+                self._log.info("standby.waiting", store=self._database.address, reason=_WAITING)
                 waited = True
             await life.rest(_POLL_SECONDS)
         return False

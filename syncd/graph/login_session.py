@@ -20,6 +20,21 @@ from syncd.http import Response, excerpt, make_ssl_context
 
 _CONNECT_SECONDS = 15.0
 _ANSWER_SECONDS = 30.0
+_WAY = "graph.authority_url (if you set one), graph.proxy_url, and the network from here to that host"
+
+
+def find_cause(error: BaseException) -> str:
+    """Return what the operating system or the proxy said, from the depth of requests' and urllib3's exceptions."""
+    inner: BaseException | None = error
+    for _ in range(10):
+        if inner is None:
+            break
+        told = inner.args[-1] if inner.args else None
+        if isinstance(inner, OSError) and isinstance(told, str):
+            return excerpt(told.encode("utf-8", "replace"), 120)
+        wrapped = [inner.__cause__, getattr(told, "reason", None), told, inner.__context__]
+        inner = next((each for each in wrapped if isinstance(each, BaseException)), None)
+    return type(error).__name__
 
 
 class TlsAdapter(HTTPAdapter):
@@ -60,7 +75,7 @@ class LoginSession(requests.Session):
         try:
             answer = super().request(method, url, *args, **kwargs)
         except requests.exceptions.Timeout as error:
-            raise Timeout(f"{SIDE} ({authority}) did not answer in time") from error
+            raise Timeout(f"{SIDE} ({authority}) did not answer in time; check {_WAY}") from error
         except requests.exceptions.SSLError as error:
             if "CERTIFICATE_VERIFY_FAILED" not in str(error):
                 raise Unavailable(f"{SIDE} ({authority}): the encrypted connection broke") from error
@@ -70,11 +85,12 @@ class LoginSession(requests.Session):
                 sent=False,
             ) from error
         except requests.exceptions.ProxyError as error:
-            raise Unavailable(f"{SIDE} ({authority}) cannot be reached through graph.proxy_url") from error
-        except requests.exceptions.RequestException as error:
+            cause = find_cause(error)
             raise Unavailable(
-                f"{SIDE} ({authority}) cannot be reached; check graph.authority_url, the network and graph.proxy_url"
+                f"{SIDE} ({authority}) cannot be reached through graph.proxy_url: {cause}; check that setting"
             ) from error
+        except requests.exceptions.RequestException as error:
+            raise Unavailable(f"{SIDE} ({authority}) cannot be reached: {find_cause(error)}; check {_WAY}") from error
         self._check(str(method).upper(), answer)
         return answer
 

@@ -15,7 +15,7 @@ from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, Throttled, Timeout, Unavailable
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.login_errors import SIDE
-from syncd.graph.login_session import TlsAdapter
+from syncd.graph.login_session import TlsAdapter, find_cause
 from syncd.graph.options import GraphOptions
 from syncd.http import Response, excerpt, make_ssl_context, parse_retry_after
 
@@ -49,7 +49,7 @@ class MetadataSession(requests.Session):
         except requests.exceptions.SSLError as error:
             raise Rejected(f"{told}: its certificate is not trusted; check graph.ca_file", sent=False) from error
         except requests.exceptions.RequestException as error:
-            raise Unavailable(f"{told} cannot be reached; {_ELSEWHERE}") from error
+            raise Unavailable(f"{told} cannot be reached: {find_cause(error)}; {_ELSEWHERE}") from error
         if answer.status_code == 401 and "basic realm=" in answer.headers.get("WWW-Authenticate", "").lower():
             return answer
         self._check(told, Response(answer.status_code, answer.headers, answer.content))

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Literal, TextIO, cast
 
@@ -27,10 +27,18 @@ INDISCREET = ("cel",)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def configure_logs(format: Format, level: str, stream: TextIO, *, clock: Clock | None = None) -> None:  # noqa: A002 - named as in the settings
+def configure_logs(
+    format: Format,  # noqa: A002 - named as in the settings
+    level: str,
+    stream: TextIO,
+    *,
+    clock: Clock | None = None,
+    left_out: Mapping[str, Collection[str]] | None = None,
+) -> None:
     """Send every log line from ``level`` on to ``stream``; may be called again at any time, the last call counts.
 
-    ``auto`` is the console form on a terminal and JSON otherwise; colours appear on a terminal only.
+    ``auto`` is the console form on a terminal and JSON otherwise; colours appear on a terminal only. ``left_out`` names
+    the fields, by event, that the reader of the stream is told in another way.
     """
     terminal = _is_terminal(stream)
     readable = format == "console" or (format == "auto" and terminal)
@@ -38,6 +46,7 @@ def configure_logs(format: Format, level: str, stream: TextIO, *, clock: Clock |
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _LeaveOut(left_out or {}),
         structlog.processors.format_exc_info,
         _Stamp(clock or Clock()),
         redact_event,
@@ -99,6 +108,18 @@ class _Named:
         self.name = name
         self.msg = sink.write
         self.debug = self.info = self.warning = self.error = self.critical = self.msg
+
+
+class _LeaveOut:
+    """Take fields out of the lines of some events."""
+
+    def __init__(self, fields: Mapping[str, Collection[str]]) -> None:
+        self._fields = fields
+
+    def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        del logger, method
+        left_out = self._fields.get(str(event.get("event")), ())
+        return {key: value for key, value in event.items() if key not in left_out} if left_out else event
 
 
 class _Stamp:

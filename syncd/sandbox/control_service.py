@@ -4,7 +4,8 @@
 ``GET /state?what=W``           the truth: ``users``, ``groups`` (tenant), ``portal-users``, ``portal-groups``, or
                                 nothing for the counts of all four
 ``POST /change``                ``{"op": NAME, "count": 1, "target": "id, principal name or group name"}``; see
-                                ``changes.operation_names``; answers what happened
+                                ``changes.operation_names``; answers what happened. ``portal-edit`` and the like
+                                change the portal by hand and take more keys, see ``by_hand``
 ``POST /faults``                one fault or a list of them (keys as ``faults.Fault``); ``[]`` forgets all
 ``POST /knobs``                 ``{"tenant": {...}, "portal": {...}}`` (keys as ``knobs``); answers the present values
 ``POST /expire-checkpoints``    all delta links so far are too old
@@ -28,7 +29,8 @@ from itertools import islice
 import msgspec
 
 from syncd.errors import ConfigError, RemoteError
-from syncd.sandbox.changes import happen
+from syncd.sandbox.by_hand import OPERATIONS, do_by_hand, parse_wish
+from syncd.sandbox.changes import happen, operation_names
 from syncd.sandbox.delta import DeltaEngine
 from syncd.sandbox.directory import Directory
 from syncd.sandbox.faults import Faults, parse_fault
@@ -155,7 +157,12 @@ class ControlService:
         count, target = document.get("count", 1), document.get("target")
         if not isinstance(count, int) or not (target is None or isinstance(target, str)):
             raise ConfigError(["count: a number; target: a text"])
-        return happen(self._directory, self._random, str(document.get("op")), count=count, target=target)
+        name = str(document.get("op")).removesuffix("-many")
+        if name in OPERATIONS:
+            return do_by_hand(self._portal, self._random, parse_wish(name, document), count=count)
+        if name not in operation_names():
+            raise ConfigError([f"op: {name!r} is not one of {', '.join((*operation_names(), *OPERATIONS))}"])
+        return happen(self._directory, self._random, name, count=count, target=target)
 
     def _plan_faults(self, document: object) -> object:
         planned = document if isinstance(document, list) else [document]

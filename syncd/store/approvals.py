@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select,
 
 from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
+from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
 from syncd.store.facts import EMPTY_BELIEVED, save_fact
 from syncd.store.newest import find_newest_whole, is_speaking
@@ -17,10 +18,12 @@ from syncd.store.rows import among, decode_json, encode_json, upsert
 from syncd.store.tables import (
     UtcTime,
     changes,
+    desired_groups,
     desired_users,
     orders,
     rejections,
     runs,
+    target_groups,
     target_principals,
     target_users,
 )
@@ -48,6 +51,20 @@ class Approvals:
             open_here = is_speaking(newest) | changes.c.run_id.in_(reversals)
             held = select(changes.c.run_id).where(open_here, changes.c.status == "held")
             return sorted(connection.scalars(select(runs.c.id).where(fresh, runs.c.id.in_(held))))
+
+    def load_leaver_reasons(self, records: Collection[int]) -> dict[int, str]:
+        """Return why nobody wants these records of ours (disabled, deleted, which rule of the scope), by record."""
+        found: dict[int, str] = {}
+        with reading(self._database) as connection:
+            for target, desired in ((target_users, desired_users), (target_groups, desired_groups)):
+                left = (
+                    select(target.c.key, desired.c.reason)
+                    .join(desired, desired.c.key == target.c.source_key)
+                    .where(desired.c.state.in_(sorted(LEAVER_STATES)), desired.c.reason != "")
+                )
+                few = left.where(among(target.c.key, records, connection))
+                found.update({row.key: row.reason for row in connection.execute(few)})
+        return found
 
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that the released changes write to."""

@@ -65,6 +65,13 @@ class Database:
             await asyncio.wait([future])
             raise
 
+    @property
+    def address(self) -> str:
+        """Return where the store is, without user, password and options: fit for a log line."""
+        url = self.engine.url
+        name = str(Path(url.database).absolute()) if self.dialect == "sqlite" and url.database else url.database
+        return str(URL.create(url.drivername, host=url.host, port=url.port, database=name))
+
     def close(self) -> None:
         """Wait for the work in hand and close every connection."""
         self._thread.shutdown(wait=True)

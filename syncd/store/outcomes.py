@@ -22,6 +22,7 @@ from syncd.store.tables import (
     changes,
     desired_groups,
     desired_users,
+    source_objects,
     target_groups,
     target_users,
 )
@@ -92,6 +93,25 @@ class Outcomes:
         )
         with reading(self._database) as connection:
             return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
+
+    def load_source_ids(self, run_id: int, seq: int) -> dict[str, str]:
+        """Return the ids in the source of whom a change concerns: ``source_id``, and ``member_id`` of a member."""
+        member = source_objects.alias("member")
+        statement = (
+            select(source_objects.c.id, member.c.id.label("member_id"))
+            .select_from(changes)
+            .outerjoin(source_objects, source_objects.c.key == changes.c.source_key)
+            .outerjoin(
+                target_users,
+                (target_users.c.key == changes.c.target_key) & changes.c.object.in_(("membership", "ownership")),
+            )
+            .outerjoin(member, member.c.key == target_users.c.source_key)
+            .where(changes.c.run_id == run_id, changes.c.seq == seq)
+        )
+        with reading(self._database) as connection:
+            row = connection.execute(statement).first()
+        found = {} if row is None else {"source_id": row.id, "member_id": row.member_id}
+        return {name: value for name, value in found.items() if value is not None}
 
     def record(
         self,

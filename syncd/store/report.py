@@ -29,6 +29,7 @@ from sqlalchemy import (
 
 from syncd.plan.rules import PolicyRules
 from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
+from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database, reading
 from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.pairing import is_taken
@@ -126,6 +127,13 @@ class Report:
                 facts = _gather(kind, row, troubles, notes, self._now)
                 judged = judge_orphan(state, row.mapped or "", facts, self._policy)
                 yield _make_line(row, judged)
+
+    def is_unread(self) -> bool:
+        """Return whether nothing was read from the tenant yet."""
+        if has_checkpoints(self._database):
+            return False
+        with reading(self._database) as connection:
+            return not connection.scalar(select(exists().where(source_objects.c.key.is_not(None))))
 
     def _load(self, statement: Select[Any], table: Table, keys: Sequence[int]) -> list[Any]:
         """Return the rows of these keys, in the order of the keys; what has gone meanwhile is left out."""

@@ -105,10 +105,11 @@ class RunLog:
             row = connection.execute(newest.limit(1)).first()
         return None if row is None else _make_run(row)
 
-    def load_last_changing(self) -> RunRecord | None:
-        """Return the newest run that changed something in the target."""
+    def load_last_changing(self, *, undos: bool = False) -> RunRecord | None:
+        """Return the newest run that changed something in the target; ``undos``: also one that is itself an undo."""
         changed = exists().where(changes.c.run_id == runs.c.id, changes.c.status == "done")
-        newest = select(runs).where(runs.c.kind != "plan", changed).order_by(runs.c.id.desc()).limit(1)
+        passed_over = ("plan",) if undos else ("plan", "undo")
+        newest = select(runs).where(runs.c.kind.not_in(passed_over), changed).order_by(runs.c.id.desc()).limit(1)
         with reading(self._database) as connection:
             row = connection.execute(newest).first()
         return None if row is None else _make_run(row)

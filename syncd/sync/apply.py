@@ -12,8 +12,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-import structlog
-
 from syncd.clock import Clock
 from syncd.errors import (
     AuthFailed,
@@ -31,6 +29,7 @@ from syncd.model.target import Account, Creation, GroupDetail, MembersResult, Po
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.caller import Placed
 from syncd.sync.calls import Call, Calls, load_ahead
+from syncd.sync.failures import FailureLog
 from syncd.sync.licensing import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
@@ -76,7 +75,6 @@ class Apply:
         self._options = options
         self._progress = progress
         self._stopping = stopping
-        self._log = structlog.get_logger("syncd.apply")
         self._broken = 0
         self._fatal: SyncdError | None = None
         self._licences = False
@@ -93,19 +91,26 @@ class Apply:
         self._licences = licences
         self._substituting.retry = retry_failed
         planned = await self._store.call(self._store.load_planned_phases, run_id)
+        failures = FailureLog(self._store, run_id)
+        try:
+            await self._run_phases(run_id, planned, failures)
+        finally:
+            failures.close()
+
+    async def _run_phases(self, run_id: int, planned: set[Phase], failures: FailureLog) -> None:
         for phase in Phase:
             if phase in (Phase.MANAGERS, Phase.LINKS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS and planned & _LINKS.keys():
                 await self._store.call(self._store.defer_unready_links, run_id)
-            if phase is Phase.REVOKES and licences:
+            if phase is Phase.REVOKES and self._licences:
                 await self._store.call(self._store.defer_unready_grants, run_id)
             if phase in planned:
-                await self._run_phase(run_id, phase)
+                await self._run_phase(run_id, phase, failures)
 
     # ---- one phase --------------------------------------------------------------------------------------------------
 
-    async def _run_phase(self, run_id: int, phase: Phase) -> None:
+    async def _run_phase(self, run_id: int, phase: Phase, failures: FailureLog) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
         calls = Calls()
         recorder = Recorder(self._store, self._clock, run_id, self._give_up)
@@ -114,7 +119,7 @@ class Apply:
             async with working_together() as group:
                 group.create_task(self._load(run_id, phase, calls), name="load changes")
                 for number in range(self._options.concurrency):
-                    group.create_task(self._work(calls, recorder, unsent), name=f"apply {number}")
+                    group.create_task(self._work(calls, recorder, unsent, failures), name=f"apply {number}")
         finally:
             unsent += calls.take_rest()
             await asyncio.shield(self._finish(run_id, recorder, unsent))
@@ -178,21 +183,21 @@ class Apply:
                 if not (accounts <= ready.keys() and ready[fold(planned.change.bps_id)]):
                     self._unready.add(planned.seq)
 
-    async def _work(self, calls: Calls, recorder: Recorder, unsent: list[Call]) -> None:
+    async def _work(self, calls: Calls, recorder: Recorder, unsent: list[Call], failures: FailureLog) -> None:
         while (call := await calls.get()) is not None:
             if isinstance(call, LinkBatch):
                 if not self._is_over():
-                    recorder.add_links(await self._link(call))
+                    recorder.add_links(await self._link(call, failures))
                     self._progress("changes applied", len(call.seqs))
             elif self._is_over():
                 unsent.append(call)
             else:
-                recorder.add(await self._send(call))
+                recorder.add(await self._send(call, failures))
                 self._progress("changes applied", len(call.placed))
 
     # ---- one call ---------------------------------------------------------------------------------------------------
 
-    async def _send(self, call: Call) -> list[tuple[Placed, Outcome]]:
+    async def _send(self, call: Call, failures: FailureLog) -> list[tuple[Placed, Outcome]]:
         first = call.placed[0][0]
         try:
             if first.change.action == "unlink":
@@ -211,10 +216,10 @@ class Apply:
             outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
-                self._log.warning("change.failed", seq=outcome.seq, action=first.change.action, error=outcome.error)
+                await failures.note([outcome.seq], first.change.action, first.change.object, outcome.error)
         return list(zip(call.placed, outcomes, strict=True))
 
-    async def _link(self, links: LinkBatch) -> list[LinkOutcome]:
+    async def _link(self, links: LinkBatch, failures: FailureLog) -> list[LinkOutcome]:
         try:
             outcomes = await send_links(links, self._portal, self._store, self._clock)
             self._broken = 0
@@ -223,8 +228,7 @@ class Apply:
             outcomes = [LinkOutcome(links, "failed", str(error))]
         for outcome in outcomes:
             if outcome.status == "failed":
-                seqs = outcome.links.seqs
-                self._log.warning("change.failed", seq=seqs[0], count=len(seqs), action="link", error=outcome.error)
+                await failures.note(outcome.links.seqs, "link", outcome.links.kind, outcome.error)
         return outcomes
 
     def _weigh(self, error: RemoteError) -> None:

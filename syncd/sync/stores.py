@@ -51,6 +51,10 @@ class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
         """Return records whose creation an earlier run sent without learning how it ended."""
         ...
 
+    def load_source_ids(self, run_id: int, seq: int) -> dict[str, str]:
+        """Return the ids in the source of whom a change concerns: ``source_id``, and ``member_id`` of a member."""
+        ...
+
     def record(self, run_id: int, results: Sequence[tuple[Placed, Outcome]], *, now: datetime) -> None:
         """Write outcomes and their effect on the inventory."""
         ...

@@ -287,7 +287,9 @@ async def test_a_passing_failure_of_instance_metadata_is_waited_out(
 async def test_a_machine_outside_of_azure_is_told(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers there; the way out is another credential."""
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
-    with pytest.raises(RemoteError, match=r"cannot be reached; graph\.managed_identity works on Azure"):
+    with pytest.raises(
+        RemoteError, match=r"cannot be reached: Connection refused; graph\.managed_identity works on Azure"
+    ):
         await sign_in(sandbox, ManagedIdentity())
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT"):
         monkeypatch.setenv(name, "x")

@@ -1,4 +1,4 @@
-"""The run history is bounded, and says what it lets go."""
+"""The run history is bounded, and says what it lets go; the log of a run is, and says where all of it is kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from syncd.store import runlog
+from syncd.sync.failures import LOGGED_PER_RUN
 from tests.fakes.world import open_world
 
 
@@ -23,4 +24,50 @@ async def test_what_is_too_old_to_keep_is_counted_in_the_log(store_url: str, mon
     pruned = [(log.get("pruned_plans"), log.get("pruned_runs")) for log in finished]
     assert pruned == [(None, None), (1, None), (None, None), (None, 1)]
     assert [record.id for record in runlog.RunLog(world.database).load_runs(10)] == [5, 4, 3]
+    world.database.close()
+
+
+async def test_many_failures_of_a_run_are_a_few_lines_and_a_number(store_url: str) -> None:
+    """The limit is that of a run and stands in the line; the store keeps each change with its reason."""
+    world = open_world(store_url)
+    names = [f"u{number}" for number in range(LOGGED_PER_RUN + 15)]
+    for name in names:
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+    await world.sync("full")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.link("g", "u0")
+    world.portal.refuse.update(f"{name}@x.com" for name in names)
+    for name in names:
+        world.source.put_user(name, displayName=f"{name} anew")
+    for number in (2, 3):
+        with structlog.testing.capture_logs() as logs:
+            run = await world.sync()
+        lines = [log for log in logs if log["event"] == "change.failed"]
+        assert len(lines) == LOGGED_PER_RUN
+        assert {log["source_id"] for log in lines} <= set(names)
+        (summary,) = [log for log in logs if log["event"] == "changes.failed"]
+        failed = run.counts["failed"]
+        assert failed >= len(names)
+        assert (summary["failed"], summary["not_logged"]) == (failed, failed - LOGGED_PER_RUN)
+        assert summary["logged_per_run"] == LOGGED_PER_RUN
+        assert f"runs show {number}" in summary["all_of_them"]
+        kept = [change for change in world.changes(run) if change.endswith("failed")]
+        assert len(kept) == failed
+    world.database.close()
+
+
+async def test_a_few_failures_are_told_one_by_one_with_ids_and_no_number(store_url: str) -> None:
+    """Whom a change concerns can be looked up by the ids; nobody is named."""
+    world = open_world(store_url)
+    world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    await world.sync("full")
+    world.source.link("g", "ann")
+    world.portal.refuse.add("all@grp")
+    with structlog.testing.capture_logs() as logs:
+        await world.sync()
+    (line,) = [log for log in logs if log["event"] == "change.failed"]
+    assert (line["action"], line["object"]) == ("link", "membership")
+    assert (line["source_id"], line["member_id"]) == ("g", "ann")
+    assert not [log for log in logs if log["event"] == "changes.failed"]
     world.database.close()

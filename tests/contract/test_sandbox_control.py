@@ -59,6 +59,13 @@ async def test_changes_happen_on_request(client: Client) -> None:
         ("POST", "/change", {"op": "hire", "count": "many"}),
         ("POST", "/change", {"op": "leave", "target": "nobody"}),
         ("POST", "/change", []),
+        ("POST", "/change", {"op": "portal-edit"}),  # nothing of the API's is there yet
+        ("POST", "/change", {"op": "portal-edit", "target": "auditor@external-audit.example", "field": "shoe size"}),
+        ("POST", "/change", {"op": "portal-edit", "target": "auditor@external-audit.example", "field": "name"}),
+        ("POST", "/change", {"op": "portal-join", "target": "nobody@x.example", "group": "local.admins@bps.local"}),
+        ("POST", "/change", {"op": "portal-leave", "target": "auditor@external-audit.example", "group": "nowhere"}),
+        ("POST", "/change", {"op": "portal-remove", "target": "synced.colleague@nordwind-legacy.example"}),
+        ("POST", "/change", {"op": "portal-remove", "colour": "red"}),
         ("POST", "/knobs", {"tenant": {"colour": 1}}),
         ("POST", "/faults", {"kind": "explode"}),
         ("GET", "/state?what=weather", None),
@@ -69,6 +76,31 @@ async def test_nonsense_is_answered_with_its_problems(client: Client, method: st
     """Whatever is wrong is named, with status 400."""
     reply = await control(client, method, path, body)
     assert (reply.status, len(reply.json["problems"])) == (400, 1)
+
+
+async def test_the_portal_is_changed_by_hand_on_request(client: Client) -> None:
+    """A field, a place in a group, and a whole account; what is not named is one of the records of the API."""
+    portal = client.sandbox.portal
+    for name in ("ann", "ben"):
+        portal.create_user({"bpsId": f"{name}@x.example", "name": name, "email": f"{name}@x.example"})
+    portal.create_group({"bpsId": "g@x.example", "name": "All", "email": "g@x.example"})
+    edit = {"op": "portal-edit", "target": "ANN@x.example", "field": "jobTitle", "value": "Boss"}
+    assert (await control(client, "POST", "/change", edit)).json == [
+        {"op": "portal-edit", "bpsId": "ann@x.example", "field": "jobTitle", "before": None, "after": "Boss"}
+    ]
+    assert portal.user("ann@x.example").values["jobTitle"] == "Boss"
+    for op, members in (("portal-join", ["ann@x.example"]), ("portal-leave", [])):
+        (done,) = (await control(client, "POST", "/change", {"op": op, "target": "ann@x.example", "group": "All"})).json
+        assert (done["bpsId"], done["group"]) == ("ann@x.example", "g@x.example")
+        assert list(portal.group("g@x.example").members) == members
+    await control(client, "POST", "/change", {"op": "portal-join", "target": "ben@x.example"})
+    (left,) = (await control(client, "POST", "/change", {"op": "portal-leave"})).json
+    assert left["bpsId"] == "ben@x.example"
+    (edited,) = (await control(client, "POST", "/change", {"op": "portal-edit"})).json
+    assert portal.user(edited["bpsId"]).values["phoneNumber"] == edited["after"]
+    removed = (await control(client, "POST", "/change", {"op": "portal-remove-many", "count": 2})).json
+    assert {change["bpsId"] for change in removed} == {"ann@x.example", "ben@x.example"}
+    assert "ann@x.example" not in portal.accounts
 
 
 async def test_faults_knobs_and_checkpoints(client: Client) -> None:

@@ -362,3 +362,18 @@ async def test_the_last_run_that_changed_something_is_found(world: World) -> Non
     last = RunLog(world.database).load_last_changing()
     assert last is not None
     assert last.id == run.id
+
+
+async def test_last_passes_over_an_undo(world: World) -> None:
+    """Said a second time, 'undo last' means the same run, of which nothing is left, and does not undo the undo."""
+    world.source.put_user("ann", displayName="Anna")
+    run = await world.sync()
+    undone = await world.carry_out(Undo(run.id))
+    log = RunLog(world.database)
+    last, newest = log.load_last_changing(), log.load_last_changing(undos=True)
+    assert last is not None
+    assert newest is not None
+    assert (last.id, newest.id) == (run.id, undone.id)
+    again = await world.carry_out(Undo(last.id))
+    assert done(world, again) == []
+    assert world.portal.accounts["ann@x.com"].name == "ann"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import sys
 from collections.abc import Mapping
@@ -72,6 +73,23 @@ class Program:
         async with asyncio.timeout(SECONDS):
             return await process.wait()
 
+    async def on_terminal(self, *arguments: str, **environment: str) -> tuple[int, str]:
+        """Run a command on a terminal; return its exit code and what was on the screen."""
+        master, slave = pty.openpty()
+        try:
+            process = await self.start(*arguments, out=slave, **environment)
+        finally:
+            os.close(slave)
+        try:
+            async with asyncio.timeout(SECONDS):
+                seen = await asyncio.to_thread(_read_terminal, master)
+                return await process.wait(), seen
+        finally:
+            os.close(master)
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
     async def start(
         self, *arguments: str, out: int = asyncio.subprocess.PIPE, **environment: str
     ) -> asyncio.subprocess.Process:
@@ -91,6 +109,18 @@ class Program:
     def _environ(self, more: Mapping[str, str]) -> dict[str, str]:
         machine = {name: value for name, value in os.environ.items() if not name.startswith("SYNCD_")}
         return {**machine, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **self.environment, **more}
+
+
+def _read_terminal(master: int) -> str:
+    parts: list[bytes] = []
+    while True:
+        try:
+            part = os.read(master, 65_536)
+        except OSError:  # Linux says EIO when the last process has closed the terminal
+            part = b""
+        if not part:
+            return b"".join(parts).decode(errors="replace")
+        parts.append(part)
 
 
 async def read_until(process: asyncio.subprocess.Process, text: str) -> list[str]:

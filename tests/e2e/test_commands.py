@@ -138,7 +138,7 @@ async def test_a_refused_record_ends_in_exit_code_3_and_is_tried_again_at_once(
 
 
 async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: Program) -> None:
-    """Without --wait at once; with it, the sync goes on as soon as the other one is gone."""
+    """Without --wait at once; with it, the sync goes on as soon as the other one is gone. What helps is said."""
     database = open_database(f"sqlite:///{syncd.directory / 'store.db'}")
     try:
         with StoreLock(database):
@@ -147,6 +147,11 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
                 assert refused.code == 75, refused.stderr
                 assert "another syncd" in refused.stderr
                 assert "Traceback" not in refused.stderr
+            assert "SIGUSR1" in (await syncd("sync", "full")).stderr
+            planned = (await syncd("plan")).stderr  # a daemon does not plan on a signal, and plan has no --wait
+            assert "must be stopped" in planned
+            assert "SIGUSR" not in planned
+            assert "--wait" not in planned
             waiting = await syncd.start("sync", "full", "--wait", "1m")
             await read_until(waiting, "waiting for the other syncd")
         assert (await finish(waiting)).code == 0
@@ -155,12 +160,13 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
 
 
 async def test_wrong_settings_are_told_all_at_once_with_exit_code_2(syncd: Program) -> None:
-    """Every problem is a line of its own, without a traceback; usage errors have the same code."""
+    """A line names the file, every problem is a line of its own, no traceback; usage errors have the same code."""
     result = await syncd("sync", "full", SYNCD_GRAPH__TENNANT_ID="x", SYNCD_BPS__CONCURRENCY="0")
     assert result.code == 2
     lines = result.stderr.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert all(line.startswith("configuration: ") for line in lines)
+    assert f"{syncd.directory / 'syncd.toml'} and the environment" in lines[0]
     assert "SYNCD_GRAPH__TENANT_ID" in result.stderr
     assert "bps.concurrency" in result.stderr
     assert (await syncd("sync", "sometimes")).code == 2
@@ -181,6 +187,23 @@ async def test_a_wrong_secret_is_one_sentence_that_names_the_side(sandbox: Sandb
     failed = [item for item in checked.document if item["status"] == "failed"]
     assert failed
     assert all(item.keys() == {"check", "status", "detail", "remedy"} for item in failed)
+
+
+async def test_why_a_run_failed_is_the_last_sentence_in_a_pipe_and_said_once_on_a_terminal(
+    sandbox: Sandbox, syncd: Program
+) -> None:
+    """Whoever keeps only the end of stderr has the reason; on a terminal the log line leaves it to that sentence."""
+    (sandbox.path / "bps-secret").write_text("completely-wrong-9K2")
+    piped = await syncd("sync", "full")
+    assert piped.code == 1
+    last = piped.stderr.splitlines()[-1]
+    assert last.startswith("syncd: run 1 failed: ")
+    assert "bps.client_secret" in last
+    code, screen = await syncd.on_terminal("sync", "full")
+    assert code == 1
+    assert "run.finished" in screen
+    assert screen.count(last.removeprefix("syncd: run 1 failed: ")) == 1
+    assert screen.count("bps.client_secret") == last.count("bps.client_secret")
 
 
 async def test_check_shows_every_probe_and_the_settings_without_secrets(sandbox: Sandbox, syncd: Program) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from syncd.sandbox.by_hand import ByHand, do_by_hand
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.store.database import open_database
+from syncd.store.lock import StoreLock
 from tests.e2e.program import Program
 
 
@@ -44,13 +48,21 @@ async def test_a_wrong_rule_is_undone_and_the_portal_is_as_before(sandbox: Sandb
     assert shown.code == 0, shown.stderr
     assert {change["action"] for change in shown.document["changes"]} == {"update"}
     assert shown.document["skipped"] == []
+    assert "To undo: run 2 (full, trigger cli, " in shown.stderr
     assert read_values(sandbox) != before
     done = await syncd("undo", "2", **wrong)
     assert done.code == 0, done.stderr
+    assert done.stdout.startswith("To undo: run 2 (full, trigger cli, started ")
     assert "To be done" in done.stdout
     assert "the next full run" in done.stderr
     assert read_values(sandbox) == before
     assert (await syncd("plan", "full", "--json")).document["changes"] == []
+
+    again = await syncd("undo", "last", **wrong)
+    assert again.code == 0, again.stderr
+    assert again.stdout.startswith("To undo: run 2 (full, ")
+    assert "passes over run 4, which is itself an undo" in again.stderr
+    assert read_values(sandbox) == before
 
     first = await syncd("undo", "1", "--dry-run")
     assert "Cannot be undone" in first.stdout
@@ -71,6 +83,35 @@ async def test_who_stops_reading_decides_nothing(sandbox: Sandbox, syncd: Progra
     assert await syncd.unread("sync", "delta") == 0
     assert await syncd.unread("users") == 0
     assert await syncd.unread("runs", "show", "99", "--json") == 2
+
+
+async def test_what_the_sandbox_changes_by_hand_is_told_and_set_back(sandbox: Sandbox, syncd: Program) -> None:
+    """The newcomer's way to `drift`: a field, a place in a group, and a removed account."""
+    assert (await syncd("sync", "full")).code == 0
+    chance = random.Random(1)
+    for op in ("portal-edit", "portal-join", "portal-remove"):
+        do_by_hand(sandbox.portal, chance, ByHand(op))
+    told = (await syncd("drift", "--json")).document
+    assert sorted(entry["field"] for entry in told) == ["member", "phone", "record"]
+    reverted = await syncd("drift", "--revert")
+    assert reverted.code == 0, reverted.stderr
+    assert (await syncd("drift", "--json")).document == []
+
+
+async def test_beside_a_daemon_nothing_points_to_a_signal_that_does_not_exist(syncd: Program) -> None:
+    """No signal makes a daemon undo a run or look for drift: it must be stopped, and --wait waits for that."""
+    assert (await syncd("sync", "full")).code == 0
+    database = open_database(f"sqlite:///{syncd.directory / 'store.db'}")
+    try:
+        with StoreLock(database):
+            for arguments in (("undo", "last"), ("undo", "1", "--dry-run"), ("drift",), ("drift", "--revert")):
+                refused = await syncd(*arguments)
+                assert refused.code == 75, refused.stderr
+                assert "SIGUSR" not in refused.stderr
+                assert "must be stopped" in refused.stderr
+                assert "--wait" in refused.stderr
+    finally:
+        database.close()
 
 
 async def test_drift_is_told_adopted_and_reverted(sandbox: Sandbox, syncd: Program) -> None:

@@ -18,9 +18,12 @@ from click.testing import CliRunner, Result
 from syncd.cli.main import program
 from syncd.cli.options import duration
 from syncd.cli.runs import explain_result
+from syncd.config import layers
 from syncd.model.run import RunRecord
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import GuardLimits, ScopeRules
 from syncd.store.database import load_head
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World, make_rules, open_world
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +95,28 @@ def test_every_configuration_problem_is_a_line_on_stderr(tmp_path: Path) -> None
         assert f"\nconfiguration: {key}" in f"\n{result.stderr}"
 
 
+def test_without_a_file_the_first_line_says_where_one_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And how to name one; everything that is missing follows."""
+    monkeypatch.setattr(layers, "SYSTEM_FILE", tmp_path / "etc" / "syncd.toml")
+    first, *others = syncd("check").stderr.splitlines()
+    assert first.startswith("configuration: no file was found")
+    for word in (str(tmp_path / "syncd.toml"), str(tmp_path / "etc" / "syncd.toml"), "--config", "SYNCD_CONFIG"):
+        assert word in first
+    assert any("graph.tenant_id: is missing" in line for line in others)
+
+
+def test_the_file_in_which_something_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it was found, and with the environment where that says something as well."""
+    (tmp_path / "syncd.toml").write_text("[bps]\n")
+    assert syncd("check").stderr.splitlines()[0] == f"configuration: read from {tmp_path / 'syncd.toml'}"
+    (tmp_path / "other.toml").write_text("[bps]\n")
+    monkeypatch.setenv("SYNCD_BPS__CLIENT_ID", "x")
+    first = syncd("check", "--config", "other.toml").stderr.splitlines()[0]
+    assert first == f"configuration: read from {tmp_path / 'other.toml'} and the environment"
+
+
 BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'
 
 
@@ -117,16 +142,14 @@ def test_a_store_that_is_named_wrongly_is_refused_all_the_same(world: World, mon
     assert "nonsense" not in result.stderr
 
 
-def test_the_reason_of_a_run_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log line has it, where there is one; otherwise the last sentence does."""
-    record = RunRecord(3, "delta", "cli", "failed", datetime.now(UTC), error="no portal")
-    for level, said in (
-        (logging.WARNING, "syncd: run 3 failed\n"),
-        (logging.ERROR, "syncd: run 3 failed: no portal\n"),
-    ):
+def test_the_last_sentence_says_why_a_run_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    """In a pipe too, whatever is logged beside it; there it names nobody, like a log line, and never a secret."""
+    error = "no portal for ann@x.example, client_secret=abc123"
+    record = RunRecord(3, "delta", "cli", "failed", datetime.now(UTC), error=error)
+    for level in (logging.WARNING, logging.ERROR):
         logging.getLogger().setLevel(level)
         explain_result(record)
-        assert capsys.readouterr().err == said
+        assert capsys.readouterr().err == "syncd: run 3 failed: no portal for <hidden>, client_secret=********\n"
 
 
 def test_a_file_that_is_named_and_missing_is_refused_wherever_it_is_named() -> None:
@@ -160,6 +183,24 @@ def test_no_run_yet_is_said() -> None:
     assert document("runs", "--json") == []
     assert "No run yet" in syncd("runs").stdout
     assert syncd("runs", "show", "last").exit_code == 2
+
+
+def test_an_empty_list_says_that_nothing_was_read_yet() -> None:
+    """And which command reads; the document stays an empty list."""
+    syncd("migrate")
+    for command in ("users", "groups"):
+        shown = syncd(command).stdout
+        assert "nothing was read from the tenant yet" in shown
+        assert "syncd sync full" in shown
+        assert document(command, "--json") == []
+
+
+async def test_a_list_in_which_nobody_fits_says_so(world: World) -> None:
+    """That is another thing than a store that nothing was read into."""
+    for arguments in (["users", "nobody"], ["users", "--state", "held"], ["groups", "nobody"]):
+        shown = syncd(*arguments).stdout
+        assert "none that fits" in shown
+        assert "nothing was read" not in shown
 
 
 async def test_runs_lists_the_newest_first(world: World) -> None:
@@ -218,6 +259,47 @@ async def test_users_and_groups_are_listed_with_state_and_reason(world: World) -
     table = syncd("users").stdout
     assert "3 users: active 2, failing 1" in table
     assert "\x1b" not in table
+
+
+async def test_what_is_held_says_the_limit_once_and_why_each_person_goes(world: World) -> None:
+    """Deleted, disabled, or which rule of the scope: whoever approves must see it. The document has both."""
+    world.portal.refuse.clear()
+    scope = ScopeRules(users=Expression('user.displayName != "Ben"'))
+    limits = GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None)
+    world.source.link("staff", "ben")
+    world.source.put_user("dan", userPrincipalName="dan@x.example", displayName="Dan", userType="Member")
+    world.source.link("staff", "dan")
+    await world.sync()
+    world.rules = make_rules(limits=limits, scope=scope)
+    world.source.put_user("ann", accountEnabled=False)
+    world.source.remove_user("dan")
+    assert (await world.sync()).status == "held"
+
+    shown = syncd("held").stdout
+    limit = "3 times unlink, guard.max_removals allows 0 in a run"
+    assert f"unlink 3: {limit}" in shown
+    assert shown.count("guard.max_removals") == 1
+    (held,) = document("held", "--json")
+    assert {change["reason"] for change in held["changes"]} == {limit}
+    assert {change["target"]: change["why"] for change in held["changes"]} == {
+        "ann@x.example": "disabled in the tenant (accountEnabled is false)",
+        "ben@x.example": 'out of scope: does not meet scope.users: user.displayName != "Ben"',
+        "dan@x.example": "deleted in the tenant",
+    }
+    for change in held["changes"]:
+        row = next(line for line in shown.splitlines() if change["target"] in line)
+        assert change["why"].split(":")[0].split(" (")[0] in row
+
+
+async def test_a_held_update_shows_the_values(world: World) -> None:
+    """Nobody leaves there; what would be written is what is to be judged."""
+    world.rules = make_rules(
+        limits=GuardLimits(min_population=0, max_update_percent=0, max_removal_percent=None),
+    )
+    world.portal.refuse.clear()
+    world.source.put_user("ann", displayName="Anna")
+    assert (await world.sync()).status == "held"
+    assert "name: Ann → Anna" in syncd("held").stdout
 
 
 def test_durations_are_sums_of_units() -> None:

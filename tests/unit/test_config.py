@@ -55,6 +55,25 @@ def problems_of(load: Load, toml: str = COMPLETE, env: Mapping[str, str] | None 
     return "\n".join(caught.value.problems)
 
 
+def test_a_misspelt_key_stands_before_what_is_missing_because_of_it(load: Load) -> None:
+    """In the file and in the environment: the reader fixes the first line, and the others are gone."""
+    secret = 'client_secret = "graph-pass"'
+    in_file = problems_of(load, COMPLETE.replace(secret, 'client_secret_fil = "x"'))
+    in_environment = problems_of(load, COMPLETE.replace(secret, ""), {"SYNCD_GRAPH__CLIENT_SECRETT": "x"})
+    for told in (in_file, in_environment):
+        first, *others = told.splitlines()
+        assert "did you mean" in first
+        assert any("graph.client_secret: is missing" in other for other in others)
+
+
+def test_a_file_that_is_no_toml_is_named_once(load: Load, tmp_path: Path) -> None:
+    """The line begins with 'configuration:' where it is printed; the word is not said again."""
+    told = problems_of(load, "[graph\n")
+    assert told.startswith("the file syncd.toml: is not valid TOML: ")
+    assert f"'{tmp_path / 'syncd.toml'}'" in told
+    assert "configuration" not in told
+
+
 def test_defaults_are_those_of_the_contract(load: Load) -> None:
     """What nobody sets is what the administrator was promised."""
     effective = load().effective()
@@ -375,7 +394,7 @@ def test_wrong_values_count_even_where_a_side_is_not_needed(load: Load) -> None:
     with pytest.raises(ConfigError) as caught:
         load('[graph]\ntenant = "x"\n[bps]\nconcurrency = 0\n', need=frozenset())
 
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["bps.concurrency", "graph.tenant"]
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["graph.tenant", "bps.concurrency"]
 
 
 def test_sources_are_named(load: Load, tmp_path: Path) -> None:

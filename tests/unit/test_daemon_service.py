@@ -42,6 +42,18 @@ def _never(code: int) -> None:
     pytest.fail(f"the daemon left at once with {code}")
 
 
+def test_the_address_of_a_store_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither user nor options either: it goes into a log line, and tells which of two stores is meant."""
+    monkeypatch.chdir(tmp_path)
+    for url, address in (
+        ("sqlite:///syncd.db", f"sqlite:///{tmp_path / 'syncd.db'}"),
+        ("postgresql+psycopg://ann:s3cret@db.example:5433/syncd?password=s3cret", "db.example:5433/syncd"),
+    ):
+        database = open_database(url)
+        assert database.address.removeprefix("postgresql+psycopg://") == address
+        database.close()
+
+
 async def test_a_standby_waits_and_takes_over(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the store nothing is run; when it is gone, the standby works."""
     monkeypatch.setattr("syncd.daemon.term._SETTLE_SECONDS", 0.1)
@@ -50,7 +62,9 @@ async def test_a_standby_waits_and_takes_over(store_url: str, monkeypatch: pytes
     try:
         with StoreLock(database):
             async with living(store_url, parts) as (service, log):
-                await log.wait("standby.waiting")
+                waiting = await log.wait("standby.waiting")
+                assert waiting["store"] == database.address
+                assert "another syncd works on this store" in waiting["reason"]
                 assert parts.states[0].role == "standby"
                 service.request("delta")
         assert "run.started" not in log.names()
@@ -180,7 +194,7 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
     url = f"sqlite:///{tmp_path / 'store.db'}"
     answers = [
         make_settings(url, schedule__on_start="none", schedule__delta="1h", guard__max_removals="7"),
-        ConfigError(["graph.tenant_id: is missing", "guard.grace: is unknown"]),
+        ConfigError(["graph.tenant_id: is missing", "guard.grace: is unknown"], where="read from syncd.toml"),
     ]
 
     def load() -> Settings:
@@ -201,6 +215,7 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
             service.reload()
             refused = await log.wait("config.refused")
             assert refused["problems"] == ["graph.tenant_id: is missing", "guard.grace: is unknown"]
+            assert refused["where"] == "read from syncd.toml"
             service.stop("test")
 
 

@@ -103,6 +103,19 @@ def test_auto_is_readable_on_a_terminal_and_json_on_a_pipe() -> None:
     assert "kind=full" in forced.getvalue()
 
 
+def test_a_field_that_is_told_in_another_way_is_left_out_of_its_event_only() -> None:
+    """And of no other line."""
+    stream = io.StringIO()
+    configure_logs("json", "info", stream, clock=StoppedClock(), left_out={"run.finished": ("error",)})
+    get_logger("x").info("run.finished", error="no portal", kind="full")
+    get_logger("x").info("change.failed", error="no account")
+
+    finished, failed = lines_of(stream)
+    assert "error" not in finished
+    assert finished["kind"] == "full"
+    assert failed["error"] == "no account"
+
+
 def test_lines_below_the_level_are_not_written() -> None:
     """The level holds for ours and for the standard library's; a later call changes both."""
     stream = start("warning")
