@@ -19,6 +19,11 @@ from tests.postgres import PostgresUnavailable, fresh_database, private_postgres
 asyncio.set_event_loop(None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no core is left with one such test in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture
 async def _leave_no_task() -> AsyncIterator[None]:
     """Fail the test when a task still runs after the test and its fixtures are over."""

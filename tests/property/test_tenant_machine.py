@@ -3,15 +3,13 @@
 A machine lets people be hired, leave, return, change names and managers, nests groups in circles, and reads in between:
 by delta and in full, with faults, kills, lost permissions, expired checkpoints, and changes under the read. After each
 read nothing may have vanished from the directory that the tenant did not lose; once the faults stop the directory
-equals the tenant. SYNCD_MACHINES=5000 makes a long run of it (failures are then shrunk as well).
+equals the tenant. See `machines` for long runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -19,16 +17,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import stamina
-import structlog
-from hypothesis import HealthCheck, Phase, settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from sqlalchemy import select
 
@@ -40,9 +35,9 @@ from syncd.store.database import Database, open_database, reading
 from syncd.store.rows import decode_json
 from syncd.store.tables import source_groups, source_members, source_objects, source_users
 from tests.fakes.tenant import READING, Tenant, make_error
+from tests.property.machines import SHARES, walk
 from tests.stores import template
 
-MACHINES = int(os.environ.get("SYNCD_MACHINES") or 200)
 TRACKED = ("accountEnabled", "businessPhones", "displayName", "jobTitle", "mail", "userPrincipalName", "userType")
 MINUTES = 60.0
 DAYS = 86_400.0
@@ -605,18 +600,8 @@ class Stored:
 load = Stored
 
 
-def test_the_directory_follows_any_company_through_any_trouble() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("share", SHARES)
+def test_the_directory_follows_any_company_through_any_trouble(share: int) -> None:
     """At no moment does a failed or partial read remove anything; once faults stop the directory is the tenant."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    quick = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking whole histories takes minutes
-    chosen = settings(
-        max_examples=MACHINES,
-        stateful_step_count=14,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=quick if MACHINES <= 1000 else tuple(Phase),
-        print_blob=True,
-    )
-    with stamina.set_testing(True, attempts=6, cap=True):
-        run_state_machine_as_test(Company, settings=chosen)
-    structlog.reset_defaults()
+    walk(Company, share, machines=320, steps=14)
