@@ -58,7 +58,7 @@ class GraphService:
         self._url = graph_url
         self._lists = Lists(directory, seal=self.engine.seal, ledger=ledger, graph_url=graph_url)
         self._random = random.Random(f"graph-{seed}")  # noqa: S311 - reproducible imitation, not a secret
-        self._bucket: tuple[float, float] = (0.0, 0.0)
+        self._bucket: tuple[float, float, int] = (0.0, 0.0, 0)
         self._newest_link: dict[str, int] = {}
 
     def answer(self, request: Request) -> Answer:
@@ -228,22 +228,22 @@ class GraphService:
 
     def _tell_level(self) -> dict[str, str]:
         """Return the header that says how full the bucket is, as Graph sends it from four fifths on."""
-        budget = self._knobs.resource_units_per_10s
-        level, at = self._bucket
+        level, at, budget = self._bucket
         share = (level - (self._clock.monotonic() - at) * budget / 10) / budget if budget > 0 else 0.0
         return {"x-ms-throttle-limit-percentage": f"{min(share, 1.8):.2f}"} if share >= 0.8 else {}
 
     def _spend(self, price: int) -> None:
         budget = self._knobs.resource_units_per_10s
         if budget <= 0:
+            self._bucket = (0.0, 0.0, 0)
             return
         now = self._clock.monotonic()
-        level, at = self._bucket
-        level = max(0.0, level - (now - at) * budget / 10)
+        level, at, same = self._bucket
+        level = max(0.0, level - (now - at) * budget / 10) if same == budget else 0.0  # another bucket is empty
         if level + price <= budget:
-            self._bucket = (level + price, now)
+            self._bucket = (level + price, now, budget)
             return
-        self._bucket = (level + 0.1 * price, now)  # requests during throttling accrue as well
+        self._bucket = (level + 0.1 * price, now, budget)  # requests during throttling accrue as well
         wait = max(1.0, (level + price - budget) * 10 / budget)
         value = {
             "integer": str(int(wait + 0.999)),

@@ -13,7 +13,6 @@ import platform
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,8 +27,6 @@ _SECONDS_OVER_FLOOR = 6.0
 """At the first of these latencies, over what the floor takes without any."""
 _THROTTLES = (3500, 5000)
 """Resource units per ten seconds: the buckets of a small and of a middle tenant."""
-_WINDOW_SECONDS = 10.0
-"""An imitated bucket is empty after so long without requests."""
 _THROTTLED_RATIO = 1.3
 _CHANGES, _CHANGES_RATIO = 1000, 1.2
 _FAR, _FAR_PUSH_RATIO = 1000, 1.3
@@ -119,7 +116,6 @@ def measure_throttling(stage: Stage, course: Course) -> Iterator[Figure]:
     The bucket is full at the start, and what does not fit into it comes at its pace.
     """
     for limit in _THROTTLES:
-        time.sleep(_WINDOW_SECONDS)  # what an earlier measurement has spent flows back
         stage.turn(resource_units_per_10s=limit)
         stage.count_requests()
         ours = _pull(stage).seconds
