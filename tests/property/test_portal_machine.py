@@ -669,6 +669,8 @@ class Comparison:
             assert not left, f"{bps_id} is {states}, and has {left}"
 
     def _compare_former_account(self, bps_id: str) -> None:
+        if bps_id in self.truth.config.protect:
+            return
         states = self.truth.find_states(bps_id)
         if self.late and states and all(self.truth.config.policy_for(state) == "delete" for state in states):
             raise AssertionError(f"{bps_id} was to be deleted: {states}")
