@@ -18,6 +18,7 @@ from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
+from syncd.store.protection import Protection
 from syncd.store.push_ends import PushEnds
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
@@ -46,6 +47,7 @@ class TargetStore(
     Singles,
     Substitutions,
     TakenLicences,
+    Protection,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 

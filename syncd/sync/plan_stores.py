@@ -16,10 +16,11 @@ from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.sync.licence_stores import LicencePlanStore
+from syncd.sync.protecting import ProtectionPlanStore
 from syncd.sync.substitution_stores import SubstitutionPlanStore
 
 
-class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
+class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Protocol):
     """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
 
     def find_groups(self, reference: str) -> list[tuple[int, str]]:

@@ -206,7 +206,13 @@ class Planner:
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
             placed += [(change, key, None) for change in found]
-        return placed
+        return self._spare_tied(placed, user=user)
+
+    def _spare_tied(self, placed: list[Placed], *, user: bool) -> list[Placed]:
+        """Leave out deletions with which the portal would change something on the protect list."""
+        deleted = {record for change, record, _ in placed if change.action == "delete"}
+        tied = self._store.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
+        return [each for each in placed if each[0].action != "delete" or each[1] not in tied] if tied else placed
 
     def _plan_substitutions(self, *, full: bool) -> None:
         policy, protect = self._rules.policy, self._rules.scope.protect

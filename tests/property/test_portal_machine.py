@@ -662,18 +662,26 @@ class Comparison:
     def _compare_former_group(self, bps_id: str) -> None:
         states, policy = self.truth.find_group_states(bps_id), self.truth.config.groups
         if states <= LEAVERS and policy != "keep" and bps_id not in self.truth.config.protect:
-            if policy == "delete" and self.late:
+            if policy == "delete" and self.late and not self._is_tied(bps_id):
                 raise AssertionError(f"{bps_id} was to be deleted: {states}")
             there = self.stage.places("membership")[bps_id]
             left = {person for person in there if not self._is_excused("membership", bps_id, person)}
             assert not left, f"{bps_id} is {states}, and has {left}"
 
     def _compare_former_account(self, bps_id: str) -> None:
-        if bps_id in self.truth.config.protect:
+        if bps_id in self.truth.config.protect or self._is_tied(bps_id):
             return
         states = self.truth.find_states(bps_id)
         if self.late and states and all(self.truth.config.policy_for(state) == "delete" for state in states):
             raise AssertionError(f"{bps_id} was to be deleted: {states}")
+
+    def _is_tied(self, bps_id: str) -> bool:
+        """Return whether deleting a record would empty a place in a protected group, or a protected person's."""
+        protect = self.truth.config.protect
+        places = [self.stage.places(kind) for kind in ("membership", "ownership")]
+        held = set[str]().union(*(place.get(bps_id, ()) for place in places))
+        in_groups = {key for place in places for key, people in place.items() if bps_id in people}
+        return bool((held | in_groups) & protect)
 
     def _compare_licences(self) -> None:
         stage, truth = self.stage, self.truth
