@@ -535,9 +535,13 @@ class Portal(RuleBasedStateMachine):
             return
         run = runs[-1 - back]
         deeds = set(stage.deeds[run]) | {c.asked for c in stage.load_changes(run, ("done",))}
-        reverse = {"unlink": "link", "delete": "create"}
+        reverse = {"unlink": "link", "delete": "create", "revoke": "grant"}
 
         def allowed(each: Asked) -> bool:
+            if each.target == "ExternalUser":
+                return False  # only hands give it
+            if each.object == "licence" and delete and Asked("create", "user", each.bps_id) in deeds:
+                return True  # it goes with the account that was made
             undone = each._replace(action=reverse.get(each.action, ""))
             return undone in deeds and (each.action != "delete" or delete)
 
