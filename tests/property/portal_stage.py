@@ -289,8 +289,8 @@ class Stage:
         if whole and record is not None and record.status in ("succeeded", "partial", "held"):
             self.seen_before = self.truth()
             self._forget_standing(truth)
-            if request.pull == "full" or record.kind == "full":
-                self.accepted |= self.by_hand if config.drift == "adopt" else set()
+        if proposal is None and request.write and config.drift == "adopt" and _looked_for_drift(record):
+            self.accepted |= self.by_hand
         return ended
 
     @contextmanager
@@ -484,6 +484,17 @@ class Stage:
             assert truth.licence(user) != each.target, f"{each}: its rule gives it"
         else:
             assert deleting or any(config.policy_for(state) != "keep" for state in states), f"{each}: {states}"
+
+
+def _looked_for_drift(record: RunRecord | None) -> bool:
+    """Return whether a run read the whole portal and came as far as its plan: a delta run does so after other settings.
+
+    Of a killed run nobody knows how far it came.
+    """
+    if record is None:
+        return True
+    planned = "apply" in record.phases or record.status in ("succeeded", "partial", "held")
+    return planned and "read portal members" in record.phases
 
 
 def _belongs(each: Asked, truth: Truth) -> bool:
