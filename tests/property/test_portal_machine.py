@@ -345,6 +345,8 @@ class Portal(RuleBasedStateMachine):
             del stage.wire.store.groups[bps_id]
             stage.by_hand.add(("record", bps_id))
         elif bps_id in stage.accounts() and stage.accounts()[bps_id].origin != "builtin":
+            if not stage.wire.knobs.removed_holders_listed:  # unseen meanwhile, they count as given when seen again
+                stage.manual |= {(bps_id, kind) for kind in stage.licences().get(bps_id, ())}
             stage.wire.store.settle()
             stage.wire.store.delete_user(stage.accounts()[bps_id].bps_id)
             stage.by_hand.add(("record", bps_id))
