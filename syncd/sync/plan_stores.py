@@ -151,6 +151,14 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Pr
         """Take out of a plan what a person rejected before."""
         ...
 
+    def load_declined(self, run_id: int) -> set[int]:
+        """Return the records of others whose adoption a person rejected."""
+        ...
+
+    def drop_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
+        """Take the updates of these records out of a plan."""
+        ...
+
     def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
         """Withhold the updates of these records."""
         ...

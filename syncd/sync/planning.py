@@ -27,6 +27,7 @@ from syncd.sync.by_hand import ByHand, PlanningStore
 _COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
 _GROUP_COLLISION = "another group maps to the same BPS id"
 _ADOPTION_HELD = "its account waits for adoption"
+_DECLINED = "its adoption was rejected: hands off"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
@@ -79,6 +80,8 @@ class Planner:
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
+        self._declined: set[int] = set()
+        """Records of others whose adoption a person rejected: hands off, as with policy.adopt = "never"."""
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = ByHand(store, rules, write=write)
 
@@ -170,6 +173,7 @@ class Planner:
         self._flush()
         if judged:
             self._store.drop_rejected(self._run_id)
+            self._leave_declined()
             self._hold_adoptions()
         self._plan_groups("membership", None if full else touched)
         if rules.mapping.owners and store.knows_owners():
@@ -237,6 +241,12 @@ class Planner:
             known.update(found)
             wanted = {superior.manager_key for superior in found.values() if not superior.fit}
 
+    def _leave_declined(self) -> None:
+        """Keep hands off what was not to be adopted: no manager, membership or licence of it either."""
+        self._declined = self._store.load_declined(self._run_id)
+        if self._declined:
+            self._store.drop_updates(self._run_id, self._declined, _DECLINED)
+
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
         counts = self._store.count_changes(self._run_id)
@@ -288,7 +298,7 @@ class Planner:
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
         found: list[Placed] = []
         for member in order:
-            if member.key in left:
+            if member.key in left or not self._declined.isdisjoint((group.key, member.key)):
                 continue
             if member.key in missing:
                 change = decide_link(group, member, rules, adoption_held=self._held, kind=kind)
@@ -317,6 +327,8 @@ class Planner:
         for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
             self._go_on()
             for person in people:
+                if person.key in self._declined:
+                    continue
                 settled = find_settled_licences(person, rules) if self._write else []
                 store.forget_taken_licences([(person.key, kind) for kind in settled])
                 changes = decide_licences(person, rules, adoption_held=self._held)
