@@ -442,7 +442,7 @@ class Stage:
         if each.object in ("user", "group"):
             self._judge_deletion(each, truth, config)
         elif each.object == "licence":
-            self._judge_revoke(each, truth, config, removals)
+            self._judge_revoke(each, truth, config, removals, lenient=lenient)
         else:
             before = self.seen_before
             if lenient and before is not None and not _belongs(each, before):
@@ -472,7 +472,7 @@ class Stage:
         late = [state for state in ends if self.clock.now() - self.since[each.bps_id, state] >= grace]
         assert late, f"{each}: {states} since {[self.since.get((each.bps_id, state)) for state in states]}"
 
-    def _judge_revoke(self, each: Asked, truth: Truth, config: Config, removals: list[Asked]) -> None:
+    def _judge_revoke(self, each: Asked, truth: Truth, config: Config, removals: list[Asked], *, lenient: bool) -> None:
         states = truth.find_states(each.bps_id)
         deleting = Asked("delete", "user", each.bps_id) in removals or any(
             config.policy_for(state) == "delete" for state in states
@@ -483,7 +483,9 @@ class Stage:
             user = next(key for key, bps_id in truth.wanted.items() if bps_id == each.bps_id)
             assert truth.licence(user) != each.target, f"{each}: its rule gives it"
         else:
-            assert deleting or any(config.policy_for(state) != "keep" for state in states), f"{each}: {states}"
+            unaware = lenient and self.seen_before is not None and each.bps_id in self.seen_before.wanted.values()
+            ends = any(config.policy_for(state) != "keep" for state in states)
+            assert deleting or ends or unaware, f"{each}: {states}"
 
 
 def _looked_for_drift(record: RunRecord | None) -> bool:
