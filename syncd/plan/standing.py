@@ -33,7 +33,7 @@ class Record:
     """What the target has. ``mine``: it is ours, and on behalf of this source object; ``ours``: on anybody's behalf.
 
     ``kept``: memberships of which a person rejected the removal; ``spared``: a person rejected its deletion;
-    ``tied``: its deletion would change something on the protect list.
+    ``tied``: its deletion would change something on the protect list; ``declined``: a person rejected its adoption.
     """
 
     ours: bool
@@ -43,6 +43,7 @@ class Record:
     spared: bool = False
     stand_in: StandIn | None = None
     tied: bool = False
+    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,8 @@ def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
         return "skipped", "its record was removed by hand in the portal; it stays away until the tenant changes it"
     if record is None:
         return "pending", "not in the portal yet"
+    if not record.ours and record.declined:
+        return "foreign", "the portal had this record before us, and its adoption was rejected"
     if not record.ours:
         return "pending", "the portal has a record with this BPS id, which is to be adopted"
     if not record.mine:

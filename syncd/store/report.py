@@ -88,6 +88,7 @@ class _Notes(NamedTuple):
     spared: set[int]
     stand_ins: dict[int, StandIn]
     tied: set[int]
+    declined: set[int]
 
 
 _TABLES: dict[Kind, _Tables] = {
@@ -161,6 +162,7 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datet
             row.record in notes.spared,
             notes.stand_ins.get(row.record),
             row.record in notes.tied,
+            row.record in notes.declined,
         )
     principal = row.record if row.record is not None else row.principal_key
     return Facts(
@@ -360,7 +362,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
 def _load_notes(connection: Connection, kind: Kind, protect: frozenset[str]) -> _Notes:
     """Return by record how many removals of memberships and which deletions were rejected, and who stands in.
 
-    Also which records are tied to the protect list.
+    Also which records are tied to the protect list, and of which the adoption was rejected.
     """
     record, other = rejections.c.record_key, rejections.c.target_key
     there = exists().where(target_members.c.group_key == record, target_members.c.member_key == other)
@@ -375,4 +377,5 @@ def _load_notes(connection: Connection, kind: Kind, protect: frozenset[str]) -> 
         set(connection.scalars(spared)),
         {row[0]: StandIn(row[1], row[2]) for row in connection.execute(stand_ins.where(substitutions.c.confirmed))},
         load_tied(connection, kind, protect),
+        set(connection.scalars(select(record).where(rejections.c.action == "adopt", rejections.c.object == kind))),
     )

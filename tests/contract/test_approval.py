@@ -11,6 +11,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits, LicenceRule
+from syncd.store.report import Report
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world
 
@@ -277,6 +278,10 @@ async def test_of_an_adoption_that_was_rejected_nothing_is_planned_any_more(stor
             assert run.status == "succeeded", run.error
             assert {change.split()[-1] for change in world.changes(run)} <= {"dropped"}, world.changes(run)
     assert world.portal.accounts["ann@x.com"].name == "By hand"
+    lines = [*Report(world.database, world.rules.policy).iterate("user")]
+    assert [(line.state, line.reason) for line in lines if line.source_id == "ann"] == [
+        ("foreign", "the portal had this record before us, and its adoption was rejected")
+    ]
     world.source.put_user("ann", displayName="Ann")
     run = await world.sync("delta")
     assert "adopt user ann@x.com done" in world.changes(run)
