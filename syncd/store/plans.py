@@ -19,7 +19,6 @@ from syncd.store.tables import (
     changes,
     desired_users,
     failures,
-    rejections,
     runs,
     target_groups,
     target_principals,
@@ -100,32 +99,6 @@ class Plans:
         statement = select(changes.c.record_key).where(changes.c.run_id == run_id, changes.c.action == "adopt")
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
-
-    def load_declined(self, run_id: int) -> set[int]:
-        """Return the records of others whose adoption a person rejected, and that this plan does not propose anew."""
-        again = exists().where(
-            changes.c.run_id == run_id,
-            changes.c.record_key == rejections.c.record_key,
-            changes.c.action == "adopt",
-            changes.c.status != "dropped",
-        )
-        found = set[int]()
-        with reading(self._database) as connection:
-            for kind, table in (("user", target_users), ("group", target_groups)):
-                statement = (
-                    select(rejections.c.record_key)
-                    .join(table, (table.c.key == rejections.c.record_key) & table.c.origin.is_(None))
-                    .where(rejections.c.action == "adopt", rejections.c.object == kind, ~again)
-                )
-                found |= set(connection.scalars(statement))
-        return found
-
-    def drop_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
-        """Take the updates of records out of a plan."""
-        with self._database.transaction() as connection:
-            own = changes.c.action == "update", changes.c.object.in_(("user", "group"))
-            theirs = changes.c.run_id == run_id, among(changes.c.record_key, records, connection), *own
-            connection.execute(update(changes).where(*theirs).values(status="dropped", error=reason))
 
     def was_left_unlinked(self, group: int, member: int, *, kind: LinkKind) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""

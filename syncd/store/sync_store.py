@@ -7,6 +7,7 @@ from syncd.store.by_hand import ByHand
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database
+from syncd.store.declined import Declined
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
 from syncd.store.leaving import Leavers
@@ -48,6 +49,7 @@ class TargetStore(
     Substitutions,
     TakenLicences,
     Protection,
+    Declined,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 

@@ -155,8 +155,16 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Pr
         """Return the records of others whose adoption a person rejected."""
         ...
 
+    def load_unmoved(self, run_id: int) -> tuple[set[int], set[int]]:
+        """Return the accounts that are not to be made for renamed people, and those that these have."""
+        ...
+
     def drop_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
         """Take the updates of these records out of a plan."""
+        ...
+
+    def drop_moves(self, run_id: int, unmade: Collection[int], kept: Collection[int], reason: str) -> None:
+        """Take out of a plan what would follow a move to an account that is not made."""
         ...
 
     def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:

@@ -28,6 +28,7 @@ _COLLISION = "another person maps to the same BPS id, and neither has its record
 _GROUP_COLLISION = "another group maps to the same BPS id"
 _ADOPTION_HELD = "its account waits for adoption"
 _DECLINED = "its adoption was rejected: hands off"
+_UNMOVED = "the new account of a renamed person was rejected: the old one stays as it is"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
@@ -81,7 +82,9 @@ class Planner:
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
         self._declined: set[int] = set()
-        """Records of others whose adoption a person rejected: hands off, as with policy.adopt = "never"."""
+        """Records of others whose adoption a person rejected: hands off, as with policy.adopt = "never". Also the old
+        and the new account of renamed people whose move was rejected.
+        """
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = ByHand(store, rules, write=write)
 
@@ -242,10 +245,14 @@ class Planner:
             wanted = {superior.manager_key for superior in found.values() if not superior.fit}
 
     def _leave_declined(self) -> None:
-        """Keep hands off what was not to be adopted: no manager, membership or licence of it either."""
+        """Keep hands off what was not to be adopted, or not to be moved to: no manager, membership or licence."""
         self._declined = self._store.load_declined(self._run_id)
         if self._declined:
             self._store.drop_updates(self._run_id, self._declined, _DECLINED)
+        unmade, kept = self._store.load_unmoved(self._run_id)
+        if unmade:
+            self._store.drop_moves(self._run_id, unmade, kept, _UNMOVED)
+            self._declined |= unmade | kept
 
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""

@@ -314,3 +314,39 @@ async def test_a_rejected_update_stays_away_in_all_its_parts(store_url: str) -> 
     world.source.put_user("ann", jobTitle=None)
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
     world.database.close()
+
+
+@pytest.mark.parametrize("part", [(), ("anna@x.com",)])
+async def test_a_renamed_person_whose_new_account_was_rejected_keeps_the_old_one(
+    store_url: str, part: tuple[str, ...]
+) -> None:
+    """With places, licence and reports, and nothing is planned in every run that cannot be done."""
+    structlog.reset_defaults()
+    world = open_world(store_url)
+    licences = (LicenceRule("Power", "User"),)
+    world.portal.totals = {"User": 9}
+    world.rules = make_rules(licences=licences)
+    for name in ("ann", "ben", "cleo"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
+    for name in ("ben", "cleo"):
+        world.source.put_user(name, manager="ann")
+    world.source.put_group("g2", displayName="Power", mailNickname="power@grp")
+    world.source.link("g2", "ann")
+    await world.sync("full")
+    before = dict(world.portal.accounts), world.portal.picture()
+    world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1), licences=licences)
+    world.source.put_user("ann", userPrincipalName="anna@x.com")
+    assert (await world.sync("delta")).status == "held"
+    assert world.target_store.reject(Approval(held(world) or 0, only=part)) == (2 if part else 4)
+    world.rules = make_rules(licences=licences)
+    for kind in ("delta", "full", "full"):
+        run = await world.sync(kind)
+        assert run.status == "succeeded", run.error
+        assert {change.split()[-1] for change in world.changes(run)} <= {"dropped"}, world.changes(run)
+    assert (dict(world.portal.accounts), world.portal.picture()) == before
+    world.source.put_user("ann", userPrincipalName="annette@x.com")
+    run = await world.sync("delta")
+    assert "create user annette@x.com done" in world.changes(run)
+    assert world.changes(await world.sync("full")) == []
+    assert world.portal.picture() == {"power@grp": {"annette@x.com"}}
+    world.database.close()

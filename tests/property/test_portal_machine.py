@@ -613,6 +613,10 @@ class Comparison:
         self.accounts, self.groups = stage.accounts(), stage.groups()
         self.loose = {each.bps_id for each in stage.rejected} | {each.target for each in stage.rejected}
         """Records of which a person rejected a change: they stay as they are in that respect."""
+        unmade = {each.bps_id for each in stage.rejected if each.action == "create" and each.object == "user"}
+        for user, bps_id in truth.wanted.items():
+            if bps_id in unmade:
+                self.loose |= stage.names[user]  # whose move was rejected keeps the account of before
         self.away = {what[1] for what in stage.accepted if what[0] == "record"}
         """Records of which a person, or the policy, took the removal as it is."""
 
