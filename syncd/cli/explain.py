@@ -45,7 +45,7 @@ def explain(invocation: Invocation, *, name: str) -> None:
                 f"the store knows nobody and no group by '{name}': give the Entra id, the UPN, the BPS id or the exact "
                 "display name ('syncd users TEXT' searches)"
             )
-        report = Report(database, rules.policy, now=now)
+        report = Report(database, rules.policy, now=now, protect=rules.scope.protect)
         if len(found) > 1:
             if not invocation.json:
                 _print_found(found, report, name)

@@ -53,7 +53,8 @@ def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *
 
     settings = invocation.start(need=STORE_ONLY)
     with contextlib.closing(bootstrap.open_store(settings, create=False)) as database:
-        report = Report(database, bootstrap.make_rules(settings).policy, now=Clock().now())
+        rules = bootstrap.make_rules(settings)
+        report = Report(database, rules.policy, now=Clock().now(), protect=rules.scope.protect)
         counts: dict[str, int] = {}
         lines = _select(report, kind, needle, state=state, counts=counts)
         if invocation.json:

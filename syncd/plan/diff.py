@@ -34,6 +34,12 @@ guard counts it. Without this, a first sync that was cut short between accounts 
 RENAMED = "renamed"
 """Why an account is created for somebody who has one; also why its old one's tasks go there."""
 
+TIED: Mapping[str, str] = {
+    "user": "the account stays: it is in a group on the protect list (scope.protect)",
+    "group": "the group stays: somebody on the protect list (scope.protect) is in it",
+}
+"""Why an account or a group is not deleted: the portal would change what is protected along with it."""
+
 HANDED_OVER = "the BPS id now belongs to another source object"
 
 

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Literal
 
 from syncd.plan.desired import GUEST_SKIPPED, LEAVER_STATES
-from syncd.plan.diff import changes_allowed, choose_leaver_policy
+from syncd.plan.diff import TIED, changes_allowed, choose_leaver_policy
 from syncd.plan.rules import PolicyRules
 
 Standing = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
@@ -32,7 +32,8 @@ Judged = tuple[Standing, str]
 class Record:
     """What the target has. ``mine``: it is ours, and on behalf of this source object; ``ours``: on anybody's behalf.
 
-    ``kept``: memberships of which a person rejected the removal; ``spared``: a person rejected its deletion.
+    ``kept``: memberships of which a person rejected the removal; ``spared``: a person rejected its deletion;
+    ``tied``: its deletion would change something on the protect list; ``declined``: a person rejected its adoption.
     """
 
     ours: bool
@@ -41,6 +42,8 @@ class Record:
     kept: int = 0
     spared: bool = False
     stand_in: StandIn | None = None
+    tied: bool = False
+    declined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,8 @@ def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
         return "skipped", "its record was removed by hand in the portal; it stays away until the tenant changes it"
     if record is None:
         return "pending", "not in the portal yet"
+    if not record.ours and record.declined:
+        return "foreign", "the portal had this record before us, and its adoption was rejected"
     if not record.ours:
         return "pending", "the portal has a record with this BPS id, which is to be adopted"
     if not record.mine:
@@ -190,6 +195,8 @@ def _describe_places(choice: str, kind: Literal["user", "group"], record: Record
     )
     if choice == "delete" and record.spared:
         return f"{stay + ', ' if stay else ''}the {what} stays: its deletion was rejected"
+    if choice == "delete" and record.tied:
+        return f"{stay + ', ' if stay else ''}{TIED[kind]}"
     if choice == "delete" and record.leaving_at is None:
         return f"the {what} is deleted after the grace"
     if choice == "delete" and record.leaving_at is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
@@ -118,22 +118,8 @@ class Approvals:
                 for row in _load_held(connection, approval.run_id)
                 if approval.covers(row.action, row.record_id, row.target_id or row.target)
             ]
-            upsert(
-                connection,
-                rejections,
-                [
-                    {
-                        "record_key": row.record_key,
-                        "target_key": row.target_key or 0,
-                        "object": row.object,
-                        "action": row.action,
-                        "after": row.after or "",
-                        "run_id": approval.run_id,
-                    }
-                    for row in rows
-                    if kind not in REVERSALS
-                ],
-            )
+            if kind not in REVERSALS:
+                upsert(connection, rejections, _make_rejections(connection, rows, approval.run_id))
             seqs = [row.seq for row in rows]
             if seqs:
                 connection.execute(
@@ -145,23 +131,28 @@ class Approvals:
 
     def drop_rejected(self, run_id: int) -> int:
         """Take out of a plan what a person rejected before and what has not changed since; return how many."""
-        same = (
-            select(rejections.c.run_id)
-            .where(
-                rejections.c.record_key == changes.c.record_key,
-                rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
-                rejections.c.object == changes.c.object,
-                rejections.c.action == changes.c.action,
-                rejections.c.after == func.coalesce(changes.c.after, ""),
-            )
-            .exists()
+        dropped = {"status": "dropped", "error": "rejected before, and its object has not changed since"}
+        planned = changes.c.run_id == run_id, changes.c.status == "planned"
+        about = (
+            rejections.c.record_key == changes.c.record_key,
+            rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
+            rejections.c.object == changes.c.object,
+            rejections.c.action == changes.c.action,
+        )
+        same = exists().where(*about, rejections.c.after == func.coalesce(changes.c.after, ""))
+        others = select(changes.c.seq, changes.c.action, changes.c.after, rejections.c.after.label("rejected")).where(
+            *planned, *about, changes.c.object.in_(("user", "group")), changes.c.action.in_(("adopt", "update"))
         )
         with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, changes.c.status == "planned", same)
-                .values(status="dropped", error="rejected before, and its object has not changed since")
-            ).rowcount
+            count = connection.execute(update(changes).where(*planned, same).values(dropped)).rowcount
+            rows = connection.execute(others).all()
+            seqs = [
+                row.seq for row in rows if _is_rejected(row.action, decode_json(row.after), decode_json(row.rejected))
+            ]
+            if seqs:
+                mine = changes.c.run_id == run_id, among(changes.c.seq, seqs, connection)
+                count += connection.execute(update(changes).where(*mine).values(dropped)).rowcount
+            return count
 
     def load_rejected_removals(self) -> set[tuple[str, int, int]]:
         """Return (object, record, target or 0) of the removals that a person rejected."""
@@ -243,6 +234,37 @@ def forget_rejections(connection: Connection, source_keys: Collection[int]) -> N
                 among(rejections.c.record_key, keys, connection) | among(rejections.c.target_key, keys, connection)
             )
         )
+
+
+def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: int) -> list[dict[str, Any]]:
+    """Return what to remember of rejected changes; of the updates of one record the sum, as its manager comes later."""
+    records = {row.record_key for row in rows if row.action == "update" and row.object in ("user", "group")}
+    before = select(rejections).where(
+        among(rejections.c.record_key, records, connection), rejections.c.action == "update"
+    )
+    names = ("record_key", "target_key", "object", "action")
+    afters = {tuple(getattr(row, name) for name in names): row.after for row in connection.execute(before)}
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = row.record_key, row.target_key or 0, row.object, row.action
+        after = row.after or ""
+        if key in afters and row.record_key in records:
+            after = encode_json(decode_json(afters[key]) | decode_json(after))
+        afters[key] = after
+        found[key] = {**dict(zip(names, key, strict=True)), "after": after, "run_id": run_id}
+    return list(found.values())
+
+
+def _is_rejected(action: str, after: Mapping[str, Any], rejected: Mapping[str, Any]) -> bool:
+    """Return whether an update writes, or an adoption means, nothing else than what was rejected.
+
+    A manager is part of an adoption only once there is an account to name: that alone makes it no other one.
+    """
+    if action == "update":
+        return after.items() <= rejected.items()
+    managers = {values["manager"] for values in (after, rejected) if values.get("manager")}
+    rest = [{name: value for name, value in values.items() if name != "manager"} for values in (after, rejected)]
+    return rest[0] == rest[1] and len(managers) < 2
 
 
 def _load_held(connection: Connection, run_id: int) -> list[Row[Any]]:

@@ -168,19 +168,23 @@ class Inventory:
             connection.execute(delete(target_groups).where(gone_groups))
             connection.execute(delete(target_users).where(gone_users))
 
-    def load_groups_to_detail(self) -> list[str]:
-        """Return BPS ids of the portal's groups whose members matter: ours, and those that a source group wants."""
+    def load_groups_to_detail(self, protect: Collection[str] = ()) -> list[str]:
+        """Return the portal's groups whose members matter: ours, those that a source group wants, and protected ones.
+
+        ``protect``: folded BPS ids.
+        """
         wanted = exists().where(
             desired_groups.c.principal_key == target_groups.c.key, desired_groups.c.state == "wanted"
         )
         statement = (
             select(target_principals.c.bps_id)
             .join(target_groups, target_groups.c.key == target_principals.c.key)
-            .where(target_groups.c.origin.is_not(None) | wanted)
             .order_by(target_principals.c.bps_fold)
         )
         with reading(self._database) as connection:
-            return list(connection.scalars(statement))
+            protected = among(target_principals.c.bps_fold, sorted(protect) or [""], connection)
+            found = statement.where(target_groups.c.origin.is_not(None) | wanted | protected)
+            return list(connection.scalars(found))
 
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over one group with its members; None: the portal has no such group (any more)."""

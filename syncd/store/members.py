@@ -20,6 +20,7 @@ from syncd.store.tables import (
     source_groups,
     source_members,
     source_objects,
+    source_owners,
     source_users,
 )
 from syncd.store.touches import touch_users, touch_users_below
@@ -70,6 +71,19 @@ class Members:
         )
         with reading(self._database) as connection:
             return {row[0]: bool(row[1]) for row in connection.execute(statement)}
+
+    def load_owners(self, group_id: str) -> set[str]:
+        """Return the ids of the stored owners of a group who are not known to be deleted."""
+        owner, group = source_objects.alias("owner"), source_objects.alias("group")
+        statement = (
+            select(owner.c.id)
+            .select_from(source_owners)
+            .join(owner, owner.c.key == source_owners.c.member_key)
+            .join(group, group.c.key == source_owners.c.group_key)
+            .where(group.c.id == group_id, is_visible(source_owners))
+        )
+        with reading(self._database) as connection:
+            return set(connection.scalars(statement))
 
     def count_members(self, group_id: str) -> tuple[int, int]:
         """Return how many stored members a list would show, and how many of them are users and groups that we know."""

@@ -33,6 +33,7 @@ from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database, reading
 from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.pairing import is_taken
+from syncd.store.protection import load_tied
 from syncd.store.rows import among
 from syncd.store.tables import (
     changes,
@@ -87,6 +88,8 @@ class _Notes(NamedTuple):
     kept: dict[int, int]
     spared: set[int]
     stand_ins: dict[int, StandIn]
+    tied: set[int]
+    declined: set[int]
 
 
 _TABLES: dict[Kind, _Tables] = {
@@ -98,11 +101,19 @@ _TABLES: dict[Kind, _Tables] = {
 class Report:
     """Reads the store for the lists of users and groups."""
 
-    def __init__(self, database: Database, policy: PolicyRules, *, now: datetime | None = None) -> None:
-        """``now`` lets the reasons name what is missing at present."""
+    def __init__(
+        self,
+        database: Database,
+        policy: PolicyRules,
+        *,
+        now: datetime | None = None,
+        protect: frozenset[str] = frozenset(),
+    ) -> None:
+        """``now`` lets the reasons name what is missing at present, ``protect`` what the protect list keeps."""
         self._database = database
         self._policy = policy
         self._now = now
+        self._protect = protect
 
     def iterate(self, kind: Kind, *, needle: str = "") -> Iterator[Line]:
         """Yield the lines in the order of names, records without a source object last.
@@ -110,7 +121,7 @@ class Report:
         ``needle``: only those whose name, principal name, BPS id or source id contains it, without case.
         """
         with reading(self._database) as connection:
-            troubles, notes = _load_troubles(connection, kind), _load_notes(connection, kind)
+            troubles, notes = _load_troubles(connection, kind), _load_notes(connection, kind, self._protect)
             keys = _load_order(connection, kind, needle.casefold())
         for start in range(0, len(keys), _CHUNK):
             for row in self._load(_select_sources(kind), _TABLES[kind].source, keys[start : start + _CHUNK]):
@@ -158,6 +169,8 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datet
             notes.kept.get(row.record, 0),
             row.record in notes.spared,
             notes.stand_ins.get(row.record),
+            row.record in notes.tied,
+            row.record in notes.declined,
         )
     principal = row.record if row.record is not None else row.principal_key
     return Facts(
@@ -354,8 +367,11 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     return troubles
 
 
-def _load_notes(connection: Connection, kind: Kind) -> _Notes:
-    """Return by record how many removals of memberships and which deletions were rejected, and who stands in."""
+def _load_notes(connection: Connection, kind: Kind, protect: frozenset[str]) -> _Notes:
+    """Return by record how many removals of memberships and which deletions were rejected, and who stands in.
+
+    Also which records are tied to the protect list, and of which the adoption was rejected.
+    """
     record, other = rejections.c.record_key, rejections.c.target_key
     there = exists().where(target_members.c.group_key == record, target_members.c.member_key == other)
     own = other if kind == "user" else record
@@ -368,4 +384,6 @@ def _load_notes(connection: Connection, kind: Kind) -> _Notes:
         {row[0]: row[1] for row in connection.execute(kept)},
         set(connection.scalars(spared)),
         {row[0]: StandIn(row[1], row[2]) for row in connection.execute(stand_ins.where(substitutions.c.confirmed))},
+        load_tied(connection, kind, protect),
+        set(connection.scalars(select(record).where(rejections.c.action == "adopt", rejections.c.object == kind))),
     )

@@ -7,6 +7,7 @@ from syncd.store.by_hand import ByHand
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.checksums import Checksums
 from syncd.store.database import Database
+from syncd.store.declined import Declined
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory
 from syncd.store.leaving import Leavers
@@ -18,6 +19,7 @@ from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
+from syncd.store.protection import Protection
 from syncd.store.push_ends import PushEnds
 from syncd.store.runlog import RunLog
 from syncd.store.singles import Singles
@@ -46,6 +48,8 @@ class TargetStore(
     Singles,
     Substitutions,
     TakenLicences,
+    Protection,
+    Declined,
 ):
     """Desired state, inventory, licences and plans: everything that a push reads and writes."""
 

@@ -33,6 +33,7 @@ from syncd.sync.failures import FailureLog
 from syncd.sync.licensing import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
 from syncd.sync.ports import Portal
+from syncd.sync.protecting import Protecting
 from syncd.sync.pull import Progress
 from syncd.sync.readiness import Readiness
 from syncd.sync.recording import Recorder
@@ -55,6 +56,8 @@ class ApplyOptions:
     sync_wait: float = 60.0
     licences: bool = False
     """Whether there are licence rules."""
+    protect: frozenset[str] = frozenset()
+    """Folded BPS ids on the protect list."""
 
 
 class Apply:
@@ -82,6 +85,7 @@ class Apply:
         self._unready: set[int] = set()
         self._substituting = Substituting(portal, store, clock)
         self._readiness = Readiness(portal, store, clock, stopping)
+        self._protecting = Protecting(portal, store, clock, options.protect)
 
     async def run(self, run_id: int, *, licences: bool = False, retry_failed: bool = False) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
@@ -304,6 +308,8 @@ class Apply:
 
     async def _delete(self, planned: PlannedChange, record: int) -> Outcome:
         change = planned.change
+        if tied := await self._protecting.find_reason(change):
+            return Outcome(planned.seq, "deferred", tied)
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")

@@ -54,6 +54,7 @@ class DriftCheck:
             now=means.now,
             concurrency=means.concurrency,
             stopping=means.stopping,
+            protect=means.rules.scope.protect,
         )
         licensing = Licensing(means.portal, store, ruled=bool(means.rules.licences), now=means.now)
         if await licensing.are_ours():

@@ -16,10 +16,11 @@ from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.plan.diff import Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.sync.licence_stores import LicencePlanStore
+from syncd.sync.protecting import ProtectionPlanStore
 from syncd.sync.substitution_stores import SubstitutionPlanStore
 
 
-class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
+class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Protocol):
     """The store as a planner reads and writes it; every method blocks and is called in the store's thread."""
 
     def find_groups(self, reference: str) -> list[tuple[int, str]]:
@@ -148,6 +149,22 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, Protocol):
 
     def drop_rejected(self, run_id: int) -> int:
         """Take out of a plan what a person rejected before."""
+        ...
+
+    def load_declined(self, run_id: int) -> set[int]:
+        """Return the records of others whose adoption a person rejected."""
+        ...
+
+    def load_unmoved(self, run_id: int) -> tuple[set[int], set[int]]:
+        """Return the accounts that are not to be made for renamed people, and those that these have."""
+        ...
+
+    def drop_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
+        """Take the updates of these records out of a plan."""
+        ...
+
+    def drop_moves(self, run_id: int, unmade: Collection[int], kept: Collection[int], reason: str) -> None:
+        """Take out of a plan what would follow a move to an account that is not made."""
         ...
 
     def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:

@@ -27,6 +27,8 @@ from syncd.sync.by_hand import ByHand, PlanningStore
 _COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
 _GROUP_COLLISION = "another group maps to the same BPS id"
 _ADOPTION_HELD = "its account waits for adoption"
+_DECLINED = "its adoption was rejected: hands off"
+_UNMOVED = "the new account of a renamed person was rejected: the old one stays as it is"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
@@ -79,6 +81,10 @@ class Planner:
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held: set[int] = set()
+        self._declined: set[int] = set()
+        """Records of others whose adoption a person rejected: hands off, as with policy.adopt = "never". Also the old
+        and the new account of renamed people whose move was rejected.
+        """
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = ByHand(store, rules, write=write)
 
@@ -170,6 +176,7 @@ class Planner:
         self._flush()
         if judged:
             self._store.drop_rejected(self._run_id)
+            self._leave_declined()
             self._hold_adoptions()
         self._plan_groups("membership", None if full else touched)
         if rules.mapping.owners and store.knows_owners():
@@ -206,7 +213,13 @@ class Planner:
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
             placed += [(change, key, None) for change in found]
-        return placed
+        return self._spare_tied(placed, user=user)
+
+    def _spare_tied(self, placed: list[Placed], *, user: bool) -> list[Placed]:
+        """Leave out deletions with which the portal would change something on the protect list."""
+        deleted = {record for change, record, _ in placed if change.action == "delete"}
+        tied = self._store.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
+        return [each for each in placed if each[0].action != "delete" or each[1] not in tied] if tied else placed
 
     def _plan_substitutions(self, *, full: bool) -> None:
         policy, protect = self._rules.policy, self._rules.scope.protect
@@ -230,6 +243,16 @@ class Planner:
             found = self._store.load_superiors(missing)
             known.update(found)
             wanted = {superior.manager_key for superior in found.values() if not superior.fit}
+
+    def _leave_declined(self) -> None:
+        """Keep hands off what was not to be adopted, or not to be moved to: no manager, membership or licence."""
+        self._declined = self._store.load_declined(self._run_id)
+        if self._declined:
+            self._store.drop_updates(self._run_id, self._declined, _DECLINED)
+        unmade, kept = self._store.load_unmoved(self._run_id)
+        if unmade:
+            self._store.drop_moves(self._run_id, unmade, kept, _UNMOVED)
+            self._declined |= unmade | kept
 
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
@@ -282,7 +305,7 @@ class Planner:
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
         found: list[Placed] = []
         for member in order:
-            if member.key in left:
+            if member.key in left or not self._declined.isdisjoint((group.key, member.key)):
                 continue
             if member.key in missing:
                 change = decide_link(group, member, rules, adoption_held=self._held, kind=kind)
@@ -311,6 +334,8 @@ class Planner:
         for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
             self._go_on()
             for person in people:
+                if person.key in self._declined:
+                    continue
                 settled = find_settled_licences(person, rules) if self._write else []
                 store.forget_taken_licences([(person.key, kind) for kind in settled])
                 changes = decide_licences(person, rules, adoption_held=self._held)

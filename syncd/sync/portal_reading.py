@@ -68,12 +68,14 @@ async def read_members(
     now: datetime,
     concurrency: int,
     stopping: Callable[[], bool],
+    protect: frozenset[str] = frozenset(),
 ) -> None:
-    """Read the members of our groups and of those that a source group wants; call it after the rules have decided.
+    """Read the members of our groups, of those that a source group wants, and of those on the protect list.
 
-    A group that the portal shows malformed keeps the members that are known; too many of them end the reading.
+    Call it after the rules have decided. A group that the portal shows malformed keeps the members that are known; too
+    many of them end the reading.
     """
-    groups = await store.call(store.load_groups_to_detail)
+    groups = await store.call(store.load_groups_to_detail, protect)
     await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
     await store.call(store.finish_reading)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -137,6 +137,7 @@ class Push:
                 now=self._clock.now(),
                 concurrency=self._options.concurrency,
                 stopping=self._stopping,
+                protect=rules.scope.protect,
             )
             phase("plan")
         planned = await store.call(planner.plan, full=full, judged=approval is None)
@@ -212,7 +213,8 @@ class Push:
             if status == "planned"
         )
         self._progress("changes planned", waiting)
-        apply = Apply(self._portal, self._store, self._clock, self._options, self._progress, self._stopping)
+        options = replace(self._options, protect=self._rules.scope.protect)
+        apply = Apply(self._portal, self._store, self._clock, options, self._progress, self._stopping)
         await apply.run(run_id, licences=licences, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:

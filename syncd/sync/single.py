@@ -44,6 +44,10 @@ class SingleStore(MemberStore, Protocol):
         """Return the ids of the stored objects that are meant."""
         ...
 
+    def load_owners(self, group_id: str) -> set[str]:
+        """Return the ids of the stored owners of a group who are not known to be deleted."""
+        ...
+
     def begin_single(self) -> None:
         """Let the touches of everything else wait."""
         ...
@@ -213,11 +217,13 @@ class SinglePull:
         """Return the reading without those who cannot be told to have left, and the groups of those who did.
 
         Whoever moved to another group may keep the places above both, and the store need not know of the move yet. Of
-        a nested group that is not listed any more we cannot ask where it went: it stays until a delta tells.
+        a nested group that is not listed any more we cannot ask where it went: it stays until a delta tells. So does
+        whom the tenant has no more: no list shows who is deleted, whose places are for the policy for leavers.
         """
         elsewhere: dict[str, frozenset[str]] = {}
         nested: list[str] = []
         contradicted: list[str] = []
+        departed: list[str] = []
         for member in () if reading.verdict.doubt else reading.missing:
             if await self._store.call(self._store.find_objects, "group", member):
                 nested.append(member)
@@ -225,6 +231,8 @@ class SinglePull:
             groups = await self._source.fetch_groups_of(member)
             if groups is not None and group_id in groups:
                 contradicted.append(member)
+            elif groups is None and await self._is_stored_user(member):
+                departed.append(member)
             else:
                 elsewhere[member] = groups or frozenset()
         if nested:
@@ -238,7 +246,8 @@ class SinglePull:
                 f"group {group_id}: it does not list {len(contradicted)} people whose own groups name it: they stay "
                 "until the tenant is at one with itself"
             )
-        if nested or contradicted:
+        self._note_departed(group_id, departed, "members")
+        if nested or contradicted or departed:
             left = tuple(member for member in reading.missing if member in elsewhere)
             reading = replace(reading, missing=left)
         return reading, elsewhere
@@ -253,7 +262,24 @@ class SinglePull:
             if links is None:
                 raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
             found.update((link.member_id, link) for link in links)
+        departed: list[str] = []
+        for owner in sorted(await self._store.call(self._store.load_owners, group_id) - found.keys()):
+            if await self._is_stored_user(owner) and await self._source.fetch_user(owner) is None:
+                departed.append(owner)
+                found[owner] = Link(owner, "user")
+        self._note_departed(group_id, departed, "owners")
         return list(found.values())
+
+    async def _is_stored_user(self, object_id: str) -> bool:
+        return bool(await self._store.call(self._store.find_objects, "user", object_id))
+
+    def _note_departed(self, group_id: str, departed: Sequence[str], what: str) -> None:
+        if departed:
+            self.doubts.append(
+                f"group {group_id}: {len(departed)} of its {what} are not in the tenant any more "
+                f"({', '.join(sorted(departed)[:_LISTED])}): what becomes of their places the next delta run decides "
+                "('syncd sync delta')"
+            )
 
     def _note(self, group_id: str, verdict: Verdict) -> None:
         if verdict.doubt:

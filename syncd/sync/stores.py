@@ -21,10 +21,11 @@ from syncd.model.target import Account, GroupDetail, PortalGroup
 from syncd.sync.caller import Caller, Placed
 from syncd.sync.licence_stores import LicenceApplyStore, LicenceStore
 from syncd.sync.plan_stores import PlanStore
+from syncd.sync.protecting import ProtectionStore
 from syncd.sync.substitution_stores import SubstitutionStore
 
 
-class ApplyStore(LicenceApplyStore, SubstitutionStore, Caller, Protocol):
+class ApplyStore(LicenceApplyStore, SubstitutionStore, ProtectionStore, Caller, Protocol):
     """The store as an apply reads and writes it."""
 
     def load_planned_phases(self, run_id: int) -> set[Phase]:
@@ -127,7 +128,7 @@ class InventoryStore(Caller, Protocol):
         """Drop what is gone."""
         ...
 
-    def load_groups_to_detail(self) -> list[str]:
+    def load_groups_to_detail(self, protect: Collection[str] = ()) -> list[str]:
         """Return groups of which the members matter."""
         ...
 

@@ -11,6 +11,7 @@ from syncd.errors import Forbidden, Interrupted, UnsafePlan
 from syncd.model.change import Change, OutcomeStatus, Phase
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.run import Approval, RunKind
+from syncd.plan.diff import TIED
 from syncd.plan.guard import REMOVALS, Hold, judge
 from syncd.plan.reverse import Done, Reverse
 from syncd.plan.undo import reverse, still_stands
@@ -103,6 +104,10 @@ class Undo:
         arranged = [each for each in result.changes if each.object == "substitution" and each.after]
         if any(not _can_stand_in(each, record, means) for each in arranged):
             return Reverse(left=_NOBODY)
+        what = done.change.object
+        deletes = any(each.action == "delete" for each in result.changes)
+        if deletes and what in ("user", "group") and means.store.find_tied(what, {record}, rules.scope.protect):
+            return Reverse(left=TIED[what])
         return result
 
 

@@ -10,7 +10,8 @@ import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
-from syncd.plan.rules import GuardLimits
+from syncd.plan.rules import GuardLimits, LicenceRule
+from syncd.store.report import Report
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world
 
@@ -249,4 +250,103 @@ async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str)
     world.portal.refuse = set()
     assert (await world.sync("full")).status == "succeeded"
     assert world.portal.picture() == {"all@grp": {"u1@x.com"}}
+    world.database.close()
+
+
+async def test_of_an_adoption_that_was_rejected_nothing_is_planned_any_more(store_url: str) -> None:
+    """No membership, manager or licence of an account or a group that stays somebody else's, also no later one."""
+    structlog.reset_defaults()
+    world = open_world(store_url)
+    licences = LicenceRule("Power", "User")
+    world.rules = make_rules(limits=GuardLimits(max_adoptions=0), licences=(licences,))
+    world.portal.totals = {"User": 9}
+    world.portal.add_account("ann@x.com", name="By hand")
+    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    for name in ("ann", "ben"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
+    world.source.put_user("ann", manager="ben")
+    for group, title, bps_id in (("g1", "All", "all@grp"), ("g2", "Power", "power@grp")):
+        world.source.put_group(group, displayName=title, mailNickname=bps_id)
+    assert (await world.sync("full")).status == "held"
+    assert world.target_store.reject(Approval(held(world) or 0, only=("ann@x.com", "all@grp"))) == 3
+    world.source.link("g1", "ben")
+    world.source.link("g2", "ann")
+    for limit in (0, None):
+        world.rules = make_rules(limits=GuardLimits(max_adoptions=limit), licences=(licences,))
+        for kind in ("delta", "full"):
+            run = await world.sync(kind)
+            assert run.status == "succeeded", run.error
+            assert {change.split()[-1] for change in world.changes(run)} <= {"dropped"}, world.changes(run)
+    assert world.portal.accounts["ann@x.com"].name == "By hand"
+    lines = [*Report(world.database, world.rules.policy).iterate("user")]
+    assert [(line.state, line.reason) for line in lines if line.source_id == "ann"] == [
+        ("foreign", "the portal had this record before us, and its adoption was rejected")
+    ]
+    world.source.put_user("ann", displayName="Ann")
+    run = await world.sync("delta")
+    assert "adopt user ann@x.com done" in world.changes(run)
+    world.database.close()
+
+
+async def test_a_rejected_update_stays_away_in_all_its_parts(store_url: str) -> None:
+    """A name and a manager who is not there yet are two updates, and one as soon as that account is there."""
+    structlog.reset_defaults()
+    world = open_world(store_url)
+    for name in ("ann", "ben"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
+    world.source.put_user("ann", manager="ben")
+    await world.sync("full")
+    world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1))
+    world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora")
+    world.source.put_user("ann", displayName="Ann", manager="dora")
+    assert sorted(world.changes(await world.sync("delta"))) == [
+        "create user dora@x.com done",
+        "update user ann@x.com held",
+        "update user ann@x.com held",
+    ]
+    assert world.target_store.reject(Approval(held(world) or 0)) == 2
+    assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
+    world.source.put_user("ann", jobTitle="Boss")
+    run = await world.sync("delta")
+    assert world.changes(run) == ["update user ann@x.com held"]
+    assert world.target_store.reject(Approval(run.id)) == 1
+    assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
+    world.source.put_user("ann", jobTitle=None)
+    assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
+    world.database.close()
+
+
+@pytest.mark.parametrize("part", [(), ("anna@x.com",)])
+async def test_a_renamed_person_whose_new_account_was_rejected_keeps_the_old_one(
+    store_url: str, part: tuple[str, ...]
+) -> None:
+    """With places, licence and reports, and nothing is planned in every run that cannot be done."""
+    structlog.reset_defaults()
+    world = open_world(store_url)
+    licences = (LicenceRule("Power", "User"),)
+    world.portal.totals = {"User": 9}
+    world.rules = make_rules(licences=licences)
+    for name in ("ann", "ben", "cleo"):
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
+    for name in ("ben", "cleo"):
+        world.source.put_user(name, manager="ann")
+    world.source.put_group("g2", displayName="Power", mailNickname="power@grp")
+    world.source.link("g2", "ann")
+    await world.sync("full")
+    before = dict(world.portal.accounts), world.portal.picture()
+    world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1), licences=licences)
+    world.source.put_user("ann", userPrincipalName="anna@x.com")
+    assert (await world.sync("delta")).status == "held"
+    assert world.target_store.reject(Approval(held(world) or 0, only=part)) == (2 if part else 4)
+    world.rules = make_rules(licences=licences)
+    for kind in ("delta", "full", "full"):
+        run = await world.sync(kind)
+        assert run.status == "succeeded", run.error
+        assert {change.split()[-1] for change in world.changes(run)} <= {"dropped"}, world.changes(run)
+    assert (dict(world.portal.accounts), world.portal.picture()) == before
+    world.source.put_user("ann", userPrincipalName="annette@x.com")
+    run = await world.sync("delta")
+    assert "create user annette@x.com done" in world.changes(run)
+    assert world.changes(await world.sync("full")) == []
+    assert world.portal.picture() == {"power@grp": {"annette@x.com"}}
     world.database.close()

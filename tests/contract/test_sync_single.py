@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 import structlog
@@ -480,3 +481,24 @@ async def test_leavers_are_handled_by_the_policy(world: World) -> None:
     run = await world.sync_one("user", "u3")
     assert world.changes(run) == []
     assert "u3@x.com" in world.portal.picture()["all@grp"]
+
+
+@pytest.mark.parametrize("policy", ["keep", "revoke"])
+async def test_who_left_the_tenant_is_left_to_the_policy_and_not_to_the_list_of_a_group(
+    world: World, policy: Literal["keep", "revoke"]
+) -> None:
+    """No list shows who is deleted: with keep that person keeps the places, with revoke loses them by a delta."""
+    world.rules = make_rules(policy=PolicyRules(deleted_users=policy))
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.own("g2", "u6")
+    await settle(world)
+    world.source.remove_user("u6", hard=True)
+    run = await world.sync_one("group", "Sales")
+    assert run.status == "partial"
+    assert "not in the tenant any more (u6)" in run.error
+    assert world.changes(run) == []
+    run = await world.sync("delta")
+    left = ["all@grp", "sales@grp"] if policy == "keep" else []
+    assert [group for group, people in world.portal.picture().items() if "u6@x.com" in people] == left
+    assert world.changes(await world.sync("full")) == []

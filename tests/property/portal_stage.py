@@ -289,8 +289,8 @@ class Stage:
         if whole and record is not None and record.status in ("succeeded", "partial", "held"):
             self.seen_before = self.truth()
             self._forget_standing(truth)
-            if request.pull == "full" or record.kind == "full":
-                self.accepted |= self.by_hand if config.drift == "adopt" else set()
+        if proposal is None and request.write and config.drift == "adopt" and _looked_for_drift(record):
+            self.accepted |= self.by_hand
         return ended
 
     @contextmanager
@@ -416,7 +416,7 @@ class Stage:
         if not released:
             limit = config.max_adoptions
             assert limit is None or len(adopted) <= limit, f"{adopted} were adopted unasked"
-            if request.only is None:
+            if request.only is None and request.pull != "none":  # without a pull the plan is over what the store knows
                 assert adopted <= {*truth.wanted.values(), *truth.groups, *truth.unclear}, f"adopted {adopted}"
 
     def _judge_guard(self, removals: list[Asked], config: Config, population: tuple[int, int]) -> None:
@@ -442,7 +442,7 @@ class Stage:
         if each.object in ("user", "group"):
             self._judge_deletion(each, truth, config)
         elif each.object == "licence":
-            self._judge_revoke(each, truth, config, removals)
+            self._judge_revoke(each, truth, config, removals, lenient=lenient)
         else:
             before = self.seen_before
             if lenient and before is not None and not _belongs(each, before):
@@ -472,7 +472,7 @@ class Stage:
         late = [state for state in ends if self.clock.now() - self.since[each.bps_id, state] >= grace]
         assert late, f"{each}: {states} since {[self.since.get((each.bps_id, state)) for state in states]}"
 
-    def _judge_revoke(self, each: Asked, truth: Truth, config: Config, removals: list[Asked]) -> None:
+    def _judge_revoke(self, each: Asked, truth: Truth, config: Config, removals: list[Asked], *, lenient: bool) -> None:
         states = truth.find_states(each.bps_id)
         deleting = Asked("delete", "user", each.bps_id) in removals or any(
             config.policy_for(state) == "delete" for state in states
@@ -483,7 +483,20 @@ class Stage:
             user = next(key for key, bps_id in truth.wanted.items() if bps_id == each.bps_id)
             assert truth.licence(user) != each.target, f"{each}: its rule gives it"
         else:
-            assert deleting or any(config.policy_for(state) != "keep" for state in states), f"{each}: {states}"
+            unaware = lenient and self.seen_before is not None and each.bps_id in self.seen_before.wanted.values()
+            ends = any(config.policy_for(state) != "keep" for state in states)
+            assert deleting or ends or unaware, f"{each}: {states}"
+
+
+def _looked_for_drift(record: RunRecord | None) -> bool:
+    """Return whether a run read the whole portal and came as far as its plan: a delta run does so after other settings.
+
+    Of a killed run nobody knows how far it came.
+    """
+    if record is None:
+        return True
+    planned = "apply" in record.phases or record.status in ("succeeded", "partial", "held")
+    return planned and "read portal members" in record.phases
 
 
 def _belongs(each: Asked, truth: Truth) -> bool:

@@ -1,0 +1,66 @@
+"""What hangs on the protect list: groups on it have members, and accounts on it have places, that deletions would take.
+
+The portal takes a deleted account out of every group, and everybody out of a deleted group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from sqlalchemy import Connection, exists, select
+
+from syncd.store.database import Database, reading
+from syncd.store.inventory import LINKS
+from syncd.store.rows import among
+from syncd.store.tables import target_groups, target_principals, target_users
+
+Kind = Literal["user", "group"]
+
+
+class Protection:
+    """Its methods are called in the store's thread."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find_tied(self, kind: Kind, records: Collection[int], protect: Collection[str]) -> set[int]:
+        """Return those of the accounts that are in a protected group, or of the groups that have a protected person."""
+        if not records or not protect:
+            return set()
+        with reading(self._database) as connection:
+            return load_tied(connection, kind, protect, records)
+
+    def load_protected_groups(self, protect: Collection[str]) -> list[str]:
+        """Return the protected BPS ids, as the portal spells them, that are groups, or that nobody is known by."""
+        if not protect:
+            return []
+        p = target_principals
+        there = exists().where(target_users.c.key == p.c.key), exists().where(target_groups.c.key == p.c.key)
+        with reading(self._database) as connection:
+            found = select(p.c.bps_fold, p.c.bps_id, *there).where(among(p.c.bps_fold, sorted(protect), connection))
+            known = {row[0]: (row[1], row[2] and not row[3]) for row in connection.execute(found)}
+        spelled = [known.get(each, (each, False)) for each in sorted(protect)]
+        return [bps_id for bps_id, is_account in spelled if not is_account]
+
+
+def load_tied(
+    connection: Connection, kind: Kind, protect: Collection[str], records: Collection[int] | None = None
+) -> set[int]:
+    """Return the accounts (or groups) whose deletion would change something on the protect list; all, or of these."""
+    found = set[int]()
+    if not protect:
+        return found
+    for links in LINKS.values():
+        own, other = links.c.member_key, links.c.group_key
+        if kind == "group":
+            own, other = other, own
+        statement = (
+            select(own)
+            .join(target_principals, target_principals.c.key == other)
+            .where(among(target_principals.c.bps_fold, sorted(protect), connection))
+        )
+        if records is not None:
+            statement = statement.where(among(own, records, connection))
+        found |= set(connection.scalars(statement))
+    return found
