@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 
+import pytest
 import stamina
 import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -16,8 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test
 
 _WANTED = os.environ.get("SYNCD_MACHINES")
 _SHRINK_FROM = 1000
-SHARES = range(4)
-"""Values of a test's parameter ``share``."""
+_NUMBER = 4
+SHARES = (0, *(pytest.param(share, marks=pytest.mark.once) for share in range(1, _NUMBER)))
+"""Values of a test's parameter ``share``; one of them is enough on each further Python."""
 
 
 def walk(machine: type[RuleBasedStateMachine], share: int, *, machines: int, steps: int) -> None:
@@ -25,7 +27,7 @@ def walk(machine: type[RuleBasedStateMachine], share: int, *, machines: int, ste
     wanted = int(_WANTED or machines)
     quick = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking whole histories takes minutes
     chosen = settings(
-        max_examples=max(1, wanted // len(SHARES)),
+        max_examples=max(1, wanted // _NUMBER),
         stateful_step_count=steps,
         deadline=None,
         suppress_health_check=list(HealthCheck),
