@@ -13,6 +13,7 @@ from syncd.store.taken_licences import is_held
 
 _LICENCE = changes.c.object == "licence"
 _PLANNED = changes.c.status == "planned"
+_STOPPED = ("held", "deferred", "dropped")
 
 
 class LicencePlans:
@@ -60,30 +61,10 @@ class LicencePlans:
         Licences are taken because of a deletion only when the account is deleted, and it is deleted only without them.
         Whoever changes the type of licence keeps the old one until the new one is given.
         """
-        other = changes.alias("other")
-        same = and_(other.c.run_id == run_id, other.c.record_key == changes.c.record_key)
-        deletion = and_(same, other.c.action == "delete", other.c.object == "user")
-        in_way = and_(same, other.c.object == "licence", other.c.action == "revoke", other.c.status != "planned")
-        tied = and_(_LICENCE, changes.c.action == "revoke")
         with self._database.transaction() as connection:
-            for status in ("held", "deferred", "dropped"):
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id == run_id, _PLANNED, tied, changes.c.reason.in_(FOR_DELETION),
-                        exists().where(deletion, other.c.status == status),
-                    )
-                    .values(status=status, error="taken only together with the account, whose deletion does not go on")
-                )  # fmt: skip
-            for status in ("held", "deferred", "dropped"):
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id == run_id, _PLANNED, changes.c.action == "delete", changes.c.object == "user",
-                        exists().where(in_way, other.c.status == status, other.c.reason.in_(FOR_DELETION)),
-                    )
-                    .values(status=status, error="its licences are not revoked yet")
-                )  # fmt: skip
+            _keep_for_deletion(connection, run_id)
+            _keep_accounts(connection, run_id)
+            _keep_for_deletion(connection, run_id)  # of an account that stays for one licence the others stay, too
             _couple_moves(connection, run_id)
             _keep_old(connection, run_id)
 
@@ -172,6 +153,42 @@ def _load_claims(connection: Connection, run_id: int) -> list[Claim]:
         Claim(seq, kind, tuple(gives.get(record, ())))
         for seq, record, kind in connection.execute(wanted.order_by(changes.c.seq))
     ]
+
+
+def _keep_for_deletion(connection: Connection, run_id: int) -> None:
+    """Take no licence because of a deletion that does not go on."""
+    other = changes.alias("other")
+    deletion = (
+        other.c.run_id == run_id, other.c.record_key == changes.c.record_key,
+        other.c.action == "delete", other.c.object == "user",
+    )  # fmt: skip
+    for status in _STOPPED:
+        connection.execute(
+            update(changes)
+            .where(
+                changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke",
+                changes.c.reason.in_(FOR_DELETION), exists().where(*deletion, other.c.status == status),
+            )
+            .values(status=status, error="taken only together with the account, whose deletion does not go on")
+        )  # fmt: skip
+
+
+def _keep_accounts(connection: Connection, run_id: int) -> None:
+    """Delete no account that keeps one of its licences."""
+    other = changes.alias("other")
+    in_way = (
+        other.c.run_id == run_id, other.c.record_key == changes.c.record_key,
+        other.c.object == "licence", other.c.action == "revoke", other.c.reason.in_(FOR_DELETION),
+    )  # fmt: skip
+    for status in _STOPPED:
+        connection.execute(
+            update(changes)
+            .where(
+                changes.c.run_id == run_id, _PLANNED, changes.c.action == "delete", changes.c.object == "user",
+                exists().where(*in_way, other.c.status == status),
+            )
+            .values(status=status, error="its licences are not revoked yet")
+        )  # fmt: skip
 
 
 def _couple_moves(connection: Connection, run_id: int) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, select, update
 
+from syncd.model.change import Change, Phase
 from syncd.store.database import Database, reading
 from syncd.store.inventory import LINKS
 from syncd.store.rows import among
-from syncd.store.tables import target_groups, target_principals, target_users
+from syncd.store.tables import changes, target_groups, target_principals, target_users
 
 Kind = Literal["user", "group"]
 
@@ -30,6 +31,29 @@ class Protection:
             return set()
         with reading(self._database) as connection:
             return load_tied(connection, kind, protect, records)
+
+    def load_deletions(self, run_id: int) -> list[tuple[int, Change]]:
+        """Return the deletions of accounts and groups that a plan means, with their numbers in it."""
+        statement = (
+            select(changes.c.seq, changes.c.phase, changes.c.object, target_principals.c.bps_id)
+            .join(target_principals, target_principals.c.key == changes.c.record_key)
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.status == "planned",
+                changes.c.action == "delete",
+                changes.c.object.in_(("user", "group")),
+            )
+            .order_by(changes.c.seq)
+        )
+        with reading(self._database) as connection:
+            rows = connection.execute(statement).all()
+        return [(row.seq, Change(Phase(row.phase), "delete", row.object, row.bps_id)) for row in rows]
+
+    def defer(self, run_id: int, seqs: Collection[int], reason: str) -> None:
+        """Put changes of a plan off to a later run."""
+        with self._database.transaction() as connection:
+            mine = changes.c.run_id == run_id, among(changes.c.seq, seqs, connection)
+            connection.execute(update(changes).where(*mine).values(status="deferred", error=reason))
 
     def load_protected_groups(self, protect: Collection[str]) -> list[str]:
         """Return the protected BPS ids, as the portal spells them, that are groups, or that nobody is known by."""

@@ -33,6 +33,14 @@ class ProtectionStore(Caller, Protocol):
         """Return the protected BPS ids that are groups, or that nobody is known by."""
         ...
 
+    def load_deletions(self, run_id: int) -> list[tuple[int, Change]]:
+        """Return the deletions of accounts and groups that a plan means, with their numbers in it."""
+        ...
+
+    def defer(self, run_id: int, seqs: Collection[int], reason: str) -> None:
+        """Put changes of a plan off to a later run."""
+        ...
+
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over what a single read showed."""
         ...
@@ -48,6 +56,17 @@ class Protecting:
         self._clock = clock
         self._protect = protect
         self._tied: frozenset[str] | None = None
+
+    async def defer_deletions(self, run_id: int) -> None:
+        """Put off the deletions of a plan that must not be, before anything is sent: what goes with them waits too."""
+        if not self._protect:
+            return
+        reasons: dict[str, list[int]] = {}
+        for seq, change in await self._store.call(self._store.load_deletions, run_id):
+            if reason := await self.find_reason(change):
+                reasons.setdefault(reason, []).append(seq)
+        for reason, seqs in reasons.items():
+            await self._store.call(self._store.defer, run_id, seqs, reason)
 
     async def find_reason(self, change: Change) -> str:
         """Return why a record must not be deleted; empty when nothing on the protect list hangs on it."""

@@ -20,6 +20,7 @@ from syncd.sync.planning import Planner
 from syncd.sync.portal_reading import read_concerned, read_members, read_records
 from syncd.sync.ports import Portal
 from syncd.sync.proposals import Means, Proposal, ProposalStore
+from syncd.sync.protecting import Protecting
 from syncd.sync.pull import Progress
 from syncd.sync.single import SubjectStore
 
@@ -150,6 +151,8 @@ class Push:
             await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
             await store.call(store.defer_failing, run_id, now=self._clock.now())
+        if write and rules.policy.mode != "plan_only":
+            await self._spare_tied(run_id)
         licences = bool(rules.licences) or (ours and await store.call(store.has_licence_changes, run_id))
         notes = await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         if shown is not None:
@@ -193,6 +196,8 @@ class Push:
             self._stopping,
         )
         holds = await proposal.propose(run_id, means, phase)
+        if write:
+            await self._spare_tied(run_id)
         licences = bool(rules.licences) or await store.call(store.has_licence_changes, run_id)
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         notes = await licensing.settle(run_id, ask=True) if licences else []
@@ -205,6 +210,10 @@ class Push:
             await self._apply(run_id, licences=licences)
             await store.call(store.finish_proposal, run_id)
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
+
+    async def _spare_tied(self, run_id: int) -> None:
+        protecting = Protecting(self._portal, self._store, self._clock, self._rules.scope.protect)
+        await protecting.defer_deletions(run_id)
 
     async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> None:
         waiting = sum(

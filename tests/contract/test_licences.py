@@ -632,3 +632,22 @@ async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
     again = await world.sync("full")
     assert licence_changes(world, again) == ["revoke u3@x.com User dropped"]
     assert again.status == "succeeded"
+
+
+async def test_an_account_that_stays_for_a_rejected_revoke_keeps_what_was_given_by_hand(world: World) -> None:
+    """Of two licences that stood in the way of its deletion the other one is not taken either."""
+    policy = PolicyRules(disabled_users="delete", grace=timedelta(days=1))
+    world.rules = replace(world.rules, policy=policy)
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    run = await world.sync("delta")
+    assert world.target_store.reject(Approval(run.id, actions=("revoke",))) == 1
+    world.rules = replace(world.rules, limits=make_rules().limits)
+    world.clock.ahead += timedelta(days=2)
+    for kind in ("delta", "full"):
+        run = await world.sync(kind)
+        assert {change.split()[-1] for change in world.changes(run) if "licence" in change} == {"dropped"}
+        assert "delete user u2@x.com dropped" in world.changes(run)
+        assert held(world)["u2@x.com"] == "ExternalUser User"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
 import pytest
 import structlog
 
-from syncd.model.target import PortalGroup
+from syncd.model.target import Account, Creation, PortalGroup
 from syncd.plan.diff import TIED
-from syncd.plan.rules import PolicyRules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule, PolicyRules, ScopeRules, fold_all
 from syncd.store.report import Report
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
@@ -104,19 +105,49 @@ async def test_what_was_tied_by_hand_since_the_last_reading_is_seen_before_the_d
     """A delta run does not read the portal; the deletion is put off, and not planned any more."""
     world.portal.groups["board@y.com"] = PortalGroup("Board@Y.com", "Board", "board@y.com")
     protect(world, "board@y.com", "cleo@x.com")
+    world.rules = replace(world.rules, licences=(LicenceRule("Two", "User"),))
+    world.portal.licences["ann@x.com"] = {"ExternalUser": {}}
     world.source.put_group("g2", displayName="Two", mailNickname="two@grp")
     await world.sync("full")
     world.source.remove_user("ann")
     world.source.remove_group("g2")
+    world.rules = replace(world.rules, licences=(LicenceRule("All", "User"),))
     await world.sync("delta")
     world.portal.members["board@y.com"] = {"ann@x.com": "ann@x.com"}
     world.portal.members["two@grp"] = {"cleo@x.com": "cleo@x.com"}
     world.clock.ahead += timedelta(days=4)
     run = await world.sync("delta")
-    assert world.changes(run) == ["delete group two@grp deferred", "delete user ann@x.com deferred"]
+    assert world.changes(run) == [
+        "revoke licence ann@x.com ExternalUser deferred",
+        "delete group two@grp deferred",
+        "delete user ann@x.com deferred",
+    ]
+    assert world.portal.licences["ann@x.com"] == {"ExternalUser": {}}, "given by hand, it goes only with the account"
     assert "ann@x.com" in world.portal.accounts
     assert "two@grp" in world.portal.groups
     assert world.changes(await world.sync("delta")) == []
+
+
+async def test_what_is_tied_by_hand_during_the_run_is_seen_right_before_the_deletion(world: World) -> None:
+    """A plan may take its time: deletions come last, and look once more."""
+    world.portal.groups["board@y.com"] = PortalGroup("Board@Y.com", "Board", "board@y.com")
+    protect(world, "board@y.com")
+    await world.sync("full")
+    world.source.remove_user("ann")
+    await world.sync("delta")
+    world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora")
+    create = world.portal.create_account
+
+    async def create_slowly(account: Account, *, sent_before: bool = False) -> Creation:
+        world.portal.members["board@y.com"] = {"ann@x.com": "ann@x.com"}
+        return await create(account, sent_before=sent_before)
+
+    world.portal.create_account = create_slowly  # type: ignore[method-assign]
+    world.clock.ahead += timedelta(days=4)
+    run = await world.sync("delta")
+    assert world.changes(run) == ["create user dora@x.com done", "delete user ann@x.com deferred"]
+    assert world.changes(await world.sync("delta")) == []
+    assert "ann@x.com" in world.portal.accounts
 
 
 async def test_an_undo_spares_them_too(world: World) -> None:
