@@ -5,21 +5,17 @@ moves the clock, and runs what an administrator can run: full and delta, one obj
 rejections, drift, undo; with faults on both sides and in the store, and with kills. Each portal behaves as one of the
 many ways in which the real one may behave. After each run everything that the portal carried out is judged (see
 `portal_stage`); in the end the owned part is mapping(scope(source)), and a further run plans nothing.
-SYNCD_MACHINES=5000 makes a long run of it (failures are then shrunk as well).
+See `machines` for long runs.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import stamina
-import structlog
-from hypothesis import HealthCheck, Phase, settings
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -27,7 +23,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from syncd.model.run import Approval, RunRequest, Wanted
@@ -39,11 +34,10 @@ from syncd.sync.drift import DriftCheck
 from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo
 from tests.fakes.wired import Asked
+from tests.property.machines import SHARES, walk
 from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_id
 from tests.property.portal_stage import HAND, STRANGER, STRANGERS, Changed, Ended, Stage, Trouble
 
-MACHINES = int(os.environ.get("SYNCD_MACHINES") or 60)
-STEPS = 16
 USERS = [f"u{number}" for number in range(6)]
 GROUPS = [f"g{number}" for number in range(4)]
 NAMES = [f"u{number}@x.com" for number in range(6)] + ["U1@X.com", "new@x.com", "bad name"]
@@ -721,19 +715,8 @@ def _fresh(trouble: Trouble) -> Trouble:
     return replace(trouble, calls=0, dead=False)
 
 
-def test_whatever_happens_the_portal_ends_right_and_nothing_is_taken_unasked() -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("share", SHARES)
+def test_whatever_happens_the_portal_ends_right_and_nothing_is_taken_unasked(share: int) -> None:
     """See above; a machine that fails prints its history."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    quick = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking whole histories takes minutes
-    chosen = settings(
-        max_examples=MACHINES,
-        derandomize="SYNCD_MACHINES" not in os.environ,  # CI repeats one walk; a long run takes new ones
-        stateful_step_count=STEPS,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=quick if MACHINES <= 1000 else tuple(Phase),
-        print_blob=True,
-    )
-    with stamina.set_testing(True, attempts=6, cap=True):
-        run_state_machine_as_test(Portal, settings=chosen)
-    structlog.reset_defaults()
+    walk(Portal, share, machines=80, steps=16)
