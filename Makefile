@@ -33,7 +33,7 @@ help:
 	@echo 'make test    run the tests; what needs a missing tool is skipped with a line that says so'
 	@echo 'make check   everything CI asks for: format, lint, types, import contracts, tests (with those of the migrations'
 	@echo '             and of the container image)'
-	@echo 'make bench   measure against the floor (see README)'
+	@echo 'make bench   measure against the floor (see BENCHMARKS.md)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
 	@echo 'make clean   remove what the targets above made'
 

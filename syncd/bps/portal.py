@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from syncd.bps.answers import NAME
 from syncd.bps.auth import TokenSource
@@ -15,7 +15,6 @@ from syncd.bps.inventory import Inventory
 from syncd.bps.licences import Licences
 from syncd.bps.options import BpsOptions
 from syncd.bps.people import People
-from syncd.bps.records import BadRecords
 from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
@@ -23,7 +22,7 @@ from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
-from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
+from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
 
 
 class BpsPortal:
@@ -83,15 +82,10 @@ class BpsPortal:
         """Yield pages of all groups (without members) until an empty page; a record may come twice."""
         return self._inventory.fetch_groups()
 
-    @property
-    def bad_accounts(self) -> BadRecords:
-        """Malformed user records that the last ``fetch_accounts`` skipped."""
-        return self._inventory.bad_accounts
-
-    @property
-    def bad_groups(self) -> BadRecords:
-        """Malformed group records that the last ``fetch_groups`` skipped."""
-        return self._inventory.bad_groups
+    def find_malformed(self, kind: Literal["user", "group"]) -> Malformed:
+        """Return what the last ``fetch_accounts`` or ``fetch_groups`` had to skip."""
+        bad = self._inventory.bad_accounts if kind == "user" else self._inventory.bad_groups
+        return Malformed(bad.count, tuple(bad.first))
 
     async def fetch_account(self, bps_id: str) -> Account | None:
         """Read one user record; None when the portal has none (404)."""

@@ -17,7 +17,7 @@ import msgspec
 from syncd.bps.answers import NAME, make_not_json
 from syncd.errors import ProtocolError
 from syncd.http import Response
-from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, PortalMember, Status
+from syncd.model.target import Account, Fields, GroupDetail, MalformedRecord, PortalGroup, PortalMember, Status
 
 T = TypeVar("T")
 
@@ -30,6 +30,7 @@ WIRE_NAMES: Mapping[str, str] = {
 }
 """Our field names and the portal's."""
 
+_FIRST = 20
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -83,16 +84,16 @@ class _LoosePage(msgspec.Struct):
 
 @dataclass(slots=True)
 class BadRecords:
-    """Malformed records of one reading: how many, and what was wrong with the first of them (no personal data)."""
+    """Malformed records of one reading: how many, and of the first of them the BPS id and what was wrong."""
 
     count: int = 0
-    reasons: list[str] = field(default_factory=list)
+    first: list[MalformedRecord] = field(default_factory=list)
 
-    def note(self, reason: str) -> None:
-        """Count one more; only the first twenty reasons are kept."""
+    def note(self, record: object, reason: str) -> None:
+        """Count one more; only the first twenty are kept. ``record`` is what the portal sent."""
         self.count += 1
-        if len(self.reasons) < 20:
-            self.reasons.append(reason)
+        if len(self.first) < _FIRST:
+            self.first.append(MalformedRecord(_guess_id(record), reason))
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,11 @@ def encode_account(account: Account) -> dict[str, str]:
     return values
 
 
+def _guess_id(record: object) -> str:
+    found = record.get("bpsId") if isinstance(record, dict) else getattr(record, "bps_id", None)
+    return found if isinstance(found, str) else ""
+
+
 def _make_members(wire: Sequence[WireMember] | None) -> tuple[PortalMember, ...]:
     _refuse_unstorable(*(member.bps_id for member in wire or ()))
     return tuple(PortalMember(_require_id(member.bps_id), member.type or "User") for member in wire or ())
@@ -218,5 +224,5 @@ def _collect(raw: Sequence[Any], make: Callable[[Any], T], *, bad: BadRecords) -
         try:
             records.append(make(item))
         except msgspec.ValidationError as error:
-            bad.note(str(error))
+            bad.note(item, str(error))
     return WirePage(len(raw), tuple(records))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 import textwrap
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from syncd.cli.options import duration
+from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.sandbox.by_hand import OPERATIONS
 from syncd.sandbox.changes import live, operation_names
 from syncd.sandbox.company import GUEST_NAME
@@ -54,7 +56,10 @@ from syncd.sandbox.server import Sandbox, SandboxOptions, find_free_port
 @click.option(
     "--ledger", default="full", show_default=True, type=click.Choice(["counters", "full"]), help="What is remembered."
 )
+@shared_options
+@pass_invocation
 def sandbox(
+    invocation: Invocation,
     *,
     users: int,
     groups: int,
@@ -72,7 +77,8 @@ def sandbox(
     """Run an imitation Entra tenant and WEBCON BPS portal on this machine, over one invented company.
 
     Nothing leaves this machine. It prints the configuration that connects syncd to it, and how to let things happen
-    in the tenant and to change the portal by hand, and stops on Ctrl-C.
+    in the tenant and to change the portal by hand, and stops on Ctrl-C. With --json it prints the addresses and where
+    the configuration lies instead, on one line, and nothing else; --config and --log-level mean nothing to it.
     """
     options = SandboxOptions(
         users=users,
@@ -86,33 +92,56 @@ def sandbox(
         ledger=ledger,
     )
     try:
-        asyncio.run(serve(options, directory.absolute(), change_every=change_every, lifetime=lifetime))
+        asyncio.run(
+            serve(
+                options,
+                directory.absolute(),
+                change_every=change_every,
+                lifetime=lifetime,
+                machine=invocation.json,
+            )
+        )
     except OSError as error:
         raise click.ClickException(f"the sandbox cannot start: {error}") from error
 
 
 async def serve(
-    options: SandboxOptions, directory: Path, *, change_every: timedelta | None, lifetime: timedelta
+    options: SandboxOptions,
+    directory: Path,
+    *,
+    change_every: timedelta | None,
+    lifetime: timedelta,
+    machine: bool = False,
 ) -> None:
-    """Run a sandbox until SIGINT, SIGTERM or the end of its lifetime, writing its configuration into ``directory``."""
+    """Run a sandbox until SIGINT, SIGTERM or the end of its lifetime, writing its configuration into ``directory``.
+
+    ``machine``: what it says is for a program.
+    """
     stop = asyncio.Event()
+    say: Callable[[str], object] = _keep_silent if machine else click.echo
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with Sandbox(options, directory) as running:
         config = await asyncio.to_thread(_write_config, running, directory)
-        click.echo(_describe(running, directory, config))
+        click.echo(_describe_briefly(running, directory) if machine else _describe(running, directory, config))
         try:
             async with asyncio.timeout(lifetime.total_seconds()):
-                await _change_until(stop, running, every=change_every)
+                await _change_until(stop, running, every=change_every, say=say)
         except TimeoutError:
-            click.echo("The sandbox has run for as long as it was told to.")
+            say("The sandbox has run for as long as it was told to.")
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.remove_signal_handler(number)
-    click.echo(f"Sandbox stopped after {running.ledger.requests()} requests.")
+    say(f"Sandbox stopped after {running.ledger.requests()} requests.")
 
 
-async def _change_until(stop: asyncio.Event, running: Sandbox, *, every: timedelta | None) -> None:
+def _keep_silent(_sentence: str) -> None:
+    return
+
+
+async def _change_until(
+    stop: asyncio.Event, running: Sandbox, *, every: timedelta | None, say: Callable[[str], object]
+) -> None:
     """Wait for the stop, letting one thing happen in the company at each interval."""
     chance = random.Random(f"live-{running.options.seed}")  # noqa: S311 - reproducible imitation
     if every is None:
@@ -124,7 +153,7 @@ async def _change_until(stop: asyncio.Event, running: Sandbox, *, every: timedel
                 await stop.wait()
         except TimeoutError:
             for change in live(running.directory, chance, 1):
-                click.echo("changed: " + ", ".join(f"{key} {value}" for key, value in change.items()))
+                say("changed: " + ", ".join(f"{key} {value}" for key, value in change.items()))
 
 
 def _write_config(running: Sandbox, directory: Path) -> str:
@@ -137,6 +166,16 @@ def _write_config(running: Sandbox, directory: Path) -> str:
 
 def _list_operations() -> str:
     return textwrap.fill(", ".join(operation_names()), 100, break_on_hyphens=False)
+
+
+def _describe_briefly(running: Sandbox, directory: Path) -> str:
+    addresses = {
+        "login": running.login_url,
+        "graph": running.graph_url,
+        "portal": running.portal_url,
+        "control": running.control_url,
+    }
+    return json.dumps({**addresses, "config": str(directory / "syncd.toml")})
 
 
 def _describe(running: Sandbox, directory: Path, config: str) -> str:

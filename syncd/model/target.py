@@ -56,6 +56,22 @@ class PortalMember:
 
 
 @dataclass(frozen=True, slots=True)
+class MalformedRecord:
+    """A record that could not be understood. ``bps_id`` is empty where it has none that can be read."""
+
+    bps_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """What one reading of a list had to skip: how many records, and the first few of them."""
+
+    count: int = 0
+    first: tuple[MalformedRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class GroupDetail:
     """A group with its members and owners."""
 

@@ -9,7 +9,7 @@ from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
 from syncd.model.substitution import Substitution
-from syncd.model.target import Account, Creation, Fields, GroupDetail, MembersResult, PortalGroup
+from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
 
 
 class Source(Protocol):
@@ -123,6 +123,10 @@ class Portal(Protocol):
 
     def fetch_groups(self) -> AsyncIterator[tuple[PortalGroup, ...]]:
         """Yield pages of all groups (without members) until an empty page; a record may come twice."""
+        ...
+
+    def find_malformed(self, kind: Literal["user", "group"]) -> Malformed:
+        """Return what the last reading of the list of users or groups had to skip."""
         ...
 
     async def fetch_account(self, bps_id: str) -> Account | None:

@@ -35,6 +35,8 @@ class PushResult:
     outcomes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What the administrator should know although nothing failed: seats that are lacking, say."""
+    malformed: dict[str, int] = field(default_factory=dict)
+    """Records of the portal that could not be understood, under the names of the run's counts."""
 
 
 class StoreOfPush(ProposalStore, SubjectStore, Protocol):
@@ -61,6 +63,7 @@ class Push:
         self._options = options
         self._progress = progress
         self._stopping = stopping
+        self._malformed: dict[str, int] = {}
         self._log = structlog.get_logger("syncd.push")
 
     async def check(self) -> None:
@@ -101,7 +104,7 @@ class Push:
             await store.call(store.recall_touches)
         if full and read_portal:
             phase("read portal")
-            await read_records(self._portal, store, self._progress, now=self._clock.now())
+            self._malformed |= await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.call(store.claim_started, now=self._clock.now())
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         if full and read_portal and await licensing.are_ours():
@@ -131,7 +134,7 @@ class Push:
             phase("plan")
         if full and read_portal:
             phase("read portal members")
-            await read_members(
+            malformed = await read_members(
                 self._portal,
                 store,
                 self._progress,
@@ -140,6 +143,9 @@ class Push:
                 stopping=self._stopping,
                 protect=rules.scope.protect,
             )
+            if malformed:
+                name = "portal_groups_malformed"
+                self._malformed[name] = self._malformed.get(name, 0) + malformed
             phase("plan")
         planned = await store.call(planner.plan, full=full, judged=approval is None)
         if full and read_portal and write and rules.policy.drift == "adopt":
@@ -271,7 +277,7 @@ class Push:
             )
 
     async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str] = ()) -> PushResult:
-        result = PushResult(full, list(holds), notes=list(notes))
+        result = PushResult(full, list(holds), notes=list(notes), malformed=self._malformed)
         for (action, _kind, status), number in sorted(
             (await self._store.call(self._store.count_outcomes, run_id)).items()
         ):

@@ -280,6 +280,7 @@ class _Running:
         if self.pushed is not None:
             counts.update(self.pushed.planned)
             counts.update(self.pushed.outcomes)
+            counts.update(self.pushed.malformed)
         counts.update(self.traffic)
         return RunRecord(
             self.id,

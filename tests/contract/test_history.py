@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import structlog
 
+from syncd.model.target import Malformed, MalformedRecord
 from syncd.store import runlog
 from syncd.sync.failures import LOGGED_PER_RUN
 from tests.fakes.world import open_world
@@ -70,4 +71,29 @@ async def test_a_few_failures_are_told_one_by_one_with_ids_and_no_number(store_u
     assert (line["action"], line["object"]) == ("link", "membership")
     assert (line["source_id"], line["member_id"]) == ("g", "ann")
     assert not [log for log in logs if log["event"] == "changes.failed"]
+    world.database.close()
+
+
+async def test_records_of_the_portal_that_nobody_understands_are_counted_and_told(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's counts have how many, the log why; a person is named at the level debug only, a group always."""
+    found = {
+        "user": Malformed(25, (MalformedRecord("ann@corp.example", "Object has text that cannot be stored"),) * 20),
+        "group": Malformed(1, (MalformedRecord("sales@corp.example", "Object missing required field `bpsId`"),)),
+    }
+    world = open_world(store_url)
+    monkeypatch.setattr(world.portal, "find_malformed", found.__getitem__)
+    with structlog.testing.capture_logs() as logs:
+        run = await world.sync("full")
+    assert run.status == "succeeded"
+    assert (run.counts["portal_users_malformed"], run.counts["portal_groups_malformed"]) == (25, 1)
+    warned = [line for line in logs if line["log_level"] == "warning"]
+    assert "ann@corp.example" not in str(warned)
+    lines = [line for line in warned if line["event"] == "record.malformed"]
+    assert [line["object"] for line in lines] == ["user"] * 20 + ["group"]
+    assert lines[-1]["bps_id"] == "sales@corp.example"
+    (rest,) = [line for line in warned if line["event"] == "records.malformed"]
+    assert (rest["object"], rest["count"], rest["logged"]) == ("user", 25, 20)
+    assert "ann@corp.example" in str([line for line in logs if line["log_level"] == "debug"])
     world.database.close()

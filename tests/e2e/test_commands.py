@@ -265,3 +265,13 @@ async def test_a_second_signal_leaves_at_once_with_its_number(sandbox: Sandbox, 
     await read_until(process, "finishing what is in hand")
     assert (await finish(process, signal.SIGTERM)).code == 128 + signal.SIGTERM
     assert (await syncd("runs", "--json")).document[0]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("front", [True, False])
+async def test_the_sandbox_takes_the_options_of_all_commands_on_either_side(syncd: Program, *, front: bool) -> None:
+    """With --json a program learns on one line where everything is."""
+    shared, own = ("--json", "--log-level", "debug"), ("--users", "5", "--for", "1s", "--directory", "sandbox")
+    ended = await syncd(*((*shared, "sandbox", *own) if front else ("sandbox", *own, *shared)))
+    assert (ended.code, ended.stderr) == (0, "")
+    assert ended.document.keys() == {"login", "graph", "portal", "control", "config"}
+    assert Path(ended.document["config"]).is_file()

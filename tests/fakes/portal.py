@@ -22,6 +22,7 @@ from syncd.model.target import (
     Creation,
     Fields,
     GroupDetail,
+    Malformed,
     MembersResult,
     PortalGroup,
     PortalMember,
@@ -82,6 +83,10 @@ class FakePortal:
         """Yield everything in one page."""
         if self.groups:
             yield tuple(self.groups[key] for key in sorted(self.groups))
+
+    def find_malformed(self, kind: Literal["user", "group"]) -> Malformed:
+        """Nothing here is malformed."""
+        return Malformed()
 
     async def fetch_account(self, bps_id: str) -> Account | None:
         """Read one."""

@@ -67,11 +67,13 @@ async def test_malformed_records_are_counted_and_skipped(fake: FakePortal, porta
         {"bpsId": "c@d.example"},
     ]
     assert [account.bps_id for account in await read_all(portal)] == ["a@b.example", "c@d.example"]
-    assert portal.bad_accounts.count == 5
-    assert "bpsId" in portal.bad_accounts.reasons[1]
+    malformed = portal.find_malformed("user")
+    assert malformed.count == 5
+    assert "bpsId" in malformed.first[1].reason
+    assert [record.bps_id for record in malformed.first] == ["", "", "", "", "x@y.example"]
     fake.raw_users = []
     await read_all(portal)
-    assert portal.bad_accounts.count == 0
+    assert portal.find_malformed("user").count == 0
 
 
 async def test_text_that_no_database_keeps_costs_one_record_and_not_the_reading(
@@ -84,7 +86,7 @@ async def test_text_that_no_database_keeps_costs_one_record_and_not_the_reading(
     answers = [web.Response(text=text, content_type="application/json") for text in pages]
     monkeypatch.setattr(fake, "_act", lambda *_: answers.pop(0))
     assert [account.bps_id for account in await read_all(portal)] == ["a@b.example"]
-    assert portal.bad_accounts.count == 3
+    assert portal.find_malformed("user").count == 3
 
 
 @pytest.mark.parametrize("body", ["{}", "[]", "7", '{"users": 7}', '{"groups": []}', "", "no json"])
