@@ -17,13 +17,15 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden
+from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError, TransientError
 from syncd.model.members import CheckPace, GroupToCount
 from syncd.sync.members import MemberStore, read_members, store_members, tolerate_none
 from syncd.sync.ports import Source
 from syncd.sync.together import working_together
 
 _AT_ONCE = 6
+_ITS_OWN = (NotFound, Rejected, ProtocolError)
+"""Errors of one group, which no repetition cures."""
 
 
 class MemberCheckStore(MemberStore, Protocol):
@@ -66,7 +68,11 @@ class MemberCheck:
         self._log = structlog.get_logger("syncd.pull")
 
     async def run(self) -> None:
-        """Count, and read what is wrong for the second time. Raises RemoteErrors; what was found until then is kept."""
+        """Count, and read what is wrong for the second time.
+
+        A group that cannot be counted or read is logged and hinders no other. Raises RemoteErrors when it is the tenant
+        that refuses: a credential, or every count of a few groups together; what was found until then is kept.
+        """
         groups = await self._store.call(self._store.take_groups_to_count, CheckPace(), now=self._clock.now())
         for start in range(0, len(groups), _AT_ONCE):
             if self._stopping():
@@ -76,12 +82,19 @@ class MemberCheck:
     async def _check(self, groups: Sequence[GroupToCount]) -> None:
         suspected: dict[str, bool] = {}
         wrong: list[GroupToCount] = []
+        failed: list[TransientError] = []
 
         async def count(group: GroupToCount) -> None:
             try:
                 counted = await self._source.fetch_member_count(group.group_id)
             except Forbidden:
                 counted = None  # it hides its members: neither count nor list says anything
+            except TransientError as error:
+                failed.append(error)  # a suspicion stays
+                return
+            except _ITS_OWN as error:
+                self._tell(group.group_id, error)
+                counted = None
             differs = counted is not None and counted - group.stored != group.unexplained
             if differs and group.suspected:
                 wrong.append(group)
@@ -91,6 +104,8 @@ class MemberCheck:
         async with working_together() as tasks:
             for group in groups:
                 tasks.create_task(count(group), name="count members")
+        if failed and len(failed) == len(groups):
+            raise failed[0]
         self._count("groups_members_counted", len(groups))
         self._count("groups_suspected", sum(suspected.values()))
         await self._store.call(self._store.note_counts, suspected, now=self._clock.now())
@@ -102,6 +117,13 @@ class MemberCheck:
         try:
             reading = await read_members(self._source, self._store, group_id, tolerate=tolerate_none)
         except Forbidden:
+            reading = None
+        except TransientError as error:
+            self._tell(group_id, error)
+            return
+        except _ITS_OWN as error:
+            self._tell(group_id, error)
+            self._count("groups_unproven", 1)
             reading = None
         if reading is None:
             await self._store.call(self._store.note_counts, {group_id: False}, now=self._clock.now())
@@ -116,7 +138,14 @@ class MemberCheck:
             self._count("groups_unproven", 1)
             await self._store.call(self._store.note_counts, {group_id: False}, now=self._clock.now())
             return
-        counted = await self._source.fetch_member_count(group_id)
+        try:
+            counted = await self._source.fetch_member_count(group_id)
+        except (TransientError, *_ITS_OWN) as error:
+            self._tell(group_id, error)
+            return
         stored, _ = await self._store.call(self._store.count_members, group_id)
         if counted is not None:
             await self._store.call(self._store.note_unexplained, group_id, counted - stored)
+
+    def _tell(self, group_id: str, error: RemoteError) -> None:
+        self._log.warning("members.unchecked", group=group_id, reason=str(error))

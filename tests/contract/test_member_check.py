@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 import structlog
 
-from syncd.errors import Unavailable
+from syncd.errors import ProtocolError, Rejected, RemoteError, Unavailable
 from syncd.model.members import CheckPace
 from syncd.model.run import RunRecord
+from syncd.model.source import Link
 from tests.fakes.world import World, open_world
 
 HOURS, MINUTES = timedelta(hours=7), timedelta(minutes=11)
@@ -178,6 +180,44 @@ async def test_a_tenant_that_refuses_to_count_hinders_no_run(world: World) -> No
     assert counted(world) == []
     await after(world, HOURS)
     assert counted(world) == ["g1", "g2"]
+
+
+@pytest.mark.parametrize("error", [Rejected("no such query"), ProtocolError("unreadable"), Unavailable("busy")])
+async def test_a_group_that_cannot_be_counted_hinders_no_other(world: World, error: RemoteError) -> None:
+    """The others are counted and corrected, and what cures itself stays suspected."""
+    fetch = world.source.fetch_member_count
+
+    async def count(group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+        if group_id == "g1":
+            raise error
+        return await fetch(group_id, kind=kind)
+
+    world.source.fetch_member_count = count  # type: ignore[method-assign]
+    world.source.losing_links = True
+    world.source.link("g2", "u5")
+    await after(world, HOURS)
+    run = await after(world, MINUTES)
+    assert run.counts["groups_corrected"] == 1
+
+
+async def test_a_group_that_cannot_be_read_hinders_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told, keeps what is known of its members, and is not read again in every run."""
+    fetch = world.source.fetch_members
+
+    async def read(group_id: str) -> tuple[Link, ...] | None:
+        if group_id == "g1":
+            raise ProtocolError("a member without an id")
+        return await fetch(group_id)
+
+    monkeypatch.setattr(world.source, "fetch_members", read)
+    world.source.losing_links = True
+    world.source.unlink("g1", "u1")
+    world.source.link("g2", "u5")
+    await after(world, HOURS)
+    run = await after(world, MINUTES)
+    assert (run.counts["groups_corrected"], run.counts["groups_unproven"]) == (1, 1)
+    await after(world, MINUTES)
+    assert counted(world) == []
 
 
 async def test_the_sample_goes_round_all_groups(world: World) -> None:
