@@ -400,17 +400,28 @@ async def test_an_answer_that_is_missing_from_a_batch_is_asked_for_again(databas
     assert memberships(database) == truth(tenant)
 
 
-async def test_a_foreign_link_in_a_batch_is_not_followed(database: Database) -> None:
+async def test_a_foreign_link_in_a_batch_is_not_followed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The token goes to our Graph root only: the page is asked for again, and in the end delta is read instead."""
     tenant = make_tenant(list_page_objects=2)
 
     def lead_astray(page: Any) -> None:
         page["@odata.nextLink"] = "https://graph.attacker.example/v1.0/groups/x/members?$skiptoken=1"
 
-    tenant.faults.add(Fault("alter", "batch", path="members", change=lead_astray, count=-1))
+    fault = Fault("alter", "batch", path="members", change=lead_astray, count=-1)
+    tenant.faults.add(fault)
+    bodies: list[bytes] = []
+    answer = tenant.service.answer
+
+    def listen(request: Any) -> Any:
+        bodies.append(request.body)
+        return answer(request)
+
+    monkeypatch.setattr(tenant.service, "answer", listen)
     await tenant.pull(database, full=True)
     assert memberships(database) == truth(tenant)
-    assert all("attacker" not in entry.target for entry in tenant.ledger.entries)
+    assert fault.hits
+    assert not any(b"attacker" in body or b"groups/x/" in body for body in bodies)
+    assert not any("attacker" in entry.target or "groups/x/" in entry.target for entry in tenant.ledger.entries)
 
 
 @pytest.mark.parametrize("side", ["graph", "batch"])
