@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import stamina
@@ -318,3 +318,16 @@ async def test_a_reading_that_ends_early_without_a_word_is_not_swept(database: D
     tenant.before = None
     assert (await tenant.pull(database)).complete
     assert count(database) == (PEOPLE, 1, PEOPLE)
+
+
+@pytest.mark.parametrize("how", ["soft", "hard"])
+async def test_a_hard_deletion_takes_memberships_at_once_and_a_soft_one_keeps_them(
+    database: Database, how: Literal["soft", "hard"]
+) -> None:
+    """Graph tells the end of memberships of the hard-deleted late or never; the soft-deleted come back with theirs."""
+    tenant = make_tenant()
+    tenant.knobs.purge_links_after = None  # never told
+    await tenant.pull(database)
+    tenant.directory.leave("p0", how)
+    await tenant.pull(database)
+    assert count(database) == (PEOPLE - 1, 1, PEOPLE if how == "soft" else PEOPLE - 1)
