@@ -9,6 +9,8 @@ reads that side's error body.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -288,7 +290,7 @@ class Door:
             ) from error
         except aiohttp.ClientConnectorError as error:
             raise Unavailable(
-                f"{self.name} ({url.host}:{url.port}) cannot be reached: {error}; "
+                f"{self.name} ({url.host}:{url.port}) cannot be reached: {_name_cause(error.os_error)}; "
                 f"check {self._options.address_setting}",
                 sent=False,
             ) from error
@@ -309,6 +311,13 @@ class Door:
                     f"{self.name}: an answer is larger than {self._options.size_limit} bytes", status=answer.status
                 )
         return bytes(content)
+
+
+def _name_cause(error: OSError) -> str:
+    """Say why a connection failed, as the system says it: "Connection refused", "Name or service not known"."""
+    if isinstance(error, socket.gaierror) or not error.errno or error.errno < 0:
+        return error.strerror or str(error)
+    return os.strerror(error.errno)
 
 
 def _name_host(url: URL) -> str:

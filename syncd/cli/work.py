@@ -145,7 +145,7 @@ async def _carry_out(work: _Work) -> RunRecord:
     watch = asyncio.create_task(_watch(lock, database, clock, stop), name="watch the store's lock")
     try:
         log = get_logger("syncd.run")
-        for run_id in await database.call(RunLog(database).interrupt_open, now=clock.now()):
+        for run_id in await database.call(RunLog(database).interrupt_open):
             log.warning("run.found_interrupted", run=run_id)
         bootstrap.spare_collector()
         runs = bootstrap.make_runs(settings, database, clock)

@@ -75,7 +75,7 @@ class Term:
 
     async def _lead(self) -> None:
         life, log = self._life, RunLog(self._database)
-        left = await self._database.call(log.interrupt_open, now=life.clock.now())
+        left = await self._database.call(log.interrupt_open)
         if left:
             self._log.warning("runs.interrupted", runs=left)
         await self._start_schedule(log)

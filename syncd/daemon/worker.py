@@ -101,7 +101,7 @@ class Worker:
         life = self._life
         settings = life.settings
         # The record of an earlier run may stand open: the store failed, or the process was killed. The lock is ours.
-        left = await self._database.call(RunLog(self._database).interrupt_open, now=self._life.clock.now())
+        left = await self._database.call(RunLog(self._database).interrupt_open)
         if left:
             self._log.warning("runs.interrupted", runs=left)
         runs = life.composition.make_runs(settings, self._database, life.clock)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, insert, select, update
+from sqlalchemy import Row, delete, exists, func, insert, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.database import Database, reading
@@ -69,15 +69,20 @@ class RunLog:
         with self._database.transaction() as connection:
             connection.execute(delete(runs).where(runs.c.id == run_id))
 
-    def interrupt_open(self, *, now: datetime) -> list[int]:
-        """Mark runs that a crash left open as interrupted; to be called under the store's lock. Return their ids."""
+    def interrupt_open(self) -> list[int]:
+        """Mark runs that a crash left open as interrupted; to be called under the store's lock. Return their ids.
+
+        They ended, as far as is known, with the last outcome that they recorded, however long ago that is.
+        """
+        last_sign = select(func.max(changes.c.finished_at)).where(changes.c.run_id == runs.c.id).scalar_subquery()
+        ended = func.coalesce(last_sign, runs.c.started_at)
         with self._database.transaction() as connection:
             open_runs = list(connection.scalars(select(runs.c.id).where(runs.c.status == "running")))
             if open_runs:
                 connection.execute(
                     update(runs)
                     .where(runs.c.status == "running")
-                    .values(status="interrupted", finished_at=now, error="the process ended before the run did")
+                    .values(status="interrupted", finished_at=ended, error="the process ended before the run did")
                 )
             return open_runs
 

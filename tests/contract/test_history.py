@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import structlog
+from sqlalchemy import update
 
 from syncd.model.target import Malformed, MalformedRecord
 from syncd.store import runlog
+from syncd.store.tables import runs
 from syncd.sync.failures import LOGGED_PER_RUN
 from tests.fakes.world import open_world
 
@@ -96,4 +98,22 @@ async def test_records_of_the_portal_that_nobody_understands_are_counted_and_tol
     (rest,) = [line for line in warned if line["event"] == "records.malformed"]
     assert (rest["object"], rest["count"], rest["logged"]) == ("user", 25, 20)
     assert "ann@corp.example" in str([line for line in logs if line["log_level"] == "debug"])
+    world.database.close()
+
+
+async def test_a_killed_run_ended_with_its_last_outcome(store_url: str) -> None:
+    """However long nobody started syncd again: the run did not take that long."""
+    world = open_world(store_url)
+    world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
+    finished = await world.sync("full")
+    log = runlog.RunLog(world.database)
+    with world.database.transaction() as connection:
+        connection.execute(update(runs).where(runs.c.id == finished.id).values(status="running", finished_at=None))
+    early = log.open("full", "cli", now=world.clock.now())
+    assert log.interrupt_open() == [finished.id, early]
+    left, killed = log.load_runs(2)
+    assert killed.status == left.status == "interrupted"
+    assert killed.finished_at is not None
+    assert killed.started_at < killed.finished_at <= (finished.finished_at or killed.started_at)
+    assert left.finished_at == left.started_at
     world.database.close()

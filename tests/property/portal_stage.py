@@ -277,7 +277,7 @@ class Stage:
 
         with self._struck(trouble):
             record = self.runner.run(work())
-        RunStore(self.database).interrupt_open(now=self.clock.now())
+        RunStore(self.database).interrupt_open()
         run_id = self.newest()
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
         self._judge(ended, request, config, truth, allowed, population)

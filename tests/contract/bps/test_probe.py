@@ -81,7 +81,7 @@ async def test_a_wrong_path_is_no_portal(fake: FakePortal, port: int, opener: Op
 async def test_an_unreachable_portal_names_the_setting(opener: Opener) -> None:
     """The sentence itself says where to look, also in a run's record."""
     async with opener(portal_url="https://127.0.0.1:9/") as portal:
-        with pytest.raises(Unavailable, match=r"cannot be reached.*check bps\.portal_url"):
+        with pytest.raises(Unavailable, match=r"cannot be reached: Connection refused; check bps\.portal_url"):
             await portal.check()
 
 
