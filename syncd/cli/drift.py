@@ -88,7 +88,10 @@ def _print_drift(entries: Iterator[Drift]) -> None:
         else:
             more += 1
     if not shown:
-        print_line("Nothing was changed by hand.")
+        print_line(
+            "Nothing was changed by hand. (Memberships that syncd wrote within the last hour are judged later: the "
+            "portal may not show them yet.)"
+        )
         return
     print_line(f"Changed by hand since syncd's last write: {len(shown) + more:,}")
     print_table(
