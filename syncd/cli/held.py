@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -108,27 +108,68 @@ def approve(
 @_more
 @_kind
 @_only
+@click.option("--withdraw", is_flag=True, help="Take the rejection back: the next run plans those changes again.")
 @shared_options
 @pass_invocation
 def reject(
-    invocation: Invocation, *, run: int, more: tuple[str, ...], kinds: tuple[str, ...], only: tuple[str, ...]
+    invocation: Invocation,
+    *,
+    run: int,
+    more: tuple[str, ...],
+    kinds: tuple[str, ...],
+    only: tuple[str, ...],
+    withdraw: bool,
 ) -> None:
-    """Drop what run RUN held, all or in part; it is not proposed again until that person or group changes."""
+    """Drop what run RUN held, all or in part; it is not proposed again until that person or group changes.
+
+    --withdraw takes that back, all or in part.
+    """
     from syncd import bootstrap
     from syncd.store.approvals import Approvals
 
     database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
+        if withdraw:
+            _withdraw(database, run, *_join_words(kinds, only, more))
+            return
         approval = _make_approval(database, run, kinds, only, more)
         if approval is not None:
             number = Approvals(database).reject(approval)
-            print_line(f"Rejected: {number} changes. They are not proposed again until their objects change.")
+            print_line(
+                f"Rejected: {number} changes. They are not proposed again until their objects change, or until "
+                f"'syncd reject {run} --withdraw'."
+            )
     finally:
         database.close()
 
 
+def _withdraw(database: Database, run: int, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
+    from syncd.model.run import Approval
+    from syncd.store.approvals import Approvals
+
+    number = Approvals(database).withdraw_rejections(Approval(run, kinds, tuple(word.casefold() for word in only)))
+    if not number:
+        fits = " that fits --kind and --only" if kinds or only else ""
+        raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
+    print_line(f"Withdrawn: {number} rejections. The next run looks at everybody, and plans what still stands.")
+
+
+def _join_words(
+    kinds: tuple[str, ...], only: tuple[str, ...], more: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return kinds and BPS ids. Words behind the options belong to the option before them: --kind unlink delete."""
+    if more and not kinds and not only:
+        raise click.UsageError(f"'{more[0]}' follows no option: use --kind ACTION or --only BPSID")
+    if only:
+        return kinds, (*only, *more)
+    wrong = [word for word in more if word not in _ACTIONS]
+    if wrong:
+        raise click.UsageError(f"'{wrong[0]}' is no action; the actions are {', '.join(_ACTIONS)}")
+    return (*kinds, *more), only
+
+
 def _make_approval(
-    database: Database, run: int, kinds: Sequence[str], only: Sequence[str], more: Sequence[str]
+    database: Database, run: int, kinds: tuple[str, ...], only: tuple[str, ...], more: tuple[str, ...]
 ) -> Approval | None:
     """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
     from syncd.model.run import HELD_FOR, Approval
@@ -139,16 +180,7 @@ def _make_approval(
     record = RunLog(database).load_run(run)
     if record is None:
         raise click.UsageError(f"there is no run {run}: 'syncd held' names the run that holds something")
-    # Words behind the options belong to the option before them: --kind unlink delete, --only A B.
-    if more and not kinds and not only:
-        raise click.UsageError(f"'{more[0]}' follows no option: use --kind ACTION or --only BPSID")
-    if only:
-        only = (*only, *more)
-    else:
-        wrong = [word for word in more if word not in _ACTIONS]
-        if wrong:
-            raise click.UsageError(f"'{wrong[0]}' is no action; the actions are {', '.join(_ACTIONS)}")
-        kinds = (*kinds, *more)
+    kinds, only = _join_words(kinds, only, more)
     emptied = [name.removesuffix("_emptied") for name in record.counts if name.endswith("_emptied")]
     if emptied and not kinds and not only:
         approvals.believe_empty(emptied, run)
@@ -161,7 +193,7 @@ def _make_approval(
     if run not in holding:
         hint = f"what is held now: run {', '.join(map(str, holding))}" if holding else "nothing is held"
         raise click.UsageError(f"run {run} holds nothing (any more): {hint}")
-    approval = Approval(run, tuple(kinds), tuple(word.casefold() for word in only))
+    approval = Approval(run, kinds, tuple(word.casefold() for word in only))
     users, groups = approvals.load_concerned(approval)
     if not users and not groups:
         raise click.UsageError(f"run {run} holds nothing that fits --kind and --only: 'syncd held' lists what it holds")

@@ -12,7 +12,7 @@ from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.database import Database, reading
-from syncd.store.facts import EMPTY_BELIEVED, save_fact
+from syncd.store.facts import EMPTY_BELIEVED, FULL_PUSH_DUE, save_fact
 from syncd.store.newest import find_newest_whole, is_speaking
 from syncd.store.rows import among, decode_json, encode_json, upsert
 from syncd.store.tables import (
@@ -28,6 +28,7 @@ from syncd.store.tables import (
     target_users,
 )
 
+_PLACE = ("record_key", "target_key", "object", "action")
 _OPEN: tuple[str, ...] = ("succeeded", "partial", "held")
 
 
@@ -127,6 +128,31 @@ class Approvals:
                     .where(changes.c.run_id == approval.run_id, among(changes.c.seq, seqs, connection))
                     .values(status="dropped", error="rejected")
                 )
+        return len(rows)
+
+    def withdraw_rejections(self, approval: Approval) -> int:
+        """Forget that changes held by this run were rejected, all or those that are meant; return how many.
+
+        The next run looks at everybody, since nothing else may come that lets it look at these.
+        """
+        target = target_principals.alias("target_principal")
+        statement = (
+            select(rejections, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
+            .join(target_principals, target_principals.c.key == rejections.c.record_key)
+            .outerjoin(target, target.c.key == rejections.c.target_key)
+            .where(rejections.c.run_id == approval.run_id)
+        )
+        with self._database.transaction() as connection:
+            rows = [
+                row
+                for row in connection.execute(statement).all()
+                if approval.covers(row.action, row.record_id, row.target_id or "")
+            ]
+            for row in rows:
+                same = [rejections.c[name] == getattr(row, name) for name in _PLACE]
+                connection.execute(delete(rejections).where(*same))
+            if rows:
+                save_fact(connection, FULL_PUSH_DUE, "yes")
         return len(rows)
 
     def drop_rejected(self, run_id: int) -> int:

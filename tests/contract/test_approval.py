@@ -179,6 +179,21 @@ async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_ur
     world.database.close()
 
 
+async def test_a_rejection_can_be_withdrawn_all_or_in_part(world: World) -> None:
+    """What was rejected by mistake is proposed again by the next run, whatever kind it is, and guarded as before."""
+    store = world.target_store
+    assert store.reject(Approval(2)) == 4
+    await world.sync("delta")
+    assert held(world) is None
+    assert store.withdraw_rejections(Approval(2, only=("nobody@x.com",))) == 0
+    assert store.withdraw_rejections(Approval(2, ("delete",))) == 0
+    assert store.withdraw_rejections(Approval(2)) == 4
+    assert store.withdraw_rejections(Approval(2)) == 0
+    again = await world.sync("delta")
+    assert again.status == "held"
+    assert again.counts["held"] == 4
+
+
 async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_and_left_once_more(
     store_url: str,
 ) -> None:

@@ -123,6 +123,26 @@ async def test_what_is_held_is_listed_and_approved_in_parts(sandbox: Sandbox, sy
     assert (await syncd("held", "--json")).document == []
 
 
+async def test_a_rejection_is_taken_back(sandbox: Sandbox, syncd: Program) -> None:
+    """What was dropped by mistake is held again by the next run; there is nothing to take back twice."""
+    await syncd("sync", "full")
+    happen(sandbox.directory, random.Random(1), "leave-many", count=25)
+    assert (await syncd("sync", "delta")).code == 4
+    (first,) = (await syncd("held", "--json")).document
+    rejected = await syncd("reject", "2")
+    assert "syncd reject 2 --withdraw" in rejected.stdout
+    assert (await syncd("sync", "delta")).code == 0
+    taken_back = await syncd("reject", "2", "--withdraw")
+    assert taken_back.code == 0
+    assert f"Withdrawn: {len(first['changes'])} rejections" in taken_back.stdout
+    again = await syncd("reject", "2", "--withdraw")
+    assert again.code == 2
+    assert "nothing that run 2 held is rejected" in again.stderr
+    assert (await syncd("sync", "delta")).code == 4
+    (second,) = (await syncd("held", "--json")).document
+    assert second["changes"] == first["changes"]
+
+
 async def test_a_refused_record_ends_in_exit_code_3_and_is_tried_again_at_once(
     sandbox: Sandbox, syncd: Program
 ) -> None:
