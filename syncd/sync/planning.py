@@ -373,7 +373,7 @@ class Planner:
 
     def _judge(self, full: bool) -> Planned:
         counts = self._store.count_changes(self._run_id)
-        populations: dict[ObjectKind, int] = self._store.count_owned()
+        populations: dict[ObjectKind, int] = self._store.count_owned() if counts else {}
         holds = list(judge(counts, populations, self._rules.limits))
         for hold in holds:
             self._store.hold(self._run_id, hold.action, hold.reason)
