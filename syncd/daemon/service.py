@@ -90,10 +90,11 @@ class Service:
 
     def stop(self, why: str) -> None:
         """Ask for a graceful end."""
-        self._log.info("daemon.stopping", signal=why, run_in_hand=self._life.state.running is not None)
+        in_hand = self._life.state.running is not None
         self._life.state.take_part("stopping")
         self._life.stop.set()
         self._life.bell.set()
+        self._log.info("daemon.stopping", signal=why, run_in_hand=in_hand)  # last: a second signal may break it off
 
     # ---- stores -----------------------------------------------------------------------------------------------------
 

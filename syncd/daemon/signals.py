@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from syncd.model.run import PullKind
@@ -27,9 +27,14 @@ _STOPS = frozenset({signal.SIGTERM, signal.SIGINT})
 
 
 def leave_at_once(code: int) -> None:
-    """End the process without cleaning up; what the log has buffered is written first."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """End the process without cleaning up; what the log has buffered is written first, where that is possible.
+
+    It is called from a signal handler, perhaps in the middle of a write to the same stream, which then refuses to be
+    flushed; and nobody may read the log any more. Nothing of that may keep the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
     os._exit(code)
 
 

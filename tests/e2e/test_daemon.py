@@ -127,7 +127,8 @@ async def test_the_second_signal_leaves_at_once(sandbox: Sandbox, syncd: Program
         daemon.signal(signal.SIGTERM)
         await daemon.wait("daemon.stopping")
         daemon.signal(signal.SIGTERM)
-        await daemon.process.communicate()
+        async with asyncio.timeout(PROMPTLY):
+            await daemon.process.communicate()
         assert daemon.process.returncode == 143
 
 

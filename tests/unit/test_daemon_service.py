@@ -115,6 +115,28 @@ async def test_a_stop_in_mid_run_ends_the_run_after_the_page_in_hand(tmp_path: P
         assert (await log.wait("run.finished"))["status"] == "interrupted"
 
 
+async def test_a_stop_counts_even_when_its_log_line_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second signal in the middle of that line raises in it; the daemon must not live on as if nobody had asked."""
+
+    class Broken:
+        def info(self, event: str, **_: object) -> None:
+            raise RuntimeError("reentrant call")
+
+    settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
+    with watching_logs() as log:
+        service = Service(settings, lambda: settings, FakeParts().composition(), Clock(), leave=_never)
+        life = asyncio.create_task(service.run(), name="daemon")
+        await log.wait("run.finished")
+        with monkeypatch.context() as patch:
+            patch.setattr(service, "_log", Broken())
+            with pytest.raises(RuntimeError):
+                service.stop("SIGTERM")
+        async with asyncio.timeout(20):
+            assert await life == 0
+
+
 async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After the grace time the run is cancelled and closed as interrupted; the exit code is still 0."""
     monkeypatch.setattr(service_module, "GRACE_SECONDS", 0.05)

@@ -8,6 +8,7 @@ import signal
 
 import pytest
 
+from syncd.daemon import signals
 from syncd.daemon.signals import Signals
 
 
@@ -64,3 +65,18 @@ async def test_signals_mean_what_they_meant_before_afterwards() -> None:
     with Orders().signals.receiving(asyncio.get_running_loop()):
         assert signal.getsignal(signal.SIGTERM) != before[signal.SIGTERM]
     assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.mark.parametrize("error", [RuntimeError("reentrant call"), BrokenPipeError(), ValueError("closed file")])
+def test_nothing_keeps_a_process_that_is_to_leave_at_once(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """The second signal may come in the middle of a log line, whose stream refuses to be flushed then."""
+    left: list[int] = []
+
+    class Stream:
+        def flush(self) -> None:
+            raise error
+
+    monkeypatch.setattr(signals.sys, "stdout", Stream())
+    monkeypatch.setattr(signals.os, "_exit", left.append)
+    signals.leave_at_once(143)
+    assert left == [143]
