@@ -227,8 +227,8 @@ class Company(RuleBasedStateMachine):
         self.look()
 
     def open_source(self) -> Any:
-        """Return the adapter of a new process, which takes a moment to start, and forgets what it was told to wait."""
-        self.wait(10.0)
+        """Return the adapter of a new process, which forgets what it was told to wait: it starts when that is over."""
+        self.wait(120.0)  # a bucket of twenty units asks for more than ten seconds
         return self.tenant.open_source(user_attributes=("jobTitle", "businessPhones"))
 
     def teardown(self) -> None:
