@@ -151,7 +151,10 @@ def _withdraw(database: Database, run: int, kinds: tuple[str, ...], only: tuple[
     if not number:
         fits = " that fits --kind and --only" if kinds or only else ""
         raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
-    print_line(f"Withdrawn: {number} rejections. The next run looks at everybody, and plans what still stands.")
+    print_line(
+        f"Withdrawn: {number} rejections. The next run looks at everybody: it carries out what is within the guard's "
+        "limits, and holds the rest."
+    )
 
 
 def _join_words(

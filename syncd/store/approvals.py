@@ -29,6 +29,7 @@ from syncd.store.tables import (
 )
 
 _PLACE = ("record_key", "target_key", "object", "action")
+"""What a rejection is known by."""
 _OPEN: tuple[str, ...] = ("succeeded", "partial", "held")
 
 
@@ -268,8 +269,7 @@ def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: i
     before = select(rejections).where(
         among(rejections.c.record_key, records, connection), rejections.c.action == "update"
     )
-    names = ("record_key", "target_key", "object", "action")
-    afters = {tuple(getattr(row, name) for name in names): row.after for row in connection.execute(before)}
+    afters = {tuple(getattr(row, name) for name in _PLACE): row.after for row in connection.execute(before)}
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
         key = row.record_key, row.target_key or 0, row.object, row.action
@@ -277,7 +277,7 @@ def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: i
         if key in afters and row.record_key in records:
             after = encode_json(decode_json(afters[key]) | decode_json(after))
         afters[key] = after
-        found[key] = {**dict(zip(names, key, strict=True)), "after": after, "run_id": run_id}
+        found[key] = {**dict(zip(_PLACE, key, strict=True)), "after": after, "run_id": run_id}
     return list(found.values())
 
 
