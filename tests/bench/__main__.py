@@ -29,6 +29,8 @@ _THROTTLES = (3500, 5000)
 """Resource units per ten seconds: the buckets of a small and of a middle tenant."""
 _THROTTLED_RATIO = 1.3
 _CHANGES, _CHANGES_RATIO = 1000, 1.2
+_NEWS = {"retitle": 700, "regroup": 200, "move": 100}
+"""What happens in ``news``: a thousand things."""
 _FAR, _FAR_PUSH_RATIO = 1000, 1.3
 _SMALL = 5000
 _QUICK = Size(3000, 300, 18_000, 0)
@@ -188,7 +190,7 @@ def measure_plan(stage: Stage, course: Course) -> Iterator[Figure]:
     yield Figure("plan", "peak MB", found["peak_mb"], course.megabytes)
 
 
-_ACTIONS = ("create", "update", "link")
+_ACTIONS = ("create", "update", "link", "unlink")
 
 
 def measure_push(stage: Stage, course: Course) -> Iterator[Figure]:
@@ -246,6 +248,35 @@ def measure_delta(stage: Stage, course: Course) -> Iterator[Figure]:
     yield Figure("delta", "peak MB", found["peak_mb"], course.megabytes)
 
 
+def measure_news(stage: Stage, course: Course) -> Iterator[Figure]:
+    """A delta run with a thousand changes, pulled, planned and pushed: here and in a company of fewer people."""
+    with open_stage(course.folder / "small", course.size.scale_to(_SMALL)) as small:
+        small.empty_store()
+        small.work("measured", "pull")
+        small.work("measured", "push")
+        there = _carry_news(small, course)
+    here = _carry_news(stage, course)
+    for phase in sorted(here["phases"]):
+        yield Figure("news", f"seconds of {phase}", here["phases"][phase])
+        yield Figure("news", f"seconds of {phase} in a company of {_SMALL:,}", there["phases"][phase])
+    yield Figure("news", "changes planned", here["planned"])
+    yield Figure("news", f"changes planned in a company of {_SMALL:,}", there["planned"])
+    yield Figure("news", f"seconds / in a company of {_SMALL:,}", here["seconds"] / there["seconds"])
+    yield Figure("news", "processor seconds / there", here["cpu_seconds"] / there["cpu_seconds"])
+    yield Figure("news", "peak MB", here["peak_mb"], course.megabytes)
+
+
+def _carry_news(stage: Stage, course: Course) -> dict[str, Any]:
+    """Return the median delta run with a thousand changes."""
+    found = []
+    for _ in range(max(3, course.repeat)):
+        for what, count in _NEWS.items():
+            stage.change(what, count)
+        found.append(stage.work("measured", "delta"))
+        found[-1]["planned"] = sum(number for name, number in found[-1]["counts"].items() if name in _ACTIONS)
+    return sorted(found, key=lambda each: each["seconds"])[len(found) // 2]
+
+
 def measure_full(stage: Stage, course: Course) -> Iterator[Figure]:
     """A full run in which nothing has changed: both sides read again, everything compared."""
     found = stage.work("measured", "full")
@@ -265,9 +296,16 @@ _WORKS: dict[str, Callable[[Stage, Course], Iterator[Figure]]] = {
     "push": measure_push,
     "far-push": measure_far_push,
     "delta": measure_delta,
+    "news": measure_news,
     "full": measure_full,
 }
-_NEEDED = {"plan": {"pull"}, "push": {"pull"}, "delta": {"pull", "push"}, "full": {"pull", "push"}}
+_NEEDED = {
+    "plan": {"pull"},
+    "push": {"pull"},
+    "delta": {"pull", "push"},
+    "news": {"pull", "push"},
+    "full": {"pull", "push"},
+}
 
 
 def measure(course: Course) -> Iterator[Figure]:
