@@ -6,6 +6,7 @@ contain ``@``, old ones a backslash.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 from urllib.parse import quote
@@ -19,6 +20,8 @@ from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected, RemoteE
 from syncd.http import Door, Response, RetryPolicy
 
 API = "/api/data/v6.0"
+_PLAIN = re.compile(r"[A-Za-z0-9._~@-]+")
+"""What a query leaves as it is, and the at-sign."""
 
 Repeatable = Literal["always", "refused", "never"]
 """Whether a request may be sent again by itself: whatever happened to it; only where the portal turned it away; or not
@@ -116,7 +119,8 @@ class BpsClient:
 
 def make_path(route: str, bps_id: str) -> str:
     """Return the query form of a route to one record."""
-    return f"{route}?bpsId={quote(bps_id, safe='')}"
+    plain = _PLAIN.fullmatch(bps_id)  # as nearly all are, and quoting takes long
+    return f"{route}?bpsId={bps_id.replace('@', '%40') if plain else quote(bps_id, safe='')}"
 
 
 def parse_json(response: Response) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from syncd.plan.rules import GuardLimits
 
 REMOVALS: tuple[Action, ...] = ("delete", "unlink", "revoke")
 Kind = tuple[Action, ObjectKind]
+
+_ALL = 10**15
+"""More records than any portal has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,8 @@ class Hold:
 def judge(counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], limits: GuardLimits) -> tuple[Hold, ...]:
     """Return which kinds are beyond a limit ("beyond" is more than); the whole kind is withheld then.
 
-    ``counts``: planned changes per (action, object). ``populations``: owned records per object. Percentages are
+    ``counts``: planned changes per (action, object). ``populations``: owned records per object, at least as far as
+    `find_populations_to_know` says. Percentages are
     compared per object, so that losing every group is not hidden by a large number of users, and only above
     ``min_population``.
     """
@@ -36,6 +41,20 @@ def judge(counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], lim
         if total and reason:
             holds.append(Hold(action, total, reason))
     return tuple(holds)
+
+
+def find_populations_to_know(counts: Mapping[Kind, int], limits: GuardLimits) -> dict[ObjectKind, int]:
+    """Return per object how many owned records have to be counted to judge by: with so many no percentage is exceeded.
+
+    So that judging a few changes does not count everything that is ours.
+    """
+    enough: dict[ObjectKind, int] = {}
+    for (action, kind), number in counts.items():
+        percent = limits.max_removal_percent if action in REMOVALS else limits.max_update_percent
+        if number and percent is not None and action in (*REMOVALS, "update"):
+            wanted = number * 100 / percent if percent else _ALL  # none is allowed: the reason names the whole number
+            enough[kind] = max(enough.get(kind, 0), math.floor(min(wanted, _ALL)) + 1)
+    return enough
 
 
 def _find_breach(

@@ -310,14 +310,24 @@ class DesiredState:
             )
             touch_groups(connection, connection.scalars(lost).all(), whole=False)
 
-    def resolve_group_collisions(self, *, reason: str) -> int:
-        """Of groups that map to one BPS id, the one whose record it is stays, the others are skipped."""
+    def resolve_group_collisions(self, *, reason: str, touched_only: bool) -> int:
+        """Of groups that map to one BPS id, the one whose record it is stays, the others are skipped.
+
+        ``touched_only``: among those that a touched group wants; nobody else can have begun to collide.
+        """
         crowded = (
             select(desired_groups.c.principal_key)
             .where(desired_groups.c.state == "wanted")
             .group_by(desired_groups.c.principal_key)
             .having(func.count() > 1)
         )
+        if touched_only:
+            wanting = desired_groups.alias("wanting")
+            crowded = crowded.where(
+                desired_groups.c.principal_key.in_(
+                    select(wanting.c.principal_key).join(touched_groups, touched_groups.c.key == wanting.c.key)
+                )
+            )
         holder = (
             select(target_groups.c.source_key)
             .where(target_groups.c.key == desired_groups.c.principal_key, target_groups.c.origin.is_not(None))

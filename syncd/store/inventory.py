@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from syncd.model.change import LinkKind, ObjectKind
+from syncd.model.change import LinkKind, ObjectKind, PlannedChange
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.store.database import Database, reading
 from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
@@ -29,15 +30,13 @@ from syncd.store.hand_notes import forget_accepted, forget_links_of, note_links,
 from syncd.store.principals import intern_principals
 from syncd.store.rows import (
     among,
-    decode_json,
     delete_pairs,
     encode_json,
-    fetch_together,
     insert_from,
     insert_keys,
     insert_pairs,
     json_field,
-    update_together,
+    set_json_fields,
     upsert,
 )
 from syncd.store.tables import (
@@ -266,20 +265,29 @@ class Inventory:
             for table in (target_users, target_groups):
                 connection.execute(update(table).where(table.c.key.in_(keys)).values(status="Synchronized"))
 
-    def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many users, groups, memberships, ownerships and licences of the target are ours."""
+    def count_owned(self, enough: Mapping[ObjectKind, int]) -> dict[ObjectKind, int]:
+        """Return how many users, groups, memberships, ownerships and licences of the target are ours.
+
+        ``enough``: the objects to count, and the number at which counting one of them ends, since more make no
+        difference.
+        """
         owned: dict[ObjectKind, Any] = {
-            kind: select(func.count()).select_from(links.join(target_groups, target_groups.c.key == links.c.group_key))
+            kind: select(literal(1))
+            .select_from(links.join(target_groups, target_groups.c.key == links.c.group_key))
+            .where(target_groups.c.origin.is_not(None))
             for kind, links in LINKS.items()
         }
-        owned = {kind: statement.where(target_groups.c.origin.is_not(None)) for kind, statement in owned.items()}
         records: dict[ObjectKind, Table] = {"user": target_users, "group": target_groups, "licence": target_licences}
         for kind, table in records.items():
             owned[kind] = (
-                select(func.count()).select_from(table).where(table.c.origin.in_(("created", "adopted", "granted")))
+                select(literal(1)).select_from(table).where(table.c.origin.in_(("created", "adopted", "granted")))
             )
         with reading(self._database) as connection:
-            return {kind: connection.scalar(statement) or 0 for kind, statement in owned.items()}
+            return {
+                kind: connection.scalar(select(func.count()).select_from(owned[kind].limit(number).subquery())) or 0
+                for kind, number in enough.items()
+                if kind in owned
+            }
 
 
 def _select_unshown(table: Table, now: datetime) -> Select[Any]:
@@ -346,26 +354,38 @@ def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], 
         )
 
 
-def write_fields(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
-    """Fields of records of ours were written."""
-    if not records:
+def write_fields(
+    connection: Connection, kind: Kind, written: Sequence[tuple[PlannedChange, int]], *, now: datetime
+) -> None:
+    """Fields of records of ours (a change and the key of its record) were written as these changes say.
+
+    The database takes them over from the plan by itself: a first push sets nearly everybody's manager.
+    """
+    if not written:
         return
     table = _TABLES[kind]
-    keys = {record.key for record in records}
-    statement = select(table.c.key, table.c.written).where(among(table.c.key, keys, connection))
-    before = dict(fetch_together(connection, statement))
-    merged: dict[int, tuple[int | None, Fields]] = {}
-    for record in records:  # one after the other, where a record was written twice
-        earlier = merged.get(record.key)
-        merged[record.key] = record.source_key, {**earlier[1], **record.fields} if earlier else record.fields
-    alike: dict[tuple[str, ...], list[tuple[object, ...]]] = {}
-    for key, (source_key, fields) in merged.items():
-        names = tuple(sorted(fields))
-        written = encode_json({**decode_json(before.get(key)), **fields})
-        alike.setdefault(names, []).append((key, source_key, written, *(fields[name] for name in names)))
-    for names, rows in alike.items():
-        update_together(connection, table, ("source_key", "written", *names), rows, {"synced_at": now})
-    forget_accepted(connection, table, {key: fields.keys() for key, (_, fields) in merged.items()})
+    names: dict[int, set[str]] = {}
+    times: Counter[int] = Counter()  # a record may have been written twice, and the later one holds
+    alike: dict[tuple[int, int, tuple[str, ...]], list[int]] = {}
+    for planned, record in written:
+        fields = tuple(sorted(planned.change.after))
+        alike.setdefault((times[record], planned.run_id, fields), []).append(planned.seq)
+        times[record] += 1
+        names.setdefault(record, set()).update(fields)
+    for (_, run_id, fields), seqs in sorted(alike.items()):
+        sent = {name: json_field(connection, changes.c.after, name) for name in fields}
+        connection.execute(
+            update(table)
+            .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
+            .where(table.c.key == changes.c.record_key)
+            .values(
+                source_key=changes.c.source_key,
+                written=set_json_fields(connection, table.c.written, sent),
+                synced_at=now,
+                **sent,
+            )
+        )
+    forget_accepted(connection, table, names)
 
 
 def forget_record(connection: Connection, kind: Kind, key: int) -> None:

@@ -165,7 +165,8 @@ class Outcomes:
         self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
     ) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
-        of: dict[str, list[Written]] = {"adopt": [], "update": [], GIVES_BACK: []}
+        adopted, returned = list[Written](), list[Written]()
+        updated: list[tuple[PlannedChange, int]] = []
         created: dict[int, list[int]] = {}
         for planned, record, _ in done:
             change = planned.change
@@ -173,15 +174,18 @@ class Outcomes:
                 forget_record(connection, kind, record)
             elif change.action == "create":
                 created.setdefault(planned.run_id, []).append(planned.seq)
+            elif change.reason == GIVES_BACK:
+                returned.append(Written(record, change.source_key, change.after))
+            elif change.action == "adopt":
+                adopted.append(Written(record, change.source_key, change.after))
             else:
-                what = GIVES_BACK if change.reason == GIVES_BACK else change.action
-                of[what].append(Written(record, change.source_key, change.after))
+                updated.append((planned, record))
         for run_id, seqs in created.items():
             own_created(connection, kind, run_id, seqs, now=now)
         forget_vanished(connection, [r for planned, r, _ in done if planned.change.action in ("create", "adopt")])
-        own_adopted(connection, kind, of["adopt"], now=now)
-        write_fields(connection, kind, of["update"], now=now)
-        give_back(connection, kind, of[GIVES_BACK])
+        own_adopted(connection, kind, adopted, now=now)
+        write_fields(connection, kind, updated, now=now)
+        give_back(connection, kind, returned)
         arrived = [
             planned.change.source_key
             for planned, _, _ in done

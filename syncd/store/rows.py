@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,8 +22,8 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal_column,
     select,
-    update,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -259,40 +260,22 @@ def fetch_together(connection: Connection, rows: Select[Any]) -> list[list[Any]]
     return rows_read
 
 
-def update_together(
-    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Sequence[Any]], same: Row
-) -> None:
-    """Set the columns ``names`` of some rows, and the columns ``same`` of all of them alike, in one statement.
-
-    A row is its key and then its values, integers or texts, in the order of ``names``; each key comes once.
-    """
-    if not rows:
-        return
-    columns = [table.c.key, *(table.c[name] for name in names)]
-    if connection.dialect.name == "sqlite":
-        listed = func.json_each(bindparam(None, _encode(rows).decode(), type_=Text(), unique=True))
-        value = listed.table_valued("value").c.value
-        given: Any = select(
-            *(
-                func.json_extract(value, f"$[{place}]", type_=column.type).label(column.name)
-                for place, column in enumerate(columns)
-            )
-        ).subquery()
-    else:
-        arrays = [
-            bindparam(None, list(values), type_=postgresql.ARRAY(column.type), unique=True)
-            for column, values in zip(columns, zip(*rows, strict=True), strict=True)
-        ]
-        given = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived(name="given")
-    values = {name: given.c[name] for name in names}
-    connection.execute(update(table).where(table.c.key == given.c.key).values(**values, **same))
-
-
 def json_field(connection: Connection, document: ColumnElement[Any], name: str) -> Any:
     """Return a text field of JSON text of ours, NULL when it is absent or null."""
     if connection.dialect.name == "sqlite":
         return func.json_extract(document, f"$.{name}", type_=Text)
     return cast(document, JSON)[name].as_string()
+
+
+def set_json_fields(
+    connection: Connection, document: ColumnElement[Any], fields: Mapping[str, ColumnElement[Any]]
+) -> Any:
+    """Return JSON text of ours with these text fields set, NULL as null; a document that is NULL counts as empty."""
+    known = func.coalesce(document, "{}")
+    if connection.dialect.name == "sqlite":
+        return func.json_set(known, *chain(*((f"$.{name}", value) for name, value in fields.items())))
+    given = chain(*((literal_column(f"'{name}'"), value) for name, value in fields.items()))
+    return cast(cast(known, postgresql.JSONB).concat(func.jsonb_build_object(*given)), Text)
 
 
 def intern(connection: Connection, table: Table, column: str, values: Collection[str]) -> dict[str, int]:

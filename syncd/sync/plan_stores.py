@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -67,7 +67,7 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Pr
         """Touch the groups that were skipped for this reason."""
         ...
 
-    def resolve_group_collisions(self, *, reason: str) -> int:
+    def resolve_group_collisions(self, *, reason: str, touched_only: bool) -> int:
         """Settle those of groups."""
         ...
 
@@ -135,8 +135,8 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Pr
         """Return how many changes of each kind are planned."""
         ...
 
-    def count_owned(self) -> dict[ObjectKind, int]:
-        """Return how many records are ours."""
+    def count_owned(self, enough: Mapping[ObjectKind, int]) -> dict[ObjectKind, int]:
+        """Return how many records are ours, counting no further than ``enough``."""
         ...
 
     def load_adoptions(self, run_id: int) -> set[int]:

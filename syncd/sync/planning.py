@@ -17,7 +17,7 @@ from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
-from syncd.plan.guard import Hold, judge
+from syncd.plan.guard import Hold, find_populations_to_know, judge
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
@@ -119,7 +119,7 @@ class Planner:
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = _COLLISION if winner is None else "another person has the record of this BPS id"
             store.store_collision(principal, winner, reason=reason)
-        store.resolve_group_collisions(reason=_GROUP_COLLISION)
+        store.resolve_group_collisions(reason=_GROUP_COLLISION, touched_only=not full)
 
     def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
         found: list[int] = []
@@ -373,8 +373,8 @@ class Planner:
 
     def _judge(self, full: bool) -> Planned:
         counts = self._store.count_changes(self._run_id)
-        populations: dict[ObjectKind, int] = self._store.count_owned() if counts else {}
-        holds = list(judge(counts, populations, self._rules.limits))
+        limits = self._rules.limits
+        holds = list(judge(counts, self._store.count_owned(find_populations_to_know(counts, limits)), limits))
         for hold in holds:
             self._store.hold(self._run_id, hold.action, hold.reason)
         return Planned(full, self._next, holds)

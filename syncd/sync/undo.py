@@ -12,7 +12,7 @@ from syncd.model.change import Change, OutcomeStatus, Phase
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.run import Approval, RunKind
 from syncd.plan.diff import TIED
-from syncd.plan.guard import REMOVALS, Hold, judge
+from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, judge
 from syncd.plan.reverse import Done, Reverse
 from syncd.plan.undo import reverse, still_stands
 from syncd.sync.proposals import Means
@@ -182,7 +182,8 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
             f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
             "they are over"
         )
-    holds = list(judge(counts, store.count_owned(), means.rules.limits))
+    limits = means.rules.limits
+    holds = list(judge(counts, store.count_owned(find_populations_to_know(counts, limits)), limits))
     for hold in holds:
         store.hold(run_id, hold.action, hold.reason)
     return holds

@@ -441,6 +441,24 @@ async def test_two_claimants_without_a_record_are_both_skipped(world: World) -> 
     assert world.portal.accounts["z2@x.com"].name == "Z2"
 
 
+async def test_groups_of_one_bps_id_are_settled_by_delta_runs(world: World) -> None:
+    """The group that has the record keeps it whatever else wants it; when it gives the name up, the other gets it."""
+    await settle(world)
+    world.source.put_group("z9", displayName="Late", mailNickname="ALL@grp")
+    world.source.link("z9", "u1")
+    run = await world.sync("delta")
+    assert world.changes(run) == []
+    assert world.portal.groups["all@grp"].name != "Late"
+    world.source.put_group("z8", displayName="Later", mailNickname="new@grp")
+    world.source.put_group("z7", displayName="Latest", mailNickname="NEW@grp")
+    await world.sync("delta")
+    assert "new@grp" not in {key.casefold() for key in world.portal.groups}  # neither has it, and neither is written
+    world.source.remove_group("z7")
+    await world.sync("delta")
+    assert world.portal.groups["new@grp"].name == "Later"
+    assert world.changes(await world.sync("full")) == []
+
+
 async def test_one_refused_object_does_not_stop_the_rest(world: World) -> None:
     """The run is partial, the next delta run tries that object again, and only that."""
     world.portal.refuse = {"u2@x.com"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.plan.guard import judge
+from syncd.plan.guard import find_populations_to_know, judge
 from syncd.plan.rules import GuardLimits
 
 LIMITS = GuardLimits()
@@ -56,3 +56,28 @@ def test_more_removals_never_pass_where_fewer_are_held(few: int, population: int
     """The guard is monotonous."""
     if judge({("delete", "user"): few}, {"user": population}, LIMITS):
         assert judge({("delete", "user"): few + 1}, {"user": population}, LIMITS)
+
+
+COUNTS = st.dictionaries(
+    st.tuples(st.sampled_from(["delete", "unlink", "update", "adopt", "create"]), st.sampled_from(["user", "group"])),
+    st.integers(0, 500),
+)
+PERCENTS = st.one_of(st.none(), st.floats(0, 100))
+
+
+@given(COUNTS, st.integers(0, 5000), st.integers(0, 5000), PERCENTS, PERCENTS)
+def test_counting_no_further_than_needed_judges_alike(
+    counts: dict[tuple[str, str], int], users: int, groups: int, removal: float | None, update: float | None
+) -> None:
+    """What is ours is counted up to a number that the planned changes give, to the same judgement and words."""
+    limits = GuardLimits(max_removals=None, max_removal_percent=removal, max_update_percent=update)
+    enough = find_populations_to_know(counts, limits)  # type: ignore[arg-type]
+    whole = {"user": users, "group": groups}
+    counted = {kind: min(whole[kind], number) for kind, number in enough.items()}
+    assert judge(counts, counted, limits) == judge(counts, whole, limits)  # type: ignore[arg-type]
+
+
+def test_a_few_changes_ask_for_a_few_records() -> None:
+    """A percentage of ten needs no more than ten records for each change, and additions need none."""
+    counts = {("unlink", "membership"): 3, ("update", "user"): 6, ("link", "membership"): 10**6}
+    assert find_populations_to_know(counts, LIMITS) == {"membership": 31, "user": 11}  # type: ignore[arg-type]
