@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from syncd.cli.naming import name_groups
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.cli.output import ROWS_SHOWN, Stream, print_json, print_line, print_table
 from syncd.cli.runs import explain_result, print_run
 
 if TYPE_CHECKING:
     from syncd.plan.drift import Drift
+    from syncd.store.database import Database
 
 
 @click.command("drift")
@@ -49,7 +51,7 @@ def drift(
         if invocation.json:
             print_json(Stream(describe_drift(entry) for entry in entries))
         else:
-            _print_drift(entries)
+            _print_drift(database, entries)
 
     try:
         record = execute(
@@ -79,7 +81,7 @@ def describe_drift(entry: Drift) -> dict[str, object]:
     }
 
 
-def _print_drift(entries: Iterator[Drift]) -> None:
+def _print_drift(database: Database, entries: Iterator[Drift]) -> None:
     shown: list[Drift] = []
     more = 0
     for entry in entries:
@@ -96,7 +98,7 @@ def _print_drift(entries: Iterator[Drift]) -> None:
     print_line(f"Changed by hand since syncd's last write: {len(shown) + more:,}")
     print_table(
         (("object", 3), ("bps id", 8), ("field", 3), ("ours", 8), ("theirs", 8)),
-        ((e.object, e.bps_id, e.field, e.ours or "–", e.theirs or "–") for e in shown),
+        name_groups(database, ((e.object, e.bps_id, e.field, e.ours or "–", e.theirs or "–") for e in shown), kind=0),
     )
     if more:
         print_line(f"… and {more:,} more; --json shows all")

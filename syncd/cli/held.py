@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncd.cli.naming import name_groups
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.runs import describe_change, describe_run, describe_values, explain_result, print_run
@@ -262,7 +263,7 @@ def _print_held(database: Database, run_id: int) -> None:
         for c, why in _iterate(database, run_id)
     )
     shown, hidden = take_shown(rows, sum(number for _, number, _ in holds))
-    print_table(COLUMNS, shown)
+    print_table(COLUMNS, name_groups(database, shown, kind=1))
     if hidden:
         print_line(f"… and {hidden} more; --json shows all")
     print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "

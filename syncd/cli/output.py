@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 ROWS_SHOWN = 200
-_WIDE = 200
+_WIDE = 1000
+"""Columns of a table that goes into a pipe or file, where nothing has to be folded; it takes what it needs."""
+_WIDE_LONG = 300
+"""The same of a table of many parts, which all take the whole width."""
 _ROWS_PER_TABLE = 500
 
 
@@ -94,12 +97,12 @@ def print_table(columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[obje
     from rich.table import Table
     from rich.text import Text
 
-    console = make_console()
     source = iter(rows)
     printed = 0
     long = False
     while is_read() and (chunk := list(islice(source, _ROWS_PER_TABLE))):
         long = long or len(chunk) == _ROWS_PER_TABLE  # columns of equal width all the way down
+        console = make_console(long=long)
         head = not printed
         table = Table(
             box=box.SIMPLE_HEAD if head else None, show_header=head, show_edge=False, pad_edge=False, expand=long
@@ -113,11 +116,11 @@ def print_table(columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[obje
     return printed
 
 
-def make_console() -> Console:
-    """Return stdout as a console: as wide as the terminal, and wide where there is none."""
+def make_console(*, long: bool = False) -> Console:
+    """Return stdout as a console: as wide as the terminal, and wide where there is none; ``long``: for a long table."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else _WIDE
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else (_WIDE_LONG if long else _WIDE)
     return Console(width=width, markup=False, highlight=False, emoji=False)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from syncd.cli.naming import name_groups
 from syncd.cli.options import Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.planfile import check_place, write_plan
@@ -142,7 +143,7 @@ def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total
         for change in (planned.change,)
     )
     shown, left = take_shown(rows, total)
-    print_table(COLUMNS, shown)
+    print_table(COLUMNS, name_groups(database, shown, kind=1))
     if left:
         print_line(f"{left:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from syncd.cli.naming import name_groups
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import (
     Stream,
@@ -213,7 +214,8 @@ def _print_changes(database: Database, record: RunRecord) -> None:
         for change in (planned.change,)
     )
     shown, left = take_shown(rows, total)
-    print_table((("outcome", 3), ("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12)), shown)
+    columns = (("outcome", 3), ("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12))
+    print_table(columns, name_groups(database, shown, kind=2))
     if left:
         print_line(f"{left:,} more changes are not shown: 'syncd runs show {record.id} --json' has all {total:,}.")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncd.cli.naming import name_groups
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.runs import describe_change, describe_values, explain_result, find_run, print_run
@@ -168,7 +169,8 @@ def print_left(database: Database, run_id: int, heading: str) -> None:
         for planned in iterate_changes(database, run_id, ("dropped",))
     )
     shown, hidden = take_shown(rows, left)
-    print_table((("was", 2), ("object", 3), ("bps id", 8), ("member", 8), ("why", 14)), shown)
+    columns = (("was", 2), ("object", 3), ("bps id", 8), ("member", 8), ("why", 14))
+    print_table(columns, name_groups(database, shown, kind=1))
     if hidden:
         print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 
@@ -197,7 +199,7 @@ def print_planned(database: Database, run_id: int, *, dry_run: bool = False) -> 
             for planned in iterate_changes(database, run_id, (status,))
         )
         shown, hidden = take_shown(rows, number)
-        print_table(COLUMNS, shown)
+        print_table(COLUMNS, name_groups(database, shown, kind=1))
         if hidden:
             print_line(f"{hidden:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
 

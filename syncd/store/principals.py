@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, func, insert, select, update
 
 from syncd.model.target import fold
 from syncd.store.database import Database, reading
 from syncd.store.rows import among
-from syncd.store.tables import target_principals
+from syncd.store.tables import desired_groups, target_groups, target_principals
 
 _CHUNK = 1000
 
@@ -28,6 +28,21 @@ def iterate_folded(database: Database, statement: Select[Any], touched: Table | 
             return
         yield rows
         last = rows[-1].bps_fold
+
+
+def load_group_names(database: Database, bps_ids: Collection[str]) -> dict[str, str]:
+    """Return the names of those groups, by the BPS ids as they were given: the portal's, else the wanted ones."""
+    given = {fold(bps_id): bps_id for bps_id in bps_ids}
+    table, wanted = target_principals, desired_groups
+    statement = (
+        select(table.c.bps_fold, func.max(func.coalesce(target_groups.c.name, wanted.c.name)))
+        .outerjoin(target_groups, target_groups.c.key == table.c.key)
+        .outerjoin(wanted, wanted.c.principal_key == table.c.key)
+        .group_by(table.c.bps_fold)
+    )
+    with reading(database) as connection:
+        rows = connection.execute(statement.where(among(table.c.bps_fold, given.keys(), connection)))
+        return {given[row[0]]: row[1] for row in rows if row[1] and row[1] != given[row[0]]}
 
 
 def intern_principals(connection: Connection, bps_ids: Collection[str], *, spelling: bool = False) -> dict[str, int]:

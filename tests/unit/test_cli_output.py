@@ -5,10 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
+from syncd.cli.naming import name_groups
 from syncd.cli.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.store.database import ensure_schema, open_database
+from syncd.store.principals import intern_principals
+from syncd.store.tables import desired_groups, target_groups
 
 
 def test_documents_are_written_entry_by_entry(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +59,36 @@ def test_a_table_folds_what_is_long_and_keeps_its_columns(
     assert sum(line.startswith("name") for line in lines) == 1
     assert sum(line.count("x") for line in lines) == sum(i % 80 for i in range(1200))
     assert all(len(line) <= 60 for line in lines)
+
+
+def test_nothing_is_folded_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever searches for an id in a file finds it, however many columns stand before it."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    wide = tuple(f"{place:0>60}" for place in range(5))
+    print_table(tuple((f"c{place}", 1) for place in range(5)), [wide])
+    assert wide in {tuple(line.split()) for line in capsys.readouterr().out.splitlines()}
+
+
+def test_groups_are_named_beside_their_ids(tmp_path: Path) -> None:
+    """A group that the portal has by its name there, a wanted one by its name in the tenant, people by neither."""
+    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    ensure_schema(database, create=True)
+    with database.transaction() as connection:
+        keys = intern_principals(connection, ["G1@grp", "g2@grp", "ann@x.com"])
+        connection.execute(insert(target_groups).values(key=keys["g1@grp"], name="Sales", status="Synchronized"))
+        connection.execute(
+            insert(desired_groups).values(key=7, state="wanted", reason="", principal_key=keys["g2@grp"], name="Staff")
+        )
+    rows = [
+        ("unlink", "membership", "g1@GRP", "ann@x.com"),
+        ("create", "group", "g2@grp", ""),
+        ("update", "user", "ann@x.com", ""),
+        ("delete", "group", "gone@grp", ""),
+    ]
+    shown = list(name_groups(database, rows, kind=1))
+    database.close()
+    assert [row[2] for row in shown] == ["g1@GRP (Sales)", "g2@grp (Staff)", "ann@x.com", "gone@grp"]
+    assert [(*row[:2], *row[3:]) for row in shown] == [(*row[:2], *row[3:]) for row in rows]
 
 
 def test_text_of_others_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,29 @@
+"""Groups by name in tables: their BPS ids are made of numbers that nobody knows by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syncd.store.database import Database
+
+_OF_GROUPS = frozenset({"group", "membership", "ownership"})
+_AT_ONCE = 200
+
+
+def name_groups(database: Database, rows: Iterable[Sequence[object]], *, kind: int) -> Iterator[Sequence[object]]:
+    """Yield rows of a table with the group's name behind its BPS id, where the store knows one.
+
+    ``kind``: the place of the kind of object (group, membership, …) in a row; the BPS id follows it.
+    """
+    from syncd.store.principals import load_group_names
+
+    source = iter(rows)
+    while chunk := list(islice(source, _AT_ONCE)):
+        ids = {str(row[kind + 1]) for row in chunk if row[kind] in _OF_GROUPS}
+        names = load_group_names(database, ids) if ids else {}
+        for row in chunk:
+            name = names.get(str(row[kind + 1])) if row[kind] in _OF_GROUPS else None
+            yield (*row[: kind + 1], f"{row[kind + 1]} ({name})", *row[kind + 2 :]) if name else row
