@@ -39,20 +39,26 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 @shared_options
 @pass_invocation
 def held(invocation: Invocation) -> None:
-    """List what a guard withheld and nobody has decided on yet."""
+    """List what a guard withheld and nobody has decided on yet, and how much was rejected."""
     from syncd import bootstrap
     from syncd.store.approvals import Approvals
 
     database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
-        holding = Approvals(database).load_holding_runs(now=Clock().now())
+        approvals = Approvals(database)
+        holding = approvals.load_holding_runs(now=Clock().now())
         if invocation.json:
             print_json(Stream(_describe_held(database, run_id) for run_id in holding))
-        elif not holding:
+            return
+        if not holding:
             print_line("Nothing is held.")
-        else:
-            for run_id in holding:
-                _print_held(database, run_id)
+        for run_id in holding:
+            _print_held(database, run_id)
+        for run_id, number in approvals.count_rejections().items():
+            print_line(
+                f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
+                f"To take that back: syncd reject {run_id} --withdraw"
+            )
     finally:
         database.close()
 

@@ -77,6 +77,7 @@ def _print_document(settings: Settings, database: Database, record: RunRecord) -
             "skipped": Stream(_iterate_skipped(settings, database)),
             "held": Stream(_iterate(database, record.id, "held", reasons=True)),
             "deferred": Stream(_iterate(database, record.id, "deferred", reasons=True)),
+            "dropped": Stream(_iterate(database, record.id, "dropped", reasons=True)),
         }
     )
 
@@ -130,6 +131,11 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
         print_line()
         print_line(f"Put off to a later run: {_list(deferred)}")
         _print_changes(database, record.id, "deferred", sum(deferred.values()))
+    dropped = _count(database, record.id, "dropped")
+    if dropped:
+        print_line()
+        print_line(f"Left alone: {_list(dropped)}")
+        _print_changes(database, record.id, "dropped", sum(dropped.values()))
     _print_skipped(settings, database)
 
 

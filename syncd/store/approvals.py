@@ -156,6 +156,14 @@ class Approvals:
                 save_fact(connection, FULL_PUSH_DUE, "yes")
         return len(rows)
 
+    def count_rejections(self) -> dict[int, int]:
+        """Return how many rejections hold, by the run that had withheld what was rejected."""
+        statement = (
+            select(rejections.c.run_id, func.count()).group_by(rejections.c.run_id).order_by(rejections.c.run_id)
+        )
+        with reading(self._database) as connection:
+            return {row[0]: row[1] for row in connection.execute(statement)}
+
     def drop_rejected(self, run_id: int) -> int:
         """Take out of a plan what a person rejected before and what has not changed since; return how many."""
         dropped = {"status": "dropped", "error": "rejected before, and its object has not changed since"}

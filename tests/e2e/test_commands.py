@@ -132,6 +132,16 @@ async def test_a_rejection_is_taken_back(sandbox: Sandbox, syncd: Program) -> No
     rejected = await syncd("reject", "2")
     assert "syncd reject 2 --withdraw" in rejected.stdout
     assert (await syncd("sync", "delta")).code == 0
+    number = len(first["changes"])
+    assert f"{number} changes of run 2. To take that back: syncd reject 2 --withdraw" in (await syncd("held")).stdout
+    planned = (await syncd("plan", "full", "--json")).document
+    assert planned["changes"] == []
+    assert {entry["reason"] for entry in planned["dropped"]} == {
+        "rejected before, and its object has not changed since"
+    }
+    told = (await syncd("plan", "full")).stdout
+    assert "nothing to change" in told
+    assert f"Left alone: unlink {number}" in told
     taken_back = await syncd("reject", "2", "--withdraw")
     assert taken_back.code == 0
     assert f"Withdrawn: {len(first['changes'])} rejections" in taken_back.stdout
