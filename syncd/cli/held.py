@@ -11,7 +11,7 @@ import click
 from syncd.cli.naming import name_groups
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
-from syncd.cli.runs import describe_change, describe_run, describe_values, explain_result, print_run
+from syncd.cli.runs import describe_change, describe_run, describe_values, explain_result, print_run, put_in_words
 from syncd.clock import Clock
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.substitution import STANDS_IN
@@ -305,6 +305,6 @@ def tell_why(reason: str, leaving: str) -> str:
     """Return the reason of a change in words; ``leaving``: why nobody wants the record concerned any more."""
     if reason in ("disabled", "deleted"):
         return leaving or f"{reason} in the tenant"
-    words = reason.replace("out_of_scope", "out of scope")
+    words = put_in_words(reason)
     told = "out of scope" in words or reason == STANDS_IN
     return f"{words}: {leaving}" if told and leaving else words

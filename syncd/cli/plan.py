@@ -13,7 +13,7 @@ from syncd.cli.naming import name_groups
 from syncd.cli.options import Invocation, pass_invocation, shared_options
 from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.planfile import check_place, write_plan
-from syncd.cli.runs import describe_change, describe_values, explain_result
+from syncd.cli.runs import describe_change, describe_values, explain_result, put_in_words
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -158,7 +158,7 @@ def _explain(planned: PlannedChange) -> str:
     """Return why, and the values of what is written over; those of a creation would only repeat its person."""
     change = planned.change
     values = describe_values(change) if change.before else ""
-    return "; ".join(part for part in (planned.error or change.reason, values) if part)
+    return "; ".join(part for part in (planned.error or put_in_words(change.reason), values) if part)
 
 
 def _print_skipped(settings: Settings, database: Database) -> None:

@@ -249,7 +249,12 @@ def describe_change(planned: PlannedChange) -> dict[str, object]:
 
 def _explain_change(planned: PlannedChange) -> str:
     change = planned.change
-    return "; ".join(part for part in (planned.error, change.reason, describe_values(change)) if part)
+    return "; ".join(part for part in (planned.error, put_in_words(change.reason), describe_values(change)) if part)
+
+
+def put_in_words(reason: str) -> str:
+    """Return the reason of a change as a person would write it."""
+    return reason.replace("out_of_scope", "out of scope")
 
 
 def describe_values(change: Change) -> str:
