@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Literal
 
 from sqlalchemy import Table, delete, exists, select, true, update
@@ -72,7 +73,8 @@ class ByHand:
         """Return the records of ours that were removed by hand and are not there again."""
         found: list[Vanished] = []
         with reading(self._database) as connection:
-            for kind in ("user", "group"):
+            noted = list(connection.scalars(select(vanished_records.c.key)))
+            for kind in ("user", "group") if noted else ():
                 table, desired, names = _TABLES[kind]
                 mapped = [name for name in names if name in desired.c]
                 statement = (
@@ -85,11 +87,13 @@ class ByHand:
                         desired, (desired.c.principal_key == vanished_records.c.key) & (desired.c.state == "wanted")
                     )
                     .where(
-                        vanished_records.c.object == kind, vanished_records.c.key.not_in(select(table.c.key))
+                        vanished_records.c.object == kind,
+                        ~exists().where(table.c.key == vanished_records.c.key),
+                        among(target_principals.c.key, noted, connection),
                     )
-                    .order_by(target_principals.c.bps_fold)
+                    .add_columns(target_principals.c.bps_fold)
                 )  # fmt: skip
-                for row in connection.execute(statement):
+                for row in sorted(connection.execute(statement), key=attrgetter("bps_fold")):
                     wanted = {name: getattr(row, f"d_{name}") for name in mapped} if row.wanting is not None else None
                     found.append(Vanished(row.key, row.bps_id, decode_json(row.fields), row.accepted, wanted))
         return found

@@ -57,7 +57,10 @@ class Declined:
             )
         )
         with reading(self._database) as connection:
-            rows = connection.execute(rejected).all()
+            refused = select(rejections.c.record_key).where(rejections.c.action == "create")
+            records = list(connection.scalars(refused))
+            few = rejected.where(among(desired_users.c.principal_key, records, connection))
+            rows = connection.execute(few).all() if records else []
         return {row[0] for row in rows}, {row[1] for row in rows}
 
     def drop_updates(self, run_id: int, records: Collection[int], reason: str) -> None:

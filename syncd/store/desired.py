@@ -7,9 +7,23 @@ because somebody's claim, BPS id or manager changed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    Table,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
@@ -17,7 +31,7 @@ from syncd.store.approvals import forget_rejections
 from syncd.store.database import Database, reading
 from syncd.store.facts import SCOPE_GROUPS, load_fact, save_fact
 from syncd.store.principals import intern_principals
-from syncd.store.rows import among, decode_json, upsert
+from syncd.store.rows import among, chunked, decode_json, upsert
 from syncd.store.tables import (
     desired_groups,
     desired_users,
@@ -143,8 +157,16 @@ class DesiredState:
             yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}) for row in rows]
 
     def _chunks(self, statement: Select[Any], table: Table, touched: Table | None) -> Iterator[Sequence[Any]]:
+        """Yield chunks of a statement, whose first column is the key, in the order of keys; ``touched``: only these."""
         if touched is not None:
-            statement = statement.join(touched, touched.c.key == table.c.key)
+            with reading(self._database) as connection:
+                keys = list(connection.scalars(select(touched.c.key).order_by(touched.c.key)))
+            for some in chunked(keys, _CHUNK):
+                with reading(self._database) as connection:
+                    rows = connection.execute(statement.where(among(table.c.key, some, connection))).all()
+                if rows:
+                    yield sorted(rows, key=itemgetter(0))
+            return
         last = -1
         while True:
             page = statement.where(table.c.key > last).order_by(table.c.key).limit(_CHUNK)
@@ -306,7 +328,8 @@ class DesiredState:
         """Have the rules decide again about the groups that were skipped for this reason."""
         with self._database.transaction() as connection:
             lost = select(desired_groups.c.key).where(
-                desired_groups.c.state == "skipped", desired_groups.c.reason == reason
+                desired_groups.c.state == literal_column("'skipped'"),  # as the index says it
+                desired_groups.c.reason == reason,
             )
             touch_groups(connection, connection.scalars(lost).all(), whole=False)
 
@@ -321,19 +344,17 @@ class DesiredState:
             .group_by(desired_groups.c.principal_key)
             .having(func.count() > 1)
         )
-        if touched_only:
-            wanting = desired_groups.alias("wanting")
-            crowded = crowded.where(
-                desired_groups.c.principal_key.in_(
-                    select(wanting.c.principal_key).join(touched_groups, touched_groups.c.key == wanting.c.key)
-                )
-            )
         holder = (
             select(target_groups.c.source_key)
             .where(target_groups.c.key == desired_groups.c.principal_key, target_groups.c.origin.is_not(None))
             .scalar_subquery()
         )
         with self._database.transaction() as connection:
+            if touched_only:
+                wanted = select(desired_groups.c.principal_key).where(desired_groups.c.principal_key.is_not(None))
+                touched = list(connection.scalars(select(touched_groups.c.key)))
+                claimed = set(connection.scalars(wanted.where(among(desired_groups.c.key, touched, connection))))
+                crowded = crowded.where(among(desired_groups.c.principal_key, claimed, connection))
             losers = connection.scalars(
                 select(desired_groups.c.key).where(
                     desired_groups.c.state == "wanted",

@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     null,
     select,
     update,
@@ -263,7 +264,8 @@ class Inventory:
             folded = {fold(bps_id) for bps_id in bps_ids}
             keys = select(target_principals.c.key).where(among(target_principals.c.bps_fold, folded, connection))
             for table in (target_users, target_groups):
-                connection.execute(update(table).where(table.c.key.in_(keys)).values(status="Synchronized"))
+                late = table.c.status != literal_column("'Synchronized'")
+                connection.execute(update(table).where(table.c.key.in_(keys), late).values(status="Synchronized"))
 
     def count_owned(self, enough: Mapping[ObjectKind, int]) -> dict[ObjectKind, int]:
         """Return how many users, groups, memberships, ownerships and licences of the target are ours.

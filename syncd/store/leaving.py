@@ -18,6 +18,7 @@ from syncd.store.tables import (
     touched_groups,
     touched_principals,
 )
+from syncd.store.touches import touch_groups
 
 
 class Leavers:
@@ -51,16 +52,8 @@ class Leavers:
                 target_users.c.leaving_at <= due, target_users.c.key.not_in(select(touched_principals.c.key))
             )
             connection.execute(insert(touched_principals).from_select(["key"], fresh))
-            groups = (
-                select(target_groups.c.source_key, target_groups.c.key.is_(None))
-                .where(
-                    target_groups.c.leaving_at <= due,
-                    target_groups.c.source_key.is_not(None),
-                    target_groups.c.source_key.not_in(select(touched_groups.c.key)),
-                )
-                .distinct()
-            )
-            connection.execute(insert(touched_groups).from_select(["key", "whole"], groups))
+            groups = connection.scalars(select(target_groups.c.source_key).where(target_groups.c.leaving_at <= due))
+            touch_groups(connection, {key for key in groups if key is not None}, whole=False)
 
 
 def _select_touched(touched_only: bool) -> tuple[Any | None, Any | None]:

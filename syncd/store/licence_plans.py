@@ -110,8 +110,10 @@ class LicencePlans:
 
     def defer_unready_grants(self, run_id: int) -> int:
         """Defer the grants whose account is not ours, not there, or not synchronised; return how many."""
-        ready = select(target_users.c.key).where(
-            target_users.c.status == "Synchronized", target_users.c.origin.is_not(None)
+        ready = exists().where(
+            target_users.c.key == changes.c.record_key,
+            target_users.c.status == "Synchronized",
+            target_users.c.origin.is_not(None),
         )
         with self._database.transaction() as connection:
             put_off = connection.execute(
@@ -121,7 +123,7 @@ class LicencePlans:
                     _PLANNED,
                     _LICENCE,
                     changes.c.action == "grant",
-                    changes.c.record_key.not_in(ready),
+                    ~ready,
                 )
                 .values(status="deferred", error="its account is not ready in the portal yet")
             ).rowcount
@@ -201,7 +203,7 @@ def _couple_moves(connection: Connection, run_id: int) -> None:
         other.c.source_key == changes.c.source_key,
         other.c.target == changes.c.target,
     )
-    own = select(target_users.c.key).where(target_users.c.source_key == changes.c.source_key)
+    own = select(target_users.c.key).where(target_users.c.source_key == changes.c.source_key).correlate(changes)
     on_its_way = exists().where(
         or_(target_licences.c.key == changes.c.record_key, target_licences.c.key.in_(own)),
         target_licences.c.type == changes.c.target,

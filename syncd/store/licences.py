@@ -20,7 +20,7 @@ from syncd.store.database import Database, reading
 from syncd.store.facts import LICENCES_READ, load_fact, save_fact
 from syncd.store.licence_seats import find_doubted
 from syncd.store.pairing import is_taken, leaver_state
-from syncd.store.principals import intern_principals
+from syncd.store.principals import intern_principals, iterate_folded
 from syncd.store.rows import among, decode_json, encode_json, insert_missing, upsert
 from syncd.store.tables import (
     changes,
@@ -34,7 +34,6 @@ from syncd.store.tables import (
 )
 from syncd.store.taken_licences import GONE, MOVING, forget_notes, is_held, load_taken, note_taken
 
-_CHUNK = 1000
 _GRANTED = "granted"
 _IS_HELD = is_held()
 
@@ -114,23 +113,16 @@ class Licences:
 
     def iterate_people(self, run_id: int, rules: int, *, touched_only: bool) -> Iterator[list[PersonView]]:
         """Yield everybody whom a rule covers, who has a licence of ours, or whose account this plan deletes."""
-        statement = _select_people(run_id, rules)
-        if touched_only:
-            statement = statement.where(target_principals.c.key.in_(select(touched_principals.c.key)))
-        folded, last = target_principals.c.bps_fold, ""
-        while True:
+        few = select(touched_principals.c.key) if touched_only else None
+        for rows in iterate_folded(self._database, _select_people(run_id, rules), few):
             with reading(self._database) as connection:
-                rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
                 held = _load_held(connection, [row.key for row in rows])
                 taken = load_taken(connection, [row.key for row in rows])
                 moving = _load_moving(connection, [row.d_key for row in rows if row.d_key is not None])
-            if not rows:
-                return
             yield [
                 _make_person(row, held.get(row.key, []), moving.get(row.key, []), taken.get(row.key, {}))
                 for row in rows
             ]
-            last = rows[-1].bps_fold
 
 
 def load_holding(connection: Connection, keys: Collection[int]) -> dict[int, list[HeldLicence]]:

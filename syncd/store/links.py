@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 
-from sqlalchemy import Connection, Text, cast, func, select, update
+from sqlalchemy import Connection, Text, cast, exists, func, select, update
 
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.database import Database, reading
@@ -102,11 +102,12 @@ class Links:
 
         Only what sets something back may put a stranger's account into a group of ours, where it has been before.
         """
-        users, groups = select(target_users.c.key), select(target_groups.c.key)
-        unready_user = changes.c.target_key.not_in(users.where(target_users.c.status == "Synchronized"))
-        unready_group = changes.c.record_key.not_in(groups.where(target_groups.c.status == "Synchronized"))
-        strange_user = changes.c.target_key.in_(users.where(target_users.c.origin.is_(None)))
-        strange_group = changes.c.record_key.in_(groups.where(target_groups.c.origin.is_(None)))
+        user = exists().where(target_users.c.key == changes.c.target_key)
+        group = exists().where(target_groups.c.key == changes.c.record_key)
+        unready_user = ~user.where(target_users.c.status == "Synchronized")
+        unready_group = ~group.where(target_groups.c.status == "Synchronized")
+        strange_user = user.where(target_users.c.origin.is_(None))
+        strange_group = group.where(target_groups.c.origin.is_(None))
         planned = (
             changes.c.run_id == run_id,
             changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),

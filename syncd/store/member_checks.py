@@ -30,8 +30,9 @@ class MemberChecks:
         """
         with self._database.transaction() as connection:
             waited = member_checks.c.suspected_at <= now - pace.again_after
-            again = select(source_groups.c.key).join(member_checks, member_checks.c.group_key == source_groups.c.key)
-            keys = list(connection.scalars(_active(again).where(waited).limit(pace.most)))
+            suspected = list(connection.scalars(select(member_checks.c.group_key).where(waited)))
+            again = _active(select(source_groups.c.key)).where(among(source_groups.c.key, suspected, connection))
+            keys = list(connection.scalars(again.limit(pace.most))) if suspected else []
             if _is_due(load_fact(connection, MEMBERS_COUNTED), pace, now):
                 keys += self._take_sample(connection, pace)
                 save_fact(connection, MEMBERS_COUNTED, now.isoformat())

@@ -86,7 +86,8 @@ class Pairing:
             )
             .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
         )  # fmt: skip
-        for rows in iterate_folded(self._database, statement, touched_principals if touched_only else None):
+        few = select(touched_principals.c.key) if touched_only else None
+        for rows in iterate_folded(self._database, statement, few):
             yield [(row.key, _make_user_pair(row, fields)) for row in rows]
 
     def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
@@ -110,21 +111,20 @@ class Pairing:
             )
             .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
         )  # fmt: skip
-        if touched_only:
-            statement = statement.where(p.c.key.in_(_principals_of_groups(select(touched_groups.c.key))))
-        for rows in iterate_folded(self._database, statement, None):
+        few = _principals_of_groups(select(touched_groups.c.key)) if touched_only else None
+        for rows in iterate_folded(self._database, statement, few):
             yield [(row.key, _make_group_pair(row, fields)) for row in rows]
 
     # ---- memberships ------------------------------------------------------------------------------------------------
 
     def load_group_rows_to_compare(self, *, touched_only: bool) -> list[GroupView]:
         """Return the groups of which all members are to be compared, in order."""
-        statement = _select_groups().order_by(target_principals.c.bps_fold)
-        if touched_only:
-            touched = select(touched_groups.c.key).where(touched_groups.c.whole)
-            statement = statement.where(target_principals.c.key.in_(_principals_of_groups(touched)))
-        with reading(self._database) as connection:
-            return [_make_group_row(row) for row in connection.execute(statement)]
+        whole = select(touched_groups.c.key).where(touched_groups.c.whole)
+        few = _principals_of_groups(whole) if touched_only else None
+        statement = _select_groups().add_columns(target_principals.c.bps_fold)
+        return [
+            _make_group_row(tuple(row)[:-1]) for rows in iterate_folded(self._database, statement, few) for row in rows
+        ]
 
     def knows_owners(self) -> bool:
         """Return whether a full read that tells the owners of groups was closed, and owners were read ever since."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, distinct, exists, func, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, distinct, exists, func, literal_column, select, update
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
@@ -242,36 +242,25 @@ class Plans:
             few = select(*_READ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
             return _load_places(connection, few)
 
-    def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
-        """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet."""
-        found: list[list[str]] = []
-        planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        waiting = (Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS)
-        later = changes.c.phase.in_([int(phase) for phase in waiting])
-        person, manager = desired_users.alias("person"), desired_users.alias("manager")
-        managers = (
-            select(manager.c.principal_key)
-            .join(person, person.c.manager_key == manager.c.key)
-            .join(changes, changes.c.source_key == person.c.key)
-            .where(*planned, changes.c.phase == int(Phase.MANAGERS), manager.c.principal_key.is_not(None))
-        )
+    def load_waiting(self, run_id: int, at_most: int) -> tuple[list[str], list[str]]:
+        """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet.
+
+        No more than ``at_most`` of each: after a first push nearly everybody waits.
+        """
         with reading(self._database) as connection:
-            for table in (target_users, target_groups):
-                # Asked for each waiting record by its index: a plan has many more members than records.
-                written = exists().where(changes.c.record_key == table.c.key, *planned, later)
-                member = exists().where(changes.c.target_key == table.c.key, *planned, later)
-                statement = (
-                    select(target_principals.c.bps_id)
-                    .join(table, table.c.key == target_principals.c.key)
-                    .where(
-                        table.c.status != "Synchronized",
-                        table.c.origin.is_not(None),
-                        written | member | table.c.key.in_(managers),
-                    )
-                    .order_by(target_principals.c.bps_fold)
-                )
-                found.append(list(connection.scalars(statement)))
-        return found[0], found[1]
+            users, groups = (
+                sorted(connection.scalars(_select_waiting(run_id, table).limit(at_most)))
+                for table in (target_users, target_groups)
+            )
+        return users, groups
+
+    def count_waiting(self, run_id: int) -> int:
+        """Return how many these are in all."""
+        with reading(self._database) as connection:
+            return sum(
+                connection.scalar(select(func.count()).select_from(_select_waiting(run_id, table).subquery())) or 0
+                for table in (target_users, target_groups)
+            )
 
     def load_ready(self, folds: Collection[str]) -> dict[str, bool]:
         """Return which of these (folded) BPS ids are synchronised accounts, and whether each is ours."""
@@ -293,6 +282,32 @@ class Plans:
         )
         with reading(self._database) as connection:
             return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
+
+
+def _select_waiting(run_id: int, table: Table) -> Select[Any]:
+    """Return the BPS ids of records of ours that are not synchronised and that planned changes name."""
+    planned = changes.c.run_id == run_id, changes.c.status == "planned"
+    waiting = (Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS)
+    later = changes.c.phase.in_([int(phase) for phase in waiting])
+    person, manager = desired_users.alias("person"), desired_users.alias("manager")
+    managers = (
+        select(manager.c.principal_key)
+        .join(person, person.c.manager_key == manager.c.key)
+        .join(changes, changes.c.source_key == person.c.key)
+        .where(*planned, changes.c.phase == int(Phase.MANAGERS), manager.c.principal_key.is_not(None))
+    )
+    # Asked for each waiting record by its index: a plan has many more members than records.
+    written = exists().where(changes.c.record_key == table.c.key, *planned, later)
+    member = exists().where(changes.c.target_key == table.c.key, *planned, later)
+    return (
+        select(target_principals.c.bps_id)
+        .join(table, table.c.key == target_principals.c.key)
+        .where(
+            table.c.status != literal_column("'Synchronized'"),  # as the index says it
+            table.c.origin.is_not(None),
+            written | member | table.c.key.in_(managers),
+        )
+    )
 
 
 def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> tuple[object, ...]:

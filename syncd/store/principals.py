@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from syncd.model.target import fold
 from syncd.store.database import Database, reading
-from syncd.store.rows import among
+from syncd.store.rows import among, chunked
 from syncd.store.tables import desired_groups, target_groups, target_principals
 
 _CHUNK = 1000
 
 
-def iterate_folded(database: Database, statement: Select[Any], touched: Table | None) -> Iterator[Any]:
-    """Yield chunks of a statement over BPS ids in their order; it has to name ``bps_fold``. ``touched``: only these."""
+def iterate_folded(database: Database, statement: Select[Any], few: Select[Any] | None) -> Iterator[Any]:
+    """Yield chunks of a statement over BPS ids in their order; it has to name ``bps_fold``.
+
+    ``few``: only the records of these keys; it is they that are looked up then, instead of walking through all.
+    """
+    if few is not None:
+        yield from _iterate_few(database, statement, few)
+        return
     folded = target_principals.c.bps_fold
-    if touched is not None:
-        statement = statement.where(target_principals.c.key.in_(select(touched.c.key)))
     last = ""
     while True:
         with reading(database) as connection:
@@ -28,6 +33,19 @@ def iterate_folded(database: Database, statement: Select[Any], touched: Table | 
             return
         yield rows
         last = rows[-1].bps_fold
+
+
+def _iterate_few(database: Database, statement: Select[Any], few: Select[Any]) -> Iterator[Any]:
+    key, folded = target_principals.c.key, target_principals.c.bps_fold
+    with reading(database) as connection:
+        keys = list(connection.scalars(few))
+        named = connection.execute(select(key, folded).where(among(key, keys, connection))).all()
+    ordered = [row[0] for row in sorted(named, key=itemgetter(1))]
+    for chunk in chunked(ordered, _CHUNK):
+        with reading(database) as connection:
+            rows = connection.execute(statement.where(among(key, chunk, connection))).all()
+        if rows:
+            yield sorted(rows, key=attrgetter("bps_fold"))
 
 
 def load_group_names(database: Database, bps_ids: Collection[str]) -> dict[str, str]:

@@ -21,6 +21,9 @@ PARKED = text("state = 'parked'")
 REREAD = text("reread")
 """The same of groups of which the members must be read directly."""
 
+SKIPPED = text("state = 'skipped'")
+"""Groups that the rules skip, some of them until another gives up their BPS id."""
+
 source_users = Table(
     "source_users",
     metadata,
@@ -179,4 +182,5 @@ desired_groups = Table(
     Column("name", Text),
     Column("email", Text),
     Index("ix_desired_groups_principal_key", "principal_key"),
+    Index("ix_desired_groups_skipped", "key", sqlite_where=SKIPPED, postgresql_where=SKIPPED),
 )

@@ -64,10 +64,8 @@ class Substitutions:
             .join(standing, standing.c.key == below.c.key)
             .where(standing.c.state != "wanted")
         )
-        left = (
-            select(target_users.c.key)
-            .join(below, below.c.key == target_users.c.source_key)
-            .where(target_users.c.leaving_at.is_not(None))
+        left = select(target_users.c.key).where(
+            target_users.c.source_key.in_(select(below.c.key)), target_users.c.leaving_at.is_not(None)
         )
         stood_in = select(substitutions.c.original_key).where(
             substitutions.c.substitute_key.in_(select(touched_principals.c.key))
@@ -118,7 +116,8 @@ class Substitutions:
             )
             .where(s.c.original_key.is_not(None) | left)
         )  # fmt: skip
-        for rows in iterate_folded(self._database, statement, touched_principals if touched_only else None):
+        few = select(touched_principals.c.key) if touched_only else None
+        for rows in iterate_folded(self._database, statement, few):
             yield [_make_departed(row) for row in rows]
 
     def load_superiors(self, keys: Collection[int]) -> dict[int, Superior]:
@@ -210,6 +209,7 @@ class Substitutions:
             select(func.count())
             .select_from(target_users)
             .where(
+                target_users.c.key.in_((original, substitute)),
                 target_users.c.origin.is_not(None),
                 target_users.c.status == "Synchronized",
                 (target_users.c.key == original)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
 from syncd.store.columns import Key, UtcTime, metadata
+
+WAITING = text("status <> 'Synchronized'")
+"""Records that the portal is still copying, or in another state of its own: an index finds these few by these words."""
 
 target_principals = Table(
     "target_principals",
@@ -33,6 +36,7 @@ target_users = Table(
     Column("leaving_as", Text),  # why: renamed, or the state of the person
     Index("ix_target_users_source_key", "source_key"),
     Index("ix_target_users_leaving_at", "leaving_at"),
+    Index("ix_target_users_waiting", "key", sqlite_where=WAITING, postgresql_where=WAITING),
 )
 
 target_groups = Table(
@@ -51,6 +55,7 @@ target_groups = Table(
     Column("leaving_as", Text),
     Index("ix_target_groups_source_key", "source_key"),
     Index("ix_target_groups_leaving_at", "leaving_at"),
+    Index("ix_target_groups_waiting", "key", sqlite_where=WAITING, postgresql_where=WAITING),
 )
 
 target_members = Table(
@@ -93,6 +98,7 @@ target_licences = Table(
     Column("written", Text),  # JSON: as we last sent them
     Column("origin", Text),  # granted; NULL: given by hand; no licence: moving, taken, let go (store.taken_licences)
     PrimaryKeyConstraint("key", "type"),
+    Index("ix_target_licences_origin", "origin", "type"),
     sqlite_with_rowid=False,
 )
 

@@ -8,7 +8,7 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Interrupted
-from syncd.model.target import Account, PortalGroup, fold
+from syncd.model.target import Account, PortalGroup
 from syncd.sync.ports import Portal
 from syncd.sync.stores import ApplyStore
 
@@ -27,48 +27,50 @@ class Readiness:
         self._log = structlog.get_logger("syncd.apply")
 
     async def wait(self, run_id: int, *, within: float) -> None:
-        """Wait, for so many seconds at most, until the records that later changes need are synchronised."""
+        """Wait, for so many seconds at most, until the records that later changes need are synchronised.
+
+        Only the store knows all that wait: after a first push that is everybody.
+        """
         deadline = self._clock.monotonic() + within
         pause = 0.25
-        while True:
-            users, groups = await self._store.call(self._store.load_waiting, run_id)
-            if not users and not groups:
-                return
-            waiting = len(users) + len(groups)
-            waiting -= await self._note_ready(users, self._portal.fetch_account, self._portal.fetch_accounts)
-            waiting -= await self._note_ready(groups, self._fetch_group, self._portal.fetch_groups)
-            if not waiting:
+        waiting = await self._load(run_id)
+        while any(waiting):
+            users, groups = waiting
+            await self._note_ready(users, self._portal.fetch_account, self._portal.fetch_accounts)
+            await self._note_ready(groups, self._fetch_group, self._portal.fetch_groups)
+            waiting = await self._load(run_id)
+            if not any(waiting):
                 return
             if self._stopping():
                 raise Interrupted("asked to stop while waiting for WEBCON to synchronise")
             left = deadline - self._clock.monotonic()
             if left <= 0:
-                self._log.warning("synchronisation.slow", waiting=waiting)
+                number = await self._store.call(self._store.count_waiting, run_id)
+                self._log.warning("synchronisation.slow", waiting=number)
                 return
             await self._clock.sleep(min(pause, left))
             pause = min(pause * 2, 5.0)
+
+    async def _load(self, run_id: int) -> tuple[list[str], list[str]]:
+        return await self._store.call(self._store.load_waiting, run_id, _FEW + 1)
 
     async def _note_ready(
         self,
         bps_ids: Sequence[str],
         fetch: Callable[[str], Awaitable[Account | PortalGroup | None]],
         fetch_all: Callable[[], AsyncIterator[Sequence[Account] | Sequence[PortalGroup]]],
-    ) -> int:
-        """Ask for these records, and remember those that are synchronised; return how many they are."""
-        if not bps_ids:
-            return 0
-        waiting = {fold(bps_id): bps_id for bps_id in bps_ids}
-        if len(waiting) <= _FEW:
-            found = [record for bps_id in bps_ids if (record := await fetch(bps_id)) is not None]
-            return await self._note(waiting, found)
-        return sum([await self._note(waiting, page) async for page in fetch_all()])
+    ) -> None:
+        """Ask for these records, or for all when they are many, and remember those that are synchronised."""
+        if len(bps_ids) <= _FEW:
+            await self._note([record for bps_id in bps_ids if (record := await fetch(bps_id)) is not None])
+            return
+        async for page in fetch_all():
+            await self._note(page)
 
-    async def _note(self, waiting: dict[str, str], records: Sequence[Account | PortalGroup]) -> int:
-        folded = {fold(record.bps_id) for record in records if record.status == "Synchronized"} & waiting.keys()
-        if folded:
-            ready = sorted(waiting.pop(each) for each in folded)
+    async def _note(self, records: Sequence[Account | PortalGroup]) -> None:
+        ready = [record.bps_id for record in records if record.status == "Synchronized"]
+        if ready:
             await self._store.call(self._store.set_synchronized, ready)
-        return len(folded)
 
     async def _fetch_group(self, bps_id: str) -> PortalGroup | None:
         detail = await self._portal.fetch_group(bps_id)

@@ -68,8 +68,12 @@ class ApplyStore(LicenceApplyStore, SubstitutionStore, ProtectionStore, Caller, 
         """Defer links of records that are not ready."""
         ...
 
-    def load_waiting(self, run_id: int) -> tuple[list[str], list[str]]:
-        """Return accounts and groups that planned changes need and that are not synchronised."""
+    def load_waiting(self, run_id: int, at_most: int) -> tuple[list[str], list[str]]:
+        """Return the first accounts and groups that planned changes need and that are not synchronised."""
+        ...
+
+    def count_waiting(self, run_id: int) -> int:
+        """Return how many there are."""
         ...
 
     def set_synchronized(self, bps_ids: Collection[str]) -> None:

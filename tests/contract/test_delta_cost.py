@@ -1,0 +1,157 @@
+"""Law 4, seen from the database: what a delta run asks costs what changed, whatever the size of the company.
+
+SQLite says of every statement how it finds its rows. None that a delta run asks may walk through a table that grows
+with the company, nor through a part of one that has no bound.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from syncd.plan.expressions import Expression
+from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
+from tests.fakes.world import World, make_rules, open_world
+
+GROWING = {
+    "source_objects", "source_users", "source_groups", "source_members", "source_owners", "scope_members",
+    "desired_users", "desired_groups", "target_principals", "target_users", "target_groups", "target_members",
+    "target_owners", "target_licences", "changes",
+}  # fmt: skip
+OF_FEW = {
+    "ix_source_users_parked", "ix_source_groups_parked", "ix_source_groups_reread", "ix_desired_groups_skipped",
+    "ix_target_users_waiting", "ix_target_groups_waiting", "ix_target_users_leaving_at", "ix_target_groups_leaving_at",
+    "ix_target_licences_origin",  # seats are counted when licences change hands, from the index alone
+}  # fmt: skip
+"""Indexes that hold exceptions only: a walk through one of them is short in a company of any size."""
+KNOWN = (
+    "FROM source_groups AS child JOIN source_members ON",  # the nesting: a probe per group, when a scope is nested
+    "SELECT count(*) AS count_1 FROM (SELECT ? AS anon_2 FROM target_",  # the guard, up to a limit
+    "SELECT count(*) AS count_1 FROM source_groups WHERE",  # how many groups a sample is of: four times a day
+    'SELECT source_groups."key" FROM source_groups WHERE source_groups.state = ? AND source_groups."key"',  # the sample
+)
+
+
+@contextmanager
+def listening(world: World) -> Iterator[list[tuple[str, Any]]]:
+    """Gather the statements that the store is asked, with their parameters."""
+    heard: list[tuple[str, Any]] = []
+
+    def hear(_one: object, _two: object, statement: str, parameters: Any, _three: object, many: bool) -> None:
+        if statement.lstrip().upper().startswith(("SELECT", "WITH", "INSERT", "UPDATE", "DELETE")):
+            heard.append((statement, parameters[0] if many else parameters))
+
+    event.listen(world.database.engine, "before_cursor_execute", hear)
+    try:
+        yield heard
+    finally:
+        event.remove(world.database.engine, "before_cursor_execute", hear)
+
+
+def find_walks(world: World, heard: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Return the statements that walk through a growing table, each with what SQLite says of it."""
+    found = list[tuple[str, str]]()
+    with world.database.engine.connect() as connection:
+        for statement, parameters in dict(heard).items():
+            names = {alias: table for table, alias in re.findall(r"(\w+) AS (\w+)", statement)}
+            if any(known in " ".join(statement.split()) for known in KNOWN):
+                continue
+            rows = connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, parameters).all()
+            found += [(row[3], statement) for row in rows if is_walk(row[3], names)]
+    return found
+
+
+def is_walk(detail: str, names: dict[str, str]) -> bool:
+    """Return whether a line of a query plan says that a growing table is read from end to end, or without a bound."""
+    met = re.match(r"(?:SCAN|SEARCH) (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", detail)
+    if met is None or names.get(met[1], met[1]) not in GROWING or met[2] in OF_FEW:
+        return False
+    return detail.startswith("SCAN") or re.search(r"\(\w+[<>]\?(?: AND \w+[<>]\?)?\)$", detail) is not None
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> Any:
+    """A company with nested groups, managers, owners and licences, in step with its portal, under every policy."""
+    made = open_world(f"sqlite:///{tmp_path / 'store.db'}")
+    rules = make_rules(
+        scope=ScopeRules(("All",), users=Expression("user.jobTitle != 'X'"), protect=frozenset({"boss@x.com"})),
+        policy=PolicyRules(
+            disabled_users="delete", deleted_groups="delete", substitute="manager", grace=timedelta(days=1)
+        ),
+        limits=GuardLimits(50, 50, 3, 0, 100),
+        licences=(LicenceRule("Sales", "PowerUser"),),
+    )
+    made.rules = replace(rules, mapping=replace(rules.mapping, owners=True))
+    source = made.source
+    source.tracks_owners = True
+    for number in range(12):
+        name = f"u{number}@x.com"
+        manager = "u0" if number else None
+        source.put_user(f"u{number}", userPrincipalName=name, displayName=f"User {number}", mail=name, manager=manager)
+    for group, title in (("g1", "All"), ("g2", "Sales"), ("g3", "Ring")):
+        source.put_group(group, displayName=title, mailNickname=f"{title.lower()}@grp")
+    for number in range(9):
+        source.link("g1", f"u{number}")
+    source.link("g1", "g2", "group")
+    source.link("g2", "u9")
+    source.link("g2", "g3", "group")
+    source.own("g2", "u1")
+    for _ in range(2):
+        assert (await made.sync("full")).status == "succeeded"
+    yield made
+    made.database.close()
+
+
+async def test_a_delta_run_without_news_walks_through_nothing(world: World) -> None:
+    """The run log, the checkpoints and the few exceptions are all that it looks at."""
+    with listening(world) as heard:
+        run = await world.sync("delta")
+    assert world.changes(run) == []
+    assert len(heard) > 50
+    assert find_walks(world, heard) == []
+
+
+async def test_news_of_every_kind_walk_through_nothing(world: World) -> None:
+    """Hires, leavers, renames, moves, managers, owners, groups and licences; and the deletions after the grace."""
+    source = world.source
+    source.put_user("u1", jobTitle="Boss", mobilePhone="1")
+    source.put_user("u2", accountEnabled=False)
+    source.put_user("u3", userPrincipalName="new@x.com")
+    source.put_user("u5", manager="u4")
+    source.remove_user("u6")
+    source.put_user("u20", userPrincipalName="u20@x.com", displayName="User 20", mail="u20@x.com", manager="u1")
+    source.link("g1", "u20")
+    source.unlink("g2", "u9")
+    source.link("g3", "u5")
+    source.put_group("g9", displayName="New", mailNickname="new@grp")
+    source.link("g9", "u4")
+    source.own("g2", "u4")
+    with listening(world) as heard:
+        run = await world.sync("delta")
+    assert {line.split()[0] for line in world.changes(run)} == {"create", "update", "link", "unlink", "grant", "revoke"}
+    assert find_walks(world, heard) == []
+    source.remove_group("g9")
+    world.clock.ahead += timedelta(days=3)
+    with listening(world) as heard:
+        run = await world.sync("delta")
+    assert "delete user u2@x.com done" in world.changes(run)
+    assert find_walks(world, heard) == []
+
+
+def test_a_walk_is_recognised() -> None:
+    """What SQLite says of whole tables, of open ranges and of single rows."""
+    names = {"child": "source_groups"}
+    assert is_walk("SCAN child", names)
+    assert is_walk("SCAN target_users USING COVERING INDEX ix_target_users_source_key", names)
+    assert is_walk("SEARCH source_users USING INTEGER PRIMARY KEY (rowid>?)", names)
+    assert not is_walk("SEARCH source_users USING INTEGER PRIMARY KEY (rowid=?)", names)
+    assert not is_walk("SCAN target_users USING INDEX ix_target_users_waiting", names)
+    assert not is_walk("SCAN touched_users", names)
