@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from syncd.sync.proposals import Proposal
 
 _POLL = 0.5
-_LOCK_CHECK = 5.0
+_LOCK_CHECK = 2.0
 
 
 def execute(
@@ -191,8 +191,8 @@ async def _acquire(
 
 
 async def _watch(lock: StoreLock, database: Database, clock: Clock, stop: Stop) -> None:
-    """End the work in hand when the lock is lost with its database session; a file's lock cannot be lost."""
-    while database.dialect == "sqlite" or await database.call(lock.is_held):
+    """End the work in hand when the lock is lost with its database session, or with the file that it is on."""
+    while await database.call(lock.is_held):
         await clock.sleep(_LOCK_CHECK)
     click.echo("syncd: the lock on the store is lost; stopping", err=True)
     stop.request()

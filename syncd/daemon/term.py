@@ -21,10 +21,13 @@ from syncd.store.runlog import RunLog
 _POLL_SECONDS = 1.0
 _WAITING = "another syncd works on this store; this one takes over when that one ends"
 _WATCH_SECONDS = 2.0
+_ANSWER_SECONDS = 4.0
+"""A database that does not say within this time that the lock is ours may have given it to another."""
 _LOST_SECONDS = 3.0
 """A run that lost the lock may take so long to end by itself."""
-_SETTLE_SECONDS = 8.0
-"""A database server that dropped a session lets the next one in at once; the one who lost it has so long to notice."""
+_SETTLE_SECONDS = 10.0
+"""A database server that dropped a session lets the next one in at once; the one who lost it has so long to notice and
+to end its run: longer than the three above together."""
 
 
 class Term:
@@ -35,7 +38,7 @@ class Term:
         self._database = database
         self._keeper = Keeper(StoreLock(database))
         self._lost = False
-        self._worker = Worker(life, database, is_lost=lambda: self._lost)
+        self._worker = Worker(life, database, is_lost=lambda: self._lost, confirm=self._confirm)
         self._log = structlog.get_logger("syncd.daemon")
 
     async def serve(self) -> None:
@@ -58,9 +61,9 @@ class Term:
         life, waited = self._life, False
         while not life.is_leaving():
             if await self._keeper.try_acquire():
-                if waited and self._database.dialect == "postgresql":
+                if self._keeper.can_overlap and (waited or life.store.present or await self._has_open_run()):
                     await life.rest(_SETTLE_SECONDS)
-                    if life.is_leaving() or not await self._keeper.is_held():
+                    if life.is_leaving() or not await self._keeper.is_held(within=_ANSWER_SECONDS):
                         continue
                 if waited:
                     self._log.info("standby.taken_over")
@@ -72,6 +75,9 @@ class Term:
                 waited = True
             await life.rest(_POLL_SECONDS)
         return False
+
+    async def _has_open_run(self) -> bool:
+        return await self._database.call(RunLog(self._database).has_open)
 
     async def _lead(self) -> None:
         life, log = self._life, RunLog(self._database)
@@ -106,10 +112,16 @@ class Term:
 
     async def _watch_lock(self) -> None:
         """Look whether the lock is still ours; when it is not, stop the run, and do not wait long for its end."""
-        while await self._keeper.is_held():
+        while await self._confirm():
             await self._life.clock.sleep(_WATCH_SECONDS)
-        self._log.error("standby.lock_lost")
-        self._lost = True
-        self._life.bell.set()
         await self._life.clock.sleep(_LOST_SECONDS)
         self._worker.cancel_run()
+
+    async def _confirm(self) -> bool:
+        """Return whether the lock is ours, as far as that can be found out in time; without it this term is over."""
+        held = not self._lost and await self._keeper.is_held(within=_ANSWER_SECONDS)
+        if not held and not self._lost:
+            self._log.error("standby.lock_lost")
+            self._lost = True
+            self._life.bell.set()
+        return held

@@ -150,8 +150,11 @@ async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, mo
     database.close()
 
 
-async def test_a_lost_lock_stops_the_run_and_leads_back_to_standby(postgres_store: str) -> None:
+async def test_a_lost_lock_stops_the_run_and_leads_back_to_standby(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the database drops the session that holds the lock, the run ends, and the daemon waits for the lock anew."""
+    monkeypatch.setattr("syncd.daemon.term._SETTLE_SECONDS", 0.1)
     parts = FakeParts()
     parts.source.gate.clear()
     async with living(postgres_store, parts) as (_, log):
