@@ -15,19 +15,11 @@ from syncd.daemon.worker import Worker
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRequest
 from syncd.store.database import Database
-from syncd.store.lock import StoreLock
+from syncd.store.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
 from syncd.store.runlog import RunLog
 
 _POLL_SECONDS = 1.0
 _WAITING = "another syncd works on this store; this one takes over when that one ends"
-_WATCH_SECONDS = 2.0
-_ANSWER_SECONDS = 4.0
-"""A database that does not say within this time that the lock is ours may have given it to another."""
-_LOST_SECONDS = 3.0
-"""A run that lost the lock may take so long to end by itself."""
-_SETTLE_SECONDS = 10.0
-"""A database server that dropped a session lets the next one in at once; the one who lost it has so long to notice and
-to end its run: longer than the three above together."""
 
 
 class Term:
@@ -62,8 +54,8 @@ class Term:
         while not life.is_leaving():
             if await self._keeper.try_acquire():
                 if self._keeper.can_overlap and (waited or life.store.present or await self._has_open_run()):
-                    await life.rest(_SETTLE_SECONDS)
-                    if life.is_leaving() or not await self._keeper.is_held(within=_ANSWER_SECONDS):
+                    await life.rest(SETTLE_SECONDS)
+                    if life.is_leaving() or not await self._keeper.is_held(within=ANSWER_SECONDS):
                         continue
                 if waited:
                     self._log.info("standby.taken_over")
@@ -113,13 +105,13 @@ class Term:
     async def _watch_lock(self) -> None:
         """Look whether the lock is still ours; when it is not, stop the run, and do not wait long for its end."""
         while await self._confirm():
-            await self._life.clock.sleep(_WATCH_SECONDS)
-        await self._life.clock.sleep(_LOST_SECONDS)
+            await self._life.clock.sleep(WATCH_SECONDS)
+        await self._life.clock.sleep(LOST_SECONDS)
         self._worker.cancel_run()
 
     async def _confirm(self) -> bool:
         """Return whether the lock is ours, as far as that can be found out in time; without it this term is over."""
-        held = not self._lost and await self._keeper.is_held(within=_ANSWER_SECONDS)
+        held = not self._lost and await self._keeper.is_held(within=ANSWER_SECONDS)
         if not held and not self._lost:
             self._log.error("standby.lock_lost")
             self._lost = True

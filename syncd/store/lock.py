@@ -14,6 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from syncd.errors import StoreError, StoreLocked
 from syncd.store.database import Database, explain
 
+WATCH_SECONDS = 2.0
+"""How often the holder looks whether the lock is still there."""
+ANSWER_SECONDS = 4.0
+"""A database that does not say within this time that the lock is ours may have given it to another."""
+LOST_SECONDS = 3.0
+"""A run that lost the lock may take so long to end by itself; then it is broken off."""
+SETTLE_SECONDS = 10.0
+"""A database server that dropped a session lets the next one in at once; the one who lost it has so long to notice and
+to end its run: longer than the three above together."""
+
 _ADVISORY_KEY = 0x73796E6364  # "syncd"
 
 

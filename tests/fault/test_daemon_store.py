@@ -336,3 +336,29 @@ async def test_who_is_cut_off_has_broken_off_its_run_before_the_other_begins(
             await end_well(second, sandbox)
         await first.wait("standby.taken_over")
         await end_well(first, sandbox)
+
+
+@pytest.mark.postgresql
+async def test_a_command_that_is_cut_off_breaks_off_its_run_as_well(
+    sandbox: Sandbox, syncd: Program, wire: tuple[Forwarder, str], database_url: str
+) -> None:
+    """Before the daemon that waited for it begins its own; the next command waits for whoever may be cut off."""
+    forwarder, url = wire
+    assert (await syncd("sync", "full", SYNCD_STORE__URL=url)).code == 0
+    hire(sandbox, 30)
+    fault = AnnouncedFault("delay", side="portal", method="POST", path="users", skip=5, count=1, seconds=FOR_EVER)
+    sandbox.faults.add(fault)
+    command = asyncio.create_task(syncd("sync", "delta", SYNCD_STORE__URL=url))
+    await fault.strike()
+    sandbox.faults.clear()
+    forwarder.cut()
+    following = await syncd("sync", "delta", SYNCD_STORE__URL=database_url)
+    assert command.done(), "the one that was cut off was to be gone by then"
+    ended = await command
+    assert ended.code == 1
+    assert "the lock on the store is lost; stopping" in ended.stderr
+    assert "the lock on the store was lost, and the run was broken off" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert following.code == 0, following.stderr
+    assert "a run is still open in this store; waiting 10 seconds" in following.stderr
+    assert Truth(sandbox.directory, sandbox.portal).find_differences() == []
