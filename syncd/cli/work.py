@@ -13,23 +13,22 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from syncd.clock import Clock
-from syncd.errors import StoreLocked
+from syncd.errors import StoreError, StoreLocked
 
 if TYPE_CHECKING:
     from syncd.cli.progress import Report
     from syncd.config import Settings
+    from syncd.daemon.keeper import Keeper
     from syncd.model.run import RunRecord, RunRequest
     from syncd.store.database import Database
-    from syncd.store.lock import StoreLock
     from syncd.sync.proposals import Proposal
 
 _POLL = 0.5
-_LOCK_CHECK = 5.0
 
 
 def execute(
@@ -133,17 +132,22 @@ async def _execute(work: _Work) -> RunRecord:
 
 async def _carry_out(work: _Work) -> RunRecord:
     from syncd import bootstrap
+    from syncd.daemon.keeper import Keeper
     from syncd.logs import get_logger
     from syncd.store.lock import StoreLock
     from syncd.store.runlog import RunLog
 
     settings, database, stop = work.settings, work.database, work.stop
-    clock = Clock()
-    lock = StoreLock(database)
-    way_out = tell_way_out(work.request, proposed=work.proposal is not None)
-    await _acquire(lock, database, clock, stop, wait=work.wait, way_out=way_out)
-    watch = asyncio.create_task(_watch(lock, database, clock, stop), name="watch the store's lock")
+    clock, lost = Clock(), asyncio.Event()
+    keeper = Keeper(StoreLock(database))
+    run = asyncio.current_task()
+    watch: asyncio.Task[None] | None = None
     try:
+        way_out = tell_way_out(work.request, proposed=work.proposal is not None)
+        await _acquire(keeper, clock, stop, wait=work.wait, way_out=way_out)
+        if keeper.can_overlap and await database.call(RunLog(database).has_open):
+            await _settle(keeper, stop)
+        watch = asyncio.create_task(_watch(keeper, clock, stop, lost, run), name="watch the store's lock")
         log = get_logger("syncd.run")
         for run_id in await database.call(RunLog(database).interrupt_open):
             log.warning("run.found_interrupted", run=run_id)
@@ -153,10 +157,15 @@ async def _carry_out(work: _Work) -> RunRecord:
             settings, database, clock, progress=work.report, stopping=stop.requested
         ) as sides:
             return await runs.execute(work.request, sides, proposal=work.proposal, shown=work.shown)
+    except asyncio.CancelledError:
+        if lost.is_set() and not stop.number:
+            raise StoreError("the lock on the store was lost, and the run was broken off; start it again") from None
+        raise
     finally:
-        watch.cancel()
-        await asyncio.wait([watch])
-        lock.release()
+        if watch is not None:
+            watch.cancel()
+            await asyncio.wait([watch])
+        await keeper.close()
 
 
 def tell_way_out(request: RunRequest, *, proposed: bool) -> str:
@@ -173,16 +182,14 @@ def tell_way_out(request: RunRequest, *, proposed: bool) -> str:
     return f"{stop}; of another command wait for the end"
 
 
-async def _acquire(
-    lock: StoreLock, database: Database, clock: Clock, stop: Stop, *, wait: timedelta | None, way_out: str
-) -> None:
-    if await database.call(lock.try_acquire):
+async def _acquire(keeper: Keeper, clock: Clock, stop: Stop, *, wait: timedelta | None, way_out: str) -> None:
+    if await keeper.try_acquire():
         return
     if wait is None:
         raise StoreLocked(f"another syncd works on this store; {way_out}")
     deadline = clock.monotonic() + wait.total_seconds()
     click.echo("syncd: waiting for the other syncd that works on this store", err=True)
-    while not await database.call(lock.try_acquire):
+    while not await keeper.try_acquire():
         if await stop.wait(_POLL):
             raise StoreLocked("asked to stop while another syncd worked on this store; nothing was done")
         if clock.monotonic() >= deadline:
@@ -190,9 +197,30 @@ async def _acquire(
             raise StoreLocked(f"another syncd still works on this store after {waited}; {way_out}")
 
 
-async def _watch(lock: StoreLock, database: Database, clock: Clock, stop: Stop) -> None:
-    """End the work in hand when the lock is lost with its database session; a file's lock cannot be lost."""
-    while database.dialect == "sqlite" or await database.call(lock.is_held):
-        await clock.sleep(_LOCK_CHECK)
+async def _settle(keeper: Keeper, stop: Stop) -> None:
+    """Give whoever lost the lock in the middle of a run the time to notice; that run may as well be of the dead."""
+    from syncd.store.lock import ANSWER_SECONDS, SETTLE_SECONDS
+
+    click.echo(
+        f"syncd: a run is still open in this store; waiting {SETTLE_SECONDS:.0f} seconds, in case a syncd that was cut "
+        "off from the store is still ending it",
+        err=True,
+    )
+    if await stop.wait(SETTLE_SECONDS):
+        raise StoreLocked("asked to stop before another syncd was sure to have ended its run; nothing was done")
+    if not await keeper.is_held(within=ANSWER_SECONDS):
+        raise StoreError("the lock on the store was lost before anything was done; try again")
+
+
+async def _watch(keeper: Keeper, clock: Clock, stop: Stop, lost: asyncio.Event, run: asyncio.Task[Any] | None) -> None:
+    """End the run when the lock is lost, with its database session or the file that it is on; break it off at last."""
+    from syncd.store.lock import ANSWER_SECONDS, LOST_SECONDS, WATCH_SECONDS
+
+    while await keeper.is_held(within=ANSWER_SECONDS):
+        await clock.sleep(WATCH_SECONDS)
     click.echo("syncd: the lock on the store is lost; stopping", err=True)
+    lost.set()
     stop.request()
+    await clock.sleep(LOST_SECONDS)
+    if run is not None:
+        run.cancel()

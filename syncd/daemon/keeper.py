@@ -23,9 +23,16 @@ class Keeper:
         """Take the lock if nobody else has it; raises StoreError when the store cannot be asked."""
         return await self._call(self._lock.try_acquire)
 
-    async def is_held(self) -> bool:
-        """Return whether the lock is still ours."""
-        return await self._call(self._lock.is_held)
+    async def is_held(self, *, within: float) -> bool:
+        """Return whether the lock is still ours; False as well when that is not known within so many seconds."""
+        answer = asyncio.get_running_loop().run_in_executor(self._thread, self._lock.is_held)
+        await asyncio.wait([answer], timeout=within)
+        return answer.done() and answer.result()
+
+    @property
+    def can_overlap(self) -> bool:
+        """Return whether another process may still believe to have the lock that we just took."""
+        return self._lock.can_overlap
 
     async def close(self) -> None:
         """Give the lock back; the keeper is of no use afterwards."""

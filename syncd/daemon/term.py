@@ -15,16 +15,11 @@ from syncd.daemon.worker import Worker
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRequest
 from syncd.store.database import Database
-from syncd.store.lock import StoreLock
+from syncd.store.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
 from syncd.store.runlog import RunLog
 
 _POLL_SECONDS = 1.0
 _WAITING = "another syncd works on this store; this one takes over when that one ends"
-_WATCH_SECONDS = 2.0
-_LOST_SECONDS = 3.0
-"""A run that lost the lock may take so long to end by itself."""
-_SETTLE_SECONDS = 8.0
-"""A database server that dropped a session lets the next one in at once; the one who lost it has so long to notice."""
 
 
 class Term:
@@ -35,7 +30,7 @@ class Term:
         self._database = database
         self._keeper = Keeper(StoreLock(database))
         self._lost = False
-        self._worker = Worker(life, database, is_lost=lambda: self._lost)
+        self._worker = Worker(life, database, is_lost=lambda: self._lost, confirm=self._confirm)
         self._log = structlog.get_logger("syncd.daemon")
 
     async def serve(self) -> None:
@@ -58,9 +53,9 @@ class Term:
         life, waited = self._life, False
         while not life.is_leaving():
             if await self._keeper.try_acquire():
-                if waited and self._database.dialect == "postgresql":
-                    await life.rest(_SETTLE_SECONDS)
-                    if life.is_leaving() or not await self._keeper.is_held():
+                if self._keeper.can_overlap and (waited or life.store.present or await self._has_open_run()):
+                    await life.rest(SETTLE_SECONDS)
+                    if life.is_leaving() or not await self._keeper.is_held(within=ANSWER_SECONDS):
                         continue
                 if waited:
                     self._log.info("standby.taken_over")
@@ -72,6 +67,9 @@ class Term:
                 waited = True
             await life.rest(_POLL_SECONDS)
         return False
+
+    async def _has_open_run(self) -> bool:
+        return await self._database.call(RunLog(self._database).has_open)
 
     async def _lead(self) -> None:
         life, log = self._life, RunLog(self._database)
@@ -106,10 +104,16 @@ class Term:
 
     async def _watch_lock(self) -> None:
         """Look whether the lock is still ours; when it is not, stop the run, and do not wait long for its end."""
-        while await self._keeper.is_held():
-            await self._life.clock.sleep(_WATCH_SECONDS)
-        self._log.error("standby.lock_lost")
-        self._lost = True
-        self._life.bell.set()
-        await self._life.clock.sleep(_LOST_SECONDS)
+        while await self._confirm():
+            await self._life.clock.sleep(WATCH_SECONDS)
+        await self._life.clock.sleep(LOST_SECONDS)
         self._worker.cancel_run()
+
+    async def _confirm(self) -> bool:
+        """Return whether the lock is ours, as far as that can be found out in time; without it this term is over."""
+        held = not self._lost and await self._keeper.is_held(within=ANSWER_SECONDS)
+        if not held and not self._lost:
+            self._log.error("standby.lock_lost")
+            self._lost = True
+            self._life.bell.set()
+        return held

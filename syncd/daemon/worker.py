@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import structlog
@@ -25,12 +25,24 @@ _ORDERS_EVERY = 2.0
 
 
 class Worker:
-    """Works on one store for as long as this process holds its lock. ``is_lost`` says that it does not any more."""
+    """Works on one store for as long as this process holds its lock.
 
-    def __init__(self, life: Life, database: Database, is_lost: Callable[[], bool]) -> None:
+    ``is_lost`` says that it does not any more, as far as is known; ``confirm`` asks, before a run begins, whether it
+    does.
+    """
+
+    def __init__(
+        self,
+        life: Life,
+        database: Database,
+        *,
+        is_lost: Callable[[], bool],
+        confirm: Callable[[], Awaitable[bool]],
+    ) -> None:
         self._life = life
         self._database = database
         self._is_lost = is_lost
+        self._confirm = confirm
         self._surprise = Trouble("run")
         self._run: asyncio.Task[RunRecord] | None = None
         self._log = structlog.get_logger("syncd.daemon")
@@ -44,7 +56,10 @@ class Worker:
                 return
             request = life.queue.take() or await self._take_order()
             if request is not None:
-                await self._carry_out(request)
+                if await self._confirm():
+                    await self._carry_out(request)
+                else:
+                    self._put_back(request)
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ORDERS_EVERY):
@@ -87,8 +102,7 @@ class Worker:
                 self._surprise.clear()
                 await self._sum_up(run.result())
             case StoreError() as error:
-                if request.approval is None:  # an order stays in the store until it is carried out
-                    self._life.queue.put_back(request)
+                self._put_back(request)
                 self._life.news.report(error)
                 await self._life.rest(self._life.store.note(error))
             case Exception() as error:
@@ -96,6 +110,10 @@ class Worker:
                 await self._life.rest(self._surprise.note(error, traceback=True))
             case error:
                 raise error
+
+    def _put_back(self, request: RunRequest) -> None:
+        if request.approval is None:  # an order stays in the store until it is carried out
+            self._life.queue.put_back(request)
 
     async def _execute(self, request: RunRequest) -> RunRecord:
         life = self._life

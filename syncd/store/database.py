@@ -37,14 +37,20 @@ _POSTGRESQL = {
 class Database:
     """One store. Open it with `open_database`, close it when done; not to be shared between processes' forks."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, watch: FileWatch | None = None) -> None:
         self.engine = engine
+        self._watch = watch
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
 
     @property
     def dialect(self) -> str:
         """Return ``sqlite`` or ``postgresql``."""
         return self.engine.dialect.name
+
+    def check_file(self) -> None:
+        """Raise StoreError when the file of this store is gone or another one since it was opened."""
+        if self._watch is not None:
+            self._watch.check()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -78,12 +84,49 @@ class Database:
         self.engine.dispose()
 
 
+class FileWatch:
+    """Looks whether a SQLite file is still the one that was opened.
+
+    The system lets a process write to a file that was removed or moved away: everything would go well, and be lost at
+    the next start.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None
+
+    def note(self) -> None:
+        """Remember the file that was just opened, the first time."""
+        self._opened = self._opened or self._identify()
+
+    def check(self) -> None:
+        """Raise StoreError when the file is gone or another one."""
+        if self._opened is None or (found := self._identify()) == self._opened:
+            return
+        if found is None:
+            raise StoreError(
+                f"the store's file {self._path} is gone: it was removed or moved away while syncd worked with it. Move "
+                "it back; or stop syncd, put a copy there, and start it again (without one it begins with nothing)"
+            )
+        raise StoreError(
+            f"the store's file {self._path} was replaced by another one while syncd worked with it: start syncd again, "
+            "so that it works with the new one"
+        )
+
+    def _identify(self) -> tuple[int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 def open_database(url: str) -> Database:
     """Return a database for a URL of the configuration. Nothing is created, and nothing is asked of it, yet."""
     parsed = make_url(url)
     try:
         if parsed.get_backend_name() == "sqlite":
-            return Database(_make_sqlite(parsed))
+            return _open_sqlite(parsed)
         engine = create_engine(
             parsed,
             pool_size=3,
@@ -106,8 +149,15 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def _make_sqlite(url: URL) -> Engine:
+def _open_sqlite(url: URL) -> Database:
     engine = create_engine(url, connect_args={"timeout": 30.0, "check_same_thread": False})
+    named = bool(url.database) and url.database != ":memory:" and not url.query
+    watch = FileWatch(Path(url.database or "").absolute()) if named else None
+
+    @event.listens_for(engine, "do_connect")
+    def look(*_: object) -> None:
+        if watch is not None:
+            watch.check()  # before SQLite makes an empty file where ours has been
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -124,12 +174,16 @@ def _make_sqlite(url: URL) -> Engine:
             "wal_autocheckpoint=16000",
         ):
             connection.execute(f"PRAGMA {pragma}")
+        if watch is not None:
+            watch.note()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if watch is not None:
+            watch.check()
         connection.exec_driver_sql("BEGIN IMMEDIATE" if not _reads_only(connection) else "BEGIN")
 
-    return engine
+    return Database(engine, watch)
 
 
 def _reads_only(connection: Connection) -> bool:
@@ -153,6 +207,11 @@ def explain(error: SQLAlchemyError, url: URL) -> str:
     if isinstance(error, OperationalError) and "unable to open database file" in said:
         at = Path(url.database or ".").parent
         return f"the store at {where} cannot be opened ({said}): does {at} exist, and may syncd write to it?"
+    if "disk I/O error" in said:
+        return (
+            f"the store at {where} could not be read or written ({said}): the disk is broken, or a quota or a limit on "
+            "the size of files is used up; nothing that was committed is lost"
+        )
     if "disk is full" in said or "No space left" in said:
         return (
             f"the store at {where} has no room left ({said}): free some disk space; nothing that was committed is lost"
@@ -192,6 +251,7 @@ def load_head() -> str:
 def load_revision(database: Database) -> str | None:
     """Return the store's revision, None when it is empty. A SQLite file that is not there is not created by asking."""
     url = database.engine.url
+    database.check_file()
     if database.dialect == "sqlite" and url.database and not url.query and not Path(url.database).exists():
         return None
     with reading(database) as connection:

@@ -14,6 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from syncd.errors import StoreError, StoreLocked
 from syncd.store.database import Database, explain
 
+WATCH_SECONDS = 2.0
+"""How often the holder looks whether the lock is still there."""
+ANSWER_SECONDS = 4.0
+"""A database that does not say within this time that the lock is ours may have given it to another."""
+LOST_SECONDS = 3.0
+"""A run that lost the lock may take so long to end by itself; then it is broken off."""
+SETTLE_SECONDS = 10.0
+"""A database server that dropped a session lets the next one in at once; the one who lost it has so long to notice and
+to end its run: longer than the three above together."""
+
 _ADVISORY_KEY = 0x73796E6364  # "syncd"
 
 
@@ -24,6 +34,7 @@ class StoreLock:
         self._database = database
         self._file: int | None = None
         self._session: Connection | None = None
+        self._is_new_file = False
 
     def try_acquire(self) -> bool:
         """Take the lock if nobody else has it. Blocks for no longer than one question to the database."""
@@ -34,9 +45,13 @@ class StoreLock:
         return self._lock_session()
 
     def is_held(self) -> bool:
-        """Return whether the lock is still ours; a lost database session has lost it."""
-        if self._session is None:
+        """Return whether the lock is still ours; a lost database session has lost it, and so has a removed file."""
+        if self._file is not None:
+            if not self._is_in_place(self._file):
+                self.release()
             return self._file is not None
+        if self._session is None:
+            return self._is_private
         try:
             self._session.execute(text("SELECT 1"))
             self._session.commit()
@@ -65,11 +80,35 @@ class StoreLock:
     ) -> None:
         self.release()
 
+    @property
+    def can_overlap(self) -> bool:
+        """Return whether somebody who had this lock before us may not have noticed yet that it is gone.
+
+        A dead process cannot. A live one can, when its session was dropped, or the file with its lock was removed.
+        """
+        return self._session is not None or self._is_new_file
+
+    @property
+    def _is_private(self) -> bool:
+        """Return whether no other process can have this store: it is in memory."""
+        return self._database.dialect == "sqlite" and self._database.engine.url.database in (None, "", ":memory:")
+
+    @property
+    def _path(self) -> Path:
+        return Path(f"{self._database.engine.url.database}.lock")
+
+    def _is_in_place(self, handle: int) -> bool:
+        """Return whether that lock file is still the one that others would find."""
+        try:
+            return os.path.samestat(os.fstat(handle), self._path.stat())
+        except OSError:
+            return False
+
     def _lock_file(self) -> bool:
-        database = self._database.engine.url.database
-        if not database or database == ":memory:":
+        if self._is_private:
             return True
-        path = Path(f"{database}.lock")
+        path = self._path
+        self._is_new_file = not path.exists()
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -77,6 +116,9 @@ class StoreLock:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            os.close(handle)
+            return False
+        if not self._is_in_place(handle):  # removed between the two calls above: it would bind nobody else
             os.close(handle)
             return False
         self._file = handle

@@ -15,6 +15,7 @@ from syncd.store.tables import changes, runs
 
 PLANS_KEPT = 50
 RUNS_KEPT = 5000
+_UNRECORDED = "its end was not recorded: the process ended before the run did, or the store could not be written"
 
 
 class RunLog:
@@ -70,9 +71,10 @@ class RunLog:
             connection.execute(delete(runs).where(runs.c.id == run_id))
 
     def interrupt_open(self) -> list[int]:
-        """Mark runs that a crash left open as interrupted; to be called under the store's lock. Return their ids.
+        """Mark runs that a crash or a failing store left open as interrupted; return their ids.
 
-        They ended, as far as is known, with the last outcome that they recorded, however long ago that is.
+        To be called under the store's lock. They ended, as far as is known, with the last outcome that they recorded,
+        however long ago that is.
         """
         last_sign = select(func.max(changes.c.finished_at)).where(changes.c.run_id == runs.c.id).scalar_subquery()
         ended = func.coalesce(last_sign, runs.c.started_at)
@@ -82,7 +84,7 @@ class RunLog:
                 connection.execute(
                     update(runs)
                     .where(runs.c.status == "running")
-                    .values(status="interrupted", finished_at=ended, error="the process ended before the run did")
+                    .values(status="interrupted", finished_at=ended, error=_UNRECORDED)
                 )
             return open_runs
 
@@ -97,6 +99,11 @@ class RunLog:
                 connection.execute(delete(changes).where(changes.c.run_id == run_id))
                 connection.execute(delete(runs).where(runs.c.id == run_id))
             return {"plans": len(plans), "runs": len(ended)}
+
+    def has_open(self) -> bool:
+        """Return whether a run is going on, or was left open by a crash."""
+        with reading(self._database) as connection:
+            return bool(connection.scalar(select(exists().where(runs.c.status == "running"))))
 
     def load_runs(self, limit: int) -> list[RunRecord]:
         """Return the newest runs, newest first."""

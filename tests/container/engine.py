@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+IMAGE = "localhost/syncd-under-test"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_SECONDS = 600
 RUN_SECONDS = 120
@@ -84,3 +87,14 @@ def find_engine() -> Engine | None:
     if _works("podman", "info"):
         return Engine(("podman", "build", *docker_format), ("podman",))
     return None
+
+
+def read_until(process: subprocess.Popen[str], mark: str) -> str:
+    """Read the output up to the line that contains the mark, and return it; fail with all of it when it ends before."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if mark in line:
+            return line
+    pytest.fail(f"{mark!r} never came:\n" + "".join(seen[-50:]))

@@ -6,11 +6,7 @@ daemon and its health check meet on loopback whatever else runs on this machine.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import re
-import subprocess
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -18,49 +14,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.container.engine import Engine, find_engine
+from tests.container.engine import IMAGE, Engine, read_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
-IMAGE = "localhost/syncd-under-test"
 SANDBOX = "/var/lib/syncd/sandbox"
 LOCKED_DOWN = (
     "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--no-healthcheck",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The container tool, with the image built; skips where there is no tool or no base image to be had.
-
-    SYNCD_TEST_CONTAINER: 1 makes a failure of what would be skipped, 0 skips in any case.
-    """
-    wanted = os.environ.get("SYNCD_TEST_CONTAINER", "")
-    if wanted == "0":
-        pytest.skip("the container image was not tested: SYNCD_TEST_CONTAINER is 0")
-    give_up = pytest.fail if wanted == "1" else pytest.skip
-    found = find_engine()
-    if found is None:
-        give_up("the container image was not tested: neither docker nor podman works here")
-    base = os.environ.get("SYNCD_BASE_IMAGE") or load_base_image()
-    if not found.has_base(base):
-        give_up(f"the container image was not tested: {base} is not here and cannot be pulled")
-    # The workers of one session share this folder's parent: one builds, and the others find every layer built.
-    with (tmp_path_factory.getbasetemp().parent / "syncd-image.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        built = found.build(ROOT, IMAGE, base=base)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
-    return found
-
-
-@pytest.fixture
-def volume(engine: Engine) -> Iterator[str]:
-    """The options that mount a fresh volume as the store's folder."""
-    name = f"syncd-test-{uuid4().hex}"
-    assert engine.call("volume", "create", name).returncode == 0
-    yield f"{name}:/var/lib/syncd"
-    engine.call("volume", "rm", "--force", name)
 
 
 @pytest.fixture
@@ -73,17 +34,6 @@ def sandbox(engine: Engine, volume: str) -> Iterator[tuple[str, ...]]:
         read_until(process, "syncd.toml")
         configured = ("--env", f"SYNCD_CONFIG={SANDBOX}/syncd.toml")
         yield (*LOCKED_DOWN, "--network", f"container:{name}", "--volume", volume, *configured)
-
-
-def read_until(process: subprocess.Popen[str], mark: str) -> None:
-    """Read the container's output up to the line that contains the mark; fail with all of it when it ends before."""
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if mark in line:
-            return
-    pytest.fail(f"{mark!r} never came:\n" + "".join(seen[-50:]))
 
 
 def test_image_runs_as_nobody_and_writes_to_its_volume_only(engine: Engine, volume: str) -> None:
@@ -138,13 +88,6 @@ def test_daemon_is_healthy_and_leaves_on_sigterm(engine: Engine, sandbox: tuple[
         assert engine.call("kill", "--signal", "TERM", name).returncode == 0
         output, _ = daemon.communicate(timeout=30)
         assert daemon.returncode == 0, output[-2000:]
-
-
-def load_base_image() -> str:
-    """Return the base image that the Dockerfile names."""
-    named = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
-    assert named is not None
-    return named[1]
 
 
 def load_health_check(engine: Engine) -> list[str]:

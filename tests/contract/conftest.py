@@ -44,4 +44,4 @@ async def office(tmp_path: Path, impatient: None, request: pytest.FixtureRequest
     found_company(made)
     yield made
     database.close()
-    assert made.broken == []
+    assert made.judge.broken == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.sandbox.server import SandboxOptions
-from tests.contract.openapi import ContractBroken, WebconContract, load_contract
+from tests.contract.openapi import ContractBroken, Judge, WebconContract, load_contract
 from tests.contract.sandbox_client import open_client
 
 _DOCUMENT: dict[str, Any] = {
@@ -76,19 +76,8 @@ def test_the_judge_refuses_odd_answers(status: int, body: bytes) -> None:
 
 async def test_a_whole_session_fits_the_document(tmp_path: Path) -> None:
     """Each operation of the imitation portal, in both spellings, is asked and answered as the document says."""
-    contract = load_contract()
-    seen: set[tuple[str, str, int]] = set()
-
-    broken: list[str] = []
-
-    def judge(method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
-        try:
-            contract.validate_request(method, path, query, body)
-            contract.validate_response(method, path, status, answer)
-        except ContractBroken as error:
-            broken.append(str(error))
-        seen.add((method, path.removeprefix("/api/data/v6.0"), status))
-
+    load_contract()
+    judge = Judge()
     async with open_client(SandboxOptions(users=0, groups=0, memberships=0), tmp_path) as client:
         client.sandbox.portal_service.observer = judge
         portal = client.portal
@@ -138,5 +127,5 @@ async def test_a_whole_session_fits_the_document(tmp_path: Path) -> None:
         await portal("DELETE", "/admin/users/anna%40x.example")
         client.tokens["portal"] = "worthless"
         await portal("GET", "/admin/users")
-    assert broken == []
-    assert len(seen) >= 30
+    assert judge.broken == []
+    assert len(set(judge.seen)) >= 30

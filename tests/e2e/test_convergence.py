@@ -19,7 +19,7 @@ from syncd.sandbox.changes import happen, live
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.store.plans import Plans
-from tests.contract.openapi import ContractBroken, find_contract
+from tests.contract.openapi import Judge
 from tests.e2e.truth import Truth
 
 _ROUNDS = 15
@@ -44,25 +44,6 @@ class _EagerClock(Clock):
         """Move on, after one turn of the loop."""
         self.ahead += max(0.0, seconds)
         await super().sleep(0)
-
-
-class _Contract:
-    """Judges every request and answer of the portal by WEBCON's API document, where that is at hand."""
-
-    def __init__(self) -> None:
-        self.document = find_contract()
-        self.judged = 0
-        self.broken: list[str] = []
-
-    def __call__(self, method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
-        if self.document is None:
-            return
-        self.judged += 1
-        try:
-            self.document.validate_request(method, path, query, body)
-            self.document.validate_response(method, path, status, answer)
-        except ContractBroken as error:
-            self.broken.append(str(error))
 
 
 @pytest.fixture(autouse=True)
@@ -103,12 +84,12 @@ def _plan_faults(sandbox: Sandbox, chance: random.Random) -> None:
 async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Path, seed: int) -> None:
     """Laws 1 and 3: whatever was done to it, the owned part is the truth, the rest untouched, and nothing is left."""
     chance = random.Random(f"walk-{seed}")
-    clock, contract = _EagerClock(), _Contract()
+    clock, judge = _EagerClock(), Judge()
     options = SandboxOptions(users=120, groups=40, memberships=500, seed=seed, portal_delay=1.0)
     options.tenant_knobs.page_objects, options.tenant_knobs.page_links = 25, 60
     options.tenant_knobs.gzip = seed % 2 == 0
     async with Sandbox(options, tmp_path, clock=clock) as sandbox:
-        sandbox.portal_service.observer = contract
+        sandbox.portal_service.observer = judge
         truth = Truth(sandbox.directory, sandbox.portal, owners=seed == 2)
         text = sandbox.config_toml(store_url=f"sqlite:///{tmp_path / 'store.db'}", health_listen="127.0.0.1:1")
         # A company this small would trip the guard by a few leavers; what the guard does is tested elsewhere.
@@ -152,7 +133,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
             assert sum(plans.count_outcomes(record.id).values()) == 0, "a further full run plans nothing"
             # The ledger cannot tell a creation that is repeated too early from another one: the portal is left out.
             assert [found for found in sandbox.ledger.violations if found.side != "portal"] == []
-            assert contract.broken == []
+            assert judge.broken == []
             assert len(set(ends)) > 1, "some runs were to go wrong"
         finally:
             database.close()

@@ -161,6 +161,11 @@ def open_new_store(settings: Settings) -> Database:
     return database
 
 
+async def always() -> bool:
+    """Say that the lock is ours."""
+    return True
+
+
 def make_settings(store_url: str, **sections: str) -> Settings:
     """Return settings over a store; ``schedule__on_start="none"`` and the like change single keys."""
     environ = {f"SYNCD_{key.upper()}": value for key, value in sections.items()}

@@ -19,6 +19,7 @@ import pytest
 from syncd.sandbox.changes import live
 from syncd.sandbox.faults import Fault, Faults
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from tests.contract.openapi import Judge
 from tests.e2e.program import SECONDS, Program, finish
 from tests.e2e.truth import Truth
 
@@ -116,8 +117,10 @@ async def test_twenty_kills_in_pull_and_push_end_in_the_right_state(tmp_path: Pa
     created: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     deleted: list[str] = []
+    judge = Judge()
 
-    def watch(method: str, path: str, _query: object, body: bytes, status: int, _answer: object) -> None:
+    def watch(method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
+        judge(method, path, query, body, status, answer)
         if method == "DELETE":
             deleted.append(path)
         if method == "POST" and path.endswith(("/admin/users", "/admin/groups")):
@@ -170,5 +173,6 @@ async def test_twenty_kills_in_pull_and_push_end_in_the_right_state(tmp_path: Pa
         shown = (await syncd("runs", "show", "last", "--json")).document
         assert shown["changes"] == [], "nothing is left to do"
         assert deleted == []
+        assert judge.broken == []
         assert {name for name, times in created.items() if times > 1} == set()
         assert refused == Counter(), "what was in flight at a kill is looked for before it is sent again"

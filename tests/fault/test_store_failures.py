@@ -93,10 +93,12 @@ async def test_a_full_disk_while_applying_loses_no_ownership(world: World, full_
 async def test_a_lost_database_is_a_store_error(tmp_path: Path) -> None:
     """Without any store not even the record of a run can be written: that is said, and nothing else happens."""
     world = open_world(f"sqlite:///{tmp_path / 'store.db'}")
-    world.database.engine.dispose()
+    await world.sync("full")
     for name in ("store.db", "store.db-wal", "store.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
-    with pytest.raises(StoreError, match="no such table"):
+    world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="u1", mail="u1@x.com")
+    with pytest.raises(StoreError, match=r"store\.db is gone: .*Move it back"):
         await world.sync("full")
     assert world.portal.writes == []
+    assert not (tmp_path / "store.db").exists()
     world.database.close()

@@ -14,7 +14,7 @@ from syncd.daemon.life import Life, make_life
 from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRecord, RunRequest
-from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
+from tests.fakes.daemon import FakeParts, LogWatch, always, make_settings, open_new_store, watching_logs
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -51,7 +51,7 @@ async def working(tmp_path: Path, parts: FakeParts) -> AsyncIterator[tuple[Life,
     database = open_new_store(settings)
     life = make_life(settings, parts.composition(), Clock())
     life.news.attach(database)
-    worker = Worker(life, database, is_lost=lambda: False)
+    worker = Worker(life, database, is_lost=lambda: False, confirm=always)
     with watching_logs() as log:
         news = asyncio.create_task(life.news.work(life), name="news")
         async with asyncio.TaskGroup() as tasks:

@@ -16,7 +16,7 @@ from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRequest
 from syncd.store.database import Database
 from syncd.store.runlog import RunLog
-from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
+from tests.fakes.daemon import FakeParts, LogWatch, always, make_settings, open_new_store, watching_logs
 
 
 @dataclass
@@ -42,7 +42,7 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     database = open_new_store(settings)
     life = make_life(settings, parts.composition(), Clock())
-    worker = Worker(life, database, is_lost=lambda: False)
+    worker = Worker(life, database, is_lost=lambda: False, confirm=always)
     with watching_logs() as log:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.work(), name="worker")
@@ -59,6 +59,29 @@ async def test_the_first_delta_of_an_empty_store_is_a_full_run(desk: Desk) -> No
     desk.life.queue.put(RunRequest("delta", "schedule"))
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full start succeeded", "delta schedule succeeded"]
+
+
+async def test_no_run_begins_without_the_lock(tmp_path: Path) -> None:
+    """The worker asks before each run whether the lock is still ours; what was asked for waits for whoever has it."""
+    parts = FakeParts()
+    settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
+    database = open_new_store(settings)
+    life = make_life(settings, parts.composition(), Clock())
+    lost = False
+
+    async def notice() -> bool:
+        nonlocal lost
+        lost = True
+        return False
+
+    request = RunRequest("full", "signal")
+    life.queue.put(request)
+    with watching_logs() as log:
+        async with asyncio.timeout(20):
+            await Worker(life, database, is_lost=lambda: lost, confirm=notice).work()
+    assert "run.started" not in log.names()
+    assert life.queue.take() == request
+    database.close()
 
 
 async def test_requests_during_a_run_become_one_run_after_it(desk: Desk) -> None:

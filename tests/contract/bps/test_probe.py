@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from syncd.bps.portal import BpsPortal
 from syncd.bps.probe import probe_portal
 from syncd.errors import AuthFailed, Unavailable
+from syncd.sandbox.knobs import PortalKnobs
 from tests.contract.bps.conftest import ANN, LoopClock, Opener
 from tests.contract.fake_portal import FakePortal
+from tests.contract.openapi import Judge, load_contract
+from tests.fakes.wired import Wire
 
 pytestmark = pytest.mark.looptime
 
@@ -67,6 +71,35 @@ async def test_a_wrong_secret_is_told_from_an_unreachable_portal(fake: FakePorta
     async with opener(portal_url="https://127.0.0.1:9/") as portal:
         checks = await found(portal)
     assert (checks["portal https"], checks["portal reachable"], checks["portal token"]) == ("ok", "failed", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("missing", "knobs"),
+    [
+        (None, {}),
+        ("Admin.Users.ReadWrite", {}),
+        ("Admin.Groups.ReadWrite", {}),
+        ("Admin.Licenses.ReadWrite", {}),
+        ("Admin.Substitutions.ReadWrite", {}),
+        (None, {"perpetual_licences": True}),
+        (None, {"licence_repeated": "conflict"}),
+        (None, {"installation": "sharepoint"}),
+        (None, {"token_lifetime": 0}),
+    ],
+)
+async def test_every_question_and_answer_fits_webcons_document(missing: str | None, knobs: dict[str, Any]) -> None:
+    """Also where a scope is missing, tokens are worthless, or the portal has no groups or no licences to give."""
+    load_contract()
+    wire = Wire(LoopClock(), PortalKnobs(**knobs))
+    wire.observer = judge = Judge()
+    if missing is not None:
+        wire.application.scopes.remove(missing)
+    checks = await probe_portal(wire.open(), licences=True, substitutions=True)
+    assert judge.broken == []
+    assert judge.judged >= (7 if "perpetual_licences" in knobs else 8)
+    unwell = {check.check for check in checks if check.status != "ok"} - {"portal clock"}  # this wire tells no time
+    assert bool(unwell) == (missing is not None or bool(knobs.keys() - {"licence_repeated"}))
+    assert wire.asked == [], "nothing was changed"
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "", "/WEBCONBPS/nowhere"])
