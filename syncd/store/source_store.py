@@ -9,10 +9,11 @@ from syncd.store.database import Database
 from syncd.store.listed import ListedObjects
 from syncd.store.member_checks import MemberChecks
 from syncd.store.members import Members
+from syncd.store.purged import Purged
 from syncd.store.singles import Singles
 
 
-class SourceStore(ListedObjects, Baseline, Members, MemberChecks, Singles):
+class SourceStore(ListedObjects, Baseline, Members, MemberChecks, Singles, Purged):
     """Everything that a pull reads and writes. One instance per process."""
 
     def __init__(self, database: Database) -> None:

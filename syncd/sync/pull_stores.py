@@ -63,6 +63,14 @@ class PullStore(Caller, Protocol):
         """Remember objects as deleted."""
         ...
 
+    def purge(self, stream: Stream, ids: Sequence[str]) -> int:
+        """Remember deleted objects as deleted for good."""
+        ...
+
+    def load_expired(self, stream: Stream, *, before: datetime) -> list[str]:
+        """Return what was found deleted so long ago."""
+        ...
+
     def count_seen(self, checkpoint: Checkpoint) -> int:
         """Return how many existing objects the full read met."""
         ...

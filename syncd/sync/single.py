@@ -56,6 +56,10 @@ class SingleStore(MemberStore, Protocol):
         """Apply one object that was read directly."""
         ...
 
+    def purge(self, stream: Stream, ids: Sequence[str]) -> int:
+        """Remember deleted objects as deleted for good."""
+        ...
+
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
         """Remember objects as deleted."""
         ...
@@ -289,14 +293,15 @@ class SinglePull:
     async def _bury(self, subject: Subject) -> Subject:
         """Remember as deleted what the tenant denied, once a second witness says so too."""
         stream = _STREAMS[subject.kind]
-        if not await self._source.is_deleted(stream, subject.id) and await self._source.fetch_existing(
-            stream, [subject.id]
-        ):
+        deleted = await self._source.is_deleted(stream, subject.id)
+        if not deleted and await self._source.fetch_existing(stream, [subject.id]):
             raise IncompleteRead(
                 f"the tenant denied and then showed the {subject.kind} {subject.id}; nothing was stored, try again"
             )
         await self._store.call(self._store.begin_single)
         gone = await self._store.call(self._store.mark_gone, stream, [subject.id], now=self._now)
+        if deleted is False:
+            await self._store.call(self._store.purge, stream, [subject.id])
         await self._store.call(self._store.touch_object, subject)
         self._count(**{f"{stream}_removed": gone})
         return subject

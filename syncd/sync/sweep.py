@@ -11,12 +11,13 @@ and keeps them. An ownership needs the second reading of the owners.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import timedelta
 from typing import Any, Protocol
 
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, ProtocolError
+from syncd.errors import Forbidden, NotFound, ProtocolError
 from syncd.model.source import Checkpoint, Role, Stream
 from syncd.sync.members import MemberStore, judge_missing
 from syncd.sync.ports import Source
@@ -25,6 +26,8 @@ from syncd.sync.pull_stores import PullStore
 from syncd.sync.together import working_together
 
 _READS_AT_ONCE = 6
+_KEPT = timedelta(days=31)
+"""Entra ID keeps what is deleted for 30 days (restore a deleted item, "Restore recently deleted"); a day for clocks."""
 
 
 class SweepStore(PullStore, MemberStore, Protocol):
@@ -86,11 +89,40 @@ class Sweep:
                 return proof
             proof.removed = await self._store.call(self._store.mark_gone, stream, unseen, now=self._clock.now())
             self._count(f"{stream}_removed", proof.removed)
+        await self._purge(stream, unseen)
         if stream == "groups":
             await self._sweep_people(checkpoint, "members", lambda group_id: self._recheck(group_id, proof))
             if self._source.tracks_owners:
                 await self._sweep_people(checkpoint, "owners", self._recheck_owners)
         return proof
+
+    async def _purge(self, stream: Stream, gone: Sequence[str]) -> None:
+        """Let go of the memberships of those that cannot come back: the others keep them, hidden.
+
+        Those are not among the tenant's deleted items either. Where these may not be read, a deletion that is longer
+        ago than the tenant keeps them is for good.
+        """
+        expired = await self._store.call(self._store.load_expired, stream, before=self._clock.now() - _KEPT)
+        asked = sorted({*gone, *expired})
+        kept: dict[str, bool | None] = {}
+
+        async def look(object_id: str) -> None:
+            try:
+                kept[object_id] = await self._source.is_deleted(stream, object_id)
+            except NotFound:  # not as the tenant says that something is missing
+                kept[object_id] = None
+
+        for start in range(0, len(asked), _READS_AT_ONCE):
+            some = asked[start : start + _READS_AT_ONCE]
+            async with working_together() as group:
+                for object_id in some:
+                    group.create_task(look(object_id), name="look among the deleted items")
+            if all(kept[object_id] is None for object_id in some):
+                break  # the permissions do not reach there
+        purged = [each for each in asked if kept.get(each) is False]
+        purged += [each for each in expired if kept.get(each) is None]
+        if purged:
+            self._count(f"{stream}_purged", await self._store.call(self._store.purge, stream, purged))
 
     async def _sweep_people(
         self, checkpoint: Checkpoint, role: Role, recheck: Callable[[str], Coroutine[Any, Any, None]]

@@ -681,6 +681,54 @@ async def test_members_that_the_count_contradicts_are_not_swept(world: World) ->
     assert run.counts["groups_unproven"] == 1
 
 
+def load_places(world: World, user_id: str) -> set[str]:
+    """Return the groups in which a user is stored, hidden memberships counted in."""
+    with world.database.engine.connect() as connection:
+        rows = connection.exec_driver_sql(
+            "SELECT g.id FROM source_members m JOIN source_objects g ON g.key = m.group_key "
+            f"JOIN source_objects u ON u.key = m.member_key WHERE u.id = '{user_id}'"
+        )
+        return {row[0] for row in rows}
+
+
+async def test_a_full_read_tells_purged_people_from_those_who_may_come_back(world: World) -> None:
+    """Hidden memberships are kept for the recycle bin, and for nobody else; whoever is back has them."""
+    await settle(world)
+    world.source.remove_user("u1", hard=True)
+    world.source.remove_user("u4")
+    world.source.dead = True
+    run = await world.sync("full")
+    assert (run.counts["users_removed"], run.counts["users_purged"]) == (2, 1)
+    assert load_places(world, "u1") == set()
+    assert load_places(world, "u4") == {"g2"}
+    world.source.dead = False
+    world.source.restore_user("u4")
+    await world.sync("delta")
+    assert "u4@x.com" in world.portal.picture()["sales@grp"]
+
+
+@pytest.mark.parametrize("there", [None, True])
+async def test_what_cannot_be_looked_up_is_purged_when_no_recycle_bin_keeps_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, there: bool | None
+) -> None:
+    """Without the right to read deleted items the age decides; with it they do, whatever the age."""
+
+    async def is_deleted(stream: str, object_id: str) -> bool | None:
+        return there
+
+    monkeypatch.setattr(world.source, "is_deleted", is_deleted)
+    await settle(world)
+    world.source.remove_user("u4")
+    world.source.dead = True
+    assert "users_purged" not in (await world.sync("full")).counts
+    world.clock.ahead += timedelta(days=30)
+    assert "users_purged" not in (await world.sync("full")).counts
+    world.clock.ahead += timedelta(days=2)
+    run = await world.sync("full")
+    assert run.counts.get("users_purged") == (1 if there is None else None)
+    assert load_places(world, "u4") == (set() if there is None else {"g2"})
+
+
 async def test_service_principals_in_a_group_do_not_hinder_the_sweep(world: World) -> None:
     """They are counted, and no list of v1.0 shows them."""
     for number in range(4):
