@@ -14,7 +14,8 @@
     │   ├── NotFound            404
     │   ├── Conflict            409 (and WEBCON's 405 "already exist")
     │   └── Rejected            any other 4xx
-    │       └── PageExpired     the link to a list's next page came too late: the list must be read from its start
+    │       ├── PageExpired     the link to a list's next page came too late: the list must be read from its start
+    │       └── BadQuery        what the settings make us ask for cannot be asked for                 exit 2
     ├── ProtocolError           the other side broke its contract (shape, foreign link)
     │   └── EndlessRound        pages in a circle or without an end: the round must begin anew
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
@@ -124,6 +125,10 @@ class Rejected(PermanentError):
 
 class PageExpired(Rejected):
     """The link to the next page of a list came too late."""
+
+
+class BadQuery(Rejected):
+    """A query that the settings make was refused, and would be refused again: a mistake of the configuration."""
 
 
 class ProtocolError(RemoteError):

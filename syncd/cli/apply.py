@@ -29,7 +29,7 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
     from syncd.cli.planfile import open_plan_file
     from syncd.cli.runs import describe_run, explain_result, print_run
     from syncd.cli.work import execute
-    from syncd.model.run import RUN_EXIT_CODES, RunRequest
+    from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.proposals import FromFile
 
     settings = invocation.start()
@@ -45,4 +45,4 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
     finally:
         database.close()
     explain_result(record)
-    context.exit(RUN_EXIT_CODES[record.status])
+    context.exit(find_exit_code(record))

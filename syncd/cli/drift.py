@@ -40,7 +40,7 @@ def drift(
     """
     from syncd import bootstrap
     from syncd.cli.work import execute
-    from syncd.model.run import RUN_EXIT_CODES, RunRequest
+    from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.drift import DriftCheck
 
     settings = invocation.start()
@@ -66,7 +66,7 @@ def drift(
     finally:
         database.close()
     explain_result(record)
-    context.exit(RUN_EXIT_CODES[record.status])
+    context.exit(find_exit_code(record))
 
 
 def describe_drift(entry: Drift) -> dict[str, object]:

@@ -88,7 +88,7 @@ def approve(
     from syncd import bootstrap
     from syncd.cli.work import execute
     from syncd.errors import StoreLocked
-    from syncd.model.run import RUN_EXIT_CODES, RunRequest
+    from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()
     database = bootstrap.open_store(settings, create=False)
@@ -107,7 +107,7 @@ def approve(
     finally:
         database.close()
     explain_result(record)
-    context.exit(RUN_EXIT_CODES[record.status])
+    context.exit(find_exit_code(record))
 
 
 @click.command("reject")

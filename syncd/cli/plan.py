@@ -45,7 +45,7 @@ def plan(
     """
     from syncd import bootstrap
     from syncd.cli.work import execute
-    from syncd.model.run import RunRequest
+    from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()
     if out is not None:
@@ -65,7 +65,7 @@ def plan(
         click.echo(f"syncd: the plan is in {out}; 'syncd apply {out}' does exactly that", err=True)
     if not made or record.status == "partial":
         explain_result(record)
-    context.exit(0 if made else 1)
+    context.exit(0 if made else find_exit_code(record))
 
 
 def _print_document(settings: Settings, database: Database, record: RunRecord) -> None:

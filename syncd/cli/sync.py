@@ -87,7 +87,7 @@ def _sync(
     from syncd.cli.output import print_json
     from syncd.cli.runs import describe_run, explain_result, print_run
     from syncd.cli.work import execute
-    from syncd.model.run import RUN_EXIT_CODES, RunRequest, Wanted
+    from syncd.model.run import RunRequest, Wanted, find_exit_code
 
     if only is not None and not only[1].strip():
         raise click.BadParameter("it is empty", param_hint=only[0].upper())
@@ -103,4 +103,4 @@ def _sync(
     finally:
         database.close()
     explain_result(record)
-    return RUN_EXIT_CODES[record.status]
+    return find_exit_code(record)

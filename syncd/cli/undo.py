@@ -48,7 +48,7 @@ def undo(
     """
     from syncd import bootstrap
     from syncd.cli.work import execute
-    from syncd.model.run import RUN_EXIT_CODES, RunRequest
+    from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.undo import Undo
 
     settings = invocation.start()
@@ -88,7 +88,7 @@ def undo(
             "tenant and the rules still want: correct those first, or name the records in scope.protect",
             err=True,
         )
-    context.exit((0 if record.status in ("succeeded", "held") else 1) if dry_run else RUN_EXIT_CODES[record.status])
+    context.exit((0 if record.status in ("succeeded", "held") else 1) if dry_run else find_exit_code(record))
 
 
 def _name(record: RunRecord) -> str:

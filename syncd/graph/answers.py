@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, NotFound, Rejected, RemoteError, ResyncRequired, Throttled, Unavailable
+from syncd.errors import BadQuery, Forbidden, NotFound, Rejected, RemoteError, ResyncRequired, Throttled, Unavailable
 from syncd.http import Response, excerpt, parse_retry_after
 
 _MISSING = "request_resourcenotfound"
@@ -29,12 +29,14 @@ class Purpose:
     """What a request is for, so that a refusal can be told in the operator's terms.
 
     ``goal`` completes "Microsoft Graph did not let us …"; ``permission`` is the least application permission for it;
-    ``carries_link`` says that the request follows a link of Graph's instead of a query of ours.
+    ``carries_link`` says that the request follows a link of Graph's instead of a query of ours, ``selects`` that the
+    query names the properties of mapping and scope.
     """
 
     goal: str
     permission: str
     carries_link: bool = False
+    selects: bool = False
 
 
 def read_error(response: Response) -> tuple[str, str]:
@@ -100,8 +102,11 @@ def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message
             code=code,
             location=response.headers.get("Location", ""),
         )
+    if status in (400, 501) and purpose.carries_link:
+        return Rejected(f"Microsoft Graph refused the stored link to {purpose.goal} ({said})", status=status, code=code)
     if status in (400, 501):
-        return Rejected(
+        kind = BadQuery if purpose.selects else Rejected
+        return kind(
             f"Microsoft Graph refused the query to {purpose.goal} ({said}); "
             "if it names a property, take it out of the mapping and the scope",
             status=status,

@@ -34,7 +34,7 @@ from syncd.graph.options import PERMISSIONS
 from syncd.graph.patience import is_transient, repeat_while
 from syncd.http import Response, make_error
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
-from syncd.model.source import Page, Stream
+from syncd.model.source import Stream
 
 _PAGE = 999
 _ATTEMPTS = 6
@@ -49,29 +49,8 @@ class Listings(ABC):
     _parsers: Mapping[Stream, ListParser]
 
     @abstractmethod
-    def _select_tracked(self, stream: Stream) -> str:
-        """Return what delta selects of a stream, relationships included."""
-
-    @abstractmethod
     def _select_listed(self, stream: Stream) -> str:
         """Return what a list selects of it."""
-
-    @abstractmethod
-    async def fetch_page(self, stream: Stream, link: str | None) -> Page:
-        """Return one page of delta."""
-
-    async def fetch_latest(self, stream: Stream) -> str:
-        """Return a delta link that tells of everything that changes from now on (``$deltatoken=latest``).
-
-        Raises ProtocolError where Graph answers with anything else than the bare link.
-        """
-        selected = self._select_tracked(stream)
-        page = await self.fetch_page(
-            stream, str(self._client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={selected}"))
-        )
-        if page.delta_link is None or page.items or page.bad:
-            raise ProtocolError(f"Microsoft Graph answered $deltatoken=latest of {stream} with a page of a full round")
-        return page.delta_link
 
     async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
         """Return one page of all users (with managers) or all groups. PageExpired when the link came too late."""
@@ -201,7 +180,7 @@ class Listings(ABC):
 
 
 def _make_purpose(stream: Stream) -> Purpose:
-    return Purpose(f"list {stream}", PERMISSIONS[stream])
+    return Purpose(f"list {stream}", PERMISSIONS[stream], selects=True)
 
 
 def _expired_or(error: Rejected) -> Rejected:

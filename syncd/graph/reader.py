@@ -6,7 +6,7 @@ Delta pages must be asked for one at a time per stream; the two streams are inde
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import quote
@@ -117,24 +117,30 @@ class GraphSource(Lookups, Listings):
     async def fetch_page(self, stream: Stream, link: str | None) -> Page:
         """Return one page of a stream: the first of a new baseline (``link`` None) or the one that a link names.
 
-        Raises ResyncRequired when the link is dead, only if there was one; EndlessRound for pages without an end, and
-        ProtocolError for links that lead elsewhere, which are neither followed nor returned.
+        Raises ResyncRequired when the link is dead, only if there was one; BadQuery when it is not the link but what
+        the settings select that Graph refuses; EndlessRound for pages without an end, and ProtocolError for links that
+        lead elsewhere, which are neither followed nor returned.
         """
-        selected = self._selected[stream]
-
-        def parse(response: Response) -> Page:
-            page = parse_page(response, stream, selected=selected)
-            self._client.check_link(page.next_link or page.delta_link or "")
-            return page
-
-        purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link=link is not None)
         if link is None:
             url = self._client.make_url(f"/{stream}/delta?$select={self._select_tracked(stream)}")
         else:
             url = self._client.check_link(link)
-        page = await self._fetch_judged(url, parse, purpose)
+        page = await self._fetch_judged(stream, url, carries_link=link is not None)
         self._trails[stream].step(link or str(url), page.next_link, empty=not (page.items or page.bad))
         return page
+
+    async def fetch_latest(self, stream: Stream) -> str:
+        """Return a delta link that tells of everything that changes from now on (``$deltatoken=latest``).
+
+        Raises ProtocolError where Graph answers with anything else than the bare link.
+        """
+        page = await self._fetch(stream, self._make_latest(stream), carries_link=False)
+        if page.delta_link is None or page.items or page.bad:
+            raise ProtocolError(f"Microsoft Graph answered $deltatoken=latest of {stream} with a page of a full round")
+        return page.delta_link
+
+    def _make_latest(self, stream: Stream) -> URL:
+        return self._client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={self._select_tracked(stream)}")
 
     def _select_tracked(self, stream: Stream) -> str:
         return ",".join((*(quote(name, safe="") for name in self._selected[stream]), *self._relations[stream]))
@@ -142,20 +148,46 @@ class GraphSource(Lookups, Listings):
     def _select_listed(self, stream: Stream) -> str:
         return _select(self._selected[stream])
 
-    async def _fetch_judged(self, url: URL, parse: Callable[[Response], Page], purpose: Purpose) -> Page:
+    async def _fetch_judged(self, stream: Stream, url: URL, *, carries_link: bool) -> Page:
         """Fetch a page; a link that is refused without a clear word is tried once more before it is given up for dead.
 
-        Refusals that pass were seen with delta links, and giving one up costs a full pull.
+        Refusals that pass were seen with delta links, and giving one up costs a full pull. Words that nobody has seen
+        may mean the link or what it selects: the same selection without a link tells which of the two is refused.
         """
         try:
-            return await self._client.fetch(url, parse, purpose=purpose)
+            return await self._fetch(stream, url, carries_link=carries_link)
         except ResyncRequired as error:
             if says_dead(error):
                 raise
+        except Rejected:
+            if not carries_link:
+                raise
         except ProtocolError as error:
-            if purpose.carries_link and says_dead(error):  # in an answer with status 200
+            if carries_link and says_dead(error):  # in an answer with status 200
                 raise ResyncRequired(str(error), status=error.status, code=error.code) from error
             raise
+        try:
+            return await self._fetch(stream, url, carries_link=carries_link)
+        except (Rejected, ResyncRequired) as error:
+            if says_dead(error):
+                raise
+            await self._fetch(stream, self._make_latest(stream), carries_link=False)
+            raise ResyncRequired(
+                f"{error}; the same query without the link is answered: everything is read again",
+                status=error.status,
+                code=error.code,
+                location=error.location,
+            ) from error
+
+    async def _fetch(self, stream: Stream, url: URL, *, carries_link: bool) -> Page:
+        selected = self._selected[stream]
+
+        def parse(response: Response) -> Page:
+            page = parse_page(response, stream, selected=selected)
+            self._client.check_link(page.next_link or page.delta_link or "")
+            return page
+
+        purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link, selects=not carries_link)
         return await self._client.fetch(url, parse, purpose=purpose)
 
     async def fetch_count(self, stream: Stream) -> int:
@@ -178,7 +210,9 @@ class GraphSource(Lookups, Listings):
         )
         try:
             return await self._client.fetch(
-                url, partial(parse_user, selected=selected), purpose=Purpose("read a user", PERMISSIONS["users"])
+                url,
+                partial(parse_user, selected=selected),
+                purpose=Purpose("read a user", PERMISSIONS["users"], selects=True),
             )
         except NotFound as error:
             if says_missing(error):

@@ -31,6 +31,11 @@ RUN_EXIT_CODES: Mapping[RunStatus, int] = {
 }
 
 
+def find_exit_code(record: RunRecord) -> int:
+    """Return the exit code of a command that carried out this run."""
+    return 2 if record.status == "failed" and record.misconfigured else RUN_EXIT_CODES[record.status]
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
     """Which held changes of a run a person released: all, or those of some actions, or of some (folded) BPS ids."""
@@ -91,6 +96,7 @@ class RunRecord:
     """One row of the run history. Times are aware UTC; ``counts`` and ``phases`` (seconds) have stable keys.
 
     ``proof`` says per stream that was read in full what its completeness rests on; plain JSON values.
+    ``misconfigured``: it failed for what the settings say; known to the one who carried it out, and not remembered.
     """
 
     id: int
@@ -103,3 +109,4 @@ class RunRecord:
     phases: Mapping[str, float] = field(default_factory=dict)
     error: str = ""
     proof: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    misconfigured: bool = False

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
+from syncd.errors import BadQuery, ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
 from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
 from syncd.sync.caller import Caller
 from syncd.sync.ports import TrafficMeter
@@ -137,6 +137,7 @@ class Runs:
                 self._log.info("run.discarded", kind=kind, trigger=request.trigger)
                 raise
             except SyncdError as error:
+                run.misconfigured = isinstance(error, ConfigError | BadQuery)
                 run.error = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
             except BaseException as error:
                 run.error = f"unexpected {type(error).__name__}: {error}"
@@ -234,6 +235,7 @@ class _Running:
         self.id = run_id
         self.kind = kind
         self.error = ""
+        self.misconfigured = False
         self.finished: datetime | None = None
         self.pulled: PullResult | None = None
         self.pushed: PushResult | None = None
@@ -293,4 +295,5 @@ class _Running:
             dict(self._phases),
             self.error,
             {} if self.pulled is None else self.pulled.proof,
+            self.misconfigured,
         )

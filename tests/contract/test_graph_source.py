@@ -16,6 +16,7 @@ import pytest
 from syncd.clock import Clock
 from syncd.errors import (
     AuthFailed,
+    BadQuery,
     Forbidden,
     NotFound,
     ProtocolError,
@@ -176,11 +177,13 @@ async def test_the_same_page_may_be_asked_for_again(graph: FakeGraph, source: Gr
         error(400, "BadRequest"),
         error(400, "Request_BadRequest"),
         error(400, "Other", "Sync must reach steady state within 30 days."),
+        error(400, "Request_InvalidSomething"),
+        error(501, "NotImplemented"),
     ],
 )
 async def test_a_dead_link_asks_for_a_full_pull(graph: FakeGraph, source: GraphSource, answer: Answer) -> None:
     """Every sign of a dead link counts, but only for a request that carried one; without one nothing is dead."""
-    graph.queue(answer, answer)
+    graph.queue(answer, answer, page(graph, delta_link="users/delta?$deltatoken=n"))
     with pytest.raises(ResyncRequired) as raised:
         await source.fetch_page("users", f"{graph.root}/v1.0/users/delta?$deltatoken=d")
     assert raised.value.location == answer.headers.get("Location", "")
@@ -188,6 +191,27 @@ async def test_a_dead_link_asks_for_a_full_pull(graph: FakeGraph, source: GraphS
     with pytest.raises(SyncdError) as fresh:
         await source.fetch_page("users", None)
     assert not isinstance(fresh.value, ResyncRequired)
+
+
+@pytest.mark.parametrize("code", ["Request_BrandNew", "BadRequest", "Request_BadRequest"])
+async def test_what_is_selected_may_be_what_is_refused(graph: FakeGraph, source: GraphSource, code: str) -> None:
+    """Then the same query without the link is refused as well: a mistake of the settings, and no full pull."""
+    graph.queue(*[error(400, code, "no such property")] * 3)
+    with pytest.raises(BadQuery, match=r"no such property.*take it out of the mapping"):
+        await source.fetch_page("users", f"{graph.root}/v1.0/users/delta?$deltatoken=d")
+    assert [("latest" in str(asked.target), "=d" in str(asked.target)) for asked in graph.asked] == [
+        (False, True),
+        (False, True),
+        (True, False),
+    ]
+
+
+async def test_a_link_that_is_refused_once_goes_on(graph: FakeGraph, source: GraphSource) -> None:
+    """The second answer counts, and nobody asks for a witness."""
+    graph.queue(error(400, "Request_BrandNew"), page(graph, {"id": "U1"}, delta_link="users/delta?$deltatoken=n"))
+    found = await source.fetch_page("users", f"{graph.root}/v1.0/users/delta?$deltatoken=d")
+    assert [item.id for item in found.items] == ["u1"]
+    assert len(graph.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -201,7 +225,6 @@ async def test_a_dead_link_asks_for_a_full_pull(graph: FakeGraph, source: GraphS
         (Answer(502, b"<html>Bad gateway</html>"), Unavailable),
         (error(404, "UnknownError"), Unavailable),
         (Answer(404, b"<html>Not here</html>"), Unavailable),
-        (error(400, "Request_InvalidSomething"), Rejected),
     ],
 )
 async def test_other_refusals_never_cost_the_link(

@@ -219,6 +219,18 @@ async def test_a_wrong_secret_is_one_sentence_that_names_the_side(sandbox: Sandb
     assert all(item.keys() == {"check", "status", "detail", "remedy"} for item in failed)
 
 
+async def test_what_only_a_side_can_tell_of_the_settings_is_exit_code_2(syncd: Program) -> None:
+    """A property that Graph does not know, at first and later; a group of the scope that nobody bears."""
+    await syncd("sync", "full")
+    for settings in ({"SYNCD_MAPPING__USER__PHONE": "phoneNumbr"}, {"SYNCD_SCOPE__INCLUDE_GROUPS": '["Nobody"]'}):
+        for kind in ("delta", "full"):
+            result = await syncd("sync", kind, **settings)
+            assert result.code == 2, result.stderr
+            assert next(iter(settings.values())).strip('"[]') in result.stderr.splitlines()[-1]
+            assert "Traceback" not in result.stderr
+    assert (await syncd("sync", "delta")).code == 0
+
+
 async def test_why_a_run_failed_is_the_last_sentence_in_a_pipe_and_said_once_on_a_terminal(
     sandbox: Sandbox, syncd: Program
 ) -> None:
