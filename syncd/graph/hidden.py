@@ -118,13 +118,16 @@ def _judge(
     else:
         unreadable, doubtful = [*refused, *empty], claims is None and not refused
     if not unreadable:
-        return Probe("graph.hidden", "ok", f"{count}, and they can be read")
+        some = f"; {_TRIED} of them were tried, and these" if len(found.hidden) > _TRIED else ", and they"
+        return Probe("graph.hidden", "ok", f"{count}{some} can be read")
     names = ", ".join(f"{name} ({group_id})" for group_id, name in unreadable[:_NAMED])
     more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
+    tried = f", of which {_TRIED} were tried" if len(found.hidden) > _TRIED else ""
     what = "refused" if len(refused) == len(unreadable) else "shown empty" if not refused else "refused or shown empty"
     return Probe(
         "graph.hidden",
         "unknown" if doubtful else "warning",
-        f"{count}; {what} to us: {names}{more}. Nobody is removed from such a group, and new members stay unknown",
+        f"{count}{tried}; {what} to us: {names}{more}. Nobody is removed from such a group, and new members stay "
+        "unknown",
         f"grant {HIDDEN_PERMISSION} {GRANT}, and run 'syncd sync full'; or leave these groups out of the scope",
     )

@@ -1,4 +1,4 @@
-"""Harmless trials of the Graph side for ``syncd check``: token, permissions, properties, counts, hidden groups, clock.
+"""Harmless trials of the Graph side for ``syncd check``: token, permissions, properties, counts, hidden groups, habits.
 
 Everything is a read that a run makes too; nothing is changed anywhere, and at most some bare ids are fetched.
 """
@@ -15,6 +15,7 @@ from syncd.clock import Clock
 from syncd.errors import Rejected, RemoteError
 from syncd.graph.answers import Purpose
 from syncd.graph.client import GraphClient
+from syncd.graph.facts import judge_units, probe_links
 from syncd.graph.findings import GRANT, PATIENCE, Probe, judge_failure
 from syncd.graph.hidden import probe_members
 from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
@@ -44,6 +45,7 @@ async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
         return (Probe("graph.token", judge_failure(error), str(error), "see the message; nothing else could be tried"),)
     trials = [await _try_stream(client, stream) for stream in STREAMS]
     claims, needs = read_claims(token), list_needs(client.options)
+    answers = [trial.answer for trial in trials if trial.answer is not None]
     working = {PERMISSIONS[trial.stream] for trial in trials if trial.probe.status == "ok"}
     return (
         Probe("graph.token", "ok", f"token for tenant {client.options.tenant_id} received"),
@@ -53,7 +55,9 @@ async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
         _judge_properties(client, trials),
         await _try_counts(client),
         *await probe_members(client, claims),
-        _judge_clock([trial.answer for trial in trials if trial.answer is not None], clock),
+        await probe_links(client),
+        judge_units(answers),
+        _judge_clock(answers, clock),
     )
 
 

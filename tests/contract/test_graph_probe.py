@@ -41,7 +41,7 @@ async def test_a_healthy_tenant_is_all_ok() -> None:
     """Everything is tried by reading, and nothing of people is fetched."""
     tenant = make_tenant(roles=LEAST)
     found = await find(tenant, user_attributes=("department",))
-    names = "token roles needless users groups properties counts members hidden clock"
+    names = "token roles needless users groups properties counts members hidden links units clock"
     assert {check: status for check, (status, _) in found.items()} == {f"graph.{n}": "ok" for n in names.split()}
     selected = "accountEnabled,department,displayName,mail,userPrincipalName,userType,manager"
     assert tenant.ledger.entries[0].target == f"/v1.0/users/delta?$deltatoken=latest&$select=id,{selected}"
@@ -160,8 +160,54 @@ async def test_many_groups_are_listed_page_by_page() -> None:
         hide(tenant, f"h{number:02}", "a")
     status, said = (await find(tenant))["graph.hidden"]
     assert status == "warning"
-    assert "30 groups hide their members" in said
+    assert "30 groups hide their members, of which 20 were tried" in said
     assert "Secret h04 (h04) and 15 more" in said
+
+
+async def test_of_many_hidden_groups_that_can_be_read_it_is_said_how_many_were_tried() -> None:
+    """Twenty requests are enough for a check, and nothing is said of the others."""
+    tenant = make_tenant(roles=LEAST | {"Member.Read.Hidden"})
+    for number in range(30):
+        hide(tenant, f"h{number:02}", "a")
+    status, said = (await find(tenant))["graph.hidden"]
+    assert (status, said) == ("ok", "30 groups hide their members; 20 of them were tried, and these can be read|")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("syncStateNotFound", "400 syncStateNotFound: a link that is refused so leads to one full pull"),
+        ("Request_BadRequest", "400 Request_BadRequest, which may mean the query as well"),
+        ("Request_BrandNew", "400 Request_BrandNew, which may mean the query as well"),
+    ],
+)
+async def test_how_a_link_that_is_none_is_refused_is_found_out(code: str, said: str) -> None:
+    """No text of Microsoft's says it, and a run does right with any of them."""
+    tenant = make_tenant()
+    tenant.knobs.corrupt_token_code = code
+    found = (await find(tenant))["graph.links"]
+    assert found[0] == "ok"
+    assert said in found[1]
+
+
+async def test_a_link_that_cannot_be_tried_is_unknown() -> None:
+    """Being refused as a whole, or answered in spite of it, says nothing about links."""
+    tenant = make_tenant()
+    tenant.faults.add(Fault("status", path="follows-no-link", status=503, count=-1))
+    assert (await find(tenant))["graph.links"][0] == "unknown"
+    tenant.faults.clear()
+    body = b'{"value": [], "@odata.deltaLink": "https://graph/"}'
+    tenant.faults.add(Fault("status", path="follows-no-link", status=200, body=body, count=-1))
+    assert (await find(tenant))["graph.links"][0] == "unknown"
+
+
+async def test_whether_prices_are_told_is_found_out() -> None:
+    """By the very requests that read changes."""
+    tenant = make_tenant()
+    assert "tells what a request costs" in (await find(tenant))["graph.units"][1]
+    answer = b'{"value": [], "@odata.deltaLink": "https://graph.microsoft.com/v1.0/users/delta?$deltatoken=x"}'
+    tenant.faults.add(Fault("status", path="deltatoken=latest", status=200, body=answer, count=-1))
+    assert "does not tell" in (await find(tenant))["graph.units"][1]
 
 
 async def test_a_wrong_clock_is_warned_about() -> None:
