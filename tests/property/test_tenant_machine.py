@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,15 +26,23 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from syncd.errors import Conflict, SyncdError
+from syncd.graph import reader
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import TenantKnobs
 from syncd.sandbox.objects import Group, Node
 from syncd.store.database import Database, open_database, reading
 from syncd.store.rows import decode_json
-from syncd.store.tables import source_groups, source_members, source_objects, source_users
+from syncd.store.tables import (
+    checkpoints,
+    source_groups,
+    source_members,
+    source_objects,
+    source_owners,
+    source_users,
+)
 from tests.fakes.tenant import READING, Tenant, make_error
 from tests.property.machines import SHARES, walk
 from tests.stores import template
@@ -76,6 +85,8 @@ in_company = st.one_of(
     event("join", number, number),
     event("leave_group", number, number),
     event("empty", number),
+    event("own", number, number),
+    event("disown", number, number),
 )
 around = st.one_of(
     event("wait", st.sampled_from([10.0, 6 * MINUTES, 2 * DAYS, 8 * DAYS, 31 * DAYS])),
@@ -84,8 +95,13 @@ around = st.one_of(
     event("change_permissions", st.booleans(), st.booleans()),
     event("miscount", st.sampled_from([-20, -1, 3, 20])),
     event("restart"),
+    event("garble_links"),
+    event("circle", st.booleans()),
+    event("swallow_links", st.booleans()),
 )
 
+# Left out: latency, gzip and the life of tokens, which are the transport's; what ends a secret or an application ends
+# every read, and is tried in the login's own tests. Endless rounds, lost links and counts are turned on and off.
 knobs = st.fixed_dictionaries(
     {},
     optional={
@@ -108,7 +124,12 @@ knobs = st.fixed_dictionaries(
         "page_drift": st.just(True),
         "list_page_objects": st.integers(1, 4),
         "hidden_membership": st.just("forbidden"),
-        "retry_after_form": st.sampled_from(["fraction", "date"]),
+        "retry_after_form": st.sampled_from(["fraction", "date", "empty", "absent"]),
+        "corrupt_token_code": st.sampled_from(["BadRequest", "syncStateNotFound", "Request_BrandNew"]),
+        "page_token_lifetime": st.sampled_from([1.0, 5.0]),
+        "delta_lifetime": st.sampled_from([MINUTES, 1 * DAYS]),
+        "initial_round_lifetime": st.sampled_from([1.0, 5 * MINUTES]),
+        "members_omit_service_principals": st.just(False),
         "resource_units_per_10s": st.sampled_from([20, 60]),
     },
 )
@@ -209,17 +230,21 @@ class Company(RuleBasedStateMachine):
         self.gone_objects: set[str] = set()
         self.gone_links: set[tuple[str, str]] = set()
         self.moved: set[str] = set()
-        self.known: tuple[set[str], set[tuple[str, str]], dict[str, str | None]] = (set(), set(), {})
+        self.gone_ownerships: set[tuple[str, str]] = set()
+        self.known = Known()
 
-    @initialize(chosen=knobs, seed=number)
-    def found(self, chosen: dict[str, Any], seed: int) -> None:
+    @initialize(chosen=knobs, seed=number, owners=st.booleans())
+    def found(self, chosen: dict[str, Any], seed: int, owners: bool) -> None:
         """A small company: six people, an open and a hidden group, a device and a contact."""
+        self.owners = owners
+        if chosen.get("retry_after_form") in ("empty", "absent"):
+            chosen.pop("resource_units_per_10s", None)  # who is told no time waits by guesses, which take none here
         self.tenant = Tenant(knobs=TenantKnobs(**{"page_objects": 3, "page_links": 3, **chosen}), seed=seed)
         directory = self.directory = self.tenant.directory
         for _ in range(6):
             self.hire(1)
         self.others = [directory.add_object("device", "PC"), directory.add_object("servicePrincipal", "App")]
-        directory.create_group({"displayName": "Open"}, group_id=OPEN, members=[ANN, BOB, *self.others])
+        directory.create_group({"displayName": "Open"}, group_id=OPEN, members=[ANN, BOB, *self.others], owners=[ANN])
         hidden = {"displayName": "Hidden", "visibility": "HiddenMembership", "groupTypes": ["Unified"]}
         directory.create_group(hidden, group_id=HIDDEN, members=[BOB, make_id("a", 5), OPEN])
         directory.set_manager(ANN, directory.add_object("orgContact", "Board"))
@@ -229,7 +254,7 @@ class Company(RuleBasedStateMachine):
     def open_source(self) -> Any:
         """Return the adapter of a new process, which forgets what it was told to wait: it starts when that is over."""
         self.wait(120.0)  # a bucket of twenty units asks for more than ten seconds
-        return self.tenant.open_source(user_attributes=("jobTitle", "businessPhones"))
+        return self.tenant.open_source(user_attributes=("jobTitle", "businessPhones"), owners=self.owners)
 
     def teardown(self) -> None:
         """Once faults stop, all is well; then everything is put away."""
@@ -349,6 +374,16 @@ class Company(RuleBasedStateMachine):
         if group is not None:
             self.directory.empty_group(group.id)
 
+    def own(self, index: int, user: int) -> None:
+        group, owner = self.pick(self.groups(), index), self.pick(self.users(), user)
+        if group is not None and owner is not None:
+            self.directory.add_owner(group.id, owner.id)
+
+    def disown(self, index: int, owner: int) -> None:
+        group = self.pick([group for group in self.groups() if group.owners], index)
+        if group is not None:
+            self.directory.remove_owner(group.id, self.pick(list(group.owners), owner))
+
     # ---- what happens to the connection -----------------------------------------------------------------------------
 
     def wait(self, seconds: float) -> None:
@@ -370,6 +405,23 @@ class Company(RuleBasedStateMachine):
     def miscount(self, offset: int) -> None:
         self.tenant.knobs.count_offset = offset
         self.honest = False
+
+    def garble_links(self) -> None:
+        """What was stored of Graph's links is no longer what Graph gave."""
+        with self.database.transaction() as connection:
+            for name in ("delta_link", "next_link"):
+                link = checkpoints.c[name]
+                connection.execute(update(checkpoints).where(link.is_not(None)).values({name: link + "x"}))
+
+    def circle(self, on: bool) -> None:
+        """No round comes to its end, or they do again."""
+        self.tenant.knobs.endless_rounds = on
+        self.honest = self.honest and not on
+
+    def swallow_links(self, on: bool) -> None:
+        """Delta says nothing of memberships that begin or end from now on, or does again."""
+        self.tenant.knobs.lose_links = on
+        self.honest = self.honest and not on
 
     def restart(self) -> None:
         self.source = self.open_source()
@@ -453,13 +505,18 @@ class Company(RuleBasedStateMachine):
         finally:
             self.look()
             after = load(self.database)
-            objects, links, managers = self.known
+            objects, links, managers = self.known.objects, self.known.links, self.known.managers
             lost = {one for one in before.active - after.active if one in objects and one not in self.gone_objects}
             assert not lost, f"{lost} are in the tenant all the time, and were removed"
-            # No list shows who is deleted just now; a deletion that is not told yet lets the memberships go with it.
-            unsure = {one for one in before.links - after.links if one[1] in self.gone_objects}
+            # No list shows who is deleted just now. A deletion that is not told yet lets the memberships go with it, so
+            # does one that was told before the person was ever met: who comes back is asked for memberships.
+            unmet = {one for one in before.links if one[1] not in objects and one[1] not in before.met}
+            unsure = {one for one in before.links - after.links if one[1] in self.gone_objects} | unmet
             cut = {one for one in before.links - after.links - unsure if one in links and one not in self.gone_links}
             assert not cut, f"memberships {cut} are in the tenant all the time, and were removed"
+            unsure = {one for one in before.ownerships - after.ownerships if one[1] in self.gone_objects}
+            ended = before.ownerships - after.ownerships - unsure - self.gone_ownerships
+            assert not ended & self.known.ownerships, f"ownerships {ended} are in the tenant, and were removed"
             orphans = {
                 user
                 for user, (_, manager) in before.users.items()
@@ -471,14 +528,18 @@ class Company(RuleBasedStateMachine):
     def look(self) -> None:
         """Remember what the tenant has lost since the directory last equalled it."""
         nodes = [*self.directory.users, *self.directory.groups]
-        objects = {node.id for node in nodes if node.state == "active"}
-        links = {(group.id, member) for group in self.directory.groups for member in group.members}
-        managers = {user.id: user.manager for user in self.directory.users}
+        now = Known(
+            {node.id for node in nodes if node.state == "active"},
+            {(group.id, member) for group in self.directory.groups for member in group.members},
+            {(group.id, owner) for group in self.directory.groups for owner in group.owners},
+            {user.id: user.manager for user in self.directory.users},
+        )
         before = self.known
-        self.gone_objects |= before[0] - objects
-        self.gone_links |= before[1] - links
-        self.moved |= {user for user, manager in before[2].items() if managers.get(user) != manager}
-        self.known = objects, links, managers
+        self.gone_objects |= before.objects - now.objects
+        self.gone_links |= before.links - now.links
+        self.gone_ownerships |= before.ownerships - now.ownerships
+        self.moved |= {user for user, manager in before.managers.items() if now.managers.get(user) != manager}
+        self.known = now
 
     # ---- the truth --------------------------------------------------------------------------------------------------
 
@@ -495,6 +556,7 @@ class Company(RuleBasedStateMachine):
         self.honest = True
         self.gone_objects.clear()
         self.gone_links.clear()
+        self.gone_ownerships.clear()
         self.moved.clear()
 
     @rule()
@@ -511,7 +573,7 @@ class Company(RuleBasedStateMachine):
                 latest = {"kind": "status", "status": 400, "body": make_error("BadRequest"), "path": "latest"}
                 self.tenant.faults.add(Fault(**{"side": "graph", "count": -1, **latest}))
             result = self.runner.run(self.tenant.pull(database, full=True, source=self.open_source()))
-            assert bool(result.counts.get("lists_refused")) == refused
+            assert bool(result.counts.get("lists_refused")) == (refused and not self.owners)
             found.append(load(database).describe())
             database.close()
         self.tenant.faults.clear()
@@ -533,6 +595,10 @@ class Company(RuleBasedStateMachine):
         tenant.faults.clear()
         tenant.before = None
         tenant.knobs.count_offset, tenant.roles, tenant.opaque = 0, READING, False
+        tenant.knobs.endless_rounds = tenant.knobs.lose_links = False
+        # Whoever reads in an hour what lives for a second never comes to an end: that is a fault, too.
+        tenant.knobs.page_token_lifetime = max(tenant.knobs.page_token_lifetime, 5 * MINUTES)
+        tenant.knobs.initial_round_lifetime = max(tenant.knobs.initial_round_lifetime, 1 * DAYS)
         tenant.book.revoke_all()
         self.wait(6 * MINUTES)
 
@@ -557,6 +623,19 @@ class Company(RuleBasedStateMachine):
         sure = shown if strict else shown - self.gone_objects
         live = {(group_id, member) for group_id, group in groups.items() for member in group.members if member in sure}
         assert {link for link in found.links if link[0] in groups and link[1] in sure} == live
+        if self.owners:
+            owned = {(key, owner) for key, group in groups.items() for owner in group.owners if owner in sure}
+            assert {link for link in found.ownerships if link[0] in groups and link[1] in sure} == owned
+
+
+@dataclass
+class Known:
+    """What the tenant has: active objects, memberships, ownerships, and the manager of each person."""
+
+    objects: set[str] = field(default_factory=set)
+    links: set[tuple[str, str]] = field(default_factory=set)
+    ownerships: set[tuple[str, str]] = field(default_factory=set)
+    managers: dict[str, str | None] = field(default_factory=dict)
 
 
 class Stored:
@@ -576,8 +655,12 @@ class Stored:
                 ids[row.key]: row.name
                 for row in connection.execute(select(source_groups).where(source_groups.c.state == "active"))
             }
-            self.links = {
-                (ids[row.group_key], ids[row.member_key]) for row in connection.execute(select(source_members))
+            self.links, self.ownerships = (
+                {(ids[row.group_key], ids[row.member_key]) for row in connection.execute(select(table))}
+                for table in (source_members, source_owners)
+            )
+            self.met = {
+                ids[key] for table in (source_users, source_groups) for key in connection.scalars(select(table.c.key))
             }
         self.active = self.users.keys() | self.groups.keys()
 
@@ -594,6 +677,7 @@ class Stored:
             },
             "groups": self.groups,
             "links": {link for link in self.links if link[0] in self.groups and is_there(link[1])},
+            "owners": {link for link in self.ownerships if link[0] in self.groups and is_there(link[1])},
         }
 
 
@@ -602,6 +686,7 @@ load = Stored
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", SHARES)
-def test_the_directory_follows_any_company_through_any_trouble(share: int) -> None:
+def test_the_directory_follows_any_company_through_any_trouble(share: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At no moment does a failed or partial read remove anything; once faults stop the directory is the tenant."""
+    monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 20)  # so soon is a round without an end found out here
     walk(Company, share, machines=320, steps=14)
