@@ -341,7 +341,7 @@ def make_error(name: str, response: Response, code: str, message: str, clock: Cl
     if status in (425, 429) or (status == 503 and wait is not None):
         return Throttled(said, status=status, code=code, retry_after=wait, sent=False)
     if status in (423, 503):
-        return Unavailable(said, status=status, code=code, sent=False)
+        return Unavailable(said, status=status, code=code, retry_after=wait, sent=False)
     if status == 408:
         return Timeout(said, status=status, code=code, retry_after=wait)
     if status >= 500 and status != 501:

@@ -103,7 +103,8 @@ class Listings(ABC):
                     answers[request] = found
                 else:
                     left.append(request)
-                    trouble = found if trouble is None or found.retry_after else trouble
+                    longer = trouble is None or (found.retry_after or 0.0) > (trouble.retry_after or 0.0)
+                    trouble = found if longer else trouble
             pending = left
             if trouble is None:
                 return tuple(answers[request] for request in requests)

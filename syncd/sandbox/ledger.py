@@ -7,7 +7,9 @@ to stand in the way of a benchmark: a few dictionary writes per request.
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Literal, Protocol
 
 from syncd.clock import Clock
@@ -23,7 +25,7 @@ class _Answer(Protocol):
     @property
     def resource_units(self) -> int: ...
     @property
-    def headers(self) -> object: ...
+    def headers(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,9 @@ class Ledger:
             self.violate("early-retry", side=side, detail=f"{method} {target}: {due - now:.3f} s too early")
 
     def _note_wait(self, side: str, method: str, target: str, answer: _Answer) -> None:
-        if answer.status in (429, 503):
-            wait = _seconds(answer.headers)
-            if wait is not None and len(self._not_before) < 10_000:
+        if answer.status >= 400 and len(self._not_before) < 10_000:
+            wait = _read_wait(answer.headers, self._clock)
+            if wait is not None:
                 self._not_before[side, method, target] = self._clock.monotonic() + wait
 
     def begin_part(self, method: str, target: str) -> None:
@@ -133,9 +135,16 @@ class Ledger:
         }
 
 
-def _seconds(headers: object) -> float | None:
-    value = headers.get("Retry-After") if isinstance(headers, dict) else None
+def _read_wait(headers: Mapping[str, str], clock: Clock) -> float | None:
+    """Return the seconds that a client was told to wait: in any case of the header's name, as a number or a date."""
+    told = next((value.strip() for name, value in headers.items() if name.lower() == "retry-after"), "")
+    if not told:
+        return None
     try:
-        return float(value) if value else None
+        return float(told)
+    except ValueError:
+        pass
+    try:
+        return (parsedate_to_datetime(told) - clock.now()).total_seconds()
     except ValueError:
         return None

@@ -26,18 +26,22 @@ Work = Call | LinkBatch
 T = TypeVar("T")
 
 _CHUNK = 64
+_WAITING = 2 * _CHUNK
 
 
 class Calls:
     """Calls on their way from the store to the workers, many at a time, since waking a task for each is slow.
 
-    At most three chunks wait. After `end`, `get` returns None to every worker.
+    Some hundred wait at most. Whatever has arrived is there for every worker that has nothing to do. After `end`, `get`
+    returns None to all of them.
     """
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[list[Work]] = asyncio.Queue(maxsize=1)
         self._gathered: list[Work] = []
         self._ready: deque[Work] = deque()
+        self._arrived = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._ended = False
 
     async def put(self, call: Work) -> None:
         """Add a call, waiting while too many do."""
@@ -47,30 +51,33 @@ class Calls:
 
     async def end(self) -> None:
         """Say that no more calls come."""
-        if self._gathered:
-            await self._flush()
-        await self._queue.put([])
+        await self._flush()
+        self._ended = True
+        self._arrived.set()
 
     async def _flush(self) -> None:
-        chunk, self._gathered = self._gathered, []
-        await self._queue.put(chunk)
+        while len(self._ready) > _WAITING:
+            self._wanted.clear()
+            await self._wanted.wait()
+        self._ready.extend(self._gathered)
+        self._gathered.clear()
+        self._arrived.set()
 
     async def get(self) -> Work | None:
         """Return the next call, None after the last."""
         while not self._ready:
-            chunk = await self._queue.get()
-            if not chunk:
-                self._queue.put_nowait(chunk)  # for the next worker
+            if self._ended:
                 return None
-            self._ready.extend(chunk)
+            self._arrived.clear()
+            self._wanted.set()
+            await self._arrived.wait()
+        if len(self._ready) == _WAITING:
+            self._wanted.set()
         return self._ready.popleft()
 
     def take_rest(self) -> list[Call]:
         """Return calls that nobody took."""
-        rest = [*self._ready, *self._gathered]
-        while not self._queue.empty():
-            rest += self._queue.get_nowait()
-        return [call for call in rest if isinstance(call, Call)]
+        return [call for call in (*self._ready, *self._gathered) if isinstance(call, Call)]
 
 
 async def load_ahead(

@@ -111,6 +111,35 @@ async def test_early_retries_are_written_down(client: Client, clock: MovableCloc
     assert [violation.rule for violation in client.sandbox.ledger.violations] == ["early-retry"]
 
 
+@pytest.mark.parametrize("status", [423, 424, 429, 500, 503, 504])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Retry-After", "7"),
+        ("retry-after", "7"),
+        ("Retry-After", "6.5"),
+        ("Retry-After", "Mon, 02 Mar 2026 09:00:07 GMT"),
+    ],
+)
+@pytest.mark.parametrize("side", ["graph", "portal"])
+async def test_every_form_of_a_wait_is_kept_or_written_down(
+    client: Client, clock: MovableClock, status: int, name: str, value: str, side: str
+) -> None:
+    """As a number or a date, in any case, with any status: who comes back too early breaks a rule."""
+
+    async def ask() -> int:
+        return (await (client.graph("/users") if side == "graph" else client.portal("GET", "/admin/users"))).status
+
+    for early in (False, True):
+        clock.elapsed = 0.0
+        client.sandbox.ledger.clear()
+        client.sandbox.faults.add(Fault("status", side=side, path="/users", status=status, headers={name: value}))
+        assert await ask() == status
+        clock.elapsed += 4.0 if early else 7.0
+        assert await ask() == 200
+        assert [violation.rule for violation in client.sandbox.ledger.violations] == ["early-retry"] * early
+
+
 async def test_the_ledger_counts_and_remembers(client: Client) -> None:
     """Requests per route and status, and in full mode each request."""
     await client.graph("/users/delta")

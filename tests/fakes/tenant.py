@@ -13,6 +13,7 @@ from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any
 
+from multidict import CIMultiDict
 from yarl import URL
 
 from syncd.clock import Clock
@@ -53,7 +54,7 @@ class _Door(Door):
         answer = self._tenant.answer(method, url.raw_path_qs, dict(headers or {}), body or b"")
         date = format_datetime(self._tenant.clock.now() + self._tenant.ahead, usegmt=True)
         found = {"Content-Type": answer.content_type, "Date": date, **answer.headers}
-        return Response(answer.status, found, answer.body)
+        return Response(answer.status, CIMultiDict(found), answer.body)
 
 
 class _Tokens(TokenSource):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from multidict import CIMultiDict
 from yarl import URL
 
 from syncd.bps.options import BpsOptions
@@ -56,7 +57,9 @@ class _Door(Door):
         self.traffic.requests += 1
         await asyncio.sleep(0)
         answer = self._wire.answer(method, url.raw_path_qs, dict(headers or {}), body or b"")
-        return Response(answer.status, {"Content-Type": answer.content_type, **answer.headers}, answer.body)
+        return Response(
+            answer.status, CIMultiDict({"Content-Type": answer.content_type, **answer.headers}), answer.body
+        )
 
 
 class WiredPortal(BpsPortal):

@@ -1,0 +1,145 @@
+"""What either side may expect of a client, proved by the ledgers of the imitations: nothing early, nothing crowded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import stamina
+
+from syncd.sandbox.faults import Fault
+from syncd.sandbox.knobs import PortalKnobs
+from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.store.database import Database, ensure_schema, open_database
+from tests.contract.sandbox_client import MovableClock
+from tests.e2e.program import Program
+from tests.fakes.tenant import Tenant
+from tests.fakes.wired import Wire
+
+FORMS = [
+    ("Retry-After", "7"),
+    ("retry-after", "7"),
+    ("Retry-After", "6.5"),
+    ("Retry-After", "Mon, 02 Mar 2026 09:00:40 GMT"),
+]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty SQLite store."""
+    made = open_database(f"sqlite:///{tmp_path / 'store.db'}")
+    ensure_schema(made, create=True)
+    yield made
+    made.close()
+
+
+def make_tenant() -> Tenant:
+    """Return a tenant of five people in two groups."""
+    tenant = Tenant()
+    for name in "abcde":
+        tenant.directory.hire(name, f"{name}@nordwind.example", user_id=name)
+    for group in "gh":
+        tenant.directory.create_group({"displayName": group}, group_id=group, members=list("abcde"))
+    return tenant
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("path", ["users/delta", "groups/delta", r"/v1.0/users\?", "count"])
+async def test_graph_is_given_the_time_that_it_asks_for(
+    database: Database, form: tuple[str, str], status: int, path: str
+) -> None:
+    """Whatever the status, the form of the header and the request: it is repeated afterwards, and not before."""
+    tenant = make_tenant()
+    tenant.faults.add(Fault("status", path=path, status=status, headers=dict([form]), count=2))
+    with stamina.set_testing(True, attempts=6, cap=True):
+        assert (await tenant.pull(database, full=True)).complete
+    assert tenant.ledger.statuses["graph", status] == 2
+    assert list(tenant.ledger.violations) == []
+    assert tenant.clock.now().second >= 6 or tenant.clock.now().minute > 0
+
+
+async def test_of_several_waits_in_a_batch_the_longest_counts(database: Database) -> None:
+    """Each part has its own, and all parts that are left go together."""
+    tenant = make_tenant()
+    for group, seconds in (("g", "9"), ("h", "3")):
+        headers = {"Retry-After": seconds}
+        tenant.faults.add(Fault("status", side="batch", path=f"/{group}/members", status=429, headers=headers))
+    with stamina.set_testing(True, attempts=6, cap=True):
+        assert (await tenant.pull(database, full=True)).complete
+    assert list(tenant.ledger.violations) == []
+    assert tenant.clock.now().second >= 9
+
+
+async def test_a_batch_that_is_throttled_as_a_whole_waits(database: Database) -> None:
+    """424 is how Graph says that every part was throttled."""
+    tenant = make_tenant()
+    headers = {"Retry-After": "5"}
+    tenant.faults.add(Fault("status", path="batch", method="POST", status=424, headers=headers, count=2))
+    with stamina.set_testing(True, attempts=6, cap=True):
+        assert (await tenant.pull(database, full=True)).complete
+    assert list(tenant.ledger.violations) == []
+    assert tenant.clock.now().second >= 10
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("status", [429, 503])
+async def test_the_portal_is_given_the_time_that_it_asks_for(form: tuple[str, str], status: int) -> None:
+    """Reads and writes alike; a creation may be settled by a read meanwhile, and is not sent again before."""
+    clock = MovableClock()
+    wire = Wire(clock, PortalKnobs())
+    wire.add_account("ann@x.com")
+    portal = wire.open()
+    for method, path in (("GET", "/admin/user"), ("PATCH", "/admin/user"), ("DELETE", "/admin/user")):
+        wire.faults.add(Fault("status", method=method, path=path, status=status, headers=dict([form]), count=2))
+    with stamina.set_testing(True, attempts=6, cap=True):
+        assert await portal.fetch_account("ann@x.com") is not None
+        await portal.update_account("ann@x.com", {"job_title": "Boss"})
+        await portal.delete_account("ann@x.com")
+    assert wire.ledger.statuses["portal", status] == 6
+    assert list(wire.ledger.violations) == []
+
+
+async def test_every_status_may_ask_for_time_on_a_real_wire(tmp_path: Path) -> None:
+    """Whatever the status and the form: over real sockets, in real seconds, a whole sync asks for nothing too early."""
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=12), usegmt=True)
+    planned = [
+        ("graph", "GET", "users/delta", 500, ("Retry-After", "1")),
+        ("graph", "GET", "groups/delta", 504, ("retry-after", "0.7")),
+        ("graph", "GET", r"/v1.0/users\?", 502, ("Retry-After", date)),
+        ("graph", "GET", r"/v1.0/groups\?", 503, ("RETRY-AFTER", "1")),
+        ("graph", "GET", "count", 500, ("Retry-After", "0.5")),
+        ("graph", "POST", "batch", 424, ("Retry-After", "1")),
+        ("batch", "GET", "members", 429, ("Retry-After", "2")),
+        ("batch", "GET", "members", 503, ("Retry-After", "1")),
+        ("portal", "GET", "/admin/users", 423, ("Retry-After", "1")),
+        ("portal", "POST", "/admin/groups", 423, ("retry-after", "0.6")),
+        ("portal", "GET", "/admin/groups", 504, ("Retry-After", date)),
+        ("portal", "PATCH", "/admin/user", 500, ("Retry-After", "1")),
+        ("portal", "POST", "/members/add", 502, ("Retry-After", "0.5")),
+    ]
+    async with Sandbox(SandboxOptions(users=30, groups=8, memberships=60), tmp_path / "sandbox") as sandbox:
+        syncd = Program.connected(sandbox, tmp_path)
+        faults = [
+            sandbox.faults.add(Fault("status", side, method, path, status=status, headers=dict([form])))
+            for side, method, path, status, form in planned
+        ]
+        done = await syncd("sync", "full")
+        assert done.code == 0, done.stderr
+        assert [fault.path for fault in faults if not fault.hits] == []
+        assert [found for found in sandbox.ledger.violations if "POST" not in found.detail] == []
+
+
+async def test_no_more_requests_are_under_way_than_was_agreed(tmp_path: Path) -> None:
+    """Eight to Graph, and what bps.concurrency says to the portal: that many are used, and not one more."""
+    options = SandboxOptions(users=40, groups=100, memberships=300, latency=0.02)
+    async with Sandbox(options, tmp_path / "sandbox") as sandbox:
+        syncd = Program.connected(sandbox, tmp_path)
+        done = await syncd("sync", "full", SYNCD_BPS__CONCURRENCY="3")
+        assert done.code == 0, done.stderr
+        assert sandbox.ledger.max_in_flight["portal"] == 3
+        assert 3 <= sandbox.ledger.max_in_flight["graph"] <= 8
+        assert list(sandbox.ledger.violations) == []
