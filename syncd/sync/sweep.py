@@ -121,7 +121,9 @@ class Sweep:
                 break  # the permissions do not reach there
         purged = [each for each in asked if kept.get(each) is False]
         purged += [each for each in expired if kept.get(each) is None]
-        if purged:
+        if purged:  # one who was restored in between is not among the deleted items either
+            back = await self._source.fetch_existing(stream, purged)
+            purged = [each for each in purged if each not in back]
             self._count(f"{stream}_purged", await self._store.call(self._store.purge, stream, purged))
 
     async def _sweep_people(

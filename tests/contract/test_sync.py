@@ -729,6 +729,27 @@ async def test_what_cannot_be_looked_up_is_purged_when_no_recycle_bin_keeps_it(
     assert load_places(world, "u4") == (set() if there is None else {"g2"})
 
 
+async def test_who_is_restored_while_we_look_is_not_taken_for_purged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither there nor among the deleted items may also mean: there again."""
+    await settle(world)
+    world.source.remove_user("u4")
+    world.source.dead = True
+
+    async def restore(stream: str, object_id: str) -> bool:
+        world.source.restore_user(object_id)
+        return False
+
+    monkeypatch.setattr(world.source, "is_deleted", restore)
+    run = await world.sync("full")
+    assert "users_purged" not in run.counts
+    assert load_places(world, "u4") == {"g2"}
+    world.source.dead = False
+    await world.sync("delta")
+    assert "u4@x.com" in world.portal.picture()["sales@grp"]
+
+
 async def test_service_principals_in_a_group_do_not_hinder_the_sweep(world: World) -> None:
     """They are counted, and no list of v1.0 shows them."""
     for number in range(4):
