@@ -36,7 +36,7 @@ def answer_batch(
         raise refuse(clock, 400, "BadRequest", f"Number of batch request steps exceeds the maximum value of {_LIMIT}.")
     if len(set(ids)) != len(ids):
         raise refuse(clock, 400, "BadRequest", "Request Id's must be unique within a batch.")
-    responses, units = [], 0
+    responses, parts, units = [], list[tuple[str, str, Answer]](), 0
     for item_id, item in zip(ids, requests, strict=True):
         ledger.begin_part(item.method, item.target)
         fault = faults.take("batch", item.method, item.target)
@@ -46,10 +46,12 @@ def answer_batch(
             reply = answer(item)
         if fault is not None and fault.passes:
             reply = replace(reply, body=fault.alter(reply.body, asked=item.target))
-        ledger.end_part(item.method, item.target, reply)
+        parts.append((item.method, item.target, reply))
         units += reply.resource_units
         responses.append(_encode_item(item_id, reply))
-    return Answer(200, msgspec.json.encode({"responses": responses[::-1]}), JSON_TYPE, {}, "$batch", units)
+    return Answer(
+        200, msgspec.json.encode({"responses": responses[::-1]}), JSON_TYPE, {}, "$batch", units, tuple(parts)
+    )
 
 
 def _make_item(item: dict[str, Any], batch: Request) -> Request:

@@ -7,7 +7,7 @@ to stand in the way of a benchmark: a few dictionary writes per request.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal, Protocol
@@ -26,6 +26,8 @@ class _Answer(Protocol):
     def resource_units(self) -> int: ...
     @property
     def headers(self) -> Mapping[str, str]: ...
+    @property
+    def parts(self) -> Sequence[tuple[str, str, _Answer]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +92,8 @@ class Ledger:
         if self._not_before:
             self._check_early("batch", method, target)
 
-    def end_part(self, method: str, target: str, answer: _Answer) -> None:
-        """Note how it was answered."""
-        self._note_wait("batch", method, target, answer)
-
     def end(self, side: str, method: str, target: str, *, answer: _Answer, started: float) -> None:
-        """Note how a request that ``begin`` announced was answered."""
+        """Note how a request that ``begin`` announced was answered; status 0: nobody has seen the answer."""
         self._in_flight[side] -= 1
         self.routes[side, answer.route] += 1
         self.statuses[side, answer.status] += 1
@@ -103,6 +101,8 @@ class Ledger:
         if self.mode == "full":
             self.entries.append(Entry(started, side, method, target, answer.status))
         self._note_wait(side, method, target, answer)
+        for part_method, part_target, part in answer.parts:
+            self._note_wait("batch", part_method, part_target, part)
 
     def violate(self, rule: str, *, side: str, detail: str) -> None:
         """Write down a broken rule."""

@@ -39,7 +39,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer; ``route`` names what answered, for the ledger; ``resource_units`` is Graph's price."""
+    """One answer; ``route`` names what answered, for the ledger; ``resource_units`` is Graph's price.
+
+    ``parts``: of a batch, (method, target, answer) of each request in it.
+    """
 
     status: int = 200
     body: bytes = b""
@@ -47,6 +50,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     route: str = ""
     resource_units: int = 0
+    parts: tuple[tuple[str, str, Answer], ...] = ()
 
 
 class Refusal(SyncdError):
@@ -104,10 +108,11 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
             answer = service.answer(request) if fault is None or fault.passes else _answer_of(fault)
             if fault is not None and fault.passes:
                 answer = replace(answer, body=fault.alter(answer.body, asked=request.target))
-            if fault is not None and fault.kind == "lose":
-                return _abort(raw)
-            if fault is not None and fault.kind == "truncate":
-                return await _truncate(raw, answer)
+            if fault is not None and fault.kind in ("lose", "truncate"):
+                cut, answer = answer, Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
+                return _abort(raw) if fault.kind == "lose" else await _truncate(raw, cut)
+            if fault is not None and fault.kind in ("alter", "links"):
+                answer = replace(answer, parts=())
             return _respond(request, answer, compress=compress())
         finally:
             wire.ledger.end(side, request.method, request.target, answer=answer, started=started)
