@@ -243,13 +243,14 @@ async def test_a_list_that_is_silently_cut_removes_nobody(database: Database, st
     """Status 200, a proper page, too few objects: the counts or the direct reads say so; the next full read heals."""
     tenant = make_tenant()
     tenant.knobs.page_objects = tenant.knobs.page_links = 200
+    for number in range(11):
+        tenant.directory.create_group({"displayName": f"H{number}"}, group_id=f"h{number}", members=[])
     await tenant.pull(database)
     path = rf"/v1\.0/{stream}(/delta)?\?"  # every reading of the whole stream, by whichever way
     tenant.faults.add(Fault("alter", path=path, change=partial(_keep, keep), count=-1))
     result = await tenant.pull(database, full=True)
-    if keep == 0 or stream == "users":
-        assert result.unproven
-    assert count(database) == (PEOPLE, 1, PEOPLE)
+    assert result.unproven
+    assert count(database) == (PEOPLE, 12, PEOPLE)
     tenant.faults.clear()
     assert (await tenant.pull(database, full=True)).complete
 
@@ -283,6 +284,58 @@ async def test_an_endless_first_load_begins_anew(database: Database, monkeypatch
         await tenant.pull(database)
     tenant.knobs.endless_rounds = False
     assert (await tenant.pull(database)).complete
+    assert count(database) == (PEOPLE, 1, PEOPLE)
+
+
+def stall(tenant: Tenant, at: str, *, seconds: float) -> list[str]:
+    """Let time pass, once, before a request whose target contains this; return what was asked from there on."""
+    asked: list[str] = []
+
+    def wait(target: str) -> None:
+        if at in target and not asked:
+            tenant.clock.elapsed += seconds  # type: ignore[attr-defined]
+        if at in target or asked:
+            asked.append(target)
+
+    tenant.before = wait
+    return asked
+
+
+@pytest.mark.parametrize("stream", ["users", "groups"])
+async def test_a_page_link_of_a_list_that_died_begins_that_list_anew(database: Database, stream: str) -> None:
+    """These links live for minutes. Nothing is removed, nothing is missed, and it ends."""
+    tenant = make_tenant()
+    for number in range(4):
+        tenant.directory.create_group({"displayName": f"H{number}"}, group_id=f"h{number}", members=[])
+    tenant.knobs.list_page_objects = 2
+    await tenant.pull(database)
+    tenant.knobs.page_token_lifetime = 60.0
+    asked = stall(tenant, f"/v1.0/{stream}?$select=id&$top=999&$skiptoken", seconds=120.0)
+    tenant.ledger.clear()
+    assert (await tenant.pull(database, full=True)).complete
+    assert f"/v1.0/{stream}?$select=id&$top=999" in asked, "the list begins anew"
+    assert tenant.ledger.requests() < 80
+    assert count(database) == (PEOPLE, 5, PEOPLE)
+
+
+@pytest.mark.parametrize("form", ["unsupported_query", "sync_state_not_found", "gone"])
+@pytest.mark.parametrize("stream", ["users", "groups"])
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_first_round_whose_link_died_begins_anew(
+    database: Database, form: Any, stream: str, first: bool
+) -> None:
+    """A round of delta that was interrupted for too long, on an empty store and on a filled one, in every form."""
+    tenant = make_tenant()
+    if not first:
+        await tenant.pull(database)
+    latest = {"status": 400, "body": make_error("BadRequest"), "path": "latest", "count": -1}
+    tenant.faults.add(Fault("status", "graph", **latest))  # no lists: rounds of delta from the beginning
+    tenant.knobs.expiry_form, tenant.knobs.initial_round_lifetime = form, 60.0
+    asked = stall(tenant, f"{stream}/delta?$skiptoken", seconds=120.0)
+    tenant.ledger.clear()
+    assert (await tenant.pull(database, full=True)).complete
+    assert sum(f"{stream}/delta?$select" in target for target in asked) == 1, "it begins anew once"
+    assert tenant.ledger.requests() < 60
     assert count(database) == (PEOPLE, 1, PEOPLE)
 
 

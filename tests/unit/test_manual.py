@@ -1,11 +1,20 @@
-"""README shows the tables of changes under the headings that the program prints."""
+"""README names what the program has: headings of tables, knobs and faults of the sandbox, refusals of the login."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
+
+import pytest
 
 from syncd.cli import held, plan, undo
+from syncd.graph import login_errors
+from syncd.sandbox.by_hand import OPERATIONS
+from syncd.sandbox.changes import operation_names
+from syncd.sandbox.faults import FaultKind
+from syncd.sandbox.knobs import PortalKnobs, TenantKnobs
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -27,3 +36,32 @@ def test_examples_of_changes_have_the_columns_of_the_program() -> None:
     columns = {"plan": plan.COLUMNS, "held": held.COLUMNS, "undo": undo.COLUMNS}
     printed = {command: {tuple(heading for heading, _ in of)} for command, of in columns.items()}
     assert list_headings() == printed
+
+
+@pytest.mark.parametrize("knobs", [TenantKnobs, PortalKnobs])
+def test_every_knob_of_the_sandbox_is_listed_with_its_default(knobs: type[TenantKnobs | PortalKnobs]) -> None:
+    """By its name, in the order of the program, and nothing is listed that is no knob."""
+    text = README.read_text(encoding="utf-8").partition("### The sandbox in full")[2].partition("## Design")[0]
+    whose = text.partition("Of the tenant:" if knobs is TenantKnobs else "Of the portal:")[2]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| `([^`]*)` \|", whose.partition("Of the portal:")[0], re.MULTILINE)
+    assert rows == [(knob.name, _spell(knob.default)) for knob in fields(knobs)]
+
+
+def _spell(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def test_every_fault_and_operation_of_the_sandbox_is_listed() -> None:
+    """Only what needs a function of Python's cannot be asked for from outside."""
+    text = README.read_text(encoding="utf-8").partition("### The sandbox in full")[2].partition("Of the tenant:")[0]
+    named = set(re.findall(r"`([\w-]+)`", text))
+    assert set(get_args(FaultKind)) - {"alter"} <= named
+    assert {*operation_names(), *OPERATIONS} <= named
+
+
+def test_every_refusal_of_the_login_is_in_the_manual() -> None:
+    """Whoever searches README for the number finds the way out."""
+    text = README.read_text(encoding="utf-8")
+    assert [number for number in login_errors._BY_NUMBER if f"`AADSTS{number}`" not in text] == []
