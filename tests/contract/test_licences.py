@@ -417,6 +417,23 @@ async def test_what_the_guard_holds_at_the_old_account_does_not_move(world: Worl
     assert "u2@x.com" not in held(world)
 
 
+async def test_a_licence_on_its_way_to_one_person_lets_nobody_elses_go(world: World) -> None:
+    """Two renamed people: what is under way to the one says nothing of what the guard holds of the other."""
+    world.portal.licences["u2@x.com"], world.portal.licences["u3@x.com"] = {"ExternalUser": {}}, {"ExternalUser": {}}
+    world.portal.unlicensable.add("other@x.com")
+    await settle(world)
+    world.source.put_user("u3", userPrincipalName="other@x.com")
+    await world.sync("delta")
+    assert "u3@x.com" not in held(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    await world.sync("full")
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    run = await world.sync("delta")
+    assert "grant married@x.com ExternalUser held" in licence_changes(world, run)
+    assert held(world)["u2@x.com"] == "ExternalUser User"
+    assert "ExternalUser" not in held(world).get("married@x.com", "")
+
+
 # ---- settings -------------------------------------------------------------------------------------------------------
 
 
