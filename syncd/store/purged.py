@@ -26,6 +26,8 @@ class Purged:
 
         What counts as existing stays as it is.
         """
+        if not ids:
+            return 0
         table = TABLES[stream]
         with self._database.transaction() as connection:
             statement = (

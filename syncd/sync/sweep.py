@@ -124,6 +124,7 @@ class Sweep:
         if purged:  # one who was restored in between is not among the deleted items either
             back = await self._source.fetch_existing(stream, purged)
             purged = [each for each in purged if each not in back]
+        if purged:
             self._count(f"{stream}_purged", await self._store.call(self._store.purge, stream, purged))
 
     async def _sweep_people(

@@ -128,7 +128,7 @@ knobs = st.fixed_dictionaries(
         "corrupt_token_code": st.sampled_from(["BadRequest", "syncStateNotFound", "Request_BrandNew"]),
         "page_token_lifetime": st.sampled_from([1.0, 5.0]),
         "delta_lifetime": st.sampled_from([MINUTES, 1 * DAYS]),
-        "initial_round_lifetime": st.sampled_from([1.0, 5 * MINUTES]),
+        "initial_round_lifetime": st.sampled_from([10 * MINUTES, 1 * DAYS]),
         "members_omit_service_principals": st.just(False),
         "resource_units_per_10s": st.sampled_from([20, 60]),
     },
@@ -598,7 +598,6 @@ class Company(RuleBasedStateMachine):
         tenant.knobs.endless_rounds = tenant.knobs.lose_links = False
         # Whoever reads in an hour what lives for a second never comes to an end: that is a fault, too.
         tenant.knobs.page_token_lifetime = max(tenant.knobs.page_token_lifetime, 5 * MINUTES)
-        tenant.knobs.initial_round_lifetime = max(tenant.knobs.initial_round_lifetime, 1 * DAYS)
         tenant.book.revoke_all()
         self.wait(6 * MINUTES)
 
