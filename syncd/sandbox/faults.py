@@ -15,11 +15,11 @@ import msgspec
 
 from syncd.errors import ConfigError
 
-FaultKind = Literal["status", "html", "reset", "lose", "truncate", "delay", "links", "alter"]
+FaultKind = Literal["status", "html", "reset", "lose", "truncate", "delay", "drip", "links", "alter"]
 LinkFault = Literal["same", "foreign", "neither", "both"]
 _KINDS: tuple[str, ...] = get_args(FaultKind)
 _LINKS: tuple[str, ...] = get_args(LinkFault)
-_PASSING = frozenset({"lose", "truncate", "delay", "links", "alter"})
+_PASSING = frozenset({"lose", "truncate", "delay", "drip", "links", "alter"})
 _HTML = b"<!DOCTYPE html><html><head><title>Service Unavailable</title></head><body><h2>Maintenance</h2></body></html>"
 
 
@@ -29,8 +29,9 @@ class Fault:
 
     ``kind``: status (answer ``status`` with ``body`` and ``headers``, without effect), html (the same with a
     maintenance page), reset (connection dropped, no effect), lose (effect, then the connection is dropped), truncate
-    (half of the body), delay (``seconds``), links (the page's links are spoiled as ``link`` says), alter (``change``
-    edits the decoded JSON in place; in-process only). ``skip`` requests pass unharmed first, then ``count`` are hit;
+    (half of the body), delay (``seconds``), drip (a tenth of the body every ``seconds``), links (the page's links are
+    spoiled as ``link`` says), alter (``change`` edits the decoded JSON in place; in-process only). ``skip`` requests
+    pass unharmed first, then ``count`` are hit;
     -1 is for ever.
     """
 

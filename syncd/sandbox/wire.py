@@ -100,7 +100,7 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
         answer = Answer(status=0)
         try:
             fault = wire.faults.take(side, request.method, request.target)
-            delay = wire.latency() + (fault.seconds if fault is not None else 0.0)
+            delay = wire.latency() + (fault.seconds if fault is not None and fault.kind != "drip" else 0.0)
             if delay > 0:
                 await wire.clock.sleep(delay)
             if fault is not None and fault.kind == "reset":
@@ -111,6 +111,8 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
             if fault is not None and fault.kind in ("lose", "truncate"):
                 cut, answer = answer, Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
                 return _abort(raw) if fault.kind == "lose" else await _truncate(raw, cut)
+            if fault is not None and fault.kind == "drip":
+                return await _drip(raw, answer, wire.clock, pause=fault.seconds)
             if fault is not None and fault.kind in ("alter", "links"):
                 answer = replace(answer, parts=())
             return _respond(request, answer, compress=compress())
@@ -141,6 +143,19 @@ def _abort(raw: web.Request) -> web.Response:
     if raw.transport is not None:
         raw.transport.abort()
     return web.Response()
+
+
+async def _drip(raw: web.Request, answer: Answer, clock: Clock, *, pause: float) -> web.StreamResponse:
+    """Send the head at once, and the body a tenth at a time."""
+    length = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.body))}
+    response = web.StreamResponse(status=answer.status, headers={**answer.headers, **length})
+    await response.prepare(raw)
+    step = max(1, -(-len(answer.body) // 10))
+    for start in range(0, len(answer.body), step):
+        await clock.sleep(pause)
+        await response.write(answer.body[start : start + step])
+    await response.write_eof()
+    return response
 
 
 async def _truncate(raw: web.Request, answer: Answer) -> web.StreamResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -9,7 +10,11 @@ from pathlib import Path
 
 import pytest
 import stamina
+from yarl import URL
 
+from syncd.clock import Clock
+from syncd.errors import AuthFailed
+from syncd.http import Door, DoorOptions
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.server import Sandbox, SandboxOptions
@@ -131,6 +136,34 @@ async def test_every_status_may_ask_for_time_on_a_real_wire(tmp_path: Path) -> N
         assert done.code == 0, done.stderr
         assert [fault.path for fault in faults if not fault.hits] == []
         assert [found for found in sandbox.ledger.violations if "POST" not in found.detail] == []
+
+
+@pytest.mark.parametrize("side", ["graph", "portal", "login"])
+async def test_an_answer_that_drips_is_read_whole(tmp_path: Path, side: str) -> None:
+    """However slowly it comes, as long as it comes."""
+    async with Sandbox(SandboxOptions(users=20, groups=4, memberships=40), tmp_path / "sandbox") as sandbox:
+        syncd = Program.connected(sandbox, tmp_path)
+        fault = sandbox.faults.add(Fault("drip", side, seconds=0.05, count=3))
+        done = await syncd("sync", "full")
+        assert done.code == 0, done.stderr
+        assert fault.hits
+        assert sandbox.ledger.statuses[side, 200] >= 1
+
+
+async def test_an_answer_that_drips_without_an_end_is_left(tmp_path: Path) -> None:
+    """The time for a whole answer is bounded; the request is repeated, and the next answer is taken."""
+    async with Sandbox(SandboxOptions(users=20, groups=4, memberships=40), tmp_path / "sandbox") as sandbox:
+        options = DoorOptions(answer_timeout=0.3, ca_file=sandbox.ca_file)
+        fault = sandbox.faults.add(Fault("drip", "graph", seconds=1.0, count=2))
+        with stamina.set_testing(True, attempts=6, cap=True):
+            async with Door("Microsoft Graph", options, Clock()) as door:
+                with pytest.raises(AuthFailed):  # an answer at last, to who brings no token
+                    await door.send("GET", URL(f"{sandbox.graph_url}/v1.0/users"))
+                assert door.traffic.requests == 3
+        assert fault.hits == 2
+        async with asyncio.timeout(30):  # the imitation finds out that nobody reads any more
+            while sandbox.ledger.requests("graph") < 3:
+                await asyncio.sleep(0.1)
 
 
 async def test_no_more_requests_are_under_way_than_was_agreed(tmp_path: Path) -> None:
