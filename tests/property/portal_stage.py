@@ -164,7 +164,7 @@ class Stage:
     def truth(self) -> Truth:
         """Return the tenant as it is now, and remember the names that people and groups bear."""
         for key, user in self.source.users.items():
-            self.names.setdefault(key, set()).add(find_id(user))
+            self.names.setdefault(key, set()).update({find_id(user, self.config)} - {""})
         for key, group in self.source.groups.items():
             self.group_names.setdefault(key, set()).add(find_group_id(group))
         return Truth(self.source, self.config, self.names, self.group_names)
@@ -280,7 +280,8 @@ class Stage:
         RunStore(self.database).interrupt_open()
         run_id = self.newest()
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
-        self._judge(ended, request, config, truth, allowed, population)
+        tried = truth if config == self.config else Truth(self.source, config, self.names, self.group_names)
+        self._judge(ended, request, config, tried, allowed, population)
         assert self.picture(config.protect) == guarded, "the protect list was touched"
         assert self.picture_foreign() == self.foreign, "a stranger was touched"
         self.accounts()
