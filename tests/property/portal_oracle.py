@@ -27,6 +27,16 @@ FROZEN = frozenset({"skipped", "protected"})
 LICENCES: dict[str, tuple[LicenceRule, ...]] = {
     "two": (LicenceRule("Group g0", "PowerUser"), LicenceRule("Group g1", "User")),
     "one": (LicenceRule("Group g1", "User"),),
+    "designers": (
+        LicenceRule("Group g0", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"}),
+        LicenceRule("Group g1", "User"),
+    ),
+    "publishers": (
+        LicenceRule("Group g0", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "true"}),
+        LicenceRule("Group g1", "SingleSolutionUser", {"processes": "1/7/ 1/8/"}),
+    ),
+    "solution": (LicenceRule("Group g1", "SingleSolutionUser", {"processes": "1/8/ 1/9/ 2//cafe"}),),
+    "any": (LicenceRule("Group g1", "SingleSolutionUser"), LicenceRule("Group g0", "DesignerDeskUser")),
     "none": (),
 }
 
@@ -48,7 +58,7 @@ class Config:
     scope: Literal["all", "clerks", "include", "exclude", "groups"] = "all"
     guests: Literal["skip", "mail"] = "skip"
     phone: str = "mobilePhone"
-    licences: Literal["two", "one", "none"] = "two"
+    licences: Literal["two", "one", "designers", "publishers", "solution", "any", "none"] = "two"
     owners: bool = True
     managers: bool = True
     protect: frozenset[str] = frozenset()
@@ -175,11 +185,11 @@ class Truth:
         """Return members or owners."""
         return self.members(bps_id) if kind == "membership" else self.owners(bps_id)
 
-    def licence(self, user: str) -> str | None:
-        """Return the type that the first rule gives a person."""
+    def licence(self, user: str) -> LicenceRule | None:
+        """Return the first rule that gives a person a licence."""
         for rule in LICENCES[self.config.licences]:
             if user in self.people_in(rule.group[-2:]):
-                return rule.type
+                return rule
         return None
 
     def find_states(self, account: str) -> set[str]:

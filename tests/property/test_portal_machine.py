@@ -25,15 +25,17 @@ from hypothesis.stateful import (
     rule,
 )
 
+from syncd.model.licence import LICENCE_TYPES
 from syncd.model.run import Approval, RunRequest, Wanted
 from syncd.plan.planfile import open_plan
+from syncd.plan.rules import LicenceRule
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.portal_store import PortalGroup
 from syncd.sync.drift import DriftCheck
 from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo
-from tests.fakes.wired import Asked
+from tests.fakes.wired import Asked, name_processes
 from tests.property.machines import SHARES, walk
 from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_name
 from tests.property.portal_stage import HAND, STRANGER, STRANGERS, Changed, Ended, Stage, Trouble
@@ -78,6 +80,8 @@ portals = st.fixed_dictionaries(
         "licence_removes_first": st.just(False),
         "licence_repeated": st.just("conflict"),
         "licence_exclusive": st.just(True),
+        "licence_processes": st.just("replace"),
+        "licence_settings_shown": st.just(False),
         "licence_pending": st.just("accept"),
         "removed_holders_listed": st.just(False),
     },
@@ -99,7 +103,7 @@ policies = st.fixed_dictionaries(
         "scope": st.sampled_from(["all", "clerks", "include", "exclude", "groups"]),
         "guests": st.sampled_from(["skip", "mail", "mail"]),
         "phone": st.sampled_from(["mobilePhone", "jobTitle"]),
-        "licences": st.sampled_from(["two", "one", "none"]),
+        "licences": st.sampled_from(["two", "one", "designers", "publishers", "publishers", "solution", "any", "none"]),
         "owners": st.booleans(),
         "managers": st.booleans(),
         "protect": st.sampled_from([frozenset[str](), frozenset({"u1@x.com"}), frozenset({"a@grp", "u2@x.com"})]),
@@ -385,7 +389,7 @@ class Portal(RuleBasedStateMachine):
             links[key] = None
         self.stage.by_hand.add((kind, group, person))
 
-    @rule(user=st.sampled_from(PEOPLE), kind=st.sampled_from(["ExternalUser", "User"]), given=st.booleans())
+    @rule(user=st.sampled_from(PEOPLE), kind=st.sampled_from(["ExternalUser", *LICENCE_TYPES]), given=st.booleans())
     def license_by_hand(self, user: str, kind: str, given: bool) -> None:
         stage = self.stage
         if given and user in stage.accounts() and stage.accounts()[user].origin != "builtin":
@@ -394,6 +398,23 @@ class Portal(RuleBasedStateMachine):
             for key, holder in stage.wire.service.licences.holders.items():
                 if key.casefold() == user:
                     holder.licences.pop(kind, None)
+            stage.by_hand.add(("licence", user, kind))
+
+    @rule(
+        user=st.sampled_from(PEOPLE),
+        processes=st.sets(st.sampled_from([7, 8, 9]), min_size=1),
+        publishing=st.booleans(),
+    )
+    def set_by_hand(self, user: str, processes: set[int], publishing: bool) -> None:
+        """Somebody gives the licences of a person other settings, where that can be seen."""
+        if not self.stage.wire.knobs.licence_settings_shown:
+            return
+        for kind in self.stage.licences().get(user, ()):
+            settings = self.stage.settings(user, kind)
+            if kind == "SingleSolutionUser":
+                settings["processes"] = [{"dbId": 1, "id": number} for number in sorted(processes)]
+            elif kind == "DesignerDeskUser":
+                settings["allowDesignerDeskProjectPublishing"] = publishing
 
     @rule(seats=st.sampled_from([0, 1, 50]))
     def sell_seats(self, seats: int) -> None:
@@ -712,14 +733,26 @@ class Comparison:
         if not LICENCES[truth.config.licences] or stage.wire.knobs.perpetual_licences:
             return
         held = stage.licences()
-        given = {kind for _, kind in stage.manual}
         for user, bps_id in truth.wanted.items():
-            rule_type = truth.licence(user)
+            rule = truth.licence(user)
             if bps_id in self.loose | self.away:
                 continue
-            assert rule_type is None or rule_type in held.get(bps_id, ()), f"{bps_id} lacks {rule_type}"
-            extra = held.get(bps_id, set()) - {rule_type} - given
+            given = self._find_manual(user)
+            if rule is not None and ("licence", bps_id, rule.type) not in stage.accepted:
+                assert rule.type in held.get(bps_id, ()), f"{bps_id} lacks {rule.type}"
+                if rule.type not in given:
+                    _compare_settings(bps_id, rule, stage.settings(bps_id, rule.type))
+            extra = held.get(bps_id, set()) - given - ({rule.type} if rule else set())
             assert not extra, f"{bps_id} holds {extra}"
+
+    def _find_manual(self, user: str) -> set[str]:
+        """Return the types that somebody gave by hand to an account from which they may have come to this person."""
+        met: set[str] = set()
+        fresh = set(self.stage.names[user])
+        while fresh:  # a licence goes along with each rename, and accounts change hands
+            met |= fresh
+            fresh = set().union(*(names for names in self.stage.names.values() if names & met)) - met
+        return {kind for bps_id, kind in self.stage.manual if bps_id in met}
 
     def _compare_substitutions(self) -> None:
         entries = self.stage.wire.service.substitutions.entries
@@ -728,6 +761,20 @@ class Comparison:
         assert len(originals) == len(set(originals)), "two of them stand in for one"
         used = set(self.truth.wanted.values()) - self.loose
         assert not used & set(originals), "the tasks of an account in use go elsewhere"
+
+
+def _compare_settings(bps_id: str, rule: LicenceRule, settings: dict[str, Any]) -> None:
+    """Fail unless a licence has what its rule states, and no process besides those that it names."""
+    flags = {
+        "project_creation": settings.get("allowDesignerDeskProjectCreation"),
+        "project_publishing": settings.get("allowDesignerDeskProjectPublishing"),
+    }
+    for name, value in rule.settings.items():
+        if name == "processes":
+            found = name_processes(settings)
+            assert found == set(value.split()), f"{bps_id} may use {sorted(found)}, not {value}"
+        else:
+            assert flags[name] is (value == "true"), f"{bps_id} has {settings}, not {name} {value}"
 
 
 def _fresh(trouble: Trouble) -> Trouble:
