@@ -95,6 +95,8 @@ class Wire:
         self.observer: Observer | None = None
         self.asked: list[Asked] = []
         """What was carried out, in order; a test takes it away."""
+        self.taken: list[tuple[str, frozenset[str]]] = []
+        """The same of single solution licences that were taken: whose, and which processes; none: the whole licence."""
         self.refused: list[tuple[str, str, int]] = []
 
     def open(self, **options: Any) -> WiredPortal:
@@ -138,7 +140,20 @@ class Wire:
         if status != 200:
             self.refused.append((method, path, status))
             return
-        self.asked += _describe(method, path, query, json.loads(body) if body else {})
+        document = json.loads(body) if body else {}
+        self.asked += _describe(method, path, query, document)
+        self.taken += [
+            (person["bpsId"].casefold(), name_processes(licence.get("singleSolutionSettings") or {}))
+            for person in document.get("removeLicenses") or []
+            for licence in person["licenses"]
+            if licence["type"] == "SingleSolutionUser"
+        ]
+
+
+def name_processes(settings: Mapping[str, Any]) -> frozenset[str]:
+    """Return the processes of the settings of a single solution licence, each as "DATABASE/ID/GUID"."""
+    found = settings.get("processes") or []
+    return frozenset(f"{one['dbId']}/{one.get('id') or ''}/{one.get('guid') or ''}" for one in found)
 
 
 def _describe(method: str, path: str, query: Mapping[str, str], body: dict[str, Any]) -> list[Asked]:

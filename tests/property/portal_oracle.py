@@ -27,6 +27,16 @@ FROZEN = frozenset({"skipped", "protected"})
 LICENCES: dict[str, tuple[LicenceRule, ...]] = {
     "two": (LicenceRule("Group g0", "PowerUser"), LicenceRule("Group g1", "User")),
     "one": (LicenceRule("Group g1", "User"),),
+    "designers": (
+        LicenceRule("Group g0", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"}),
+        LicenceRule("Group g1", "User"),
+    ),
+    "publishers": (
+        LicenceRule("Group g0", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "true"}),
+        LicenceRule("Group g1", "SingleSolutionUser", {"processes": "1/7/ 1/8/"}),
+    ),
+    "solution": (LicenceRule("Group g1", "SingleSolutionUser", {"processes": "1/8/ 1/9/ 2//cafe"}),),
+    "any": (LicenceRule("Group g1", "SingleSolutionUser"), LicenceRule("Group g0", "DesignerDeskUser")),
     "none": (),
 }
 
@@ -46,8 +56,9 @@ class Config:
     substitute: Literal["none", "manager"] = "none"
     rename_substitute: bool = True
     scope: Literal["all", "clerks", "include", "exclude", "groups"] = "all"
+    guests: Literal["skip", "mail"] = "skip"
     phone: str = "mobilePhone"
-    licences: Literal["two", "one", "none"] = "two"
+    licences: Literal["two", "one", "designers", "publishers", "solution", "any", "none"] = "two"
     owners: bool = True
     managers: bool = True
     protect: frozenset[str] = frozenset()
@@ -65,6 +76,7 @@ class Config:
             ("Group g0",) if self.scope == "exclude" else (),
             Expression('user.jobTitle != "Contractor"') if self.scope == "clerks" else None,
             Expression('group.displayName != "Group g2"') if self.scope == "groups" else None,
+            guests=self.guests,
             protect=self.protect,
         )
         named = {**base.mapping.user_fields, "phone": FieldRule((self.phone,))}
@@ -108,7 +120,7 @@ class Truth:
         named = "g0"
         chosen = self.people_in(named) if self.config.scope in ("include", "exclude") else set[str]()
         for key, user in self.source.users.items():
-            self.bps_id[key] = find_id(user)
+            self.bps_id[key] = find_id(user, self.config)
             self.state[key] = self._judge(key, user, chosen)
             if self.state[key] == "wanted":
                 self.wanted[key] = self.bps_id[key]
@@ -123,17 +135,19 @@ class Truth:
                 self.unclear.add(bps_id)
 
     def _judge(self, key: str, user: FakeUser, chosen: set[str]) -> str:
-        values, scope = user.attributes, self.config.scope
-        if find_id(user) in self.config.protect:
+        values, scope, bps_id = user.attributes, self.config.scope, self.bps_id[key]
+        if bps_id in self.config.protect:
             return "protected"
         if user.state != "active":
             return "deleted"
         if values.get("accountEnabled") is False:
             return "disabled"
+        if is_guest(user) and self.config.guests == "skip":
+            return "out_of_scope"
         outside = (scope == "include" and key not in chosen) or (scope == "exclude" and key in chosen)
         if outside or (scope == "clerks" and values.get("jobTitle") == "Contractor"):
             return "out_of_scope"
-        return "skipped" if " " in find_id(user) else "wanted"
+        return "skipped" if not bps_id or set(bps_id) & set(" #") else "wanted"
 
     def judge_group(self, key: str) -> str:
         """Return where a group stands."""
@@ -171,11 +185,11 @@ class Truth:
         """Return members or owners."""
         return self.members(bps_id) if kind == "membership" else self.owners(bps_id)
 
-    def licence(self, user: str) -> str | None:
-        """Return the type that the first rule gives a person."""
+    def licence(self, user: str) -> LicenceRule | None:
+        """Return the first rule that gives a person a licence."""
         for rule in LICENCES[self.config.licences]:
             if user in self.people_in(rule.group[-2:]):
-                return rule.type
+                return rule
         return None
 
     def find_states(self, account: str) -> set[str]:
@@ -211,9 +225,24 @@ class Truth:
         }
 
 
-def find_id(user: FakeUser) -> str:
-    """Return the BPS id of a user, without case."""
+def find_name(user: FakeUser) -> str:
+    """Return the principal name of a user, without case."""
     return str(user.attributes["userPrincipalName"]).casefold()
+
+
+def is_guest(user: FakeUser) -> bool:
+    """Return whether a user is a guest: by the type, or by the mark in the name of one who has no type."""
+    kind = user.attributes.get("userType")
+    return kind == "Guest" or (kind is None and "#ext#" in find_name(user))
+
+
+def find_id(user: FakeUser, config: Config) -> str:
+    """Return the BPS id of a user, without case; empty when there is none.
+
+    Of guests whom the settings let in, and of members who come from elsewhere, it is the mail address.
+    """
+    by_mail = config.guests == "mail" if is_guest(user) else "#ext#" in find_name(user)
+    return str(user.attributes.get("mail") or "").casefold() if by_mail else find_name(user)
 
 
 def find_group_id(group: FakeGroup) -> str:

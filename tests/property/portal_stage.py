@@ -164,7 +164,7 @@ class Stage:
     def truth(self) -> Truth:
         """Return the tenant as it is now, and remember the names that people and groups bear."""
         for key, user in self.source.users.items():
-            self.names.setdefault(key, set()).add(find_id(user))
+            self.names.setdefault(key, set()).update({find_id(user, self.config)} - {""})
         for key, group in self.source.groups.items():
             self.group_names.setdefault(key, set()).add(find_group_id(group))
         return Truth(self.source, self.config, self.names, self.group_names)
@@ -188,6 +188,11 @@ class Stage:
         """Return who holds which types."""
         holders = self.wire.service.licences.holders
         return {key.casefold(): set(holder.licences) for key, holder in holders.items() if holder.licences}
+
+    def settings(self, bps_id: str, kind: str) -> dict[str, Any]:
+        """Return the settings with which somebody holds a licence, as the portal keeps them."""
+        holders = self.wire.service.licences.holders
+        return next((holder.licences[kind] for key, holder in holders.items() if key.casefold() == bps_id), {})
 
     def give_by_hand(self, bps_id: str, kind: str) -> None:
         """Let somebody give a licence in the portal."""
@@ -265,6 +270,7 @@ class Stage:
         )
         last = self.newest()
         self.wire.asked.clear()
+        self.wire.taken.clear()
 
         async def work() -> RunRecord | None:
             try:
@@ -280,7 +286,8 @@ class Stage:
         RunStore(self.database).interrupt_open()
         run_id = self.newest()
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
-        self._judge(ended, request, config, truth, allowed, population)
+        tried = truth if config == self.config else Truth(self.source, config, self.names, self.group_names)
+        self._judge(ended, request, config, tried, allowed, population)
         assert self.picture(config.protect) == guarded, "the protect list was touched"
         assert self.picture_foreign() == self.foreign, "a stranger was touched"
         self.accounts()
@@ -481,7 +488,13 @@ class Stage:
             assert deleting or "renamed" in states, f"{each}: it was given by hand"
         if "wanted" in states:
             user = next(key for key, bps_id in truth.wanted.items() if bps_id == each.bps_id)
-            assert truth.licence(user) != each.target, f"{each}: its rule gives it"
+            rule = truth.licence(user)
+            if rule is None or rule.type != each.target:
+                return
+            assert each.target == "SingleSolutionUser", f"{each}: its rule gives it"
+            named = set(rule.settings.get("processes", "").split())
+            gone = [processes for person, processes in self.wire.taken if person == each.bps_id]
+            assert all(processes and not processes & named for processes in gone), f"{each}: its rule gives {gone}"
         else:
             unaware = lenient and self.seen_before is not None and each.bps_id in self.seen_before.wanted.values()
             ends = any(config.policy_for(state) != "keep" for state in states)

@@ -25,22 +25,27 @@ from hypothesis.stateful import (
     rule,
 )
 
+from syncd.model.licence import LICENCE_TYPES
 from syncd.model.run import Approval, RunRequest, Wanted
 from syncd.plan.planfile import open_plan
+from syncd.plan.rules import LicenceRule
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.portal_store import PortalGroup
 from syncd.sync.drift import DriftCheck
 from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo
-from tests.fakes.wired import Asked
+from tests.fakes.wired import Asked, name_processes
 from tests.property.machines import SHARES, walk
-from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_id
+from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_name
 from tests.property.portal_stage import HAND, STRANGER, STRANGERS, Changed, Ended, Stage, Trouble
 
 USERS = [f"u{number}" for number in range(6)]
 GROUPS = [f"g{number}" for number in range(4)]
-NAMES = [f"u{number}@x.com" for number in range(6)] + ["U1@X.com", "new@x.com", "bad name"]
+NAMES = [f"u{number}@x.com" for number in range(6)] + ["U1@X.com", "new@x.com", "bad name", "far#EXT#@x.com"]
+MAILS = {"u0": "u0@y.org", "u1": "U1@y.org", "u4": "u4@y.org"}
+PEOPLE = [*NAMES[:6], *(mail.casefold() for mail in MAILS.values())]
+"""BPS ids that people of the tenant may have, as a rule."""
 GROUP_IDS = ["a@grp", "b@grp", "c@grp"]
 DAY = 86_400.0
 _PATIENCE = 5
@@ -75,6 +80,8 @@ portals = st.fixed_dictionaries(
         "licence_removes_first": st.just(False),
         "licence_repeated": st.just("conflict"),
         "licence_exclusive": st.just(True),
+        "licence_processes": st.just("replace"),
+        "licence_settings_shown": st.just(False),
         "licence_pending": st.just("accept"),
         "removed_holders_listed": st.just(False),
     },
@@ -94,8 +101,9 @@ policies = st.fixed_dictionaries(
         "substitute": st.sampled_from(["none", "manager"]),
         "rename_substitute": st.booleans(),
         "scope": st.sampled_from(["all", "clerks", "include", "exclude", "groups"]),
+        "guests": st.sampled_from(["skip", "mail", "mail"]),
         "phone": st.sampled_from(["mobilePhone", "jobTitle"]),
-        "licences": st.sampled_from(["two", "one", "none"]),
+        "licences": st.sampled_from(["two", "one", "designers", "publishers", "publishers", "solution", "any", "none"]),
         "owners": st.booleans(),
         "managers": st.booleans(),
         "protect": st.sampled_from([frozenset[str](), frozenset({"u1@x.com"}), frozenset({"a@grp", "u2@x.com"})]),
@@ -149,7 +157,8 @@ class Portal(RuleBasedStateMachine):
         seed=st.integers(0, 100),
         page_size=st.integers(1, 4),
         begun=st.booleans(),
-        there=st.sets(st.sampled_from(["u0@x.com", "u3@x.com", "new@x.com", "a@grp", "c@grp"]), max_size=2),
+        there=st.sets(st.sampled_from(["u0@x.com", "u3@x.com", "new@x.com", "u4@y.org", "a@grp", "c@grp"]), max_size=2),
+        guests=st.sets(st.sampled_from(["u0", "u4"])),
     )
     def found(
         self,
@@ -160,6 +169,7 @@ class Portal(RuleBasedStateMachine):
         page_size: int,
         begun: bool,
         there: set[str],
+        guests: set[str],
     ) -> None:
         """Begin with six people and two groups, and with a portal that has people of its own."""
         config = Config(**policy)
@@ -170,6 +180,8 @@ class Portal(RuleBasedStateMachine):
             stage.source.put_user(
                 user, userPrincipalName=f"{user}@x.com", displayName=f"User {user}", accountEnabled=True
             )
+        for user in sorted(guests):
+            stage.source.put_user(user, userType="Guest", mail=MAILS[user])
         for group, bps_id in (("g0", "a@grp"), ("g1", "b@grp")):
             stage.source.put_group(group, displayName=f"Group {group}", mailNickname=bps_id)
         stage.source.link("g0", "u0")
@@ -213,7 +225,7 @@ class Portal(RuleBasedStateMachine):
     def _is_free(self, name: str, *, but: str) -> bool:
         """Tell whether nobody active has this principal name, which Entra keeps unique."""
         return all(
-            find_id(other) != name.casefold()
+            find_name(other) != name.casefold()
             for key, other in self.stage.source.users.items()
             if key != but and other.state == "active"
         )
@@ -231,6 +243,18 @@ class Portal(RuleBasedStateMachine):
             second = source.users[other].attributes["userPrincipalName"]
             source.put_user(one, userPrincipalName=second)
             source.put_user(other, userPrincipalName=first)
+
+    @rule(user=users, kind=st.sampled_from(["Guest", "Guest", "Member", None]))
+    def invite(self, user: str, kind: str | None) -> None:
+        """Let a person become a guest or a member, or be of no known type."""
+        if self._is_active(user):
+            self.stage.source.put_user(user, userType=kind)
+
+    @rule(user=st.sampled_from([*MAILS]), known=st.booleans())
+    def address(self, user: str, known: bool) -> None:
+        """Give a person a mail address, or take it away."""
+        if self._is_active(user):
+            self.stage.source.put_user(user, mail=MAILS[user] if known else None)
 
     @rule(user=users, name=st.sampled_from(["jobTitle", "mobilePhone"]), value=text)
     def change(self, user: str, name: str, value: str | None) -> None:
@@ -255,7 +279,7 @@ class Portal(RuleBasedStateMachine):
     @rule(user=users)
     def come_back(self, user: str) -> None:
         found = self.stage.source.users[user]
-        if found.state == "soft_deleted" and self._is_free(find_id(found), but=user):
+        if found.state == "soft_deleted" and self._is_free(find_name(found), but=user):
             self.stage.source.restore_user(user)
 
     @rule(group=groups, bps_id=st.sampled_from(GROUP_IDS))
@@ -311,19 +335,19 @@ class Portal(RuleBasedStateMachine):
         else:
             stage.wire.add_account(bps_id, name="By hand")
 
-    @rule(bps_id=st.sampled_from([*NAMES[:6], "new@x.com", *GROUP_IDS]))
+    @rule(bps_id=st.sampled_from([*PEOPLE, "new@x.com", *GROUP_IDS]))
     def make_by_hand(self, bps_id: str) -> None:
         """Somebody makes an account or a group that syncd may want one day."""
         self._make_by_hand(bps_id)
 
-    @rule(bps_id=st.sampled_from(NAMES[:6]), active=st.booleans())
+    @rule(bps_id=st.sampled_from(PEOPLE), active=st.booleans())
     def synchronise_beside_us(self, bps_id: str, active: bool) -> None:
         """The portal's own synchronisation has somebody, whom perhaps nobody sees."""
         if bps_id not in self.stage.accounts() and bps_id not in self.stage.ours:
             self.stage.wire.add_account(bps_id, origin="builtin", active=active)
 
     @rule(
-        bps_id=st.sampled_from([*NAMES[:6], "new@x.com"]),
+        bps_id=st.sampled_from([*PEOPLE, "new@x.com"]),
         name=st.sampled_from(["name", "phoneNumber", "jobTitle", "managerBpsId"]),
     )
     def edit_by_hand(self, bps_id: str, name: str) -> None:
@@ -332,7 +356,7 @@ class Portal(RuleBasedStateMachine):
             account.values[name] = HAND if name == "managerBpsId" else "By hand"
             self.stage.by_hand.add(("field", bps_id, name))
 
-    @rule(bps_id=st.sampled_from([*NAMES[:6], *GROUP_IDS]))
+    @rule(bps_id=st.sampled_from([*PEOPLE, *GROUP_IDS]))
     def remove_by_hand(self, bps_id: str) -> None:
         stage = self.stage
         if bps_id in stage.groups():
@@ -347,7 +371,7 @@ class Portal(RuleBasedStateMachine):
 
     @rule(
         group=st.sampled_from(GROUP_IDS),
-        person=st.sampled_from([HAND, *NAMES[:6]]),
+        person=st.sampled_from([HAND, *PEOPLE]),
         kind=st.sampled_from(["membership", "ownership"]),
     )
     def place_by_hand(self, group: str, person: str, kind: str) -> None:
@@ -365,7 +389,7 @@ class Portal(RuleBasedStateMachine):
             links[key] = None
         self.stage.by_hand.add((kind, group, person))
 
-    @rule(user=st.sampled_from(NAMES[:6]), kind=st.sampled_from(["ExternalUser", "User"]), given=st.booleans())
+    @rule(user=st.sampled_from(PEOPLE), kind=st.sampled_from(["ExternalUser", *LICENCE_TYPES]), given=st.booleans())
     def license_by_hand(self, user: str, kind: str, given: bool) -> None:
         stage = self.stage
         if given and user in stage.accounts() and stage.accounts()[user].origin != "builtin":
@@ -374,6 +398,23 @@ class Portal(RuleBasedStateMachine):
             for key, holder in stage.wire.service.licences.holders.items():
                 if key.casefold() == user:
                     holder.licences.pop(kind, None)
+            stage.by_hand.add(("licence", user, kind))
+
+    @rule(
+        user=st.sampled_from(PEOPLE),
+        processes=st.sets(st.sampled_from([7, 8, 9]), min_size=1),
+        publishing=st.booleans(),
+    )
+    def set_by_hand(self, user: str, processes: set[int], publishing: bool) -> None:
+        """Somebody gives the licences of a person other settings, where that can be seen."""
+        if not self.stage.wire.knobs.licence_settings_shown:
+            return
+        for kind in self.stage.licences().get(user, ()):
+            settings = self.stage.settings(user, kind)
+            if kind == "SingleSolutionUser":
+                settings["processes"] = [{"dbId": 1, "id": number} for number in sorted(processes)]
+            elif kind == "DesignerDeskUser":
+                settings["allowDesignerDeskProjectPublishing"] = publishing
 
     @rule(seats=st.sampled_from([0, 1, 50]))
     def sell_seats(self, seats: int) -> None:
@@ -692,14 +733,26 @@ class Comparison:
         if not LICENCES[truth.config.licences] or stage.wire.knobs.perpetual_licences:
             return
         held = stage.licences()
-        given = {kind for _, kind in stage.manual}
         for user, bps_id in truth.wanted.items():
-            rule_type = truth.licence(user)
+            rule = truth.licence(user)
             if bps_id in self.loose | self.away:
                 continue
-            assert rule_type is None or rule_type in held.get(bps_id, ()), f"{bps_id} lacks {rule_type}"
-            extra = held.get(bps_id, set()) - {rule_type} - given
+            given = self._find_manual(user)
+            if rule is not None and ("licence", bps_id, rule.type) not in stage.accepted:
+                assert rule.type in held.get(bps_id, ()), f"{bps_id} lacks {rule.type}"
+                if rule.type not in given:
+                    _compare_settings(bps_id, rule, stage.settings(bps_id, rule.type))
+            extra = held.get(bps_id, set()) - given - ({rule.type} if rule else set())
             assert not extra, f"{bps_id} holds {extra}"
+
+    def _find_manual(self, user: str) -> set[str]:
+        """Return the types that somebody gave by hand to an account from which they may have come to this person."""
+        met: set[str] = set()
+        fresh = set(self.stage.names[user])
+        while fresh:  # a licence goes along with each rename, and accounts change hands
+            met |= fresh
+            fresh = set().union(*(names for names in self.stage.names.values() if names & met)) - met
+        return {kind for bps_id, kind in self.stage.manual if bps_id in met}
 
     def _compare_substitutions(self) -> None:
         entries = self.stage.wire.service.substitutions.entries
@@ -708,6 +761,20 @@ class Comparison:
         assert len(originals) == len(set(originals)), "two of them stand in for one"
         used = set(self.truth.wanted.values()) - self.loose
         assert not used & set(originals), "the tasks of an account in use go elsewhere"
+
+
+def _compare_settings(bps_id: str, rule: LicenceRule, settings: dict[str, Any]) -> None:
+    """Fail unless a licence has what its rule states, and no process besides those that it names."""
+    flags = {
+        "project_creation": settings.get("allowDesignerDeskProjectCreation"),
+        "project_publishing": settings.get("allowDesignerDeskProjectPublishing"),
+    }
+    for name, value in rule.settings.items():
+        if name == "processes":
+            found = name_processes(settings)
+            assert found == set(value.split()), f"{bps_id} may use {sorted(found)}, not {value}"
+        else:
+            assert flags[name] is (value == "true"), f"{bps_id} has {settings}, not {name} {value}"
 
 
 def _fresh(trouble: Trouble) -> Trouble:
