@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+import msgspec
 import stamina
 import structlog
 from yarl import URL
@@ -39,6 +40,7 @@ from syncd.errors import (
     TransientError,
     Unavailable,
 )
+from syncd.time_limit import TimeLimit
 
 _CHUNK = 1 << 16
 _TROUBLE_SECONDS = 60.0
@@ -50,8 +52,7 @@ _TICK = 0.001
 """Seconds. A rest below this is no wait: the event loop treats a tiny sleep as due at once, without time passing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One complete answer; ``body`` is decompressed."""
 
     status: int
@@ -130,6 +131,7 @@ class Door:
         self._clock = clock
         self._quiet = options.quiet.until
         self._session: aiohttp.ClientSession | None = None
+        self._limit = TimeLimit(options.answer_timeout)
         self._troubled = False
         self._no_word_before = float("-inf")
         self._log = structlog.get_logger("syncd.http")
@@ -139,9 +141,7 @@ class Door:
         context = await asyncio.to_thread(make_ssl_context, self._options.ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=context, keepalive_timeout=30),
-            timeout=aiohttp.ClientTimeout(
-                total=self._options.answer_timeout, sock_connect=self._options.connect_timeout
-            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.connect_timeout),
             headers={"User-Agent": "syncd", "Accept": "application/json", **self._options.headers},
             proxy=self._options.proxy_url,
             trust_env=False,
@@ -153,6 +153,7 @@ class Door:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         session, self._session = self._session, None
+        self._limit.close()
         if session is not None:
             await session.close()
 
@@ -275,10 +276,13 @@ class Door:
             raise Unavailable(f"{self.name}: the connection pool is closed", sent=False)
         self.traffic.requests += 1
         try:
-            async with self._session.request(method, url, headers=headers, data=body, allow_redirects=False) as answer:
-                content = await self._read_body(answer)
-                self.traffic.bytes_received += len(content)
-                return Response(answer.status, answer.headers, content)
+            with self._limit.hold():
+                async with self._session.request(
+                    method, url, headers=headers, data=body, allow_redirects=False
+                ) as answer:
+                    content = await self._read_body(answer)
+                    self.traffic.bytes_received += len(content)
+                    return Response(answer.status, answer.headers, content)
         except TimeoutError as error:
             sent = not isinstance(error, aiohttp.ConnectionTimeoutError)
             raise Timeout(f"{self.name} ({url.host}) did not answer in time", sent=sent) from error

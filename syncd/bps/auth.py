@@ -7,11 +7,11 @@ scope that was granted. ``expires_in`` is not documented and may be missing; the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 import msgspec
+from multidict import CIMultiDict
 from yarl import URL
 
 from syncd.bps.answers import NAME, is_web_page, make_not_json, make_redirected, read_error
@@ -32,10 +32,13 @@ class _TokenAnswer(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as request headers (without and with a JSON body), and the monotonic second at which it is given up."""
+    """A token as request headers (without and with a JSON body), and the monotonic second at which it is given up.
 
-    headers: Mapping[str, str]
-    json_headers: Mapping[str, str]
+    The headers are as the HTTP library takes them without making them anew for each request.
+    """
+
+    headers: CIMultiDict[str]
+    json_headers: CIMultiDict[str]
     ends: float
 
 
@@ -98,8 +101,8 @@ class TokenSource:
         if not answer.access_token or not (value.isascii() and value.isprintable()):
             raise ProtocolError(f"{NAME} answered {response.status} with an unusable token", status=response.status)
         return Token(
-            {"Authorization": value},
-            {"Authorization": value, "Content-Type": "application/json"},
+            CIMultiDict(Authorization=value),
+            CIMultiDict({"Authorization": value, "Content-Type": "application/json"}),
             self._clock.monotonic() + _read_lifetime(answer.expires_in),
         )
 
