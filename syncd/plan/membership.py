@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from syncd.model.change import Change, LinkKind, Phase
+from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import Rules
 
@@ -42,6 +43,8 @@ class MemberView(NamedTuple):
     """The BPS id belongs to a group of the portal."""
     named: bool = False
     """Somebody of the tenant has this BPS id, who cannot be written: skipped, or in a collision."""
+    left_by: frozenset[str] = frozenset()
+    """Of an account that nobody wants and that is not there: the states of those of the tenant who have its BPS id."""
 
 
 def decide_link(
@@ -102,6 +105,10 @@ def decide_unlink(
         reason = member.state
     elif member.named or policy.drift != "revert":
         return None  # whom the tenant names, and whose account is not ours, was not put in by hand
+    elif any(
+        state in LEAVER_STATES and choose_leaver_policy(state, "user", policy) == "keep" for state in member.left_by
+    ):
+        return None  # somebody removed the account of a leaver who is kept: the place is kept for that person's return
     else:
         reason = "put in by hand"
     phase = Phase.UNLINKS if kind == "membership" else Phase.DISOWNS

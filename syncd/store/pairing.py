@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, case, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, case, exists, or_, select
 
 from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
@@ -204,14 +204,25 @@ class Pairing:
         dialect = self._database.dialect
         with reading(self._database) as connection:
             rows = connection.execute(_select_members(dialect), {"keys": pack(keys, dialect)}).all()
+            left_by = _load_leavers(connection, [row[0] for row in rows if row[2] is None and row[4] is None])
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
                 leaver_state(row[6], row[7], row[0], row[9]), row[4] is not None, bool(row[8]),
-                bool(row[10]),
+                bool(row[10]), left_by.get(row[0], frozenset()),
             )
             for row in rows
         }  # fmt: skip
+
+
+def _load_leavers(connection: Connection, absent: Collection[int]) -> dict[int, frozenset[str]]:
+    """Return the states of those of the tenant who have the BPS ids of accounts that are not there."""
+    found: dict[int, frozenset[str]] = {}
+    if absent:
+        named = select(desired_users.c.principal_key, desired_users.c.state).distinct()
+        for key, state in connection.execute(named.where(among(desired_users.c.principal_key, absent, connection))):
+            found[key] = found.get(key, frozenset()) | {state}
+    return found
 
 
 # Building these takes longer than asking them, and every group asks them.

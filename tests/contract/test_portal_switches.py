@@ -156,6 +156,25 @@ async def test_an_id_that_cannot_be_used_again_at_once_is_waited_for(office: Off
     assert "ann@x.com" in office.members("g@grp")
 
 
+@pytest.mark.parametrize("office", [{"deletion_clears_places": False}], indirect=True)
+async def test_the_place_of_a_kept_leaver_outlives_the_account(office: Office) -> None:
+    """Somebody removes the account by hand, and the portal leaves it in its groups: nobody had put it in by hand."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, disabled_users="keep"))
+    await office.sync("full")
+    office.source.put_user("ben", accountEnabled=False)
+    await office.sync()
+    office.wire.store.delete_user("ben@x.com")
+    office.wire.store.groups["g@grp"].members["stranger@portal"] = None
+    office.take_asked()
+    assert (await office.sync("full")).status == "succeeded"
+    assert office.take_asked() == [Asked("unlink", "membership", "g@grp", "stranger@portal")]
+    assert "ben@x.com" in office.members("g@grp")
+    assert not (await office.sync("full")).counts.get("done")
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, disabled_users="revoke"))
+    await office.sync("full")
+    assert Asked("unlink", "membership", "g@grp", "ben@x.com") in office.take_asked()
+
+
 @pytest.mark.parametrize("office", [{"perpetual_licences": True}], indirect=True)
 async def test_perpetual_licensing_hinders_no_deletion(office: Office) -> None:
     """Nobody can revoke there; the account is deleted when its grace has ended all the same."""
@@ -212,6 +231,60 @@ async def test_a_first_push_and_a_delta_use_the_fewest_calls_there_can_be(office
     }
     reads = sum(number for route, number in requests.items() if route.startswith("GET"))
     assert reads <= 1, requests  # the new account must be synchronised before it can be a member
+
+
+@pytest.mark.parametrize("office", [{"sync_delay_min": 0.0, "sync_delay_max": 0.0}], indirect=True)
+async def test_nesting_owners_and_licences_cost_the_fewest_calls_as_well(office: Office) -> None:
+    """A company with all of them from nothing, then whatever can happen on one day, in one delta run."""
+    office.per_request = 10
+    source = office.source
+    source.page_size = 1000
+    source.put_group("k", displayName="Group k", mailNickname="k@grp")
+    source.link("k", "g", "group")
+    source.link("k", "h", "group")
+    for number in range(40):
+        office.hire(f"p{number}", group="g")
+        source.put_user(f"p{number}", manager="ann")
+    source.own("k", "ann")
+    source.own("k", "ben")
+    office.wire.ledger.clear()
+    assert (await office.sync("full")).status == "succeeded"
+    calls = _count_writes(office)
+    people, managed, groups = 44, 42, 4
+    members = -(-43 // 10) + 1 + 1 + -(-44 // 10)  # of g, h, i, and k with everybody in g and h
+    owners = 1 + 1  # of g and k
+    assert calls.pop("POST users") == people
+    assert calls.pop("PATCH users/{bpsId}") == managed
+    assert calls.pop("POST groups") == groups
+    assert calls.pop("POST groups/{bpsId}/members/add") == members
+    assert calls.pop("POST groups/{bpsId}/owners/add") == owners
+    assert calls == {"POST licenses/assign": -(-44 // 10)}
+    assert {account for account, types in office.held().items() if types} == {
+        f"{name}@x.com" for name in ("ann", "ben", "cleo", "dora", *(f"p{number}" for number in range(40)))
+    }
+    office.wire.ledger.clear()
+    office.hire("eve", group="h")  # a hire: an account, a licence, places in h and k
+    source.put_user("eve", manager="ann")
+    source.put_user("cleo", accountEnabled=False)  # a leaver: out of g and k, the licence back
+    source.put_user("ben", displayName="Benjamin", jobTitle="Chief")  # two fields of one person
+    source.put_user("p1", manager="ben")  # a move under another manager
+    source.unlink("g", "p2")  # and one from group to group, with the same rank in k
+    source.link("h", "p2")
+    source.put_group("i", displayName="Group I")  # a group with a new name
+    source.disown("k", "ben")
+    assert (await office.sync()).status == "succeeded"
+    assert _count_writes(office) == {
+        "POST users": 1,
+        "PATCH users/{bpsId}": 2,
+        "PATCH groups/{bpsId}": 1,
+        "POST groups/{bpsId}/members/add": 2,
+        "POST groups/{bpsId}/members/remove": 2,
+        "POST groups/{bpsId}/owners/remove": 1,
+        "POST licenses/assign": 2,  # what frees seats first: cleo's, then those who are to have User
+    }
+    office.wire.ledger.clear()
+    assert not (await office.sync("full")).counts.get("done")
+    assert _count_writes(office) == {}
 
 
 def _count_writes(office: Office) -> dict[str, int]:
