@@ -9,6 +9,7 @@ may have more than the published size, and requests may cost less than the publi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from syncd.clock import Clock
@@ -31,13 +32,32 @@ _TOLD_FROM = 0.8
 _ONCE = 1.0
 _TICK = 0.001
 
-USERS, GROUP_MEMBERS, OTHER = 2, 3, 1
-"""Base prices of a request: the users and their memberOf, a group's members, any other identity path."""
+_MEMBERSHIPS = frozenset({"memberOf", "transitiveMemberOf", "getMemberGroups", "getMemberObjects"})
+_SMALL_PAGE = 20
 
 
-def price(base: int, *, select: bool = False, expand: bool = False) -> int:
-    """Return what a request costs: ``$select`` makes it cheaper by one, ``$expand`` dearer, and nothing is free."""
-    return max(1, base - select + expand)
+def price(target: str) -> int:
+    """Return what a GET costs in units, by its path below the version and its query: ``/users?$select=id``.
+
+    The users and what they are members of cost 2, a group's members 3, all of them through nesting 5, any other path 1;
+    ``$select`` makes it cheaper by one, ``$expand`` dearer, a page of less than 20 cheaper, and nothing is free
+    (throttling limits, "Identity and access service limits", base cost and modifiers).
+    """
+    path, _, query = target.partition("?")
+    match path.strip("/").split("/"):
+        case ["groups", _, "transitiveMembers", *_]:
+            base = 5
+        case ["groups", _, "members", *_]:
+            base = 3
+        case ["users", _, relation, *_] if relation in _MEMBERSHIPS:
+            base = 2
+        case ["users"]:
+            base = 2
+        case _:
+            base = 1
+    top = re.search(r"\$top=(\d+)", query)
+    base += ("$expand=" in query) - ("$select=" in query) - (top is not None and int(top[1]) < _SMALL_PAGE)
+    return max(1, base)
 
 
 class ResourceBudget:

@@ -16,7 +16,7 @@ from syncd.clock import Clock
 from syncd.errors import AuthFailed, Forbidden, ProtocolError, RemoteError, Unavailable
 from syncd.graph.answers import Purpose, judge, read_error
 from syncd.graph.auth import TokenSource
-from syncd.graph.budget import ResourceBudget
+from syncd.graph.budget import ResourceBudget, price
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.graph.patience import repeat_while
@@ -52,6 +52,10 @@ class GraphClient:
         """Return the address of a path such as ``/users/delta?$select=id``, which must be encoded already."""
         return URL(f"{str(self._root).rstrip('/')}{_VERSION}{path}", encoded=True)
 
+    def find_target(self, url: URL) -> str:
+        """Return path and query of an address of ours below the version, as the requests of a batch name them."""
+        return url.raw_path_qs.removeprefix(self._root.raw_path.rstrip("/")).removeprefix(_VERSION)
+
     def check_link(self, link: str) -> URL:
         """Return a link of Graph's, byte for byte; ProtocolError when it leads anywhere but to our Graph root.
 
@@ -82,19 +86,20 @@ class GraphClient:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         retry: RetryPolicy | None = None,
-        units: int = 1,
+        units: int | None = None,
     ) -> T:
         """Send one request that does no harm when repeated, and return what ``parse`` makes of its answer.
 
-        ``units`` is its price, which is waited for where the tenant's budget is spent.
+        What it costs is waited for where the tenant's budget is spent; ``units`` says what a batch costs.
 
         An answer that ``parse`` refuses (Unavailable, ProtocolError) is asked for again, a few times. Raises what the
         door raises, ResyncRequired for a dead link, and Forbidden with the missing permission.
         """
+        cost = price(self.find_target(url)) if units is None else units
         async for attempt in repeat_while(_is_unreadable, attempts=_UNREADABLE_ATTEMPTS):
             # Outside of the attempt: the door has retried what may be retried.
             response = await self._send(
-                method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry, units=units
+                method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry, units=cost
             )
             with attempt:
                 return parse(response)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import assert_never
 from urllib.parse import quote
 
 from yarl import URL
@@ -27,7 +26,7 @@ from syncd.errors import (
 )
 from syncd.graph.answers import Purpose, judge, read_error, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT
-from syncd.graph.budget import GROUP_MEMBERS, OTHER, USERS, price
+from syncd.graph.budget import price
 from syncd.graph.client import GraphClient
 from syncd.graph.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
 from syncd.graph.options import PERMISSIONS
@@ -38,7 +37,6 @@ from syncd.model.source import Stream
 
 _PAGE = 999
 _ATTEMPTS = 6
-_FIXED: Mapping[Stream, int] = {"users": USERS, "groups": OTHER}
 
 
 class Listings(ABC):
@@ -57,11 +55,8 @@ class Listings(ABC):
         expand = "&$expand=manager($levels=1;$select=id)" if stream == "users" else ""
         path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
         parse = self._parsers[stream].parse
-        units = price(_FIXED[stream], select=True, expand=bool(expand))
         try:
-            page = await self._client.fetch(
-                self._resolve(path, link), parse, purpose=_make_purpose(stream), units=units
-            )
+            page = await self._client.fetch(self._resolve(path, link), parse, purpose=_make_purpose(stream))
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)
@@ -70,11 +65,8 @@ class Listings(ABC):
     async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
         """Return one page of the bare ids of all users or all groups."""
         path = f"/{stream}?$select=id&$top={_PAGE}"
-        units = price(_FIXED[stream], select=True)
         try:
-            page = await self._client.fetch(
-                self._resolve(path, link), parse_ids, purpose=_make_purpose(stream), units=units
-            )
+            page = await self._client.fetch(self._resolve(path, link), parse_ids, purpose=_make_purpose(stream))
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)
@@ -114,20 +106,20 @@ class Listings(ABC):
 
     async def _send_batch(self, requests: Sequence[ListRequest]) -> dict[str, Part]:
         purpose = Purpose("read many lists at once", PERMISSIONS["groups"])
+        targets = [self._make_relative(request) for request in requests]
         return await self._client.fetch(
             self._client.make_url("/$batch"),
             parse_parts,
             purpose=purpose,
             method="POST",
             headers={"Content-Type": "application/json"},
-            body=encode_batch([self._make_relative(request) for request in requests]),
-            units=sum(_price_of(request) for request in requests),
+            body=encode_batch(targets),
+            units=sum(map(price, targets)),
         )
 
     def _make_relative(self, request: ListRequest) -> str:
         if request.link is not None:
-            url = self._client.check_link(request.link)
-            return url.raw_path_qs.removeprefix("/v1.0")
+            return self._client.find_target(self._client.check_link(request.link))
         kind = "users" if request.owner_is_user else "groups"
         return f"/{kind}/{quote(request.owner_id, safe='')}/{request.relation}?$select=id&$top={_PAGE}"
 
@@ -188,14 +180,3 @@ def _expired_or(error: Rejected) -> Rejected:
     if not says_page_expired(error):
         return error
     return PageExpired(str(error), status=error.status, code=error.code)
-
-
-def _price_of(request: ListRequest) -> int:
-    match request.relation:
-        case "members":
-            return price(GROUP_MEMBERS, select=True)
-        case "memberOf":
-            return price(USERS if request.owner_is_user else OTHER, select=True)
-        case "directReports":
-            return price(OTHER, select=True)
-    assert_never(request.relation)

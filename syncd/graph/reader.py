@@ -253,6 +253,7 @@ class GraphSource(Lookups, Listings):
                 method="POST",
                 headers={"Content-Type": "application/json"},
                 body=encode_batch(stream, pending),
+                units=len(pending),
             )
             found |= answer.found
             pending = answer.pending

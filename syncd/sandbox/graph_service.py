@@ -106,7 +106,7 @@ class GraphService:
         try:
             return self._answer(request)
         except Refusal as refusal:
-            return refusal.answer
+            return replace(refusal.answer, resource_units=1)
 
     # ---- delta
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 
-from sqlalchemy import Connection, Text, cast, exists, func, select, update
+from sqlalchemy import Connection, Text, and_, case, cast, exists, func, or_, select, update
 
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.database import Database, reading
@@ -104,24 +104,25 @@ class Links:
         """
         user = exists().where(target_users.c.key == changes.c.target_key)
         group = exists().where(target_groups.c.key == changes.c.record_key)
-        unready_user = ~user.where(target_users.c.status == "Synchronized")
-        unready_group = ~group.where(target_groups.c.status == "Synchronized")
-        strange_user = user.where(target_users.c.origin.is_(None))
-        strange_group = group.where(target_groups.c.origin.is_(None))
-        planned = (
-            changes.c.run_id == run_id,
-            changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
-            changes.c.status == "planned",
+        no_stranger = target_users.c.origin.is_not(None) | (changes.c.reason != "")
+        # As few questions as there can be about each of hundreds of thousands of links, nearly all of which are ready.
+        ready = and_(
+            user.where(target_users.c.status == "Synchronized", no_stranger),
+            group.where(target_groups.c.status == "Synchronized", target_groups.c.origin.is_not(None)),
         )
-        waits = (
-            (strange_group | ((changes.c.reason == "") & strange_user), _NOT_OURS),
-            (unready_user | unready_group, _NOT_READY),
+        strange = or_(group.where(target_groups.c.origin.is_(None)), user.where(~no_stranger))
+        statement = (
+            update(changes)
+            .where(
+                changes.c.run_id == run_id,
+                changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
+                changes.c.status == "planned",
+                ~ready,
+            )
+            .values(status="deferred", error=case((strange, _NOT_OURS), else_=_NOT_READY))
         )
         with self._database.transaction() as connection:
-            return sum(
-                connection.execute(update(changes).where(*planned, which).values(status="deferred", error=why)).rowcount
-                for which, why in waits
-            )
+            return connection.execute(statement).rowcount
 
 
 def finish(

@@ -11,6 +11,7 @@ from syncd.errors import Interrupted
 from syncd.model.target import Account, PortalGroup
 from syncd.sync.ports import Portal
 from syncd.sync.stores import ApplyStore
+from syncd.sync.together import working_together
 
 _FEW = 25
 """Up to so many waiting records are asked for singly; more are found by reading the list."""
@@ -64,8 +65,9 @@ class Readiness:
         if len(bps_ids) <= _FEW:
             await self._note([record for bps_id in bps_ids if (record := await fetch(bps_id)) is not None])
             return
-        async for page in fetch_all():
-            await self._note(page)
+        async with working_together() as group:
+            async for page in fetch_all():  # the next one is on its way while this one is stored
+                group.create_task(self._note(page), name="note readiness")
 
     async def _note(self, records: Sequence[Account | PortalGroup]) -> None:
         ready = [record.bps_id for record in records if record.status == "Synchronized"]

@@ -16,6 +16,7 @@ import pytest
 import stamina
 
 from syncd.errors import Interrupted, SyncdError, Unavailable
+from syncd.graph.budget import ResourceBudget
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
 from syncd.sandbox.faults import Fault
@@ -478,6 +479,38 @@ async def test_a_large_tenant_is_read_without_being_refused_once(database: Datab
     assert spent > 8000
     assert tenant.ledger.statuses["graph", 429] == 0
     assert seconds < 1.3 * (spent - limit) * 10 / limit  # the bucket is full at the start
+
+
+async def test_every_request_is_reckoned_at_the_price_that_the_tenant_takes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists and batches, delta, counts, single objects and what a run over one object asks: to the last unit."""
+    tenant = make_tenant(list_page_objects=2)
+    reckoned: list[int] = []
+    take = ResourceBudget.take
+
+    async def note(budget: ResourceBudget, units: int, *, patience: float = 180.0) -> None:
+        reckoned.append(units)
+        await take(budget, units, patience=patience)
+
+    monkeypatch.setattr(ResourceBudget, "take", note)
+    await tenant.pull(database, full=True)
+    tenant.directory.soft_delete(USERS[0])
+    tenant.directory.delete_group(GROUPS[0])
+    await tenant.pull(database, full=True)
+    source = tenant.open_source()
+    await source.fetch_count("users")
+    await source.fetch_member_count(GROUPS[1])
+    await source.fetch_member_count(GROUPS[1], kind="user")
+    await source.fetch_members(GROUPS[1])
+    await source.fetch_owners(GROUPS[1])
+    await source.fetch_groups_of(USERS[1])
+    await source.fetch_user(USERS[1])
+    await source.find_groups("Nobody")
+    await source.is_deleted("users", USERS[0])
+    await source.fetch_existing("users", USERS)
+    assert sum(reckoned) == tenant.ledger.resource_units
+    assert tenant.ledger.statuses["graph", 429] == 0
 
 
 async def test_a_smaller_bucket_than_expected_is_found_out_and_obeyed(database: Database) -> None:

@@ -5,17 +5,38 @@ from __future__ import annotations
 import pytest
 
 from syncd.errors import Throttled
-from syncd.graph.budget import GROUP_MEMBERS, OTHER, USERS, ResourceBudget, price
+from syncd.graph.budget import ResourceBudget, price
 from tests.contract.sandbox_client import MovableClock
 
 
 @pytest.mark.parametrize(
-    ("base", "select", "expand", "expected"),
-    [(USERS, True, True, 2), (USERS, True, False, 1), (GROUP_MEMBERS, True, False, 2), (OTHER, True, False, 1)],
+    ("target", "expected"),
+    [
+        ("/users?$top=100", 2),
+        ("/users?$select=id&$expand=manager($levels=1;$select=id)&$top=999", 2),
+        ("/users?$select=id&$top=999", 1),
+        ("/users?$expand=manager", 3),
+        ("/users/a?$select=id", 1),
+        ("/users/a?$expand=manager", 2),
+        ("/users/a/memberOf", 2),
+        ("/users/a/memberOf?$select=id&$top=999", 1),
+        ("/groups?$select=id", 1),
+        ("/groups/a/members", 3),
+        ("/groups/a/members?$select=id&$top=999", 2),
+        ("/groups/a/members?$select=id&$top=5", 1),
+        ("/groups/a/members?$top=20", 3),
+        ("/groups/a/members/$count", 3),
+        ("/groups/a/members/microsoft.graph.user/$count", 3),
+        ("/groups/a/transitiveMembers?$select=id", 4),
+        ("/groups/a/owners?$select=id", 1),
+        ("/users/delta?$select=id&$deltatoken=latest", 1),
+        ("/users/$count", 1),
+        ("/directory/deletedItems/a?$select=id", 1),
+    ],
 )
-def test_a_price_is_never_below_one(base: int, select: bool, expand: bool, expected: int) -> None:
-    """A selection makes a request cheaper by one, an expansion dearer by one."""
-    assert price(base, select=select, expand=expand) == expected
+def test_prices_are_those_of_the_throttling_page(target: str, expected: int) -> None:
+    """Base cost by path; a selection or a small page is cheaper by one, an expansion dearer; never below one."""
+    assert price(target) == expected
 
 
 async def spend(budget: ResourceBudget, clock: MovableClock, units: int, times: int) -> float:
