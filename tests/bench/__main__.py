@@ -21,7 +21,7 @@ from typing import Any
 from tests.bench.stage import Size, Stage, open_stage
 
 _MEGABYTES, _MEGABYTES_TEN_TIMES = 160.0, 200.0
-_PULL_RATIO, _PUSH_RATIO = 1.3, 1.5
+_PULL_RATIO, _PUSH_RATIO = 1.5, 1.3
 _LATENCIES = (0.020, 0.100)
 _SECONDS_OVER_FLOOR = 6.0
 """At the first of these latencies, over what the floor takes without any."""
