@@ -127,6 +127,10 @@ class PageExpired(Rejected):
     """The link to the next page of a list came too late."""
 
 
+class NotOffered(Rejected):
+    """The other side knows no such address at all, whatever is asked there; what can be done another way is."""
+
+
 class BadQuery(Rejected):
     """A query that the settings make was refused, and would be refused again: a mistake of the configuration."""
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 import msgspec
 
 from syncd.clock import Clock
-from syncd.errors import BadQuery, Forbidden, NotFound, Rejected, RemoteError, ResyncRequired, Throttled, Unavailable
+from syncd.errors import (
+    BadQuery,
+    Forbidden,
+    NotFound,
+    NotOffered,
+    Rejected,
+    RemoteError,
+    ResyncRequired,
+    Throttled,
+    Unavailable,
+)
 from syncd.http import Response, excerpt, parse_retry_after
 
 _MISSING = "request_resourcenotfound"
@@ -30,13 +40,15 @@ class Purpose:
 
     ``goal`` completes "Microsoft Graph did not let us …"; ``permission`` is the least application permission for it;
     ``carries_link`` says that the request follows a link of Graph's instead of a query of ours, ``selects`` that the
-    query names the properties of mapping and scope.
+    query names the properties of mapping and scope, ``dispensable`` that there is another way to the goal, or a life
+    without it: an address that is not known is then NotOffered at once.
     """
 
     goal: str
     permission: str
     carries_link: bool = False
     selects: bool = False
+    dispensable: bool = False
 
 
 def read_error(response: Response) -> tuple[str, str]:
@@ -77,6 +89,8 @@ def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message
     said = f"{status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
     if status == 400 and _has_page(response):
         return Unavailable(f"Microsoft Graph answered 400 with a page inside ({purpose.goal})", status=400, code=code)
+    if purpose.dispensable and _is_unknown(status, bare, message):
+        return NotOffered(f"Microsoft Graph offers no way to {purpose.goal} ({said})", status=status, code=code)
     if status == 404 and bare != _MISSING:
         if bare in ("", "unknownerror"):
             return Unavailable(f"Microsoft Graph did not know the address for a moment: {said}", status=404, code=code)
@@ -113,6 +127,13 @@ def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message
             code=code,
         )
     return None
+
+
+def _is_unknown(status: int, code: str, message: str) -> bool:
+    """Whether the address itself is refused: no route, no such method, or a path that OData cannot resolve."""
+    if status == 404:
+        return code != _MISSING and code not in _DEAD_ANYWHERE
+    return status in (405, 501) or (status == 400 and "for the segment" in message.lower())
 
 
 def _is_dead(status: int, code: str, message: str) -> bool:

@@ -105,7 +105,7 @@ class Listings(ABC):
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _send_batch(self, requests: Sequence[ListRequest]) -> dict[str, Part]:
-        purpose = Purpose("read many lists at once", PERMISSIONS["groups"])
+        purpose = Purpose("read many lists at once", PERMISSIONS["groups"], dispensable=True)
         targets = [self._make_relative(request) for request in requests]
         return await self._client.fetch(
             self._client.make_url("/$batch"),
@@ -154,7 +154,8 @@ class Listings(ABC):
         raise refusal
 
     def _judge_part(self, request: ListRequest, response: Response) -> RemoteError:
-        purpose = Purpose(f"read {request.relation}", PERMISSIONS["users" if request.owner_is_user else "groups"])
+        permission = PERMISSIONS["users" if request.owner_is_user else "groups"]
+        purpose = Purpose(f"read {request.relation}", permission, dispensable=True)
         code, message = read_error(response)
         return judge(purpose, self._clock, response, code, message) or make_error(
             "Microsoft Graph", response, code, message, self._clock
@@ -173,7 +174,7 @@ class Listings(ABC):
 
 
 def _make_purpose(stream: Stream) -> Purpose:
-    return Purpose(f"list {stream}", PERMISSIONS[stream], selects=True)
+    return Purpose(f"list {stream}", PERMISSIONS[stream], selects=True, dispensable=True)
 
 
 def _expired_or(error: Rejected) -> Rejected:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import Literal
 from urllib.parse import quote
 
-from syncd.errors import Forbidden, NotFound
+from syncd.errors import Forbidden, NotFound, Rejected
 from syncd.graph.answers import Purpose, says_missing
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
@@ -73,14 +73,14 @@ class Lookups(ABC):
     async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
         """Return how many direct members Graph counts, of one type (an OData cast) or of any.
 
-        None when it says that there is no such group.
+        None when it says that there is no such group. NotOffered when it counts no members at all.
         """
         cast = "" if kind is None else f"/microsoft.graph.{kind}"
         try:
             return await self._client.fetch(
                 self._client.make_url(f"/groups/{quote(group_id, safe='')}/members{cast}/$count"),
                 parse_count,
-                purpose=Purpose("count the members of a group", PERMISSIONS["groups"]),
+                purpose=Purpose("count the members of a group", PERMISSIONS["groups"], dispensable=True),
                 headers=_COUNTING,
             )
         except NotFound as error:
@@ -89,7 +89,7 @@ class Lookups(ABC):
             raise
 
     async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
-        """Return whether an object is among the deleted items; None when the permissions do not reach there.
+        """Return whether an object is among the deleted items; None when that cannot be found out.
 
         Deleted groups ask for Group.Read.All (list deletedItems, "Permissions"), which syncd does not need otherwise.
         """
@@ -98,12 +98,12 @@ class Lookups(ABC):
             await self._client.fetch(
                 self._client.make_url(f"/directory/deletedItems/{quote(object_id, safe='')}?$select=id"),
                 parse_object,
-                purpose=Purpose("look among the deleted items", permission),
+                purpose=Purpose("look among the deleted items", permission, dispensable=True),
             )
         except NotFound as error:
             if says_missing(error):
                 return False
             raise
-        except Forbidden:
+        except (Forbidden, Rejected):
             return None
         return True

@@ -14,7 +14,16 @@ from urllib.parse import quote
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import EndlessRound, Forbidden, NotFound, ProtocolError, Rejected, ResyncRequired, Throttled
+from syncd.errors import (
+    EndlessRound,
+    Forbidden,
+    NotFound,
+    NotOffered,
+    ProtocolError,
+    Rejected,
+    ResyncRequired,
+    Throttled,
+)
 from syncd.graph.answers import Purpose, says_dead, says_missing, says_page_expired
 from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
@@ -134,7 +143,7 @@ class GraphSource(Lookups, Listings):
 
         Raises ProtocolError where Graph answers with anything else than the bare link.
         """
-        page = await self._fetch(stream, self._make_latest(stream), carries_link=False)
+        page = await self._fetch(stream, self._make_latest(stream), carries_link=False, dispensable=True)
         if page.delta_link is None or page.items or page.bad:
             raise ProtocolError(f"Microsoft Graph answered $deltatoken=latest of {stream} with a page of a full round")
         return page.delta_link
@@ -179,7 +188,7 @@ class GraphSource(Lookups, Listings):
                 location=error.location,
             ) from error
 
-    async def _fetch(self, stream: Stream, url: URL, *, carries_link: bool) -> Page:
+    async def _fetch(self, stream: Stream, url: URL, *, carries_link: bool, dispensable: bool = False) -> Page:
         selected = self._selected[stream]
 
         def parse(response: Response) -> Page:
@@ -187,7 +196,8 @@ class GraphSource(Lookups, Listings):
             self._client.check_link(page.next_link or page.delta_link or "")
             return page
 
-        purpose = Purpose(f"read changes of {stream}", PERMISSIONS[stream], carries_link, selects=not carries_link)
+        goal = f"read changes of {stream}"
+        purpose = Purpose(goal, PERMISSIONS[stream], carries_link, selects=not carries_link, dispensable=dispensable)
         return await self._client.fetch(url, parse, purpose=purpose)
 
     async def fetch_count(self, stream: Stream) -> int:
@@ -237,11 +247,28 @@ class GraphSource(Lookups, Listings):
         unique = tuple(dict.fromkeys(ids))
         found: set[str] = set()
         for start in range(0, len(unique), BATCH_LIMIT):
-            found |= await self._fetch_existing_batch(stream, unique[start : start + BATCH_LIMIT])
+            few = unique[start : start + BATCH_LIMIT]
+            try:
+                found |= await self._fetch_existing_batch(stream, few)
+            except NotOffered:
+                found |= {object_id for object_id in few if await self._exists(stream, object_id)}
         return frozenset(found)
+
+    async def _exists(self, stream: Stream, object_id: str) -> bool:
+        url = self._client.make_url(f"/{stream}/{quote(object_id, safe='')}?$select=id")
+        try:
+            await self._client.fetch(
+                url, parse_object, purpose=Purpose(f"look for single {stream}", PERMISSIONS[stream])
+            )
+        except NotFound as error:
+            if says_missing(error):
+                return False
+            raise
+        return True
 
     async def _fetch_existing_batch(self, stream: Stream, ids: tuple[str, ...]) -> set[str]:
         purpose = Purpose(f"look for single {stream}", PERMISSIONS[stream])
+        together = Purpose(purpose.goal, purpose.permission, dispensable=True)
         url = self._client.make_url("/$batch")
         found: set[str] = set()
         pending = ids
@@ -249,7 +276,7 @@ class GraphSource(Lookups, Listings):
             answer = await self._client.fetch(
                 url,
                 partial(parse_batch, ids=pending, purpose=purpose, clock=self._clock),
-                purpose=purpose,
+                purpose=together,
                 method="POST",
                 headers={"Content-Type": "application/json"},
                 body=encode_batch(stream, pending),
@@ -289,7 +316,7 @@ class GraphSource(Lookups, Listings):
     async def _list_people(self, group_id: str, role: Role) -> tuple[Link, ...] | None:
         return await self._list_whole(
             f"/groups/{quote(group_id, safe='')}/{role}?$select=id&$top=999",
-            Purpose(f"read the {role} of a group", PERMISSIONS["groups"]),
+            Purpose(f"read the {role} of a group", PERMISSIONS["groups"], dispensable=True),
         )
 
     async def _list_whole(self, path: str, purpose: Purpose) -> tuple[Link, ...] | None:

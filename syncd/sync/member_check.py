@@ -17,7 +17,7 @@ from typing import Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError, TransientError
+from syncd.errors import Forbidden, NotFound, NotOffered, ProtocolError, Rejected, RemoteError, TransientError
 from syncd.model.members import CheckPace, GroupToCount
 from syncd.sync.members import MemberStore, read_members, store_members, tolerate_none
 from syncd.sync.ports import Source
@@ -74,10 +74,13 @@ class MemberCheck:
         that refuses: a credential, or every count of a few groups together; what was found until then is kept.
         """
         groups = await self._store.call(self._store.take_groups_to_count, CheckPace(), now=self._clock.now())
-        for start in range(0, len(groups), _AT_ONCE):
-            if self._stopping():
-                return
-            await self._check(groups[start : start + _AT_ONCE])
+        try:
+            for start in range(0, len(groups), _AT_ONCE):
+                if self._stopping():
+                    return
+                await self._check(groups[start : start + _AT_ONCE])
+        except NotOffered as error:
+            self._log.warning("members.uncountable", reason=str(error))
 
     async def _check(self, groups: Sequence[GroupToCount]) -> None:
         suspected: dict[str, bool] = {}
@@ -92,6 +95,8 @@ class MemberCheck:
             except TransientError as error:
                 failed.append(error)  # a suspicion stays
                 return
+            except NotOffered:
+                raise  # of no other group either
             except _ITS_OWN as error:
                 self._tell(group.group_id, error)
                 counted = None

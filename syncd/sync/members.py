@@ -2,7 +2,8 @@
 
 Two readings that lack somebody can both have been cut short, so the tenant's own count of the group's members has a
 say: it must not exceed what the readings met. The count comes from an index that lags, includes types of objects that
-v1.0's list leaves out (service principals), and may be refused for a group that hides its members.
+v1.0's list leaves out (service principals), and may be refused for a group that hides its members. A tenant that has no
+such count for any group (a copy, a gateway between) has no say.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from syncd.errors import Forbidden, Rejected
+from syncd.errors import Forbidden, NotOffered, Rejected
 from syncd.model.source import Link
 from syncd.sync.caller import Caller
 from syncd.sync.ports import Source
@@ -109,7 +110,9 @@ async def judge_missing(
         if counted <= met + unlisted + tolerate(counted):
             return Verdict("", met, counted)
         # Types that no list shows may be among them: those that matter are counted by themselves.
-        counts = [await source.fetch_member_count(group_id, kind=kind) for kind in _KINDS]
+        counts = await _count_kinds(source, group_id)
+    except NotOffered:
+        return Verdict("", met)  # who counts no members at all does not contradict two readings that were whole
     except (Forbidden, Rejected) as error:
         return Verdict(f"the tenant does not let us count its members ({error.status})", met)
     counted = sum(count or 0 for count in counts)
@@ -117,6 +120,14 @@ async def judge_missing(
     if counted <= met + tolerate(counted):
         return Verdict("", met, counted)
     return Verdict(f"the tenant counts {counted} users and groups in it, and the readings met {met}", met, counted)
+
+
+async def _count_kinds(source: Source, group_id: str) -> list[int | None]:
+    """Count the users and the groups among the members. Rejected when only all members together can be counted."""
+    try:
+        return [await source.fetch_member_count(group_id, kind=kind) for kind in _KINDS]
+    except NotOffered as error:
+        raise Rejected(str(error), status=error.status, code=error.code) from error
 
 
 async def read_members(

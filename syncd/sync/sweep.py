@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, NotFound, ProtocolError
+from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected
 from syncd.model.source import Checkpoint, Role, Stream
 from syncd.sync.members import MemberStore, judge_missing
 from syncd.sync.ports import Source
@@ -142,7 +142,7 @@ class Sweep:
         except Forbidden as error:
             self._note_hidden(group_id, error)
             return
-        except ProtocolError as error:
+        except (ProtocolError, Rejected) as error:
             self._doubt(group_id, str(error))
             return
         if links is None:
@@ -157,7 +157,7 @@ class Sweep:
         except Forbidden as error:
             self._note_hidden(group_id, error)
             return
-        except ProtocolError as error:
+        except (ProtocolError, Rejected) as error:
             self._doubt(group_id, str(error))
             return
         if links is None:
