@@ -83,6 +83,11 @@ def says_dead(error: RemoteError) -> bool:
     return error.status == 410 or code in _DEAD_ANYWHERE or code in (_UNSUPPORTED, _EXPIRED_PAGE)
 
 
+def says_unknown(error: RemoteError) -> bool:
+    """Whether the address itself was refused, and not what was asked there."""
+    return _is_unknown(error.status, error.code.lower(), str(error))
+
+
 def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message: str) -> RemoteError | None:
     """Name the error more precisely than the status alone would; None leaves it to the status table of the door."""
     status, bare = response.status, code.lower()
@@ -129,7 +134,7 @@ def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message
     return None
 
 
-def _is_unknown(status: int, code: str, message: str) -> bool:
+def _is_unknown(status: int | None, code: str, message: str) -> bool:
     """Whether the address itself is refused: no route, no such method, or a path that OData cannot resolve."""
     if status == 404:
         return code != _MISSING and code not in _DEAD_ANYWHERE

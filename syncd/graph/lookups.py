@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from typing import Literal
 from urllib.parse import quote
 
-from syncd.errors import Forbidden, NotFound, Rejected
-from syncd.graph.answers import Purpose, says_missing
+from syncd.errors import Forbidden, NotFound, NotOffered, Rejected, Unavailable
+from syncd.graph.answers import Purpose, says_missing, says_unknown
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.parse import parse_count, parse_object
@@ -80,12 +80,14 @@ class Lookups(ABC):
             return await self._client.fetch(
                 self._client.make_url(f"/groups/{quote(group_id, safe='')}/members{cast}/$count"),
                 parse_count,
-                purpose=Purpose("count the members of a group", PERMISSIONS["groups"], dispensable=True),
+                purpose=Purpose("count the members of a group", PERMISSIONS["groups"]),
                 headers=_COUNTING,
             )
-        except NotFound as error:
-            if says_missing(error):
+        except (NotFound, Rejected, Unavailable) as error:
+            if isinstance(error, NotFound) and says_missing(error):
                 return None
+            if says_unknown(error):  # a last witness: only after every repetition is it believed that there is none
+                raise NotOffered(str(error), status=error.status, code=error.code) from error
             raise
 
     async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
