@@ -6,6 +6,7 @@ contain ``@``, old ones a backslash.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
@@ -107,12 +108,26 @@ class BpsClient:
                     raise make_not_json(response)
                 return response
 
-    async def _confirm_api(self, error: BareNotFound) -> None:
-        """Ask for something that always exists: a bare 404 means a missing record only where the API answers at all."""
+    async def greet(self) -> None:
+        """Ask for something that always exists. Raises what any request would, Rejected where there is no API.
+
+        Forbidden is no objection: the application may do more elsewhere. A copy of the portal, or a gateway before it,
+        may lack ``/me``; the list of users is what nobody can do without.
+        """
         try:
             await self._send_authorised("GET", "/me", "me", None, _POLICIES["always"])
         except Forbidden:
             return
+        except Rejected as error:
+            if error.status != 404:
+                raise
+            with contextlib.suppress(Forbidden):
+                await self._send_authorised("GET", "/admin/users?size=1&page=0", "users", None, _POLICIES["always"])
+
+    async def _confirm_api(self, error: BareNotFound) -> None:
+        """A bare 404 means a missing record only where the API answers at all."""
+        try:
+            await self.greet()
         except (Rejected, ProtocolError) as missing:
             raise make_api_missing(str(error)) from missing
 

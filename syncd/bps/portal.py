@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Literal, Self
@@ -18,7 +17,6 @@ from syncd.bps.people import People
 from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
-from syncd.errors import Forbidden
 from syncd.http import Door, DoorOptions
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
@@ -67,12 +65,8 @@ class BpsPortal:
         return self.options.address
 
     async def check(self) -> None:
-        """Ask for one small thing; raises what any request would when the portal is not there or refuses us.
-
-        Forbidden is no objection: the application may do more elsewhere.
-        """
-        with contextlib.suppress(Forbidden):
-            await self.client.read("/me", noun="me")
+        """Ask for one small thing; raises what any request would when the portal is not there or refuses us."""
+        await self.client.greet()
 
     def fetch_accounts(self) -> AsyncIterator[tuple[Account, ...]]:
         """Yield pages of all user records until an empty page; a record may come twice when pages shift."""

@@ -19,7 +19,7 @@ from syncd.bps.answers import NAME, make_not_json
 from syncd.bps.client import BpsClient
 from syncd.bps.records import T
 from syncd.clock import Clock
-from syncd.errors import NotFound, ProtocolError, RemoteError, TransientError
+from syncd.errors import NotFound, NotOffered, ProtocolError, Rejected, RemoteError, TransientError
 from syncd.http import Response
 from syncd.model.substitution import Substitution
 from syncd.model.target import fold
@@ -79,12 +79,19 @@ class Substitutions:
 
         An unclear answer is settled by that look; where it shows nothing the error is raised, and nothing sent again.
         A portal that turns us away is looked at as well before the next attempt: it may have done it all the same.
+        NotOffered where there are no substitutions at all.
         """
         for attempt in range(_ATTEMPTS):
             try:
                 response = await self._client.send(
                     "POST", _PATH, noun="substitutions", body=_encode(wanted), repeatable="never"
                 )
+            except Rejected as error:
+                if error.status not in (404, 501):
+                    raise
+                raise NotOffered(
+                    f"{NAME} offers no substitutions ({error.status})", status=error.status, code=error.code
+                ) from error
             except TransientError as error:
                 found = await self._search(wanted)
                 if found is not None:

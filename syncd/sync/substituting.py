@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden
+from syncd.errors import Forbidden, NotOffered, RemoteError
 from syncd.model.change import Outcome
 from syncd.model.substitution import Substitution
 from syncd.sync.caller import Placed
@@ -41,7 +41,7 @@ class Substituting:
     _asked: bool = False
 
     async def send(self, placed: Placed) -> Outcome:
-        """Carry out one change. Raises RemoteError, except for a missing scope: that defers all of them."""
+        """Carry out one change. Raises RemoteError, except for a missing scope or API: that defers all of them."""
         planned, _, _ = placed
         if not self._asked:
             self._refused_at = await self.store.call(self.store.load_refusal)
@@ -54,11 +54,11 @@ class Substituting:
                 if "substitute" not in planned.change.after:
                     return await self._cut(placed, datetime.fromisoformat(planned.change.after["until"] or ""))
                 return await self._arrange(placed)
-            except Forbidden as error:
+            except (Forbidden, NotOffered) as error:
                 await self._note_refusal(error)
         return Outcome(planned.seq, "deferred", _FORBIDDEN)
 
-    async def _note_refusal(self, error: Forbidden) -> None:
+    async def _note_refusal(self, error: RemoteError) -> None:
         """Say it once, not in every run."""
         first, self._forbidden = self._refused_at is None and not self._forbidden, True
         if first:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from syncd.errors import StoreError, Unavailable
+from syncd.errors import Forbidden, NotOffered, RemoteError, StoreError, Unavailable
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.substitution import Substitution
 from syncd.plan.expressions import Expression
@@ -314,9 +314,12 @@ async def test_the_milder_modes_leave_leavers_alone(world: World, mode: Any) -> 
         assert set(ends) == {"new@x.com"}
 
 
-async def test_a_portal_that_forbids_substitutions_gets_everything_else(world: World) -> None:
+@pytest.mark.parametrize("refusal", [Forbidden, NotOffered])
+async def test_a_portal_that_forbids_substitutions_gets_everything_else(
+    world: World, refusal: type[RemoteError]
+) -> None:
     """One warning, one question an hour, no failed run; when the scope is granted they are made."""
-    world.portal.substitutions_forbidden = True
+    world.portal.substitutions_refused = refusal
     with structlog.testing.capture_logs() as logs:
         for user in ("u2", "u3"):
             leave(world, "disabled", user)
@@ -331,7 +334,7 @@ async def test_a_portal_that_forbids_substitutions_gets_everything_else(world: W
         await world.sync("delta", retry_failed=False)
         assert asked < len(world.portal.writes) <= asked + 2
     assert [log["event"] for log in logs].count("substitutions.forbidden") == 1
-    world.portal.substitutions_forbidden = False
+    world.portal.substitutions_refused = None
     await settle(world)
     assert len(world.portal.substitutions) == 2
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from syncd.errors import Conflict, Forbidden, NotFound, Rejected, Unavailable
+from syncd.errors import Conflict, Forbidden, NotFound, Rejected, RemoteError, Unavailable
 from syncd.model.licence import (
     Licence,
     LicenceHolder,
@@ -47,7 +47,7 @@ class FakePortal:
     slow: bool = False
     address: str = "portal.example"
     substitutions: dict[int, Substitution] = field(default_factory=dict)
-    substitutions_forbidden: bool = False
+    substitutions_refused: type[RemoteError] | None = None
     tells_numbers: bool = True
     _last_number: int = 0
     licences: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
@@ -223,13 +223,13 @@ class FakePortal:
     async def delete_substitution(self, number: int) -> None:
         """Delete."""
         self._note("unsubstitute", str(number))
-        if self.substitutions_forbidden:
-            raise Forbidden("no scope Admin.Substitutions.ReadWrite", status=403, sent=False)
+        if self.substitutions_refused is not None:
+            raise self.substitutions_refused("no scope Admin.Substitutions.ReadWrite, or no such API", sent=False)
         self.substitutions.pop(number, None)
 
     def _check_substitution(self, wanted: Substitution) -> None:
-        if self.substitutions_forbidden:
-            raise Forbidden("no scope Admin.Substitutions.ReadWrite", status=403, sent=False)
+        if self.substitutions_refused is not None:
+            raise self.substitutions_refused("no scope Admin.Substitutions.ReadWrite, or no such API", sent=False)
         people = {fold(wanted.original), fold(wanted.substitute)}
         if len(people) != 2 or not people <= self.accounts.keys() or wanted.ends_at < wanted.starts_at:
             raise Conflict(f"no such substitution: {wanted}", status=409, sent=False)

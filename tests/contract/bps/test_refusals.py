@@ -89,6 +89,19 @@ async def test_a_bare_404_of_a_living_api_is_a_missing_record(fake: FakePortal, 
     assert len(fake.calls("GET /api/data/v6.0/me")) == 1
 
 
+async def test_a_portal_without_me_is_known_by_its_users(fake: FakePortal, portal: BpsPortal) -> None:
+    """A copy, or a gateway before it, may lack the small thing that is asked for first."""
+    fake.bare_404 = True
+    fake.faults.append(Fault("GET /api/data/v6.0/me", 404, times=99))
+    await portal.check()
+    assert await portal.fetch_account("a@b.example") is None
+    fake.has_v6 = False
+    with pytest.raises(Rejected, match=r"no REST API v6\.0"):
+        await portal.check()
+    with pytest.raises(Rejected, match=r"no REST API v6\.0"):
+        await portal.fetch_account("a@b.example")
+
+
 async def test_an_installation_without_groups_is_named(fake: FakePortal, portal: BpsPortal) -> None:
     """The 405 of SharePoint-based installations is explained, and is not taken for a duplicate."""
     fake.sharepoint = True

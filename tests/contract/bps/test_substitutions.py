@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from syncd.bps.portal import BpsPortal
-from syncd.errors import Conflict, Forbidden, NotFound, RemoteError
+from syncd.errors import Conflict, Forbidden, NotFound, NotOffered, RemoteError
 from syncd.model.substitution import Substitution
 from tests.contract.bps.conftest import Opener
 from tests.contract.fake_portal import FakePortal, Fault
@@ -40,6 +40,15 @@ async def test_a_substitution_is_a_task_delegation_in_all_applications(fake: Fak
         "activeApplications": {"allApplications": True},
     }
     assert await portal.find_substitution(replace(WANTED, number=number)) == replace(WANTED, number=number)
+
+
+@pytest.mark.parametrize("status", [404, 501])
+async def test_a_portal_without_substitutions_says_so(fake: FakePortal, portal: BpsPortal, status: int) -> None:
+    """It is no failure of that person: there is nothing to be asked for."""
+    fake.faults.append(Fault("POST /api/data/v6.0/admin/substitutions", status, times=9))
+    with pytest.raises(NotOffered, match=f"offers no substitutions .{status}"):
+        await portal.create_substitution(WANTED)
+    assert len(fake.calls("substitutions")) == 1
 
 
 @pytest.mark.parametrize(
