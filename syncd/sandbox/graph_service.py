@@ -267,7 +267,7 @@ def _price(segments: tuple[str, ...], query: Query) -> int:
             base = 5
         case ("groups", _, "members", *_):
             base = 3
-        case ("users",) | ("users", _, "memberOf" | "transitiveMemberOf", *_):
+        case ("users",) | ("users", _, "memberOf" | "transitiveMemberOf" | "ownedObjects", *_):
             base = 2
         case _:
             base = 1

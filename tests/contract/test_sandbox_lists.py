@@ -120,6 +120,23 @@ async def test_the_groups_of_a_user_leave_out_those_that_hide_their_members(clie
     assert {entry["id"] for entry in await read_all(client, target)} == direct - {hidden}
 
 
+async def test_what_a_user_owns_is_listed_as_far_as_it_exists(client: Client) -> None:
+    """Active groups only, whether they hide their members or not; of a user who is gone nothing."""
+    directory = client.sandbox.directory
+    user = next(directory.active_users())
+    directory.create_group({"displayName": "H", "visibility": "HiddenMembership"}, owners=[user.id])
+    directory.delete_group(directory.create_group({"displayName": "D"}, owners=[user.id]))
+    owned = {group.id for group in directory.active_groups() if user.id in group.owners}
+    client.sandbox.registration.roles.discard("Member.Read.Hidden")
+    target = f"/users/{user.id}/ownedObjects?$select=id&$top=999"
+    found = await read_all(client, target)
+    assert {entry["id"] for entry in found} == owned
+    assert {entry["@odata.type"] for entry in found} == {"#microsoft.graph.group"}
+    assert (await client.graph(target)).headers["x-ms-resource-unit"] == "1"
+    directory.soft_delete(user.id)
+    assert (await client.graph(target)).status == 404
+
+
 async def test_counts_need_eventual_consistency(client: Client) -> None:
     """``$count`` is plain text, needs the header, and may lag behind by the knob."""
     directory = client.sandbox.directory
