@@ -41,8 +41,8 @@ def price(target: str) -> int:
 
     The users, and what one of them is a member of or owns, cost 2, a group's members 3, all of them through nesting 5,
     any other path 1; ``$select`` makes it cheaper by one, ``$expand`` dearer, a page of less than 20 cheaper, and
-    nothing is free
-    (throttling limits, "Identity and access service limits", base cost and modifiers).
+    nothing is free (throttling limits, "Identity and access service limits", base cost and modifiers; what the page
+    lists for ``me`` holds for ``/users/{id}``). Counts and single objects have no price of their own.
     """
     path, _, query = target.partition("?")
     match path.strip("/").split("/"):

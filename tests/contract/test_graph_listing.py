@@ -640,7 +640,12 @@ async def test_every_request_is_reckoned_at_the_price_that_the_tenant_takes(
     await source.fetch_user(USERS[1])
     await source.find_groups("Nobody")
     await source.is_deleted("users", USERS[0])
+    await source.is_deleted("users", USERS[1])
     await source.fetch_existing("users", USERS)
+    await source.fetch_members(GROUPS[0])
+    await source.fetch_groups_of(USERS[0])
+    await source.fetch_user(USERS[0])
+    await source.find_user("nobody@x.example")
     assert sum(reckoned) == tenant.ledger.resource_units
     assert tenant.ledger.statuses["graph", 429] == 0
 

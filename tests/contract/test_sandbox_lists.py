@@ -229,8 +229,16 @@ async def test_batches_answer_each_request_out_of_order(client: Client) -> None:
 async def test_prices_follow_the_throttling_page(client: Client) -> None:
     """The header names the resource units of each request, and the ledger adds them up."""
     group = next(client.sandbox.directory.active_groups())
+    user = next(client.sandbox.directory.active_users())
     for target, units in (
         ("/users?$top=100", "2"),
+        (f"/users/{user.id}", "1"),
+        (f"/users/{user.id}?$expand=manager", "2"),
+        (f"/users/{user.id}/memberOf", "2"),
+        (f"/users/{user.id}/ownedObjects", "2"),
+        (f"/users/{user.id}/directReports", "1"),
+        ("/directory/deletedItems/microsoft.graph.user", "1"),
+        ("/groups/nobody/members", "3"),
         ("/users?$select=id", "1"),
         (f"/groups/{group.id}/members?$top=100", "3"),
         (f"/groups/{group.id}/members?$select=id", "2"),
@@ -238,7 +246,11 @@ async def test_prices_follow_the_throttling_page(client: Client) -> None:
         ("/users/delta?$select=id", "1"),
     ):
         assert (await client.graph(target)).headers["x-ms-resource-unit"] == units
-    assert client.sandbox.ledger.resource_units == 14
+    many = {"ids": [user.id], "types": ["user"]}
+    for target, units in (("/directoryObjects/getByIds", "5"), ("/directoryObjects/getByIds?$select=id", "2")):
+        reply = await client.graph(target, method="POST", body=many)
+        assert (reply.status, reply.headers["x-ms-resource-unit"]) == (200, units)
+    assert client.sandbox.ledger.resource_units == 14 + 12 + 7
 
 
 @pytest.mark.parametrize(
