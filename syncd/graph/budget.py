@@ -32,16 +32,17 @@ _TOLD_FROM = 0.8
 _ONCE = 1.0
 _TICK = 0.001
 
-_MEMBERSHIPS = frozenset({"memberOf", "transitiveMemberOf", "getMemberGroups", "getMemberObjects"})
+_BELONGINGS = frozenset({"memberOf", "transitiveMemberOf", "ownedObjects"})
 _SMALL_PAGE = 20
 
 
 def price(target: str) -> int:
     """Return what a GET costs in units, by its path below the version and its query: ``/users?$select=id``.
 
-    The users and what they are members of cost 2, a group's members 3, all of them through nesting 5, any other path 1;
-    ``$select`` makes it cheaper by one, ``$expand`` dearer, a page of less than 20 cheaper, and nothing is free
-    (throttling limits, "Identity and access service limits", base cost and modifiers).
+    The users, and what one of them is a member of or owns, cost 2, a group's members 3, all of them through nesting 5,
+    any other path 1; ``$select`` makes it cheaper by one, ``$expand`` dearer, a page of less than 20 cheaper, and
+    nothing is free (throttling limits, "Identity and access service limits", base cost and modifiers; what the page
+    lists for ``me`` holds for ``/users/{id}``). Counts and single objects have no price of their own.
     """
     path, _, query = target.partition("?")
     match path.strip("/").split("/"):
@@ -49,7 +50,7 @@ def price(target: str) -> int:
             base = 5
         case ["groups", _, "members", *_]:
             base = 3
-        case ["users", _, relation, *_] if relation in _MEMBERSHIPS:
+        case ["users", _, relation, *_] if relation in _BELONGINGS:
             base = 2
         case ["users"]:
             base = 2

@@ -1,7 +1,8 @@
 """Reading without delta, many requests at once: where a stream stands now, whole lists, and lists of single objects.
 
-Lists of single objects (a group's members) are read by ``$batch``, twenty in one request: each has its own answer, its
-own price and its own Retry-After. A batch is repeated for what it left unanswered until all of it is answered.
+Lists of single objects (a group's members and owners) are read by ``$batch``, twenty in one request: each has its own
+answer, its own price and its own Retry-After. A batch is repeated for what it left unanswered until all of it is
+answered.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ from syncd.graph.list_pages import ListParser, Part, encode_batch, parse_ids, pa
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.patience import is_transient, repeat_while
 from syncd.http import Response, make_error
-from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
+from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest, Relation
 from syncd.model.source import Stream
 
 _PAGE = 999
 _ATTEMPTS = 6
+_KINDS: Mapping[Relation, str] = {"memberOf": "group", "ownedObjects": "group", "directReports": "user"}
+"""The only type that counts in a list. Members and owners are of any."""
 
 
 class Listings(ABC):
@@ -128,7 +131,7 @@ class Listings(ABC):
         if part is None:
             return Unavailable("Microsoft Graph left out an answer of a batch", retry_after=0.0)
         if part.status == 200:
-            only = {"members": "", "memberOf": "group", "directReports": "user"}[request.relation]
+            only = _KINDS.get(request.relation, "")
             try:
                 ids, link, bad = parse_references(bytes(part.body), only=only, owner=request.owner_id)
                 self._check(link, request.link)

@@ -12,7 +12,7 @@ from syncd.graph.answers import Purpose, says_missing, says_unknown
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.parse import parse_count, parse_object
-from syncd.model.source import GroupItem, Link, Stream, UserItem
+from syncd.model.source import GroupItem, Link, Role, Stream, UserItem
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _COUNTING = {"ConsistencyLevel": "eventual", "Accept": "text/plain, application/json;q=0.5"}
@@ -59,14 +59,17 @@ class Lookups(ABC):
         )
         return frozenset(link.member_id for link in found or ())
 
-    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
-        """Return the groups of which a user is a direct member; None when Graph says that there is no such user.
+    async def fetch_groups_of(self, user_id: str, *, role: Role = "members") -> frozenset[str] | None:
+        """Return the groups of which a user is a direct member, or an owner; None when Graph knows no such user.
 
-        Administrative units and directory roles are left out. So may be groups with hidden membership.
+        Whatever is no group is left out. So may be, of memberships, groups that hide their members. Raises NotOffered
+        where Graph does not tell what somebody owns.
         """
+        relation = "memberOf" if role == "members" else "ownedObjects"
+        permission = PERMISSIONS["groups" if role == "members" else "users"]
         found = await self._list_whole(
-            f"/users/{quote(user_id, safe='')}/memberOf?$select=id&$top=999",
-            Purpose("read the groups of a user", PERMISSIONS["groups"]),
+            f"/users/{quote(user_id, safe='')}/{relation}?$select=id&$top=999",
+            Purpose(f"read {relation} of a user", permission, dispensable=role == "owners"),
         )
         return None if found is None else frozenset(link.member_id for link in found if link.kind == "group")
 

@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from syncd.model.source import BadObject, Stream
+from syncd.model.source import BadObject, Role, Stream
 
 UNLISTED_KINDS = frozenset({"servicePrincipal"})
-"""Types of members that v1.0's list leaves out and delta may name ("List group members", known issue). Their
-memberships lead to nobody, so that none is kept: the directory does not depend on how it was read."""
+"""Types of members and owners that v1.0's lists leave out and delta may name ("List group members", known issue; "List
+group owners", note). They lead to nobody, so that none is kept: the directory does not depend on how it was read."""
 
 ListState = Literal["read", "missing", "hidden", "refused", "expired"]
 """``missing``: what the list belongs to does not exist; ``hidden``: we may not see it;
 ``refused``: there is no such list; ``expired``: its link came too
 late, and the list must be read again from its start."""
 
-Relation = Literal["members", "memberOf", "directReports"]
-"""Which list of an object: a group's members, the groups that an object is in, the people whose manager a user is."""
+Relation = Literal["members", "owners", "memberOf", "ownedObjects", "directReports"]
+"""Which list of an object: a group's members or owners, the groups that an object is in or that a user owns, the people
+whose manager a user is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,12 @@ OBJECT_WEIGHT = 10
 
 @dataclass(slots=True)
 class Chunk:
-    """What lists have shown and the directory has not seen yet. ``ids`` are those of a second reading."""
+    """What lists have shown and the directory has not seen yet. ``people`` are the members and owners of groups,
+    ``ids`` those of a second reading."""
 
     objects: dict[Stream, list[Listed]] = field(default_factory=dict)
     bad: dict[Stream, list[BadObject]] = field(default_factory=dict)
-    members: list[tuple[str, Sequence[str]]] = field(default_factory=list)
+    people: dict[Role, list[tuple[str, Sequence[str]]]] = field(default_factory=dict)
     ids: dict[Stream, list[str]] = field(default_factory=dict)
     weight: int = 0
     pages: int = 0
@@ -101,9 +103,9 @@ class Chunk:
         self.weight += len(page.ids)
         self.pages += 1
 
-    def add_members(self, answer: ListAnswer) -> None:
-        """Add a page of a group's members."""
-        self.members.append((answer.request.owner_id, answer.ids))
+    def add_people(self, role: Role, answer: ListAnswer) -> None:
+        """Add a page of a group's members or owners."""
+        self.people.setdefault(role, []).append((answer.request.owner_id, answer.ids))
         self.bad.setdefault("groups", []).extend(answer.bad)
         self.weight += len(answer.ids) + 1
         self.pages += 1

@@ -79,9 +79,9 @@ class Directory:
             if node.state == "active":
                 yield node
 
-    def groups_of(self, object_id: str) -> list[Group]:
-        """Return the groups, active or deleted, of which the object is a direct member."""
-        return [group for group in self.groups if object_id in group.members]
+    def groups_of(self, object_id: str, relation: Relation = "members") -> list[Group]:
+        """Return the groups, active or deleted, of which the object is a direct member, or an owner."""
+        return [group for group in self.groups if object_id in group.links(relation)]
 
     # ---- creating
 

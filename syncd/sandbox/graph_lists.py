@@ -67,6 +67,11 @@ class Lists:
             case ("groups", name, "memberOf"):
                 above = self._group(name)
                 return self._list_above(request, query, above, readable=readable, route="groups/{id}/memberOf")
+            case ("users", name, "ownedObjects"):
+                owned = [
+                    group for group in directory.groups_of(self._user(name).id, "owners") if group.state == "active"
+                ]
+                return self._list(request, query, owned, kind="group", typed=True, route="users/{id}/ownedObjects")
             case ("users", name, "directReports"):
                 manager = self._user(name).id
                 reports = [user for user in directory.active_users() if user.manager == manager]
@@ -248,7 +253,7 @@ class Lists:
             return self._count(request, query, nodes, route=f"groups/{{id}}/{relation}/$count")
         if rest:
             raise refuse(self._clock, 400, "BadRequest", f"Resource not found for the segment '{rest[0]}'.")
-        if self._knobs.members_omit_service_principals and relation != "owners":
+        if self._knobs.members_omit_service_principals:
             nodes = [node for node in nodes if node.kind != "servicePrincipal"]
         route = f"groups/{{id}}/{relation}"
         if kind not in ("user", "group"):

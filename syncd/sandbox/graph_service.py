@@ -67,7 +67,8 @@ class GraphService:
         try:
             answer = self._answer(request)
         except Refusal as refusal:
-            answer = replace(refusal.answer, route=refusal.answer.route or "refused", resource_units=1)
+            answer = replace(refusal.answer, route=refusal.answer.route or "refused")
+            answer = replace(answer, resource_units=answer.resource_units or 1)
         headers = {
             "OData-Version": "4.0",
             "request-id": request_id,
@@ -92,21 +93,27 @@ class GraphService:
         query = parse_query(request, clock=self._clock)
         price = _price(segments[1:], query)
         self._spend(price)
+        try:
+            answer = self._answer_path(request, query, roles)
+        except Refusal as refusal:  # what is refused in the end has cost as much
+            raise Refusal(replace(refusal.answer, resource_units=price)) from refusal
+        return replace(answer, resource_units=price)
+
+    def _answer_path(self, request: Request, query: Query, roles: frozenset[str]) -> Answer:
+        segments = request.segments
         self._check_roles(segments[1:], roles)
         if len(segments) == 3 and segments[1] in ("users", "groups") and segments[2].lower() in _DELTA_NAMES:
             stream: Stream = "users" if segments[1] == "users" else "groups"
-            answer = self._delta(request, query, stream=stream, roles=roles)
-        else:
-            readable = {"user": bool(roles & _READS_USERS), "hidden": "Member.Read.Hidden" in roles}
-            answer = self._lists.answer(request, query, segments[1:], readable=readable)
-        return replace(answer, resource_units=price)
+            return self._delta(request, query, stream=stream, roles=roles)
+        readable = {"user": bool(roles & _READS_USERS), "hidden": "Member.Read.Hidden" in roles}
+        return self._lists.answer(request, query, segments[1:], readable=readable)
 
     def _answer_item(self, request: Request) -> Answer:
         """Answer one request of a batch; the refusals of one do not touch the others."""
         try:
             return self._answer(request)
         except Refusal as refusal:
-            return replace(refusal.answer, resource_units=1)
+            return replace(refusal.answer, resource_units=refusal.answer.resource_units or 1)
 
     # ---- delta
 
@@ -261,13 +268,20 @@ class GraphService:
 
 
 def _price(segments: tuple[str, ...], query: Query) -> int:
-    """Return the resource units of a request (throttling limits, identity and access)."""
+    """Return the resource units of a request.
+
+    Base costs and what ``$select``, ``$expand`` and a small ``$top`` change are those of Microsoft's throttling limits,
+    "Identity and access service limits"; what the page lists for ``me`` holds for ``users/{id}``, and a path that it
+    does not list costs 1. Of ``getByIds`` it says in words that a selection makes it 2.
+    """
+    if segments == ("directoryObjects", "getByIds") and query.select is not None:
+        return 2
     match tuple(unquote(segment).partition("(")[0] for segment in segments):
         case ("groups", _, "transitiveMembers", *_) | ("directoryObjects", "getByIds"):
             base = 5
         case ("groups", _, "members", *_):
             base = 3
-        case ("users",) | ("users", _, "memberOf" | "transitiveMemberOf", *_):
+        case ("users",) | ("users", _, "memberOf" | "transitiveMemberOf" | "ownedObjects", *_):
             base = 2
         case _:
             base = 1

@@ -11,9 +11,9 @@ from sqlalchemy import Connection, delete, exists, func, select
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
-from syncd.store.directory import LINKS, SEEN, TABLES
+from syncd.store.directory import SEEN, TABLES
 from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_fact, save_fact
-from syncd.store.members import is_visible
+from syncd.store.members import LINKS, is_visible
 from syncd.store.rows import delete_pairs, intern
 from syncd.store.tables import (
     seen_objects,
@@ -40,11 +40,16 @@ class Baseline:
         with self._database.transaction() as connection:
             return _begin(connection, Checkpoint(stream, fingerprint, baseline=True), now=now, owners=owners)
 
-    def begin_listing(self, beginnings: Sequence[Checkpoint], *, now: datetime) -> dict[Stream, Checkpoint]:
-        """Start a full read of all streams by lists; ``next_link`` of each leads to what changes from now on."""
+    def begin_listing(
+        self, beginnings: Sequence[Checkpoint], *, now: datetime, owners: bool = False
+    ) -> dict[Stream, Checkpoint]:
+        """Start a full read of all streams by lists; ``next_link`` of each leads to what changes from now on.
+
+        ``owners`` as in ``begin_baseline``.
+        """
         with self._database.transaction() as connection:
             begun = [
-                _begin(connection, replace(each, baseline=True, listing=True), now=now, owners=False)
+                _begin(connection, replace(each, baseline=True, listing=True), now=now, owners=owners)
                 for each in beginnings
             ]
             tracked = any(each.tracked for each in begun)  # members are everybody's, so that one sweeps with the other

@@ -18,7 +18,7 @@ from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.checkpoints import save_checkpoint
 from syncd.store.database import Database, reading
-from syncd.store.members import is_visible
+from syncd.store.members import LINKS, is_visible
 from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.source_tables import PARKED, REREAD
 from syncd.store.stored import GONE, Stored, find_returned, merge
@@ -27,9 +27,7 @@ from syncd.store.tables import (
     seen_objects,
     seen_owners,
     source_groups,
-    source_members,
     source_objects,
-    source_owners,
     source_returns,
     source_users,
 )
@@ -37,7 +35,6 @@ from syncd.store.touches import touch_groups, touch_users, touch_users_below
 from syncd.store.unshown import forget_unshown
 
 TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
-LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
 SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
 
@@ -199,11 +196,10 @@ class Directory:
             known = direct or "displayName" in attributes
             fresh[key] = Stored("active" if known else "parked", encode_json(attributes), reread)
             seen.add(key)
-            for link in item.links:
-                if link.kind not in UNLISTED_KINDS:
-                    links[key, keys[link.member_id]] = link
-            for link in item.owners:
-                owners[key, keys[link.member_id]] = link
+            for stated, kept_links in ((item.links, links), (item.owners, owners)):
+                kept_links.update(
+                    ((key, keys[link.member_id]), link) for link in stated if link.kind not in UNLISTED_KINDS
+                )
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_groups, changed, fresh, old, counts, now)
         counts.links += len(links)
@@ -295,7 +291,7 @@ class Directory:
         """
         table = LINKS[role]
         with self._undoing_cache(), self._database.transaction() as connection:
-            links = [link for link in links if role == "owners" or link.kind not in UNLISTED_KINDS]
+            links = [link for link in links if link.kind not in UNLISTED_KINDS]
             keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
             group = keys[group_id]
             wanted = {keys[link.member_id] for link in links}

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Table, bindparam, delete, exists, select, update
 
 from syncd.model.listing import Chunk, Listed
-from syncd.model.source import STREAMS, Checkpoint, Stream
+from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.database import reading
-from syncd.store.directory import TABLES, Directory, PageCounts
+from syncd.store.directory import SEEN, TABLES, Directory, PageCounts
+from syncd.store.members import LINKS
 from syncd.store.rows import (
     among,
     decode_json,
@@ -29,10 +30,8 @@ from syncd.store.rows import (
 )
 from syncd.store.stored import GONE, Stored
 from syncd.store.tables import (
-    seen_members,
     seen_objects,
     source_groups,
-    source_members,
     source_objects,
     source_returns,
     source_users,
@@ -70,7 +69,10 @@ class ListedObjects(Directory):
                     counts.objects[stream] = self._store_listed(connection, stream, objects, tracked=checkpoint.tracked)
                 if checkpoint.tracked:
                     self._see(connection, [each.id for each in bad if each.id])
-            counts.links = self._store_listed_members(connection, chunk, tracked=checkpoint.tracked)
+            for role, lists in chunk.people.items():
+                stored = self._store_listed_people(connection, role, lists, tracked=checkpoint.tracked)
+                if role == "members":
+                    counts.links = stored
             for stream in STREAMS:
                 ids = chunk.ids.get(stream, [])
                 if ids:
@@ -126,19 +128,19 @@ class ListedObjects(Directory):
             insert_keys(connection, seen_objects, own)
         return counts
 
-    def _store_listed_members(self, connection: Connection, chunk: Chunk, *, tracked: bool) -> int:
-        if not chunk.members:
-            return 0
+    def _store_listed_people(
+        self, connection: Connection, role: Role, lists: Sequence[tuple[str, Sequence[str]]], *, tracked: bool
+    ) -> int:
         try:
-            pairs = _pack(chunk, self._keys)
+            pairs = _pack(lists, self._keys)
         except KeyError:  # somebody is new, or forgotten by the cache
-            ids = {group_id for group_id, _ in chunk.members}
-            for _, members in chunk.members:
-                ids.update(members)
-            pairs = _pack(chunk, self._intern(connection, ids))
-        insert_packed(connection, source_members, pairs)
+            ids = {group_id for group_id, _ in lists}
+            for _, people in lists:
+                ids.update(people)
+            pairs = _pack(lists, self._intern(connection, ids))
+        insert_packed(connection, LINKS[role], pairs)
         if tracked:
-            insert_packed(connection, seen_members, pairs)
+            insert_packed(connection, SEEN[role], pairs)
         return len(pairs)
 
     def find_unmet(self, stream: Stream, ids: Collection[str], checkpoint: Checkpoint) -> list[str]:
@@ -175,25 +177,24 @@ class ListedObjects(Directory):
         table = TABLES[stream]
         return self._load_ids(table, table.c.key.in_(select(source_returns.c.key)), table.c.state == "active")
 
-    def store_ties(self, object_id: str, groups: Collection[str], reports: Collection[str], *, tracked: bool) -> int:
-        """Add the groups in which an object is, and make it the manager of its reports; return how many were new.
+    def store_ties(
+        self,
+        object_id: str,
+        groups: Collection[str],
+        owned: Collection[str],
+        reports: Collection[str],
+        *,
+        tracked: bool,
+    ) -> int:
+        """Add the groups in which an object is and those that it owns, and make it the manager of its reports.
 
-        ``tracked``: a full read is under way, and has met these memberships now.
+        Returns how many were new. ``tracked``: a full read is under way, and has met these memberships now.
         """
         with self._undoing_cache(), self._database.transaction() as connection:
-            keys = self._intern(connection, {object_id, *groups, *reports})
+            keys = self._intern(connection, {object_id, *groups, *owned, *reports})
             key = keys[object_id]
-            inside = [keys[group_id] for group_id in groups]
-            there = set(
-                connection.scalars(
-                    select(source_members.c.group_key).where(
-                        source_members.c.member_key == key, among(source_members.c.group_key, inside, connection)
-                    )
-                )
-            )
-            insert_pairs(connection, source_members, [(group, key) for group in inside])
-            if tracked:
-                insert_pairs(connection, seen_members, [(group, key) for group in inside])
+            joined = _add_groups(connection, "members", key, [keys[each] for each in groups], tracked=tracked)
+            gained = _add_groups(connection, "owners", key, [keys[each] for each in owned], tracked=tracked)
             below = {keys[report] for report in reports}
             theirs = among(source_users.c.key, below, connection)
             other = source_users.c.manager_key.is_distinct_from(key)
@@ -202,13 +203,14 @@ class ListedObjects(Directory):
                 connection.execute(
                     update(source_users).where(among(source_users.c.key, moved, connection)).values(manager_key=key)
                 )
-            if len(there) < len(inside):
-                touch_users(connection, {key})
+            if joined:
                 touch_users_below(connection, {key})
+            if joined or gained:
+                touch_users(connection, {key})
             touch_users(connection, moved)
             forget_unshown(connection, below)
             connection.execute(delete(source_returns).where(source_returns.c.key == key))
-        return len(inside) - len(there) + len(moved)
+        return joined + gained + len(moved)
 
     def forget_returned(self) -> None:
         """Ask no more for the ties of anybody."""
@@ -216,13 +218,25 @@ class ListedObjects(Directory):
             connection.execute(delete(source_returns))
 
 
-def _pack(chunk: Chunk, keys: Mapping[str, int]) -> list[int]:
-    """Return the memberships of a chunk, each as one number; KeyError when a key is not among these."""
+def _pack(lists: Sequence[tuple[str, Sequence[str]]], keys: Mapping[str, int]) -> list[int]:
+    """Return who belongs to which group, each as one number; KeyError when a key is not among these."""
     pairs: list[int] = []
-    for group_id, members in chunk.members:
+    for group_id, people in lists:
         group = keys[group_id] << 32
-        pairs += [group | keys[member] for member in members]
+        pairs += [group | keys[person] for person in people]
     return pairs
+
+
+def _add_groups(connection: Connection, role: Role, key: int, groups: Sequence[int], *, tracked: bool) -> int:
+    """Store of which groups somebody is a member or an owner; return how many of them are new."""
+    if not groups:
+        return 0
+    links = LINKS[role]
+    known = select(links.c.group_key).where(links.c.member_key == key, among(links.c.group_key, groups, connection))
+    there = set(connection.scalars(known))
+    for table in (links, SEEN[role]) if tracked else (links,):
+        insert_pairs(connection, table, [(group, key) for group in groups])
+    return len(set(groups) - there)
 
 
 def _drop_empty(attributes: str) -> str:

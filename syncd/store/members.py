@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Table, exists, func, or_, select
 
 from syncd.model.listing import UNLISTED_KINDS
-from syncd.model.source import Link
+from syncd.model.source import Link, Role
 from syncd.store.database import Database, reading
 from syncd.store.rows import among, delete_pairs, insert_pairs, intern
 from syncd.store.tables import (
@@ -25,6 +25,7 @@ from syncd.store.tables import (
 )
 from syncd.store.touches import touch_users, touch_users_below
 
+LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
 _GONE = ("soft_deleted", "deleted")
 
 
@@ -124,36 +125,40 @@ class Members:
 
     # ---- the groups of one user -------------------------------------------------------------------------------------
 
-    def load_groups_of(self, member_id: str) -> set[str]:
-        """Return the ids of the active groups of which somebody is stored as a direct member."""
+    def load_groups_of(self, member_id: str, *, role: Role = "members") -> set[str]:
+        """Return the ids of the active groups of which somebody is stored as a direct member (or an owner)."""
+        links = LINKS[role]
         member, group = source_objects.alias("member"), source_objects.alias("group")
         statement = (
             select(group.c.id)
-            .select_from(source_members)
-            .join(member, member.c.key == source_members.c.member_key)
-            .join(group, group.c.key == source_members.c.group_key)
+            .select_from(links)
+            .join(member, member.c.key == links.c.member_key)
+            .join(group, group.c.key == links.c.group_key)
             .join(source_groups, source_groups.c.key == group.c.key)
             .where(member.c.id == member_id, source_groups.c.state == "active")
         )
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
-    def store_groups_of(self, member_id: str, memberships: Mapping[str, bool]) -> int:
-        """Store in which groups somebody was seen to be (True), and no longer to be (False); return what changed."""
+    def store_groups_of(self, member_id: str, memberships: Mapping[str, bool], *, role: Role = "members") -> int:
+        """Store in which groups somebody was seen to be (True), and no longer to be (False); return what changed.
+
+        With ``role`` "owners": which groups somebody was seen to own.
+        """
+        links = LINKS[role]
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {member_id, *memberships})
             member = keys[member_id]
             there = set(
                 connection.scalars(
-                    select(source_members.c.group_key).where(
-                        source_members.c.member_key == member,
-                        among(source_members.c.group_key, list(keys.values()), connection),
+                    select(links.c.group_key).where(
+                        links.c.member_key == member, among(links.c.group_key, list(keys.values()), connection)
                     )
                 )
             )
             joined = [(keys[name], member) for name, inside in memberships.items() if inside]
             left = [(keys[name], member) for name, inside in memberships.items() if not inside]
-            insert_pairs(connection, source_members, joined)
-            delete_pairs(connection, source_members, left)
+            insert_pairs(connection, links, joined)
+            delete_pairs(connection, links, left)
             touch_users(connection, {member})
         return sum(pair[0] not in there for pair in joined) + sum(pair[0] in there for pair in left)

@@ -28,8 +28,10 @@ from syncd.sync.together import working_together
 class EverythingStore(ListingStore, Protocol):
     """The directory as a full read by lists begins and ends it."""
 
-    def begin_listing(self, beginnings: Sequence[Checkpoint], *, now: datetime) -> Mapping[Stream, Checkpoint]:
-        """Start a full read of all streams."""
+    def begin_listing(
+        self, beginnings: Sequence[Checkpoint], *, now: datetime, owners: bool
+    ) -> Mapping[Stream, Checkpoint]:
+        """Start a full read of all streams; ``owners``: it tells the owners of groups."""
         ...
 
     def end_listing(self, checkpoints: Sequence[Checkpoint], *, now: datetime) -> None:
@@ -53,7 +55,7 @@ class EverythingStore(ListingStore, Protocol):
         ...
 
     def ask_rereads(self, group_ids: Collection[str]) -> None:
-        """Have the members of groups read directly."""
+        """Have the members, and the owners where they are tracked, of groups read directly."""
         ...
 
 
@@ -125,7 +127,8 @@ class Everything:
             Checkpoint(stream, self._source.fingerprint(stream), next_link=links[stream]) for stream in STREAMS
         ]
         self._log.info("listing.started")
-        return await self._store.call(self._store.begin_listing, beginnings, now=self._clock.now())
+        owners = self._source.tracks_owners
+        return await self._store.call(self._store.begin_listing, beginnings, now=self._clock.now(), owners=owners)
 
     async def _read_unmet(self, found: ListingResult) -> None:
         """Read whom a list lacked the first time."""

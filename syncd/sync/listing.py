@@ -1,10 +1,13 @@
-"""Reading everything by lists: the users, the groups, and the members of each group, many requests at once.
+"""Reading everything by lists: users, groups, and the members and owners of each group, many requests at once.
 
 One loop owns every request and the one transaction under way; what comes back decides what is asked next. No task waits
 for another one's word, so that none can be left waiting when another fails or is cancelled: all end with the loop.
 
 A list of more than one page is read twice, since its pages may shift while objects come and go; the second reading asks
 for ids only, and whom it shows and the first one lacked is read by itself.
+
+Lists show nothing of what somebody owns who is deleted, so that it is asked upon the return. A tenant that does not
+answer such a question has to be read by delta: it is asked once, about anybody.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import Any, Protocol
 
 from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Unavailable
 from syncd.model.listing import Chunk, IdPage, ListAnswer, ListPage, ListRequest
-from syncd.model.source import STREAMS, Checkpoint, Stream
+from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.sync.caller import Caller
 from syncd.sync.ports import Source
 from syncd.sync.pull_stores import PageCounted
@@ -82,8 +85,8 @@ class _Chain:
 
 @dataclass(slots=True)
 class ListingResult:
-    """What lists could not say. ``unmet``: ids that only a second reading showed; ``unread``: groups whose members were
-    not read, since they were gone or hid them (``hidden``)."""
+    """What lists could not say. ``unmet``: ids that only a second reading showed; ``unread``: groups whose members or
+    owners were not read, since the group was gone or hid them (``hidden``)."""
 
     unmet: dict[Stream, set[str]] = field(default_factory=lambda: {stream: set() for stream in STREAMS})
     unread: set[str] = field(default_factory=set)
@@ -109,7 +112,9 @@ class Listing:
         self._stopping = stopping
         self._chains: dict[Stream, _Chain] = {stream: _Chain() for stream in STREAMS}
         self._waiting: deque[ListRequest] = deque()
-        self._long: dict[str, _Chain] = {}
+        self._roles: tuple[Role, ...] = ("members", "owners") if source.tracks_owners else ("members",)
+        self._unasked = source.tracks_owners
+        self._long: dict[tuple[str, Role], _Chain] = {}
         self._asked: set[str] = set()
         self._chunk = Chunk()
         self._tasks: dict[asyncio.Task[Any], Callable[[Any], None]] = {}
@@ -147,7 +152,7 @@ class Listing:
                     room -= 1
             while room > 0 and self._waiting and (len(self._waiting) >= BATCH or self._chains["groups"].done):
                 few = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-                self._start(self._source.fetch_lists(few), self._take_members, "read members")
+                self._start(self._source.fetch_lists(few), self._take_lists, "read members")
                 room -= 1
         fetching = len(self._tasks) - self._storing
         if not self._storing and self._chunk.weight and (self._chunk.weight >= _STORE_FROM or not fetching):
@@ -184,8 +189,11 @@ class Listing:
             chain.objects += len(page.objects)
             if stream == "users":
                 self._source.note_users(chain.objects)
+                if self._unasked and page.objects:
+                    self._unasked = False
+                    self._waiting.append(ListRequest(page.objects[0].id, "ownedObjects", owner_is_user=True))
             else:
-                self._ask_members([each.id for each in page.objects])
+                self._ask_people([each.id for each in page.objects])
         if chain.link is not None:
             return
         if chain.pages > 1 and not chain.again:
@@ -194,54 +202,63 @@ class Listing:
         else:
             chain.done = True
 
-    def _ask_members(self, group_ids: Sequence[str]) -> None:
+    def _ask_people(self, group_ids: Sequence[str]) -> None:
         for group_id in group_ids:
             if group_id not in self._asked:
                 self._asked.add(group_id)
-                self._waiting.append(ListRequest(group_id))
+                self._waiting.extend(ListRequest(group_id, role) for role in self._roles)
 
-    def _take_members(self, answers: Sequence[ListAnswer]) -> None:
+    def _take_lists(self, answers: Sequence[ListAnswer]) -> None:
         for answer in answers:
-            group_id = answer.request.owner_id
-            match answer.state:
-                case "read":
-                    self._chunk.add_members(answer)
-                    self._go_on(group_id, answer)
-                case "expired":
-                    self._begin_again(group_id)
-                case "missing":
-                    self.result.unread.add(group_id)
-                case "hidden":
-                    self.result.hidden.add(group_id)
-                case "refused":
-                    raise Rejected("Microsoft Graph refuses to list the members of a group", status=400)
+            request = answer.request
+            match request.relation:
+                case "members" | "owners" as role:
+                    self._take_people(role, answer)
+                case _:
+                    if answer.state in ("hidden", "refused"):
+                        raise Rejected("Microsoft Graph does not tell what somebody owns", status=400)
 
-    def _go_on(self, group_id: str, answer: ListAnswer) -> None:
-        """Ask for the next page of a group's members; at the end of a long list for all of it once more."""
-        chain = self._long.get(group_id)
+    def _take_people(self, role: Role, answer: ListAnswer) -> None:
+        group_id = answer.request.owner_id
+        match answer.state:
+            case "read":
+                self._chunk.add_people(role, answer)
+                self._go_on(group_id, role, answer)
+            case "expired":
+                self._begin_again(group_id, role)
+            case "missing":
+                self.result.unread.add(group_id)
+            case "hidden" if role == "members":
+                self.result.hidden.add(group_id)
+            case "hidden" | "refused":
+                raise Rejected(f"Microsoft Graph refuses to list the {role} of a group", status=400)
+
+    def _go_on(self, group_id: str, role: Role, answer: ListAnswer) -> None:
+        """Ask for the next page of a group's people; at the end of a long list for all of it once more."""
+        chain = self._long.get((group_id, role))
         if chain is None:
             if answer.next_link is None:
                 return
-            chain = self._long[group_id] = _Chain()
+            chain = self._long[group_id, role] = _Chain()
         chain.step(answer.next_link)
         if chain.link is not None:
-            self._waiting.appendleft(ListRequest(group_id, link=chain.link))
+            self._waiting.appendleft(ListRequest(group_id, role, chain.link))
         elif not chain.again:
             chain.again = True
             chain.begin()
-            self._waiting.append(ListRequest(group_id))
+            self._waiting.append(ListRequest(group_id, role))
         else:
-            del self._long[group_id]
+            del self._long[group_id, role]
 
-    def _begin_again(self, group_id: str) -> None:
-        chain = self._long[group_id]
+    def _begin_again(self, group_id: str, role: Role) -> None:
+        chain = self._long[group_id, role]
         if chain.beginnings >= _BEGINNINGS:
             self.result.unread.add(group_id)
-            del self._long[group_id]
+            del self._long[group_id, role]
             return
         chain.beginnings += 1
         chain.begin()
-        self._waiting.append(ListRequest(group_id))
+        self._waiting.append(ListRequest(group_id, role))
 
     def _take_stored(self, chunk: Chunk, counts: ChunkCounted) -> None:
         self._storing = False

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
-from syncd.model.source import GroupItem, Link, Page, Stream, UserItem
+from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
 
@@ -85,10 +85,10 @@ class Source(Protocol):
         """
         ...
 
-    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
-        """Return the groups of which a user is a direct member; None when there is no such user.
+    async def fetch_groups_of(self, user_id: str, *, role: Role = "members") -> frozenset[str] | None:
+        """Return the groups of which a user is a direct member (or an owner); None when there is no such user.
 
-        A group that hides its members may be missing.
+        A group that hides its members may be missing among memberships.
         """
         ...
 

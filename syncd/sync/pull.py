@@ -131,12 +131,7 @@ class Pull:
     # ---- everything at once -----------------------------------------------------------------------------------
 
     async def _misses_everything(self, kind: PullKind) -> bool:
-        """Return whether all streams have to be read as a whole, and none is on its way by delta.
-
-        Owners are known from delta only: no list shows what somebody owns who is deleted and may return.
-        """
-        if self._source.tracks_owners:
-            return False
+        """Return whether all streams have to be read as a whole, and none is on its way by delta."""
         for stream in STREAMS:
             checkpoint = await self._store.call(self._store.load_checkpoint, stream)
             if checkpoint is None or checkpoint.listing or checkpoint.fingerprint != self._source.fingerprint(stream):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from syncd.errors import Forbidden, IncompleteRead, UnknownObject
+from syncd.errors import Forbidden, IncompleteRead, Rejected, UnknownObject
 from syncd.model.run import SingleKind, Subject, Wanted
 from syncd.model.source import STREAMS, Checkpoint, GroupItem, Link, Role, Stream, UserItem
 from syncd.sync.members import MemberStore, Reading, Verdict, judge_missing, read_members, store_members
@@ -68,11 +68,11 @@ class SingleStore(MemberStore, Protocol):
         """Make the members (or owners) of a group those of a direct read."""
         ...
 
-    def load_groups_of(self, member_id: str) -> set[str]:
-        """Return the active groups of which somebody is stored as a direct member."""
+    def load_groups_of(self, member_id: str, *, role: Role = "members") -> set[str]:
+        """Return the active groups of which somebody is stored as a direct member (or an owner)."""
         ...
 
-    def store_groups_of(self, member_id: str, memberships: dict[str, bool]) -> int:
+    def store_groups_of(self, member_id: str, memberships: dict[str, bool], *, role: Role = "members") -> int:
         """Store in which groups somebody was seen to be, and no longer to be."""
         ...
 
@@ -171,13 +171,41 @@ class SinglePull:
         for group_id in sorted(await self._store.call(self._store.load_groups_of, user.id) - groups):
             if await self._has_left(group_id, user.id):
                 memberships[group_id] = False
+        ownerships = await self._read_ownerships(user.id)
         await self._store.call(self._store.begin_single)
         counts = await self._store.call(self._store.store_object, user, now=self._now)
         changed = await self._store.call(self._store.store_groups_of, user.id, memberships)
+        changed += await self._store.call(self._store.store_groups_of, user.id, ownerships, role="owners")
         await self._store.call(self._store.touch_object, subject)
         self._count(users_read=1, users_added=counts.added, users_changed=counts.changed)
         self._count(links_read=len(groups), links_changed=changed)
         return subject
+
+    async def _read_ownerships(self, user_id: str) -> dict[str, bool]:
+        """Return which groups somebody owns (True), and owns no more (False): that the group must say as well."""
+        if not self._source.tracks_owners:
+            return {}
+        try:
+            groups = await self._source.fetch_groups_of(user_id, role="owners")
+        except (Forbidden, Rejected) as error:
+            self.doubts.append(
+                f"user {user_id}: what they own could not be read ({error}): it stays as it is until the next delta run"
+            )
+            return {}
+        if groups is None:
+            raise IncompleteRead("the user vanished while it was read; nothing was stored, try again")
+        ownerships = dict.fromkeys(groups, True)
+        for group_id in sorted(await self._store.call(self._store.load_groups_of, user_id, role="owners") - groups):
+            if await self._owns_no_more(group_id, user_id):
+                ownerships[group_id] = False
+        return ownerships
+
+    async def _owns_no_more(self, group_id: str, user_id: str) -> bool:
+        try:
+            links = await self._source.fetch_owners(group_id)
+        except (Forbidden, Rejected):
+            return False
+        return links is not None and all(link.member_id != user_id for link in links)
 
     async def _has_left(self, group_id: str, user_id: str) -> bool:
         """Ask the group itself: a user's list of groups leaves out those that hide their members."""

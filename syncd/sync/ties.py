@@ -1,25 +1,27 @@
 """What ties an object to others, read once when it is there again, or for the first time.
 
 Neither lists nor, perhaps, delta show the memberships and reports of who is deleted, and a return is told without them.
-So the groups of which it is a member, and the people whose manager it is, are read directly. That only adds: nobody
-loses a membership by it.
+So the groups of which it is a member, those that it owns where owners are tracked, and the people whose manager it is,
+are read directly. That only adds: nobody loses a membership by it.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import structlog
 
 from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
-from syncd.model.listing import ListRequest
+from syncd.model.listing import ListRequest, Relation
 from syncd.model.source import STREAMS, Stream
 from syncd.sync.caller import Caller
 from syncd.sync.listing import BATCH
 from syncd.sync.ports import Source
 
 _PAGES = 1000
+_RELATIONS: tuple[Relation, ...] = ("memberOf", "directReports")
 
 
 class TiesStore(Caller, Protocol):
@@ -29,8 +31,16 @@ class TiesStore(Caller, Protocol):
         """Return the ids of those whose ties must be read."""
         ...
 
-    def store_ties(self, object_id: str, groups: Collection[str], reports: Collection[str], *, tracked: bool) -> int:
-        """Add memberships and reports; return how many were new."""
+    def store_ties(
+        self,
+        object_id: str,
+        groups: Collection[str],
+        owned: Collection[str],
+        reports: Collection[str],
+        *,
+        tracked: bool,
+    ) -> int:
+        """Add memberships, ownerships and reports; return how many were new."""
         ...
 
     def forget_returned(self) -> None:
@@ -55,7 +65,7 @@ class Ties:
         """
         for stream in STREAMS:
             ids = await self._store.call(self._store.load_returned, stream)
-            size = BATCH // 2 if stream == "users" else BATCH
+            size = BATCH // len(self._list_relations(stream))
             for start in range(0, len(ids), size):
                 few = ids[start : start + size]
                 try:
@@ -70,12 +80,13 @@ class Ties:
         await self._store.call(self._store.forget_returned)
 
     async def _read(self, stream: Stream, ids: Sequence[str], *, tracked: bool) -> None:
-        groups: dict[str, set[str]] = {object_id: set() for object_id in ids}
-        reports: dict[str, set[str]] = {object_id: set() for object_id in ids}
         is_user = stream == "users"
-        waiting = [ListRequest(object_id, "memberOf", owner_is_user=is_user) for object_id in ids]
-        if is_user:
-            waiting += [ListRequest(object_id, "directReports", owner_is_user=True) for object_id in ids]
+        found: dict[tuple[str, Relation], set[str]] = defaultdict(set)
+        waiting = [
+            ListRequest(object_id, relation, owner_is_user=is_user)
+            for relation in self._list_relations(stream)
+            for object_id in ids
+        ]
         pages = 0
         while waiting:
             if pages > _PAGES:
@@ -84,8 +95,7 @@ class Ties:
             pages += 1
             for answer in await self._source.fetch_lists(few):
                 request = answer.request
-                found = groups if request.relation == "memberOf" else reports
-                found[request.owner_id].update(answer.ids)
+                found[request.owner_id, request.relation].update(answer.ids)
                 if answer.state in ("hidden", "refused"):
                     self._log.warning("ties.hidden", stream=stream, object=request.owner_id, relation=request.relation)
                     self._count("ties_hidden", 1)
@@ -96,7 +106,12 @@ class Ties:
                     waiting.append(again)
         store = self._store.store_ties
         for object_id in ids:
-            found_ties = await self._store.call(
-                store, object_id, groups[object_id], reports[object_id], tracked=tracked
-            )
-            self._count("ties_found", found_ties)
+            groups, owned = found[object_id, "memberOf"], found[object_id, "ownedObjects"]
+            reports = found[object_id, "directReports"]
+            new = await self._store.call(store, object_id, groups, owned, reports, tracked=tracked)
+            self._count("ties_found", new)
+
+    def _list_relations(self, stream: Stream) -> tuple[Relation, ...]:
+        if stream == "groups":
+            return ("memberOf",)
+        return ("memberOf", "ownedObjects", "directReports") if self._source.tracks_owners else _RELATIONS

@@ -17,6 +17,7 @@ import stamina
 
 from syncd.errors import Interrupted, SyncdError, Unavailable
 from syncd.graph.budget import ResourceBudget
+from syncd.graph.reader import GraphSource
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
 from syncd.sandbox.faults import Fault
@@ -163,6 +164,133 @@ async def test_lists_and_delta_give_the_same_directory(database: Database, other
     result = await tenant.pull(other, full=True, source=tenant.open_source(**phones))
     assert result.counts["lists_refused"] == 1
     assert load(database).describe() == load(other).describe()
+
+
+# ---- owners
+
+
+def own(tenant: Tenant) -> GraphSource:
+    """Give each group owners: a person of its own, the first of all, and a service principal; return a reader."""
+    directory = tenant.directory
+    app = directory.add_object("servicePrincipal", "Robot")
+    for number, group_id in enumerate(GROUPS):
+        for owner in (USERS[0], USERS[number + 1], app):
+            directory.add_owner(group_id, owner)
+    return tenant.open_source(owners=True)
+
+
+def ownerships(database: Database) -> set[tuple[str, str]]:
+    """Return the stored ownerships that count."""
+    found = load(database)
+    return {link for link in found.ownerships if link[0] in found.groups and link[1] in found.users}
+
+
+def true_ownerships(tenant: Tenant) -> set[tuple[str, str]]:
+    """Return those of the tenant, of people who are there."""
+    directory = tenant.directory
+    return {
+        (group.id, owner)
+        for group in directory.active_groups()
+        for owner in group.owners
+        if directory.get(owner).kind == "user" and directory.get(owner).state == "active"
+    }
+
+
+@pytest.mark.parametrize("omitted", [True, False])
+async def test_owners_are_read_beside_the_members_as_delta_would_tell_them(
+    database: Database, other: Database, omitted: bool
+) -> None:
+    """By the same batches, page by page, to the last row; service principals are kept neither way."""
+    tenant = make_tenant(list_page_objects=1, members_omit_service_principals=omitted)
+    own(tenant)
+    tenant.directory.soft_delete(USERS[3])
+    result = await tenant.pull(database, full=True, source=tenant.open_source(owners=True))
+    assert result.complete
+    assert "lists_refused" not in result.counts
+    assert "/groups/delta" not in paths(tenant)
+    assert load(database).ownerships == true_ownerships(tenant)
+    latest = make_error("BadRequest")
+    tenant.faults.add(Fault("status", "graph", path="latest", status=400, body=latest, count=-1))
+    result = await tenant.pull(other, full=True, source=tenant.open_source(owners=True))
+    assert result.counts["lists_refused"] == 1
+    assert load(database).describe() == load(other).describe()
+
+
+@pytest.mark.parametrize("at", ["/users?", "/groups?", "$batch", "/groups/delta"])
+async def test_an_owner_who_is_deleted_during_the_read_returns_as_an_owner(database: Database, at: str) -> None:
+    """No list of owners shows who is deleted, and a return is told without what that person owns: it is asked."""
+    tenant = make_tenant()
+    source = own(tenant)
+    once(tenant, at, lambda: tenant.directory.soft_delete(USERS[0]))
+    await tenant.pull(database, full=True, source=source)
+    tenant.directory.restore(USERS[0])
+    await tenant.pull(database, source=source)
+    assert ownerships(database) == true_ownerships(tenant)
+    assert len(ownerships(database)) == 6
+
+
+async def test_an_owner_who_was_deleted_all_the_time_returns_as_an_owner(database: Database) -> None:
+    """Of whom the full read has seen nothing at all."""
+    tenant = make_tenant()
+    source = own(tenant)
+    tenant.directory.soft_delete(USERS[0])
+    await tenant.pull(database, full=True, source=source)
+    tenant.directory.restore(USERS[0])
+    result = await tenant.pull(database, source=source)
+    assert ownerships(database) == true_ownerships(tenant)
+    assert result.counts["ties_found"] == 1 + 3 + 6  # memberships, ownerships, reports
+
+
+async def test_an_owner_who_left_unnoticed_is_found_by_the_sweep(database: Database) -> None:
+    """A full read by lists replaces what delta lost, with the second reading of the owners as a witness."""
+    tenant = make_tenant()
+    source = own(tenant)
+    await tenant.pull(database, full=True, source=source)
+    tenant.directory.group(GROUPS[0]).owners.pop(USERS[0])  # and no event tells it
+    await tenant.pull(database, source=source)
+    assert (GROUPS[0], USERS[0]) in ownerships(database)
+    tenant.ledger.clear()
+    result = await tenant.pull(database, full=True, source=source)
+    assert result.counts["links_removed"] == 1
+    assert [path for path in paths(tenant) if "owners" in path] == [f"/groups/{GROUPS[0]}/owners $top"]
+    assert ownerships(database) == true_ownerships(tenant)
+
+
+@pytest.mark.parametrize("path", ["owners", "ownedObjects"])
+@pytest.mark.parametrize(("status", "code"), [(403, "Authorization_RequestDenied"), (400, "BadRequest"), (501, "")])
+async def test_a_tenant_that_does_not_list_owners_is_read_by_delta(
+    database: Database, path: str, status: int, code: str
+) -> None:
+    """Those of a group, or what somebody owns: where either is refused, only delta tells the ownerships to come."""
+    tenant = make_tenant()
+    source = own(tenant)
+    tenant.directory.soft_delete(USERS[0])
+    tenant.faults.add(Fault("status", "batch", path=path, status=status, body=make_error(code), count=-1))
+    result = await tenant.pull(database, full=True, source=source)
+    assert result.complete
+    assert result.counts["lists_refused"] == 1
+    tenant.directory.restore(USERS[0])
+    await tenant.pull(database, source=source)
+    assert ownerships(database) == true_ownerships(tenant)
+
+
+async def test_without_the_setting_nobody_asks_for_owners(database: Database) -> None:
+    """Neither of groups nor of people."""
+    tenant = make_tenant()
+    own(tenant)
+    asked: list[bytes] = []
+    answer = tenant.service.answer
+
+    def listen(request: Any) -> Any:
+        asked.append(request.body)
+        return answer(request)
+
+    tenant.service.answer = listen  # type: ignore[method-assign]
+    await tenant.pull(database, full=True)
+    tenant.directory.hire("New", "new@x.example")
+    await tenant.pull(database)
+    assert not any(b"own" in body for body in asked)
+    assert load(database).ownerships == set()
 
 
 # ---- what changes meanwhile
@@ -486,6 +614,7 @@ async def test_every_request_is_reckoned_at_the_price_that_the_tenant_takes(
 ) -> None:
     """Lists and batches, delta, counts, single objects and what a run over one object asks: to the last unit."""
     tenant = make_tenant(list_page_objects=2)
+    source = own(tenant)
     reckoned: list[int] = []
     take = ResourceBudget.take
 
@@ -494,21 +623,29 @@ async def test_every_request_is_reckoned_at_the_price_that_the_tenant_takes(
         await take(budget, units, patience=patience)
 
     monkeypatch.setattr(ResourceBudget, "take", note)
-    await tenant.pull(database, full=True)
+    await tenant.pull(database, full=True, source=source)
     tenant.directory.soft_delete(USERS[0])
     tenant.directory.delete_group(GROUPS[0])
-    await tenant.pull(database, full=True)
-    source = tenant.open_source()
+    await tenant.pull(database, full=True, source=source)
+    tenant.directory.restore(USERS[0])
+    await tenant.pull(database, source=source)
+    tenant.directory.soft_delete(USERS[0])
     await source.fetch_count("users")
     await source.fetch_member_count(GROUPS[1])
     await source.fetch_member_count(GROUPS[1], kind="user")
     await source.fetch_members(GROUPS[1])
     await source.fetch_owners(GROUPS[1])
     await source.fetch_groups_of(USERS[1])
+    await source.fetch_groups_of(USERS[1], role="owners")
     await source.fetch_user(USERS[1])
     await source.find_groups("Nobody")
     await source.is_deleted("users", USERS[0])
+    await source.is_deleted("users", USERS[1])
     await source.fetch_existing("users", USERS)
+    await source.fetch_members(GROUPS[0])
+    await source.fetch_groups_of(USERS[0])
+    await source.fetch_user(USERS[0])
+    await source.find_user("nobody@x.example")
     assert sum(reckoned) == tenant.ledger.resource_units
     assert tenant.ledger.statuses["graph", 429] == 0
 

@@ -120,6 +120,23 @@ async def test_the_groups_of_a_user_leave_out_those_that_hide_their_members(clie
     assert {entry["id"] for entry in await read_all(client, target)} == direct - {hidden}
 
 
+async def test_what_a_user_owns_is_listed_as_far_as_it_exists(client: Client) -> None:
+    """Active groups only, whether they hide their members or not; of a user who is gone nothing."""
+    directory = client.sandbox.directory
+    user = next(directory.active_users())
+    directory.create_group({"displayName": "H", "visibility": "HiddenMembership"}, owners=[user.id])
+    directory.delete_group(directory.create_group({"displayName": "D"}, owners=[user.id]))
+    owned = {group.id for group in directory.active_groups() if user.id in group.owners}
+    client.sandbox.registration.roles.discard("Member.Read.Hidden")
+    target = f"/users/{user.id}/ownedObjects?$select=id&$top=999"
+    found = await read_all(client, target)
+    assert {entry["id"] for entry in found} == owned
+    assert {entry["@odata.type"] for entry in found} == {"#microsoft.graph.group"}
+    assert (await client.graph(target)).headers["x-ms-resource-unit"] == "1"
+    directory.soft_delete(user.id)
+    assert (await client.graph(target)).status == 404
+
+
 async def test_counts_need_eventual_consistency(client: Client) -> None:
     """``$count`` is plain text, needs the header, and may lag behind by the knob."""
     directory = client.sandbox.directory
@@ -212,8 +229,16 @@ async def test_batches_answer_each_request_out_of_order(client: Client) -> None:
 async def test_prices_follow_the_throttling_page(client: Client) -> None:
     """The header names the resource units of each request, and the ledger adds them up."""
     group = next(client.sandbox.directory.active_groups())
+    user = next(client.sandbox.directory.active_users())
     for target, units in (
         ("/users?$top=100", "2"),
+        (f"/users/{user.id}", "1"),
+        (f"/users/{user.id}?$expand=manager", "2"),
+        (f"/users/{user.id}/memberOf", "2"),
+        (f"/users/{user.id}/ownedObjects", "2"),
+        (f"/users/{user.id}/directReports", "1"),
+        ("/directory/deletedItems/microsoft.graph.user", "1"),
+        ("/groups/nobody/members", "3"),
         ("/users?$select=id", "1"),
         (f"/groups/{group.id}/members?$top=100", "3"),
         (f"/groups/{group.id}/members?$select=id", "2"),
@@ -221,7 +246,11 @@ async def test_prices_follow_the_throttling_page(client: Client) -> None:
         ("/users/delta?$select=id", "1"),
     ):
         assert (await client.graph(target)).headers["x-ms-resource-unit"] == units
-    assert client.sandbox.ledger.resource_units == 14
+    many = {"ids": [user.id], "types": ["user"]}
+    for target, units in (("/directoryObjects/getByIds", "5"), ("/directoryObjects/getByIds?$select=id", "2")):
+        reply = await client.graph(target, method="POST", body=many)
+        assert (reply.status, reply.headers["x-ms-resource-unit"]) == (200, units)
+    assert client.sandbox.ledger.resource_units == 14 + 12 + 7
 
 
 @pytest.mark.parametrize(

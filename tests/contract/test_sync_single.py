@@ -9,7 +9,8 @@ from typing import Literal
 import pytest
 import structlog
 
-from syncd.errors import Unavailable, UnknownObject
+from syncd.errors import Forbidden, NotOffered, Unavailable, UnknownObject
+from syncd.model.source import Role
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.approvals import Approvals
@@ -502,3 +503,67 @@ async def test_who_left_the_tenant_is_left_to_the_policy_and_not_to_the_list_of_
     left = ["all@grp", "sales@grp"] if policy == "keep" else []
     assert [group for group, people in world.portal.picture().items() if "u6@x.com" in people] == left
     assert world.changes(await world.sync("full")) == []
+
+
+# ---- what a user owns -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def owning(world: World) -> World:
+    """The same world with owners tracked: u1 owns two groups."""
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.own("g1", "u1")
+    world.source.own("g2", "u1")
+    await settle(world)
+    return world
+
+
+async def test_a_user_comes_with_what_they_own(owning: World) -> None:
+    """An ownership that is new is added, one that neither the person nor the group has is taken away."""
+    owning.source.own("g3", "u1")
+    owning.source.disown("g1", "u1")
+    owning.source.own("g1", "u2")
+    run = await owning.sync_one("user", "u1@x.com")
+    assert run.status == "succeeded", run.error
+    changes = ["link ownership board@grp u1@x.com done", "unlink ownership all@grp u1@x.com done"]
+    assert owning.changes(run) == changes
+    run = await owning.sync("delta")
+    assert owning.changes(run) == ["link ownership all@grp u2@x.com done"]
+    assert owning.changes(await owning.sync("full")) == []
+
+
+async def test_an_ownership_that_the_group_still_has_stays(owning: World) -> None:
+    """What somebody owns may lag behind: the group's own list is the second witness."""
+    whole = owning.source.fetch_groups_of
+
+    async def lag(user_id: str, *, role: Role = "members") -> frozenset[str] | None:
+        return frozenset() if role == "owners" else await whole(user_id)
+
+    owning.source.fetch_groups_of = lag  # type: ignore[method-assign]
+    run = await owning.sync_one("user", "u1@x.com")
+    assert run.status == "succeeded", run.error
+    assert owning.changes(run) == []
+    assert {"owners g1", "owners g2"} <= set(owning.source.calls)
+
+
+@pytest.mark.parametrize("error", [Forbidden("no right", status=403), NotOffered("no such list", status=501)])
+async def test_where_nobody_tells_what_a_user_owns_it_stays_and_the_run_says_so(
+    owning: World, error: Exception
+) -> None:
+    """Everything else of that user is synchronised."""
+    whole = owning.source.fetch_groups_of
+
+    async def refuse(user_id: str, *, role: Role = "members") -> frozenset[str] | None:
+        if role == "owners":
+            raise error
+        return await whole(user_id)
+
+    owning.source.fetch_groups_of = refuse  # type: ignore[method-assign]
+    owning.source.disown("g1", "u1")
+    owning.source.put_user("u1", displayName="Renamed")
+    run = await owning.sync_one("user", "u1@x.com")
+    assert run.status == "partial"
+    assert "what they own could not be read" in run.error
+    assert owning.changes(run) == ["update user u1@x.com done"]
+    assert "u1@x.com" in owning.portal.ownership()["all@grp"]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from syncd.errors import Forbidden, Rejected, ResyncRequired
 from syncd.model.listing import IdPage, ListAnswer, Listed, ListPage, ListRequest
-from syncd.model.source import GroupItem, Link, ManagerSet, Page, Stream, UserItem, Value
+from syncd.model.source import GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
 
 
 @dataclass
@@ -228,6 +228,13 @@ class FakeSource:
                 for key, group in self.groups.items()
                 if group.state == "active" and request.owner_id in group.members and key not in self.hiding
             ]
+        elif request.relation == "ownedObjects":
+            ids = sorted(self._owned_by(request.owner_id))
+        elif request.relation == "owners":
+            assert self.tracks_owners, "owners were asked for although they are not synchronised"
+            owners = self.groups[request.owner_id].owners
+            ids = [o for o, kind in owners.items() if self._is_listed(o, kind)]
+            ids = [o for o in ids if f"{request.owner_id}/{o}" not in self.hidden]
         elif request.owner_id in self.hiding:
             return ListAnswer(request, state="hidden")
         else:
@@ -301,6 +308,10 @@ class FakeSource:
             return None
         return tuple(Link(owner, kind) for owner, kind in group.owners.items() if self._is_listed(owner, kind))
 
+    def _owned_by(self, user_id: str) -> set[str]:
+        assert self.tracks_owners, "owners were asked for although they are not synchronised"
+        return {key for key, group in self.groups.items() if group.state == "active" and user_id in group.owners}
+
     def _is_listed(self, member: str, kind: str) -> bool:
         """Tell whether a list shows the object: neither a deleted one nor, in v1.0, a service principal."""
         known = {"user": self.users, "group": self.groups}.get(kind, {}).get(member)
@@ -341,11 +352,13 @@ class FakeSource:
             key for key, group in active.items() if str(group.attributes.get("displayName")).lower() == name.lower()
         )
 
-    async def fetch_groups_of(self, user_id: str) -> frozenset[str] | None:
-        """Return the groups of a user, without those that hide their members."""
-        self.calls.append(f"groups of {user_id}")
+    async def fetch_groups_of(self, user_id: str, *, role: Role = "members") -> frozenset[str] | None:
+        """Return the groups of a user, without those that hide their members, or those that a user owns."""
+        self.calls.append(f"groups of {user_id}" if role == "members" else f"owned by {user_id}")
         if user_id not in self.users or self.users[user_id].state != "active":
             return None
+        if role == "owners":
+            return frozenset(self._owned_by(user_id))
         return frozenset(
             key
             for key, group in self.groups.items()

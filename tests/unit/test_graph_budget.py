@@ -20,6 +20,11 @@ from tests.contract.sandbox_client import MovableClock
         ("/users/a?$expand=manager", 2),
         ("/users/a/memberOf", 2),
         ("/users/a/memberOf?$select=id&$top=999", 1),
+        ("/users/a/transitiveMemberOf?$select=id", 1),
+        ("/users/a/ownedObjects", 2),
+        ("/users/a/ownedObjects?$select=id&$top=999", 1),
+        ("/users/a/directReports", 1),
+        ("/groups/a/memberOf", 1),
         ("/groups?$select=id", 1),
         ("/groups/a/members", 3),
         ("/groups/a/members?$select=id&$top=999", 2),
@@ -27,7 +32,12 @@ from tests.contract.sandbox_client import MovableClock
         ("/groups/a/members?$top=20", 3),
         ("/groups/a/members/$count", 3),
         ("/groups/a/members/microsoft.graph.user/$count", 3),
+        ("/groups/a/transitiveMembers", 5),
         ("/groups/a/transitiveMembers?$select=id", 4),
+        ("/groups/a/transitiveMembers/$count", 5),
+        ("/groups/a", 1),
+        ("/groups/$count", 1),
+        ("/directory/deletedItems/microsoft.graph.user?$select=id&$top=999", 1),
         ("/groups/a/owners?$select=id", 1),
         ("/users/delta?$select=id&$deltatoken=latest", 1),
         ("/users/$count", 1),
@@ -35,7 +45,10 @@ from tests.contract.sandbox_client import MovableClock
     ],
 )
 def test_prices_are_those_of_the_throttling_page(target: str, expected: int) -> None:
-    """Base cost by path; a selection or a small page is cheaper by one, an expansion dearer; never below one."""
+    """Base cost by path; a selection or a small page is cheaper by one, an expansion dearer; never below one.
+
+    Microsoft's throttling limits, "Identity and access service limits"; ``me`` stands for ``users/{id}``, too.
+    """
     assert price(target) == expected
 
 
