@@ -4,6 +4,10 @@ A machine lets people be hired, leave, return, change names and managers, nests 
 by delta and in full, with faults, kills, lost permissions, expired checkpoints, and changes under the read. After each
 read nothing may have vanished from the directory that the tenant did not lose; once the faults stop the directory
 equals the tenant. See `machines` for long runs.
+
+Slow answers are slow on the tenant's clock alone: what was asked for later overtakes them, links and tokens grow old
+meanwhile, and the tenant changes between question and answer. That bytes which drip over a socket are put together, and
+left when they do not end, shows `contract/test_manners.py`.
 """
 
 from __future__ import annotations
@@ -165,6 +169,11 @@ FAULTS: tuple[Callable[[], dict[str, Any]], ...] = (
     lambda: {"kind": "reset"},
     lambda: {"kind": "lose"},
     lambda: {"kind": "truncate"},
+    lambda: {"kind": "delay", "seconds": 20.0},
+    lambda: {"kind": "delay", "seconds": 300.0},
+    lambda: {"kind": "drip", "seconds": 4.0},
+    lambda: {"kind": "drip", "seconds": 30.0},
+    lambda: {"kind": "drip", "seconds": 1.0, "path": LIST},
     lambda: {"kind": "status", "status": 200, "body": b'{"value":[{"id":"'},
     lambda: {"kind": "status", "status": 401, "body": make_error("InvalidAuthenticationToken")},
     lambda: {"kind": "status", "status": 403, "body": make_error("Authorization_RequestDenied")},
