@@ -30,7 +30,8 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     """What a link carries. ``since`` is -1 in an initial round; ``role`` next: inside a round, delta: after one.
 
     ``since``/``until`` are positions in the change log, ``bound`` the number of objects that an initial round walks,
-    ``index``/``relation``/``link`` where the next page starts, ``opened`` and ``issued`` epoch seconds.
+    ``index``/``relation``/``link`` where the next page starts, ``opened`` and ``issued`` epoch seconds, ``line`` the
+    initial round from which a link descends.
     """
 
     role: Literal["next", "delta"]
@@ -53,6 +54,7 @@ class Token(msgspec.Struct, frozen=True, array_like=True):
     paused: bool = False
     shuffle: int = 0
     duplicates: float = 0.0
+    line: int = 0
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -90,13 +92,14 @@ class DeltaEngine:
         """Return the first page of an initial round, or with ``latest`` the empty page that only opens a delta link."""
         until = self._visible_end()
         now = self.directory.clock.now().timestamp()
+        line = self._next_serial()
         token = Token(
             "next",
             stream,
             selection.properties,
             selection.relations,
             only,
-            self._next_serial(),
+            line,
             now,
             now,
             since=-1,
@@ -105,6 +108,7 @@ class DeltaEngine:
             bound=len(self._nodes(stream)),
             shuffle=self._random.getrandbits(32) | 1 if self.knobs.shuffle else 0,
             duplicates=self.knobs.duplicates,
+            line=line,
         )
         return Page([], self._finished(token)) if latest else self.page(token, hidden=hidden)
 

@@ -32,6 +32,8 @@ _READS_GROUP_PROPERTIES = frozenset(
     {"Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
 )
 _READS_GROUPS = _READS_GROUP_PROPERTIES | {"GroupMember.Read.All", "GroupMember.ReadWrite.All"}
+_LINES = 10_000
+"""Of so many lines of delta links it is remembered which one was used last."""
 _DELTA_NAMES = frozenset({"delta", "delta()", "microsoft.graph.delta", "microsoft.graph.delta()"})
 
 
@@ -60,6 +62,7 @@ class GraphService:
         self._random = random.Random(f"graph-{seed}")  # noqa: S311 - reproducible imitation, not a secret
         self._bucket: tuple[float, float, int] = (0.0, 0.0, 0)
         self._newest_link: dict[str, int] = {}
+        self._newest_used: dict[int, int] = {}
 
     def answer(self, request: Request) -> Answer:
         """Answer one request to Graph."""
@@ -170,8 +173,8 @@ class GraphService:
             self._ledger.violate(rule, side="graph", detail=request.target)
             raise self._refuse(400, knobs.corrupt_token_code, "Badly formed token.")
         now = self._clock.now().timestamp()
-        if role == "delta" and token.serial < self._newest_link.get(stream, 0):
-            self._ledger.notes["older delta link used again"] += 1
+        if role == "delta":
+            self._note_use(request, token)
         if token.serial < engine.reset_below:
             raise self._gone(stream, token)
         if role == "next" and token.since < 0 and now - token.opened > knobs.initial_round_lifetime:
@@ -189,6 +192,20 @@ class GraphService:
             if knobs.expiry_form == "gone":
                 raise self._gone(stream, token)
         return token
+
+    def _note_use(self, request: Request, token: Token) -> None:
+        """Note a delta link that is older than another one, which the client need not have got, or stored.
+
+        Whoever has used the newer one had stored it, and breaks a rule by going back.
+        """
+        if token.serial < self._newest_link.get(token.stream, 0):
+            self._ledger.notes["older delta link used again"] += 1
+        newest = self._newest_used.pop(token.line, 0)
+        if token.serial < newest:
+            self._ledger.violate("older-link", side="graph", detail=request.target)
+        if len(self._newest_used) >= _LINES:
+            del self._newest_used[next(iter(self._newest_used))]
+        self._newest_used[token.line] = max(token.serial, newest)
 
     def _gone(self, stream: Stream, token: Token) -> Refusal:
         select = ",".join(["id", *token.properties, *token.relations])

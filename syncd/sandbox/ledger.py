@@ -43,7 +43,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A rule that a client broke: early-retry, altered-link, unknown-token, select-on-skiptoken, foreign-token."""
+    """A rule that a client broke.
+
+    early-retry, altered-link, unknown-token, select-on-skiptoken, foreign-token; older-link: a delta link from before
+    one that was used already.
+    """
 
     rule: str
     side: str

@@ -20,7 +20,7 @@ from syncd.graph.budget import ResourceBudget
 from syncd.graph.reader import GraphSource
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
-from syncd.sandbox.faults import Fault
+from syncd.sandbox.faults import Fault, FaultKind
 from syncd.store.checkpoints import load_checkpoint
 from syncd.store.database import Database, open_database
 from syncd.store.source_store import SourceStore
@@ -431,6 +431,35 @@ async def test_no_member_is_missed_when_pages_shift(database: Database, skip: in
     once(tenant, "$batch", lambda: tenant.directory.remove_member(GROUPS[0], USERS[0]), skip=skip)
     await tenant.pull(database, full=True)
     assert memberships(database) == truth(tenant)
+
+
+@pytest.mark.parametrize("kind", ["delay", "drip"])
+@pytest.mark.parametrize("path", [r"/users\?", r"/groups\?", "batch", "/users/delta", "/groups/delta"])
+async def test_what_changes_while_an_answer_is_on_its_way_is_not_lost(
+    database: Database, kind: FaultKind, path: str
+) -> None:
+    """Before it is given or after, while others overtake it: the changes since the beginning count more."""
+    tenant = make_tenant()
+    source = own(tenant)
+    directory = tenant.directory
+    tenant.faults.add(Fault(kind, "graph", method=".*", path=path, skip=path.endswith("delta"), seconds=2.0))
+
+    def change() -> None:
+        if directory.get(USERS[1]).state == "active":
+            directory.soft_delete(USERS[1])
+            directory.remove_member(GROUPS[0], USERS[2])
+            directory.remove_owner(GROUPS[0], USERS[0])
+            directory.add_owner(GROUPS[2], USERS[4])
+            directory.hire("Late", "late@x.example", user_id=make_id("a", 20), manager=USERS[3])
+
+    tenant.slow = change
+    result = await tenant.pull(database, full=True, source=source)
+    assert "lists_refused" not in result.counts
+    await tenant.pull(database, source=source)
+    assert tenant.clock.now().second >= 2
+    assert load(database).users.keys() == {*USERS, make_id("a", 20)} - {USERS[1]}
+    assert memberships(database) == truth(tenant)
+    assert ownerships(database) == true_ownerships(tenant)
 
 
 # ---- refusals, faults, kills

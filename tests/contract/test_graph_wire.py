@@ -137,6 +137,13 @@ CASES = (
     Case("lost answer", "same", 3, {"kind": "lose"}),
     Case("broken off in the body", "same", 3, {"kind": "truncate"}),
     Case("connection refused for ever", "next", -1, {"kind": "reset"}),
+    # slow
+    Case("held back", "same", 3, {"kind": "delay", "seconds": 30.0}),
+    Case("held back for too long", "same", 3, {"kind": "delay", "seconds": 300.0}),
+    Case("held back for too long, for ever", "next", -1, {"kind": "delay", "seconds": 300.0}),
+    Case("drips", "same", 3, {"kind": "drip", "seconds": 3.0}),
+    Case("drips for too long", "same", 3, {"kind": "drip", "seconds": 30.0}),
+    Case("drips for too long, for ever", "next", -1, {"kind": "drip", "seconds": 30.0}),
     # refused
     Case("401 once", "same", 1, status(401, make_error("InvalidAuthenticationToken"))),
     Case("401 for ever", "next", -1, status(401, make_error("InvalidAuthenticationToken"))),

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed
+from syncd.errors import AuthFailed, Interrupted
 from syncd.http import Door, DoorOptions
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.store.checkpoints import load_checkpoint
 from syncd.store.database import Database, ensure_schema, open_database
+from syncd.store.source_store import SourceStore
 from tests.contract.sandbox_client import MovableClock
 from tests.e2e.program import Program
-from tests.fakes.tenant import Tenant
+from tests.fakes.tenant import ROOT, Tenant, make_error
 from tests.fakes.wired import Wire
 
 FORMS = [
@@ -49,6 +53,73 @@ def make_tenant() -> Tenant:
     for group in "gh":
         tenant.directory.create_group({"displayName": group}, group_id=group, members=list("abcde"))
     return tenant
+
+
+def follow_links(tenant: Tenant, database: Database) -> list[str]:
+    """Return a list that fills with the delta links that are asked for, each with whether it is the stored one."""
+    asked: list[str] = []
+
+    def look(target: str) -> None:
+        found = re.search(r"/(users|groups)/delta\?\$deltatoken=(?!latest)", target)
+        if found:
+            checkpoint = load_checkpoint(database, "users" if found[1] == "users" else "groups")
+            stored = () if checkpoint is None else (checkpoint.delta_link, checkpoint.next_link)
+            asked.append(f"{found[1]} {'stored' if f'{ROOT}{target}' in stored else 'OTHER'}")
+
+    tenant.before = look
+    return asked
+
+
+@pytest.mark.parametrize("refused", [False, True])
+@pytest.mark.parametrize("same", [False, True])
+async def test_a_delta_link_is_left_for_good_once_a_newer_one_is_stored(
+    database: Database, refused: bool, same: bool
+) -> None:
+    """Through deltas and full reads of both kinds, lost answers, refusals and dead links."""
+    tenant = make_tenant()
+    tenant.knobs.page_objects, tenant.knobs.same_delta_token = 2, same
+    asked = follow_links(tenant, database)
+    if refused:
+        body = make_error("BadRequest")
+        tenant.faults.add(Fault("status", "graph", path="latest", status=400, body=body, count=-1))
+    planned: list[dict[str, Any]] = [
+        {},
+        {"kind": "lose", "path": "deltatoken=(?!latest)", "count": 3},
+        {"kind": "status", "status": 400, "path": "deltatoken=(?!latest)", "body": make_error("Request_BadRequest")},
+        {"kind": "status", "status": 404, "path": "skiptoken", "body": make_error("UnknownError"), "count": 2},
+        {"kind": "status", "status": 410, "path": "groups/delta.*deltatoken=(?!latest)"},
+    ]
+    with stamina.set_testing(True, attempts=6, cap=True):
+        for number, fault in enumerate(planned * 2):
+            if fault:
+                tenant.faults.add(Fault(**{"side": "graph", **fault}))
+            for name in "abcde":
+                tenant.directory.rename(name, display_name=f"{name}{number}", upn=f"{name}{number}@nordwind.example")
+            assert (await tenant.pull(database, full=number % 3 == 0)).complete
+    assert len(asked) > 15
+    assert set(asked) == {"users stored", "groups stored"}
+    assert list(tenant.ledger.violations) == []
+
+
+async def test_a_delta_link_is_used_again_by_whoever_died_before_the_newer_one_was_stored(database: Database) -> None:
+    """The answer had come, and was lost with the process: what it told is told once more."""
+    tenant = make_tenant()
+    await tenant.pull(database, full=True)
+    tenant.directory.hire("f", "f@nordwind.example", user_id="f")
+    asked = follow_links(tenant, database)
+
+    def die(*args: Any, **kwargs: Any) -> Any:
+        raise Interrupted("the process ends here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SourceStore, "store_pages", die)
+        with pytest.raises(Interrupted):
+            await tenant.pull(database)
+    assert (await tenant.pull(database)).counts["users_added"] == 1
+    assert asked.count("users stored") == 2
+    assert set(asked) == {"users stored", "groups stored"}
+    assert tenant.ledger.notes["older delta link used again"] >= 1
+    assert list(tenant.ledger.violations) == []
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -200,6 +200,20 @@ async def test_an_old_delta_link_replays(client: Client) -> None:
     mirror, _ = await client.round(old)
     assert mirror.objects.keys() == {hired}
     assert client.sandbox.ledger.notes["older delta link used again"] == 1
+    assert not client.sandbox.ledger.violations, "whoever died before the newer one was stored may use the old one"
+
+
+async def test_whoever_goes_back_to_an_older_delta_link_breaks_a_rule(client: Client) -> None:
+    """A newer one that was used had been stored; another reader of the same tenant is another matter."""
+    _, first = await client.round(USERS)
+    _, other = await client.round(USERS)
+    _, second = await client.round(first)
+    await client.round(second)
+    await client.round(second)
+    await client.round(other)
+    assert not client.sandbox.ledger.violations
+    await client.round(first)
+    assert [violation.rule for violation in client.sandbox.ledger.violations] == ["older-link"]
 
 
 @pytest.mark.parametrize("path", ["/users/delta()", "/users/microsoft.graph.delta", "/users/microsoft.graph.delta()"])

@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import Unavailable
+from syncd.errors import Timeout, Unavailable
 from syncd.graph.auth import TokenSource
 from syncd.graph.client import GraphClient
 from syncd.graph.credentials import ClientSecret
@@ -38,6 +38,8 @@ from syncd.sync.pull import Pull, PullResult
 from tests.contract.sandbox_client import MovableClock
 
 ROOT = "https://graph.example"
+_DRIPS = 10
+"""In so many parts a dripping answer comes, as the sandbox sends it."""
 READING = frozenset({"User.Read.All", "GroupMember.Read.All", "Member.Read.Hidden"})
 
 
@@ -51,7 +53,8 @@ class _Door(Door):
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         self.traffic.requests += 1
         await asyncio.sleep(0)
-        answer = self._tenant.answer(method, url.raw_path_qs, dict(headers or {}), body or b"")
+        patience = self._options.answer_timeout
+        answer = await self._tenant.answer(method, url.raw_path_qs, dict(headers or {}), body or b"", patience=patience)
         date = format_datetime(self._tenant.clock.now() + self._tenant.ahead, usegmt=True)
         found = {"Content-Type": answer.content_type, "Date": date, **answer.headers}
         return Response(answer.status, CIMultiDict(found), answer.body)
@@ -78,6 +81,8 @@ class Tenant:
     seed: int = 1
     before: Callable[[str], None] | None = None
     """Called with each target before it is answered: lets the tenant change under a read."""
+    slow: Callable[[], None] = lambda: None
+    """Called while an answer is on its way that a fault slows down."""
     ahead: timedelta = timedelta()
     """How much the clock of Graph is ahead of ours."""
     scopes: str = ""
@@ -100,8 +105,14 @@ class Tenant:
         token = self.book.issue(grant, claims)
         return token.replace(".", "|") if self.opaque else token
 
-    def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Answer one request as the web server of the sandbox would, faults included."""
+    async def answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes, *, patience: float
+    ) -> Answer:
+        """Answer one request as the web server of the sandbox would, faults included.
+
+        Slow answers take their time on the tenant's clock, and other requests overtake them; whoever asks waits for
+        ``patience`` seconds. Raises Unavailable and Timeout as the door does.
+        """
         started = self.ledger.begin("graph", method, target)
         answer = Answer(status=0)
         try:
@@ -110,6 +121,8 @@ class Tenant:
             fault = self.faults.take("graph", method, target)
             if fault is not None and fault.kind == "reset":
                 raise Unavailable("Microsoft Graph: the connection broke")
+            if fault is not None and fault.kind == "delay":
+                await self._be_slow(fault.seconds, patience)
             if fault is None or fault.passes:
                 clear = {name: value.replace("|", ".") for name, value in headers.items()}
                 answer = self.service.answer(make_request(method, target, headers=clear, body=body))
@@ -118,6 +131,10 @@ class Tenant:
             if fault is not None and fault.kind in ("lose", "truncate"):
                 answer = Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
                 raise Unavailable("Microsoft Graph: the connection broke")
+            if fault is not None and fault.kind == "drip":
+                whole, answer = answer, Answer(status=0, route=answer.route)
+                await self._be_slow(_DRIPS * fault.seconds, patience)
+                answer = whole
             if fault is not None and fault.passes:
                 answer = Answer(
                     answer.status, fault.alter(answer.body, asked=target), answer.content_type, answer.headers
@@ -125,6 +142,14 @@ class Tenant:
             return answer
         finally:
             self.ledger.end("graph", method, target, answer=answer, started=started)
+
+    async def _be_slow(self, seconds: float, patience: float) -> None:
+        for _ in range(_DRIPS):
+            await self.clock.sleep(min(seconds, patience) / _DRIPS)
+            self.slow()
+            await asyncio.sleep(0)
+        if seconds > patience:
+            raise Timeout("Microsoft Graph did not answer in time")
 
     def open_client(self, **options: Any) -> GraphClient:
         """Return the authorised client, as a fresh process would open it."""

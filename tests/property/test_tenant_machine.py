@@ -4,12 +4,17 @@ A machine lets people be hired, leave, return, change names and managers, nests 
 by delta and in full, with faults, kills, lost permissions, expired checkpoints, and changes under the read. After each
 read nothing may have vanished from the directory that the tenant did not lose; once the faults stop the directory
 equals the tenant. See `machines` for long runs.
+
+Slow answers are slow on the tenant's clock alone: what was asked for later overtakes them, links and tokens grow old
+meanwhile, and the tenant changes between question and answer. That bytes which drip over a socket are put together, and
+left when they do not end, shows `contract/test_manners.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,6 +38,7 @@ from syncd.graph import reader
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import TenantKnobs
 from syncd.sandbox.objects import Group, Node
+from syncd.store.checkpoints import load_checkpoint
 from syncd.store.database import Database, open_database, reading
 from syncd.store.rows import decode_json
 from syncd.store.tables import (
@@ -43,7 +49,7 @@ from syncd.store.tables import (
     source_owners,
     source_users,
 )
-from tests.fakes.tenant import READING, Tenant, make_error
+from tests.fakes.tenant import READING, ROOT, Tenant, make_error
 from tests.property.machines import SHARES, walk
 from tests.stores import template
 
@@ -165,6 +171,11 @@ FAULTS: tuple[Callable[[], dict[str, Any]], ...] = (
     lambda: {"kind": "reset"},
     lambda: {"kind": "lose"},
     lambda: {"kind": "truncate"},
+    lambda: {"kind": "delay", "seconds": 20.0},
+    lambda: {"kind": "delay", "seconds": 300.0},
+    lambda: {"kind": "drip", "seconds": 4.0},
+    lambda: {"kind": "drip", "seconds": 30.0},
+    lambda: {"kind": "drip", "seconds": 1.0, "path": LIST},
     lambda: {"kind": "status", "status": 200, "body": b'{"value":[{"id":"'},
     lambda: {"kind": "status", "status": 401, "body": make_error("InvalidAuthenticationToken")},
     lambda: {"kind": "status", "status": 403, "body": make_error("Authorization_RequestDenied")},
@@ -500,9 +511,11 @@ class Company(RuleBasedStateMachine):
     def pull(self, full: bool, stopping: Callable[[], bool] = lambda: False) -> Any:
         """Read once, and look for what has vanished although the tenant still has it."""
         before = load(self.database)
+        happens, self.tenant.before = self.tenant.before, partial(self.watch, self.tenant.before)
         try:
             return self.runner.run(self.run(full, stopping))
         finally:
+            self.tenant.before = happens
             self.look()
             after = load(self.database)
             objects, links, managers = self.known.objects, self.known.links, self.known.managers
@@ -524,6 +537,16 @@ class Company(RuleBasedStateMachine):
                 if user not in self.moved and managers.get(user) == manager and manager not in self.gone_objects
             }
             assert not orphans, f"the managers of {orphans} never changed, and were removed"
+
+    def watch(self, happens: Callable[[str], None] | None, target: str) -> None:
+        """Fail when another delta link is used than the one that is stored; then let happen what is to happen."""
+        used = re.search(r"/(users|groups)/delta\?.*deltatoken=(?!latest)", target)
+        if used:
+            checkpoint = load_checkpoint(self.database, "users" if used[1] == "users" else "groups")
+            stored = () if checkpoint is None else (checkpoint.delta_link, checkpoint.next_link)
+            assert f"{ROOT}{target}" in stored, "a delta link was used that is not stored, or not any more"
+        if happens is not None:
+            happens(target)
 
     def look(self) -> None:
         """Remember what the tenant has lost since the directory last equalled it."""
