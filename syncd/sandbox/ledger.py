@@ -68,35 +68,38 @@ class Ledger:
         self.notes: Counter[str] = Counter()
         self.max_in_flight: Counter[str] = Counter()
         self._in_flight: Counter[str] = Counter()
-        self._not_before: dict[tuple[str, str, str], float] = {}
+        self._not_before: dict[tuple[str, str, str, int], float] = {}
 
-    def begin(self, side: str, method: str, target: str) -> float:
-        """Note that a request arrived and return the time; an early retry of a throttled request is a violation."""
+    def begin(self, side: str, method: str, target: str, *, body: bytes = b"") -> float:
+        """Note that a request arrived and return the time; an early retry of a throttled request is a violation.
+
+        The same request has the same body: two batches at a time, or two creations, are no repetition.
+        """
         now = self._clock.monotonic()
         self._in_flight[side] += 1
         self.max_in_flight[side] = max(self.max_in_flight[side], self._in_flight[side])
         if self._not_before:
-            self._check_early(side, method, target)
+            self._check_early(side, method, target, body)
         return now
 
-    def _check_early(self, side: str, method: str, target: str) -> None:
+    def _check_early(self, side: str, method: str, target: str, body: bytes) -> None:
         now = self._clock.monotonic()
-        due = self._not_before.pop((side, method, target), None)
+        due = self._not_before.pop((side, method, target, hash(body)), None)
         if due is not None and now < due - 0.005:
             self.violate("early-retry", side=side, detail=f"{method} {target}: {due - now:.3f} s too early")
 
-    def _note_wait(self, side: str, method: str, target: str, answer: _Answer) -> None:
+    def _note_wait(self, side: str, method: str, target: str, body: bytes, answer: _Answer) -> None:
         if answer.status >= 400 and len(self._not_before) < 10_000:
             wait = _read_wait(answer.headers, self._clock)
             if wait is not None:
-                self._not_before[side, method, target] = self._clock.monotonic() + wait
+                self._not_before[side, method, target, hash(body)] = self._clock.monotonic() + wait
 
     def begin_part(self, method: str, target: str) -> None:
         """Note one request of a batch: it has to wait as one that comes alone."""
         if self._not_before:
-            self._check_early("batch", method, target)
+            self._check_early("batch", method, target, b"")
 
-    def end(self, side: str, method: str, target: str, *, answer: _Answer, started: float) -> None:
+    def end(self, side: str, method: str, target: str, *, answer: _Answer, started: float, body: bytes = b"") -> None:
         """Note how a request that ``begin`` announced was answered; status 0: nobody has seen the answer."""
         self._in_flight[side] -= 1
         self.routes[side, answer.route] += 1
@@ -104,9 +107,9 @@ class Ledger:
         self.resource_units += answer.resource_units
         if self.mode == "full":
             self.entries.append(Entry(started, side, method, target, answer.status))
-        self._note_wait(side, method, target, answer)
+        self._note_wait(side, method, target, body, answer)
         for part_method, part_target, part in answer.parts:
-            self._note_wait("batch", part_method, part_target, part)
+            self._note_wait("batch", part_method, part_target, b"", part)
 
     def violate(self, rule: str, *, side: str, detail: str) -> None:
         """Write down a broken rule."""

@@ -96,7 +96,7 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
     async def handle(raw: web.Request) -> web.StreamResponse:
         body = await raw.read() if raw.body_exists else b""
         request = make_request(raw.method, raw.raw_path, headers=raw.headers, body=body)
-        started = wire.ledger.begin(side, request.method, request.target)
+        started = wire.ledger.begin(side, request.method, request.target, body=body)
         answer = Answer(status=0)
         try:
             fault = wire.faults.take(side, request.method, request.target)
@@ -117,7 +117,7 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
                 answer = replace(answer, parts=())
             return _respond(request, answer, compress=compress())
         finally:
-            wire.ledger.end(side, request.method, request.target, answer=answer, started=started)
+            wire.ledger.end(side, request.method, request.target, answer=answer, started=started, body=body)
 
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_route("*", "/{tail:.*}", handle)

@@ -111,6 +111,19 @@ async def test_early_retries_are_written_down(client: Client, clock: MovableCloc
     assert [violation.rule for violation in client.sandbox.ledger.violations] == ["early-retry"]
 
 
+async def test_another_batch_is_no_early_retry(client: Client) -> None:
+    """Several are under way at a time; the wait is that of the one that was refused."""
+    one, other = (
+        {"requests": [{"id": "1", "method": "GET", "url": f"/{kind}?$select=id"}]} for kind in ("users", "groups")
+    )
+    client.sandbox.faults.add(Fault("status", side="graph", method="POST", status=503, headers={"Retry-After": "3"}))
+    assert (await client.graph("/$batch", method="POST", body=one)).status == 503
+    assert (await client.graph("/$batch", method="POST", body=other)).status == 200
+    assert not client.sandbox.ledger.violations
+    assert (await client.graph("/$batch", method="POST", body=one)).status == 200
+    assert [violation.rule for violation in client.sandbox.ledger.violations] == ["early-retry"]
+
+
 @pytest.mark.parametrize("status", [423, 424, 429, 500, 503, 504])
 @pytest.mark.parametrize(
     ("name", "value"),

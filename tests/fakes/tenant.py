@@ -113,7 +113,7 @@ class Tenant:
         Slow answers take their time on the tenant's clock, and other requests overtake them; whoever asks waits for
         ``patience`` seconds. Raises Unavailable and Timeout as the door does.
         """
-        started = self.ledger.begin("graph", method, target)
+        started = self.ledger.begin("graph", method, target, body=body)
         answer = Answer(status=0)
         try:
             if self.before is not None:
@@ -141,7 +141,7 @@ class Tenant:
                 )
             return answer
         finally:
-            self.ledger.end("graph", method, target, answer=answer, started=started)
+            self.ledger.end("graph", method, target, answer=answer, started=started, body=body)
 
     async def _be_slow(self, seconds: float, patience: float) -> None:
         for _ in range(_DRIPS):

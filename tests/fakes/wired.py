@@ -110,7 +110,7 @@ class Wire:
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one request as the web server of the sandbox would, faults included."""
-        started = self.ledger.begin("portal", method, target)
+        started = self.ledger.begin("portal", method, target, body=body)
         answer = Answer(status=0)
         try:
             if self.before is not None:
@@ -130,7 +130,7 @@ class Wire:
                 raise Unavailable("the connection broke")
             return answer
         finally:
-            self.ledger.end("portal", method, target, answer=answer, started=started)
+            self.ledger.end("portal", method, target, answer=answer, started=started, body=body)
 
     def _observe(self, method: str, path: str, query: dict[str, str], body: bytes, status: int, answer: bytes) -> None:
         if self.observer is not None:

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import structlog
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from syncd.errors import StoreError, Unavailable, UnknownObject
@@ -446,6 +446,15 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
+@example(
+    # A full read that is broken off between its last page and the sweep: the next run ends it and reads no more.
+    rounds=[
+        ([("title", "u2", "Contractor")], "delta", "store", 25, False),
+        ([("title", "u2", None)], "u0", "", 7, True),
+    ],
+    seed=345,
+    page_size=2,
+)
 @given(st.lists(round_, max_size=6), st.integers(0, 1000), st.integers(1, 4))
 def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, page_size: int) -> None:
     """The portal ends as the oracle says, strangers are untouched, nobody is deleted, a further run plans nothing."""
@@ -463,6 +472,7 @@ def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, pa
                 asyncio.run(run(world, kind, trouble, after, late))
                 seen |= world.portal.accounts.keys()
                 assert seen <= world.portal.accounts.keys(), "an account was deleted, which no policy asked for"
+            asyncio.run(run(world, "delta", "", 0, False))  # a full reading that was broken off before its end is ended
             for kind in ("delta", "delta", "full"):
                 asyncio.run(run(world, kind, "", 0, False))
                 by_hand = any(what[0] == "by hand" for events, *_ in rounds for what in events)
