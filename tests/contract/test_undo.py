@@ -132,6 +132,16 @@ async def test_what_was_adopted_since_is_never_deleted_as_our_creation(world: Wo
     assert "adopted since" in left(world, undone)["create ann@x.com"]
 
 
+async def test_an_account_that_passed_to_somebody_else_is_not_deleted_with_its_creation(world: World) -> None:
+    """Two people swapped their logins, and with them the accounts: neither is the one that the run created."""
+    world.source.put_user("ann", userPrincipalName="ben@x.com", mail="ben@x.com")
+    world.source.put_user("ben", userPrincipalName="ann@x.com", mail="ann@x.com")
+    assert (await world.sync()).status == "succeeded"
+    undone = await world.carry_out(Undo(1, delete_created=True))
+    assert set(world.portal.accounts) == {"ann@x.com", "ben@x.com"}
+    assert "belongs to another source object by now" in left(world, undone)["create ann@x.com"]
+
+
 async def test_a_deleted_account_is_made_anew_and_the_loss_is_said(world: World) -> None:
     """Its values and its manager come back; what hung on it does not, and that is in the plan."""
     world.source.put_user("cleo", jobTitle="Clerk", manager="ann")
