@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from syncd.cli.naming import name_groups
+from syncd.cli.naming import name_groups, name_owners
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.cli.output import ROWS_SHOWN, Stream, print_json, print_line, print_table
 from syncd.cli.runs import explain_result, print_run
@@ -47,9 +47,9 @@ def drift(
     database = bootstrap.open_store(settings, create=False)
 
     def tell(found: Iterator[list[Drift]]) -> None:
-        entries = (entry for chunk in found for entry in chunk)
+        entries = name_owners(database, found)
         if invocation.json:
-            print_json(Stream(describe_drift(entry) for entry in entries))
+            print_json(Stream(describe_drift(entry, owner) for entry, owner in entries))
         else:
             _print_drift(database, entries)
 
@@ -69,8 +69,8 @@ def drift(
     context.exit(find_exit_code(record))
 
 
-def describe_drift(entry: Drift) -> dict[str, object]:
-    """Return one difference as its JSON document has it."""
+def describe_drift(entry: Drift, owner: str | None) -> dict[str, object]:
+    """Return one difference as its JSON document has it. ``owner``: the login of the person, or the group's name."""
     return {
         "object": entry.object,
         "bps_id": entry.bps_id,
@@ -78,15 +78,17 @@ def describe_drift(entry: Drift) -> dict[str, object]:
         "ours": entry.ours,
         "theirs": entry.theirs,
         "source_id": entry.source_id,
+        "owner": owner,
     }
 
 
-def _print_drift(database: Database, entries: Iterator[Drift]) -> None:
-    shown: list[Drift] = []
+def _print_drift(database: Database, entries: Iterable[tuple[Drift, str | None]]) -> None:
+    shown: list[tuple[str, ...]] = []
     more = 0
-    for entry in entries:
+    for entry, owner in entries:
         if len(shown) < ROWS_SHOWN:
-            shown.append(entry)
+            ours, theirs = entry.ours or "–", entry.theirs or "–"
+            shown.append((entry.object, entry.bps_id, entry.field, ours, theirs, owner or "gone from the tenant"))
         else:
             more += 1
     if not shown:
@@ -97,8 +99,8 @@ def _print_drift(database: Database, entries: Iterator[Drift]) -> None:
         return
     print_line(f"Changed by hand since syncd's last write: {len(shown) + more:,}")
     print_table(
-        (("object", 3), ("bps id", 8), ("field", 3), ("ours", 8), ("theirs", 8)),
-        name_groups(database, ((e.object, e.bps_id, e.field, e.ours or "–", e.theirs or "–") for e in shown), kind=0),
+        (("object", 3), ("bps id", 8), ("field", 3), ("ours", 8), ("theirs", 8), ("owned for", 8)),
+        name_groups(database, shown, kind=0),
     )
     if more:
         print_line(f"… and {more:,} more; --json shows all")

@@ -1,4 +1,4 @@
-"""Groups by name in tables: their BPS ids are made of numbers that nobody knows by heart."""
+"""Groups and source objects by name: their ids are made of numbers that nobody knows by heart."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from syncd.plan.drift import Drift
     from syncd.store.database import Database
 
 _OF_GROUPS = frozenset({"group", "membership", "ownership"})
@@ -27,3 +28,16 @@ def name_groups(database: Database, rows: Iterable[Sequence[object]], *, kind: i
         for row in chunk:
             name = names.get(str(row[kind + 1])) if row[kind] in _OF_GROUPS else None
             yield (*row[: kind + 1], f"{row[kind + 1]} ({name})", *row[kind + 2 :]) if name else row
+
+
+def name_owners(database: Database, found: Iterable[Sequence[Drift]]) -> Iterator[tuple[Drift, str | None]]:
+    """Yield each difference with the person or group of the tenant that its record is owned for.
+
+    None: no source object that the store knows.
+    """
+    from syncd.store.principals import load_source_names
+
+    for chunk in found:
+        names = load_source_names(database, {entry.source_key for entry in chunk if entry.source_key is not None})
+        for entry in chunk:
+            yield entry, None if entry.source_key is None else names.get(entry.source_key)

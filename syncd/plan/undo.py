@@ -176,7 +176,8 @@ def still_stands(done: Done) -> bool:
     """Return whether a planned change meets what it was planned for: the values before are those of now."""
     change, record = done.change, done.record
     if change.object in _REVERSED:
-        return (record is not None or done.remade) and done.linked == (change.action == "unlink")
+        reachable = done.remade if record is None else record.origin is not None
+        return reachable and done.linked == (change.action == "unlink")
     if change.object == "licence":
         return licence_still_stands(done)
     if change.action == "create":

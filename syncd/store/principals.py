@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, func, insert, select, upda
 from syncd.model.target import fold
 from syncd.store.database import Database, reading
 from syncd.store.rows import among, chunked
-from syncd.store.tables import desired_groups, target_groups, target_principals
+from syncd.store.tables import desired_groups, source_groups, source_users, target_groups, target_principals
 
 _CHUNK = 1000
 
@@ -61,6 +61,21 @@ def load_group_names(database: Database, bps_ids: Collection[str]) -> dict[str, 
     with reading(database) as connection:
         rows = connection.execute(statement.where(among(table.c.bps_fold, given.keys(), connection)))
         return {given[row[0]]: row[1] for row in rows if row[1] and row[1] != given[row[0]]}
+
+
+def load_source_names(database: Database, keys: Collection[int]) -> dict[int, str]:
+    """Return what people know these source objects by: the login of a person, the name of a group."""
+    users, groups = source_users.c, source_groups.c
+    found: dict[int, str] = {}
+    with reading(database) as connection:
+        for chunk in chunked(sorted(keys), _CHUNK):
+            for key, name in (
+                (users.key, func.coalesce(users.upn, users.name)),
+                (groups.key, groups.name),
+            ):
+                rows = connection.execute(select(key, name).where(among(key, chunk, connection), name.is_not(None)))
+                found.update({row[0]: row[1] for row in rows})
+    return found
 
 
 def intern_principals(connection: Connection, bps_ids: Collection[str], *, spelling: bool = False) -> dict[str, int]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Literal
 
 import pytest
 import structlog
+from sqlalchemy import update
 
+from syncd.cli.naming import name_owners
 from syncd.model.run import RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.report import Report
+from syncd.store.tables import target_users
 from syncd.sync.drift import DriftCheck
 from tests.fakes.world import World, make_rules, open_world
 
@@ -84,6 +87,30 @@ async def test_what_was_changed_by_hand_is_told_and_nothing_is_written(world: Wo
     assert (await check(world))[1] == EVERYTHING
     assert world.portal.writes == []
     assert world.source.calls == []
+
+
+async def test_each_difference_names_whom_the_record_is_owned_for(world: World) -> None:
+    """A person by login, a group by name, also of a removed record; nobody once the tenant has forgotten them."""
+    change_everything_by_hand(world)
+    world.portal.accounts.pop("cleo@x.com")  # with her place in the group: only its other member is left to tell of
+    found: list[tuple[str, str, str | None]] = []
+
+    def tell(chunks: Iterator[list[Drift]]) -> None:
+        found[:] = [(entry.object, entry.field, owner) for entry, owner in name_owners(world.database, chunks)]
+
+    await world.carry_out(DriftCheck("report", tell))
+    assert found == [
+        ("user", "manager", "ann@x.com"),
+        ("user", "name", "ann@x.com"),
+        ("user", "phone", "ann@x.com"),
+        ("group", "name", "All"),
+        ("membership", "member", "All"),
+        ("user", "record", "cleo@x.com"),
+    ]
+    with world.database.transaction() as connection:
+        connection.execute(update(target_users).values(source_key=None))
+    await world.carry_out(DriftCheck("report", tell))
+    assert [owner for kind, field, owner in found if kind == "user" and field != "record"] == [None] * 3
 
 
 async def test_drift_is_written_back_on_request(world: World) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from syncd.sandbox.by_hand import ByHand, do_by_hand
+from syncd.sandbox.objects import Group
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.store.database import open_database
 from syncd.store.lock import StoreLock
@@ -93,6 +94,14 @@ async def test_what_the_sandbox_changes_by_hand_is_told_and_set_back(sandbox: Sa
         do_by_hand(sandbox.portal, chance, ByHand(op))
     told = (await syncd("drift", "--json")).document
     assert sorted(entry["field"] for entry in told) == ["member", "phone", "record"]
+    by_id = {
+        node.id: node.properties["displayName" if isinstance(node, Group) else "userPrincipalName"]
+        for node in sandbox.directory.objects.values()
+    }
+    assert [entry["owner"] for entry in told] == [by_id[entry["source_id"]] for entry in told]
+    table = (await syncd("drift", COLUMNS="250")).stdout
+    assert "owned for" in table
+    assert all(entry["owner"] in table for entry in told)
     reverted = await syncd("drift", "--revert")
     assert reverted.code == 0, reverted.stderr
     assert (await syncd("drift", "--json")).document == []

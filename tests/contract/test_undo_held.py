@@ -1,0 +1,140 @@
+"""What an undo was planned over may change before somebody approves it, or before the next undo: it is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+
+from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.model.target import PortalGroup
+from syncd.plan.rules import GuardLimits
+from syncd.sync.undo import Undo
+from tests.fakes.world import World, make_rules, open_world
+
+_OPEN = GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None)
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """A group and three people of which two had an account by hand, which syncd took over."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    made.rules = make_rules(limits=_OPEN)
+    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("ann", "ben", "cleo"):
+        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+    made.source.link("g", "ann")
+    made.portal.add_account("ann@x.com", name="Ann by hand", email="ann@x.com")
+    made.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "old@grp")
+    made.portal.members["all@grp"] = {}
+    assert (await made.sync("full")).status == "succeeded"
+    yield made
+    made.database.close()
+
+
+async def change_and_hold(world: World, **changed: Any) -> RunRecord:
+    """Let the tenant change somebody, undo that, and let the guard withhold the undo."""
+    for name, attributes in changed.items():
+        world.source.put_user(name, **attributes)
+    run = await world.sync()
+    assert run.status == "succeeded", run.error
+    world.rules = make_rules(limits=replace(_OPEN, max_update_percent=0))
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "held", undone.error
+    world.rules = make_rules(limits=_OPEN)
+    world.portal.writes.clear()
+    return undone
+
+
+async def approve(world: World, run: RunRecord) -> RunRecord:
+    """Approve everything that a run held."""
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, (), ()))
+    return await world.runs.execute(request, world.open_sides())
+
+
+def reasons(world: World, run: RunRecord) -> dict[str, str]:
+    """Return what a plan leaves alone, by what it would have reversed."""
+    chunks = world.target_store.iterate_changes(run.id, statuses=("dropped",))
+    dropped = [planned for chunk in chunks for planned, _, _ in chunk]
+    return {
+        " ".join(part for part in (d.change.action, d.change.bps_id, d.change.target) if part): d.error for d in dropped
+    }
+
+
+async def test_a_held_undo_is_carried_out_as_it_was_shown_while_nothing_changes(world: World) -> None:
+    """The other tests here would mean nothing if it never were."""
+    held = await change_and_hold(world, cleo={"displayName": "Cleopatra", "jobTitle": "Clerk"})
+    approved = await approve(world, held)
+    assert approved.status == "succeeded", approved.error
+    assert world.portal.accounts["cleo@x.com"].name == "cleo"
+    assert world.portal.accounts["cleo@x.com"].job_title is None
+
+
+async def test_a_held_undo_is_refused_when_somebody_changed_its_field_since(world: World) -> None:
+    """The value that was to be put back would overwrite one that nobody was shown, so nothing at all is written."""
+    held = await change_and_hold(world, ben={"displayName": "Benjamin"}, cleo={"displayName": "Cleopatra"})
+    world.portal.accounts["cleo@x.com"] = replace(world.portal.accounts["cleo@x.com"], name="Cleo by hand")
+    refused = await approve(world, held)
+    assert refused.status == "failed"
+    assert "1 of 2 approved changes" in refused.error
+    assert world.portal.writes == []
+    assert world.portal.accounts["cleo@x.com"].name == "Cleo by hand"
+    assert world.portal.accounts["ben@x.com"].name == "Benjamin"
+
+
+async def test_a_held_undo_is_refused_when_its_record_is_not_ours_any_more(world: World) -> None:
+    """The account was given back in between, with the very values that were shown: hands off all the same."""
+    held = await change_and_hold(world, ann={"jobTitle": "Clerk"})
+    assert (await world.carry_out(Undo(1))).status == "succeeded"
+    assert world.target_store.load_record_states(["ann@x.com"], [])[0].ours is None
+    assert world.portal.accounts["ann@x.com"].job_title == "Clerk"
+    world.portal.writes.clear()
+    refused = await approve(world, held)
+    assert refused.status == "failed"
+    assert "1 of 1 approved changes" in refused.error
+    assert world.portal.writes == []
+
+
+async def test_what_was_given_back_is_out_of_reach_of_undoing_a_later_run(world: World) -> None:
+    """Adopted by one run, changed by the next, given back by undoing the first: the second has nothing left to undo."""
+    world.source.put_user("ann", jobTitle="Clerk")
+    world.source.put_group("g", displayName="Everybody", mailNickname="all@grp")
+    world.source.link("g", "cleo")
+    run = await world.sync()
+    assert world.portal.groups["all@grp"].name == "Everybody"
+    assert (await world.carry_out(Undo(1))).status == "succeeded"
+    assert world.target_store.load_record_states([], ["all@grp"])[0].ours is None
+    assert "cleo@x.com" in world.portal.picture()["all@grp"]
+    ann, group = world.portal.accounts["ann@x.com"], world.portal.groups["all@grp"]
+    world.portal.writes.clear()
+    undone = await world.carry_out(Undo(run.id))
+    assert undone.status == "succeeded", undone.error
+    assert reasons(world, undone) == {
+        "update ann@x.com": "the account is not ours any more",
+        "update all@grp": "the group is not ours any more",
+        "link all@grp cleo@x.com": "the group is not ours any more",
+    }
+    assert world.portal.writes == []
+    assert (world.portal.accounts["ann@x.com"], world.portal.groups["all@grp"]) == (ann, group)
+    assert "cleo@x.com" in world.portal.picture()["all@grp"]
+
+
+async def test_a_held_undo_of_a_membership_is_refused_when_the_group_is_not_ours_any_more(world: World) -> None:
+    """Somebody's place in a group that was given back is not ours to take."""
+    world.source.link("g", "cleo")
+    run = await world.sync()
+    world.rules = make_rules(limits=replace(_OPEN, max_removals=0))
+    held = await world.carry_out(Undo(run.id))
+    assert held.status == "held", held.error
+    world.rules = make_rules(limits=_OPEN)
+    assert (await world.carry_out(Undo(1))).status == "succeeded"
+    assert world.target_store.load_record_states([], ["all@grp"])[0].ours is None
+    world.portal.writes.clear()
+    refused = await approve(world, held)
+    assert refused.status == "failed"
+    assert world.portal.writes == []
+    assert "cleo@x.com" in world.portal.picture()["all@grp"]
