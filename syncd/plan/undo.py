@@ -173,18 +173,34 @@ def _reverse_link(done: Done) -> Reverse:
 
 
 def still_stands(done: Done) -> bool:
-    """Return whether a planned change meets what it was planned for: the values before are those of now."""
+    """Return whether a planned change meets what it was planned for.
+
+    The values before are those of now, and the record is ours, and for the same source object, as it was then.
+    """
     change, record = done.change, done.record
     if change.object in _REVERSED:
         reachable = done.remade if record is None else record.origin is not None
         return reachable and done.linked == (change.action == "unlink")
     if change.object == "licence":
         return licence_still_stands(done)
-    if change.action == "create":
-        return record is None
-    if record is None or (record.origin is None) != (change.action == "adopt"):
+    if change.action == "create" or record is None:
+        return change.action == "create" and record is None
+    if (record.origin is None) != (change.action == "adopt"):
+        return False
+    if record.origin is not None and record.source_key != change.source_key:
+        return False
+    if change.action == "delete" and (record.origin != "created" or any(not each.ours for each in done.licences)):
         return False
     return not any(differs(name, value, record.fields.get(name)) for name, value in change.before.items())
+
+
+def find_forbidden(change: Change, policy: PolicyRules, *, protect: frozenset[str]) -> str:
+    """Return which rule forbids a change, empty when none does."""
+    if change.bps_id.casefold() in protect or change.target.casefold() in protect:
+        return "scope.protect names it: hands off"
+    if not changes_allowed(policy, change.action):
+        return f'policy.mode = "{policy.mode}" forbids to {change.action}'
+    return ""
 
 
 def _can_be(name: str, value: str | None) -> bool:

@@ -63,15 +63,18 @@ def find_held(done: Done) -> HeldLicence | None:
 
 
 def licence_still_stands(done: Done) -> bool:
-    """Return whether a planned change of a licence meets what it was planned for."""
-    change, held = done.change, find_held(done)
-    if done.record is None and not done.remade:
+    """Return whether a planned change of a licence meets what it was planned for: ours still, with those settings."""
+    change, record, held = done.change, done.record, find_held(done)
+    if not done.remade if record is None else record.origin is None:
         return False
     if change.action == "grant" and not change.before:
         return held is None
-    return held is not None and _agree(
-        change.before, held.settings, partly=bool(change.after) and change.action == "revoke"
-    )
+    if held is None or not held.ours:
+        return False
+    whole = change.action == "revoke" and not change.after
+    if whole and any(value is not None and name not in change.before for name, value in held.settings.items()):
+        return False
+    return _agree(change.before, held.settings, partly=change.action == "revoke" and not whole)
 
 
 def _give(change: Change, before: Settings, after: Settings, reason: str) -> Change:

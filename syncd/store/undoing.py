@@ -84,7 +84,7 @@ class Undoing:
                 record
                 for planned, record, _ in chunk
                 if planned.change.object == "licence"
-                or (planned.change.object == "user" and planned.change.action == "create")
+                or (planned.change.object == "user" and planned.change.action in ("create", "delete"))
             }
             licences: Mapping[int, list[HeldLicence]] = load_holding(connection, people)
             moved = _load_moved(connection, chunk)

@@ -14,7 +14,7 @@ from syncd.model.run import Approval, RunKind
 from syncd.plan.diff import TIED
 from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, judge
 from syncd.plan.reverse import Done, Reverse
-from syncd.plan.undo import reverse, still_stands
+from syncd.plan.undo import find_forbidden, reverse, still_stands
 from syncd.sync.proposals import Means
 
 _DONE: tuple[OutcomeStatus, ...] = ("done",)
@@ -159,6 +159,7 @@ class Release:
         await means.read(users, groups, licences=True if changed else None)
         phase("plan")
         released = await store.call(store.load_released, approval)
+        self._check_rules([done.change for done, _, _ in released], means)
         overtaken = sum(not still_stands(done) for done, _, _ in released)
         if overtaken:
             raise UnsafePlan(
@@ -169,6 +170,18 @@ class Release:
         await store.call(store.add_changes, run_id, 0, changes)
         await store.call(store.settle_released, approval, run_id)
         return []
+
+    def _check_rules(self, released: Sequence[Change], means: Means) -> None:
+        """Refuse what the rules of today forbid, whatever they were when it was held."""
+        rules = means.rules
+        for change in released:
+            reason = find_forbidden(change, rules.policy, protect=rules.scope.protect)
+            if reason:
+                what = " ".join(part for part in (change.action, change.object, change.bps_id, change.target) if part)
+                raise UnsafePlan(
+                    f"{what} of run {self.approval.run_id}: {reason}; nothing was applied. Approve the rest "
+                    "with --only, or undo it again to see what is left to do"
+                )
 
 
 def judge_proposal(run_id: int, means: Means) -> list[Hold]:

@@ -214,6 +214,28 @@ async def test_a_record_removed_by_hand_is_told_and_made_again_on_request(world:
     assert (await check(world))[1] == []
 
 
+async def test_nothing_is_written_back_that_the_tenant_does_not_want_any_more(world: World) -> None:
+    """Removed by hand, and gone from the tenant as well: the account is not made anew, nor the leaver put back."""
+    world.source.put_user("cleo", accountEnabled=False)
+    world.source.put_user("ben", accountEnabled=False)
+    await world.sync("delta", write=False)
+    world.portal.accounts.pop("cleo@x.com")
+    world.portal.members["all@grp"].pop("cleo@x.com")
+    world.portal.members["all@grp"].pop("ben@x.com")
+    world.portal.writes.clear()
+    record, found = await check(world, "revert")
+    assert found == [
+        ("membership", "all@grp", "member", "ben@x.com", ""),
+        ("user", "cleo@x.com", "record", "cleo@x.com", ""),
+    ]
+    assert record.status == "succeeded", record.error
+    assert world.portal.writes == []
+    chunks = world.target_store.iterate_changes(record.id, statuses=("dropped",))
+    assert {planned.error for chunk in chunks for planned, _, _ in chunk} == {
+        "the tenant or the rules do not want it any more: the next full run decides"
+    }
+
+
 async def test_a_record_removed_by_hand_stays_away_where_drift_is_not_reverted(world: World) -> None:
     """With its memberships, and nobody is left with it as the manager; a change in the source brings it back."""
     world.rules = make_rules(policy=PolicyRules(drift="report"))

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 import structlog
 
+from syncd.model.change import Change, Phase
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
-from syncd.plan.rules import GuardLimits
+from syncd.plan.reverse import Done, Record
+from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
+from syncd.plan.undo import still_stands
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
+_DESK = LicenceRule("All", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"})
 _OPEN = GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None)
 
 
@@ -50,9 +54,9 @@ async def change_and_hold(world: World, **changed: Any) -> RunRecord:
     return undone
 
 
-async def approve(world: World, run: RunRecord) -> RunRecord:
-    """Approve everything that a run held."""
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, (), ()))
+async def approve(world: World, run: RunRecord, *, only: tuple[str, ...] = ()) -> RunRecord:
+    """Approve what a run held."""
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, (), only))
     return await world.runs.execute(request, world.open_sides())
 
 
@@ -138,3 +142,140 @@ async def test_a_held_undo_of_a_membership_is_refused_when_the_group_is_not_ours
     assert refused.status == "failed"
     assert world.portal.writes == []
     assert "cleo@x.com" in world.portal.picture()["all@grp"]
+
+
+async def grant_and_hold(world: World) -> RunRecord:
+    """Give cleo a licence by a rule, undo that, and let the guard withhold the undo."""
+    world.rules = make_rules(limits=_OPEN, licences=(_DESK,))
+    world.portal.totals = {"DesignerDeskUser": 5}
+    world.source.link("g", "cleo")
+    run = await world.sync()
+    assert "DesignerDeskUser" in world.portal.licences["cleo@x.com"], run.error
+    world.rules = replace(world.rules, limits=replace(_OPEN, max_removals=0))
+    held = await world.carry_out(Undo(run.id))
+    assert held.status == "held", held.error
+    world.rules = replace(world.rules, limits=_OPEN)
+    world.portal.writes.clear()
+    return held
+
+
+async def test_a_held_undo_of_a_licence_is_carried_out_while_nothing_changes(world: World) -> None:
+    """As it was shown."""
+    held = await grant_and_hold(world)
+    approved = await approve(world, held)
+    assert approved.status == "succeeded", approved.error
+    assert world.portal.licences["cleo@x.com"] == {}
+
+
+@pytest.mark.parametrize("since", ["taken", "taken and given by hand", "given other settings", "given back"])
+async def test_a_held_undo_of_a_licence_is_refused_when_it_is_another_one_by_now(world: World, since: str) -> None:
+    """Taken, given anew by hand, set otherwise, or the account is not ours any more: no licence is taken."""
+    if since == "given back":
+        world.rules = make_rules(limits=_OPEN, licences=(_DESK,))
+        world.portal.totals = {"DesignerDeskUser": 5}
+        granted = await world.sync("full")
+        assert "DesignerDeskUser" in world.portal.licences["ann@x.com"], granted.error
+        world.rules = replace(world.rules, limits=replace(_OPEN, max_removals=0))
+        held = await world.carry_out(Undo(granted.id))
+        assert held.status == "held", held.error
+        world.rules = replace(world.rules, limits=_OPEN)
+        assert (await world.carry_out(Undo(1))).status == "succeeded"
+        assert world.target_store.load_record_states(["ann@x.com"], [])[0].ours is None
+        assert "DesignerDeskUser" in world.portal.licences["ann@x.com"]
+    else:
+        held = await grant_and_hold(world)
+        kinds = world.portal.licences["cleo@x.com"]
+        if since == "given other settings":
+            kinds["DesignerDeskUser"] = {**_DESK.settings, "project_publishing": "true"}
+        else:
+            kinds.clear()
+            await world.sync("full", write=False)  # meets that it was taken
+        if since == "taken and given by hand":
+            kinds["DesignerDeskUser"] = dict(_DESK.settings)
+    before = {name: {kind: dict(settings) for kind, settings in held.items()}
+              for name, held in world.portal.licences.items()}  # fmt: skip
+    world.portal.writes.clear()
+    refused = await approve(world, held)
+    assert refused.status == "failed", (refused.status, world.changes(refused), world.portal.writes)
+    assert "are no longer as they were shown" in refused.error
+    assert world.portal.writes == []
+    assert world.portal.licences == before
+
+
+async def test_a_creation_does_not_stand_when_the_record_is_there_by_now() -> None:
+    """The guard withholds no creation today; whoever lets it must not meet a plan that overwrites."""
+    made = Change(Phase.USERS, "create", "user", "ann@x.com", "", 1, after={"name": "Ann"})
+    assert still_stands(Done(made, None))
+    assert not still_stands(Done(made, Record({"name": "Ann"}, "created", 1)))
+
+
+async def delete_and_hold(world: World) -> RunRecord:
+    """Undo the creation of cleo's account with --delete-created, and let the guard withhold the deletion."""
+    world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com")
+    run = await world.sync()
+    world.rules = make_rules(limits=replace(_OPEN, max_removals=0))
+    held = await world.carry_out(Undo(run.id, delete_created=True))
+    assert held.status == "held", held.error
+    world.rules = make_rules(limits=_OPEN)
+    return held
+
+
+async def test_a_held_deletion_is_carried_out_while_nothing_changes(world: World) -> None:
+    """As it was shown."""
+    approved = await approve(world, await delete_and_hold(world))
+    assert approved.status == "succeeded", approved.error
+    assert "dora@x.com" not in world.portal.accounts
+
+
+@pytest.mark.parametrize("since", ["adopted", "passed on", "licensed"])
+async def test_a_held_deletion_is_refused_when_the_account_is_another_one_by_now(world: World, since: str) -> None:
+    """Made anew by hand and adopted, passed on to somebody else with its values, or given a licence by hand."""
+    held = await delete_and_hold(world)
+    if since == "adopted":
+        account = world.portal.accounts["dora@x.com"]
+        await world.clock.sleep(7200)
+        await world.portal.delete_account("dora@x.com")
+        await world.sync("full", write=False)
+        world.portal.accounts["dora@x.com"] = account
+        adopted = await world.sync("full")
+        assert "adopt user dora@x.com done" in world.changes(adopted)
+    elif since == "passed on":
+        world.source.put_user("dora", userPrincipalName="dorothy@x.com")
+        world.source.put_user("emil", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com")
+        assert (await world.sync()).status == "succeeded"
+    else:
+        world.rules = make_rules(limits=_OPEN, licences=(_DESK,))
+        world.portal.totals = {"DesignerDeskUser": 5, "User": 5}
+        world.portal.licences["dora@x.com"] = {"User": {}}
+        await world.sync("full", write=False)
+    world.portal.writes.clear()
+    refused = await approve(world, held)
+    assert refused.status == "failed", (refused.status, world.changes(refused))
+    assert "are no longer as they were shown" in refused.error
+    assert world.portal.writes == []
+    assert "dora@x.com" in world.portal.accounts
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ({"scope": ScopeRules(protect=frozenset({"cleo@x.com"}))}, "scope.protect names it"),
+        ({"policy": PolicyRules(mode="create_only")}, 'policy.mode = "create_only" forbids to update'),
+    ],
+)
+async def test_a_held_undo_is_refused_under_rules_that_forbid_it_by_now(
+    world: World, rules: dict[str, Any], reason: str
+) -> None:
+    """The rules of the approval count, not those of the day on which it was held; the rest can be approved alone."""
+    held = await change_and_hold(world, ben={"displayName": "Benjamin"}, cleo={"displayName": "Cleopatra"})
+    world.rules = make_rules(limits=_OPEN, **rules)
+    refused = await approve(world, held)
+    assert refused.status == "failed"
+    assert reason in refused.error
+    assert "--only" in refused.error
+    assert world.portal.writes == []
+    if "scope" in rules:
+        rest = await approve(world, held, only=("ben@x.com",))
+        assert rest.status == "succeeded", rest.error
+        assert world.portal.accounts["ben@x.com"].name == "ben"
+        assert world.portal.accounts["cleo@x.com"].name == "Cleopatra"
