@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 import structlog
 
-from syncd.model.change import Change, Phase
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
-from syncd.plan.reverse import Done, Record
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
-from syncd.plan.undo import still_stands
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
@@ -200,13 +197,6 @@ async def test_a_held_undo_of_a_licence_is_refused_when_it_is_another_one_by_now
     assert "are no longer as they were shown" in refused.error
     assert world.portal.writes == []
     assert world.portal.licences == before
-
-
-async def test_a_creation_does_not_stand_when_the_record_is_there_by_now() -> None:
-    """The guard withholds no creation today; whoever lets it must not meet a plan that overwrites."""
-    made = Change(Phase.USERS, "create", "user", "ann@x.com", "", 1, after={"name": "Ann"})
-    assert still_stands(Done(made, None))
-    assert not still_stands(Done(made, Record({"name": "Ann"}, "created", 1)))
 
 
 async def delete_and_hold(world: World) -> RunRecord:
