@@ -9,13 +9,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from syncd.model.run import PullKind, RunRecord, RunRequest
+from syncd.model.run import Approval, PullKind, RunRecord, RunRequest
+from syncd.plan.planfile import Head, encode_plan, open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.store.database import Database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
+from syncd.sync.proposals import FromFile, Proposal
 from syncd.sync.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
@@ -39,15 +41,37 @@ class Office:
         self.per_request = 200
         self.wire.observer = self.judge = Judge()
 
-    async def sync(self, kind: PullKind = "delta", *, patience: float = 120.0) -> RunRecord:
+    async def sync(self, kind: PullKind = "delta", *, patience: float = 120.0, write: bool = True) -> RunRecord:
         """Run as a process of its own would."""
+        return await self._run(RunRequest(kind, "cli", write, retry_failed=True), patience=patience)
+
+    async def carry_out(self, proposal: Proposal) -> RunRecord:
+        """Carry out an undo, a look for drift or a plan file, in a process of its own."""
+        return await self._run(RunRequest("none", "cli", retry_failed=True), proposal)
+
+    async def approve(self, run: RunRecord, *, only: tuple[str, ...] = ()) -> RunRecord:
+        """Approve what a run held."""
+        return await self._run(RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, (), only)))
+
+    async def _run(
+        self, request: RunRequest, proposal: Proposal | None = None, *, patience: float = 120.0
+    ) -> RunRecord:
         store = TargetStore(self.database)
         portal = self.wire.open(members_per_request=self.per_request, page_size=100)
         pull = Pull(self.source, SourceStore(self.database), self.clock, lambda name, number: None, lambda: False)
         options = ApplyOptions(4, self.per_request, patience, licences=bool(self.rules.licences))
         push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
         runs = Runs(RunStore(self.database), self.clock, lambda now: False)
-        return await runs.execute(RunRequest(kind, "cli", retry_failed=True), Sides(pull, push, {"bps": portal}))
+        return await runs.execute(request, Sides(pull, push, {"bps": portal}), proposal=proposal)
+
+    def make_file(self, run: RunRecord) -> FromFile:
+        """Return the plan file of a run that only planned, as `apply` reads it."""
+        store = TargetStore(self.database)
+        address = self.wire.open().address
+        head = Head(address, run.id, "2026-01-01T00:00:00Z", self.rules.fingerprint(), store.load_directory_parts())
+        records = (record for chunk in store.iterate_concerned(run.id, ("planned", "held")) for record in chunk)
+        lines = list(encode_plan(head, records, store.iterate_file_changes(run.id)))
+        return FromFile(open_plan(lambda: lines))
 
     def hire(self, name: str, *, group: str = "", **attributes: str) -> None:
         """Let somebody begin."""
