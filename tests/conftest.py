@@ -19,9 +19,29 @@ from tests.postgres import PostgresUnavailable, fresh_database, private_postgres
 asyncio.set_event_loop(None)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--once-each``: what another version of Python has to show, without the many variants of one test."""
+    parser.addoption(
+        "--once-each",
+        action="store_true",
+        help="of each test with parameters only the first set, and those of a driver",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # when -m and -k have chosen
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no core is left with one such test in the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    if config.getoption("--once-each"):
+        seen: set[str] = set()
+        left = []
+        for item in items:
+            name = item.nodeid.partition("[")[0]
+            if name in seen and item.get_closest_marker("driver") is None:
+                left.append(item)
+            seen.add(name)
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
 
 
 @pytest.fixture

@@ -73,6 +73,31 @@ def test_tidy_coroutines_fixtures_and_plain_functions_pass(strict_suite: pytest.
     strict_suite.runpytest_subprocess().assert_outcomes(passed=3)
 
 
+def test_once_each_runs_every_test_and_of_its_parameters_the_first(strict_suite: pytest.Pytester) -> None:
+    """No test is left out, and what shows a driver is run with all of them."""
+    strict_suite.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", [1, 2, 3])
+        def test_many(number):
+            assert number == 1
+
+        @pytest.mark.parametrize("engine", ["one", pytest.param("two", marks=pytest.mark.driver)])
+        def test_driver(engine):
+            pass
+
+        class TestOf:
+            def test_many(self):
+                pass
+
+        def test_single():
+            pass
+        """
+    )
+    strict_suite.runpytest_subprocess("--once-each").assert_outcomes(passed=5, deselected=2)
+
+
 def test_no_test_sleeps_or_is_switched_off() -> None:
     """Tests wait for what happens; only a missing tool, found out while running, skips one and says so."""
     files = (path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
