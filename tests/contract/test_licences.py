@@ -302,6 +302,15 @@ async def test_a_protected_person_keeps_and_gets_no_licence(world: World) -> Non
     assert licence_changes(world, run) == ["revoke u4@x.com User done"]
 
 
+async def test_a_protected_account_keeps_its_licence_when_its_owner_goes_by_another_name(world: World) -> None:
+    """The protect list names the account, not the person: what a renamed one left behind is no exception."""
+    await settle(world)
+    world.rules = replace(world.rules, scope=ScopeRules(protect=fold_all(("u2@x.com",))))
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    assert licence_changes(world, await world.sync("full")) == ["grant married@x.com User done"]
+    assert held(world)["u2@x.com"] == "User"
+
+
 async def test_upsert_only_grants_and_never_revokes(world: World) -> None:
     """Nothing is taken in this mode."""
     world.rules = replace(world.rules, policy=PolicyRules(mode="upsert_only"))
