@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +10,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
+from syncd.model.licence import Step, StepResult
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
@@ -265,6 +266,31 @@ async def test_every_licence_is_revoked_before_its_account_is_deleted(world: Wor
     world.clock.ahead += timedelta(days=2)
     run = await world.sync("delta")
     assert licence_changes(world, run) == ["revoke u2@x.com ExternalUser done"]
+    assert "u2@x.com" not in world.portal.accounts
+    assert "u2@x.com" not in held(world)
+
+
+async def test_an_account_stays_as_long_as_the_portal_refuses_to_take_its_licence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal would keep the seat of an account that is gone."""
+    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="delete", grace=timedelta(days=1)))
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    await world.sync("delta")
+    world.clock.ahead += timedelta(days=2)
+
+    async def refuse(steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        return tuple(StepResult("failed", "the portal refuses it") for _ in steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "change_licences", refuse)
+        run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u2@x.com ExternalUser failed"]
+    assert "delete user u2@x.com deferred" in world.changes(run)
+    assert "u2@x.com" in world.portal.accounts
+    await world.sync("delta")
     assert "u2@x.com" not in world.portal.accounts
     assert "u2@x.com" not in held(world)
 
