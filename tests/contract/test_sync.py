@@ -16,6 +16,7 @@ from syncd.model.source import Link
 from syncd.model.target import Account, Creation, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
+from syncd.store.report import Report
 from syncd.store.runlog import RunLog
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
@@ -312,6 +313,23 @@ async def test_adopt_never_keeps_hands_off(world: World) -> None:
     assert run.status == "succeeded"
     assert world.portal.accounts["u1@x.com"].name == "Somebody"
     assert "u1@x.com" not in world.portal.picture()["all@grp"]
+
+
+async def test_a_group_id_that_a_user_of_the_portal_has_is_reported_and_not_fought_over(world: World) -> None:
+    """No group is made, changed or filled under it, and nobody of the group is taken for anything else."""
+    world.portal.add_account("Sales@grp", name="Sales mailbox", email="sales@x.com")
+    kinds: tuple[PullKind, ...] = ("full", "delta", "full")
+    for kind in kinds:
+        run = await world.sync(kind)
+        assert run.status == "succeeded", run.error
+        assert not [change for change in world.changes(run) if "sales@grp" in change.casefold()]
+    assert not [write for write in world.portal.writes if "sales@grp" in write.casefold()]
+    assert world.portal.accounts["sales@grp"].name == "Sales mailbox"
+    (line,) = Report(world.database, world.rules.policy).iterate("group", needle="sales@grp")
+    assert (line.state, line.reason) == ("foreign", "its BPS id belongs to a user of the portal")
+    world.portal.accounts.pop("sales@grp")
+    await settle(world)
+    assert world.portal.picture() == PLACES
 
 
 async def test_strangers_are_never_touched(world: World) -> None:
