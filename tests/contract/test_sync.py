@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from syncd.errors import ProtocolError, Unavailable
+from syncd.errors import Conflict, ProtocolError, Unavailable
 from syncd.model.run import PullKind
 from syncd.model.source import Link
-from syncd.model.target import Account, Creation, GroupDetail, PortalGroup
+from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.store.report import Report
@@ -564,6 +564,40 @@ async def test_a_creation_that_ended_unclear_is_ours_when_it_turns_up(
     assert "u4@x.com" not in world.portal.picture()["sales@grp"]
 
 
+@pytest.mark.parametrize("kind", ["full", "delta"])
+@pytest.mark.parametrize("what", ["account", "group"])
+async def test_an_unclear_creation_makes_no_record_with_other_values_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: PullKind, what: str
+) -> None:
+    """It never arrived, and somebody made a record of that name meanwhile: that one waits for adoption, untouched."""
+    bps_id = "u1@x.com" if what == "account" else "sales@grp"
+    create = getattr(world.portal, f"create_{what}")
+
+    async def lose(record: Account | PortalGroup, *, sent_before: bool = False) -> Creation:
+        if record.bps_id == bps_id:
+            raise Unavailable("the connection broke")
+        made: Creation = await create(record, sent_before=sent_before)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, f"create_{what}", lose)
+        assert any(f"{bps_id} started" in change for change in world.changes(await world.sync("full")))
+    if what == "account":
+        world.portal.add_account(bps_id, name="Somebody", email="hand@x.com")
+    else:
+        world.portal.groups[bps_id] = PortalGroup(bps_id, "Old name", "old@grp")
+        world.portal.add_account("hand@x.com", name="By hand")
+        world.portal.members[bps_id] = {"hand@x.com": "hand@x.com"}
+    for _ in range(2):
+        run = await world.sync(kind)
+    assert run.status == "held", run.error
+    assert any(change.startswith("adopt") and change.endswith(f"{bps_id} held") for change in world.changes(run))
+    if what == "account":
+        assert world.portal.accounts[bps_id].name == "Somebody"
+    else:
+        assert (world.portal.groups[bps_id].name, world.portal.picture()[bps_id]) == ("Old name", {"hand@x.com"})
+
+
 async def test_a_refused_creation_never_makes_a_strangers_record_ours(world: World) -> None:
     """What was clearly refused was not made by us, even if such a record turns up with the very same values."""
     world.portal.refuse.add("u1@x.com")
@@ -618,6 +652,25 @@ async def test_an_adopted_group_becomes_ours_as_a_whole_in_the_same_run(world: W
     await settle(world)
     assert world.portal.picture() == PLACES
     assert world.portal.groups["sales@grp"].name == "Sales"
+
+
+async def test_a_group_whose_adoption_the_portal_refuses_keeps_its_members(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan took the adoption for granted; nobody is taken out of a group that did not become ours."""
+    world.rules = make_rules(limits=replace(world.rules.limits, max_adoptions=5))
+    world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
+    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com"}
+
+    async def refuse(bps_id: str, fields: Fields) -> None:
+        raise Conflict(f"the portal refuses {bps_id}", status=409, sent=False)
+
+    monkeypatch.setattr(world.portal, "update_group", refuse)
+    run = await world.sync("full")
+    assert "adopt group Sales@grp failed" in world.changes(run)
+    assert "unlink membership Sales@grp hand@x.com deferred" in world.changes(run)
+    assert world.portal.picture()["sales@grp"] == {"hand@x.com"}
 
 
 async def test_a_group_that_waits_for_adoption_keeps_its_members(world: World) -> None:
