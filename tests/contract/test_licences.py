@@ -10,7 +10,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
-from syncd.model.licence import Step, StepResult
+from syncd.model.licence import LicenceList, Step, StepResult
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
@@ -159,6 +159,28 @@ async def test_a_licence_taken_by_hand_is_given_again_by_a_full_run(world: World
 
 
 # ---- seats -----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_list_with_an_unreadable_entry_takes_nothing_from_anybody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is missing in it may be that entry: the licence stays ours, and is not given twice."""
+    world.portal.totals = {}
+    await settle(world)
+    world.clock.ahead += timedelta(hours=2)
+    fetch = world.portal.fetch_licences
+
+    async def garble() -> LicenceList | None:
+        found = await fetch()
+        assert found is not None
+        rest = tuple(holder for holder in found.holders if holder.bps_id != "u2@x.com")
+        return LicenceList(rest, complete=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "fetch_licences", garble)
+        assert licence_changes(world, await world.sync("full")) == []
+    world.source.unlink("g1", "u2")
+    assert licence_changes(world, await world.sync("delta")) == ["revoke u2@x.com User done"]
 
 
 async def test_a_shortage_is_named_with_numbers_and_the_first_by_id_get_the_seats(world: World) -> None:
