@@ -10,6 +10,7 @@ import pytest
 import structlog
 from sqlalchemy import text
 
+from syncd.errors import Rejected
 from syncd.model.licence import LicenceList, Step, StepResult
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.planfile import open_plan
@@ -226,6 +227,36 @@ async def test_who_cannot_get_the_new_type_keeps_the_old_one(world: World) -> No
     run = await world.sync("delta")
     assert licence_changes(world, run) == ["revoke u2@x.com User deferred", "grant u2@x.com PowerUser deferred"]
     assert held(world) == EVERYBODY
+
+
+async def test_who_changes_the_type_keeps_the_old_one_while_the_account_is_not_ready(world: World) -> None:
+    """WEBCON still copies the account: what takes the old licence's place cannot be given yet."""
+    await settle(world)
+    ready = world.portal.accounts["u2@x.com"]
+    world.portal.accounts["u2@x.com"] = replace(ready, status="WaitingForSynchronization")
+    world.source.link("g2", "u2")
+    run = await world.sync("full")
+    assert licence_changes(world, run) == ["revoke u2@x.com User deferred", "grant u2@x.com PowerUser deferred"]
+    assert held(world) == EVERYBODY
+    world.portal.accounts["u2@x.com"] = ready
+    await world.sync("delta")
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+
+
+async def test_a_portal_that_turns_perpetual_in_mid_run_fails_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not take any more is dropped with a word."""
+    await settle(world)
+    world.source.link("g2", "u2")
+
+    async def refuse(steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        raise Rejected("perpetual", status=405, code="UnsupportedLicensingType")
+
+    monkeypatch.setattr(world.portal, "change_licences", refuse)
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert licence_changes(world, run) == ["revoke u2@x.com User dropped", "grant u2@x.com PowerUser dropped"]
 
 
 async def test_what_the_guard_holds_frees_no_seat(world: World) -> None:

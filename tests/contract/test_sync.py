@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from syncd.errors import Conflict, ProtocolError, Unavailable
+from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
 from syncd.model.run import PullKind
 from syncd.model.source import Link
 from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
@@ -515,6 +515,25 @@ async def test_a_portal_that_is_down_ends_the_run_as_failed_and_the_next_one_con
     world.portal.down = False
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
+    assert world.portal.picture() == PLACES
+
+
+async def test_refused_credentials_end_the_run_at_once_and_lose_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other request can do better, and none is tried once those under way are answered."""
+    tried: list[str] = []
+
+    async def refuse(account: Account, *, sent_before: bool = False) -> Creation:
+        tried.append(account.bps_id)
+        raise AuthFailed("the portal refused a token that it had just given", status=401, sent=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "create_account", refuse)
+        run = await world.sync("full")
+    assert (run.status, run.error) == ("failed", "the portal refused a token that it had just given")
+    assert len(tried) <= 4
+    assert (await world.sync("delta")).status == "succeeded"
     assert world.portal.picture() == PLACES
 
 
