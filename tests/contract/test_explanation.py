@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
 import structlog
 
 from syncd.model.run import Approval
+from syncd.model.target import MembersResult
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.plan.verdicts import list_verdicts
 from syncd.store.explanation import Explanation, Explanations
+from syncd.store.report import Report
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
@@ -76,6 +78,67 @@ async def test_a_failing_person_shows_what_is_open_and_when_it_is_tried_again(wo
     assert "refuses" in by_outcome["failed"]["error"]
     assert by_outcome["failed"]["next_attempt_at"] is not None
     assert by_outcome["deferred"]["action"] in ("link", "update")
+
+
+async def test_what_keeps_failing_is_tried_again_after_ever_longer_pauses_of_half_a_day_at_most(world: World) -> None:
+    """Five minutes, twice that each time; what is solved is no failure any more, and a later one begins anew."""
+
+    def wait() -> int:
+        (failed,) = [item for item in explain(world, "bad@x.com").pending if item["outcome"] == "failed"]
+        pause: timedelta = failed["next_attempt_at"] - world.clock.now()
+        return round(pause.total_seconds() / 60)
+
+    waits = [wait()]
+    for _ in range(9):
+        world.clock.ahead += timedelta(minutes=waits[-1])
+        await world.sync("delta", retry_failed=False)
+        waits.append(wait())
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 640, 720, 720]
+    world.portal.refuse = set()
+    await world.sync("delta")
+    assert explain(world, "bad@x.com").pending == []
+    world.portal.refuse = {"bad@x.com"}
+    world.source.put_user("u3", displayName="Worse")
+    await world.sync("delta")
+    assert wait() == 5
+
+
+async def test_a_refused_membership_names_its_next_attempt_at_the_person_and_at_the_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides of it are failing, in the lists and in the explanation, with the portal's words."""
+
+    async def refuse(group_id: str, member_ids: Sequence[str]) -> MembersResult:
+        return MembersResult(failed=tuple((member, "the portal minds") for member in member_ids))
+
+    monkeypatch.setattr(world.portal, "add_members", refuse)
+    world.source.put_user("u4", userPrincipalName="new@x.com", displayName="New", mail="new@x.com")
+    world.source.link("g1", "u4")
+    await world.sync("delta", retry_failed=False)
+    for wanted in ("new@x.com", "All"):
+        (failed,) = [item for item in explain(world, wanted).pending if item["outcome"] == "failed"]
+        assert (failed["bps_id"], failed["target"], failed["error"]) == ("all@grp", "new@x.com", "the portal minds")
+        assert failed["next_attempt_at"] is not None
+        assert failed["next_attempt_at"] > world.clock.now()
+    report = Report(world.database, world.rules.policy)
+    people = {line.bps_id: line for line in report.iterate("user")}
+    groups = {line.bps_id: line for line in report.iterate("group")}
+    assert (people["new@x.com"].state, groups["all@grp"].state) == ("failing", "failing")
+    assert "the portal minds (1 attempt, next attempt" in groups["all@grp"].reason
+    assert groups["sales@grp"].state != "failing"
+
+
+async def test_a_failure_that_the_tenant_solves_is_told_no_more(world: World) -> None:
+    """Nobody wants the account any more: it is neither failing nor tried again."""
+    world.source.put_user("u3", accountEnabled=False)
+    await world.sync("delta")
+    assert explain(world, "bad@x.com").pending == []
+    lines = Report(world.database, world.rules.policy).iterate("user")
+    assert {line.source_id: line.state for line in lines}["u3"] == "skipped"
+    world.source.put_user("u3", accountEnabled=True)
+    await world.sync("delta", retry_failed=False)
+    (failed,) = [item for item in explain(world, "bad@x.com").pending if item["outcome"] == "failed"]
+    assert failed["next_attempt_at"] - world.clock.now() < timedelta(minutes=6)
 
 
 async def test_a_group_is_explained_with_its_members(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +10,8 @@ import pytest
 import structlog
 from sqlalchemy import text
 
+from syncd.errors import Rejected
+from syncd.model.licence import LicenceList, Step, StepResult
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
@@ -160,6 +162,28 @@ async def test_a_licence_taken_by_hand_is_given_again_by_a_full_run(world: World
 # ---- seats -----------------------------------------------------------------------------------------------------------
 
 
+async def test_a_list_with_an_unreadable_entry_takes_nothing_from_anybody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is missing in it may be that entry: the licence stays ours, and is not given twice."""
+    world.portal.totals = {}
+    await settle(world)
+    world.clock.ahead += timedelta(hours=2)
+    fetch = world.portal.fetch_licences
+
+    async def garble() -> LicenceList | None:
+        found = await fetch()
+        assert found is not None
+        rest = tuple(holder for holder in found.holders if holder.bps_id != "u2@x.com")
+        return LicenceList(rest, complete=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "fetch_licences", garble)
+        assert licence_changes(world, await world.sync("full")) == []
+    world.source.unlink("g1", "u2")
+    assert licence_changes(world, await world.sync("delta")) == ["revoke u2@x.com User done"]
+
+
 async def test_a_shortage_is_named_with_numbers_and_the_first_by_id_get_the_seats(world: World) -> None:
     """Three need one of two seats: the last goes without, is put off, and gets a seat when one is free."""
     world.portal.totals["User"] = 2
@@ -203,6 +227,36 @@ async def test_who_cannot_get_the_new_type_keeps_the_old_one(world: World) -> No
     run = await world.sync("delta")
     assert licence_changes(world, run) == ["revoke u2@x.com User deferred", "grant u2@x.com PowerUser deferred"]
     assert held(world) == EVERYBODY
+
+
+async def test_who_changes_the_type_keeps_the_old_one_while_the_account_is_not_ready(world: World) -> None:
+    """WEBCON still copies the account: what takes the old licence's place cannot be given yet."""
+    await settle(world)
+    ready = world.portal.accounts["u2@x.com"]
+    world.portal.accounts["u2@x.com"] = replace(ready, status="WaitingForSynchronization")
+    world.source.link("g2", "u2")
+    run = await world.sync("full")
+    assert licence_changes(world, run) == ["revoke u2@x.com User deferred", "grant u2@x.com PowerUser deferred"]
+    assert held(world) == EVERYBODY
+    world.portal.accounts["u2@x.com"] = ready
+    await world.sync("delta")
+    assert held(world) == {**EVERYBODY, "u2@x.com": "PowerUser"}
+
+
+async def test_a_portal_that_turns_perpetual_in_mid_run_fails_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not take any more is dropped with a word."""
+    await settle(world)
+    world.source.link("g2", "u2")
+
+    async def refuse(steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        raise Rejected("perpetual", status=405, code="UnsupportedLicensingType")
+
+    monkeypatch.setattr(world.portal, "change_licences", refuse)
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert licence_changes(world, run) == ["revoke u2@x.com User dropped", "grant u2@x.com PowerUser dropped"]
 
 
 async def test_what_the_guard_holds_frees_no_seat(world: World) -> None:
@@ -269,6 +323,31 @@ async def test_every_licence_is_revoked_before_its_account_is_deleted(world: Wor
     assert "u2@x.com" not in held(world)
 
 
+async def test_an_account_stays_as_long_as_the_portal_refuses_to_take_its_licence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The portal would keep the seat of an account that is gone."""
+    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="delete", grace=timedelta(days=1)))
+    world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
+    await settle(world)
+    world.source.put_user("u2", accountEnabled=False)
+    await world.sync("delta")
+    world.clock.ahead += timedelta(days=2)
+
+    async def refuse(steps: Sequence[Step]) -> tuple[StepResult, ...]:
+        return tuple(StepResult("failed", "the portal refuses it") for _ in steps)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "change_licences", refuse)
+        run = await world.sync("delta")
+    assert licence_changes(world, run) == ["revoke u2@x.com ExternalUser failed"]
+    assert "delete user u2@x.com deferred" in world.changes(run)
+    assert "u2@x.com" in world.portal.accounts
+    await world.sync("delta")
+    assert "u2@x.com" not in world.portal.accounts
+    assert "u2@x.com" not in held(world)
+
+
 async def test_a_held_deletion_takes_no_licence(world: World) -> None:
     """The licence given by hand waits with the deletion; approving it takes both."""
     policy = PolicyRules(disabled_users="delete", grace=timedelta(days=1))
@@ -300,6 +379,15 @@ async def test_a_protected_person_keeps_and_gets_no_licence(world: World) -> Non
     world.rules = replace(world.rules, scope=protect, licences=(POWER,))
     run = await world.sync("full")
     assert licence_changes(world, run) == ["revoke u4@x.com User done"]
+
+
+async def test_a_protected_account_keeps_its_licence_when_its_owner_goes_by_another_name(world: World) -> None:
+    """The protect list names the account, not the person: what a renamed one left behind is no exception."""
+    await settle(world)
+    world.rules = replace(world.rules, scope=ScopeRules(protect=fold_all(("u2@x.com",))))
+    world.source.put_user("u2", userPrincipalName="married@x.com")
+    assert licence_changes(world, await world.sync("full")) == ["grant married@x.com User done"]
+    assert held(world)["u2@x.com"] == "User"
 
 
 async def test_upsert_only_grants_and_never_revokes(world: World) -> None:

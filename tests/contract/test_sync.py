@@ -10,12 +10,13 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from syncd.errors import ProtocolError, Unavailable
+from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
 from syncd.model.run import PullKind
 from syncd.model.source import Link
-from syncd.model.target import Account, Creation, GroupDetail, PortalGroup
+from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
+from syncd.store.report import Report
 from syncd.store.runlog import RunLog
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
@@ -314,6 +315,23 @@ async def test_adopt_never_keeps_hands_off(world: World) -> None:
     assert "u1@x.com" not in world.portal.picture()["all@grp"]
 
 
+async def test_a_group_id_that_a_user_of_the_portal_has_is_reported_and_not_fought_over(world: World) -> None:
+    """No group is made, changed or filled under it, and nobody of the group is taken for anything else."""
+    world.portal.add_account("Sales@grp", name="Sales mailbox", email="sales@x.com")
+    kinds: tuple[PullKind, ...] = ("full", "delta", "full")
+    for kind in kinds:
+        run = await world.sync(kind)
+        assert run.status == "succeeded", run.error
+        assert not [change for change in world.changes(run) if "sales@grp" in change.casefold()]
+    assert not [write for write in world.portal.writes if "sales@grp" in write.casefold()]
+    assert world.portal.accounts["sales@grp"].name == "Sales mailbox"
+    (line,) = Report(world.database, world.rules.policy).iterate("group", needle="sales@grp")
+    assert (line.state, line.reason) == ("foreign", "its BPS id belongs to a user of the portal")
+    world.portal.accounts.pop("sales@grp")
+    await settle(world)
+    assert world.portal.picture() == PLACES
+
+
 async def test_strangers_are_never_touched(world: World) -> None:
     """A record that nobody in the tenant claims stays to the byte, whatever happens."""
     world.portal.add_account("app@portal", name="App")
@@ -500,6 +518,25 @@ async def test_a_portal_that_is_down_ends_the_run_as_failed_and_the_next_one_con
     assert world.portal.picture() == PLACES
 
 
+async def test_refused_credentials_end_the_run_at_once_and_lose_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other request can do better, and none is tried once those under way are answered."""
+    tried: list[str] = []
+
+    async def refuse(account: Account, *, sent_before: bool = False) -> Creation:
+        tried.append(account.bps_id)
+        raise AuthFailed("the portal refused a token that it had just given", status=401, sent=False)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, "create_account", refuse)
+        run = await world.sync("full")
+    assert (run.status, run.error) == ("failed", "the portal refused a token that it had just given")
+    assert len(tried) <= 4
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.picture() == PLACES
+
+
 async def test_a_portal_that_fails_while_groups_are_read_ends_the_run_as_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -544,6 +581,40 @@ async def test_a_creation_that_ended_unclear_is_ours_when_it_turns_up(
     world.source.remove_user("u4")
     await world.sync("delta")
     assert "u4@x.com" not in world.portal.picture()["sales@grp"]
+
+
+@pytest.mark.parametrize("kind", ["full", "delta"])
+@pytest.mark.parametrize("what", ["account", "group"])
+async def test_an_unclear_creation_makes_no_record_with_other_values_ours(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: PullKind, what: str
+) -> None:
+    """It never arrived, and somebody made a record of that name meanwhile: that one waits for adoption, untouched."""
+    bps_id = "u1@x.com" if what == "account" else "sales@grp"
+    create = getattr(world.portal, f"create_{what}")
+
+    async def lose(record: Account | PortalGroup, *, sent_before: bool = False) -> Creation:
+        if record.bps_id == bps_id:
+            raise Unavailable("the connection broke")
+        made: Creation = await create(record, sent_before=sent_before)
+        return made
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.portal, f"create_{what}", lose)
+        assert any(f"{bps_id} started" in change for change in world.changes(await world.sync("full")))
+    if what == "account":
+        world.portal.add_account(bps_id, name="Somebody", email="hand@x.com")
+    else:
+        world.portal.groups[bps_id] = PortalGroup(bps_id, "Old name", "old@grp")
+        world.portal.add_account("hand@x.com", name="By hand")
+        world.portal.members[bps_id] = {"hand@x.com": "hand@x.com"}
+    for _ in range(2):
+        run = await world.sync(kind)
+    assert run.status == "held", run.error
+    assert any(change.startswith("adopt") and change.endswith(f"{bps_id} held") for change in world.changes(run))
+    if what == "account":
+        assert world.portal.accounts[bps_id].name == "Somebody"
+    else:
+        assert (world.portal.groups[bps_id].name, world.portal.picture()[bps_id]) == ("Old name", {"hand@x.com"})
 
 
 async def test_a_refused_creation_never_makes_a_strangers_record_ours(world: World) -> None:
@@ -600,6 +671,25 @@ async def test_an_adopted_group_becomes_ours_as_a_whole_in_the_same_run(world: W
     await settle(world)
     assert world.portal.picture() == PLACES
     assert world.portal.groups["sales@grp"].name == "Sales"
+
+
+async def test_a_group_whose_adoption_the_portal_refuses_keeps_its_members(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The plan took the adoption for granted; nobody is taken out of a group that did not become ours."""
+    world.rules = make_rules(limits=replace(world.rules.limits, max_adoptions=5))
+    world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
+    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com"}
+
+    async def refuse(bps_id: str, fields: Fields) -> None:
+        raise Conflict(f"the portal refuses {bps_id}", status=409, sent=False)
+
+    monkeypatch.setattr(world.portal, "update_group", refuse)
+    run = await world.sync("full")
+    assert "adopt group Sales@grp failed" in world.changes(run)
+    assert "unlink membership Sales@grp hand@x.com deferred" in world.changes(run)
+    assert world.portal.picture()["sales@grp"] == {"hand@x.com"}
 
 
 async def test_a_group_that_waits_for_adoption_keeps_its_members(world: World) -> None:

@@ -374,6 +374,25 @@ async def test_a_rename_moves_everything_and_passes_the_tasks_on(world: World) -
     assert "u1@x.com" not in world.portal.accounts
 
 
+async def test_an_old_account_outlives_its_grace_while_the_new_one_is_not_there(world: World) -> None:
+    """Somebody removed the new account, and the portal refuses to have it again: the old one is all there is."""
+    use(world, deleted_users="delete", grace=GRACE)
+    world.source.put_user("u4", userPrincipalName="new@x.com")
+    await settle(world)
+    world.portal.accounts.pop("new@x.com")
+    world.portal.members["all@grp"].pop("new@x.com")
+    world.portal.refuse = {"new@x.com"}
+    world.clock.ahead += GRACE + timedelta(days=1)
+    await world.sync("full")
+    await world.sync("delta")
+    assert "u4@x.com" in world.portal.accounts
+    world.portal.refuse = set()
+    await world.sync("full")
+    await world.sync("full")
+    assert "new@x.com" in world.portal.accounts
+    assert "u4@x.com" not in world.portal.accounts
+
+
 async def test_without_the_policy_a_rename_passes_no_tasks_on(world: World) -> None:
     """rename_substitute = false."""
     use(world, rename_substitute=False)

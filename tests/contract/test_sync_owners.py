@@ -105,6 +105,55 @@ async def test_an_owner_put_in_by_hand_is_drift(world: World) -> None:
     assert world.changes(run) == ["unlink ownership sales@grp u2@x.com done"]
 
 
+async def test_the_protect_list_keeps_places_of_which_the_tenant_knows_nothing(world: World) -> None:
+    """A local account of the portal stays member and owner, and nobody loses or gets a place in a protected group."""
+    await settle(world)
+    for places in (world.portal.members["all@grp"], world.portal.owners["all@grp"]):
+        places["robot@portal"] = "robot@portal"
+    world.portal.add_account("robot@portal", name="Robot")
+    world.portal.owners["sales@grp"]["u2@x.com"] = "u2@x.com"
+    world.source.own("g2", "u3")
+    protect = fold_all(("Robot@portal", "sales@grp"))
+    world.rules = replace(world.rules, scope=replace(world.rules.scope, protect=protect))
+    assert world.changes(await world.sync("full")) == []
+    world.source.remove_group("g2")
+    kept = [change for change in world.changes(await world.sync("full")) if "all@grp u2@x.com" not in change]
+    assert kept == []
+    world.rules = replace(world.rules, scope=replace(world.rules.scope, protect=frozenset()))
+    assert world.changes(await world.sync("full")) == [
+        "unlink ownership all@grp robot@portal done",
+        "unlink ownership sales@grp u0@x.com done",
+        "unlink ownership sales@grp u2@x.com done",
+        "unlink membership all@grp robot@portal done",
+        "unlink membership sales@grp u2@x.com done",
+    ]
+
+
+async def test_owners_of_a_group_that_is_kept_are_kept(world: World) -> None:
+    """policy.deleted_groups = "keep" freezes the group as it is."""
+    world.rules = replace(world.rules, policy=PolicyRules(deleted_groups="keep"))
+    await settle(world)
+    world.source.remove_group("g1")
+    world.source.remove_group("g2")
+    await world.sync("delta")
+    assert world.changes(await world.sync("full")) == []
+    assert world.portal.ownership() == OWNERS
+
+
+async def test_no_owner_is_removed_by_a_run_without_proof(world: World) -> None:
+    """Not even one of whom the tenant said that the ownership ended; the run with the proof removes it."""
+    await settle(world)
+    world.source.count_lie = 500
+    assert (await world.sync("full")).status == "partial"
+    world.source.disown("g1", "u1")
+    world.source.own("g1", "u2")
+    assert (await world.sync("delta")).status == "partial"
+    assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u1@x.com", "u2@x.com"}
+    world.source.count_lie = 0
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u2@x.com"}
+
+
 async def test_switching_owners_on_reads_everything_once_and_off_leaves_them_standing(world: World) -> None:
     """A delta run notices the other selection; when it is switched off again nobody loses anything."""
     set_owners(world, on=False)
@@ -181,6 +230,18 @@ async def test_ownership_follows_a_renamed_person(world: World) -> None:
     assert world.portal.ownership() == {"all@grp": {"new@x.com", "u1@x.com"}, "sales@grp": {"new@x.com"}}
     owning = [write for write in world.portal.writes if "own" in write]
     assert owning == ["own all@grp", "own sales@grp", "disown all@grp", "disown sales@grp"]
+
+
+async def test_an_old_account_owns_until_the_new_one_is_there(world: World) -> None:
+    """The portal refuses the new account: nobody else would own the group meanwhile."""
+    await settle(world)
+    world.portal.refuse = {"new@x.com"}
+    world.source.put_user("u0", userPrincipalName="new@x.com")
+    await world.sync("delta")
+    assert world.portal.ownership() == OWNERS
+    world.portal.refuse = set()
+    await world.sync("delta")
+    assert world.portal.ownership() == {"all@grp": {"new@x.com", "u1@x.com"}, "sales@grp": {"new@x.com"}}
 
 
 async def test_ownership_follows_a_group_to_its_new_record_and_ends_with_the_group(world: World) -> None:

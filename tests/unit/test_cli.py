@@ -21,7 +21,7 @@ from syncd.cli.runs import explain_result
 from syncd.config import layers
 from syncd.model.run import RunRecord
 from syncd.plan.expressions import Expression
-from syncd.plan.rules import GuardLimits, ScopeRules
+from syncd.plan.rules import GuardLimits, LicenceRule, ScopeRules
 from syncd.store.database import load_head
 from tests.fakes.world import World, make_rules, open_world
 
@@ -115,6 +115,33 @@ def test_the_file_in_which_something_is_missing_is_named(tmp_path: Path, monkeyp
     monkeypatch.setenv("SYNCD_BPS__CLIENT_ID", "x")
     first = syncd("check", "--config", "other.toml").stderr.splitlines()[0]
     assert first == f"configuration: read from {tmp_path / 'other.toml'} and the environment"
+
+
+async def test_explain_says_through_which_groups_and_when_it_is_tried_again(world: World) -> None:
+    """The nested groups on the way to the scope and the licence, what a group is for, the account in use first."""
+    Path("syncd.toml").write_text('[scope]\ninclude_groups = ["All"]\n[[licences]]\ngroup = "All"\ntype = "User"\n')
+    world.source.put_group("all", displayName="All", mailNickname="all@groups.example")
+    world.source.link("all", "staff", "group")
+    world.source.link("all", "cleo")
+    world.rules = make_rules(scope=ScopeRules(include_groups=("All",)), licences=(LicenceRule("All", "User"),))
+    world.source.put_user("ann", userPrincipalName="zoe@x.example")
+    await world.sync("full")
+    ann = document("explain", "ann", "--json")
+    assert [rule["path"] for rule in ann["scope"]["rules"]] == [["All", "Staff"]]
+    assert (ann["licences"]["wanted"], ann["licences"]["reason"].endswith("through All > Staff")) == ("User", True)
+    assert ann["target"]["bps_id"] == "zoe@x.example"
+    assert [record["bps_id"] for record in ann["target"]["other_records"]] == ["ann@x.example"]
+    staff = document("explain", "staff", "--json")
+    assert [(use["rule"], use["licence"], use["path"]) for use in staff["used_by"]] == [
+        ("scope.include_groups", None, ["All"]),
+        ("licences[0]", "User", ["All"]),
+    ]
+    for name, words in (
+        ("cleo", "; next attempt 20"),
+        ("staff", "Its members count for licences[0] (User), through All"),
+    ):
+        printed = syncd("explain", name)
+        assert (printed.exit_code, words in " ".join(printed.stdout.split())) == (0, True), printed.stdout
 
 
 BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'
