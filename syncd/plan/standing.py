@@ -197,10 +197,12 @@ def _describe_places(choice: str, kind: Literal["user", "group"], record: Record
         return f"{stay + ', ' if stay else ''}the {what} stays: its deletion was rejected"
     if choice == "delete" and record.tied:
         return f"{stay + ', ' if stay else ''}{TIED[kind]}"
+    if choice == "delete" and stay:
+        return f"{stay}, and so does the {what}"
     if choice == "delete" and record.leaving_at is None:
         return f"the {what} is deleted after the grace"
     if choice == "delete" and record.leaving_at is not None:
-        return f"{stay + ', ' if stay else ''}the {what} is deleted from {record.leaving_at + policy.grace:%Y-%m-%d} on"
+        return f"the {what} is deleted from {record.leaving_at + policy.grace:%Y-%m-%d} on"
     if kind == "group":
         return stay or "the group is emptied and kept"
     return f"{stay or 'out of all groups'}, the account is kept"

@@ -1,15 +1,20 @@
-"""What hangs on a rejected adoption, or on a rejected move of a renamed person: it is taken out of plans as well."""
+"""What hangs on something else that a person rejected, or that is held: it is taken out of plans, or held, as well.
+
+A rejected adoption, a rejected move of a renamed person; and the removals of memberships, which the portal would carry
+out by itself when the group or the account is deleted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, Table, exists, or_, select, update
 
 from syncd.model.change import Phase
 from syncd.model.target import fold
 from syncd.store.database import Database, reading
+from syncd.store.inventory import LINKS
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
     changes,
@@ -19,6 +24,12 @@ from syncd.store.tables import (
     target_principals,
     target_users,
 )
+
+KEPT_BY_HELD = "memberships or ownerships that would go with it are held"
+"""Why a deletion is held although there are few enough."""
+
+KEPT_BY_REJECTED = "memberships or ownerships that would go with it stay: their removal was rejected"
+"""Why a deletion is not carried out."""
 
 
 class Declined:
@@ -95,6 +106,45 @@ class Declined:
             connection.execute(
                 update(changes).where(changes.c.run_id == run_id, follows).values(status="dropped", error=reason)
             )
+
+    def keep_deletions(self, run_id: int) -> None:
+        """Hold deletions of records whose places are held, and drop those whose places stay by rejection.
+
+        The portal takes all memberships and ownerships of a deleted record along: nobody has allowed that then.
+        """
+        other = changes.alias("other")
+        held = other.c.run_id == run_id, other.c.action == "unlink", other.c.status == "held"
+        rejected = rejections.c.action == "unlink", or_(*(_is_there(table) for table in LINKS.values()))
+        with self._database.transaction() as connection:
+            for kind, theirs, own in (
+                ("group", other.c.record_key, rejections.c.record_key),
+                ("user", other.c.target_key, rejections.c.target_key),
+            ):
+                doomed = (
+                    changes.c.run_id == run_id,
+                    changes.c.status == "planned",
+                    changes.c.action == "delete",
+                    changes.c.object == kind,
+                )
+                if connection.scalar(select(exists().where(*doomed))):
+                    for status, records, reason in (
+                        ("held", select(theirs).where(*held, theirs.is_not(None)), KEPT_BY_HELD),
+                        ("dropped", select(own).where(*rejected), KEPT_BY_REJECTED),
+                    ):
+                        connection.execute(
+                            update(changes)
+                            .where(*doomed, changes.c.record_key.in_(records))
+                            .values(status=status, error=reason)
+                        )
+
+
+def _is_there(links: Table) -> ColumnElement[bool]:
+    """Return the condition that a place whose removal was rejected is there."""
+    return (
+        exists()
+        .where(links.c.group_key == rejections.c.record_key, links.c.member_key == rejections.c.target_key)
+        .correlate(rejections)
+    )
 
 
 def _is_proposed(run_id: int, action: str) -> Any:

@@ -174,3 +174,7 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Pr
     def hold(self, run_id: int, action: Action, reason: str) -> None:
         """Withhold a kind of change."""
         ...
+
+    def keep_deletions(self, run_id: int) -> None:
+        """Hold or drop deletions that would take held or rejected removals of memberships along."""
+        ...
