@@ -139,6 +139,10 @@ class ProtocolError(RemoteError):
     """The other side broke its contract: an unreadable shape, a link to a foreign host."""
 
 
+UNCLEAR = (TransientError, ProtocolError)
+"""After these nobody knows whether a write took effect, where ``sent`` says so: no answer, or a page in its place."""
+
+
 class EndlessRound(ProtocolError):
     """The pages of a list go in a circle or do not end; following the last link again would lead there again."""
 

@@ -15,7 +15,7 @@ import msgspec
 
 from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError
 from syncd.http import Response, excerpt
-from syncd.model.target import UNTOUCHABLE
+from syncd.model.target import NO_RIGHTS, UNTOUCHABLE
 
 NAME: Final = "WEBCON BPS portal"
 """How every message names this side."""
@@ -58,6 +58,13 @@ def make_judge(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, 
     def judge(response: Response, code: str, message: str) -> RemoteError | None:
         status = response.status
         said = f"{NAME} answered {status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
+        if status == 403 and code == NO_RIGHTS:
+            return Forbidden(
+                f"{said}; the account behind the API application of bps.client_id may not do this to that record: give "
+                "it the rights in the portal, or name the BPS id in scope.protect",
+                status=status,
+                code=code,
+            )
         if status == 403:
             lacking = "has no access" if noun == "me" else f"lacks the scope {scope}"
             return Forbidden(

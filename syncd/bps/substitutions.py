@@ -19,7 +19,7 @@ from syncd.bps.answers import NAME, make_not_json
 from syncd.bps.client import BpsClient
 from syncd.bps.records import T
 from syncd.clock import Clock
-from syncd.errors import NotFound, NotOffered, ProtocolError, Rejected, RemoteError, TransientError
+from syncd.errors import UNCLEAR, NotFound, NotOffered, ProtocolError, Rejected, RemoteError
 from syncd.http import Response
 from syncd.model.substitution import Substitution
 from syncd.model.target import fold
@@ -92,7 +92,7 @@ class Substitutions:
                 raise NotOffered(
                     f"{NAME} offers no substitutions ({error.status})", status=error.status, code=error.code
                 ) from error
-            except TransientError as error:
+            except UNCLEAR as error:
                 found = await self._search(wanted)
                 if found is not None:
                     return found.number

@@ -17,7 +17,8 @@ unclear                    nothing                                     sent agai
 =========================  ==========================================  ================================
 
 Busy: 423, 429, 503, or a 401 for an old token, after which the request was sent again. They say that nothing was done,
-but not everybody who says so (a gateway, a maintenance page) can know.
+but not everybody who says so (a gateway, a maintenance page) can know. Unclear: no answer, a 500, 502, 504, a redirect,
+or a web page in place of the API's answer.
 
 A duplicate that nobody shows is never taken for ours: it may as well be a stranger's who is not shown. What was sent is
 remembered instead, and the record is known by its values when it turns up.
@@ -32,13 +33,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.bps.answers import NAME
+from syncd.bps.answers import NAME, BareNotFound
 from syncd.bps.clearing import Clearing
 from syncd.bps.client import BpsClient, make_path
 from syncd.bps.inventory import Inventory
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
-from syncd.errors import Conflict, NotFound, PermanentError, Rejected, RemoteError, TransientError
+from syncd.errors import UNCLEAR, Conflict, NotFound, PermanentError, Rejected, RemoteError, Unavailable
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, UNSEEN, Account, Creation, Fields, PortalGroup, fold
 
 _ATTEMPTS = 3
@@ -183,7 +184,7 @@ class Writes:
         for attempt in range(_ATTEMPTS):
             try:
                 await post()
-            except TransientError as error:
+            except UNCLEAR as error:
                 if not error.sent:
                     raise
                 progress.unclear = True
@@ -192,6 +193,10 @@ class Writes:
                 if attempt == _ATTEMPTS - 1:
                     raise
             except PermanentError as error:
+                if error.status == 404:  # no answer of the API, which has creations: something before it speaks
+                    progress.unclear = True
+                    if (seen := await look()) != "nothing":
+                        return _settle(seen)
                 if error.status not in taken or error.code in (
                     "UnsupportedInstallationType",
                     "UnsupportedLicensingType",
@@ -223,6 +228,10 @@ class Writes:
         noun: Literal["users", "groups"] = "users" if route == "/admin/user" else "groups"
         try:
             await self._client.send("DELETE", make_path(route, bps_id), noun=noun)
+        except BareNotFound as error:
+            fetch = self._inventory.fetch_account if noun == "users" else self._inventory.fetch_group
+            if await fetch(bps_id) is not None:
+                raise Unavailable(f"{error}, and shows the record afterwards", status=error.status) from error
         except NotFound:
             return
 

@@ -13,22 +13,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from syncd.clock import Clock
-from syncd.errors import (
-    AuthFailed,
-    Conflict,
-    Forbidden,
-    Interrupted,
-    NotFound,
-    RemoteError,
-    StoreError,
-    SyncdError,
-    TransientError,
-)
+from syncd.errors import Conflict, Interrupted, NotFound, RemoteError, StoreError, SyncdError
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.caller import Placed
 from syncd.sync.calls import Call, Calls, load_ahead
+from syncd.sync.circuit import Circuit
 from syncd.sync.failures import FailureLog
 from syncd.sync.licensing import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.linking import iterate_links, send_links
@@ -43,8 +34,6 @@ from syncd.sync.together import working_together
 
 _BATCH = 1024
 _LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ownership"}
-_CIRCUIT = 8
-"""So many requests in a row without a usable answer, and the portal counts as down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ class Apply:
         self._options = options
         self._progress = progress
         self._stopping = stopping
-        self._broken = 0
+        self._circuit = Circuit(portal)
         self._fatal: SyncdError | None = None
         self._licences = False
         self._sent_before: set[int] = set()
@@ -204,6 +193,8 @@ class Apply:
     async def _send(self, call: Call, failures: FailureLog) -> list[tuple[Placed, Outcome]]:
         first = call.placed[0][0]
         try:
+            if broken := self._circuit.find_broken(first.change.bps_id):
+                raise broken
             if first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
             elif first.change.object == "substitution":
@@ -214,9 +205,9 @@ class Apply:
                 )
             else:
                 outcomes = [await self._send_record(call.placed[0])]
-            self._broken = 0
+            self._circuit.close()
         except RemoteError as error:
-            self._weigh(error)
+            await self._weigh(first.change.bps_id, error)
             outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
@@ -225,21 +216,22 @@ class Apply:
 
     async def _link(self, links: LinkBatch, failures: FailureLog) -> list[LinkOutcome]:
         try:
+            if broken := self._circuit.find_broken(links.bps_id):
+                raise broken
             outcomes = await send_links(links, self._portal, self._store, self._clock)
-            self._broken = 0
+            self._circuit.close()
         except RemoteError as error:
-            self._weigh(error)
+            await self._weigh(links.bps_id, error)
             outcomes = [LinkOutcome(links, "failed", str(error))]
         for outcome in outcomes:
             if outcome.status == "failed":
                 await failures.note(outcome.links.seqs, "link", outcome.links.kind, outcome.error)
         return outcomes
 
-    def _weigh(self, error: RemoteError) -> None:
-        """Decide whether the error of one call is that of all: refused credentials, or a portal that is down."""
-        self._broken = self._broken + 1 if isinstance(error, TransientError) else 0
-        if isinstance(error, AuthFailed | Forbidden) or self._broken >= _CIRCUIT:
-            self._fatal = self._fatal or error
+    async def _weigh(self, bps_id: str, error: RemoteError) -> None:
+        """Let the error of one call end the run when it is that of all."""
+        if self._circuit.find_broken(bps_id) is not error:
+            self._fatal = await self._circuit.weigh(bps_id, error) or self._fatal
 
     async def _send_record(self, placed: Placed) -> Outcome:
         planned, record, _ = placed

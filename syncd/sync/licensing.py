@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from syncd.errors import Forbidden, PermanentError, RemoteError, TransientError
+from syncd.errors import UNCLEAR, Forbidden, PermanentError, RemoteError
 from syncd.model.change import Change, Outcome, PlannedChange
 from syncd.model.licence import Step
 from syncd.sync.caller import Placed
@@ -163,7 +163,7 @@ def is_remembered(change: Change) -> bool:
 def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
     """What may have taken effect is remembered as such: what was added is ours when it turns up."""
     change = planned.change
-    licence = change.object == "licence" and is_remembered(change) and isinstance(error, TransientError)
+    licence = change.object == "licence" and is_remembered(change) and isinstance(error, UNCLEAR)
     unclear = error.sent and (change.action == "create" or licence)
     return Outcome(planned.seq, "started" if unclear else "failed", str(error))
 

@@ -1,4 +1,4 @@
-"""A deletion takes all memberships along: it waits while their removal is held, and is not made when it was rejected."""
+"""A deletion takes all memberships along: it waits while their removal is held, and ends where it was rejected."""
 
 from __future__ import annotations
 

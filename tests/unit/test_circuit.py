@@ -1,0 +1,87 @@
+"""When failures are those of one record, and when the portal is down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from syncd.errors import AuthFailed, Conflict, Forbidden, ProtocolError, RemoteError, Timeout, Unavailable
+from syncd.sync.circuit import Circuit
+
+DOWN = Unavailable("423 locked", status=423)
+PAGE = ProtocolError("a maintenance page", status=200)
+RIGHTS = Forbidden("no rights", status=403, code="InsufficientAccountPermissions")
+
+
+@dataclass
+class Portal:
+    """Answers a small question, or does not."""
+
+    silence: RemoteError | None = None
+    asked: int = 0
+
+    async def check(self) -> None:
+        """Answer, or raise."""
+        self.asked += 1
+        if self.silence is not None:
+            raise self.silence
+
+
+@pytest.mark.parametrize("error", [DOWN, PAGE, RIGHTS, Timeout("none in time")])
+async def test_one_record_that_keeps_failing_is_left_and_the_rest_goes_on(error: RemoteError) -> None:
+    """Eight times in a row, while the portal answers: nothing more is sent about it in this run."""
+    portal = Portal()
+    circuit = Circuit(portal)  # type: ignore[arg-type]
+    for _ in range(8):
+        assert circuit.find_broken("A@grp") is None
+        assert await circuit.weigh("a@grp", error) is None
+    assert circuit.find_broken("A@grp") is error
+    assert circuit.find_broken("b@grp") is None
+    assert portal.asked == 1
+
+
+@pytest.mark.parametrize("error", [DOWN, PAGE, RIGHTS])
+async def test_many_records_in_a_row_end_the_run(error: RemoteError) -> None:
+    """Whatever the portal says to a small question: it can do nothing for anybody."""
+    circuit = Circuit(Portal())  # type: ignore[arg-type]
+    ends = [await circuit.weigh(f"p{number}@x.com", error) for number in range(8)]
+    assert ends == [None] * 7 + [error]
+
+
+async def test_a_portal_that_is_silent_altogether_ends_the_run() -> None:
+    """Though all requests were about one group; the error is that of the question."""
+    silence = Unavailable("nobody there")
+    circuit = Circuit(Portal(silence))  # type: ignore[arg-type]
+    ends = [await circuit.weigh("a@grp", DOWN) for _ in range(8)]
+    assert ends == [None] * 7 + [silence]
+    assert circuit.find_broken("a@grp") is None
+
+
+async def test_what_is_answered_in_between_begins_the_row_anew() -> None:
+    """A good answer, or one that refuses a single object."""
+    portal = Portal()
+    circuit = Circuit(portal)  # type: ignore[arg-type]
+    for _ in range(5):
+        for number in range(7):
+            assert await circuit.weigh(f"p{number}@x.com", DOWN) is None
+        circuit.close()
+        for number in range(7):
+            assert await circuit.weigh(f"p{number}@x.com", DOWN) is None
+        assert await circuit.weigh("p@x.com", Conflict("refused", status=409)) is None
+    assert portal.asked == 0
+
+
+@pytest.mark.parametrize("error", [AuthFailed("bad secret"), Forbidden("lacks the scope", status=403)])
+async def test_a_refused_sign_in_or_a_missing_scope_ends_the_run_at_once(error: RemoteError) -> None:
+    """They would be refused for everybody."""
+    assert await Circuit(Portal()).weigh("a@grp", error) is error  # type: ignore[arg-type]
+
+
+async def test_of_several_records_those_that_failed_once_are_tried_again() -> None:
+    """Only who failed twice is left."""
+    circuit = Circuit(Portal())  # type: ignore[arg-type]
+    for name in ("b@grp", *["a@grp"] * 7):
+        assert await circuit.weigh(name, DOWN) is None
+    assert circuit.find_broken("a@grp") is DOWN
+    assert circuit.find_broken("b@grp") is None
