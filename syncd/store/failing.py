@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal, select
 
 from syncd.model.change import ObjectKind
-from syncd.store.rows import among, upsert
-from syncd.store.tables import failures
+from syncd.store.rows import among, decode_json, upsert
+from syncd.store.tables import UtcTime, changes, failures
 
 Place = tuple[int, int, ObjectKind]
 """The record, the member of a membership or ownership (0: the record itself), and the kind of object."""
@@ -21,6 +22,42 @@ _LAST_RETRY = timedelta(hours=12)
 def has_failures(connection: Connection) -> bool:
     """Return whether anything keeps failing."""
     return bool(connection.scalar(select(exists().where(failures.c.record_key.is_not(None)))))
+
+
+def is_not_due(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that the object of a change failed before, and that its next attempt is later."""
+    return exists().where(
+        failures.c.record_key == changes.c.record_key,
+        failures.c.target_key == func.coalesce(changes.c.target_key, 0),
+        failures.c.object == changes.c.object,
+        failures.c.next_at > literal(now, UtcTime()),
+    )
+
+
+def find_failed_alike(connection: Connection, run_id: int, *planned: ColumnElement[bool]) -> list[int]:
+    """Return the places of those planned changes that wrote the very same before and failed.
+
+    A manager that goes along with a creation by now makes it no other one.
+    """
+    columns = changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
+    rows = connection.execute(select(changes.c.seq, *columns).where(*planned)).all()
+    if not rows:
+        return []
+    tried = select(*columns).where(
+        among(changes.c.record_key, {row.record_key for row in rows}, connection),
+        changes.c.object.not_in(("membership", "ownership")),
+        changes.c.run_id < run_id,
+        changes.c.status.in_(("failed", "started")),
+    )
+    failed = {_identify(row) for row in connection.execute(tried)}
+    return [row.seq for row in rows if _identify(row) in failed]
+
+
+def _identify(row: Any) -> tuple[object, ...]:
+    written = decode_json(row.after)
+    if row.action == "create":
+        written.pop("manager", None)
+    return row.record_key, row.target_key or 0, row.object, row.action, tuple(sorted(written.items()))
 
 
 def note_failures(

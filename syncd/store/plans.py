@@ -7,18 +7,18 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, bindparam, distinct, exists, func, literal_column, select, update
+from sqlalchemy import Connection, Select, Table, distinct, exists, func, literal_column, select, update
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.diff import COMPLETES_CREATION, RENAMED
 from syncd.plan.substitution import STANDS_IN
 from syncd.store.database import Database, reading
+from syncd.store.failing import find_failed_alike, has_failures, is_not_due
 from syncd.store.rows import among, decode_json, encode_json, fetch_together, insert_tuples
 from syncd.store.tables import (
     changes,
     desired_users,
-    failures,
     runs,
     target_groups,
     target_principals,
@@ -168,24 +168,20 @@ class Plans:
             ).rowcount
 
     def defer_failing(self, run_id: int, *, now: datetime) -> int:
-        """Defer the changes of objects whose next attempt is not due yet; return how many."""
-        not_due = (
-            select(failures.c.record_key)
-            .where(
-                failures.c.record_key == changes.c.record_key,
-                failures.c.target_key == func.coalesce(changes.c.target_key, 0),
-                failures.c.object == changes.c.object,
-                failures.c.next_at > bindparam("now"),
-            )
-            .exists()
-        )
+        """Defer what failed before in just this way, and whose next attempt is not due yet; return how many.
+
+        What is to be written otherwise by now, or done otherwise, is tried at once: it may be the correction.
+        """
+        deferred = {"status": "deferred", "error": "failed before; its next attempt is not due yet"}
         with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, changes.c.status == "planned", not_due)
-                .values(status="deferred", error="failed before; its next attempt is not due yet"),
-                {"now": now},
-            ).rowcount
+            if not has_failures(connection):
+                return 0
+            planned = changes.c.run_id == run_id, changes.c.status == "planned", is_not_due(now)
+            linking = changes.c.object.in_(("membership", "ownership"))  # there is one way to do that
+            count = connection.execute(update(changes).where(*planned, linking).values(deferred)).rowcount
+            alike = find_failed_alike(connection, run_id, *planned)
+            ours = changes.c.run_id == run_id, among(changes.c.seq, alike or [-1], connection)
+            return count + connection.execute(update(changes).where(*ours).values(deferred)).rowcount
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 

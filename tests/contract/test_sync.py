@@ -506,6 +506,33 @@ async def test_a_failing_object_waits_longer_each_time(world: World) -> None:
     assert run.status == "partial"
 
 
+async def test_what_is_to_be_written_otherwise_by_now_is_tried_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody corrected the title in the tenant: it does not wait for the next attempt of the one that was refused."""
+    await world.sync("full")
+    write = world.portal.update_account
+
+    async def refuse_long(bps_id: str, fields: Fields) -> None:
+        if len(fields.get("job_title") or "") > 5:
+            raise Conflict("too long", status=409)
+        await write(bps_id, fields)
+
+    monkeypatch.setattr(world.portal, "update_account", refuse_long)
+    world.source.put_user("u2", jobTitle="much too long")
+    for _ in range(4):
+        assert "failed" in "".join(world.changes(await world.sync("delta", retry_failed=False)))
+        world.clock.ahead += timedelta(hours=2)
+    await world.sync("delta", retry_failed=False)
+    run = await world.sync("delta", retry_failed=False)
+    assert world.changes(run) == ["update user u2@x.com deferred"]
+    world.source.put_user("u2", jobTitle="short", displayName="Other")
+    run = await world.sync("delta", retry_failed=False)
+    assert world.changes(run) == ["update user u2@x.com done"]
+    assert world.portal.accounts["u2@x.com"].job_title == "short"
+    assert world.changes(await world.sync("delta", retry_failed=False)) == []
+
+
 async def test_a_portal_that_is_down_ends_the_run_as_failed_and_the_next_one_converges(world: World) -> None:
     """The circuit opens instead of hammering; nothing is lost."""
     world.portal.down = True
