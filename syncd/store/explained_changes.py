@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, exists, func, or_, select
+from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from syncd.model.run import HELD_FOR, REVERSALS
-from syncd.store.newest import find_newest_whole, is_speaking
+from syncd.store.newest import find_newest_planned, is_failing_still, is_speaking, is_unsolved
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
@@ -22,7 +22,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
 
     What setting something back withheld is open as well, until it expires.
     """
-    newest = find_newest_whole(connection, runs.c.kind != "plan")
+    newest = find_newest_planned(connection, runs.c.kind != "plan")
     next_at: dict[tuple[int, int, str], datetime] = {
         (row.record_key, row.target_key, row.object): row.next_at
         for row in connection.execute(
@@ -34,16 +34,13 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
             )
         )
     }
-    unsolved = exists().where(
-        failures.c.record_key == changes.c.record_key,
-        failures.c.target_key == func.coalesce(changes.c.target_key, 0),
-        failures.c.object == changes.c.object,
-    )
     fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
     reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), fresh)
     speaks = is_speaking(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
     statement = _select_changes(records, connection).where(
-        speaks, changes.c.status.in_(_OPEN), (changes.c.status != "failed") | unsolved
+        speaks | is_failing_still(connection),
+        changes.c.status.in_(_OPEN),
+        (changes.c.status != "failed") | is_unsolved(),
     )
     rows = connection.execute(statement.order_by(changes.c.run_id, changes.c.phase, changes.c.seq)).all()
     return [

@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
 
 from syncd.model.run import REVERSALS, SINGLE_KINDS
-from syncd.store.tables import changes, desired_groups, runs, target_groups, touched_groups, touched_principals
+from syncd.store.tables import (
+    changes,
+    desired_groups,
+    failures,
+    runs,
+    target_groups,
+    touched_groups,
+    touched_principals,
+)
 
 _OPEN = ("planned", "deferred", "held")
 
@@ -21,6 +29,34 @@ def find_newest_whole(connection: Connection, *conditions: Any) -> int:
     """Return the newest run over everything that meets some conditions, 0 when there is none."""
     newest = select(func.max(runs.c.id)).where(runs.c.kind.not_in((*SINGLE_KINDS, *REVERSALS)), *conditions)
     return connection.scalar(newest) or 0
+
+
+def find_newest_planned(connection: Connection, *conditions: Any) -> int:
+    """Return the newest run over everything that has come to a plan, empty or not; one that only reads has not yet.
+
+    What the runs before left open stands until then, also when that run fails.
+    """
+    good = find_newest_whole(connection, runs.c.status.in_(("succeeded", "partial", "held")), *conditions)
+    return max(good, find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id), *conditions))
+
+
+def is_failing_still(connection: Connection) -> ColumnElement[bool]:
+    """Return the condition that a change of the newest run that looked at everything belongs to what keeps failing.
+
+    A plan that was applied from a file is newer, and says nothing about what is not in the file.
+    """
+    newest = find_newest_planned(connection, runs.c.kind.not_in(("plan", "apply")))
+    return (changes.c.run_id == newest) & is_unsolved()
+
+
+def is_unsolved() -> ColumnElement[bool]:
+    """Return the condition that what a change is about failed, and has not been done since."""
+    failing = failures.alias("failing")  # a statement may look at failures by itself
+    return exists().where(
+        failing.c.record_key == changes.c.record_key,
+        failing.c.target_key == func.coalesce(changes.c.target_key, 0),
+        failing.c.object == changes.c.object,
+    )
 
 
 def is_speaking(newest: int) -> ColumnElement[bool]:

@@ -31,7 +31,7 @@ from syncd.plan.rules import PolicyRules
 from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database, reading
-from syncd.store.newest import find_newest_whole, is_speaking
+from syncd.store.newest import find_newest_planned, is_failing_still, is_speaking
 from syncd.store.pairing import is_taken
 from syncd.store.protection import load_tied
 from syncd.store.rows import among
@@ -41,7 +41,6 @@ from syncd.store.tables import (
     desired_users,
     failures,
     rejections,
-    runs,
     source_groups,
     source_objects,
     source_users,
@@ -56,7 +55,6 @@ from syncd.store.tables import (
 Kind = Literal["user", "group"]
 _CHUNK = 1000
 _OPEN = ("planned", "started", "failed", "deferred", "held")
-_PLANNED = ("succeeded", "partial", "held")
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,10 +321,9 @@ def _match(connection: Connection, statement: Select[Any], needle: str) -> Seque
 
 def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
-    good = find_newest_whole(connection, runs.c.status.in_(_PLANNED))
-    begun = find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id))
     troubles = _Troubles({}, {}, {})
-    in_plan = is_speaking(max(good, begun))
+    in_plan = is_speaking(find_newest_planned(connection))
+    failing = is_failing_still(connection)
     own = changes.c.object == kind
     licence = changes.c.object == "licence"
     in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
@@ -359,7 +356,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
                     failures.c.object == changes.c.object,
                 ),
             )
-            .where(in_plan, kinds, changes.c.status.in_(_OPEN), record.is_not(None))
+            .where(in_plan | failing, kinds, changes.c.status.in_(_OPEN), record.is_not(None))
             .order_by(record, failures.c.attempts)
         )
         for key, attempts, next_at, error in connection.execute(failed):

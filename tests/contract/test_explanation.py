@@ -8,13 +8,16 @@ from datetime import timedelta
 import pytest
 import structlog
 
+from syncd.errors import Unavailable
 from syncd.model.run import Approval
 from syncd.model.target import MembersResult
 from syncd.plan.expressions import Expression
+from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.plan.verdicts import list_verdicts
 from syncd.store.explanation import Explanation, Explanations
 from syncd.store.report import Report
+from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
@@ -139,6 +142,48 @@ async def test_a_failure_that_the_tenant_solves_is_told_no_more(world: World) ->
     await world.sync("delta", retry_failed=False)
     (failed,) = [item for item in explain(world, "bad@x.com").pending if item["outcome"] == "failed"]
     assert failed["next_attempt_at"] - world.clock.now() < timedelta(minutes=6)
+
+
+async def test_what_is_open_is_told_also_after_a_run_that_came_to_no_plan(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Graph is down: what the run before left open stands, in the lists and in the explanation."""
+    before = explain(world, "bad@x.com").pending
+
+    async def be_down(*_: object) -> None:
+        raise Unavailable("Graph is down", status=503)
+
+    monkeypatch.setattr(world.source, "fetch_page", be_down)
+    run = await world.sync("delta", retry_failed=False)
+    assert run.status == "failed"
+    assert explain(world, "bad@x.com").pending == before
+    assert {item["outcome"] for item in before} == {"failed", "deferred"}
+    lines = {line.bps_id: line for line in Report(world.database, world.rules.policy).iterate("user")}
+    assert lines["bad@x.com"].state == "failing"
+
+
+async def test_what_fails_goes_on_failing_beside_a_plan_that_is_applied_from_a_file(world: World) -> None:
+    """The file says nothing about it; what the file did is not open any more."""
+    world.source.put_user("u1", displayName="Anne")
+    lines = world.make_file(await world.sync("delta", write=False, retry_failed=False))
+    applied = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert applied.status == "succeeded", applied.error
+    (failed,) = [item for item in explain(world, "bad@x.com").pending if item["outcome"] == "failed"]
+    assert failed["next_attempt_at"] is not None
+    lines_of = {line.bps_id: line for line in Report(world.database, world.rules.policy).iterate("user")}
+    assert lines_of["bad@x.com"].state == "failing"
+    assert "1 attempt" in lines_of["bad@x.com"].reason
+    assert [item["after"] for item in explain(world, "ann@x.com").pending if item["object"] == "user"] == [
+        {"manager": "bad@x.com"}
+    ]
+
+
+async def test_what_a_run_over_one_object_solved_is_not_open_any_more(world: World) -> None:
+    """The run over everything is older, and still has it as failed."""
+    world.portal.refuse = set()
+    solved = await world.sync_one("user", "bad@x.com")
+    assert solved.status == "succeeded", solved.error
+    assert [item for item in explain(world, "bad@x.com").pending if item["outcome"] == "failed"] == []
 
 
 async def test_a_group_is_explained_with_its_members(world: World) -> None:
