@@ -40,6 +40,9 @@ def explain(invocation: Invocation, *, name: str) -> None:
     try:
         explanations = Explanations(database)
         found = explanations.find(name)
+        if not found and (record := explanations.find_record(name)):
+            _explain_record(record, as_json=invocation.json)
+            return
         if not found:
             raise click.UsageError(
                 f"the store knows nobody and no group by '{name}': give the Entra id, the UPN, the BPS id or the exact "
@@ -61,6 +64,36 @@ def explain(invocation: Invocation, *, name: str) -> None:
         _print(document)
 
 
+def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+    """Tell of a record of the portal that belongs to nobody in the tenant, in the shape of any explanation."""
+    ours = record["ownership"] != "not ours"
+    reason = (
+        "ours, and the tenant does not know its object any more"
+        if ours
+        else "somebody made it by hand, or it is the portal's own: syncd never changes, empties or removes it, unless "
+        "somebody in the tenant gets this BPS id and its adoption is allowed"
+    )
+    document = _make_plain(
+        {
+            "source": None,
+            "standing": [],
+            "scope": {"state": "unknown", "reason": reason, "rules": []},
+            "mapping": {},
+            "target": {name: value for name, value in record.items() if name != "kind"} | {"other_records": []},
+            "licences": None,
+            "used_by": [],
+            "pending": [],
+            "rejected": [],
+            "outcomes": [],
+        }
+    )
+    if as_json:
+        print_json(document)
+        return
+    print_line(f"The portal has a {record['kind']} of this BPS id that nobody in the tenant has: {reason}.")
+    _print_record(document["target"])
+
+
 def _load_lines(report: Report, found: Found) -> list[Line]:
     """Return the lines that the list of users or groups has for an object: its own, and those of other records."""
     return [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
@@ -80,6 +113,13 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> 
         for name, value in desired["fields"].items():
             if name in rule_of:
                 mapped[name] = {"rule": rule_of[name].text, "value": value}
+        manager = desired["manager"]
+        if manager is not None and mapping.managers:
+            mapped["manager"] = {
+                "rule": f"the manager, {manager['name'] or manager['id']}",
+                "value": manager["bps_id"],
+                "reason": manager["reason"],
+            }
     undecided = "no push has looked at it yet"
     verdicts = list_verdicts(
         explanation.found.kind,
@@ -133,7 +173,15 @@ def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any]
     number = found["rule"]
     rule = rules.licences[number] if number is not None and number < len(rules.licences) else None
     wanted = rule is not None and desired is not None and desired["state"] == "wanted"
-    if rule is None:
+    record = explanation.target
+    if found["perpetual"]:
+        reason = "the portal has perpetual licensing and assigns licences by itself: no rule is carried out"
+    elif wanted and record is not None and record["ownership"] == "not ours":
+        reason = (
+            f"licences[{number}] would, but the account is not ours: it was there before us, and is not adopted "
+            "(see the state)"
+        )
+    elif rule is None:
         reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
     elif wanted:
         place = find_place(rule.group, explanation.places)
@@ -141,7 +189,8 @@ def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any]
         reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}]){path}"
     else:
         reason = f"licences[{number}] ({rule.group}) would, but the person is not wanted: see the decision"
-    return {"wanted": rule.type if rule and wanted else None, "reason": reason, "held": found["held"]}
+    given = rule is not None and wanted and not found["perpetual"]
+    return {"wanted": rule.type if rule and given else None, "reason": reason, "held": found["held"]}
 
 
 def _list_uses(explanation: Explanation, rules: Rules) -> list[dict[str, Any]]:
@@ -185,6 +234,13 @@ def _print(document: Mapping[str, Any]) -> None:
         names = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
         nested = f", and the groups {names}" if names else ""
         print_line(f"Directly in it: {source['contains']['users']:,} people{nested}")
+    for title, key in (("Owned by", "owners"), ("Owns", "owns")):
+        if source.get(key):
+            owned = (
+                f"{item['name'] or item['id']}{'' if item['state'] == 'active' else ' (not active)'}"
+                for item in source[key]
+            )
+            print_line(f"{title}, in the tenant: {', '.join(owned)}")
     if source["groups"]:
         print_line()
         rows = [[item["name"], item["id"], item["through"] or "directly"] for item in source["groups"]]
@@ -201,7 +257,10 @@ def _print(document: Mapping[str, Any]) -> None:
         what = f"{item['rule']} ({item['licence'] or item['group']})"
         print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
     if document["mapping"]:
-        rows = [[name, item["value"], item["rule"]] for name, item in document["mapping"].items()]
+        rows = [
+            [name, item["value"] or (f"none: {item['reason']}" if item.get("reason") else None), item["rule"]]
+            for name, item in document["mapping"].items()
+        ]
         print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
     print_line()
     for item in document["standing"]:
@@ -209,23 +268,7 @@ def _print(document: Mapping[str, Any]) -> None:
     if target is None:
         print_line("Target: the portal has no record of it, as far as is known")
     for record in [target, *target["other_records"]] if target else []:
-        print_line(
-            f"Target: {record['bps_id']}, {record['ownership']}, {record['status']}, "
-            f"last written {record['last_synced_at'] or 'never'}"
-            + (f", leaving since {record['leaving_since']}" if record["leaving_since"] else "")
-        )
-        print_table([("field", 12), ("value", 60)], list(record["fields"].items()))
-        if record.get("substitution"):
-            print_line(f"  tasks go to {record['substitution']['substitute']} until {record['substitution']['until']}")
-        for item in record["by_hand"]:
-            accepted = ", accepted" if item["accepted"] else ""
-            print_line(f"  changed by hand{accepted}: {item['field']}: {item['ours'] or '–'} → {item['theirs'] or '–'}")
-        places = record.get("groups") or record.get("members") or []
-        if places:
-            print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
-        owned = record.get("owns") or record.get("owners") or []
-        if owned:
-            print_line(f"  {'owns' if 'owns' in record else 'owners:'} {', '.join(owned)}")
+        _print_record(record)
     licences = document["licences"]
     if licences is not None:
         print_line()
@@ -290,3 +333,23 @@ def _say(item: Mapping[str, Any]) -> str:
     if item.get("next_attempt_at"):
         words.append(f"next attempt {item['next_attempt_at']}")
     return "; ".join(word for word in words if word)
+
+
+def _print_record(record: Mapping[str, Any]) -> None:
+    print_line(
+        f"Target: {record['bps_id']}, {record['ownership']}, {record['status']}, "
+        f"last written {record['last_synced_at'] or 'never'}"
+        + (f", leaving since {record['leaving_since']}" if record["leaving_since"] else "")
+    )
+    print_table([("field", 12), ("value", 60)], list(record["fields"].items()))
+    if record.get("substitution"):
+        print_line(f"  tasks go to {record['substitution']['substitute']} until {record['substitution']['until']}")
+    for item in record["by_hand"]:
+        accepted = ", accepted" if item["accepted"] else ""
+        print_line(f"  changed by hand{accepted}: {item['field']}: {item['ours'] or '–'} → {item['theirs'] or '–'}")
+    places = record.get("groups") or record.get("members") or []
+    if places:
+        print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
+    owned = record.get("owns") or record.get("owners") or []
+    if owned:
+        print_line(f"  {'owns' if 'owns' in record else 'owners:'} {', '.join(owned)}")

@@ -15,6 +15,8 @@ from syncd.plan.verdicts import Place
 from syncd.store.database import Database, reading
 from syncd.store.explained_changes import load_outcomes, load_pending, load_rejected
 from syncd.store.explained_places import load_by_hand, load_places
+from syncd.store.explained_ties import load_manager, load_owned, load_untied
+from syncd.store.facts import LICENCES_READ, load_fact
 from syncd.store.licences import load_holding
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import (
@@ -96,6 +98,12 @@ class Explanations:
                     return found
         return []
 
+    def find_record(self, wanted: str) -> Mapping[str, Any] | None:
+        """Return the portal's record of a BPS id that no object of the tenant has, as an explanation has the target."""
+        with reading(self._database) as connection:
+            found = load_untied(connection, fold(wanted.strip()))
+            return None if found is None else {"kind": found[0], **_describe_record(connection, *found)}
+
     def explain(self, found: Found, *, now: datetime) -> Explanation:
         """Return what is known of one object. ``now`` tells what has expired."""
         with reading(self._database) as connection:
@@ -158,7 +166,9 @@ def _load_source(connection: Connection, found: Found, places: list[Place]) -> d
         source["manager"] = connection.scalar(
             select(source_objects.c.id).where(source_objects.c.key == row.manager_key)
         )
+        source["owns"] = load_owned(connection, "user", found.key)
     else:
+        source["owners"] = load_owned(connection, "group", found.key)
         source["contains"] = _load_contained(connection, found.key)
     source["groups"] = [
         {
@@ -199,6 +209,7 @@ def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> di
         "reason": row.reason,
         "bps_id": bps_id,
         "fields": {name: getattr(row, name) for name in fields},
+        "manager": load_manager(connection, found.key) if found.kind == "user" else None,
     }
 
 
@@ -271,7 +282,11 @@ def _load_licences(connection: Connection, found: Found, records: list[int]) -> 
         for _, licences in sorted(load_holding(connection, records).items())
         for licence in licences
     ]
-    return {"rule": None if role is None else int(role.removeprefix(LICENCE_ROLE)), "held": held}
+    return {
+        "rule": None if role is None else int(role.removeprefix(LICENCE_ROLE)),
+        "held": held,
+        "perpetual": load_fact(connection, LICENCES_READ) == "perpetual",
+    }
 
 
 def _load_substitution(connection: Connection, key: int) -> dict[str, Any] | None:

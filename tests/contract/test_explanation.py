@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import structlog
 
 from syncd.errors import Unavailable
 from syncd.model.run import Approval
-from syncd.model.target import MembersResult
+from syncd.model.target import MembersResult, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
@@ -176,6 +178,56 @@ async def test_what_fails_goes_on_failing_beside_a_plan_that_is_applied_from_a_f
     assert [item["after"] for item in explain(world, "ann@x.com").pending if item["object"] == "user"] == [
         {"manager": "bad@x.com"}
     ]
+
+
+async def test_the_manager_is_told_with_the_account_or_the_reason_why_there_is_none(world: World) -> None:
+    """Somebody in scope, a guest, somebody who has left, and nobody."""
+
+    def manager(wanted: str) -> Any:
+        desired = explain(world, wanted).desired
+        assert desired is not None
+        return desired["manager"]
+
+    assert manager("u1") == {"id": "u3", "name": "bad@x.com", "bps_id": "bad@x.com", "reason": None}
+    assert manager("u3") is None
+    world.source.put_user("u1", manager="u2")
+    await world.sync("delta")
+    found = manager("u1")
+    assert (found["name"], found["bps_id"]) == ("g@x.com", None)
+    assert "not wanted in the portal: " in found["reason"]
+    assert "scope.guests" in found["reason"]
+    world.source.put_user("u1", manager="u3")
+    world.source.remove_user("u3")
+    await world.sync("delta")
+    assert manager("u1") is None or "active people of the tenant" in manager("u1")["reason"]
+
+
+async def test_owners_are_told_on_both_sides(world: World) -> None:
+    """Of a group its owners in the tenant, of a person the groups, whatever the portal has of them yet."""
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.own("g2", "u1")
+    world.source.own("g2", "u3")
+    await world.sync("full")
+    assert [item["name"] for item in explain(world, "Sales").source["owners"]] == ["ann@x.com", "bad@x.com"]
+    assert [item["name"] for item in explain(world, "u3").source["owns"]] == ["Sales"]
+    assert explain(world, "All").source["owners"] == []
+
+
+async def test_a_record_of_the_portal_alone_is_told_as_not_ours(world: World) -> None:
+    """Made by hand, or the portal's own; an id that nobody has is nobody."""
+    world.portal.add_account("robot@portal", name="Robot", email="robot@portal")
+    world.portal.groups["handmade@grp"] = PortalGroup("handmade@grp", "By hand", "h@grp")
+    world.portal.members["handmade@grp"] = {"robot@portal": "robot@portal"}
+    await world.sync("full")
+    explanations = Explanations(world.database)
+    assert explanations.find("robot@portal") == []
+    robot, group = explanations.find_record(" ROBOT@portal"), explanations.find_record("handmade@grp")
+    assert robot is not None
+    assert group is not None
+    assert (robot["kind"], robot["bps_id"], robot["ownership"]) == ("user", "robot@portal", "not ours")
+    assert (group["kind"], group["fields"]["name"], group["ownership"]) == ("group", "By hand", "not ours")
+    assert explanations.find_record("nobody@x.com") is None
 
 
 async def test_what_a_run_over_one_object_solved_is_not_open_any_more(world: World) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from syncd.cli.runs import explain_result
 from syncd.config import layers
 from syncd.model.run import RunRecord
 from syncd.plan.expressions import Expression
-from syncd.plan.rules import GuardLimits, LicenceRule, ScopeRules
+from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
 from syncd.store.database import load_head
 from tests.fakes.world import World, make_rules, open_world
 
@@ -142,6 +143,56 @@ async def test_explain_says_through_which_groups_and_when_it_is_tried_again(worl
     ):
         printed = syncd("explain", name)
         assert (printed.exit_code, words in " ".join(printed.stdout.split())) == (0, True), printed.stdout
+
+
+async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(world: World) -> None:
+    """Each with the account, or the reason why there is none; a record that is nobody's is told as not ours."""
+    Path("syncd.toml").write_text('[mapping.group]\nowners = true\n[[licences]]\ngroup = "Staff"\ntype = "User"\n')
+    world.rules = make_rules(licences=(LicenceRule("Staff", "User"),))
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, owners=True))
+    world.source.tracks_owners = True
+    world.source.own("staff", "ann")
+    world.source.put_user("guest", userPrincipalName="g@x.example", displayName="Gast", userType="Guest", mail="g@y")
+    world.source.put_user("ann", manager="ben")
+    world.source.put_user("ben", manager="guest")
+    world.portal.add_account("robot@portal", name="Robot", email="robot@portal")
+    world.portal.perpetual = True
+    await world.sync("full")
+    ann, ben = document("explain", "ann", "--json"), document("explain", "ben", "--json")
+    assert ann["mapping"]["manager"] == {
+        "rule": "the manager, ben@x.example", "value": "ben@x.example", "reason": None,
+    }  # fmt: skip
+    assert ben["mapping"]["manager"]["value"] is None
+    assert "guest" in ben["mapping"]["manager"]["reason"]
+    assert [group["name"] for group in ann["source"]["owns"]] == ["Staff"]
+    assert (ann["licences"]["wanted"], "perpetual" in ann["licences"]["reason"]) == (None, True)
+    robot = document("explain", "ROBOT@portal", "--json")
+    assert robot.keys() == ann.keys()
+    assert (robot["source"], robot["target"]["ownership"]) == (None, "not ours")
+    for name, words in (
+        ("ann", "manager ben@x.example the manager, ben@x.example"),
+        ("ann", "Owns, in the tenant: Staff"),
+        ("ben", "manager none: the manager is not wanted in the portal"),
+        ("staff", "Owned by, in the tenant: ann@x.example"),
+        ("robot@portal", "that nobody in the tenant has: somebody made it by hand"),
+        ("robot@portal", "Target: robot@portal, not ours"),
+    ):
+        printed = syncd("explain", name)
+        assert (printed.exit_code, words in " ".join(printed.stdout.split())) == (0, True), printed.stdout
+    assert syncd("explain", "nobody@x.example").exit_code == 2
+
+
+async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_licence(world: World) -> None:
+    """A rule covers the person, and adopting is switched off."""
+    Path("syncd.toml").write_text('[policy]\nadopt = "never"\n[[licences]]\ngroup = "Staff"\ntype = "User"\n')
+    world.rules = make_rules(licences=(LicenceRule("Staff", "User"),), policy=PolicyRules(adopt="never"))
+    world.source.put_user("dan", userPrincipalName="dan@x.example", displayName="Dan", userType="Member")
+    world.source.link("staff", "dan")
+    world.portal.add_account("dan@x.example", name="By hand", email="dan@x.example")
+    world.portal.totals = {"User": 5}
+    await world.sync("full")
+    licences = document("explain", "dan", "--json")["licences"]
+    assert "the account is not ours" in licences["reason"]
 
 
 BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'
