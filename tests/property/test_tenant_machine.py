@@ -711,4 +711,4 @@ load = Stored
 def test_the_directory_follows_any_company_through_any_trouble(share: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At no moment does a failed or partial read remove anything; once faults stop the directory is the tenant."""
     monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 20)  # so soon is a round without an end found out here
-    walk(Company, share, machines=320, steps=14)
+    walk(Company, share, machines=200, steps=14)
