@@ -107,35 +107,31 @@ class Declined:
                 update(changes).where(changes.c.run_id == run_id, follows).values(status="dropped", error=reason)
             )
 
-    def keep_deletions(self, run_id: int) -> None:
+    def keep_deletions(self, run_id: int, *, rejected: bool) -> None:
         """Hold deletions of records whose places are held, and drop those whose places stay by rejection.
 
         The portal takes all memberships and ownerships of a deleted record along: nobody has allowed that then.
+        ``rejected`` False: what a person rejected of other runs does not count.
         """
         other = changes.alias("other")
         held = other.c.run_id == run_id, other.c.action == "unlink", other.c.status == "held"
-        rejected = rejections.c.action == "unlink", or_(*(_is_there(table) for table in LINKS.values()))
+        refused = rejections.c.action == "unlink", or_(*(_is_there(table) for table in LINKS.values()))
+        keeping = [
+            ("held", KEPT_BY_HELD, select(other.c.record_key).where(*held), select(other.c.target_key).where(*held))
+        ]
+        if rejected:
+            groups, members = rejections.c.record_key, rejections.c.target_key
+            keeping.append(
+                ("dropped", KEPT_BY_REJECTED, select(groups).where(*refused), select(members).where(*refused))
+            )
+        doomed = changes.c.run_id == run_id, changes.c.status == "planned", changes.c.action == "delete"
         with self._database.transaction() as connection:
-            for kind, theirs, own in (
-                ("group", other.c.record_key, rejections.c.record_key),
-                ("user", other.c.target_key, rejections.c.target_key),
-            ):
-                doomed = (
-                    changes.c.run_id == run_id,
-                    changes.c.status == "planned",
-                    changes.c.action == "delete",
-                    changes.c.object == kind,
+            for status, reason, groups_kept, members_kept in keeping:
+                kept = or_(
+                    (changes.c.object == "group") & changes.c.record_key.in_(groups_kept),
+                    (changes.c.object == "user") & changes.c.record_key.in_(members_kept),
                 )
-                if connection.scalar(select(exists().where(*doomed))):
-                    for status, records, reason in (
-                        ("held", select(theirs).where(*held, theirs.is_not(None)), KEPT_BY_HELD),
-                        ("dropped", select(own).where(*rejected), KEPT_BY_REJECTED),
-                    ):
-                        connection.execute(
-                            update(changes)
-                            .where(*doomed, changes.c.record_key.in_(records))
-                            .values(status=status, error=reason)
-                        )
+                connection.execute(update(changes).where(*doomed, kept).values(status=status, error=reason))
 
 
 def _is_there(links: Table) -> ColumnElement[bool]:

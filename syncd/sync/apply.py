@@ -194,8 +194,8 @@ class Apply:
         first = call.placed[0][0]
         try:
             if broken := self._circuit.find_broken(first.change.bps_id):
-                raise broken
-            if first.change.action == "unlink":
+                outcomes = [Outcome(planned.seq, "failed", broken) for planned, _, _ in call.placed]
+            elif first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
             elif first.change.object == "substitution":
                 outcomes = [await self._substituting.send(call.placed[0])]
@@ -205,7 +205,8 @@ class Apply:
                 )
             else:
                 outcomes = [await self._send_record(call.placed[0])]
-            self._circuit.close()
+            if not broken:
+                self._circuit.close()
         except RemoteError as error:
             await self._weigh(first.change.bps_id, error)
             outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
@@ -217,9 +218,10 @@ class Apply:
     async def _link(self, links: LinkBatch, failures: FailureLog) -> list[LinkOutcome]:
         try:
             if broken := self._circuit.find_broken(links.bps_id):
-                raise broken
-            outcomes = await send_links(links, self._portal, self._store, self._clock)
-            self._circuit.close()
+                outcomes = [LinkOutcome(links, "failed", broken)]
+            else:
+                outcomes = await send_links(links, self._portal, self._store, self._clock)
+                self._circuit.close()
         except RemoteError as error:
             await self._weigh(links.bps_id, error)
             outcomes = [LinkOutcome(links, "failed", str(error))]
@@ -230,8 +232,7 @@ class Apply:
 
     async def _weigh(self, bps_id: str, error: RemoteError) -> None:
         """Let the error of one call end the run when it is that of all."""
-        if self._circuit.find_broken(bps_id) is not error:
-            self._fatal = await self._circuit.weigh(bps_id, error) or self._fatal
+        self._fatal = await self._circuit.weigh(bps_id, error) or self._fatal
 
     async def _send_record(self, placed: Placed) -> Outcome:
         planned, record, _ = placed

@@ -35,11 +35,11 @@ class Circuit:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
         self._row: Counter[str] = Counter()
-        self._broken: dict[str, RemoteError] = {}
+        self._broken: dict[str, str] = {}
 
-    def find_broken(self, bps_id: str) -> RemoteError | None:
-        """Return why nothing more is sent about a record in this run; None when it is to be sent."""
-        return self._broken.get(fold(bps_id)) if self._broken else None
+    def find_broken(self, bps_id: str) -> str:
+        """Return why nothing more is sent about a record in this run; empty when it is to be sent."""
+        return self._broken.get(fold(bps_id), "") if self._broken else ""
 
     def close(self) -> None:
         """A request was answered as it should be."""
@@ -66,5 +66,5 @@ class Circuit:
         often = [name for name, number in row.items() if number >= _OFTEN]
         if not often:
             return error
-        self._broken |= dict.fromkeys(often, error)
+        self._broken |= dict.fromkeys(often, f"{error}; so it went {_ROW} times in a row, and the rest was not sent")
         return None

@@ -175,6 +175,6 @@ class PlanStore(LicencePlanStore, SubstitutionPlanStore, ProtectionPlanStore, Pr
         """Withhold a kind of change."""
         ...
 
-    def keep_deletions(self, run_id: int) -> None:
+    def keep_deletions(self, run_id: int, *, rejected: bool) -> None:
         """Hold or drop deletions that would take held or rejected removals of memberships along."""
         ...

@@ -377,7 +377,8 @@ class Planner:
         holds = list(judge(counts, self._store.count_owned(find_populations_to_know(counts, limits)), limits))
         for hold in holds:
             self._store.hold(self._run_id, hold.action, hold.reason)
-        self._store.keep_deletions(self._run_id)
+        if any(action == "delete" for action, _ in counts):
+            self._store.keep_deletions(self._run_id, rejected=True)
         return Planned(full, self._next, holds)
 
 

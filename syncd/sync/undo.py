@@ -199,4 +199,6 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
     holds = list(judge(counts, store.count_owned(find_populations_to_know(counts, limits)), limits))
     for hold in holds:
         store.hold(run_id, hold.action, hold.reason)
+    if any(action == "delete" for action, _ in counts):
+        store.keep_deletions(run_id, rejected=False)
     return holds

@@ -12,6 +12,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.store.report import Report
+from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 _FEW = GuardLimits(max_removals=2, max_removal_percent=None, max_update_percent=None)
@@ -104,3 +105,16 @@ async def test_a_deletion_within_the_limits_goes_on(world: World) -> None:
     await world.sync("delta")
     world.clock.ahead += timedelta(days=2)
     assert f"{deletion} done" in world.changes(await world.sync("delta"))
+
+
+async def test_an_undo_deletes_no_group_whose_members_it_would_have_to_take_out_first(world: World) -> None:
+    """The memberships are more than the guard lets through: the deletion of the group waits with them."""
+    world.rules = replace(world.rules, limits=replace(_FEW, max_removals=6))
+    undone = await world.carry_out(Undo(1, delete_created=True))
+    assert undone.status == "held"
+    assert {"delete group all@grp held", "delete user p0@x.com held"} <= set(world.changes(undone))
+    assert is_there(world, "group")
+    assert is_there(world, "user")
+    approved = await approve(world, undone)
+    assert approved.status == "succeeded", approved.error
+    assert world.portal.groups == {}

@@ -34,10 +34,10 @@ async def test_one_record_that_keeps_failing_is_left_and_the_rest_goes_on(error:
     portal = Portal()
     circuit = Circuit(portal)  # type: ignore[arg-type]
     for _ in range(8):
-        assert circuit.find_broken("A@grp") is None
+        assert not circuit.find_broken("A@grp")
         assert await circuit.weigh("a@grp", error) is None
-    assert circuit.find_broken("A@grp") is error
-    assert circuit.find_broken("b@grp") is None
+    assert circuit.find_broken("A@grp").startswith(str(error))
+    assert not circuit.find_broken("b@grp")
     assert portal.asked == 1
 
 
@@ -55,7 +55,7 @@ async def test_a_portal_that_is_silent_altogether_ends_the_run() -> None:
     circuit = Circuit(Portal(silence))  # type: ignore[arg-type]
     ends = [await circuit.weigh("a@grp", DOWN) for _ in range(8)]
     assert ends == [None] * 7 + [silence]
-    assert circuit.find_broken("a@grp") is None
+    assert not circuit.find_broken("a@grp")
 
 
 async def test_what_is_answered_in_between_begins_the_row_anew() -> None:
@@ -83,5 +83,5 @@ async def test_of_several_records_those_that_failed_once_are_tried_again() -> No
     circuit = Circuit(Portal())  # type: ignore[arg-type]
     for name in ("b@grp", *["a@grp"] * 7):
         assert await circuit.weigh(name, DOWN) is None
-    assert circuit.find_broken("a@grp") is DOWN
-    assert circuit.find_broken("b@grp") is None
+    assert circuit.find_broken("a@grp").startswith("423 locked")
+    assert not circuit.find_broken("b@grp")
