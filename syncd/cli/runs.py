@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _STATUSES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
 """What an operator looks for comes first."""
 
+_ROWS: tuple[OutcomeStatus, ...] = (*_STATUSES[:-2], "done", "dropped")
+"""The same for single changes, of which not all are shown: what was done is more than what was only thought of."""
+
 
 _PHASES = ("pull", "read portal", "plan", "read portal members", "apply")
 
@@ -208,7 +211,7 @@ def _print_changes(database: Database, record: RunRecord) -> None:
     total = sum(plans.count_outcomes(record.id).values())
     rows = (
         (planned.status, change.action, change.object, change.bps_id, change.target, _explain_change(planned))
-        for status in _STATUSES
+        for status in _ROWS
         for chunk in plans.iterate_changes(record.id, statuses=[status])
         for planned, _, _ in chunk
         for change in (planned.change,)

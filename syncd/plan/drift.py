@@ -19,6 +19,7 @@ from syncd.plan.rules import PolicyRules
 LINK_FIELDS: Mapping[LinkKind, str] = {"membership": "member", "ownership": "owner"}
 RECORD = "record"
 _BY_HAND = "changed by hand"
+_UNWANTED = "the tenant or the rules do not want it any more: it stays, and is told, until --adopt takes it as it is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def revert(drift: Drift, policy: PolicyRules, *, protect: frozenset[str]) -> Rev
     if drift.bps_id.casefold() in protect or drift.member.casefold() in protect:
         return Reverse(left="scope.protect names it: hands off")
     if not drift.wanted:
-        return Reverse(left="the tenant or the rules do not want it any more: the next full run decides")
+        return Reverse(left=_UNWANTED)
     changes = _revert(drift)
     forbidden = {change.action for change in changes if not changes_allowed(policy, change.action)}
     if forbidden:

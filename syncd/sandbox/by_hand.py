@@ -23,6 +23,11 @@ from syncd.sandbox.portal_store import Account, PortalGroup, PortalRefusal, Port
 
 Described = dict[str, object]
 OPERATIONS = ("portal-edit", "portal-join", "portal-leave", "portal-remove")
+_KEYS: Mapping[str, tuple[str, ...]] = {
+    "portal-edit": ("field", "value"),
+    "portal-join": ("group",),
+    "portal-leave": ("group",),
+}
 _NEVER_EMPTY = ("name", "email")
 _Record = TypeVar("_Record", Account, PortalGroup)
 
@@ -40,7 +45,7 @@ class ByHand:
 
 def parse_wish(op: str, document: Mapping[str, object]) -> ByHand:
     """Return the wish of a document; ConfigError when a key is unknown or no text."""
-    known = {"target", "group", "field", "value"}
+    known = {"target", *_KEYS.get(op, ())}
     problems = [f"{key}: {op} has no such key" for key in sorted(document.keys() - known - {"op", "count"})]
     texts: dict[str, str] = {}
     for key in sorted(known & document.keys()):

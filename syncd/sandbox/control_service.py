@@ -162,6 +162,9 @@ class ControlService:
             return do_by_hand(self._portal, self._random, parse_wish(name, document), count=count)
         if name not in operation_names():
             raise ConfigError([f"op: {name!r} is not one of {', '.join((*operation_names(), *OPERATIONS))}"])
+        unknown = sorted(document.keys() - {"op", "count", "target"})
+        if unknown:
+            raise ConfigError([f"{key}: {name} has no such key (it has count and target)" for key in unknown])
         return happen(self._directory, self._random, name, count=count, target=target)
 
     def _plan_faults(self, document: object) -> object:

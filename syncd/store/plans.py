@@ -152,6 +152,10 @@ class Plans:
             kind = kind & (changes.c.object != "substitution")
         with self._database.transaction() as connection:
             connection.execute(update(changes).where(*where, kind).values(status="held", error=reason))
+            if action == "unlink":
+                connection.execute(
+                    update(changes).where(*where, _goes_with_unlinks(run_id)).values(status="held", error=reason)
+                )
 
     def drop_removals(self, run_id: int, reason: str) -> int:
         """Take every removal out of a plan (quiet hours), with the substitutions of leavers; return how many."""
@@ -359,3 +363,20 @@ def _place(row: Sequence[Any]) -> Placed:
         reason,
     )
     return PlannedChange(run_id, seq, change, status, error), record, target_key
+
+
+def _goes_with_unlinks(run_id: int) -> Any:
+    """Return the condition that a change belongs to the leaving of somebody whose memberships are held.
+
+    The licences of that person, which somebody else would get at once, and the end of a substitution by or for that
+    account: whoever comes back after a mistake must find them.
+    """
+    other = changes.alias("other")
+    leaving = select(other.c.target_key).where(
+        other.c.run_id == run_id, other.c.action == "unlink", other.c.status == "held", other.c.object == "membership"
+    )
+    licence = (changes.c.object == "licence") & (changes.c.action == "revoke") & (changes.c.phase == int(Phase.REVOKES))
+    task = (changes.c.object == "substitution") & (changes.c.action == "delete")
+    return (licence & changes.c.record_key.in_(leaving)) | (
+        task & (changes.c.record_key.in_(leaving) | changes.c.target_key.in_(leaving))
+    )

@@ -348,6 +348,31 @@ async def test_an_account_stays_as_long_as_the_portal_refuses_to_take_its_licenc
     assert "u2@x.com" not in held(world)
 
 
+async def test_licences_of_people_whose_leaving_is_held_go_to_nobody_else(world: World) -> None:
+    """Few enough for the guard by themselves: whoever comes back after the mistake still has a seat."""
+    world.portal.totals["PowerUser"] = 2
+    await settle(world)
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=1, max_removal_percent=None))
+    world.source.put_user("u1", accountEnabled=False)
+    world.source.put_user("u5", userPrincipalName="u5@x.com", displayName="New", mail="u5@x.com")
+    world.source.link("g2", "u5")
+    for pull in ("delta", "full"):
+        run = await world.sync(pull)  # type: ignore[arg-type]
+        assert run.status == "held"
+        assert {
+            "unlink membership all@grp u1@x.com held",
+            "unlink membership power@grp u1@x.com held",
+            "revoke licence u1@x.com PowerUser held",
+        } <= set(world.changes(run))
+        assert held(world) == EVERYBODY
+    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    approved = await world.runs.execute(request, world.open_sides())
+    assert "revoke licence u1@x.com PowerUser done" in world.changes(approved)
+    await world.sync("delta")
+    assert held(world).get("u5@x.com") == "PowerUser"
+    assert "u1@x.com" not in held(world)
+
+
 async def test_a_held_deletion_takes_no_licence(world: World) -> None:
     """The licence given by hand waits with the deletion; approving it takes both."""
     policy = PolicyRules(disabled_users="delete", grace=timedelta(days=1))

@@ -393,6 +393,24 @@ async def test_an_old_account_outlives_its_grace_while_the_new_one_is_not_there(
     assert "u4@x.com" not in world.portal.accounts
 
 
+async def test_a_substitution_stays_while_the_leaving_of_its_people_is_held(world: World) -> None:
+    """The tasks of a renamed person's old account go on being done, should the departure turn out to be a mistake."""
+    await settle(world)
+    world.source.put_user("u4", userPrincipalName="new@x.com")
+    await settle(world)
+    arranged = world.portal.stand_ins()
+    assert arranged["u4@x.com"] == "new@x.com"
+    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.source.put_user("u4", accountEnabled=False)
+    for pull in ("delta", "full"):
+        run = await world.sync(pull)  # type: ignore[arg-type]
+        assert run.status == "held"
+        assert world.portal.stand_ins()["u4@x.com"] == "new@x.com"
+    world.source.put_user("u4", accountEnabled=True)
+    await world.sync("delta")
+    assert world.portal.stand_ins() == arranged
+
+
 async def test_without_the_policy_a_rename_passes_no_tasks_on(world: World) -> None:
     """rename_substitute = false."""
     use(world, rename_substitute=False)
