@@ -650,6 +650,7 @@ async def test_users_and_explain_say_who_goes_without_and_why(world: World) -> N
             {"type": "ExternalUser", "granted": "by hand", "settings": {}},
             {"type": "PowerUser", "granted": "by a rule", "settings": {}},
         ],
+        "perpetual": False,
     }
     pending = explanations.explain(explanations.find("u4")[0], now=world.clock.now()).pending
     assert [(item["action"], item["target"]) for item in pending] == [("grant", "User")]
