@@ -257,10 +257,7 @@ def _print(document: Mapping[str, Any]) -> None:
         what = f"{item['rule']} ({item['licence'] or item['group']})"
         print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
     if document["mapping"]:
-        rows = [
-            [name, item["value"] or (f"none: {item['reason']}" if item.get("reason") else None), item["rule"]]
-            for name, item in document["mapping"].items()
-        ]
+        rows = [[name, _say_value(item), item["rule"]] for name, item in document["mapping"].items()]
         print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
     print_line()
     for item in document["standing"]:
@@ -319,6 +316,12 @@ def _print_found(found: Sequence[Found], report: Report, needle: str) -> None:
 
 def _say_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
+
+
+def _say_value(item: Mapping[str, Any]) -> str | None:
+    """Return how a field is told: its value, and why there is none, or what it waits for."""
+    value: str | None = item["value"]
+    return f"{value or 'none'}: {item['reason']}" if item.get("reason") else value
 
 
 def _say_values(item: Mapping[str, Any]) -> str:
