@@ -155,7 +155,7 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> 
         },
         "mapping": mapped,
         "target": explanation.target,
-        "licences": _describe_licences(explanation, rules) if user else None,
+        "licences": _describe_licences(explanation, lines, rules) if user else None,
         "used_by": [] if user else _list_uses(explanation, rules),
         "pending": explanation.pending,
         "rejected": explanation.rejected,
@@ -165,8 +165,11 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> 
     return plain
 
 
-def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any] | None:
-    """Return what a person holds, and what the rules give and why; None where no licence is managed or known."""
+def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> dict[str, Any] | None:
+    """Return what a person holds, and what the rules give and why; None where no licence is managed or known.
+
+    ``lines``: what the list of users says of the person, for an account that is somebody else's gets nothing.
+    """
     found, desired = explanation.licences, explanation.desired
     if found is None or not (rules.licences or found["held"]):
         return None
@@ -174,22 +177,22 @@ def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any]
     rule = rules.licences[number] if number is not None and number < len(rules.licences) else None
     wanted = rule is not None and desired is not None and desired["state"] == "wanted"
     record = explanation.target
+    foreign = next((line.reason for line in lines if line.state == "foreign"), None) if wanted else None
     if found["perpetual"]:
         reason = "the portal has perpetual licensing and assigns licences by itself: no rule is carried out"
-    elif wanted and record is not None and record["ownership"] == "not ours":
-        reason = (
-            f"licences[{number}] would, but the account is not ours: it was there before us, and is not adopted "
-            "(see the state)"
-        )
+    elif rule is not None and foreign is not None:
+        reason = f"licences[{number}] ({rule.group}) would, but the account is not ours: {foreign}"
     elif rule is None:
         reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
     elif wanted:
         place = find_place(rule.group, explanation.places)
         path = f", through {' > '.join(place.path)}" if place and len(place.path) > 1 else ""
         reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}]){path}"
+        if record is not None and record["ownership"] == "not ours":
+            reason += "; it waits until the account is adopted"
     else:
         reason = f"licences[{number}] ({rule.group}) would, but the person is not wanted: see the decision"
-    given = rule is not None and wanted and not found["perpetual"]
+    given = wanted and foreign is None and not found["perpetual"]
     return {"wanted": rule.type if rule and given else None, "reason": reason, "held": found["held"]}
 
 
