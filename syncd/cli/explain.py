@@ -39,10 +39,11 @@ def explain(invocation: Invocation, *, name: str) -> None:
     database = bootstrap.open_store(settings, create=False)
     try:
         explanations = Explanations(database)
-        found = explanations.find(name)
+        found = explanations.find(name, in_part=False)
         if not found and (record := explanations.find_record(name)):
             _explain_record(record, as_json=invocation.json)
             return
+        found = found or explanations.find(name)
         if not found:
             raise click.UsageError(
                 f"the store knows nobody and no group by '{name}': give the Entra id, the UPN, the BPS id or the exact "
@@ -66,13 +67,16 @@ def explain(invocation: Invocation, *, name: str) -> None:
 
 def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
     """Tell of a record of the portal that belongs to nobody in the tenant, in the shape of any explanation."""
-    ours = record["ownership"] != "not ours"
-    reason = (
-        "ours, and the tenant does not know its object any more"
-        if ours
-        else "somebody made it by hand, or it is the portal's own: syncd never changes, empties or removes it, unless "
-        "somebody in the tenant gets this BPS id and its adoption is allowed"
-    )
+    if record["ownership"] != "not ours":
+        reason = "ours, and the tenant does not know its object any more"
+    else:
+        kept = "never changes, empties or removes it"
+        if record["kind"] == "user":
+            kept = "never changes or removes it (out of a group of ours it goes like anybody put in by hand)"
+        reason = (
+            "not ours, made by hand, by another system or by the portal itself, an API application say: syncd "
+            f"{kept}, unless somebody in the tenant gets this BPS id and its adoption is allowed"
+        )
     document = _make_plain(
         {
             "source": None,
@@ -90,7 +94,7 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    print_line(f"The portal has a {record['kind']} of this BPS id that nobody in the tenant has: {reason}.")
+    print_line(f"The portal has a {record['kind']} of this BPS id that nothing in the tenant has: {reason}.")
     _print_record(document["target"])
 
 

@@ -21,6 +21,7 @@ from syncd.cli.options import duration
 from syncd.cli.runs import explain_result
 from syncd.config import layers
 from syncd.model.run import Approval, RunRecord
+from syncd.model.target import PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
 from syncd.store.database import load_head
@@ -155,7 +156,9 @@ async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(
     world.source.put_user("guest", userPrincipalName="g@x.example", displayName="Gast", userType="Guest", mail="g@y")
     world.source.put_user("ann", manager="ben")
     world.source.put_user("ben", manager="guest")
+    world.source.put_user("cleo", displayName="Handmade of Cleo")
     world.portal.add_account("robot@portal", name="Robot", email="robot@portal")
+    world.portal.groups["handmade"] = PortalGroup("handmade", "By hand", "h@x.example")
     world.portal.perpetual = True
     await world.sync("full")
     ann, ben = document("explain", "ann", "--json"), document("explain", "ben", "--json")
@@ -174,7 +177,10 @@ async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(
         ("ann", "Owns, in the tenant: Staff"),
         ("ben", "manager none: the manager is not wanted in the portal"),
         ("staff", "Owned by, in the tenant: ann@x.example"),
-        ("robot@portal", "that nobody in the tenant has: somebody made it by hand"),
+        ("robot@portal", "a user of this BPS id that nothing in the tenant has: not ours, made by hand,"),
+        ("robot@portal", "never changes or removes it (out of a group of ours it goes like anybody put in by hand)"),
+        ("handmade", "a group of this BPS id that nothing in the tenant has: not ours"),
+        ("handmade", "syncd never changes, empties or removes it, unless"),
         ("robot@portal", "Target: robot@portal, not ours"),
     ):
         printed = syncd("explain", name)
