@@ -39,10 +39,11 @@ def explain(invocation: Invocation, *, name: str) -> None:
     database = bootstrap.open_store(settings, create=False)
     try:
         explanations = Explanations(database)
-        found = explanations.find(name)
+        found = explanations.find(name, in_part=False)
         if not found and (record := explanations.find_record(name)):
             _explain_record(record, as_json=invocation.json)
             return
+        found = found or explanations.find(name)
         if not found:
             raise click.UsageError(
                 f"the store knows nobody and no group by '{name}': give the Entra id, the UPN, the BPS id or the exact "
@@ -66,13 +67,16 @@ def explain(invocation: Invocation, *, name: str) -> None:
 
 def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
     """Tell of a record of the portal that belongs to nobody in the tenant, in the shape of any explanation."""
-    ours = record["ownership"] != "not ours"
-    reason = (
-        "ours, and the tenant does not know its object any more"
-        if ours
-        else "somebody made it by hand, or it is the portal's own: syncd never changes, empties or removes it, unless "
-        "somebody in the tenant gets this BPS id and its adoption is allowed"
-    )
+    if record["ownership"] != "not ours":
+        reason = "ours, and the tenant does not know its object any more"
+    else:
+        kept = "never changes, empties or removes it"
+        if record["kind"] == "user":
+            kept = "never changes or removes it (out of a group of ours it goes like anybody put in by hand)"
+        reason = (
+            "not ours, made by hand, by another system or by the portal itself, an API application say: syncd "
+            f"{kept}, unless somebody in the tenant gets this BPS id and its adoption is allowed"
+        )
     document = _make_plain(
         {
             "source": None,
@@ -90,7 +94,7 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    print_line(f"The portal has a {record['kind']} of this BPS id that nobody in the tenant has: {reason}.")
+    print_line(f"The portal has a {record['kind']} of this BPS id that nothing in the tenant has: {reason}.")
     _print_record(document["target"])
 
 
@@ -155,7 +159,7 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> 
         },
         "mapping": mapped,
         "target": explanation.target,
-        "licences": _describe_licences(explanation, rules) if user else None,
+        "licences": _describe_licences(explanation, lines, rules) if user else None,
         "used_by": [] if user else _list_uses(explanation, rules),
         "pending": explanation.pending,
         "rejected": explanation.rejected,
@@ -165,8 +169,11 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> 
     return plain
 
 
-def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any] | None:
-    """Return what a person holds, and what the rules give and why; None where no licence is managed or known."""
+def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> dict[str, Any] | None:
+    """Return what a person holds, and what the rules give and why; None where no licence is managed or known.
+
+    ``lines``: what the list of users says of the person, for an account that is somebody else's gets nothing.
+    """
     found, desired = explanation.licences, explanation.desired
     if found is None or not (rules.licences or found["held"]):
         return None
@@ -174,22 +181,22 @@ def _describe_licences(explanation: Explanation, rules: Rules) -> dict[str, Any]
     rule = rules.licences[number] if number is not None and number < len(rules.licences) else None
     wanted = rule is not None and desired is not None and desired["state"] == "wanted"
     record = explanation.target
+    foreign = next((line.reason for line in lines if line.state == "foreign"), None) if wanted else None
     if found["perpetual"]:
         reason = "the portal has perpetual licensing and assigns licences by itself: no rule is carried out"
-    elif wanted and record is not None and record["ownership"] == "not ours":
-        reason = (
-            f"licences[{number}] would, but the account is not ours: it was there before us, and is not adopted "
-            "(see the state)"
-        )
+    elif rule is not None and foreign is not None:
+        reason = f"licences[{number}] ({rule.group}) would, but the account is not ours: {foreign}"
     elif rule is None:
         reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
     elif wanted:
         place = find_place(rule.group, explanation.places)
         path = f", through {' > '.join(place.path)}" if place and len(place.path) > 1 else ""
         reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}]){path}"
+        if record is not None and record["ownership"] == "not ours":
+            reason += "; it waits until the account is adopted"
     else:
         reason = f"licences[{number}] ({rule.group}) would, but the person is not wanted: see the decision"
-    given = rule is not None and wanted and not found["perpetual"]
+    given = wanted and foreign is None and not found["perpetual"]
     return {"wanted": rule.type if rule and given else None, "reason": reason, "held": found["held"]}
 
 
@@ -257,10 +264,7 @@ def _print(document: Mapping[str, Any]) -> None:
         what = f"{item['rule']} ({item['licence'] or item['group']})"
         print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
     if document["mapping"]:
-        rows = [
-            [name, item["value"] or (f"none: {item['reason']}" if item.get("reason") else None), item["rule"]]
-            for name, item in document["mapping"].items()
-        ]
+        rows = [[name, _say_value(item), item["rule"]] for name, item in document["mapping"].items()]
         print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
     print_line()
     for item in document["standing"]:
@@ -319,6 +323,12 @@ def _print_found(found: Sequence[Found], report: Report, needle: str) -> None:
 
 def _say_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
+
+
+def _say_value(item: Mapping[str, Any]) -> str | None:
+    """Return how a field is told: its value, and why there is none, or what it waits for."""
+    value: str | None = item["value"]
+    return f"{value or 'none'}: {item['reason']}" if item.get("reason") else value
 
 
 def _say_values(item: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from syncd.model.run import HELD_FOR, REVERSALS
-from syncd.store.newest import find_newest_planned, is_failing_still, is_speaking, is_unsolved
+from syncd.store.newest import find_newest_planned, is_open_still, is_speaking, is_unsolved
 from syncd.store.rows import among, decode_json
 from syncd.store.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
@@ -38,7 +38,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
     reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), fresh)
     speaks = is_speaking(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
     statement = _select_changes(records, connection).where(
-        speaks | is_failing_still(connection),
+        speaks | is_open_still(connection, newest),
         changes.c.status.in_(_OPEN),
         (changes.c.status != "failed") | is_unsolved(),
     )

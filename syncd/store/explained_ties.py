@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, exists, select
 
+from syncd.store.facts import OWNERS, load_fact
 from syncd.store.tables import (
     desired_users,
     source_groups,
@@ -23,33 +24,57 @@ Kind = Literal["user", "group"]
 def load_manager(connection: Connection, key: int) -> dict[str, Any] | None:
     """Return the manager of a person in the tenant, and the account by which the portal is to know the manager.
 
-    ``bps_id`` None: there is none, for ``reason``. None where the tenant names no manager.
+    It is the account that the planner names (`Pairing.iterate_user_pairs`): the one wanted, or one that a manager whom
+    nobody wants any more still has. ``bps_id`` None: there is none, for ``reason``; beside a BPS id, ``reason`` tells
+    what it waits for. None where the tenant names no manager.
     """
-    person = source_users.alias("person")
+    person, principal, account = source_users.alias("person"), target_principals, target_users
     row = connection.execute(
         select(
-            source_objects.c.id, source_users.c.name, source_users.c.upn, source_users.c.state.label("source_state"),
-            desired_users.c.state, desired_users.c.reason, target_principals.c.bps_id,
+            source_objects.c.key, source_objects.c.id, source_users.c.name, source_users.c.upn,
+            source_users.c.state.label("source_state"), desired_users.c.state, desired_users.c.reason,
+            principal.c.bps_id, account.c.status, account.c.source_key,
+            exists().where(target_groups.c.key == desired_users.c.principal_key).label("taken"),
         )
         .select_from(person)
         .join(source_objects, source_objects.c.key == person.c.manager_key)
         .outerjoin(source_users, source_users.c.key == person.c.manager_key)
         .outerjoin(desired_users, desired_users.c.key == person.c.manager_key)
-        .outerjoin(target_principals, target_principals.c.key == desired_users.c.principal_key)
+        .outerjoin(principal, principal.c.key == desired_users.c.principal_key)
+        .outerjoin(account, account.c.key == desired_users.c.principal_key)
         .where(person.c.key == key)
     ).first()  # fmt: skip
     if row is None:
         return None
-    wanted = row.state == "wanted"
-    return {
-        "id": row.id,
-        "name": row.upn or row.name,
-        "bps_id": row.bps_id if wanted else None,
-        "reason": None if wanted else _say_why_not(row),
-    }
+    theirs = row.status is not None and row.source_key in (None, row.key)
+    if theirs or (row.state == "wanted" and not row.taken):
+        bps_id, reason = row.bps_id, _say_what_it_waits_for(row.status)
+    else:
+        bps_id = _find_present(connection, row.key)
+        reason = None if bps_id is not None else _say_why_not(row)
+    return {"id": row.id, "name": row.upn or row.name, "bps_id": bps_id, "reason": reason}
+
+
+def _find_present(connection: Connection, manager: int) -> str | None:
+    """Return the account of ours that a manager has who cannot have the wanted one."""
+    return connection.scalar(
+        select(target_principals.c.bps_id)
+        .join(target_users, target_users.c.key == target_principals.c.key)
+        .where(target_users.c.source_key == manager, target_users.c.origin.is_not(None))
+        .order_by(target_users.c.leaving_at.is_not(None), target_users.c.key.desc())
+        .limit(1)
+    )
+
+
+def _say_what_it_waits_for(status: str | None) -> str | None:
+    if status is None:
+        return "the manager has no account in the portal yet"
+    return None if status == "Synchronized" else "the portal still synchronises the manager's account"
 
 
 def _say_why_not(row: Any) -> str:
+    if row.taken:
+        return f"the manager's BPS id {row.bps_id} belongs to a group of the portal"
     if row.source_state != "active":
         return "the manager is not among the active people of the tenant"
     if row.state is None:
@@ -57,8 +82,13 @@ def _say_why_not(row: Any) -> str:
     return f"the manager is not wanted in the portal: {row.reason or row.state.replace('_', ' ')}"
 
 
-def load_owned(connection: Connection, kind: Kind, key: int) -> list[dict[str, Any]]:
-    """Return the groups that a person owns in the tenant, or the owners of a group, by name."""
+def load_owned(connection: Connection, kind: Kind, key: int) -> list[dict[str, Any]] | None:
+    """Return the groups that a person owns in the tenant, or the owners of a group, by name.
+
+    None where the tenant is not asked for owners (``mapping.group.owners``): nothing is known of them.
+    """
+    if load_fact(connection, OWNERS) is None:
+        return None
     mine, other = source_owners.c.member_key, source_owners.c.group_key
     named, name = source_groups, source_groups.c.name
     if kind == "group":

@@ -75,11 +75,14 @@ class Explanations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find(self, wanted: str) -> list[Found]:
-        """Return the objects that are meant: by source id, else by BPS id, by UPN, by display name, or a part of it."""
+    def find(self, wanted: str, *, in_part: bool = True) -> list[Found]:
+        """Return the objects that are meant: by source id, else by BPS id, by UPN, by display name, or a part of it.
+
+        ``in_part``: False asks for the whole of one of these.
+        """
         text = wanted.strip()
         with reading(self._database) as connection:
-            for number in range(5):
+            for number in range(5 if in_part else 4):
                 found: list[Found] = []
                 for kind in _kinds():
                     condition = _make_conditions(kind, text)[number]

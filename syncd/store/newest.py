@@ -2,14 +2,15 @@
 
 Every run over everything plans anew what still stands, so that what earlier ones left open is settled with it. A run
 over one object settles only what is open of the records that it looked at. A run that sets something back (an undo)
-settles nothing, and nobody plans anew what it withheld.
+settles nothing, and nobody plans anew what it withheld. A plan that came from a file counts as one over everything for
+what was withheld, and as one over a few objects for the rest: what is not in the file is as open as it was.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select, update
 
 from syncd.model.run import REVERSALS, SINGLE_KINDS
 from syncd.store.tables import (
@@ -40,13 +41,31 @@ def find_newest_planned(connection: Connection, *conditions: Any) -> int:
     return max(good, find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id), *conditions))
 
 
-def is_failing_still(connection: Connection) -> ColumnElement[bool]:
-    """Return the condition that a change of the newest run that looked at everything belongs to what keeps failing.
+def is_open_still(connection: Connection, newest: int) -> ColumnElement[bool]:
+    """Return the condition that what a run left undone is open beside ``newest``, a plan that came from a file.
 
-    A plan that was applied from a file is newer, and says nothing about what is not in the file.
+    A file says nothing about what is not in it: of that the newest run that looked at everything speaks on, and every
+    run since. What was withheld is not among it: nobody can release it any more, and the next run plans it anew.
     """
-    newest = find_newest_planned(connection, runs.c.kind.not_in(("plan", "apply")))
-    return (changes.c.run_id == newest) & is_unsolved()
+    looked = find_newest_planned(connection, runs.c.kind.not_in(("plan", "apply")))
+    if connection.scalar(select(runs.c.kind).where(runs.c.id == newest)) != "apply":
+        return false()
+    later = changes.alias("later")
+    since = [runs.c.id >= looked, runs.c.kind.not_in(("plan", *REVERSALS))]
+    overtaken = exists().where(
+        later.c.record_key == changes.c.record_key,
+        func.coalesce(later.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
+        later.c.object == changes.c.object,
+        later.c.phase == changes.c.phase,
+        later.c.run_id > changes.c.run_id,
+        later.c.status != "dropped",
+        later.c.run_id.in_(select(runs.c.id).where(*since)),
+    )
+    return and_(
+        changes.c.run_id.in_(select(runs.c.id).where(*since, runs.c.id < newest)),
+        changes.c.status.in_(("planned", "started", "deferred")) | ((changes.c.status == "failed") & is_unsolved()),
+        ~overtaken,
+    )
 
 
 def is_unsolved() -> ColumnElement[bool]:
@@ -84,7 +103,8 @@ def is_touched(record: ColumnElement[Any], member: ColumnElement[Any]) -> Column
 
 def settle_earlier(connection: Connection, run_id: int) -> None:
     """Drop what the runs that speak left open of the touched records: run ``run_id`` has planned these anew."""
-    newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(("succeeded", "partial", "held")))
+    good = runs.c.status.in_(("succeeded", "partial", "held"))
+    newest = find_newest_whole(connection, runs.c.kind.not_in(("plan", "apply")), good)
     writing = select(runs.c.id).where(runs.c.id >= newest, runs.c.id < run_id, runs.c.kind.not_in(("plan", *REVERSALS)))
     connection.execute(
         update(changes)

@@ -31,7 +31,7 @@ from syncd.plan.rules import PolicyRules
 from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.database import Database, reading
-from syncd.store.newest import find_newest_planned, is_failing_still, is_speaking
+from syncd.store.newest import find_newest_planned, is_open_still, is_speaking
 from syncd.store.pairing import is_taken
 from syncd.store.protection import load_tied
 from syncd.store.rows import among
@@ -322,8 +322,8 @@ def _match(connection: Connection, statement: Select[Any], needle: str) -> Seque
 def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
     troubles = _Troubles({}, {}, {})
-    in_plan = is_speaking(find_newest_planned(connection))
-    failing = is_failing_still(connection)
+    newest = find_newest_planned(connection)
+    speaks = is_speaking(newest) | is_open_still(connection, newest)
     own = changes.c.object == kind
     licence = changes.c.object == "licence"
     in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
@@ -338,7 +338,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
             select(
                 record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error), changes.c.object
             )
-            .where(in_plan, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None))
+            .where(speaks, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None))
             .group_by(record, changes.c.action, changes.c.status, changes.c.object)
             .order_by(record, changes.c.action.desc())
         )
@@ -356,7 +356,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
                     failures.c.object == changes.c.object,
                 ),
             )
-            .where(in_plan | failing, kinds, changes.c.status.in_(_OPEN), record.is_not(None))
+            .where(speaks, kinds, changes.c.status.in_(_OPEN), record.is_not(None))
             .order_by(record, failures.c.attempts)
         )
         for key, attempts, next_at, error in connection.execute(failed):

@@ -675,9 +675,47 @@ async def test_users_and_explain_say_who_goes_without_and_why(world: World) -> N
             {"type": "ExternalUser", "granted": "by hand", "settings": {}},
             {"type": "PowerUser", "granted": "by a rule", "settings": {}},
         ],
+        "perpetual": False,
     }
     pending = explanations.explain(explanations.find("u4")[0], now=world.clock.now()).pending
     assert [(item["action"], item["target"]) for item in pending] == [("grant", "User")]
+
+
+async def test_who_waits_for_a_seat_goes_on_waiting_beside_a_plan_that_is_applied_from_a_file(world: World) -> None:
+    """The file says nothing of the seat, a second one neither; a run over that person alone speaks in their place."""
+
+    def list_open() -> tuple[str, list[tuple[int, str]]]:
+        lines = {line.bps_id: line for line in Report(world.database, world.rules.policy).iterate("user")}
+        explanations = Explanations(world.database)
+        pending = explanations.explain(explanations.find("u4")[0], now=world.clock.now()).pending
+        return lines["u4@x.com"].state, [(item["run"], item["outcome"]) for item in pending]
+
+    world.portal.totals["User"] = 2
+    first = await world.sync("full")
+    assert list_open() == ("pending", [(first.id, "deferred")])
+    for name in ("Anna", "Anne"):
+        world.source.put_user("u1", displayName=name)
+        lines = world.make_file(await world.sync("delta", write=False))
+        applied = await world.carry_out(FromFile(open_plan(lambda lines=lines: lines)))
+        assert world.changes(applied) == ["update user u1@x.com done"]
+        assert list_open() == ("pending", [(first.id, "deferred")])
+    single = await world.sync_one("user", "u4@x.com")
+    assert list_open() == ("pending", [(single.id, "deferred")])
+    world.source.unlink("g1", "u4")
+    await world.sync_one("user", "u4@x.com")
+    assert list_open() == ("active", [])
+
+
+async def test_a_seat_that_a_file_gives_is_open_no_more(world: World) -> None:
+    """What the run before left undone, and the file did."""
+    world.portal.totals["User"] = 2
+    await world.sync("full")
+    world.portal.totals["User"] = 10
+    lines = world.make_file(await world.sync("delta", write=False))
+    applied = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert licence_changes(world, applied) == ["grant u4@x.com User done"]
+    explanations = Explanations(world.database)
+    assert explanations.explain(explanations.find("u4")[0], now=world.clock.now()).pending == []
 
 
 async def test_a_grant_that_fails_is_retried_by_itself_and_hinders_nothing_else(world: World) -> None:

@@ -20,7 +20,8 @@ from syncd.cli.main import program
 from syncd.cli.options import duration
 from syncd.cli.runs import explain_result
 from syncd.config import layers
-from syncd.model.run import RunRecord
+from syncd.model.run import Approval, RunRecord
+from syncd.model.target import PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
 from syncd.store.database import load_head
@@ -155,7 +156,9 @@ async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(
     world.source.put_user("guest", userPrincipalName="g@x.example", displayName="Gast", userType="Guest", mail="g@y")
     world.source.put_user("ann", manager="ben")
     world.source.put_user("ben", manager="guest")
+    world.source.put_user("cleo", displayName="Handmade of Cleo")
     world.portal.add_account("robot@portal", name="Robot", email="robot@portal")
+    world.portal.groups["handmade"] = PortalGroup("handmade", "By hand", "h@x.example")
     world.portal.perpetual = True
     await world.sync("full")
     ann, ben = document("explain", "ann", "--json"), document("explain", "ben", "--json")
@@ -174,7 +177,10 @@ async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(
         ("ann", "Owns, in the tenant: Staff"),
         ("ben", "manager none: the manager is not wanted in the portal"),
         ("staff", "Owned by, in the tenant: ann@x.example"),
-        ("robot@portal", "that nobody in the tenant has: somebody made it by hand"),
+        ("robot@portal", "a user of this BPS id that nothing in the tenant has: not ours, made by hand,"),
+        ("robot@portal", "never changes or removes it (out of a group of ours it goes like anybody put in by hand)"),
+        ("handmade", "a group of this BPS id that nothing in the tenant has: not ours"),
+        ("handmade", "syncd never changes, empties or removes it, unless"),
         ("robot@portal", "Target: robot@portal, not ours"),
     ):
         printed = syncd("explain", name)
@@ -182,17 +188,38 @@ async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(
     assert syncd("explain", "nobody@x.example").exit_code == 2
 
 
-async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_licence(world: World) -> None:
-    """A rule covers the person, and adopting is switched off."""
-    Path("syncd.toml").write_text('[policy]\nadopt = "never"\n[[licences]]\ngroup = "Staff"\ntype = "User"\n')
-    world.rules = make_rules(licences=(LicenceRule("Staff", "User"),), policy=PolicyRules(adopt="never"))
+@pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ('adopt = "never"', 'the portal had this record before us (policy.adopt = "never")'),
+        ('mode = "create_only"', None),
+        ("", "it waits until the account is adopted"),
+        ("rejected", "the portal had this record before us, and its adoption was rejected"),
+    ],
+)
+async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_licence(
+    world: World, policy: str, says: str | None
+) -> None:
+    """A rule covers the person: what nobody adopts gets nothing, what waits for adoption is to get it."""
+    setting, rules = policy.replace("rejected", ""), PolicyRules()
+    if setting:
+        name, value = setting.replace('"', "").split(" = ")
+        rules = replace(rules, **{name: value})  # type: ignore[arg-type]
+    Path("syncd.toml").write_text(f'[policy]\n{setting}\n[[licences]]\ngroup = "Staff"\ntype = "User"\n')
+    world.rules = make_rules(licences=(LicenceRule("Staff", "User"),), policy=rules)
     world.source.put_user("dan", userPrincipalName="dan@x.example", displayName="Dan", userType="Member")
     world.source.link("staff", "dan")
     world.portal.add_account("dan@x.example", name="By hand", email="dan@x.example")
     world.portal.totals = {"User": 5}
-    await world.sync("full")
+    run = await world.sync("full")
+    if policy == "rejected":
+        world.target_store.reject(Approval(run.id))
+        await world.sync("full")
+    assert "dan@x.example" not in world.portal.licences, "nothing was given"
     licences = document("explain", "dan", "--json")["licences"]
-    assert "the account is not ours" in licences["reason"]
+    assert (says or '(policy.mode = "create_only")') in licences["reason"]
+    assert licences["wanted"] == (None if policy else "User")
+    assert ("the account is not ours: " in licences["reason"]) == bool(policy)
 
 
 BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'
