@@ -216,10 +216,18 @@ async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_lice
         world.target_store.reject(Approval(run.id))
         await world.sync("full")
     assert "dan@x.example" not in world.portal.licences, "nothing was given"
-    licences = document("explain", "dan", "--json")["licences"]
+    explained = document("explain", "dan", "--json")
+    licences, rejected = explained["licences"], explained["rejected"]
     assert (says or '(policy.mode = "create_only")') in licences["reason"]
     assert licences["wanted"] == (None if policy else "User")
     assert ("the account is not ours: " in licences["reason"]) == bool(policy)
+    assert {(item["run"], item["action"], item["object"]) for item in rejected} == (
+        {(run.id, "adopt", "user"), (run.id, "grant", "licence"), (run.id, "link", "membership")}
+        if policy == "rejected"
+        else set()
+    )
+    told = "Rejected, and not proposed again until the person or group changes:"
+    assert (told in syncd("explain", "dan").stdout) == (policy == "rejected")
 
 
 BROKEN = '[graph]\ncloud = "moon"\n[scope]\nguests = "maybe"\n[log]\nlevel = "loud"\n[nonsense]\nx = 1\n'
