@@ -48,7 +48,10 @@ def happen(
     if operation is None:
         raise ConfigError([f"op: {name!r} is not one of {', '.join(operation_names())}"])
     if target is not None:
-        described = operation(directory, _Fixed(target, directory, chance))
+        fixed = _Fixed(target, directory, chance)
+        if isinstance(fixed.target, Group) != name.endswith("-group"):
+            raise ConfigError([f"target: {name} happens to a {'group' if name.endswith('-group') else 'person'}"])
+        described = operation(directory, fixed)
         return [] if described is None else [described]
     return [described for _ in range(count) if (described := operation(directory, chance)) is not None]
 
@@ -58,7 +61,8 @@ class _Fixed(random.Random):
 
     def __init__(self, target: str, directory: Directory, chance: random.Random) -> None:
         super().__init__(chance.getrandbits(64))
-        self.target = directory.objects.get(target) or directory.find_user(target)
+        named = directory.objects.get(target) or directory.match_group(target)
+        self.target = named or directory.find_user(target)
 
 
 def _operations() -> dict[str, Callable[[Directory, random.Random], Described | None]]:
@@ -77,6 +81,7 @@ def _operations() -> dict[str, Callable[[Directory, random.Random], Described | 
         "reown": _reown,
         "create-group": _create_group,
         "delete-group": _delete_group,
+        "rename-group": _rename_group,
     }
 
 
@@ -260,3 +265,13 @@ def _delete_group(directory: Directory, chance: random.Random) -> Described | No
         return None
     directory.delete_group(group.id)
     return _described("delete-group", group)
+
+
+def _rename_group(directory: Directory, chance: random.Random) -> Described | None:
+    group = _choose(_open_groups(directory), chance, lambda _: True)
+    if not isinstance(group, Group):
+        return None
+    before = str(group.properties["displayName"])
+    name = f"{before.partition(' (')[0]} ({chance.getrandbits(12):03x})"
+    directory.set_attributes(group.id, displayName=name)
+    return {**_described("rename-group", group), "before": before}

@@ -59,10 +59,14 @@ class Directory:
 
     def find_group(self, display_name: str) -> Group:
         """Return the first active group with that display name; raises NotFound."""
-        for group in self.active_groups():
-            if group.properties.get("displayName") == display_name:
-                return group
-        raise NotFound(f"the tenant has no active group named {display_name}", status=404)
+        found = self.match_group(display_name)
+        if found is None:
+            raise NotFound(f"the tenant has no active group named {display_name}", status=404)
+        return found
+
+    def match_group(self, display_name: str) -> Group | None:
+        """Return the first active group with that display name, None when there is none."""
+        return next((each for each in self.active_groups() if each.properties.get("displayName") == display_name), None)
 
     def active_users(self) -> Iterator[Node]:
         """Yield the active users in order of creation."""

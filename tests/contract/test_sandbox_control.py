@@ -50,6 +50,11 @@ async def test_changes_happen_on_request(client: Client) -> None:
     assert emptied[0]["removed"] > 0
     renamed = (await control(client, "POST", "/change", {"op": "rename", "target": hired[0]["id"]})).json
     assert renamed[0]["id"] == hired[0]["id"]
+    (group,) = (await control(client, "POST", "/change", {"op": "rename-group", "target": "BPS users"})).json
+    assert group["before"] == "BPS users"
+    assert client.sandbox.directory.get(group["id"]).properties["displayName"] == group["name"] != "BPS users"
+    (other,) = (await control(client, "POST", "/change", {"op": "rename-group"})).json
+    assert other["name"] != other["before"]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +71,9 @@ async def test_changes_happen_on_request(client: Client) -> None:
         ("POST", "/change", {"op": "portal-leave", "target": "auditor@external-audit.example", "group": "nowhere"}),
         ("POST", "/change", {"op": "portal-remove", "target": "synced.colleague@nordwind-legacy.example"}),
         ("POST", "/change", {"op": "portal-remove", "colour": "red"}),
+        ("POST", "/change", {"op": "portal-edit", "group": "Managers"}),
+        ("POST", "/change", {"op": "rename", "group": "BPS users"}),
+        ("POST", "/change", {"op": "leave", "target": "BPS users"}),
         ("POST", "/knobs", {"tenant": {"colour": 1}}),
         ("POST", "/faults", {"kind": "explode"}),
         ("GET", "/state?what=weather", None),
