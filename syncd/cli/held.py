@@ -206,7 +206,7 @@ def _make_approval(
     approval = Approval(run, kinds, tuple(word.casefold() for word in only))
     users, groups = approvals.load_concerned(approval)
     if not users and not groups:
-        raise click.UsageError(f"run {run} holds nothing that fits --kind and --only: 'syncd held' lists what it holds")
+        raise click.UsageError(f"run {run} holds nothing that fits --kind and --only (BPS ids): 'syncd held' lists it")
     return approval
 
 
