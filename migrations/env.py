@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import create_engine
 
-from syncd.store.tables import metadata
+from syncd.store.schema.tables import metadata
 
 engine = context.config.attributes.get("engine")
 if engine is None:

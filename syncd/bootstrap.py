@@ -26,7 +26,8 @@ from syncd.model.licence import format_process, join_processes
 from syncd.plan.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.plan.rules import LicenceRule as LicenceRuleValue
-from syncd.store.database import Database, ensure_schema, open_database
+from syncd.store.db.database import Database, open_database
+from syncd.store.db.revision import ensure_schema
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions

@@ -13,7 +13,8 @@ from syncd.config import Settings
 from syncd.errors import SyncdError
 from syncd.messages import probe_hook
 from syncd.store.coexistence import WAY_OUT, load_blocked
-from syncd.store.database import load_head, load_revision, open_database
+from syncd.store.db.database import open_database
+from syncd.store.db.revision import load_head, load_revision
 from syncd.store.licences import Licences
 
 

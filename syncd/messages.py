@@ -13,7 +13,7 @@ from syncd.errors import SyncdError
 from syncd.hook import HookOptions, WebHook
 from syncd.logs import get_logger
 from syncd.model.run import RunRecord
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.news import ToldNews
 from syncd.sync.announce import Announcer
 

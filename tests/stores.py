@@ -22,8 +22,9 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.util import LRUCache
 
-from syncd.store import database as store
-from syncd.store.database import ensure_schema, open_database
+from syncd.store.db import database as store
+from syncd.store.db.database import open_database
+from syncd.store.db.revision import ensure_schema
 
 STATEMENTS = 4000
 """How many compiled statements are kept per kind of engine."""

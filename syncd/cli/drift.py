@@ -15,7 +15,7 @@ from syncd.cli.runs import explain_result, print_run
 
 if TYPE_CHECKING:
     from syncd.plan.drift import Drift
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 
 @click.command("drift")

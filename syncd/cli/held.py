@@ -19,7 +19,7 @@ from syncd.plan.substitution import STANDS_IN
 if TYPE_CHECKING:
     from syncd.model.change import Change, PlannedChange
     from syncd.model.run import Approval, RunRecord
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 _ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link", "grant")
 COLUMNS = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40))

@@ -15,9 +15,9 @@ from syncd.cli.output import print_json, print_line
 @pass_invocation
 def migrate(invocation: Invocation) -> None:
     """Bring the store to this program's schema, creating it where it is empty; refused while another syncd works."""
-    from syncd.store.database import migrate as bring_up
-    from syncd.store.database import open_database
-    from syncd.store.lock import StoreLock
+    from syncd.store.db.database import open_database
+    from syncd.store.db.lock import StoreLock
+    from syncd.store.db.revision import migrate as bring_up
 
     settings = invocation.start(need=STORE_ONLY)
     with contextlib.closing(open_database(settings.store.url.reveal())) as database, StoreLock(database):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from syncd.plan.drift import Drift
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 _OF_GROUPS = frozenset({"group", "membership", "ownership"})
 _AT_ONCE = 200

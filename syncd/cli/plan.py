@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.model.change import OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12))
 _REASONS_SHOWN = 20

@@ -14,7 +14,7 @@ from syncd.errors import UnusablePlanFile
 if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.plan.planfile import PlanFile
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 
 def check_place(path: Path) -> None:

@@ -24,7 +24,7 @@ from syncd.cli.output import (
 if TYPE_CHECKING:
     from syncd.model.change import Change, OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 _STATUSES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
 """What an operator looks for comes first."""

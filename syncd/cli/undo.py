@@ -16,7 +16,7 @@ from syncd.cli.runs import describe_change, describe_values, explain_result, fin
 if TYPE_CHECKING:
     from syncd.model.change import OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
 
 COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("values", 12))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.daemon.keeper import Keeper
     from syncd.model.run import RunRecord, RunRequest
-    from syncd.store.database import Database
+    from syncd.store.db.database import Database
     from syncd.sync.proposals import Proposal
 
 _POLL = 0.5
@@ -134,7 +134,7 @@ async def _carry_out(work: _Work) -> RunRecord:
     from syncd import bootstrap
     from syncd.daemon.keeper import Keeper
     from syncd.logs import get_logger
-    from syncd.store.lock import StoreLock
+    from syncd.store.db.lock import StoreLock
     from syncd.store.runlog import RunLog
 
     settings, database, stop = work.settings, work.database, work.stop
@@ -199,7 +199,7 @@ async def _acquire(keeper: Keeper, clock: Clock, stop: Stop, *, wait: timedelta 
 
 async def _settle(keeper: Keeper, stop: Stop) -> None:
     """Give whoever lost the lock in the middle of a run the time to notice; that run may as well be of the dead."""
-    from syncd.store.lock import ANSWER_SECONDS, SETTLE_SECONDS
+    from syncd.store.db.lock import ANSWER_SECONDS, SETTLE_SECONDS
 
     click.echo(
         f"syncd: a run is still open in this store; waiting {SETTLE_SECONDS:.0f} seconds, in case a syncd that was cut "
@@ -214,7 +214,7 @@ async def _settle(keeper: Keeper, stop: Stop) -> None:
 
 async def _watch(keeper: Keeper, clock: Clock, stop: Stop, lost: asyncio.Event, run: asyncio.Task[Any] | None) -> None:
     """End the run when the lock is lost, with its database session or the file that it is on; break it off at last."""
-    from syncd.store.lock import ANSWER_SECONDS, LOST_SECONDS, WATCH_SECONDS
+    from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, WATCH_SECONDS
 
     while await keeper.is_held(within=ANSWER_SECONDS):
         await clock.sleep(WATCH_SECONDS)

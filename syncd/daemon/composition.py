@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from syncd.clock import Clock
 from syncd.config import Listen, Settings
 from syncd.daemon.state import DaemonState
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.sync.announce import Hook
 from syncd.sync.pull import Progress
 from syncd.sync.runs import Runs, Sides

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from syncd.store.lock import StoreLock
+from syncd.store.db.lock import StoreLock
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from syncd.daemon.requests import RequestQueue
 from syncd.daemon.schedule import Schedule
 from syncd.daemon.state import DaemonState
 from syncd.daemon.trouble import Trouble
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ import structlog
 
 from syncd.errors import SyncdError
 from syncd.model.run import RunRecord
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.news import ToldNews
 from syncd.sync.announce import Announcer, Hook
 

@@ -23,7 +23,7 @@ from syncd.daemon.term import Term
 from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
 from syncd.logs import configure_logs
 from syncd.model.run import PullKind, RunRequest
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 
 GRACE_SECONDS = 25.0
 _LAST_SECONDS = 10.0

@@ -15,7 +15,8 @@ from syncd.clock import Clock
 from syncd.daemon.schedule import Schedule
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
-from syncd.store.database import Database, load_head, load_revision
+from syncd.store.db.database import Database
+from syncd.store.db.revision import load_head, load_revision
 from syncd.store.runlog import RunLog
 
 T = TypeVar("T")

@@ -14,8 +14,8 @@ from syncd.daemon.state import GOOD, PULLS
 from syncd.daemon.worker import Worker
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRequest
-from syncd.store.database import Database
-from syncd.store.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
+from syncd.store.db.database import Database
+from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
 from syncd.store.runlog import RunLog
 
 _POLL_SECONDS = 1.0

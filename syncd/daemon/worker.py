@@ -15,7 +15,7 @@ from syncd.daemon.trouble import Trouble
 from syncd.errors import ConfigError, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.store.approvals import Approvals
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.plans import Plans
 from syncd.store.runlog import RunLog
 from syncd.sync.runs import Sides

@@ -11,11 +11,11 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert,
 from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
-from syncd.store.database import Database, reading
-from syncd.store.facts import EMPTY_BELIEVED, FULL_PUSH_DUE, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_fact
+from syncd.store.db.sql import among, decode_json, encode_json, upsert
 from syncd.store.newest import find_newest_whole, is_speaking
-from syncd.store.rows import among, decode_json, encode_json, upsert
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     UtcTime,
     changes,
     desired_groups,

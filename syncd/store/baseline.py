@@ -10,12 +10,12 @@ from sqlalchemy import Connection, delete, exists, func, select
 
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.checkpoints import save_checkpoint
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_fact, save_fact
+from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory import SEEN, TABLES
-from syncd.store.facts import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_fact, save_fact
 from syncd.store.members import LINKS, is_visible
-from syncd.store.rows import delete_pairs, intern
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     seen_objects,
     source_groups,
     source_members,

@@ -12,10 +12,10 @@ from syncd.model.change import LinkKind
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import Current
 from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json
 from syncd.store.hand_notes import HAND_LINKS
-from syncd.store.rows import among, decode_json, delete_pairs, encode_json
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
     source_objects,

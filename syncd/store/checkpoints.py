@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select
 
 from syncd.model.source import STREAMS, Checkpoint, Stream
-from syncd.store.database import Database, reading
-from syncd.store.rows import upsert
-from syncd.store.tables import checkpoints
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import upsert
+from syncd.store.schema.tables import checkpoints
 
 
 def load_checkpoint(database: Database, stream: Stream) -> Checkpoint | None:

@@ -10,9 +10,9 @@ from sqlalchemy import Select, Table, select
 
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, fold
 from syncd.plan.planfile import Part, RecordState
-from syncd.store.database import Database, reading
-from syncd.store.rows import among
-from syncd.store.tables import (
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among
+from syncd.store.schema.tables import (
     source_groups,
     source_members,
     source_objects,

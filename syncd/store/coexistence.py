@@ -12,8 +12,8 @@ from datetime import datetime
 from sqlalchemy import or_, select
 
 from syncd.model.target import BLOCKED
-from syncd.store.database import Database, reading
-from syncd.store.tables import failures, target_principals
+from syncd.store.db.database import Database, reading
+from syncd.store.schema.tables import failures, target_principals
 
 _NAMED = 3
 WAY_OUT = (

@@ -13,10 +13,10 @@ from sqlalchemy import ColumnElement, Table, exists, or_, select, update
 
 from syncd.model.change import Phase
 from syncd.model.target import fold
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, decode_json
 from syncd.store.inventory import LINKS
-from syncd.store.rows import among, decode_json
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     changes,
     desired_users,
     rejections,

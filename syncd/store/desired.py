@@ -28,11 +28,11 @@ from sqlalchemy import (
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.store.approvals import forget_rejections
-from syncd.store.database import Database, reading
-from syncd.store.facts import SCOPE_GROUPS, load_fact, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import SCOPE_GROUPS, load_fact, save_fact
+from syncd.store.db.sql import among, chunked, decode_json, upsert
 from syncd.store.principals import intern_principals
-from syncd.store.rows import among, chunked, decode_json, upsert
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
     scope_members,

@@ -17,12 +17,11 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.checkpoints import save_checkpoint
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.members import LINKS, is_visible
-from syncd.store.rows import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
-from syncd.store.source_tables import PARKED, REREAD
-from syncd.store.stored import GONE, Stored, find_returned, merge
-from syncd.store.tables import (
+from syncd.store.schema.directory import PARKED, REREAD
+from syncd.store.schema.tables import (
     seen_members,
     seen_objects,
     seen_owners,
@@ -31,6 +30,7 @@ from syncd.store.tables import (
     source_returns,
     source_users,
 )
+from syncd.store.stored import GONE, Stored, find_returned, merge
 from syncd.store.touches import touch_groups, touch_users, touch_users_below
 from syncd.store.unshown import forget_unshown
 

@@ -11,9 +11,9 @@ from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import differs
 from syncd.plan.drift import LINK_FIELDS
 from syncd.plan.verdicts import Place
+from syncd.store.db.sql import decode_json
 from syncd.store.hand_notes import HAND_LINKS
-from syncd.store.rows import decode_json
-from syncd.store.tables import source_groups, source_members, source_objects, target_licences, target_principals
+from syncd.store.schema.tables import source_groups, source_members, source_objects, target_licences, target_principals
 from syncd.store.taken_licences import GONE, LET_GO
 
 

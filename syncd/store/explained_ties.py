@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, exists, select
 
-from syncd.store.facts import OWNERS, load_fact
-from syncd.store.tables import (
+from syncd.store.db.markers import OWNERS, load_fact
+from syncd.store.schema.tables import (
     desired_users,
     source_groups,
     source_objects,

@@ -12,14 +12,14 @@ from sqlalchemy import Connection, Row, Table, false, func, or_, select
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE
 from syncd.plan.verdicts import Place
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import LICENCES_READ, load_fact
+from syncd.store.db.sql import among, decode_json
 from syncd.store.explained_changes import load_outcomes, load_pending, load_rejected
 from syncd.store.explained_places import load_by_hand, load_places
 from syncd.store.explained_ties import load_manager, load_owned, load_untied
-from syncd.store.facts import LICENCES_READ, load_fact
 from syncd.store.licences import load_holding
-from syncd.store.rows import among, decode_json
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
     scope_members,

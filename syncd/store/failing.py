@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal, select
 
 from syncd.model.change import ObjectKind
-from syncd.store.rows import among, decode_json, upsert
-from syncd.store.tables import UtcTime, changes, failures
+from syncd.store.db.sql import among, decode_json, upsert
+from syncd.store.schema.tables import UtcTime, changes, failures
 
 Place = tuple[int, int, ObjectKind]
 """The record, the member of a membership or ownership (0: the record itself), and the kind of object."""

@@ -13,8 +13,16 @@ from typing import Literal
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, select, update
 
 from syncd.model.change import LinkKind
-from syncd.store.rows import among, decode_json, delete_pairs, encode_json, upsert
-from syncd.store.tables import changes, hand_members, hand_owners, runs, target_groups, target_users, vanished_records
+from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, upsert
+from syncd.store.schema.tables import (
+    changes,
+    hand_members,
+    hand_owners,
+    runs,
+    target_groups,
+    target_users,
+    vanished_records,
+)
 
 Pair = tuple[int, int]
 Kind = Literal["user", "group"]

@@ -25,11 +25,9 @@ from sqlalchemy import (
 
 from syncd.model.change import LinkKind, ObjectKind, PlannedChange
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
-from syncd.store.database import Database, reading
-from syncd.store.facts import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
-from syncd.store.hand_notes import forget_accepted, forget_links_of, note_links, note_vanished
-from syncd.store.principals import intern_principals
-from syncd.store.rows import (
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
+from syncd.store.db.sql import (
     among,
     delete_pairs,
     encode_json,
@@ -40,7 +38,9 @@ from syncd.store.rows import (
     set_json_fields,
     upsert,
 )
-from syncd.store.tables import (
+from syncd.store.hand_notes import forget_accepted, forget_links_of, note_links, note_vanished
+from syncd.store.principals import intern_principals
+from syncd.store.schema.tables import (
     UtcTime,
     changes,
     desired_groups,

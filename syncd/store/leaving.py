@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, exists, insert, select, update
 
 from syncd.plan.desired import LEAVER_STATES
-from syncd.store.database import Database, reading
-from syncd.store.tables import (
+from syncd.store.db.database import Database, reading
+from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
     target_groups,

@@ -6,9 +6,9 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 
 from syncd.model.change import Phase
 from syncd.plan.licences import FOR_DELETION, MOVED, Claim, Shortage, allot
-from syncd.store.database import Database, reading
-from syncd.store.rows import among
-from syncd.store.tables import changes, target_licences, target_users
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among
+from syncd.store.schema.tables import changes, target_licences, target_users
 from syncd.store.taken_licences import is_held
 
 _LICENCE = changes.c.object == "licence"

@@ -8,10 +8,10 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, func, select
 
 from syncd.model.licence import Seats
-from syncd.store.database import Database, reading
-from syncd.store.facts import LICENCE_SEATS, load_fact, save_fact
-from syncd.store.rows import among, decode_json, encode_json
-from syncd.store.tables import target_licences, target_users
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import LICENCE_SEATS, load_fact, save_fact
+from syncd.store.db.sql import among, decode_json, encode_json
+from syncd.store.schema.tables import target_licences, target_users
 from syncd.store.taken_licences import is_held
 
 _IS_HELD = is_held()

@@ -16,13 +16,13 @@ from syncd.model.change import SETTLED_LATER, Change
 from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
-from syncd.store.database import Database, reading
-from syncd.store.facts import LICENCES_READ, load_fact, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import LICENCES_READ, load_fact, save_fact
+from syncd.store.db.sql import among, decode_json, encode_json, insert_missing, upsert
 from syncd.store.licence_seats import find_doubted
 from syncd.store.pairing import is_taken, leaver_state
 from syncd.store.principals import intern_principals, iterate_folded
-from syncd.store.rows import among, decode_json, encode_json, insert_missing, upsert
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     changes,
     desired_users,
     scope_members,

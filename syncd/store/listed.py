@@ -15,10 +15,8 @@ from sqlalchemy import Connection, Table, bindparam, delete, exists, select, upd
 
 from syncd.model.listing import Chunk, Listed
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
-from syncd.store.database import reading
-from syncd.store.directory import SEEN, TABLES, Directory, PageCounts
-from syncd.store.members import LINKS
-from syncd.store.rows import (
+from syncd.store.db.database import reading
+from syncd.store.db.sql import (
     among,
     decode_json,
     encode_json,
@@ -28,14 +26,16 @@ from syncd.store.rows import (
     insert_tuples,
     pick_missing,
 )
-from syncd.store.stored import GONE, Stored
-from syncd.store.tables import (
+from syncd.store.directory import SEEN, TABLES, Directory, PageCounts
+from syncd.store.members import LINKS
+from syncd.store.schema.tables import (
     seen_objects,
     source_groups,
     source_objects,
     source_returns,
     source_users,
 )
+from syncd.store.stored import GONE, Stored
 from syncd.store.touches import touch_users, touch_users_below
 from syncd.store.unshown import forget_unshown, note_unshown
 

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from syncd.model.members import CheckPace, GroupToCount
-from syncd.store.database import Database, reading
-from syncd.store.facts import MEMBERS_COUNTED, MEMBERS_POSITION, load_fact, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import MEMBERS_COUNTED, MEMBERS_POSITION, load_fact, save_fact
+from syncd.store.db.sql import among, intern, upsert
 from syncd.store.members import is_visible
-from syncd.store.rows import among, intern, upsert
-from syncd.store.tables import member_checks, source_groups, source_members, source_objects
+from syncd.store.schema.tables import member_checks, source_groups, source_members, source_objects
 
 
 class MemberChecks:

@@ -13,9 +13,9 @@ from sqlalchemy import Table, exists, func, or_, select
 
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Link, Role
-from syncd.store.database import Database, reading
-from syncd.store.rows import among, delete_pairs, insert_pairs, intern
-from syncd.store.tables import (
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, delete_pairs, insert_pairs, intern
+from syncd.store.schema.tables import (
     seen_members,
     source_groups,
     source_members,

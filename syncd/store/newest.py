@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select, update
 
 from syncd.model.run import REVERSALS, SINGLE_KINDS
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     changes,
     desired_groups,
     failures,

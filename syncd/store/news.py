@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from syncd.store.database import Database, reading
-from syncd.store.facts import TOLD, load_fact, save_fact
-from syncd.store.tables import changes
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import TOLD, load_fact, save_fact
+from syncd.store.schema.tables import changes
 
 
 class ToldNews:

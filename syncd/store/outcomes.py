@@ -10,15 +10,15 @@ from sqlalchemy import Connection, Table, func, select, update
 
 from syncd.model.change import GIVES_BACK, SETTLED_LATER, Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
 from syncd.plan.diff import HANDED_OVER, RENAMED
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, decode_json, delete_pairs
 from syncd.store.failing import Place, note_failures
 from syncd.store.hand_notes import forget_links, forget_vanished
 from syncd.store.inventory import LINKS, Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.leaving import mark_leaving
 from syncd.store.licences import record_licences
 from syncd.store.links import finish
-from syncd.store.rows import among, decode_json, delete_pairs
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     changes,
     desired_groups,
     desired_users,

@@ -12,12 +12,12 @@ from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
-from syncd.store.database import Database, reading
-from syncd.store.facts import OWNERS, load_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import OWNERS, load_fact
+from syncd.store.db.sql import among, among_bound, decode_json, fetch_keys, gather_keys, pack
 from syncd.store.inventory import LINKS
 from syncd.store.principals import iterate_folded
-from syncd.store.rows import among, among_bound, decode_json, fetch_keys, gather_keys, pack
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
     source_groups,

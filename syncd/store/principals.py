@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
 
 from syncd.model.target import fold
-from syncd.store.database import Database, reading
-from syncd.store.rows import among, chunked
-from syncd.store.tables import desired_groups, source_groups, source_users, target_groups, target_principals
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, chunked
+from syncd.store.schema.tables import desired_groups, source_groups, source_users, target_groups, target_principals
 
 _CHUNK = 1000
 

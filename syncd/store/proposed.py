@@ -11,13 +11,13 @@ from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.checksums import Checksums
-from syncd.store.database import Database, reading
-from syncd.store.facts import APPLIED, load_fact, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import APPLIED, load_fact, save_fact
+from syncd.store.db.sql import among
 from syncd.store.inventory import LINKS
 from syncd.store.plans import Placed, Plans
 from syncd.store.principals import intern_principals
-from syncd.store.rows import among
-from syncd.store.tables import changes, source_objects, target_licences, target_principals
+from syncd.store.schema.tables import changes, source_objects, target_licences, target_principals
 from syncd.store.taken_licences import is_held
 from syncd.store.touches import touch_principals, touch_unfinished
 

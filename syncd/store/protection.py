@@ -11,10 +11,10 @@ from typing import Literal
 from sqlalchemy import Connection, exists, select, update
 
 from syncd.model.change import Change, Phase
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among
 from syncd.store.inventory import LINKS
-from syncd.store.rows import among
-from syncd.store.tables import changes, target_groups, target_principals, target_users
+from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
 Kind = Literal["user", "group"]
 

@@ -8,11 +8,11 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from syncd.model.source import Stream
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among
 from syncd.store.directory import TABLES
 from syncd.store.members import LINKS
-from syncd.store.rows import among
-from syncd.store.tables import source_objects
+from syncd.store.schema.tables import source_objects
 from syncd.store.touches import touch_groups, touch_users, touch_users_below
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy import delete, exists, func, select
 
-from syncd.store.database import Database, reading
-from syncd.store.facts import FULL_PUSH_DUE, RULES, load_fact, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_fact, save_fact
 from syncd.store.newest import is_touched, settle_earlier
-from syncd.store.tables import changes, desired_users, failures, target_groups, target_users
+from syncd.store.schema.tables import changes, desired_users, failures, target_groups, target_users
 from syncd.store.touches import (
     UNFINISHED,
     clear_touches,

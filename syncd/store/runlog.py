@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, func, insert, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
-from syncd.store.database import Database, reading
-from syncd.store.rows import decode_json, encode_json
-from syncd.store.tables import changes, runs
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import decode_json, encode_json
+from syncd.store.schema.tables import changes, runs
 
 PLANS_KEPT = 50
 RUNS_KEPT = 5000

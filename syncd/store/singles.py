@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, Table, func, select, union
 
 from syncd.model.run import SingleKind, Subject
 from syncd.model.source import STREAMS
-from syncd.store.database import Database, reading
-from syncd.store.facts import EMPTIED, INVENTORY_READ, load_fact
-from syncd.store.rows import intern
-from syncd.store.tables import (
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_fact
+from syncd.store.db.sql import intern
+from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
     source_groups,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from syncd.model.source import Checkpoint, Stream
 from syncd.store.baseline import Baseline
 from syncd.store.checkpoints import load_checkpoint
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.listed import ListedObjects
 from syncd.store.member_checks import MemberChecks
 from syncd.store.members import Members

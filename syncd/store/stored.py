@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from syncd.model.source import Removal, Value
-from syncd.store.rows import decode_json
+from syncd.store.db.sql import decode_json
 
 GONE = ("soft_deleted", "deleted")
 """The states of what the tenant does not have any more."""

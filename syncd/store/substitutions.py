@@ -11,12 +11,12 @@ from sqlalchemy import case, delete, exists, func, insert, select, update
 
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.substitution import Arranged, Departed, Superior
-from syncd.store.database import Database, reading
-from syncd.store.facts import SUBSTITUTIONS_REFUSED, load_fact, save_fact
+from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import SUBSTITUTIONS_REFUSED, load_fact, save_fact
+from syncd.store.db.sql import among, upsert
 from syncd.store.pairing import is_taken
 from syncd.store.principals import iterate_folded
-from syncd.store.rows import among, upsert
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     desired_users,
     source_users,
     substitutions,

@@ -6,7 +6,7 @@ from syncd.store.approvals import Approvals
 from syncd.store.by_hand import ByHand
 from syncd.store.checkpoints import has_checkpoints
 from syncd.store.checksums import Checksums
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.declined import Declined
 from syncd.store.desired import DesiredState
 from syncd.store.inventory import Inventory

@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, li
 
 from syncd.plan.drift import Drift
 from syncd.plan.licences import LICENCE_ROLE
-from syncd.store.database import Database, reading
-from syncd.store.rows import among, decode_json
-from syncd.store.tables import (
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, decode_json
+from syncd.store.schema.tables import (
     UtcTime,
     changes,
     desired_users,

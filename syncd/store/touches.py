@@ -8,8 +8,8 @@ from typing import get_args
 from sqlalchemy import Connection, Table, delete, insert, literal, select, update
 
 from syncd.model.change import LinkKind, OutcomeStatus
-from syncd.store.rows import among, insert_keys, insert_missing
-from syncd.store.tables import (
+from syncd.store.db.sql import among, insert_keys, insert_missing
+from syncd.store.schema.tables import (
     changes,
     source_groups,
     source_members,

@@ -14,12 +14,12 @@ from syncd.plan.diff import RENAMED
 from syncd.plan.licences import HeldLicence
 from syncd.plan.reverse import Done, Record
 from syncd.plan.substitution import Arranged
-from syncd.store.database import Database, reading
+from syncd.store.db.database import Database, reading
+from syncd.store.db.sql import among, decode_json
 from syncd.store.inventory import LINKS, Written
 from syncd.store.licences import load_holding
 from syncd.store.plans import Placed, Plans
-from syncd.store.rows import among, decode_json
-from syncd.store.tables import (
+from syncd.store.schema.tables import (
     changes,
     substitutions,
     target_groups,

@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, delete, exists, select, update
 
-from syncd.store.rows import among, insert_keys
-from syncd.store.tables import seen_objects, source_users, unshown_managers
+from syncd.store.db.sql import among, insert_keys
+from syncd.store.schema.tables import seen_objects, source_users, unshown_managers
 
 
 def note_unshown(connection: Connection, users: Collection[int]) -> None:

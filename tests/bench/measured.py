@@ -22,7 +22,7 @@ from syncd.clock import Clock
 from syncd.model.change import Change, Phase
 from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.model.target import Account
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.sync_store import TargetStore
 
 _REQUESTS: dict[str, RunRequest] = {

@@ -19,7 +19,7 @@ from uuid import uuid4
 import pytest
 
 from syncd.sandbox.server import find_free_port
-from syncd.store.database import open_database
+from syncd.store.db.database import open_database
 from syncd.store.runlog import RunLog
 from tests.compose import ROOT, load_compose, translate
 from tests.container.engine import IMAGE, Engine, read_until

@@ -13,7 +13,7 @@ import stamina
 import structlog
 
 from syncd.sandbox.knobs import PortalKnobs
-from syncd.store.database import open_database
+from syncd.store.db.database import open_database
 from tests.contract.office import Office, found_company
 from tests.stores import template
 

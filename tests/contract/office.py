@@ -13,7 +13,7 @@ from syncd.model.run import Approval, PullKind, RunRecord, RunRequest
 from syncd.plan.planfile import Head, encode_plan, open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
 from syncd.sandbox.knobs import PortalKnobs
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions

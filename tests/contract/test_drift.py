@@ -16,7 +16,7 @@ from syncd.model.target import PortalGroup
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.report import Report
-from syncd.store.tables import target_users
+from syncd.store.schema.tables import target_users
 from syncd.sync.drift import DriftCheck
 from tests.fakes.world import World, make_rules, open_world
 

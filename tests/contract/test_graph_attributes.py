@@ -10,9 +10,10 @@ from sqlalchemy import select
 
 from syncd.bootstrap import list_attributes, load, make_rules
 from syncd.plan.desired import SourceUser, decide_user
-from syncd.store.database import Database, ensure_schema, open_database, reading
-from syncd.store.rows import decode_json
-from syncd.store.tables import source_users
+from syncd.store.db.database import Database, open_database, reading
+from syncd.store.db.revision import ensure_schema
+from syncd.store.db.sql import decode_json
+from syncd.store.schema.tables import source_users
 from tests.fakes.tenant import Tenant
 
 EXTENSION = "extension_0123456789abcdef0123456789abcdef_costCentre"

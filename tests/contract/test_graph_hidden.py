@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from syncd.errors import Forbidden
-from syncd.store.database import Database, ensure_schema, open_database, reading
-from syncd.store.tables import source_members, source_objects
+from syncd.store.db.database import Database, open_database, reading
+from syncd.store.db.revision import ensure_schema
+from syncd.store.schema.tables import source_members, source_objects
 from tests.fakes.tenant import READING, Tenant
 
 BARE = READING - {"Member.Read.Hidden"}

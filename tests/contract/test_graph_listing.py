@@ -22,7 +22,7 @@ from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
 from syncd.sandbox.faults import Fault, FaultKind
 from syncd.store.checkpoints import load_checkpoint
-from syncd.store.database import Database, open_database
+from syncd.store.db.database import Database, open_database
 from syncd.store.source_store import SourceStore
 from syncd.sync.listing import Listing
 from tests.fakes.source import FakeSource

@@ -17,7 +17,7 @@ import stamina
 from structlog.testing import capture_logs
 
 from syncd.sandbox.faults import Fault
-from syncd.store.database import Database, open_database
+from syncd.store.db.database import Database, open_database
 from tests.contract.test_graph_listing import GROUPS, USERS, make_tenant, memberships, truth
 from tests.property.test_delta_equals_full import template
 from tests.property.test_tenant_machine import call_in_turn

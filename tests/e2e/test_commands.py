@@ -14,8 +14,8 @@ from syncd.sandbox.changes import happen
 from syncd.sandbox.company import GUEST_NAME
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from syncd.store.database import open_database
-from syncd.store.lock import StoreLock
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 from tests.e2e.program import Program, finish, read_until
 
 RUN_KEYS = {"id", "kind", "trigger", "status", "started_at", "finished_at", "counts", "error"}

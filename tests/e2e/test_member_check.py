@@ -11,9 +11,9 @@ from sqlalchemy import update
 
 from syncd.sandbox.knobs import turn_knobs
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from syncd.store.database import open_database
-from syncd.store.facts import MEMBERS_COUNTED, save_fact
-from syncd.store.tables import member_checks
+from syncd.store.db.database import open_database
+from syncd.store.db.markers import MEMBERS_COUNTED, save_fact
+from syncd.store.schema.tables import member_checks
 from tests.e2e.program import Program
 
 

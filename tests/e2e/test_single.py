@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from syncd.store.database import open_database
-from syncd.store.lock import StoreLock
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 from tests.e2e.program import Program
 
 

@@ -11,8 +11,8 @@ import pytest
 from syncd.sandbox.by_hand import ByHand, do_by_hand
 from syncd.sandbox.objects import Group
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from syncd.store.database import open_database
-from syncd.store.lock import StoreLock
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 from tests.e2e.program import Program
 
 

@@ -15,7 +15,8 @@ from syncd.config import Listen, Settings, load_settings
 from syncd.daemon.composition import Composition
 from syncd.daemon.state import DaemonState
 from syncd.model.source import Page, Stream
-from syncd.store.database import Database, ensure_schema, open_database
+from syncd.store.db.database import Database, open_database
+from syncd.store.db.revision import ensure_schema
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.announce import Hook

@@ -32,7 +32,7 @@ from syncd.sandbox.ledger import Ledger
 from syncd.sandbox.login_service import GRAPH_AUDIENCE
 from syncd.sandbox.tokens import Grant, TokenBook
 from syncd.sandbox.wire import Answer, make_request
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.source_store import SourceStore
 from syncd.sync.pull import Pull, PullResult
 from tests.contract.sandbox_client import MovableClock

@@ -13,16 +13,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
 
 from syncd.errors import SchemaMismatch, StoreError
-from syncd.store.database import (
-    Database,
-    ensure_schema,
-    find_migrations,
-    load_head,
-    load_revision,
-    migrate,
-    open_database,
-)
-from syncd.store.tables import failures, metadata, rejections
+from syncd.store.db.database import Database, open_database
+from syncd.store.db.revision import ensure_schema, find_migrations, load_head, load_revision, migrate
+from syncd.store.schema.tables import failures, metadata, rejections
 
 pytestmark = pytest.mark.driver
 

@@ -24,10 +24,10 @@ from syncd.model.run import RunRecord, RunRequest
 from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.portal_licences import Holder
-from syncd.store.database import open_database, reading
+from syncd.store.db.database import open_database, reading
+from syncd.store.schema.tables import changes, target_principals
 from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
-from syncd.store.tables import changes, target_principals
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull

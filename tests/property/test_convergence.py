@@ -26,7 +26,7 @@ from syncd.model.run import PullKind, RunRequest, Wanted
 from syncd.model.substitution import Substitution
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, LicenceRule, PolicyRules, Rules, ScopeRules
-from syncd.store.database import open_database
+from syncd.store.db.database import open_database
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.pull import Pull
 from syncd.sync.push import Push

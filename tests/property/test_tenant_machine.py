@@ -39,9 +39,9 @@ from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import TenantKnobs
 from syncd.sandbox.objects import Group, Node
 from syncd.store.checkpoints import load_checkpoint
-from syncd.store.database import Database, open_database, reading
-from syncd.store.rows import decode_json
-from syncd.store.tables import (
+from syncd.store.db.database import Database, open_database, reading
+from syncd.store.db.sql import decode_json
+from syncd.store.schema.tables import (
     checkpoints,
     source_groups,
     source_members,

@@ -12,9 +12,10 @@ from sqlalchemy import insert
 
 from syncd.cli.naming import name_groups
 from syncd.cli.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
-from syncd.store.database import ensure_schema, open_database
+from syncd.store.db.database import open_database
+from syncd.store.db.revision import ensure_schema
 from syncd.store.principals import intern_principals
-from syncd.store.tables import desired_groups, target_groups
+from syncd.store.schema.tables import desired_groups, target_groups
 
 
 def test_documents_are_written_entry_by_entry(capsys: pytest.CaptureFixture[str]) -> None:

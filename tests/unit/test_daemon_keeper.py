@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from syncd.daemon.keeper import Keeper
-from syncd.store import lock as lock_module
-from syncd.store.database import open_database
-from syncd.store.lock import StoreLock
+from syncd.store.db import lock as lock_module
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 
 
 async def test_no_answer_in_time_is_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

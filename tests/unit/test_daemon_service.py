@@ -15,8 +15,8 @@ from syncd.config import Settings
 from syncd.daemon import service as service_module
 from syncd.daemon.service import Service
 from syncd.errors import ConfigError, SchemaMismatch
-from syncd.store.database import open_database
-from syncd.store.lock import StoreLock
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 from syncd.store.runlog import RunLog
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
 from tests.postgres import fresh_database

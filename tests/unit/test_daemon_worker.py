@@ -14,7 +14,7 @@ from syncd.daemon.life import Life, make_life
 from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRequest
-from syncd.store.database import Database
+from syncd.store.db.database import Database
 from syncd.store.runlog import RunLog
 from tests.fakes.daemon import FakeParts, LogWatch, always, make_settings, open_new_store, watching_logs
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.store.database import Database, ensure_schema, open_database
+from syncd.store.db.database import Database, open_database
+from syncd.store.db.revision import ensure_schema
 from syncd.store.report import Kind, Line, Report
 from tests.fakes.world import World, make_rules
 

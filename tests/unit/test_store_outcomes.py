@@ -10,7 +10,7 @@ import pytest
 
 from syncd.model.change import Change, Outcome, Phase
 from syncd.model.target import Account
-from syncd.store.database import Database, open_database
+from syncd.store.db.database import Database, open_database
 from syncd.store.inventory import Inventory
 from syncd.store.outcomes import Outcomes, Placed
 from syncd.store.plans import Plans

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from syncd.store.database import ensure_schema, open_database
-from syncd.store.tables import metadata, source_objects
+from syncd.store.db.database import open_database
+from syncd.store.db.revision import ensure_schema
+from syncd.store.schema.tables import metadata, source_objects
 
 ROOT = Path(__file__).parents[2]
 NEVER = re.compile(r"\btime\.sleep\(|\bmark\.(skip|skipif|xfail)\b|\b(pytest\.xfail|importorskip)\(")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, select
 
-from syncd.store.rows import upsert
-from syncd.store.tables import facts
+from syncd.store.db.sql import upsert
+from syncd.store.schema.tables import facts
 
 FULL_PUSH_DUE = "full_push_due"
 """Set from the start of a full pull until a push over everybody has finished."""

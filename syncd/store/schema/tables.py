@@ -7,16 +7,7 @@ Memberships carry no foreign key: a member may be of any type, and may be known 
 
 from __future__ import annotations
 
-from syncd.store.columns import Key, UtcTime, metadata
-from syncd.store.run_tables import (
-    changes,
-    facts,
-    failures,
-    orders,
-    rejections,
-    runs,
-)
-from syncd.store.source_tables import (
+from syncd.store.schema.directory import (
     checkpoints,
     desired_groups,
     desired_users,
@@ -37,7 +28,7 @@ from syncd.store.source_tables import (
     unshown_managers,
     waiting_touches,
 )
-from syncd.store.target_tables import (
+from syncd.store.schema.inventory import (
     hand_members,
     hand_owners,
     seen_principals,
@@ -50,6 +41,15 @@ from syncd.store.target_tables import (
     target_users,
     vanished_records,
 )
+from syncd.store.schema.runs import (
+    changes,
+    facts,
+    failures,
+    orders,
+    rejections,
+    runs,
+)
+from syncd.store.schema.types import Key, UtcTime, metadata
 
 __all__ = [
     "Key",

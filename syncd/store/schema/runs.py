@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
-from syncd.store.columns import Key, UtcTime, metadata
+from syncd.store.schema.types import Key, UtcTime, metadata
 
 runs = Table(
     "runs",

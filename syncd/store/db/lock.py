@@ -12,7 +12,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.errors import StoreError, StoreLocked
-from syncd.store.database import Database, explain
+from syncd.store.db.database import Database, explain
 
 WATCH_SECONDS = 2.0
 """How often the holder looks whether the lock is still there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, text
 
-from syncd.store.columns import Key, UtcTime, metadata
+from syncd.store.schema.types import Key, UtcTime, metadata
 
 WAITING = text("status <> 'Synchronized'")
 """Records that the portal is still copying, or in another state of its own: an index finds these few by these words."""

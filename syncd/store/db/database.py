@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, inspect, make_url, text
+from sqlalchemy import Connection, create_engine, event, make_url
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from syncd.errors import SchemaMismatch, StoreError
+from syncd.errors import StoreError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -217,84 +217,3 @@ def explain(error: SQLAlchemyError, url: URL) -> str:
             f"the store at {where} has no room left ({said}): free some disk space; nothing that was committed is lost"
         )
     return f"the store at {where} failed: {said}"
-
-
-# ---- revision -------------------------------------------------------------------------------------------------------
-
-
-def _alembic_config(database: Database) -> Any:
-    from alembic.config import Config  # imported late: a running daemon does not need the migration machinery
-
-    config = Config()
-    config.set_main_option("script_location", str(find_migrations()))
-    config.attributes["engine"] = database.engine
-    return config
-
-
-def find_migrations() -> Path:
-    """Return the folder of the migrations: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / "migrations"
-    return inside if inside.is_dir() else package.parent / "migrations"
-
-
-def load_head() -> str:
-    """Return the revision that this program needs."""
-    from alembic.script import ScriptDirectory
-
-    head = ScriptDirectory(str(find_migrations())).get_current_head()
-    if head is None:
-        raise StoreError("this installation of syncd has no migrations")
-    return head
-
-
-def load_revision(database: Database) -> str | None:
-    """Return the store's revision, None when it is empty. A SQLite file that is not there is not created by asking."""
-    url = database.engine.url
-    database.check_file()
-    if database.dialect == "sqlite" and url.database and not url.query and not Path(url.database).exists():
-        return None
-    with reading(database) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
-        return None if row is None else str(row[0])
-
-
-def migrate(database: Database) -> tuple[str | None, str]:
-    """Bring the store to the program's schema; return the revision before and after."""
-    from alembic import command
-    from alembic.util.exc import CommandError
-
-    before = load_revision(database)
-    try:
-        command.upgrade(_alembic_config(database), "head")
-    except CommandError as error:
-        raise SchemaMismatch(
-            f"the store is at revision {before}, which this syncd ({load_head()}) does not know: "
-            "it was written by a newer syncd; install that version again"
-        ) from error
-    except SQLAlchemyError as error:
-        raise StoreError(explain(error, database.engine.url)) from error
-    return before, load_head()
-
-
-def ensure_schema(database: Database, *, create: bool) -> None:
-    """Check that the store has the program's revision; bring up an empty one when ``create`` says so.
-
-    Raises SchemaMismatch, naming the command that helps, for any other revision.
-    """
-    revision, head = load_revision(database), load_head()
-    if revision == head:
-        return
-    if revision is None:
-        if not create:
-            where = database.engine.url.render_as_string(hide_password=True)
-            raise SchemaMismatch(
-                f"the store at {where} is empty: run 'syncd migrate', or just start 'syncd run' or 'syncd sync full'"
-            )
-        migrate(database)
-        return
-    raise SchemaMismatch(
-        f"the store is at revision {revision}, this syncd needs {head}: stop every syncd on it and run 'syncd migrate'"
-    )

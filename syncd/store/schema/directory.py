@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, text
 
-from syncd.store.columns import Key, UtcTime, metadata
+from syncd.store.schema.types import Key, UtcTime, metadata
 
 # ---- the directory: what the source says ----------------------------------------------------------------------------
 
