@@ -12,9 +12,9 @@ from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.errors import SyncdError
 from syncd.messages import probe_hook
-from syncd.store.coexistence import WAY_OUT, load_blocked
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
+from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
 from syncd.store.licences import Licences
 
 

@@ -14,7 +14,7 @@ from syncd.hook import HookOptions, WebHook
 from syncd.logs import get_logger
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
-from syncd.store.news import ToldNews
+from syncd.store.runs.told import ToldNews
 from syncd.sync.announce import Announcer
 
 _SECONDS = 30.0

@@ -184,7 +184,7 @@ def _make_approval(
     """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
     from syncd.model.run import HELD_FOR, Approval
     from syncd.store.approvals import Approvals
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     approvals = Approvals(database)
     record = RunLog(database).load_run(run)
@@ -214,7 +214,7 @@ async def _order(database: Database, approval: Approval) -> RunRecord:
     """Let the daemon that holds the lock carry it out, and wait for its result."""
     from syncd.errors import StoreLocked
     from syncd.store.approvals import Approvals
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     clock = Clock()
     approvals = Approvals(database)
@@ -241,7 +241,7 @@ async def _order(database: Database, approval: Approval) -> RunRecord:
 
 def _describe_held(database: Database, run_id: int) -> dict[str, object]:
     from syncd.model.run import HELD_FOR
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     record = RunLog(database).load_run(run_id)
     finished = record.finished_at if record else None

@@ -19,7 +19,7 @@ def name_groups(database: Database, rows: Iterable[Sequence[object]], *, kind: i
 
     ``kind``: the place of the kind of object (group, membership, …) in a row; the BPS id follows it.
     """
-    from syncd.store.principals import load_group_names
+    from syncd.store.inventory.bps_ids import load_group_names
 
     source = iter(rows)
     while chunk := list(islice(source, _AT_ONCE)):
@@ -35,7 +35,7 @@ def name_owners(database: Database, found: Iterable[Sequence[Drift]]) -> Iterato
 
     None: no source object that the store knows.
     """
-    from syncd.store.principals import load_source_names
+    from syncd.store.inventory.bps_ids import load_source_names
 
     for chunk in found:
         names = load_source_names(database, {entry.source_key for entry in chunk if entry.source_key is not None})

@@ -45,7 +45,7 @@ def runs(context: click.Context, invocation: Invocation, *, limit: int) -> None:
     """List the run history; 'runs show RUN' shows one run with every change."""
     if context.invoked_subcommand is not None:
         return
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     with _opened(invocation) as database:
         records = RunLog(database).load_runs(limit)
@@ -101,7 +101,7 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
     ``changing``: 'last' is the newest one that changed something in the target and is itself no undo: who says 'undo
     last' twice would otherwise have done again what was undone.
     """
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     log = RunLog(database)
     newest = log.load_runs(1)

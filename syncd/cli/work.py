@@ -135,7 +135,7 @@ async def _carry_out(work: _Work) -> RunRecord:
     from syncd.daemon.keeper import Keeper
     from syncd.logs import get_logger
     from syncd.store.db.lock import StoreLock
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     settings, database, stop = work.settings, work.database, work.stop
     clock, lost = Clock(), asyncio.Event()

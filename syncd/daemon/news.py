@@ -12,7 +12,7 @@ import structlog
 from syncd.errors import SyncdError
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
-from syncd.store.news import ToldNews
+from syncd.store.runs.told import ToldNews
 from syncd.sync.announce import Announcer, Hook
 
 if TYPE_CHECKING:

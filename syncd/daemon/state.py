@@ -17,7 +17,7 @@ from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
 from syncd.store.db.database import Database
 from syncd.store.db.revision import load_head, load_revision
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 
 T = TypeVar("T")
 Role = Literal["starting", "standby", "working", "stopping"]

@@ -16,7 +16,7 @@ from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRequest
 from syncd.store.db.database import Database
 from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 
 _POLL_SECONDS = 1.0
 _WAITING = "another syncd works on this store; this one takes over when that one ends"

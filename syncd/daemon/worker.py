@@ -17,7 +17,7 @@ from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.store.approvals import Approvals
 from syncd.store.db.database import Database
 from syncd.store.plans import Plans
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 from syncd.sync.runs import Sides
 
 _ORDERS_EVERY = 2.0

@@ -14,7 +14,7 @@ from syncd.plan.desired import LEAVER_STATES
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_fact
 from syncd.store.db.sql import among, decode_json, encode_json, upsert
-from syncd.store.newest import find_newest_whole, is_speaking
+from syncd.store.runs.open_changes import find_newest_whole, is_speaking
 from syncd.store.schema.tables import (
     UtcTime,
     changes,

@@ -15,7 +15,7 @@ from syncd.model.change import Phase
 from syncd.model.target import fold
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json
-from syncd.store.inventory import LINKS
+from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import (
     changes,
     desired_users,

@@ -31,7 +31,8 @@ from syncd.store.approvals import forget_rejections
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import SCOPE_GROUPS, load_fact, save_fact
 from syncd.store.db.sql import among, chunked, decode_json, upsert
-from syncd.store.principals import intern_principals
+from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.runs.touched import touch_groups, touch_principals
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
@@ -46,7 +47,6 @@ from syncd.store.schema.tables import (
     touched_principals,
     touched_users,
 )
-from syncd.store.touches import touch_groups, touch_principals
 
 _CHUNK = 1000
 _CLAIMS = ("wanted", "collision")

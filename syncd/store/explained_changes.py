@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from syncd.model.run import HELD_FOR, REVERSALS
 from syncd.store.db.sql import among, decode_json
-from syncd.store.newest import find_newest_planned, is_open_still, is_speaking, is_unsolved
+from syncd.store.runs.open_changes import find_newest_planned, is_open_still, is_speaking, is_unsolved
 from syncd.store.schema.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
 _OPEN = ("planned", "started", "failed", "deferred", "held")

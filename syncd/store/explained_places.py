@@ -12,7 +12,7 @@ from syncd.plan.diff import differs
 from syncd.plan.drift import LINK_FIELDS
 from syncd.plan.verdicts import Place
 from syncd.store.db.sql import decode_json
-from syncd.store.hand_notes import HAND_LINKS
+from syncd.store.inventory.drift_notes import HAND_LINKS
 from syncd.store.schema.tables import source_groups, source_members, source_objects, target_licences, target_principals
 from syncd.store.taken_licences import GONE, LET_GO
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, 
 
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.db.database import Database, reading
+from syncd.store.runs.touched import touch_groups
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
@@ -18,7 +19,6 @@ from syncd.store.schema.tables import (
     touched_groups,
     touched_principals,
 )
-from syncd.store.touches import touch_groups
 
 
 class Leavers:

@@ -19,9 +19,9 @@ from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonV
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCES_READ, load_fact, save_fact
 from syncd.store.db.sql import among, decode_json, encode_json, insert_missing, upsert
+from syncd.store.inventory.bps_ids import intern_principals, iterate_folded
 from syncd.store.licence_seats import find_doubted
 from syncd.store.pairing import is_taken, leaver_state
-from syncd.store.principals import intern_principals, iterate_folded
 from syncd.store.schema.tables import (
     changes,
     desired_users,

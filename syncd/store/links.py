@@ -14,9 +14,9 @@ from sqlalchemy import Connection, Text, and_, case, cast, exists, func, or_, se
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import decode_json, insert_pairs_from, within
-from syncd.store.failing import Place, has_failures, note_failures
-from syncd.store.hand_notes import forget_links, is_any_by_hand
-from syncd.store.inventory import LINKS
+from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
+from syncd.store.inventory.records import LINKS
+from syncd.store.runs.retries import Place, has_failures, note_failures
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
 _PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}

@@ -15,8 +15,8 @@ from syncd.plan.membership import GroupView, MemberView
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import OWNERS, load_fact
 from syncd.store.db.sql import among, among_bound, decode_json, fetch_keys, gather_keys, pack
-from syncd.store.inventory import LINKS
-from syncd.store.principals import iterate_folded
+from syncd.store.inventory.bps_ids import iterate_folded
+from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,

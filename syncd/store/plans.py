@@ -15,7 +15,7 @@ from syncd.plan.diff import COMPLETES_CREATION, RENAMED
 from syncd.plan.substitution import STANDS_IN
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json, encode_json, fetch_together, insert_tuples
-from syncd.store.failing import find_failed_alike, has_failures, is_not_due
+from syncd.store.runs.retries import find_failed_alike, has_failures, is_not_due
 from syncd.store.schema.tables import (
     changes,
     desired_users,

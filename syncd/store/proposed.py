@@ -14,12 +14,12 @@ from syncd.store.checksums import Checksums
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import APPLIED, load_fact, save_fact
 from syncd.store.db.sql import among
-from syncd.store.inventory import LINKS
+from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.records import LINKS
 from syncd.store.plans import Placed, Plans
-from syncd.store.principals import intern_principals
+from syncd.store.runs.touched import touch_principals, touch_unfinished
 from syncd.store.schema.tables import changes, source_objects, target_licences, target_principals
 from syncd.store.taken_licences import is_held
-from syncd.store.touches import touch_principals, touch_unfinished
 
 _AT_ONCE = 1000
 

@@ -6,9 +6,8 @@ from sqlalchemy import delete, exists, func, select
 
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_fact, save_fact
-from syncd.store.newest import is_touched, settle_earlier
-from syncd.store.schema.tables import changes, desired_users, failures, target_groups, target_users
-from syncd.store.touches import (
+from syncd.store.runs.open_changes import is_touched, settle_earlier
+from syncd.store.runs.touched import (
     UNFINISHED,
     clear_touches,
     recall_touches,
@@ -16,6 +15,7 @@ from syncd.store.touches import (
     touch_principals,
     touch_unfinished,
 )
+from syncd.store.schema.tables import changes, desired_users, failures, target_groups, target_users
 
 
 class PushEnds:

@@ -29,12 +29,12 @@ from sqlalchemy import (
 
 from syncd.plan.rules import PolicyRules
 from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
-from syncd.store.checkpoints import has_checkpoints
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
-from syncd.store.newest import find_newest_planned, is_open_still, is_speaking
+from syncd.store.directory.checkpoints import has_checkpoints
+from syncd.store.inventory.protection import load_tied
 from syncd.store.pairing import is_taken
-from syncd.store.protection import load_tied
+from syncd.store.runs.open_changes import find_newest_planned, is_open_still, is_speaking
 from syncd.store.schema.tables import (
     changes,
     desired_groups,

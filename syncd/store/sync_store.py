@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from syncd.store.approvals import Approvals
-from syncd.store.by_hand import ByHand
-from syncd.store.checkpoints import has_checkpoints
 from syncd.store.checksums import Checksums
 from syncd.store.db.database import Database
 from syncd.store.declined import Declined
 from syncd.store.desired import DesiredState
-from syncd.store.inventory import Inventory
+from syncd.store.directory.checkpoints import has_checkpoints
+from syncd.store.directory.one_object import Singles
+from syncd.store.inventory.drift import ByHand
+from syncd.store.inventory.protection import Protection
+from syncd.store.inventory.records import Inventory
+from syncd.store.inventory.substitutions import Substitutions
 from syncd.store.leaving import Leavers
 from syncd.store.licence_plans import LicencePlans
 from syncd.store.licence_seats import LicenceSeats
@@ -19,11 +22,8 @@ from syncd.store.outcomes import Outcomes
 from syncd.store.pairing import Pairing
 from syncd.store.plans import Plans
 from syncd.store.proposed import ProposedPlans
-from syncd.store.protection import Protection
 from syncd.store.push_ends import PushEnds
-from syncd.store.runlog import RunLog
-from syncd.store.singles import Singles
-from syncd.store.substitutions import Substitutions
+from syncd.store.runs.runlog import RunLog
 from syncd.store.taken_licences import TakenLicences
 from syncd.store.undoing import Undoing
 

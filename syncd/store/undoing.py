@@ -16,7 +16,7 @@ from syncd.plan.reverse import Done, Record
 from syncd.plan.substitution import Arranged
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json
-from syncd.store.inventory import LINKS, Written
+from syncd.store.inventory.records import LINKS, Written
 from syncd.store.licences import load_holding
 from syncd.store.plans import Placed, Plans
 from syncd.store.schema.tables import (

@@ -20,7 +20,7 @@ import pytest
 
 from syncd.sandbox.server import find_free_port
 from syncd.store.db.database import open_database
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 from tests.compose import ROOT, load_compose, translate
 from tests.container.engine import IMAGE, Engine, read_until
 from tests.postgres import fresh_database

@@ -217,6 +217,6 @@ async def test_a_file_that_was_applied_is_not_applied_again(world: World) -> Non
 
 def last_run(world: World) -> RunRecord:
     """Return the newest run."""
-    from syncd.store.runlog import RunLog
+    from syncd.store.runs.runlog import RunLog
 
     return RunLog(world.database).load_runs(1)[0]

@@ -21,9 +21,9 @@ from syncd.graph.reader import GraphSource
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
 from syncd.sandbox.faults import Fault, FaultKind
-from syncd.store.checkpoints import load_checkpoint
 from syncd.store.db.database import Database, open_database
-from syncd.store.source_store import SourceStore
+from syncd.store.directory.checkpoints import load_checkpoint
+from syncd.store.directory.store import SourceStore
 from syncd.sync.listing import Listing
 from tests.fakes.source import FakeSource
 from tests.fakes.tenant import READING, ROOT, Tenant, make_error

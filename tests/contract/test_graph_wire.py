@@ -21,9 +21,9 @@ from sqlalchemy import func, select
 from syncd.errors import EndlessRound, Interrupted, Rejected, SyncdError
 from syncd.graph import reader
 from syncd.sandbox.faults import Fault
-from syncd.store.checkpoints import load_checkpoint
 from syncd.store.db.database import Database, open_database, reading
-from syncd.store.directory import Directory
+from syncd.store.directory.checkpoints import load_checkpoint
+from syncd.store.directory.pages import Directory
 from syncd.store.schema.tables import source_members
 from tests.fakes.tenant import ROOT, Tenant, make_error
 from tests.stores import template

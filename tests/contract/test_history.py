@@ -7,7 +7,7 @@ import structlog
 from sqlalchemy import update
 
 from syncd.model.target import Malformed, MalformedRecord
-from syncd.store import runlog
+from syncd.store.runs import runlog
 from syncd.store.schema.tables import runs
 from syncd.sync.failures import LOGGED_PER_RUN
 from tests.fakes.world import open_world

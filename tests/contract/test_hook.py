@@ -15,7 +15,7 @@ from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
 from syncd.hook import HookOptions, WebHook
 from syncd.plan.rules import GuardLimits
-from syncd.store.news import ToldNews
+from syncd.store.runs.told import ToldNews
 from syncd.sync.announce import Announcer
 from tests.fakes.world import World, make_rules, open_world
 

@@ -20,10 +20,10 @@ from syncd.http import Door, DoorOptions
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from syncd.store.checkpoints import load_checkpoint
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.source_store import SourceStore
+from syncd.store.directory.checkpoints import load_checkpoint
+from syncd.store.directory.store import SourceStore
 from tests.contract.sandbox_client import MovableClock
 from tests.e2e.program import Program
 from tests.fakes.tenant import ROOT, Tenant, make_error

@@ -15,7 +15,7 @@ from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.approvals import Approvals
 from syncd.store.explanation import Explanations
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 from tests.fakes.world import World, make_rules, open_world
 
 PEOPLE = 8

@@ -11,7 +11,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 

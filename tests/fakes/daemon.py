@@ -17,7 +17,7 @@ from syncd.daemon.state import DaemonState
 from syncd.model.source import Page, Stream
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.source_store import SourceStore
+from syncd.store.directory.store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.announce import Hook
 from syncd.sync.apply import ApplyOptions

@@ -33,7 +33,7 @@ from syncd.sandbox.login_service import GRAPH_AUDIENCE
 from syncd.sandbox.tokens import Grant, TokenBook
 from syncd.sandbox.wire import Answer, make_request
 from syncd.store.db.database import Database
-from syncd.store.source_store import SourceStore
+from syncd.store.directory.store import SourceStore
 from syncd.sync.pull import Pull, PullResult
 from tests.contract.sandbox_client import MovableClock
 

@@ -25,8 +25,8 @@ from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.portal_licences import Holder
 from syncd.store.db.database import open_database, reading
+from syncd.store.directory.store import SourceStore
 from syncd.store.schema.tables import changes, target_principals
-from syncd.store.source_store import SourceStore
 from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.proposals import Proposal

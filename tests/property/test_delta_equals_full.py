@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from syncd.clock import Clock
 from syncd.store.db.database import Database, open_database, reading
+from syncd.store.directory.store import SourceStore
 from syncd.store.schema.tables import source_groups, source_members, source_objects, source_owners, source_users
-from syncd.store.source_store import SourceStore
 from syncd.sync.pull import Pull, PullResult
 from tests.fakes.source import FakeSource
 from tests.stores import template

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from syncd.store.db.database import Database, open_database
-from syncd.store.source_store import SourceStore
+from syncd.store.directory.store import SourceStore
 from syncd.sync.pull import Pull
 from tests.fakes.source import FakeSource
 from tests.fakes.world import OwnClock

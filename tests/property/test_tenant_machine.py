@@ -38,9 +38,9 @@ from syncd.graph import reader
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import TenantKnobs
 from syncd.sandbox.objects import Group, Node
-from syncd.store.checkpoints import load_checkpoint
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.db.sql import decode_json
+from syncd.store.directory.checkpoints import load_checkpoint
 from syncd.store.schema.tables import (
     checkpoints,
     source_groups,

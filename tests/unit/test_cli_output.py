@@ -14,7 +14,7 @@ from syncd.cli.naming import name_groups
 from syncd.cli.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.principals import intern_principals
+from syncd.store.inventory.bps_ids import intern_principals
 from syncd.store.schema.tables import desired_groups, target_groups
 
 

@@ -17,7 +17,7 @@ from syncd.daemon.service import Service
 from syncd.errors import ConfigError, SchemaMismatch
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
 from tests.postgres import fresh_database
 

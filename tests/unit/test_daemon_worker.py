@@ -15,7 +15,7 @@ from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRequest
 from syncd.store.db.database import Database
-from syncd.store.runlog import RunLog
+from syncd.store.runs.runlog import RunLog
 from tests.fakes.daemon import FakeParts, LogWatch, always, make_settings, open_new_store, watching_logs
 
 

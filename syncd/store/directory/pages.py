@@ -16,10 +16,13 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
-from syncd.store.checkpoints import save_checkpoint
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
-from syncd.store.members import LINKS, is_visible
+from syncd.store.directory.checkpoints import save_checkpoint
+from syncd.store.directory.entry import GONE, Stored, find_returned, merge
+from syncd.store.directory.members import LINKS, is_visible
+from syncd.store.directory.unlisted_managers import forget_unshown
+from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
 from syncd.store.schema.directory import PARKED, REREAD
 from syncd.store.schema.tables import (
     seen_members,
@@ -30,9 +33,6 @@ from syncd.store.schema.tables import (
     source_returns,
     source_users,
 )
-from syncd.store.stored import GONE, Stored, find_returned, merge
-from syncd.store.touches import touch_groups, touch_users, touch_users_below
-from syncd.store.unshown import forget_unshown
 
 TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
 SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}

@@ -26,8 +26,11 @@ from syncd.store.db.sql import (
     insert_tuples,
     pick_missing,
 )
-from syncd.store.directory import SEEN, TABLES, Directory, PageCounts
-from syncd.store.members import LINKS
+from syncd.store.directory.entry import GONE, Stored
+from syncd.store.directory.members import LINKS
+from syncd.store.directory.pages import SEEN, TABLES, Directory, PageCounts
+from syncd.store.directory.unlisted_managers import forget_unshown, note_unshown
+from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_objects,
     source_groups,
@@ -35,9 +38,6 @@ from syncd.store.schema.tables import (
     source_returns,
     source_users,
 )
-from syncd.store.stored import GONE, Stored
-from syncd.store.touches import touch_users, touch_users_below
-from syncd.store.unshown import forget_unshown, note_unshown
 
 _EMPTY = re.compile(r'(?<=^\{)"[^"\\]*":\[\],?|,"[^"\\]*":\[\]')
 """A name with an empty list, in JSON text of one level: a quotation mark within a text has a backslash before it."""

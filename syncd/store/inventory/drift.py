@@ -14,7 +14,7 @@ from syncd.plan.diff import Current
 from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json
-from syncd.store.hand_notes import HAND_LINKS
+from syncd.store.inventory.drift_notes import HAND_LINKS
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,

@@ -11,6 +11,7 @@ from syncd.model.source import STREAMS
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_fact
 from syncd.store.db.sql import intern
+from syncd.store.runs.touched import recall_touches, set_touches_aside, touch_groups, touch_principals, touch_users
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
@@ -22,7 +23,6 @@ from syncd.store.schema.tables import (
     target_users,
     touched_users,
 )
-from syncd.store.touches import recall_touches, set_touches_aside, touch_groups, touch_principals, touch_users
 
 _TABLES: dict[SingleKind, tuple[Table, Table, Table]] = {
     "user": (source_users, desired_users, target_users),

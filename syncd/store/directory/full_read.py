@@ -9,12 +9,14 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, exists, func, select
 
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
-from syncd.store.checkpoints import save_checkpoint
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_fact, save_fact
 from syncd.store.db.sql import delete_pairs, intern
-from syncd.store.directory import SEEN, TABLES
-from syncd.store.members import LINKS, is_visible
+from syncd.store.directory.checkpoints import save_checkpoint
+from syncd.store.directory.members import LINKS, is_visible
+from syncd.store.directory.pages import SEEN, TABLES
+from syncd.store.directory.unlisted_managers import clear_unshown, drop_unshown
+from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_objects,
     source_groups,
@@ -22,8 +24,6 @@ from syncd.store.schema.tables import (
     source_objects,
     source_owners,
 )
-from syncd.store.touches import touch_users, touch_users_below
-from syncd.store.unshown import clear_unshown, drop_unshown
 
 
 class Baseline:

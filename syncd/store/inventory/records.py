@@ -38,8 +38,8 @@ from syncd.store.db.sql import (
     set_json_fields,
     upsert,
 )
-from syncd.store.hand_notes import forget_accepted, forget_links_of, note_links, note_vanished
-from syncd.store.principals import intern_principals
+from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of, note_links, note_vanished
 from syncd.store.schema.tables import (
     UtcTime,
     changes,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from syncd.model.source import Checkpoint, Stream
-from syncd.store.baseline import Baseline
-from syncd.store.checkpoints import load_checkpoint
 from syncd.store.db.database import Database
-from syncd.store.listed import ListedObjects
-from syncd.store.member_checks import MemberChecks
-from syncd.store.members import Members
-from syncd.store.purged import Purged
-from syncd.store.singles import Singles
+from syncd.store.directory.checkpoints import load_checkpoint
+from syncd.store.directory.full_read import Baseline
+from syncd.store.directory.lists import ListedObjects
+from syncd.store.directory.member_counts import MemberChecks
+from syncd.store.directory.members import Members
+from syncd.store.directory.one_object import Singles
+from syncd.store.directory.purge import Purged
 
 
 class SourceStore(ListedObjects, Baseline, Members, MemberChecks, Singles, Purged):

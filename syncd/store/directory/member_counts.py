@@ -12,7 +12,7 @@ from syncd.model.members import CheckPace, GroupToCount
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import MEMBERS_COUNTED, MEMBERS_POSITION, load_fact, save_fact
 from syncd.store.db.sql import among, intern, upsert
-from syncd.store.members import is_visible
+from syncd.store.directory.members import is_visible
 from syncd.store.schema.tables import member_checks, source_groups, source_members, source_objects
 
 

@@ -15,6 +15,7 @@ from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Link, Role
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, delete_pairs, insert_pairs, intern
+from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_members,
     source_groups,
@@ -23,7 +24,6 @@ from syncd.store.schema.tables import (
     source_owners,
     source_users,
 )
-from syncd.store.touches import touch_users, touch_users_below
 
 LINKS: dict[Role, Table] = {"members": source_members, "owners": source_owners}
 _GONE = ("soft_deleted", "deleted")

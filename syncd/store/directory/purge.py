@@ -10,10 +10,10 @@ from sqlalchemy import Connection, delete, select, update
 from syncd.model.source import Stream
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
-from syncd.store.directory import TABLES
-from syncd.store.members import LINKS
+from syncd.store.directory.members import LINKS
+from syncd.store.directory.pages import TABLES
+from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
 from syncd.store.schema.tables import source_objects
-from syncd.store.touches import touch_groups, touch_users, touch_users_below
 
 
 class Purged:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, exists, select, update
 from syncd.model.change import Change, Phase
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
-from syncd.store.inventory import LINKS
+from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
 Kind = Literal["user", "group"]

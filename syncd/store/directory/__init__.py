@@ -1,0 +1,1 @@
+"""The directory: the stored copy of the tenant, and the bookkeeping of how it is read."""
