@@ -15,7 +15,7 @@ from syncd.messages import probe_hook
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
-from syncd.store.licences import Licences
+from syncd.store.licences.holdings import Licences
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from syncd.plan.verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
     from syncd.plan.rules import Rules
-    from syncd.store.explanation import Explanation, Found
-    from syncd.store.report import Line, Report
+    from syncd.store.reports.explain import Explanation, Found
+    from syncd.store.reports.status import Line, Report
 
 
 @click.command("explain")
@@ -31,8 +31,8 @@ def explain(invocation: Invocation, *, name: str) -> None:
     """
     from syncd import bootstrap
     from syncd.clock import Clock
-    from syncd.store.explanation import Explanations
-    from syncd.store.report import Report
+    from syncd.store.reports.explain import Explanations
+    from syncd.store.reports.status import Report
 
     settings, now = invocation.start(need=STORE_ONLY), Clock().now()
     rules = bootstrap.make_rules(settings)

@@ -41,7 +41,7 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 def held(invocation: Invocation) -> None:
     """List what a guard withheld and nobody has decided on yet, and how much was rejected."""
     from syncd import bootstrap
-    from syncd.store.approvals import Approvals
+    from syncd.store.decisions.approvals import Approvals
 
     database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
@@ -132,7 +132,7 @@ def reject(
     --withdraw takes that back, all or in part.
     """
     from syncd import bootstrap
-    from syncd.store.approvals import Approvals
+    from syncd.store.decisions.approvals import Approvals
 
     database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
@@ -152,7 +152,7 @@ def reject(
 
 def _withdraw(database: Database, run: int, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
     from syncd.model.run import Approval
-    from syncd.store.approvals import Approvals
+    from syncd.store.decisions.approvals import Approvals
 
     number = Approvals(database).withdraw_rejections(Approval(run, kinds, tuple(word.casefold() for word in only)))
     if not number:
@@ -183,7 +183,7 @@ def _make_approval(
 ) -> Approval | None:
     """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
     from syncd.model.run import HELD_FOR, Approval
-    from syncd.store.approvals import Approvals
+    from syncd.store.decisions.approvals import Approvals
     from syncd.store.runs.runlog import RunLog
 
     approvals = Approvals(database)
@@ -213,7 +213,7 @@ def _make_approval(
 async def _order(database: Database, approval: Approval) -> RunRecord:
     """Let the daemon that holds the lock carry it out, and wait for its result."""
     from syncd.errors import StoreLocked
-    from syncd.store.approvals import Approvals
+    from syncd.store.decisions.approvals import Approvals
     from syncd.store.runs.runlog import RunLog
 
     clock = Clock()
@@ -258,7 +258,7 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
 
 def _print_held(database: Database, run_id: int) -> None:
     """Print once per kind which limit withholds it, and per change why it is wanted."""
-    from syncd.store.sync_store import TargetStore
+    from syncd.store.push_store import TargetStore
 
     holds = TargetStore(database).load_holds(run_id)
     print_line(f"Run {run_id} holds changes until {_describe_held(database, run_id)['expires_at']}:")
@@ -283,8 +283,8 @@ def _join(why: str, change: Change) -> str:
 
 def _iterate(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, str]]:
     """Yield what a run holds, each with the reason of the change itself."""
-    from syncd.store.approvals import Approvals
-    from syncd.store.plans import Plans
+    from syncd.store.decisions.approvals import Approvals
+    from syncd.store.plans.changes import Plans
 
     approvals = Approvals(database)
     for chunk in Plans(database).iterate_changes(run_id, statuses=["held"]):

@@ -83,7 +83,7 @@ def _print_document(settings: Settings, database: Database, record: RunRecord) -
 
 
 def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     for chunk in Plans(database).iterate_changes(run_id, statuses=[status]):
         for planned, _, _ in chunk:
@@ -92,7 +92,7 @@ def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons:
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     found: dict[str, int] = {}
     for (action, _, status), number in sorted(Plans(database).count_outcomes(run_id).items()):
@@ -103,7 +103,7 @@ def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, 
 
 def _iterate_skipped(settings: Settings, database: Database) -> Iterator[dict[str, object]]:
     from syncd import bootstrap
-    from syncd.store.report import Report
+    from syncd.store.reports.status import Report
 
     report = Report(database, bootstrap.make_rules(settings).policy)
     for kind in ("user", "group"):
@@ -140,7 +140,7 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
 
 
 def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total: int) -> None:
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     rows = (
         (change.action, change.object, change.bps_id, change.target, _explain(planned))

@@ -29,8 +29,8 @@ def write_plan(settings: Settings, database: Database, path: Path, run_id: int) 
     from syncd.cli.output import format_time
     from syncd.clock import Clock
     from syncd.plan.planfile import Head, encode_plan
-    from syncd.store.checksums import Checksums
-    from syncd.store.proposed import ProposedPlans
+    from syncd.store.plans.checksums import Checksums
+    from syncd.store.plans.plan_files import ProposedPlans
 
     proposed = ProposedPlans(database)
     head = Head(

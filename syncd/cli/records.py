@@ -13,7 +13,7 @@ from syncd.cli.output import Stream, format_time, print_json, print_line, print_
 from syncd.clock import Clock
 
 if TYPE_CHECKING:
-    from syncd.store.report import Line, Report
+    from syncd.store.reports.status import Line, Report
 
 STATES = ("active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope")
 
@@ -49,7 +49,7 @@ def groups(invocation: Invocation, *, name: str, state: str | None) -> None:
 
 def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *, state: str | None) -> None:
     from syncd import bootstrap
-    from syncd.store.report import Report
+    from syncd.store.reports.status import Report
 
     settings = invocation.start(need=STORE_ONLY)
     with contextlib.closing(bootstrap.open_store(settings, create=False)) as database:

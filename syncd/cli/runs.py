@@ -148,7 +148,7 @@ def describe_run(record: RunRecord) -> dict[str, object]:
 
 def print_run(database: Database, record: RunRecord) -> None:
     """Print how a run went: head, phases, and how many changes of each kind ended how."""
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     print_line(
         f"Run {record.id}: {record.kind}, trigger {record.trigger}, {record.status}"
@@ -205,7 +205,7 @@ _verbs = {
 
 
 def _print_changes(database: Database, record: RunRecord) -> None:
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     plans = Plans(database)
     total = sum(plans.count_outcomes(record.id).values())
@@ -224,7 +224,7 @@ def _print_changes(database: Database, record: RunRecord) -> None:
 
 
 def _describe_changes(database: Database, run_id: int) -> Iterator[dict[str, object]]:
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     for chunk in Plans(database).iterate_changes(run_id):
         for planned, _, _ in chunk:

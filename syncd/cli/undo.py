@@ -133,7 +133,7 @@ def describe_proposal(database: Database, record: RunRecord) -> dict[str, object
 
 
 def _count_actions(database: Database, run_id: int) -> dict[str, int]:
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     found: dict[str, int] = {}
     for (action, _, status), number in sorted(Plans(database).count_outcomes(run_id).items()):
@@ -144,7 +144,7 @@ def _count_actions(database: Database, run_id: int) -> dict[str, int]:
 
 def iterate_changes(database: Database, run_id: int, statuses: tuple[OutcomeStatus, ...]) -> Iterator[PlannedChange]:
     """Yield the changes of a run that ended in one of these ways."""
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     for chunk in Plans(database).iterate_changes(run_id, statuses=statuses):
         for planned, _, _ in chunk:
@@ -153,7 +153,7 @@ def iterate_changes(database: Database, run_id: int, statuses: tuple[OutcomeStat
 
 def count_changes(database: Database, run_id: int, status: OutcomeStatus) -> int:
     """Return how many changes of a run ended in one way."""
-    from syncd.store.plans import Plans
+    from syncd.store.plans.changes import Plans
 
     return sum(number for key, number in Plans(database).count_outcomes(run_id).items() if key[2] == status)
 

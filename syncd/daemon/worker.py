@@ -14,9 +14,9 @@ from syncd.daemon.life import Life
 from syncd.daemon.trouble import Trouble
 from syncd.errors import ConfigError, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest
-from syncd.store.approvals import Approvals
 from syncd.store.db.database import Database
-from syncd.store.plans import Plans
+from syncd.store.decisions.approvals import Approvals
+from syncd.store.plans.changes import Plans
 from syncd.store.runs.runlog import RunLog
 from syncd.sync.runs import Sides
 

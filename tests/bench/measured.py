@@ -23,7 +23,7 @@ from syncd.model.change import Change, Phase
 from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.model.target import Account
 from syncd.store.db.database import Database
-from syncd.store.sync_store import TargetStore
+from syncd.store.push_store import TargetStore
 
 _REQUESTS: dict[str, RunRequest] = {
     "plan": RunRequest("delta", "cli", write=False),

@@ -15,7 +15,7 @@ from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.store.db.database import Database
 from syncd.store.directory.store import SourceStore
-from syncd.store.sync_store import RunStore, TargetStore
+from syncd.store.push_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.proposals import FromFile, Proposal
 from syncd.sync.pull import Pull

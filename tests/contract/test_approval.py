@@ -11,7 +11,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits, LicenceRule
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world
 

@@ -13,7 +13,7 @@ from syncd.errors import Conflict
 from syncd.model.target import UNSEEN, Account, Creation
 from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.store.inventory.foreign_sync import load_blocked
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from tests.fakes.world import World, open_world
 
 HIDDEN = "ann@x.com"

@@ -11,7 +11,7 @@ import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import GuardLimits, PolicyRules
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 

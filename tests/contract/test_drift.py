@@ -15,7 +15,7 @@ from syncd.model.run import RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from syncd.store.schema.tables import target_users
 from syncd.sync.drift import DriftCheck
 from tests.fakes.world import World, make_rules, open_world

@@ -17,8 +17,8 @@ from syncd.plan.expressions import Expression
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.plan.verdicts import list_verdicts
-from syncd.store.explanation import Explanation, Explanations
-from syncd.store.report import Report
+from syncd.store.reports.explain import Explanation, Explanations
+from syncd.store.reports.status import Report
 from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world

@@ -15,8 +15,8 @@ from syncd.model.licence import LicenceList, Step, StepResult
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
-from syncd.store.explanation import Explanations
-from syncd.store.report import Report
+from syncd.store.reports.explain import Explanations
+from syncd.store.reports.status import Report
 from syncd.sync.proposals import FromFile
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world

@@ -14,7 +14,7 @@ import pytest
 
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.wire import Answer
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from tests.contract.office import DAY, Office
 
 MAINTENANCE = b"<!DOCTYPE html><html><body><h1>Service Unavailable</h1></body></html>"

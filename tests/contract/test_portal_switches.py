@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from syncd.model.target import PortalGroup
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from tests.contract.office import DAY, Office
 from tests.contract.openapi import load_contract
 from tests.fakes.wired import Asked

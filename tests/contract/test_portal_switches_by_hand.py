@@ -13,7 +13,7 @@ import pytest
 from syncd.model.run import Approval, RunRecord
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits
-from syncd.store.sync_store import TargetStore
+from syncd.store.push_store import TargetStore
 from syncd.sync.drift import DriftCheck
 from syncd.sync.undo import Undo
 from tests.contract.office import Office, make_office_rules

@@ -13,7 +13,7 @@ import structlog
 from syncd.model.target import Account, Creation, PortalGroup
 from syncd.plan.diff import TIED
 from syncd.plan.rules import LicenceRule, PolicyRules, ScopeRules, fold_all
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from syncd.sync.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 

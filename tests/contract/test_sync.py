@@ -16,7 +16,7 @@ from syncd.model.source import Link
 from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.store.report import Report
+from syncd.store.reports.status import Report
 from syncd.store.runs.runlog import RunLog
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world

@@ -14,7 +14,7 @@ from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.store.sync_store import RunStore
+from syncd.store.push_store import RunStore
 from syncd.sync.runs import Runs
 from tests.fakes.portal import FakePortal
 from tests.fakes.world import World, make_rules, open_world

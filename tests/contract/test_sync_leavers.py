@@ -82,7 +82,7 @@ def come_back(world: World, way: str, user: str = "u3") -> None:
 
 def find_line(world: World, bps_id: str) -> Any:
     """Return the line of an account in the list of users."""
-    from syncd.store.report import Report
+    from syncd.store.reports.status import Report
 
     lines = [
         line

@@ -14,8 +14,8 @@ from syncd.model.run import Approval, RunRequest
 from syncd.plan.drift import Drift
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
-from syncd.store.approvals import Approvals
-from syncd.store.explanation import Explanations
+from syncd.store.decisions.approvals import Approvals
+from syncd.store.reports.explain import Explanations
 from syncd.sync.drift import DriftCheck
 from syncd.sync.proposals import FromFile
 from syncd.sync.undo import Undo

@@ -13,8 +13,8 @@ from syncd.errors import Forbidden, NotOffered, Unavailable, UnknownObject
 from syncd.model.source import Role
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.store.approvals import Approvals
-from syncd.store.explanation import Explanations
+from syncd.store.decisions.approvals import Approvals
+from syncd.store.reports.explain import Explanations
 from syncd.store.runs.runlog import RunLog
 from tests.fakes.world import World, make_rules, open_world
 

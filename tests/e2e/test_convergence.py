@@ -18,7 +18,7 @@ from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.sandbox.changes import happen, live
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
-from syncd.store.plans import Plans
+from syncd.store.plans.changes import Plans
 from tests.contract.openapi import Judge
 from tests.e2e.truth import Truth
 

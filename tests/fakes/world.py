@@ -13,7 +13,7 @@ from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, 
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.directory.store import SourceStore
-from syncd.store.sync_store import RunStore, TargetStore
+from syncd.store.push_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull

@@ -26,8 +26,8 @@ from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.portal_licences import Holder
 from syncd.store.db.database import open_database, reading
 from syncd.store.directory.store import SourceStore
+from syncd.store.push_store import RunStore, TargetStore
 from syncd.store.schema.tables import changes, target_principals
-from syncd.store.sync_store import RunStore, TargetStore
 from syncd.sync.apply import ApplyOptions
 from syncd.sync.proposals import Proposal
 from syncd.sync.pull import Pull

@@ -11,7 +11,7 @@ import pytest
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.report import Kind, Line, Report
+from syncd.store.reports.status import Kind, Line, Report
 from tests.fakes.world import World, make_rules
 
 

@@ -13,8 +13,8 @@ from syncd.model.target import Account
 from syncd.store.db.database import Database, open_database
 from syncd.store.inventory.bps_ids import intern_principals
 from syncd.store.inventory.records import Inventory
-from syncd.store.outcomes import Outcomes, Placed
-from syncd.store.plans import Plans
+from syncd.store.plans.changes import Plans
+from syncd.store.plans.outcomes import Outcomes, Placed
 from syncd.store.runs.runlog import RunLog
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

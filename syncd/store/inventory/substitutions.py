@@ -15,7 +15,7 @@ from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import SUBSTITUTIONS_REFUSED, load_fact, save_fact
 from syncd.store.db.sql import among, upsert
 from syncd.store.inventory.bps_ids import iterate_folded
-from syncd.store.pairing import is_taken
+from syncd.store.inventory.claims import is_taken
 from syncd.store.schema.tables import (
     desired_users,
     source_users,

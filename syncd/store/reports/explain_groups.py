@@ -13,8 +13,8 @@ from syncd.plan.drift import LINK_FIELDS
 from syncd.plan.verdicts import Place
 from syncd.store.db.sql import decode_json
 from syncd.store.inventory.drift_notes import HAND_LINKS
+from syncd.store.licences.taken import GONE, LET_GO
 from syncd.store.schema.tables import source_groups, source_members, source_objects, target_licences, target_principals
-from syncd.store.taken_licences import GONE, LET_GO
 
 
 def load_places(connection: Connection, key: int) -> list[Place]:

@@ -11,8 +11,8 @@ from syncd.model.licence import Seats
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCE_SEATS, load_fact, save_fact
 from syncd.store.db.sql import among, decode_json, encode_json
+from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import target_licences, target_users
-from syncd.store.taken_licences import is_held
 
 _IS_HELD = is_held()
 

@@ -27,10 +27,10 @@ from sqlalchemy import (
 
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
-from syncd.store.approvals import forget_rejections
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import SCOPE_GROUPS, load_fact, save_fact
 from syncd.store.db.sql import among, chunked, decode_json, upsert
+from syncd.store.decisions.approvals import forget_rejections
 from syncd.store.inventory.bps_ids import intern_principals
 from syncd.store.runs.touched import touch_groups, touch_principals
 from syncd.store.schema.tables import (

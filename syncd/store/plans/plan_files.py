@@ -10,16 +10,16 @@ from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
-from syncd.store.checksums import Checksums
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import APPLIED, load_fact, save_fact
 from syncd.store.db.sql import among
 from syncd.store.inventory.bps_ids import intern_principals
 from syncd.store.inventory.records import LINKS
-from syncd.store.plans import Placed, Plans
+from syncd.store.licences.taken import is_held
+from syncd.store.plans.changes import Placed, Plans
+from syncd.store.plans.checksums import Checksums
 from syncd.store.runs.touched import touch_principals, touch_unfinished
 from syncd.store.schema.tables import changes, source_objects, target_licences, target_principals
-from syncd.store.taken_licences import is_held
 
 _AT_ONCE = 1000
 

@@ -20,8 +20,9 @@ from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCES_READ, load_fact, save_fact
 from syncd.store.db.sql import among, decode_json, encode_json, insert_missing, upsert
 from syncd.store.inventory.bps_ids import intern_principals, iterate_folded
-from syncd.store.licence_seats import find_doubted
-from syncd.store.pairing import is_taken, leaver_state
+from syncd.store.inventory.claims import is_taken, leaver_state
+from syncd.store.licences.seats import find_doubted
+from syncd.store.licences.taken import GONE, MOVING, forget_notes, is_held, load_taken, note_taken
 from syncd.store.schema.tables import (
     changes,
     desired_users,
@@ -32,7 +33,6 @@ from syncd.store.schema.tables import (
     target_users,
     touched_principals,
 )
-from syncd.store.taken_licences import GONE, MOVING, forget_notes, is_held, load_taken, note_taken
 
 _GRANTED = "granted"
 _IS_HELD = is_held()

@@ -15,10 +15,10 @@ from syncd.plan.verdicts import Place
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCES_READ, load_fact
 from syncd.store.db.sql import among, decode_json
-from syncd.store.explained_changes import load_outcomes, load_pending, load_rejected
-from syncd.store.explained_places import load_by_hand, load_places
-from syncd.store.explained_ties import load_manager, load_owned, load_untied
-from syncd.store.licences import load_holding
+from syncd.store.licences.holdings import load_holding
+from syncd.store.reports.explain_changes import load_outcomes, load_pending, load_rejected
+from syncd.store.reports.explain_groups import load_by_hand, load_places
+from syncd.store.reports.explain_people import load_manager, load_owned, load_untied
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,

@@ -17,8 +17,8 @@ from syncd.plan.substitution import Arranged
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json
 from syncd.store.inventory.records import LINKS, Written
-from syncd.store.licences import load_holding
-from syncd.store.plans import Placed, Plans
+from syncd.store.licences.holdings import load_holding
+from syncd.store.plans.changes import Placed, Plans
 from syncd.store.schema.tables import (
     changes,
     substitutions,

@@ -32,8 +32,8 @@ from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Troubl
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
 from syncd.store.directory.checkpoints import has_checkpoints
+from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.protection import load_tied
-from syncd.store.pairing import is_taken
 from syncd.store.runs.open_changes import find_newest_planned, is_open_still, is_speaking
 from syncd.store.schema.tables import (
     changes,

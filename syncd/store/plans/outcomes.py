@@ -12,11 +12,12 @@ from syncd.model.change import GIVES_BACK, SETTLED_LATER, Action, ObjectKind, Ou
 from syncd.plan.diff import HANDED_OVER, RENAMED
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json, delete_pairs
+from syncd.store.desired.leavers import mark_leaving
 from syncd.store.inventory.drift_notes import forget_links, forget_vanished
 from syncd.store.inventory.records import LINKS, Written, forget_record, own_adopted, own_created, write_fields
-from syncd.store.leaving import mark_leaving
-from syncd.store.licences import record_licences
-from syncd.store.links import finish
+from syncd.store.licences.holdings import record_licences
+from syncd.store.plans.links import finish
+from syncd.store.plans.undo import give_back
 from syncd.store.runs.retries import Place, note_failures
 from syncd.store.schema.tables import (
     changes,
@@ -26,7 +27,6 @@ from syncd.store.schema.tables import (
     target_groups,
     target_users,
 )
-from syncd.store.undoing import give_back
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, case, exists, or_, select
+from sqlalchemy import Connection, Select, Table, bindparam, case, exists, select
 
 from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
@@ -16,6 +16,7 @@ from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import OWNERS, load_fact
 from syncd.store.db.sql import among, among_bound, decode_json, fetch_keys, gather_keys, pack
 from syncd.store.inventory.bps_ids import iterate_folded
+from syncd.store.inventory.claims import is_taken, leaver_state
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import (
     desired_groups,
@@ -303,26 +304,6 @@ def _make_group_row(row: Any) -> GroupView:
         origin is not None,
         bool(taken),
     )
-
-
-def is_taken(principal: ColumnElement[Any], kind: Literal["user", "group"]) -> ColumnElement[bool]:
-    """Return the condition that a record of a kind cannot have this BPS id: a stranger or the other kind has it."""
-    same, other = (target_users, target_groups) if kind == "user" else (target_groups, target_users)
-    stranger, different = same.alias("stranger"), other.alias("different")
-    return or_(
-        exists().where(stranger.c.key == principal, stranger.c.origin.is_(None)),
-        exists().where(different.c.key == principal),
-    )
-
-
-def leaver_state(state: str | None, principal: int | None, key: int, blocked: Any) -> Any:
-    """Return why nobody wants a record: its owner's state, or that the owner goes by another name now.
-
-    blocked: by a name that a stranger has; the old record is all that its owner has.
-    """
-    if state == "wanted" and principal != key:
-        return "blocked" if blocked else "renamed"
-    return state or "unknown"
 
 
 def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | None:

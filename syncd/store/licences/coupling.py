@@ -8,8 +8,8 @@ from syncd.model.change import Phase
 from syncd.plan.licences import FOR_DELETION, MOVED, Claim, Shortage, allot
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
+from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import changes, target_licences, target_users
-from syncd.store.taken_licences import is_held
 
 _LICENCE = changes.c.object == "licence"
 _PLANNED = changes.c.status == "planned"

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from syncd.store.approvals import Approvals
-from syncd.store.checksums import Checksums
 from syncd.store.db.database import Database
-from syncd.store.declined import Declined
-from syncd.store.desired import DesiredState
+from syncd.store.decisions.approvals import Approvals
+from syncd.store.decisions.rejections import Declined
+from syncd.store.desired.decisions import DesiredState
+from syncd.store.desired.leavers import Leavers
 from syncd.store.directory.checkpoints import has_checkpoints
 from syncd.store.directory.one_object import Singles
 from syncd.store.inventory.drift import ByHand
 from syncd.store.inventory.protection import Protection
 from syncd.store.inventory.records import Inventory
 from syncd.store.inventory.substitutions import Substitutions
-from syncd.store.leaving import Leavers
-from syncd.store.licence_plans import LicencePlans
-from syncd.store.licence_seats import LicenceSeats
-from syncd.store.licences import Licences
-from syncd.store.links import Links
-from syncd.store.outcomes import Outcomes
-from syncd.store.pairing import Pairing
-from syncd.store.plans import Plans
-from syncd.store.proposed import ProposedPlans
-from syncd.store.push_ends import PushEnds
+from syncd.store.licences.coupling import LicencePlans
+from syncd.store.licences.holdings import Licences
+from syncd.store.licences.seats import LicenceSeats
+from syncd.store.licences.taken import TakenLicences
+from syncd.store.plans.changes import Plans
+from syncd.store.plans.checksums import Checksums
+from syncd.store.plans.links import Links
+from syncd.store.plans.outcomes import Outcomes
+from syncd.store.plans.pairs import Pairing
+from syncd.store.plans.plan_files import ProposedPlans
+from syncd.store.plans.push_end import PushEnds
+from syncd.store.plans.undo import Undoing
 from syncd.store.runs.runlog import RunLog
-from syncd.store.taken_licences import TakenLicences
-from syncd.store.undoing import Undoing
 
 
 class TargetStore(

@@ -1,0 +1,1 @@
+"""The desired state: what the rules make of the directory."""

@@ -1,0 +1,1 @@
+"""Plans: their changes, their outcomes, and what they are made from."""
