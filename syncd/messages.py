@@ -15,7 +15,7 @@ from syncd.logs import get_logger
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
 from syncd.store.runs.told import ToldNews
-from syncd.sync.announce import Announcer
+from syncd.sync.notify import Announcer
 
 _SECONDS = 30.0
 """What telling may take in all; what is not told by then is told after the next run, if it still is news."""

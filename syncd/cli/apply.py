@@ -30,7 +30,7 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
     from syncd.cli.runs import describe_run, explain_result, print_run
     from syncd.cli.work import execute
     from syncd.model.run import RunRequest, find_exit_code
-    from syncd.sync.proposals import FromFile
+    from syncd.sync.planning.proposal import FromFile
 
     settings = invocation.start()
     plan = open_plan_file(settings, file)

@@ -41,7 +41,7 @@ def drift(
     from syncd import bootstrap
     from syncd.cli.work import execute
     from syncd.model.run import RunRequest, find_exit_code
-    from syncd.sync.drift import DriftCheck
+    from syncd.sync.planning.drift import DriftCheck
 
     settings = invocation.start()
     database = bootstrap.open_store(settings, create=False)

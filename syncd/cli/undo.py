@@ -49,7 +49,7 @@ def undo(
     from syncd import bootstrap
     from syncd.cli.work import execute
     from syncd.model.run import RunRequest, find_exit_code
-    from syncd.sync.undo import Undo
+    from syncd.sync.planning.undo import Undo
 
     settings = invocation.start()
     database = bootstrap.open_store(settings, create=False)

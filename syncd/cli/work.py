@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from syncd.daemon.keeper import Keeper
     from syncd.model.run import RunRecord, RunRequest
     from syncd.store.db.database import Database
-    from syncd.sync.proposals import Proposal
+    from syncd.sync.planning.proposal import Proposal
 
 _POLL = 0.5
 

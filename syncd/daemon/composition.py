@@ -12,8 +12,8 @@ from syncd.clock import Clock
 from syncd.config import Listen, Settings
 from syncd.daemon.state import DaemonState
 from syncd.store.db.database import Database
-from syncd.sync.announce import Hook
-from syncd.sync.pull import Progress
+from syncd.sync.notify import Hook
+from syncd.sync.ports.progress import Progress
 from syncd.sync.runs import Runs, Sides
 
 

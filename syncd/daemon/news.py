@@ -13,7 +13,7 @@ from syncd.errors import SyncdError
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
 from syncd.store.runs.told import ToldNews
-from syncd.sync.announce import Announcer, Hook
+from syncd.sync.notify import Announcer, Hook
 
 if TYPE_CHECKING:
     from syncd.daemon.life import Life

@@ -16,7 +16,6 @@ from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.daemon.composition import Composition
 from syncd.daemon.credentials import watch_credentials
-from syncd.daemon.groups import owning
 from syncd.daemon.life import make_life
 from syncd.daemon.signals import Signals, leave_at_once
 from syncd.daemon.term import Term
@@ -24,6 +23,7 @@ from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
 from syncd.logs import configure_logs
 from syncd.model.run import PullKind, RunRequest
 from syncd.store.db.database import Database
+from syncd.tasks import background_tasks
 
 GRACE_SECONDS = 25.0
 _LAST_SECONDS = 10.0
@@ -68,7 +68,7 @@ class Service:
         signals = Signals(request=self.request, reload=self.reload, stop=self.stop, leave=self._leave)
         with signals.receiving(asyncio.get_running_loop()):
             self._log.info("daemon.started")
-            async with owning(
+            async with background_tasks(
                 (self._serve_health(), "health"),
                 (self._reload_on_demand(), "reload"),
                 (self._life.schedule.watch_clock(), "watch clock"),
@@ -139,7 +139,7 @@ class Service:
             if listen is None:
                 await self._rebind.wait()
                 continue
-            async with owning((self._composition.serve_health(listen, self._life.state), "health server")):
+            async with background_tasks((self._composition.serve_health(listen, self._life.state), "health server")):
                 await self._rebind.wait()
 
     async def _reload_on_demand(self) -> None:

@@ -6,7 +6,6 @@ from datetime import datetime
 
 import structlog
 
-from syncd.daemon.groups import owning
 from syncd.daemon.keeper import Keeper
 from syncd.daemon.life import Life
 from syncd.daemon.schedule import KINDS, ScheduledKind
@@ -17,6 +16,7 @@ from syncd.model.run import RunKind, RunRequest
 from syncd.store.db.database import Database
 from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
 from syncd.store.runs.runlog import RunLog
+from syncd.tasks import background_tasks
 
 _POLL_SECONDS = 1.0
 _WAITING = "another syncd works on this store; this one takes over when that one ends"
@@ -80,7 +80,7 @@ class Term:
         life.store.clear()
         life.state.take_part("working")
         self._log.info("daemon.working")
-        async with owning((self._watch_lock(), "watch lock")):
+        async with background_tasks((self._watch_lock(), "watch lock")):
             await self._worker.work()
 
     async def _start_schedule(self, log: RunLog) -> None:

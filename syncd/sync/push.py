@@ -13,16 +13,16 @@ from syncd.errors import ConfigError, UnsafePlan
 from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
-from syncd.sync.apply import Apply, ApplyOptions
-from syncd.sync.by_hand import list_ours
-from syncd.sync.licensing import Licensing
-from syncd.sync.planning import Planner
-from syncd.sync.portal_reading import read_concerned, read_members, read_records
-from syncd.sync.ports import Portal
-from syncd.sync.proposals import Means, Proposal, ProposalStore
-from syncd.sync.protecting import Protecting
-from syncd.sync.pull import Progress
-from syncd.sync.single import SubjectStore
+from syncd.sync.apply.apply import Apply, ApplyOptions
+from syncd.sync.planning.kept_by_hand import list_ours
+from syncd.sync.planning.planner import Planner
+from syncd.sync.planning.proposal import Means, Proposal, ProposalStore
+from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.protection import Protecting
+from syncd.sync.portal.read import read_concerned, read_members, read_records
+from syncd.sync.ports.progress import Progress
+from syncd.sync.ports.sides import Portal
+from syncd.sync.pull.one_object import SubjectStore
 
 
 @dataclass(slots=True)

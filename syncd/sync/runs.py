@@ -13,12 +13,12 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import BadQuery, ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
 from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
-from syncd.sync.caller import Caller
-from syncd.sync.ports import TrafficMeter
-from syncd.sync.proposals import Proposal
-from syncd.sync.pull import Pull, PullResult
+from syncd.sync.planning.proposal import Proposal
+from syncd.sync.planning.undo import Release
+from syncd.sync.ports.caller import Caller
+from syncd.sync.ports.sides import TrafficMeter
+from syncd.sync.pull.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
-from syncd.sync.undo import Release
 
 QuietHours = Callable[[datetime], bool]
 

@@ -16,9 +16,9 @@ from syncd.sandbox.knobs import PortalKnobs
 from syncd.store.db.database import Database
 from syncd.store.directory.store import SourceStore
 from syncd.store.push_store import RunStore, TargetStore
-from syncd.sync.apply import ApplyOptions
-from syncd.sync.proposals import FromFile, Proposal
-from syncd.sync.pull import Pull
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.sync.planning.proposal import FromFile, Proposal
+from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.contract.openapi import Judge

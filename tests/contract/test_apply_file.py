@@ -11,7 +11,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules
-from syncd.sync.proposals import FromFile
+from syncd.sync.planning.proposal import FromFile
 from tests.fakes.world import World, make_rules, open_world
 
 

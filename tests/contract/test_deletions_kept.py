@@ -12,7 +12,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.store.reports.status import Report
-from syncd.sync.undo import Undo
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 _FEW = GuardLimits(max_removals=2, max_removal_percent=None, max_update_percent=None)

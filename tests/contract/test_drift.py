@@ -17,7 +17,7 @@ from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.reports.status import Report
 from syncd.store.schema.tables import target_users
-from syncd.sync.drift import DriftCheck
+from syncd.sync.planning.drift import DriftCheck
 from tests.fakes.world import World, make_rules, open_world
 
 HOUR = 3600.0

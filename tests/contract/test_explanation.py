@@ -19,8 +19,8 @@ from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.plan.verdicts import list_verdicts
 from syncd.store.reports.explain import Explanation, Explanations
 from syncd.store.reports.status import Report
-from syncd.sync.proposals import FromFile
-from syncd.sync.undo import Undo
+from syncd.sync.planning.proposal import FromFile
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 

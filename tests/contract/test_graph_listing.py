@@ -24,7 +24,7 @@ from syncd.sandbox.faults import Fault, FaultKind
 from syncd.store.db.database import Database, open_database
 from syncd.store.directory.checkpoints import load_checkpoint
 from syncd.store.directory.store import SourceStore
-from syncd.sync.listing import Listing
+from syncd.sync.pull.lists import Listing
 from tests.fakes.source import FakeSource
 from tests.fakes.tenant import READING, ROOT, Tenant, make_error
 from tests.property.test_delta_equals_full import template

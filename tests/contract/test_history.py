@@ -9,7 +9,7 @@ from sqlalchemy import update
 from syncd.model.target import Malformed, MalformedRecord
 from syncd.store.runs import runlog
 from syncd.store.schema.tables import runs
-from syncd.sync.failures import LOGGED_PER_RUN
+from syncd.sync.apply.failure_log import LOGGED_PER_RUN
 from tests.fakes.world import open_world
 
 

@@ -16,7 +16,7 @@ from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
 from syncd.hook import HookOptions, WebHook
 from syncd.plan.rules import GuardLimits
 from syncd.store.runs.told import ToldNews
-from syncd.sync.announce import Announcer
+from syncd.sync.notify import Announcer
 from tests.fakes.world import World, make_rules, open_world
 
 

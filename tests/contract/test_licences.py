@@ -17,7 +17,7 @@ from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
 from syncd.store.reports.explain import Explanations
 from syncd.store.reports.status import Report
-from syncd.sync.proposals import FromFile
+from syncd.sync.planning.proposal import FromFile
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 

@@ -13,7 +13,7 @@ from syncd.model.licence import LicenceList
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules
-from syncd.sync.drift import DriftCheck
+from syncd.sync.planning.drift import DriftCheck
 from tests.fakes.world import World, make_rules, open_world
 
 USER = LicenceRule("All", "User")

@@ -14,8 +14,8 @@ from syncd.model.run import Approval, RunRecord
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits
 from syncd.store.push_store import TargetStore
-from syncd.sync.drift import DriftCheck
-from syncd.sync.undo import Undo
+from syncd.sync.planning.drift import DriftCheck
+from syncd.sync.planning.undo import Undo
 from tests.contract.office import Office, make_office_rules
 from tests.contract.test_portal_switches import SWITCHES
 

@@ -14,7 +14,7 @@ from syncd.model.target import Account, Creation, PortalGroup
 from syncd.plan.diff import TIED
 from syncd.plan.rules import LicenceRule, PolicyRules, ScopeRules, fold_all
 from syncd.store.reports.status import Report
-from syncd.sync.undo import Undo
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 POLICY = PolicyRules(deleted_users="delete", deleted_groups="delete", grace=timedelta(days=3))

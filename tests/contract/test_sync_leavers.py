@@ -15,7 +15,7 @@ from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.substitution import Substitution
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.sync.apply import ApplyOptions
+from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.world import World, make_rules, open_world

@@ -16,9 +16,9 @@ from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
 from syncd.store.decisions.approvals import Approvals
 from syncd.store.reports.explain import Explanations
-from syncd.sync.drift import DriftCheck
-from syncd.sync.proposals import FromFile
-from syncd.sync.undo import Undo
+from syncd.sync.planning.drift import DriftCheck
+from syncd.sync.planning.proposal import FromFile
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 

@@ -12,7 +12,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
-from syncd.sync.undo import Undo
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 _DESK = LicenceRule("All", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"})

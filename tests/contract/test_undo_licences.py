@@ -13,7 +13,7 @@ from syncd.errors import Unavailable
 from syncd.model.licence import Step, StepResult
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules
-from syncd.sync.undo import Undo
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 POWER = LicenceRule("Power", "PowerUser")

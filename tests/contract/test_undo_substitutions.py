@@ -11,7 +11,7 @@ import structlog
 
 from syncd.model.run import RunRecord
 from syncd.plan.rules import PolicyRules
-from syncd.sync.undo import Undo
+from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
 

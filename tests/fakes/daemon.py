@@ -19,9 +19,10 @@ from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.directory.store import SourceStore
 from syncd.store.push_store import RunStore, TargetStore
-from syncd.sync.announce import Hook
-from syncd.sync.apply import ApplyOptions
-from syncd.sync.pull import Progress, Pull
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.sync.notify import Hook
+from syncd.sync.ports.progress import Progress
+from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal

@@ -34,7 +34,7 @@ from syncd.sandbox.tokens import Grant, TokenBook
 from syncd.sandbox.wire import Answer, make_request
 from syncd.store.db.database import Database
 from syncd.store.directory.store import SourceStore
-from syncd.sync.pull import Pull, PullResult
+from syncd.sync.pull.pull import Pull, PullResult
 from tests.contract.sandbox_client import MovableClock
 
 ROOT = "https://graph.example"

@@ -14,9 +14,9 @@ from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.directory.store import SourceStore
 from syncd.store.push_store import RunStore, TargetStore
-from syncd.sync.apply import ApplyOptions
-from syncd.sync.proposals import Proposal
-from syncd.sync.pull import Pull
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.sync.planning.proposal import Proposal
+from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal

@@ -28,9 +28,9 @@ from syncd.store.db.database import open_database, reading
 from syncd.store.directory.store import SourceStore
 from syncd.store.push_store import RunStore, TargetStore
 from syncd.store.schema.tables import changes, target_principals
-from syncd.sync.apply import ApplyOptions
-from syncd.sync.proposals import Proposal
-from syncd.sync.pull import Pull
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.sync.planning.proposal import Proposal
+from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.contract.sandbox_client import MovableClock

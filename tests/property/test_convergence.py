@@ -27,8 +27,8 @@ from syncd.model.substitution import Substitution
 from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, LicenceRule, PolicyRules, Rules, ScopeRules
 from syncd.store.db.database import open_database
-from syncd.sync.apply import ApplyOptions
-from syncd.sync.pull import Pull
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.portal import FakePortal

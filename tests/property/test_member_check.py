@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from syncd.store.db.database import Database, open_database
 from syncd.store.directory.store import SourceStore
-from syncd.sync.pull import Pull
+from syncd.sync.pull.pull import Pull
 from tests.fakes.source import FakeSource
 from tests.fakes.world import OwnClock
 from tests.property.test_delta_equals_full import GROUPS, USERS, event, happen, picture, truth

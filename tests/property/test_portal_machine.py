@@ -32,9 +32,9 @@ from syncd.plan.rules import LicenceRule
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.portal_store import PortalGroup
-from syncd.sync.drift import DriftCheck
-from syncd.sync.proposals import FromFile
-from syncd.sync.undo import Undo
+from syncd.sync.planning.drift import DriftCheck
+from syncd.sync.planning.proposal import FromFile
+from syncd.sync.planning.undo import Undo
 from tests.fakes.wired import Asked, name_processes
 from tests.property.machines import SHARES, walk
 from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_name

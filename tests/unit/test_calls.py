@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from syncd.model.change import Change, Phase, PlannedChange
-from syncd.sync.calls import Call, Calls
+from syncd.sync.apply.work_queue import Call, Calls
 
 
 def make_call(number: int) -> Call:

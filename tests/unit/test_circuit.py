@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from syncd.errors import AuthFailed, Conflict, Forbidden, ProtocolError, RemoteError, Timeout, Unavailable
-from syncd.sync.circuit import Circuit
+from syncd.sync.apply.circuit import Circuit
 
 DOWN = Unavailable("423 locked", status=423)
 PAGE = ProtocolError("a maintenance page", status=200)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from syncd.model.change import LinkBatch, LinkKind
-from syncd.sync import linking
-from syncd.sync.linking import iterate_links
+from syncd.sync.apply.apply import links as linking
+from syncd.sync.apply.links import iterate_links
 
 
 class PlannedLinks:

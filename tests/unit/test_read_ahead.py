@@ -9,7 +9,7 @@ import pytest
 
 from syncd.errors import Unavailable
 from syncd.model.source import Page
-from syncd.sync.read_ahead import PAGES_AHEAD, read_ahead
+from syncd.sync.pull.prefetch import PAGES_AHEAD, read_ahead
 
 
 class Pages:

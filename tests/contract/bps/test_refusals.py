@@ -15,7 +15,7 @@ from syncd.errors import (
     Unavailable,
 )
 from syncd.model.target import Creation
-from syncd.sync.ports import Portal, TrafficMeter
+from syncd.sync.ports.sides import Portal, TrafficMeter
 from tests.contract.bps.conftest import ANN, TEAM, G, Opener, read_all
 from tests.contract.fake_portal import FakePortal, Fault
 

@@ -1,0 +1,1 @@
+"""Apply a plan: send its changes in order, and record what became of each."""

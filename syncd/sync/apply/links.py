@@ -1,0 +1,84 @@
+"""Links of one group, sent as many as one request carries; what became of them is told in groups that ended alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from syncd.clock import Clock
+from syncd.errors import NotFound
+from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
+from syncd.model.target import MembersResult
+from syncd.sync.apply.work_queue import load_ahead
+from syncd.sync.ports.push import ApplyStore
+from syncd.sync.ports.sides import Portal
+
+_AT_ONCE = 8192
+
+_GROUP_GONE = "the portal does not show the group: the next run sees to it"
+_PENDING = "WEBCON still synchronises the account"
+
+
+async def iterate_links(store: ApplyStore, run_id: int, kind: LinkKind, size: int) -> AsyncGenerator[LinkBatch, None]:
+    """Yield the planned links in the plan's order, ``size`` of one group at most: as few requests as there can be."""
+
+    async def load(after: int) -> list[LinkBatch]:
+        return await store.call(store.load_links, run_id, kind, after, _AT_ONCE)
+
+    rest: LinkBatch | None = None
+    async with aclosing(load_ahead(load, _find_end)) as loaded:
+        async for batches in loaded:
+            if rest is not None:
+                if rest.record == batches[0].record:
+                    batches[0] = rest.join(batches[0])
+                else:
+                    batches.insert(0, rest)
+            last = batches.pop()
+            whole = len(last.seqs) // size * size
+            for batch in (*batches, last.cut(0, whole)):
+                for part in _cut(batch, size):
+                    yield part
+            rest = last.cut(whole, len(last.seqs)) if whole < len(last.seqs) else None
+    if rest is not None:
+        yield rest
+
+
+def _find_end(batches: list[LinkBatch]) -> int | None:
+    if sum(len(batch.seqs) for batch in batches) < _AT_ONCE:
+        return None
+    return max(max(batch.seqs) for batch in batches)
+
+
+def _cut(batch: LinkBatch, size: int) -> list[LinkBatch]:
+    return [batch.cut(start, start + size) for start in range(0, len(batch.seqs), size)]
+
+
+async def send_links(links: LinkBatch, portal: Portal, store: ApplyStore, clock: Clock) -> list[LinkOutcome]:
+    """Add the members or owners of one batch; raises what concerns more than them."""
+    write = portal.add_members if links.kind == "membership" else portal.add_owners
+    try:
+        result = await write(links.bps_id, links.members)
+    except NotFound:
+        await store.call(store.store_group_detail, links.bps_id, None, now=clock.now())
+        return [LinkOutcome(links, "deferred", _GROUP_GONE)]
+    if not result.pending and not result.failed:
+        return [LinkOutcome(links, "done")]
+    return _sort_out(links, result)
+
+
+def _sort_out(links: LinkBatch, result: MembersResult) -> list[LinkOutcome]:
+    pending, failed = set(result.pending), dict(result.failed)
+    done: list[int] = []
+    late: list[int] = []
+    refused: dict[str, list[int]] = {}
+    for place, member in enumerate(links.members):
+        if member in failed:
+            refused.setdefault(failed[member], []).append(place)
+        else:
+            (late if member in pending else done).append(place)
+    outcomes = [LinkOutcome(links.choose(places), "failed", error) for error, places in refused.items()]
+    if late:
+        outcomes.append(LinkOutcome(links.choose(late), "deferred", _PENDING))
+    if done:
+        outcomes.append(LinkOutcome(links.choose(done), "done"))
+    return outcomes

@@ -1,0 +1,1 @@
+"""Make plans: from the directory, from a file, or from an earlier run."""

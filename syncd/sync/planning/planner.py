@@ -1,0 +1,390 @@
+"""Make a plan: from the directory over the rules to a complete, ordered list of changes in the store.
+
+Everything here runs in the store's thread and asks neither side anything. Desired and current are streamed in one
+order and compared record by record, so that memory does not grow with the number of people. A full planning looks at
+everybody; a delta planning only at what was touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from syncd.errors import ConfigError, Interrupted
+from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
+from syncd.model.licence import LICENCE_PLACES
+from syncd.plan.closure import Edges, find_below, make_edges
+from syncd.plan.desired import decide_group, decide_user, resolve_collision
+from syncd.plan.diff import Pair, diff_group, diff_user
+from syncd.plan.guard import Hold, find_populations_to_know, judge
+from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
+from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
+from syncd.plan.rules import Rules
+from syncd.plan.substitution import STANDS_IN, Superior, decide_substitution, needs_manager
+from syncd.sync.planning.kept_by_hand import ByHand, PlanningStore
+
+_COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
+_GROUP_COLLISION = "another group maps to the same BPS id"
+_ADOPTION_HELD = "its account waits for adoption"
+_DECLINED = "its adoption was rejected: hands off"
+_UNMOVED = "the new account of a renamed person was rejected: the old one stays as it is"
+_MEMBERS_AT_ONCE = 400
+_WHOLE_BEYOND = 20_000
+_WRITTEN_AT_ONCE = 2000
+_SIGNS = {"include": "+", "exclude": "-"}
+
+Placed = tuple[Change, int, int | None]
+
+
+@dataclass(slots=True)
+class Planned:
+    """What a planning found. ``full``: everybody was looked at."""
+
+    full: bool
+    changes: int = 0
+    holds: list[Hold] = field(default_factory=list)
+
+
+class Planner:
+    """Plans one run. Not reused."""
+
+    def __init__(
+        self,
+        store: PlanningStore,
+        rules: Rules,
+        run_id: int,
+        *,
+        now: datetime,
+        removals: bool,
+        write: bool = True,
+        single: bool = False,
+        licences: bool = False,
+        stopping: Callable[[], bool],
+    ) -> None:
+        """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
+
+        ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
+        where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
+        are looked after.
+        ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
+        """
+        self._stopping = stopping
+        self._store = store
+        self._rules = rules
+        self._run_id = run_id
+        self._now = now
+        self._removals = removals
+        self._write = write
+        self._single = single
+        self._licences = licences
+        self._next = 0
+        self._unwritten: list[Placed] = []
+        self._held: set[int] = set()
+        self._declined: set[int] = set()
+        """Records of others whose adoption a person rejected: hands off, as with policy.adopt = "never". Also the old
+        and the new account of renamed people whose move was rejected.
+        """
+        self._leaving_now: tuple[set[int], set[int]] = set(), set()
+        self._by_hand = ByHand(store, rules, write=write)
+
+    def decide(self, *, full: bool) -> None:
+        """Bring the desired state up to date, for everybody or for what was touched.
+
+        Raises ConfigError when a configured group cannot be found, before anything is planned.
+        """
+        rules, store = self._rules, self._store
+        included = self._resolve("scope.include_groups", rules.scope.include_groups)
+        excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
+        roles = {"include": included, "exclude": excluded, **self._resolve_licences()}
+        roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
+        if not self._single:
+            store.follow_scope_groups(roots, touch=not full)
+        if full:
+            store.forget_licence_roles(len(rules.licences))
+        if any(roles.values()):
+            edges = make_edges(store.load_edges())
+            for role, keys in roles.items():
+                below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
+                store.store_scope(role, below, touched_only=not full)
+        grouped = bool(included), bool(excluded)
+        for users in store.iterate_users(touched_only=not full, grouped=grouped):
+            store.store_users([decide_user(user, rules) for user in users], touch=not full)
+            self._go_on()
+        if not full and not self._single:
+            store.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
+        for groups in store.iterate_source_groups(touched_only=not full):
+            store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
+        for principal, claimants in store.load_collisions(touched_only=not full):
+            winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
+            reason = _COLLISION if winner is None else "another person has the record of this BPS id"
+            store.store_collision(principal, winner, reason=reason)
+        store.resolve_group_collisions(reason=_GROUP_COLLISION, touched_only=not full)
+
+    def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
+        found: list[int] = []
+        problems: list[str] = []
+        for reference in references:
+            groups = self._store.find_groups(reference)
+            if len(groups) == 1:
+                found.append(groups[0][0])
+            elif groups:
+                ids = ", ".join(group_id for _key, group_id in groups[:5])
+                problems.append(f"{key}: {len(groups)} groups are named '{reference}' ({ids}); name the one by its id")
+            else:
+                problems.append(f"{key}: no group has the id or the name '{reference}'; nothing was planned")
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    def _resolve_licences(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        problems: list[str] = []
+        for number, rule in enumerate(self._rules.licences):
+            try:
+                found[name_licence_role(number)] = self._resolve(f"licences[{number}].group", (rule.group,))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(problems)
+        return found
+
+    def plan(self, *, full: bool, judged: bool = True) -> Planned:
+        """Write the complete plan of the run. Call `decide` first.
+
+        ``judged`` False: the guard is not asked, because a person has decided what may be applied.
+        """
+        store, rules = self._store, self._rules
+        # Without such a policy every leaver of the past would be looked at in every run.
+        if rules.policy.deletes and not self._single:
+            store.touch_due(grace=rules.policy.grace, now=self._now)
+        if self._write:
+            store.mark_leavers(touched_only=not full, now=self._now)
+            store.forget_ended(now=self._now)
+        elif rules.policy.deletes and not rules.policy.grace:
+            self._leaving_now = store.load_new_leavers(touched_only=not full)
+        if not full and rules.policy.substitute == "manager":
+            store.touch_left_to_managers()
+        self._by_hand.begin()
+        touched = [] if full else store.load_touched_principals()
+        full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
+        for phase in (Phase.USERS, Phase.GROUPS):
+            for changes in self._records(phase, full):
+                self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
+                self._go_on()
+        self._plan_substitutions(full=full)
+        self._flush()
+        if judged:
+            self._store.drop_rejected(self._run_id)
+            self._leave_declined()
+            self._hold_adoptions()
+        self._plan_groups("membership", None if full else touched)
+        if rules.mapping.owners and store.knows_owners():
+            self._plan_groups("ownership", None if full else touched)
+        self._plan_licences(full)
+        self._flush()
+        if not judged:
+            return Planned(full, self._next)
+        self._store.drop_rejected(self._run_id)
+        return self._judge(full)
+
+    # ---- accounts and groups ----------------------------------------------------------------------------------------
+
+    def _records(self, phase: Phase, full: bool) -> Iterator[list[Placed]]:
+        rules = self._rules
+        if phase is Phase.USERS:
+            fields = rules.mapping.user_fields.keys()
+            for rows in self._store.iterate_user_pairs(fields, touched_only=not full):
+                yield self._place(rows, user=True)
+        else:
+            fields = rules.mapping.group_fields.keys()
+            for rows in self._store.iterate_group_pairs(fields, touched_only=not full):
+                yield self._place(rows, user=False)
+
+    def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
+        rules, placed = self._rules, list[Placed]()
+        for key, pair in self._by_hand.adjust(rows, user=user):
+            if pair.bps_id.casefold() in rules.scope.protect:
+                continue
+            if pair.current is not None and key in self._leaving_now[0 if user else 1]:
+                pair = replace(pair, current=replace(pair.current, leaving_at=self._now))
+            if user:
+                found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
+            else:
+                found = diff_group(pair, rules.policy, now=self._now)
+            placed += [(change, key, None) for change in found]
+        return self._spare_tied(placed, user=user)
+
+    def _spare_tied(self, placed: list[Placed], *, user: bool) -> list[Placed]:
+        """Leave out deletions with which the portal would change something on the protect list."""
+        deleted = {record for change, record, _ in placed if change.action == "delete"}
+        tied = self._store.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
+        return [each for each in placed if each[0].action != "delete" or each[1] not in tied] if tied else placed
+
+    def _plan_substitutions(self, *, full: bool) -> None:
+        policy, protect = self._rules.policy, self._rules.scope.protect
+        superiors: dict[int, Superior] = {}
+        for rows in self._store.iterate_departed(touched_only=not full, grace=policy.grace, now=self._now):
+            self._load_superiors(superiors, {row.manager_key for row in rows if needs_manager(row, policy)})
+            found: list[Placed] = []
+            for row in rows:
+                decided = decide_substitution(row, superiors, policy, now=self._now)
+                if decided is None or row.bps_id.casefold() in protect:
+                    continue
+                change, substitute = decided
+                if self._removals or change.reason != STANDS_IN:
+                    found.append((change, row.key, substitute))
+            self._add(found)
+            self._go_on()
+
+    def _load_superiors(self, known: dict[int, Superior], wanted: set[int | None]) -> None:
+        """Load these people, and the managers above those of them who cannot stand in."""
+        while missing := {key for key in wanted if key is not None and key not in known}:
+            found = self._store.load_superiors(missing)
+            known.update(found)
+            wanted = {superior.manager_key for superior in found.values() if not superior.fit}
+
+    def _leave_declined(self) -> None:
+        """Keep hands off what was not to be adopted, or not to be moved to: no manager, membership or licence."""
+        self._declined = self._store.load_declined(self._run_id)
+        if self._declined:
+            self._store.drop_updates(self._run_id, self._declined, _DECLINED)
+        unmade, kept = self._store.load_unmoved(self._run_id)
+        if unmade:
+            self._store.drop_moves(self._run_id, unmade, kept, _UNMOVED)
+            self._declined |= unmade | kept
+
+    def _hold_adoptions(self) -> None:
+        """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
+        counts = self._store.count_changes(self._run_id)
+        if any(hold.action == "adopt" for hold in judge(counts, {}, self._rules.limits)):
+            self._held = self._store.load_adoptions(self._run_id)
+            self._store.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
+
+    # ---- memberships and ownerships ---------------------------------------------------------------------------------
+
+    def _plan_groups(self, kind: LinkKind, touched: list[int] | None) -> None:
+        """Compare members or owners: whole groups, and (delta) the places of touched people in all the others."""
+        store = self._store
+        groups = store.load_group_rows_to_compare(touched_only=touched is not None)
+        edges: Edges = make_edges(store.load_edges()) if groups and kind == "membership" else {}
+        done: set[int] = set()
+        for group in groups:
+            self._go_on()
+            done.add(group.key)
+            below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
+            wanted = store.load_desired_members(below, kind=kind) if below else []
+            current = store.load_current_members(group.key, kind=kind) if group.exists else []
+            self._by_hand.settle_group(kind, group.key, current, wanted)
+            if wanted != current:
+                have, want = set(current), set(wanted)
+                self._compare(kind, group, want - have, have - want)
+        if touched:
+            pairs: dict[int, tuple[set[int], set[int]]] = {}
+            for start in range(0, len(touched), _MEMBERS_AT_ONCE):
+                self._go_on()
+                some = touched[start : start + _MEMBERS_AT_ONCE]
+                wanted_pairs = store.load_desired_pairs(some, kind=kind)
+                current_pairs = store.load_current_pairs(some, kind=kind)
+                self._by_hand.settle_members(kind, some, current_pairs, wanted_pairs)
+                for key, member in wanted_pairs - current_pairs:
+                    pairs.setdefault(key, (set(), set()))[0].add(member)
+                for key, member in current_pairs - wanted_pairs:
+                    pairs.setdefault(key, (set(), set()))[1].add(member)
+            rows = store.load_group_views(pairs.keys() - done)
+            for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):
+                missing, extra = pairs[group.key]
+                self._compare(kind, group, missing, extra)
+
+    def _compare(self, kind: LinkKind, group: GroupView, missing: set[int], extra: set[int]) -> None:
+        rules = self._rules
+        if group.bps_id.casefold() in rules.scope.protect:
+            return
+        members = self._store.load_member_views(missing | extra)
+        left = self._by_hand.find_left(kind, group.key, members.values())
+        order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
+        found: list[Placed] = []
+        for member in order:
+            if member.key in left or not self._declined.isdisjoint((group.key, member.key)):
+                continue
+            if member.key in missing:
+                change = decide_link(group, member, rules, adoption_held=self._held, kind=kind)
+                if change is not None and self._is_first(kind, group, member):
+                    found.append((change, group.key, member.key))
+            else:
+                change = decide_unlink(group, member, rules, adoption_held=self._held, kind=kind)
+                if change is not None and self._removals:
+                    found.append((change, group.key, member.key))
+        self._add(found)
+
+    def _is_first(self, kind: LinkKind, group: GroupView, member: MemberView) -> bool:
+        """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
+        if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
+            return True
+        return self._store.was_left_unlinked(group.key, member.key, kind=kind)
+
+    # ---- licences ---------------------------------------------------------------------------------------------------
+
+    def _plan_licences(self, full: bool) -> None:
+        """Compare licences, of everybody or of who was touched; what rules of the past granted is revoked."""
+        rules, store = self._rules, self._store
+        if not self._licences or not store.are_licences_known():
+            return
+        self._flush()  # deletions of this plan decide about licences
+        for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
+            self._go_on()
+            for person in people:
+                if person.key in self._declined:
+                    continue
+                settled = find_settled_licences(person, rules) if self._write else []
+                store.forget_taken_licences([(person.key, kind) for kind in settled])
+                changes = decide_licences(person, rules, adoption_held=self._held)
+                self._add(
+                    [
+                        (change, person.key, LICENCE_PLACES.get(change.target, -len(LICENCE_PLACES) - 1))
+                        for change in changes
+                        if (self._removals or change.action != "revoke") and self._is_first_licence(person, change)
+                    ]
+                )
+
+    def _is_first_licence(self, person: PersonView, change: Change) -> bool:
+        """In create_only mode: whether this belongs to what a new account gets, begun earlier or now."""
+        if self._rules.policy.mode != "create_only" or not person.exists:
+            return True
+        return not change.before and self._store.was_left_ungranted(person.key, change.target)
+
+    def _go_on(self) -> None:
+        if self._stopping():
+            raise Interrupted("asked to stop while planning")
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def _add(self, placed: list[Placed]) -> None:
+        """Append to the plan. It is written in larger pieces; `_flush` writes the rest."""
+        self._unwritten += placed
+        if len(self._unwritten) >= _WRITTEN_AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        for start in range(0, len(self._unwritten), _WRITTEN_AT_ONCE):
+            some = self._unwritten[start : start + _WRITTEN_AT_ONCE]
+            self._next = self._store.add_changes(self._run_id, self._next, some)
+        self._unwritten = []
+
+    def _judge(self, full: bool) -> Planned:
+        counts = self._store.count_changes(self._run_id)
+        limits = self._rules.limits
+        holds = list(judge(counts, self._store.count_owned(find_populations_to_know(counts, limits)), limits))
+        for hold in holds:
+            self._store.hold(self._run_id, hold.action, hold.reason)
+        if any(action == "delete" for action, _ in counts):
+            self._store.keep_deletions(self._run_id, rejected=True)
+        return Planned(full, self._next, holds)
+
+
+def describe(counts: dict[tuple[Action, ObjectKind], int]) -> dict[str, int]:
+    """Return counts per action, as the plan document and the run log show them."""
+    found: dict[str, int] = {}
+    for (action, _kind), number in sorted(counts.items()):
+        found[action] = found.get(action, 0) + number
+    return found

@@ -1,0 +1,204 @@
+"""Undo: the reverse of a run as a plan of its own, and the release of what a guard withheld of such a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, groupby
+from typing import Literal
+
+from syncd.errors import Forbidden, Interrupted, UnsafePlan
+from syncd.model.change import Change, OutcomeStatus, Phase
+from syncd.model.licence import LICENCE_PLACES
+from syncd.model.run import Approval, RunKind
+from syncd.plan.diff import TIED
+from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, judge
+from syncd.plan.reverse import Done, Reverse
+from syncd.plan.undo import find_forbidden, reverse, still_stands
+from syncd.sync.planning.proposal import Means
+
+_DONE: tuple[OutcomeStatus, ...] = ("done",)
+_UNKNOWN = "it is not known whether this was done: look at the portal"
+_LATER = "it is not known whether this run did it: a later run did it, too"
+_UNREADABLE = "the portal does not let us read licences: grant Admin.Licenses.ReadWrite to the API application"
+_NOBODY = "the substitute of before has no account any more, or nobody goes by it"
+
+Placed = tuple[Change, int, int | None]
+
+_Reversed = tuple[Reverse, Change, int, int | None]
+"""A change with its reverse, and the keys of its record and of its member, its substitute or its type of licence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The reverse of everything that a run did, as far as it still stands.
+
+    ``delete_created``: delete what the run created; otherwise those records stay as they are.
+    """
+
+    run_id: int
+    delete_created: bool = False
+    kind: Literal["undo"] = "undo"
+    writes: Literal[True] = True
+
+    async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
+        """Read the records concerned anew, and plan over them; what is left alone is in the plan, with the reason."""
+        store = means.store
+        phase("read portal")
+        users, groups = await store.call(store.load_concerned_ids, self.run_id, _DONE)
+        readable = True
+        try:
+            changed = await store.call(store.has_licence_changes, self.run_id)
+            await means.read(users, groups, licences=True if changed else None)
+        except Forbidden:
+            readable = False
+            await means.read(users, groups, licences=False)
+        phase("plan")
+        return await store.call(self._plan, run_id, means, licences=readable)
+
+    def _plan(self, run_id: int, means: Means, *, licences: bool) -> list[Hold]:
+        store, seq = means.store, 0
+        seats: list[Placed] = []
+        for found in self._iterate_reversed(means, licences=licences):
+            made = [
+                (each, record, _find_target(each, done, target, means))
+                for result, done, record, target in found
+                for each in result.changes
+            ]
+            left = [(done, record, target, result.left) for result, done, record, target in found if result.left]
+            seats += [placed for placed in made if placed[0].object == "licence"]
+            seq = store.add_changes(run_id, seq, [placed for placed in made if placed[0].object != "licence"])
+            seq = store.add_left(run_id, seq, left)
+            if means.stopping():
+                raise Interrupted("asked to stop while planning")
+        store.add_changes(run_id, seq, join_swaps(seats))
+        return judge_proposal(run_id, means)
+
+    def _iterate_reversed(self, means: Means, *, licences: bool) -> Iterator[list[_Reversed]]:
+        store, leaving = means.store, set[int]()
+        found_later = store.load_settled_later(self.run_id, again=False)
+        for standing in chain(store.iterate_standing(self.run_id, "done"), [found_later]):
+            found: list[_Reversed] = []
+            for done, record, target in standing:
+                if done.change.object == "licence" and record in leaving:
+                    continue  # it goes with its account
+                result = self._reverse(done, means, record=record, licences=licences)
+                if done.change.object == "user" and any(each.action == "delete" for each in result.changes):
+                    leaving.add(record)
+                found.append((result, done.change, record, target))
+            yield found
+        for reason, unclear in (
+            (_UNKNOWN, store.iterate_standing(self.run_id, "started")),
+            (_LATER, [store.load_settled_later(self.run_id, again=True)]),
+        ):
+            for standing in unclear:
+                yield [(Reverse(left=reason), done.change, record, target) for done, record, target in standing]
+
+    def _reverse(self, done: Done, means: Means, *, record: int, licences: bool) -> Reverse:
+        rules = means.rules
+        if done.change.object == "licence" and not licences:
+            return Reverse(left=_UNREADABLE)
+        result = reverse(
+            done, rules.policy, protect=rules.scope.protect, delete_created=self.delete_created, now=means.now
+        )
+        arranged = [each for each in result.changes if each.object == "substitution" and each.after]
+        if any(not _can_stand_in(each, record, means) for each in arranged):
+            return Reverse(left=_NOBODY)
+        what = done.change.object
+        deletes = any(each.action == "delete" for each in result.changes)
+        if deletes and what in ("user", "group") and means.store.find_tied(what, {record}, rules.scope.protect):
+            return Reverse(left=TIED[what])
+        return result
+
+
+def join_swaps(placed: Sequence[Placed]) -> list[Placed]:
+    """Return changes of licences person by person, as they travel together: the old one goes only with the new one."""
+    found: list[Placed] = []
+    for _, group in groupby(sorted(placed, key=_order_licence), key=lambda each: each[1]):
+        person = list(group)
+        swapped = any(change.action == "grant" and not change.before for change, _, _ in person)
+        for change, record, target in person:
+            together = swapped and change.action == "revoke" and change.phase is Phase.REVOKES
+            found.append((replace(change, phase=Phase.GRANTS) if together else change, record, target))
+    return found
+
+
+def _order_licence(placed: Placed) -> tuple[str, int, bool, str]:
+    change, record, _ = placed
+    return change.bps_id.casefold(), record, change.action == "grant", change.target
+
+
+def _find_target(change: Change, done: Change, target: int | None, means: Means) -> int | None:
+    """Return the key that stands for the target of a reverse: its own one, when it is another than that of the done."""
+    if change.object == "licence":
+        return LICENCE_PLACES.get(change.target)
+    if change.object == "substitution" and change.target.casefold() != done.target.casefold():
+        return means.store.load_principals({change.target})[change.target.casefold()]
+    return target
+
+
+def _can_stand_in(change: Change, record: int, means: Means) -> bool:
+    key = means.store.load_principals({change.target})[change.target.casefold()]
+    return means.store.can_stand_in(record, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a person released of a plan that set something back: applied as it was shown, or refused."""
+
+    approval: Approval
+    kind: RunKind
+    writes: Literal[True] = True
+
+    async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
+        """Read the records concerned anew, and take the released changes over; UnsafePlan when one has changed."""
+        store, approval = means.store, self.approval
+        phase("read portal")
+        users, groups = await store.call(store.load_concerned, approval)
+        changed = await store.call(store.has_licence_changes, approval.run_id)
+        await means.read(users, groups, licences=True if changed else None)
+        phase("plan")
+        released = await store.call(store.load_released, approval)
+        self._check_rules([done.change for done, _, _ in released], means)
+        overtaken = sum(not still_stands(done) for done, _, _ in released)
+        if overtaken:
+            raise UnsafePlan(
+                f"{overtaken} of {len(released)} approved changes of run {approval.run_id} are no longer as they were "
+                "shown: the portal has changed; nothing was applied, undo it again to see how things stand"
+            )
+        changes = [(done.change, record, target) for done, record, target in released]
+        await store.call(store.add_changes, run_id, 0, changes)
+        await store.call(store.settle_released, approval, run_id)
+        return []
+
+    def _check_rules(self, released: Sequence[Change], means: Means) -> None:
+        """Refuse what the rules of today forbid, whatever they were when it was held."""
+        rules = means.rules
+        for change in released:
+            reason = find_forbidden(change, rules.policy, protect=rules.scope.protect)
+            if reason:
+                what = " ".join(part for part in (change.action, change.object, change.bps_id, change.target) if part)
+                raise UnsafePlan(
+                    f"{what} of run {self.approval.run_id}: {reason}; nothing was applied. Approve the rest "
+                    "with --only, or undo it again to see what is left to do"
+                )
+
+
+def judge_proposal(run_id: int, means: Means) -> list[Hold]:
+    """Let the guard look at a complete plan, and withhold what is beyond a limit; quiet hours refuse its removals."""
+    store = means.store
+    counts = store.count_changes(run_id)
+    removals = sum(number for (action, _), number in counts.items() if action in REMOVALS)
+    if removals and means.quiet:
+        store.drop_plan(run_id, "quiet hours")
+        raise UnsafePlan(
+            f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
+            "they are over"
+        )
+    limits = means.rules.limits
+    holds = list(judge(counts, store.count_owned(find_populations_to_know(counts, limits)), limits))
+    for hold in holds:
+        store.hold(run_id, hold.action, hold.reason)
+    if any(action == "delete" for action, _ in counts):
+        store.keep_deletions(run_id, rejected=False)
+    return holds

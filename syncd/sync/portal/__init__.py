@@ -1,0 +1,1 @@
+"""Read the portal into the inventory."""

@@ -1,0 +1,175 @@
+"""Licences around a plan: read them, check the seats before the first write, and send the changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from syncd.errors import UNCLEAR, Forbidden, PermanentError, RemoteError
+from syncd.model.change import Change, Outcome, PlannedChange
+from syncd.model.licence import Step
+from syncd.sync.ports.caller import Placed
+from syncd.sync.ports.licences import LicenceStore
+from syncd.sync.ports.push import ApplyStore
+from syncd.sync.ports.sides import Portal
+
+PERPETUAL = (
+    "licences: the portal has perpetual licensing and assigns licences by itself, so [[licences]] is not carried out"
+)
+
+
+FORBIDDEN = (
+    "licences: some were granted by rules that there are no more, and the portal does not let us see to them: grant "
+    "Admin.Licenses.ReadWrite to the API application until they are revoked, or assign them by hand"
+)
+
+
+class Licensing:
+    """The licences of one push. Asks nothing of a portal for which there are no rules and no licence of ours.
+
+    ``ruled``: there are rules. Without them a missing scope stops nothing: what rules of the past granted then stays.
+    """
+
+    def __init__(self, portal: Portal, store: LicenceStore, *, ruled: bool, now: datetime) -> None:
+        self._portal = portal
+        self._now = now
+        self._store = store
+        self._ruled = ruled
+        self._read = False
+        self.refused = False
+        self._log = structlog.get_logger("syncd.licences")
+
+    async def are_ours(self) -> bool:
+        """Return whether licences are looked after: there are rules, or licences that rules of the past granted."""
+        if self.refused:
+            return False
+        return self._ruled or await self._store.call(self._store.owns_licences)
+
+    async def read(self) -> None:
+        """Read everybody's licences and the seats into the store; Forbidden without the scope, when there are rules."""
+        try:
+            await self._fetch()
+        except Forbidden as error:
+            if self._ruled:
+                raise
+            self.refused = True
+            self._log.warning("licences.forbidden", error=str(error))
+
+    async def _fetch(self) -> None:
+        store = self._store
+        found = await self._portal.fetch_licences()
+        seats = None if found is None else await self._portal.fetch_seats()
+        believed = None if seats is None else found
+        doubted = await store.call(store.store_licences, believed, seats or (), now=self._now)
+        for kind in sorted(doubted):
+            self._log.warning("licences.doubted", type=kind)
+        if seats is not None:
+            await store.call(store.store_seats, seats)
+        self._read = True
+
+    async def settle(self, run_id: int, *, ask: bool) -> list[str]:
+        """Check the seats of a complete plan, and put off what cannot be granted; return what is to be told.
+
+        ``ask`` False: the portal is not asked, and the seats are those of the last reading and of our own writes.
+        """
+        store = self._store
+        if self.refused:
+            return [FORBIDDEN]
+        await store.call(store.couple_licences, run_id)
+        if await store.call(store.are_licences_perpetual):
+            if self._ruled:
+                self._log.warning("licences.perpetual")
+            return [PERPETUAL] if self._ruled else []
+        if not await store.call(store.count_grants, run_id):
+            return []
+        if ask and not self._read and not await self._look(run_id):
+            return [PERPETUAL]
+        free = await store.call(store.load_free_seats)
+        shortages = await store.call(store.allot_seats, run_id, free)
+        for shortage in shortages:
+            self._log.warning("licences.short", type=shortage.type, need=shortage.need, free=max(shortage.free, 0))
+        return [f"licences: {shortage.reason}, {shortage.without} go without" for shortage in shortages]
+
+    async def _look(self, run_id: int) -> bool:
+        """Ask for the seats; where somebody assigned others by hand, read who has what. False: perpetual licensing."""
+        store = self._store
+        seats = await self._portal.fetch_seats()
+        if seats is not None and await store.call(store.has_other_licences, seats):
+            await self._fetch()
+            await store.call(store.drop_given_by_hand, run_id)
+        elif seats is None:
+            await store.call(store.store_licences, None, now=self._now)
+        if not await store.call(store.are_licences_perpetual):
+            if seats is not None and not self._read:
+                await store.call(store.store_seats, seats)
+            return True
+        await store.call(store.drop_licences, run_id, PERPETUAL)
+        self._log.warning("licences.perpetual")
+        return False
+
+
+async def send_licences(
+    portal: Portal, store: ApplyStore, placed: Sequence[Placed], *, forgiving: bool = False
+) -> list[Outcome]:
+    """Send licence changes of several people in one request, and say what became of each.
+
+    ``forgiving``: a missing scope puts them off instead of stopping the run.
+    """
+    late: dict[int, Outcome] = {}
+    for planned, record, _ in placed:
+        change = planned.change
+        if change.reason == "renamed" and not await store.call(store.has_successor, record):
+            late[planned.seq] = Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+    sent = [planned for planned, _, _ in placed if planned.seq not in late]
+    steps = [_make_step(planned.change) for planned in sent]
+    outcomes = dict(late)
+    if steps:
+        try:
+            results = await portal.change_licences(steps)
+        except Forbidden:
+            if not forgiving:
+                raise
+            return [Outcome(planned.seq, "deferred", FORBIDDEN) for planned, _, _ in placed]
+        except PermanentError as error:
+            if error.code != "UnsupportedLicensingType":
+                raise
+            return [Outcome(planned.seq, "dropped", PERPETUAL) for planned, _, _ in placed]
+        for planned, result in zip(sent, results, strict=True):
+            match result.verdict:
+                case "done":
+                    outcomes[planned.seq] = Outcome(planned.seq, "done")
+                case "failed":
+                    outcomes[planned.seq] = Outcome(planned.seq, "failed", result.reason)
+                case "pending" | "short":
+                    outcomes[planned.seq] = Outcome(planned.seq, "deferred", result.reason)
+    return [outcomes[planned.seq] for planned, _, _ in placed]
+
+
+def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
+    """Return whether one more change goes into the same request; the licences of one person are never parted."""
+    same = gathered[-1][1] == placed[1]
+    if placed[0].change.object == "licence":
+        return gathered[0][0].change.object == "licence" and (same or len(gathered) < size)
+    return same and len(gathered) < size
+
+
+def is_remembered(change: Change) -> bool:
+    """Return whether a change is marked before it is sent: what turns up is ours, and what is taken moves on."""
+    return change.action in ("create", "grant") or (change.object == "licence" and change.reason == "renamed")
+
+
+def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
+    """What may have taken effect is remembered as such: what was added is ours when it turns up."""
+    change = planned.change
+    licence = change.object == "licence" and is_remembered(change) and isinstance(error, UNCLEAR)
+    unclear = error.sent and (change.action == "create" or licence)
+    return Outcome(planned.seq, "started" if unclear else "failed", str(error))
+
+
+def _make_step(change: Change) -> Step:
+    """Return what to ask for: of a revoke the part that is taken (a part is named where something is left)."""
+    remove = change.action == "revoke"
+    settings = (change.before if change.after else {}) if remove else change.after
+    return Step(change.bps_id, change.target, settings, remove=remove)

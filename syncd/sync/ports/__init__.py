@@ -1,0 +1,1 @@
+"""The two sides as the use cases see them."""

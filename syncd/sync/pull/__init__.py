@@ -1,0 +1,1 @@
+"""Read the tenant into the directory."""

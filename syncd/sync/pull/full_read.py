@@ -1,0 +1,172 @@
+"""A full read by lists: as fast as the tenant allows, and to the last row what a full round of delta would give.
+
+First each stream is asked where it stands (``$deltatoken=latest``), and that is stored; then the lists are read, side
+by side; then what has changed since then is read as delta tells it, so that it does not matter when which page was
+read. What neither can tell is read directly: whom a list lacked when its pages shifted, and what ties those to others
+who were not there all the time, since lists show nothing of who is deleted.
+
+A reading that is broken off is begun anew by the next run. It has removed nothing: only the sweep does, after the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.errors import AuthFailed, RemoteError, TransientError
+from syncd.model.listing import Chunk
+from syncd.model.source import STREAMS, Checkpoint, Page, Stream
+from syncd.sync.ports.sides import Source
+from syncd.sync.pull.lists import ChunkCounted, Listing, ListingResult, ListingStore
+from syncd.tasks import task_group
+
+
+class EverythingStore(ListingStore, Protocol):
+    """The directory as a full read by lists begins and ends it."""
+
+    def begin_listing(
+        self, beginnings: Sequence[Checkpoint], *, now: datetime, owners: bool
+    ) -> Mapping[Stream, Checkpoint]:
+        """Start a full read of all streams; ``owners``: it tells the owners of groups."""
+        ...
+
+    def end_listing(self, checkpoints: Sequence[Checkpoint], *, now: datetime) -> None:
+        """Note that it came to its end."""
+        ...
+
+    def load_checkpoint(self, stream: Stream) -> Checkpoint | None:
+        """Return where the stream stands."""
+        ...
+
+    def find_unmet(self, stream: Stream, ids: Collection[str], checkpoint: Checkpoint) -> list[str]:
+        """Return those of the ids that this full read has not met."""
+        ...
+
+    def note_met(self, ids: Collection[str]) -> None:
+        """Count objects as met by this full read."""
+        ...
+
+    def note_returned(self, ids: Collection[str]) -> None:
+        """Have the ties of objects read."""
+        ...
+
+    def ask_rereads(self, group_ids: Collection[str]) -> None:
+        """Have the members, and the owners where they are tracked, of groups read directly."""
+        ...
+
+
+class Everything:
+    """One full read of all streams by lists. Not reused.
+
+    ``follow`` reads and stores a stream's round from a checkpoint on, telling ``watch`` of its pages before they are
+    stored; ``read_object`` reads and stores one object; ``read_fragments`` reads what is marked to be read directly.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: EverythingStore,
+        clock: Clock,
+        *,
+        note_stored: Callable[[Chunk, ChunkCounted], None],
+        follow: Callable[..., Awaitable[None]],
+        read_object: Callable[[Stream, str], Awaitable[None]],
+        read_fragments: Callable[[], Awaitable[None]],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._clock = clock
+        self._note_stored = note_stored
+        self._follow = follow
+        self._read_object = read_object
+        self._read_fragments = read_fragments
+        self._stopping = stopping
+        self._returned: set[str] = set()
+        self._rereads: set[str] = set()
+        self._unmet_users: set[str] = set()
+        self._log = structlog.get_logger("syncd.pull")
+
+    async def run(self) -> None:
+        """Read everything up to where only the proof is left. Raises RemoteErrors, StoreError, Interrupted."""
+        checkpoints = await self._begin()
+        listing = Listing(
+            self._source,
+            self._store,
+            checkpoints["groups"],
+            note_stored=self._note_stored,
+            stopping=self._stopping,
+        )
+        found = await listing.run()
+        await self._read_unmet(found)
+        async with task_group() as group:
+            for stream in STREAMS:
+                changes = self._read_changes(checkpoints[stream], found)
+                group.create_task(changes, name=f"read changes of {stream}")
+        stored = [await self._store.call(self._store.load_checkpoint, stream) for stream in STREAMS]
+        ends = [each for each in stored if each is not None and each.next_link is None]
+        if len(ends) < len(STREAMS):
+            return  # something ended the reading of changes without a word: it is not at its end
+        await self._settle()
+        await self._store.call(self._store.end_listing, ends, now=self._clock.now())
+
+    async def _begin(self) -> Mapping[Stream, Checkpoint]:
+        links: dict[Stream, str] = {}
+
+        async def ask(stream: Stream) -> None:
+            links[stream] = await self._source.fetch_latest(stream)
+
+        async with task_group() as group:
+            for stream in STREAMS:
+                group.create_task(ask(stream), name=f"ask where {stream} stand")
+        beginnings = [
+            Checkpoint(stream, self._source.fingerprint(stream), next_link=links[stream]) for stream in STREAMS
+        ]
+        self._log.info("listing.started")
+        owners = self._source.tracks_owners
+        return await self._store.call(self._store.begin_listing, beginnings, now=self._clock.now(), owners=owners)
+
+    async def _read_unmet(self, found: ListingResult) -> None:
+        """Read whom a list lacked the first time."""
+        for stream in STREAMS:
+            for object_id in sorted(found.unmet[stream]):
+                await self._read_object(stream, object_id)
+            if found.unmet[stream]:
+                await self._store.call(self._store.note_met, found.unmet[stream])
+        self._rereads |= found.unmet["groups"] | found.unread
+
+    async def _read_changes(self, checkpoint: Checkpoint, found: ListingResult) -> None:
+        """Read what has changed since the beginning, and note whose entries do not tell everything."""
+        stream = checkpoint.stream
+
+        async def watch(pages: Sequence[Page]) -> None:
+            alive = {item.id for page in pages for item in page.items if not item.removed}
+            if not alive:
+                return
+            unmet = set(await self._store.call(self._store.find_unmet, stream, sorted(alive), checkpoint))
+            self._returned |= alive
+            if stream == "users":
+                self._unmet_users |= unmet
+            else:
+                self._rereads |= unmet | (alive & found.hidden)
+
+        await self._follow(checkpoint, watch=watch)
+
+    async def _settle(self) -> None:
+        """Read directly what lists and changes together leave open."""
+        for user_id in sorted(self._unmet_users):  # an entry of delta need not repeat the manager
+            await self._read_object("users", user_id)
+        await self._store.call(self._store.ask_rereads, sorted(self._rereads))
+        await self._store.call(self._store.note_returned, sorted(self._returned))
+        await self._read_fragments()
+
+
+def is_refusal(error: RemoteError) -> bool:
+    """Whether a list failed in a way in which delta may not: not a lost connection, and not a refused token."""
+    if isinstance(error, AuthFailed):
+        return False
+    return not (isinstance(error, TransientError) and error.status is None)

@@ -1,0 +1,275 @@
+"""Reading everything by lists: users, groups, and the members and owners of each group, many requests at once.
+
+One loop owns every request and the one transaction under way; what comes back decides what is asked next. No task waits
+for another one's word, so that none can be left waiting when another fails or is cancelled: all end with the loop.
+
+A list of more than one page is read twice, since its pages may shift while objects come and go; the second reading asks
+for ids only, and whom it shows and the first one lacked is read by itself.
+
+Lists show nothing of what somebody owns who is deleted, so that it is asked upon the return. A tenant that does not
+answer such a question has to be read by delta: it is asked once, about anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Unavailable
+from syncd.model.listing import Chunk, IdPage, ListAnswer, ListPage, ListRequest
+from syncd.model.source import STREAMS, Checkpoint, Role, Stream
+from syncd.sync.ports.caller import Caller
+from syncd.sync.ports.directory import PageCounted
+from syncd.sync.ports.sides import Source
+
+AT_ONCE = 8
+"""Requests under way together."""
+BATCH = 20
+_STORE_FROM, _STORE_AT_MOST = 16_000, 32_000
+"""How much (in memberships) is worth a transaction, and how much may wait for one."""
+_BEGINNINGS = 5
+"""How often a list whose links come too late is read from its start."""
+_PAGES = 20_000
+
+
+class ChunkCounted(Protocol):
+    """What storing a chunk changed."""
+
+    @property
+    def objects(self) -> Mapping[Stream, PageCounted]:
+        """Per stream."""
+        ...
+
+    links: int
+    unmet: dict[Stream, list[str]]
+
+
+class ListingStore(Caller, Protocol):
+    """The directory as lists fill it."""
+
+    def store_chunk(self, chunk: Chunk, checkpoint: Checkpoint) -> ChunkCounted:
+        """Apply what lists have shown, in one transaction."""
+        ...
+
+
+@dataclass(slots=True)
+class _Chain:
+    """One list that is followed page by page: where it goes on, and where it has been."""
+
+    link: str | None = None
+    running: bool = False
+    done: bool = False
+    again: bool = False
+    pages: int = 0
+    beginnings: int = 1
+    objects: int = 0
+    seen: set[int] = field(default_factory=set)
+
+    def step(self, next_link: str | None) -> None:
+        """Go on; EndlessRound when the way does not end."""
+        self.pages += 1
+        self.link = next_link
+        if next_link is not None:
+            if hash(next_link) in self.seen or self.pages >= _PAGES:
+                raise EndlessRound(f"Microsoft Graph sends pages of a list without an end ({self.pages} so far)")
+            self.seen.add(hash(next_link))
+
+    def begin(self) -> None:
+        """Go back to the start."""
+        self.link, self.pages = None, 0
+        self.seen.clear()
+
+
+@dataclass(slots=True)
+class ListingResult:
+    """What lists could not say. ``unmet``: ids that only a second reading showed; ``unread``: groups whose members or
+    owners were not read, since the group was gone or hid them (``hidden``)."""
+
+    unmet: dict[Stream, set[str]] = field(default_factory=lambda: {stream: set() for stream in STREAMS})
+    unread: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
+
+
+class Listing:
+    """Reads all lists once. ``note_stored`` hears of each chunk that is stored. Not reused."""
+
+    def __init__(
+        self,
+        source: Source,
+        store: ListingStore,
+        checkpoint: Checkpoint,
+        *,
+        note_stored: Callable[[Chunk, ChunkCounted], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._checkpoint = checkpoint
+        self._note_stored = note_stored
+        self._stopping = stopping
+        self._chains: dict[Stream, _Chain] = {stream: _Chain() for stream in STREAMS}
+        self._waiting: deque[ListRequest] = deque()
+        self._roles: tuple[Role, ...] = ("members", "owners") if source.tracks_owners else ("members",)
+        self._unasked = source.tracks_owners
+        self._long: dict[tuple[str, Role], _Chain] = {}
+        self._asked: set[str] = set()
+        self._chunk = Chunk()
+        self._tasks: dict[asyncio.Task[Any], Callable[[Any], None]] = {}
+        self._storing = False
+        self.result = ListingResult()
+
+    async def run(self) -> ListingResult:
+        """Read and store everything. Raises RemoteErrors, StoreError, and Interrupted when asked to stop."""
+        try:
+            self._start_all()
+            while self._tasks:
+                done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    take = self._tasks.pop(task)
+                    if task.cancelled():
+                        raise Unavailable("the reading of a list was broken off; the next run begins it anew")
+                    take(task.result())
+                if self._stopping():
+                    raise Interrupted("asked to stop while reading everything; the next run begins it anew")
+                self._start_all()
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        return self.result
+
+    # ---- what is asked next -------------------------------------------------------------------------------------
+
+    def _start_all(self) -> None:
+        room = AT_ONCE - len(self._tasks) + self._storing
+        if self._chunk.weight < _STORE_AT_MOST:
+            for stream, chain in self._chains.items():
+                if room > 0 and not chain.running and not chain.done:
+                    self._start_page(stream, chain)
+                    room -= 1
+            while room > 0 and self._waiting and (len(self._waiting) >= BATCH or self._chains["groups"].done):
+                few = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+                self._start(self._source.fetch_lists(few), self._take_lists, "read members")
+                room -= 1
+        fetching = len(self._tasks) - self._storing
+        if not self._storing and self._chunk.weight and (self._chunk.weight >= _STORE_FROM or not fetching):
+            chunk, self._chunk = self._chunk, Chunk()
+            self._storing = True
+            store = self._store.call(self._store.store_chunk, chunk, self._checkpoint)
+            self._start(store, lambda counts: self._take_stored(chunk, counts), "store lists")
+
+    def _start(self, work: Coroutine[Any, Any, Any], take: Callable[[Any], None], name: str) -> None:
+        self._tasks[asyncio.create_task(work, name=name)] = take
+
+    def _start_page(self, stream: Stream, chain: _Chain) -> None:
+        chain.running = True
+        fetch: Callable[[Stream, str | None], Coroutine[Any, Any, Any]]
+        fetch = self._source.fetch_ids if chain.again else self._source.fetch_list
+        self._start(_catch_expired(fetch(stream, chain.link)), lambda page: self._take_page(stream, page), "list")
+
+    # ---- what came back -----------------------------------------------------------------------------------------
+
+    def _take_page(self, stream: Stream, page: ListPage | IdPage | PageExpired) -> None:
+        chain = self._chains[stream]
+        chain.running = False
+        if isinstance(page, PageExpired):
+            if chain.beginnings >= _BEGINNINGS:
+                raise page
+            chain.beginnings += 1
+            chain.begin()
+            return
+        chain.step(page.next_link)
+        if isinstance(page, IdPage):
+            self._chunk.add_ids(stream, page)
+        else:
+            self._chunk.add_objects(stream, page)
+            chain.objects += len(page.objects)
+            if stream == "users":
+                self._source.note_users(chain.objects)
+                if self._unasked and page.objects:
+                    self._unasked = False
+                    self._waiting.append(ListRequest(page.objects[0].id, "ownedObjects", owner_is_user=True))
+            else:
+                self._ask_people([each.id for each in page.objects])
+        if chain.link is not None:
+            return
+        if chain.pages > 1 and not chain.again:
+            chain.again = True
+            chain.begin()
+        else:
+            chain.done = True
+
+    def _ask_people(self, group_ids: Sequence[str]) -> None:
+        for group_id in group_ids:
+            if group_id not in self._asked:
+                self._asked.add(group_id)
+                self._waiting.extend(ListRequest(group_id, role) for role in self._roles)
+
+    def _take_lists(self, answers: Sequence[ListAnswer]) -> None:
+        for answer in answers:
+            request = answer.request
+            match request.relation:
+                case "members" | "owners" as role:
+                    self._take_people(role, answer)
+                case _:
+                    if answer.state in ("hidden", "refused"):
+                        raise Rejected("Microsoft Graph does not tell what somebody owns", status=400)
+
+    def _take_people(self, role: Role, answer: ListAnswer) -> None:
+        group_id = answer.request.owner_id
+        match answer.state:
+            case "read":
+                self._chunk.add_people(role, answer)
+                self._go_on(group_id, role, answer)
+            case "expired":
+                self._begin_again(group_id, role)
+            case "missing":
+                self.result.unread.add(group_id)
+            case "hidden" if role == "members":
+                self.result.hidden.add(group_id)
+            case "hidden" | "refused":
+                raise Rejected(f"Microsoft Graph refuses to list the {role} of a group", status=400)
+
+    def _go_on(self, group_id: str, role: Role, answer: ListAnswer) -> None:
+        """Ask for the next page of a group's people; at the end of a long list for all of it once more."""
+        chain = self._long.get((group_id, role))
+        if chain is None:
+            if answer.next_link is None:
+                return
+            chain = self._long[group_id, role] = _Chain()
+        chain.step(answer.next_link)
+        if chain.link is not None:
+            self._waiting.appendleft(ListRequest(group_id, role, chain.link))
+        elif not chain.again:
+            chain.again = True
+            chain.begin()
+            self._waiting.append(ListRequest(group_id, role))
+        else:
+            del self._long[group_id, role]
+
+    def _begin_again(self, group_id: str, role: Role) -> None:
+        chain = self._long[group_id, role]
+        if chain.beginnings >= _BEGINNINGS:
+            self.result.unread.add(group_id)
+            del self._long[group_id, role]
+            return
+        chain.beginnings += 1
+        chain.begin()
+        self._waiting.append(ListRequest(group_id, role))
+
+    def _take_stored(self, chunk: Chunk, counts: ChunkCounted) -> None:
+        self._storing = False
+        for stream, ids in counts.unmet.items():
+            self.result.unmet[stream].update(ids)
+        self._note_stored(chunk, counts)
+
+
+async def _catch_expired(work: Coroutine[Any, Any, Any]) -> Any:
+    """Return PageExpired instead of raising it: the list is then read from its start."""
+    try:
+        return await work
+    except PageExpired as error:
+        return error

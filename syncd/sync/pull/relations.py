@@ -1,0 +1,117 @@
+"""What ties an object to others, read once when it is there again, or for the first time.
+
+Neither lists nor, perhaps, delta show the memberships and reports of who is deleted, and a return is told without them.
+So the groups of which it is a member, those that it owns where owners are tracked, and the people whose manager it is,
+are read directly. That only adds: nobody loses a membership by it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+import structlog
+
+from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
+from syncd.model.listing import ListRequest, Relation
+from syncd.model.source import STREAMS, Stream
+from syncd.sync.ports.caller import Caller
+from syncd.sync.ports.sides import Source
+from syncd.sync.pull.lists import BATCH
+
+_PAGES = 1000
+_RELATIONS: tuple[Relation, ...] = ("memberOf", "directReports")
+
+
+class TiesStore(Caller, Protocol):
+    """Who is to be asked about, and what was found."""
+
+    def load_returned(self, stream: Stream) -> list[str]:
+        """Return the ids of those whose ties must be read."""
+        ...
+
+    def store_ties(
+        self,
+        object_id: str,
+        groups: Collection[str],
+        owned: Collection[str],
+        reports: Collection[str],
+        *,
+        tracked: bool,
+    ) -> int:
+        """Add memberships, ownerships and reports; return how many were new."""
+        ...
+
+    def forget_returned(self) -> None:
+        """Ask no more about anybody."""
+        ...
+
+
+class Ties:
+    """Reads and stores the ties of everybody who has returned. ``count`` is told what was found."""
+
+    def __init__(self, source: Source, store: TiesStore, *, count: Callable[[str, int], None]) -> None:
+        self._source = source
+        self._store = store
+        self._count = count
+        self._log = structlog.get_logger("syncd.pull")
+
+    async def run(self, *, tracked: bool) -> None:
+        """Read them. ``tracked``: a full read is under way.
+
+        Where the tenant does not answer, the next run asks again; where it refuses, nobody does. Raises RemoteErrors
+        for a lost connection or token.
+        """
+        for stream in STREAMS:
+            ids = await self._store.call(self._store.load_returned, stream)
+            size = BATCH // len(self._list_relations(stream))
+            for start in range(0, len(ids), size):
+                few = ids[start : start + size]
+                try:
+                    await self._read(stream, few, tracked=tracked)
+                except RemoteError as error:
+                    if isinstance(error, AuthFailed) or error.status is None:
+                        raise
+                    self._log.warning("ties.unread", stream=stream, objects=len(few), reason=str(error))
+                    self._count("ties_unread", len(few))
+                    if isinstance(error, TransientError):
+                        return
+        await self._store.call(self._store.forget_returned)
+
+    async def _read(self, stream: Stream, ids: Sequence[str], *, tracked: bool) -> None:
+        is_user = stream == "users"
+        found: dict[tuple[str, Relation], set[str]] = defaultdict(set)
+        waiting = [
+            ListRequest(object_id, relation, owner_is_user=is_user)
+            for relation in self._list_relations(stream)
+            for object_id in ids
+        ]
+        pages = 0
+        while waiting:
+            if pages > _PAGES:
+                raise ProtocolError(f"Microsoft Graph sends pages of lists without an end ({pages} so far)", status=200)
+            few, waiting = waiting[:BATCH], waiting[BATCH:]
+            pages += 1
+            for answer in await self._source.fetch_lists(few):
+                request = answer.request
+                found[request.owner_id, request.relation].update(answer.ids)
+                if answer.state in ("hidden", "refused"):
+                    self._log.warning("ties.hidden", stream=stream, object=request.owner_id, relation=request.relation)
+                    self._count("ties_hidden", 1)
+                elif answer.state == "expired":
+                    waiting.append(ListRequest(request.owner_id, request.relation, owner_is_user=is_user))
+                elif answer.next_link is not None:
+                    again = ListRequest(request.owner_id, request.relation, answer.next_link, owner_is_user=is_user)
+                    waiting.append(again)
+        store = self._store.store_ties
+        for object_id in ids:
+            groups, owned = found[object_id, "memberOf"], found[object_id, "ownedObjects"]
+            reports = found[object_id, "directReports"]
+            new = await self._store.call(store, object_id, groups, owned, reports, tracked=tracked)
+            self._count("ties_found", new)
+
+    def _list_relations(self, stream: Stream) -> tuple[Relation, ...]:
+        if stream == "groups":
+            return ("memberOf",)
+        return ("memberOf", "ownedObjects", "directReports") if self._source.tracks_owners else _RELATIONS
