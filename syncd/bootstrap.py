@@ -65,7 +65,7 @@ def load(
 
 def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
     """Return when the credentials end that end soon, by setting; reads files, sends nothing, raises nothing."""
-    from syncd.graph.expiry import find_expiring
+    from syncd.graph.checks.credential import find_expiring
 
     expires_at = find_expiring(make_credential(settings.graph), now)
     return {} if expires_at is None else {"graph.certificate_file": expires_at}
@@ -203,7 +203,7 @@ async def open_sides(
     over.
     """
     from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
-    from syncd.graph.reader import GraphSource
+    from syncd.graph.source import GraphSource
     from syncd.http import QuietTimes
 
     # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.

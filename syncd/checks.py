@@ -32,9 +32,9 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
     from syncd.bps.portal import BpsPortal
     from syncd.bps.probe import probe_portal
-    from syncd.graph.expiry import probe_credential
-    from syncd.graph.probe import probe
-    from syncd.graph.probe_groups import probe_groups
+    from syncd.graph.checks.credential import probe_credential
+    from syncd.graph.checks.groups import probe_groups
+    from syncd.graph.checks.probe import probe
 
     rules = make_rules(settings)
     where = str(settings.file) if settings.file else "the environment"

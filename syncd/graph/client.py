@@ -14,12 +14,12 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, Forbidden, ProtocolError, RemoteError, Unavailable
-from syncd.graph.answers import Purpose, judge, read_error
-from syncd.graph.auth import TokenSource
+from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.budget import ResourceBudget, price
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
-from syncd.graph.patience import repeat_while
+from syncd.graph.retry import repeat_while
+from syncd.graph.wire.refusals import Purpose, judge, read_error
 from syncd.http import Door, DoorOptions, Response, RetryPolicy
 
 T = TypeVar("T")

@@ -25,13 +25,13 @@ from syncd.errors import (
     TransientError,
     Unavailable,
 )
-from syncd.graph.answers import Purpose, judge, read_error, says_missing, says_page_expired
-from syncd.graph.batch import BATCH_LIMIT
 from syncd.graph.budget import price
 from syncd.graph.client import GraphClient
-from syncd.graph.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
 from syncd.graph.options import PERMISSIONS
-from syncd.graph.patience import is_transient, repeat_while
+from syncd.graph.retry import is_transient, repeat_while
+from syncd.graph.wire.batch import BATCH_LIMIT
+from syncd.graph.wire.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
+from syncd.graph.wire.refusals import Purpose, judge, read_error, says_missing, says_page_expired
 from syncd.http import Response, make_error
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest, Relation
 from syncd.model.source import Stream

@@ -8,10 +8,10 @@ from typing import Literal
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, NotFound, NotOffered, Rejected, Unavailable
-from syncd.graph.answers import Purpose, says_missing, says_unknown
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
-from syncd.graph.parse import parse_count, parse_object
+from syncd.graph.wire.parse import parse_count, parse_object
+from syncd.graph.wire.refusals import Purpose, says_missing, says_unknown
 from syncd.model.source import GroupItem, Link, Role, Stream, UserItem
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, Throttled, Timeout, Unavailable
-from syncd.graph.auth import TokenSource
+from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.client import open_client
 from syncd.graph.credentials import ClientSecret
-from syncd.graph.reader import GraphSource
+from syncd.graph.source import GraphSource
 from tests.contract.fake_graph import TENANT, Answer, FakeGraph, LoopClock, refusal, serve_graph
 
 pytestmark = pytest.mark.looptime
@@ -232,7 +232,7 @@ async def test_an_unreachable_login_host_or_proxy_is_named(graph: FakeGraph) -> 
 async def test_a_silent_login_host_is_given_up(graph: FakeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     """msal's own session would wait for ever."""
     for name in ("_CONNECT_SECONDS", "_ANSWER_SECONDS"):
-        monkeypatch.setattr(f"syncd.graph.login_session.{name}", 0.05)
+        monkeypatch.setattr(f"syncd.graph.auth.login_session.{name}", 0.05)
 
     async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

@@ -20,13 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from syncd import bootstrap
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, Forbidden, Rejected, RemoteError
-from syncd.graph.auth import TokenSource
+from syncd.graph.auth.tokens import TokenSource
+from syncd.graph.checks.credential import find_expiring, probe_credential
 from syncd.graph.client import open_client
 from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
-from syncd.graph.expiry import find_expiring, probe_credential
 from syncd.graph.options import GraphOptions
-from syncd.graph.reader import GraphSource
-from syncd.graph.roles import read_claims
+from syncd.graph.permissions import read_claims
+from syncd.graph.source import GraphSource
 from syncd.sandbox.assertions import Federation
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
@@ -432,7 +432,7 @@ def test_each_kind_of_setting_becomes_its_credential(tmp_path: Path) -> None:
 
 async def test_the_assertion_is_what_entra_asks_for(sandbox: Sandbox, tmp_path: Path) -> None:
     """PS256 with the SHA-256 thumbprint and the certificate, for the token endpoint, ten minutes at most."""
-    from syncd.graph.auth import _make_signer
+    from syncd.graph.auth.tokens import _make_signer
 
     mine = issue("syncd.example")
     sign = _make_signer(certify(tmp_path / "a.pem", mine.key_pem(), mine.pem), "client")

@@ -17,7 +17,7 @@ import stamina
 
 from syncd.errors import Interrupted, SyncdError, Unavailable
 from syncd.graph.budget import ResourceBudget
-from syncd.graph.reader import GraphSource
+from syncd.graph.source import GraphSource
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
 from syncd.sandbox.faults import Fault, FaultKind

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import stamina
 
-from syncd.graph.probe import probe
-from syncd.graph.roles import Claims, find_missing, find_needless, read_claims
+from syncd.graph.checks.probe import probe
+from syncd.graph.permissions import Claims, find_missing, find_needless, read_claims
 from syncd.sandbox.faults import Fault
 from tests.fakes.tenant import READING, Tenant, make_error
 

@@ -27,9 +27,9 @@ from syncd.errors import (
     Throttled,
     Unavailable,
 )
-from syncd.graph import reader
+from syncd.graph import source as reader
 from syncd.graph.client import GraphClient, open_client
-from syncd.graph.reader import GraphSource
+from syncd.graph.source import GraphSource
 from syncd.model.source import GroupItem, Link, ManagerSet, UserItem
 from tests.contract.fake_graph import Answer, Asked, FakeGraph, LoopClock, error, serve_graph
 

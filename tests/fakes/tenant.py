@@ -18,11 +18,11 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import Timeout, Unavailable
-from syncd.graph.auth import TokenSource
+from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.client import GraphClient
 from syncd.graph.credentials import ClientSecret
 from syncd.graph.options import GraphOptions
-from syncd.graph.reader import GraphSource
+from syncd.graph.source import GraphSource
 from syncd.http import Door, DoorOptions, Response
 from syncd.sandbox.directory import Directory
 from syncd.sandbox.faults import Faults

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select, update
 
 from syncd.errors import Conflict, SyncdError
-from syncd.graph import reader
+from syncd.graph import source as reader
 from syncd.sandbox.faults import Fault
 from syncd.sandbox.knobs import TenantKnobs
 from syncd.sandbox.objects import Group, Node

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from syncd.errors import ProtocolError, Unavailable
-from syncd.graph.list_pages import ListParser, parse_ids, parse_parts, parse_references
+from syncd.graph.wire.list_pages import ListParser, parse_ids, parse_parts, parse_references
 from syncd.http import Response
 from syncd.model.source import BadObject
 

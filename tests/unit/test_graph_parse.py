@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.errors import ProtocolError, Unavailable
-from syncd.graph.parse import parse_count, parse_group, parse_members, parse_page, parse_user
+from syncd.graph.wire.parse import parse_count, parse_group, parse_members, parse_page, parse_user
 from syncd.http import Response
 from syncd.model.source import STREAMS, BadObject, GroupItem, Link, ManagerSet, Page, Stream, UserItem
 

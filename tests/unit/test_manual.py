@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from syncd.cli import held, plan, undo
-from syncd.graph import login_errors
+from syncd.graph.auth.tokens import login_errors
 from syncd.sandbox.by_hand import OPERATIONS
 from syncd.sandbox.changes import operation_names
 from syncd.sandbox.faults import FaultKind

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from syncd.errors import AuthFailed
-from syncd.graph.certificate import load_certificate
+from syncd.graph.auth.certificate import load_certificate
+from syncd.graph.checks.result import Probe
 from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
-from syncd.graph.findings import Probe
 
 NOTICE = timedelta(days=30)
 """So long before its end a certificate is worth a warning."""

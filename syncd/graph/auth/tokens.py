@@ -19,11 +19,11 @@ import msgspec
 
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, TransientError
-from syncd.graph.certificate import load_certificate
+from syncd.graph.auth.certificate import load_certificate
+from syncd.graph.auth.login_errors import SIDE, explain_refusal
 from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
-from syncd.graph.login_errors import SIDE, explain_refusal
 from syncd.graph.options import GraphOptions
-from syncd.graph.patience import is_transient, repeat_while
+from syncd.graph.retry import is_transient, repeat_while
 from syncd.http import Response
 
 _MARGIN_SECONDS = 300.0
@@ -129,7 +129,7 @@ def ask_authority(
     """
     import msal
 
-    from syncd.graph.login_session import LoginSession
+    from syncd.graph.auth.login_session import LoginSession
 
     match credential:
         case ClientSecret():
@@ -163,7 +163,7 @@ def ask_platform(
     import msal
     from msal.managed_identity import SERVICE_FABRIC, get_managed_identity_source
 
-    from syncd.graph.metadata_session import MetadataSession
+    from syncd.graph.auth.metadata_session import MetadataSession
 
     if get_managed_identity_source() is SERVICE_FABRIC:
         raise AuthFailed("graph.managed_identity does not work on Service Fabric; use graph.certificate_file instead")

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from urllib.parse import quote
 
 from syncd.errors import NotFound, RemoteError
-from syncd.graph.answers import Purpose
+from syncd.graph.checks.result import PATIENCE, Probe
 from syncd.graph.client import GraphClient
-from syncd.graph.findings import PATIENCE, Probe
 from syncd.graph.options import PERMISSIONS
-from syncd.graph.parse import parse_object
+from syncd.graph.wire.parse import parse_object
+from syncd.graph.wire.refusals import Purpose
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 

@@ -15,8 +15,8 @@ import msgspec
 
 from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, RemoteError, TransientError
-from syncd.graph.answers import Purpose, judge, read_error, says_missing
-from syncd.graph.parse import parse_object
+from syncd.graph.wire.parse import parse_object
+from syncd.graph.wire.refusals import Purpose, judge, read_error, says_missing
 from syncd.http import Response, make_error
 from syncd.model.source import Stream
 

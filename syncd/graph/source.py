@@ -24,16 +24,16 @@ from syncd.errors import (
     ResyncRequired,
     Throttled,
 )
-from syncd.graph.answers import Purpose, says_dead, says_missing, says_page_expired
-from syncd.graph.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.client import GraphClient
-from syncd.graph.list_pages import ListParser
 from syncd.graph.listings import Listings
 from syncd.graph.lookups import Lookups
 from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
-from syncd.graph.parse import parse_count, parse_group, parse_members, parse_object, parse_page, parse_user
-from syncd.graph.patience import is_transient, repeat_while
-from syncd.graph.roles import HIDDEN_PERMISSION, read_claims
+from syncd.graph.permissions import HIDDEN_PERMISSION, read_claims
+from syncd.graph.retry import is_transient, repeat_while
+from syncd.graph.wire.batch import BATCH_LIMIT, encode_batch, parse_batch
+from syncd.graph.wire.list_pages import ListParser
+from syncd.graph.wire.parse import parse_count, parse_group, parse_members, parse_object, parse_page, parse_user
+from syncd.graph.wire.refusals import Purpose, says_dead, says_missing, says_page_expired
 from syncd.http import Response
 from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 

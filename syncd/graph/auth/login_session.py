@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 
 from syncd.clock import Clock
 from syncd.errors import ProtocolError, Rejected, Timeout, Unavailable
-from syncd.graph.login_errors import SIDE, explain_no_tenant, explain_refusal
+from syncd.graph.auth.login_errors import SIDE, explain_no_tenant, explain_refusal
 from syncd.graph.options import GraphOptions
 from syncd.http import Response, excerpt, make_ssl_context
 

@@ -13,9 +13,9 @@ import requests
 
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, Throttled, Timeout, Unavailable
+from syncd.graph.auth.login_errors import SIDE
+from syncd.graph.auth.login_session import TlsAdapter, find_cause
 from syncd.graph.credentials import ManagedIdentity
-from syncd.graph.login_errors import SIDE
-from syncd.graph.login_session import TlsAdapter, find_cause
 from syncd.graph.options import GraphOptions
 from syncd.http import Response, excerpt, make_ssl_context, parse_retry_after
 

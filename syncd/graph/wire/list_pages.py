@@ -13,8 +13,8 @@ from typing import Any, cast
 import msgspec
 
 from syncd.errors import ProtocolError
-from syncd.graph.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
-from syncd.graph.parse import parse_checked, read_link, read_list
+from syncd.graph.wire.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
+from syncd.graph.wire.parse import parse_checked, read_link, read_list
 from syncd.http import Response
 from syncd.model.attributes import COLLECTIONS
 from syncd.model.listing import UNLISTED_KINDS, IdPage, Listed, ListPage

@@ -15,8 +15,7 @@ from typing import Any, NoReturn
 import msgspec
 
 from syncd.errors import ProtocolError, Unavailable
-from syncd.graph.answers import read_error
-from syncd.graph.entries import (
+from syncd.graph.wire.entries import (
     BadEntry,
     describe,
     guess_id,
@@ -26,6 +25,7 @@ from syncd.graph.entries import (
     read_user,
     refuse_unstorable,
 )
+from syncd.graph.wire.refusals import read_error
 from syncd.http import Response, excerpt
 from syncd.model.source import BadObject, GroupItem, Item, Link, ManagerSet, Page, Stream, UserItem
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, NotFound, RemoteError
-from syncd.graph.answers import Purpose
+from syncd.graph.checks.result import GRANT, PATIENCE, Probe, judge_failure
 from syncd.graph.client import GraphClient
-from syncd.graph.findings import GRANT, PATIENCE, Probe, judge_failure
 from syncd.graph.options import PERMISSIONS
-from syncd.graph.parse import parse_group_list, parse_members
-from syncd.graph.roles import HIDDEN_PERMISSION, Claims
+from syncd.graph.permissions import HIDDEN_PERMISSION, Claims
+from syncd.graph.wire.parse import parse_group_list, parse_members
+from syncd.graph.wire.refusals import Purpose
 
 _PAGES = 300
 _TRIED = 20

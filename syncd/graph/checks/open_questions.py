@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from syncd.errors import AuthFailed, Forbidden, NotFound, Rejected, RemoteError, ResyncRequired
-from syncd.graph.answers import Purpose, says_dead
+from syncd.graph.checks.result import PATIENCE, Probe
 from syncd.graph.client import GraphClient
-from syncd.graph.findings import PATIENCE, Probe
 from syncd.graph.options import PERMISSIONS
-from syncd.graph.parse import parse_object
+from syncd.graph.wire.parse import parse_object
+from syncd.graph.wire.refusals import Purpose, says_dead
 from syncd.http import Response
 
 _NO_LINK = "syncd-check-follows-no-link"

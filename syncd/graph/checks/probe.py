@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 from syncd.clock import Clock
 from syncd.errors import Rejected, RemoteError
-from syncd.graph.answers import Purpose
+from syncd.graph.checks.hidden_members import probe_members
+from syncd.graph.checks.open_questions import judge_units, probe_links
+from syncd.graph.checks.result import GRANT, PATIENCE, Probe, judge_failure
 from syncd.graph.client import GraphClient
-from syncd.graph.facts import judge_units, probe_links
-from syncd.graph.findings import GRANT, PATIENCE, Probe, judge_failure
-from syncd.graph.hidden import probe_members
 from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
-from syncd.graph.parse import parse_count, parse_object
-from syncd.graph.roles import Claims, find_missing, find_needless, list_needs, read_claims
+from syncd.graph.permissions import Claims, find_missing, find_needless, list_needs, read_claims
+from syncd.graph.wire.parse import parse_count, parse_object
+from syncd.graph.wire.refusals import Purpose
 from syncd.http import Response
 from syncd.model.source import STREAMS, Stream
 

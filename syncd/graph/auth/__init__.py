@@ -1,0 +1,1 @@
+"""Signing in to the tenant: tokens, certificates, and what its refusals mean."""

@@ -1,0 +1,1 @@
+"""The shapes of Microsoft Graph: requests, pages, entries and refusals."""
