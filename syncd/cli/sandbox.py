@@ -15,10 +15,10 @@ from typing import Literal
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.sandbox.by_hand import OPERATIONS
-from syncd.sandbox.changes import live, operation_names
-from syncd.sandbox.company import GUEST_NAME
+from syncd.sandbox.portal.manual_edits import OPERATIONS
 from syncd.sandbox.server import Sandbox, SandboxOptions, find_free_port
+from syncd.sandbox.tenant.company import GUEST_NAME
+from syncd.sandbox.tenant.events import live, operation_names
 
 
 @click.command("sandbox")

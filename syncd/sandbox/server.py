@@ -29,20 +29,20 @@ from typing import Self
 from aiohttp import web
 
 from syncd.clock import Clock
-from syncd.sandbox.certs import make_tls
-from syncd.sandbox.company import CompanyOptions, found_company
-from syncd.sandbox.control_service import ControlService
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.faults import Faults
-from syncd.sandbox.foreign import add_application, add_foreign_records, add_local_users
-from syncd.sandbox.graph_service import GraphService
-from syncd.sandbox.knobs import PortalKnobs, TenantKnobs
-from syncd.sandbox.ledger import Ledger, LedgerMode
-from syncd.sandbox.login_service import LoginService, Registration
-from syncd.sandbox.portal_service import PortalApplication, PortalService
-from syncd.sandbox.portal_store import PortalStore
-from syncd.sandbox.tokens import TokenBook
-from syncd.sandbox.wire import Service, Wire, make_application
+from syncd.sandbox.control import ControlService
+from syncd.sandbox.login.service import LoginService, Registration
+from syncd.sandbox.portal.foreign import add_application, add_foreign_records, add_local_users
+from syncd.sandbox.portal.service import PortalApplication, PortalService
+from syncd.sandbox.portal.store import PortalStore
+from syncd.sandbox.tenant.company import CompanyOptions, found_company
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.graph_service import GraphService
+from syncd.sandbox.wire.certs import make_tls
+from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.http import Service, Wire, make_application
+from syncd.sandbox.wire.knobs import PortalKnobs, TenantKnobs
+from syncd.sandbox.wire.ledger import Ledger, LedgerMode
+from syncd.sandbox.wire.tokens import TokenBook
 
 _HOST = "127.0.0.1"
 

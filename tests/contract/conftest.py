@@ -12,7 +12,7 @@ import pytest
 import stamina
 import structlog
 
-from syncd.sandbox.knobs import PortalKnobs
+from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database
 from tests.contract.office import Office, found_company
 from tests.stores import template

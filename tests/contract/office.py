@@ -12,7 +12,7 @@ from typing import Any
 from syncd.model.run import Approval, PullKind, RunRecord, RunRequest
 from syncd.plan.planfile import Head, encode_plan, open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
-from syncd.sandbox.knobs import PortalKnobs
+from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import Database
 from syncd.store.directory.store import SourceStore
 from syncd.store.push_store import RunStore, TargetStore

@@ -27,9 +27,9 @@ from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential,
 from syncd.graph.options import GraphOptions
 from syncd.graph.permissions import read_claims
 from syncd.graph.source import GraphSource
-from syncd.sandbox.assertions import Federation
-from syncd.sandbox.faults import Fault
+from syncd.sandbox.login.assertions import Federation
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.wire.faults import Fault
 from tests.contract.certificates import Issued, issue, make_key
 from tests.contract.connect_proxy import serve_proxy
 

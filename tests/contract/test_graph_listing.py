@@ -20,7 +20,7 @@ from syncd.graph.budget import ResourceBudget
 from syncd.graph.source import GraphSource
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import Checkpoint, Stream
-from syncd.sandbox.faults import Fault, FaultKind
+from syncd.sandbox.wire.faults import Fault, FaultKind
 from syncd.store.db.database import Database, open_database
 from syncd.store.directory.checkpoints import load_checkpoint
 from syncd.store.directory.store import SourceStore

@@ -10,7 +10,7 @@ import stamina
 
 from syncd.graph.checks.probe import probe
 from syncd.graph.permissions import Claims, find_missing, find_needless, read_claims
-from syncd.sandbox.faults import Fault
+from syncd.sandbox.wire.faults import Fault
 from tests.fakes.tenant import READING, Tenant, make_error
 
 LEAST = frozenset({"User.Read.All", "GroupMember.Read.All"})

@@ -16,7 +16,7 @@ import pytest
 import stamina
 from structlog.testing import capture_logs
 
-from syncd.sandbox.faults import Fault
+from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database
 from tests.contract.test_graph_listing import GROUPS, USERS, make_tenant, memberships, truth
 from tests.property.test_delta_equals_full import template

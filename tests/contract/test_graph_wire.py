@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 
 from syncd.errors import EndlessRound, Interrupted, Rejected, SyncdError
 from syncd.graph import source as reader
-from syncd.sandbox.faults import Fault
+from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.directory.checkpoints import load_checkpoint
 from syncd.store.directory.pages import Directory

@@ -17,9 +17,9 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, Interrupted
 from syncd.http import Door, DoorOptions
-from syncd.sandbox.faults import Fault
-from syncd.sandbox.knobs import PortalKnobs
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.directory.checkpoints import load_checkpoint

@@ -12,8 +12,8 @@ from dataclasses import replace
 
 import pytest
 
-from syncd.sandbox.faults import Fault
-from syncd.sandbox.wire import Answer
+from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.http import Answer
 from syncd.store.reports.status import Report
 from tests.contract.office import DAY, Office
 

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from syncd.errors import Conflict, NotFound
-from syncd.sandbox.changes import happen, live, operation_names
-from syncd.sandbox.company import GUEST_NAME, CompanyOptions, found_company
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.knobs import TenantKnobs
+from syncd.sandbox.tenant.company import GUEST_NAME, CompanyOptions, found_company
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.events import happen, live, operation_names
+from syncd.sandbox.wire.knobs import TenantKnobs
 from tests.contract.sandbox_client import MovableClock
 
 

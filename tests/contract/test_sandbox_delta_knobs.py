@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from syncd.errors import ConfigError
-from syncd.sandbox.changes import live
-from syncd.sandbox.knobs import PortalKnobs, TenantKnobs, turn_knobs
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.tenant.events import live
+from syncd.sandbox.wire.knobs import PortalKnobs, TenantKnobs, turn_knobs
 from tests.contract.sandbox_client import Client, Mirror, MovableClock, open_client
 from tests.contract.test_sandbox_delta import GROUPS, USERS, assert_mirrors
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from syncd.errors import ConfigError
-from syncd.sandbox.faults import Fault, parse_fault
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.wire.faults import Fault, parse_fault
 from tests.contract.sandbox_client import Client, MovableClock, open_client
 
 USER = {"bpsId": "a@b.example", "name": "A", "email": "a@b.example"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from syncd.sandbox.faults import Fault
-from syncd.sandbox.knobs import turn_knobs
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.sandbox_client import Client, MovableClock, open_client
 
 EVENTUAL = {"ConsistencyLevel": "eventual"}

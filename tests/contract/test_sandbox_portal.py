@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sandbox.knobs import turn_knobs
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.openapi import Judge
 from tests.contract.sandbox_client import Client, MovableClock, Reply, open_client
 

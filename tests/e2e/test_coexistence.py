@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sandbox.portal_store import Account, PortalGroup
+from syncd.sandbox.portal.store import Account, PortalGroup
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from tests.e2e.program import Program
 from tests.e2e.truth import maps

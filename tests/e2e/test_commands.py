@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sandbox.changes import happen
-from syncd.sandbox.company import GUEST_NAME
-from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.tenant.company import GUEST_NAME
+from syncd.sandbox.tenant.events import happen
+from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from tests.e2e.program import Program, finish, read_until

@@ -15,9 +15,9 @@ import structlog
 from syncd.bootstrap import load, make_runs, open_sides, open_store
 from syncd.clock import Clock
 from syncd.model.run import PullKind, RunRecord, RunRequest
-from syncd.sandbox.changes import happen, live
-from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.tenant.events import happen, live
+from syncd.sandbox.wire.faults import Fault
 from syncd.store.plans.changes import Plans
 from tests.contract.openapi import Judge
 from tests.e2e.truth import Truth

@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 
 from syncd.clock import Clock
-from syncd.sandbox.faults import Fault
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.wire.faults import Fault
 from tests.e2e.daemons import PROMPTLY, running
 from tests.e2e.program import SECONDS, Program
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from syncd.sandbox.knobs import turn_knobs
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.wire.knobs import turn_knobs
 from syncd.store.db.database import open_database
 from syncd.store.db.markers import MEMBERS_COUNTED, save_fact
 from syncd.store.schema.tables import member_checks

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from syncd.sandbox.by_hand import ByHand, do_by_hand
-from syncd.sandbox.objects import Group
+from syncd.sandbox.portal.manual_edits import ByHand, do_by_hand
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.tenant.objects import Group
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from tests.e2e.program import Program

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.objects import Group, Node
-from syncd.sandbox.portal_store import PortalStore
+from syncd.sandbox.portal.store import PortalStore
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.objects import Group, Node
 
 _REFUSED = re.compile(r'[\\%&*+/=?{}|<>();:,\[\]"#\s]')
 _GROUP_DOMAIN = "groups.example.com"

@@ -24,14 +24,14 @@ from syncd.graph.credentials import ClientSecret
 from syncd.graph.options import GraphOptions
 from syncd.graph.source import GraphSource
 from syncd.http import Door, DoorOptions, Response
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.faults import Faults
-from syncd.sandbox.graph_service import GraphService
-from syncd.sandbox.knobs import TenantKnobs
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.login_service import GRAPH_AUDIENCE
-from syncd.sandbox.tokens import Grant, TokenBook
-from syncd.sandbox.wire import Answer, make_request
+from syncd.sandbox.login.service import GRAPH_AUDIENCE
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.graph_service import GraphService
+from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.http import Answer, make_request
+from syncd.sandbox.wire.knobs import TenantKnobs
+from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.tokens import Grant, TokenBook
 from syncd.store.db.database import Database
 from syncd.store.directory.store import SourceStore
 from syncd.sync.pull.pull import Pull, PullResult

@@ -20,14 +20,14 @@ from syncd.bps.portal import BpsPortal
 from syncd.clock import Clock
 from syncd.errors import Unavailable
 from syncd.http import Door, DoorOptions, Response
-from syncd.sandbox.faults import Faults
-from syncd.sandbox.foreign import add_application
-from syncd.sandbox.knobs import PortalKnobs
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.portal_service import Observer, PortalApplication, PortalService
-from syncd.sandbox.portal_store import Account, Origin, PortalStore
-from syncd.sandbox.tokens import TokenBook
-from syncd.sandbox.wire import Answer, make_request
+from syncd.sandbox.portal.foreign import add_application
+from syncd.sandbox.portal.service import Observer, PortalApplication, PortalService
+from syncd.sandbox.portal.store import Account, Origin, PortalStore
+from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.http import Answer, make_request
+from syncd.sandbox.wire.knobs import PortalKnobs
+from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.tokens import TokenBook
 
 _LINKS: Mapping[str, str] = {"members": "membership", "owners": "ownership"}
 

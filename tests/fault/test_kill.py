@@ -16,9 +16,9 @@ from typing import Any, Literal
 
 import pytest
 
-from syncd.sandbox.changes import live
-from syncd.sandbox.faults import Fault, Faults
 from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.tenant.events import live
+from syncd.sandbox.wire.faults import Fault, Faults
 from tests.contract.openapi import Judge
 from tests.e2e.program import SECONDS, Program, finish
 from tests.e2e.truth import Truth

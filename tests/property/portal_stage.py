@@ -22,8 +22,8 @@ from syncd.errors import StoreError, Unavailable, UnknownObject
 from syncd.model.change import GIVES_BACK, OutcomeStatus
 from syncd.model.run import RunRecord, RunRequest
 from syncd.plan.planfile import Head, encode_plan
-from syncd.sandbox.knobs import PortalKnobs
-from syncd.sandbox.portal_licences import Holder
+from syncd.sandbox.portal.licences import Holder
+from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database, reading
 from syncd.store.directory.store import SourceStore
 from syncd.store.push_store import RunStore, TargetStore

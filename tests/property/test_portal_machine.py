@@ -29,9 +29,9 @@ from syncd.model.licence import LICENCE_TYPES
 from syncd.model.run import Approval, RunRequest, Wanted
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import LicenceRule
-from syncd.sandbox.faults import Fault
-from syncd.sandbox.knobs import PortalKnobs
-from syncd.sandbox.portal_store import PortalGroup
+from syncd.sandbox.portal.store import PortalGroup
+from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo

@@ -35,9 +35,9 @@ from sqlalchemy import select, update
 
 from syncd.errors import Conflict, SyncdError
 from syncd.graph import source as reader
-from syncd.sandbox.faults import Fault
-from syncd.sandbox.knobs import TenantKnobs
-from syncd.sandbox.objects import Group, Node
+from syncd.sandbox.tenant.objects import Group, Node
+from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.knobs import TenantKnobs
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.db.sql import decode_json
 from syncd.store.directory.checkpoints import load_checkpoint

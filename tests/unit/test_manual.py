@@ -11,10 +11,10 @@ import pytest
 
 from syncd.cli import held, plan, undo
 from syncd.graph.auth.tokens import login_errors
-from syncd.sandbox.by_hand import OPERATIONS
-from syncd.sandbox.changes import operation_names
-from syncd.sandbox.faults import FaultKind
-from syncd.sandbox.knobs import PortalKnobs, TenantKnobs
+from syncd.sandbox.portal.manual_edits import OPERATIONS
+from syncd.sandbox.tenant.events import operation_names
+from syncd.sandbox.wire.faults import FaultKind
+from syncd.sandbox.wire.knobs import PortalKnobs, TenantKnobs
 
 README = Path(__file__).parents[2] / "README.md"
 

@@ -13,8 +13,8 @@ from syncd.bps.portal import BpsPortal
 from syncd.bps.probe import probe_portal
 from syncd.errors import Forbidden, Rejected
 from syncd.model.licence import LicenceList, Step
-from syncd.sandbox.knobs import turn_knobs
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.openapi import Judge
 from tests.contract.sandbox_client import Client, MovableClock, open_client
 

@@ -10,7 +10,7 @@ import pytest
 from syncd.bps.portal import BpsPortal
 from syncd.bps.probe import probe_portal
 from syncd.errors import AuthFailed, Unavailable
-from syncd.sandbox.knobs import PortalKnobs
+from syncd.sandbox.wire.knobs import PortalKnobs
 from tests.contract.bps.conftest import ANN, LoopClock, Opener
 from tests.contract.fake_portal import FakePortal
 from tests.contract.openapi import Judge, load_contract

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from syncd.clock import Clock
-from syncd.sandbox.faults import Faults
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.odata import JSON_TYPE, refuse
-from syncd.sandbox.wire import Answer, Request, make_request
+from syncd.sandbox.tenant.odata import JSON_TYPE, refuse
+from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.http import Answer, Request, make_request
+from syncd.sandbox.wire.ledger import Ledger
 
 _LIMIT = 20
 

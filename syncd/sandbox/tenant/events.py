@@ -9,10 +9,10 @@ import random
 from collections.abc import Callable, Sequence
 
 from syncd.errors import ConfigError
-from syncd.sandbox.company import plain
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, SITES
-from syncd.sandbox.objects import Group, Node
+from syncd.sandbox.tenant.company import plain
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, SITES
+from syncd.sandbox.tenant.objects import Group, Node
 
 Described = dict[str, object]
 _LIVE_WEIGHTS = {"hire": 5, "leave": 3, "disable": 2, "rename": 2, "move": 5, "retitle": 4, "regroup": 8, "restore": 1}

@@ -19,11 +19,11 @@ from uuid import uuid4
 import msgspec
 
 from syncd.clock import Clock
-from syncd.sandbox.assertions import ASSERTION_TYPE, Trust, Untrusted, check_assertion
-from syncd.sandbox.knobs import TenantKnobs
-from syncd.sandbox.platform_tokens import Identities, PlatformTokens
-from syncd.sandbox.tokens import Grant, TokenBook
-from syncd.sandbox.wire import Answer, Refusal, Request
+from syncd.sandbox.login.assertions import ASSERTION_TYPE, Trust, Untrusted, check_assertion
+from syncd.sandbox.login.platform_tokens import Identities, PlatformTokens
+from syncd.sandbox.wire.http import Answer, Refusal, Request
+from syncd.sandbox.wire.knobs import TenantKnobs
+from syncd.sandbox.wire.tokens import Grant, TokenBook
 
 GRAPH_AUDIENCE = "graph"
 

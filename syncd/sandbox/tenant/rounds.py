@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.objects import Change, Group
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.objects import Change, Group
 
 
 @dataclass(slots=True)

@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import msgspec
 
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.portal_licences import Licences, Substitutions
-from syncd.sandbox.portal_store import Account, PortalGroup, PortalRefusal, PortalStore
-from syncd.sandbox.tokens import Grant, TokenBook
-from syncd.sandbox.wire import Answer, Request
+from syncd.sandbox.portal.licences import Licences, Substitutions
+from syncd.sandbox.portal.store import Account, PortalGroup, PortalRefusal, PortalStore
+from syncd.sandbox.wire.http import Answer, Request
+from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.tokens import Grant, TokenBook
 
 PORTAL_AUDIENCE = "portal"
 JSON_TYPE = "application/json; charset=utf-8"

@@ -16,8 +16,8 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import SyncdError
-from syncd.sandbox.faults import Fault, Faults
-from syncd.sandbox.ledger import Ledger
+from syncd.sandbox.wire.faults import Fault, Faults
+from syncd.sandbox.wire.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)

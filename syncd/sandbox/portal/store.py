@@ -16,7 +16,7 @@ from typing import Literal
 
 from syncd.clock import Clock
 from syncd.errors import SyncdError
-from syncd.sandbox.knobs import PortalKnobs
+from syncd.sandbox.wire.knobs import PortalKnobs
 
 AccountType = Literal["User", "AdGroup", "ApiApplication"]
 Origin = Literal["rest", "local", "builtin", "application"]

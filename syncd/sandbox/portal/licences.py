@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from syncd.sandbox.portal_store import PortalRefusal, PortalStore
+from syncd.sandbox.portal.store import PortalRefusal, PortalStore
 
 LICENCE_TYPES = ("User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser")
 _SETTINGS = {"DesignerDeskUser": "designerDeskSettings", "SingleSolutionUser": "singleSolutionSettings"}

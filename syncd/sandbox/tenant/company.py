@@ -13,9 +13,9 @@ import unicodedata
 import uuid
 from dataclasses import dataclass
 
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, PROJECTS, SITES
-from syncd.sandbox.objects import Group, Node
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, PROJECTS, SITES
+from syncd.sandbox.tenant.objects import Group, Node
 
 GUEST_NAME = "Lena Fischer (Hafen Partner)"
 GUEST_MAIL = "lena.fischer@hafenpartner.example"

@@ -17,11 +17,11 @@ from typing import Literal
 
 import msgspec
 
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.objects import Group, Node, Relation
-from syncd.sandbox.odata import Selection, encode_inner, encode_reference
-from syncd.sandbox.rounds import Touched, collect_changes
-from syncd.sandbox.tokens import Seal
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.objects import Group, Node, Relation
+from syncd.sandbox.tenant.odata import Selection, encode_inner, encode_reference
+from syncd.sandbox.tenant.rounds import Touched, collect_changes
+from syncd.sandbox.wire.tokens import Seal
 
 Stream = Literal["users", "groups"]
 

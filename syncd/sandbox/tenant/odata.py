@@ -14,8 +14,8 @@ from uuid import uuid4
 import msgspec
 
 from syncd.clock import Clock
-from syncd.sandbox.objects import Node
-from syncd.sandbox.wire import Answer, Refusal
+from syncd.sandbox.tenant.objects import Node
+from syncd.sandbox.wire.http import Answer, Refusal
 
 JSON_TYPE = "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8"
 

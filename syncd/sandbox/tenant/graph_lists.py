@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from syncd.errors import NotFound
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.objects import Group, Node, Relation
-from syncd.sandbox.odata import JSON_TYPE, Selection, encode_inner, encode_limited, parse_select, refuse
-from syncd.sandbox.queries import Query, matches_filter
-from syncd.sandbox.tokens import Seal, encode_for_link
-from syncd.sandbox.wire import Answer, Refusal, Request
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.objects import Group, Node, Relation
+from syncd.sandbox.tenant.odata import JSON_TYPE, Selection, encode_inner, encode_limited, parse_select, refuse
+from syncd.sandbox.tenant.queries import Query, matches_filter
+from syncd.sandbox.wire.http import Answer, Refusal, Request
+from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.tokens import Seal, encode_for_link
 
 _EXPAND_LIMIT = 20
 _GET_BY_IDS_LIMIT = 1000

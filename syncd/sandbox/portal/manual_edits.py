@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from syncd.errors import ConfigError
-from syncd.sandbox.portal_store import Account, PortalGroup, PortalRefusal, PortalStore
+from syncd.sandbox.portal.store import Account, PortalGroup, PortalRefusal, PortalStore
 
 Described = dict[str, object]
 OPERATIONS = ("portal-edit", "portal-join", "portal-leave", "portal-remove")

@@ -15,17 +15,17 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from syncd.clock import Clock
-from syncd.sandbox.batch import answer_batch
-from syncd.sandbox.delta import DeltaEngine, Page, Stream, Token
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.faults import Faults
-from syncd.sandbox.graph_lists import Lists
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.login_service import GRAPH_AUDIENCE
-from syncd.sandbox.odata import JSON_TYPE, parse_select, refuse
-from syncd.sandbox.queries import Query, parse_id_filter, parse_query
-from syncd.sandbox.tokens import TokenBook, encode_for_link
-from syncd.sandbox.wire import Answer, Refusal, Request
+from syncd.sandbox.login.service import GRAPH_AUDIENCE
+from syncd.sandbox.tenant.batch import answer_batch
+from syncd.sandbox.tenant.delta import DeltaEngine, Page, Stream, Token
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.graph_lists import Lists
+from syncd.sandbox.tenant.odata import JSON_TYPE, parse_select, refuse
+from syncd.sandbox.tenant.queries import Query, parse_id_filter, parse_query
+from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.http import Answer, Refusal, Request
+from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.tokens import TokenBook, encode_for_link
 
 _READS_USERS = frozenset({"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"})
 _READS_GROUP_PROPERTIES = frozenset(

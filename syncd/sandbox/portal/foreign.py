@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from syncd.sandbox.portal_service import PortalApplication
-from syncd.sandbox.portal_store import Account, AccountType, Origin, PortalGroup, PortalStore
+from syncd.sandbox.portal.service import PortalApplication
+from syncd.sandbox.portal.store import Account, AccountType, Origin, PortalGroup, PortalStore
 
 _PEOPLE: tuple[tuple[str, str, AccountType, Origin, bool], ...] = (
     ("workflow.robot@bps.local", "Workflow robot", "User", "local", True),

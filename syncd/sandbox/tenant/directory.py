@@ -14,8 +14,8 @@ from typing import Literal
 
 from syncd.clock import Clock
 from syncd.errors import Conflict, NotFound
-from syncd.sandbox.knobs import TenantKnobs
-from syncd.sandbox.objects import Change, Group, Node, Relation, What
+from syncd.sandbox.tenant.objects import Change, Group, Node, Relation, What
+from syncd.sandbox.wire.knobs import TenantKnobs
 
 
 class Directory:

@@ -29,16 +29,16 @@ from itertools import islice
 import msgspec
 
 from syncd.errors import ConfigError, RemoteError
-from syncd.sandbox.by_hand import OPERATIONS, do_by_hand, parse_wish
-from syncd.sandbox.changes import happen, operation_names
-from syncd.sandbox.delta import DeltaEngine
-from syncd.sandbox.directory import Directory
-from syncd.sandbox.faults import Faults, parse_fault
-from syncd.sandbox.knobs import turn_knobs
-from syncd.sandbox.ledger import Ledger
-from syncd.sandbox.portal_store import PortalStore
-from syncd.sandbox.tokens import TokenBook
-from syncd.sandbox.wire import Answer, Request
+from syncd.sandbox.portal.manual_edits import OPERATIONS, do_by_hand, parse_wish
+from syncd.sandbox.portal.store import PortalStore
+from syncd.sandbox.tenant.delta import DeltaEngine
+from syncd.sandbox.tenant.directory import Directory
+from syncd.sandbox.tenant.events import happen, operation_names
+from syncd.sandbox.wire.faults import Faults, parse_fault
+from syncd.sandbox.wire.http import Answer, Request
+from syncd.sandbox.wire.knobs import turn_knobs
+from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.tokens import TokenBook
 
 
 class ControlService:

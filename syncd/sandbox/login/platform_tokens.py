@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from syncd.clock import Clock
-from syncd.sandbox.wire import Answer, Request
+from syncd.sandbox.wire.http import Answer, Request
 
 _DAY_SECONDS = 86_400
 

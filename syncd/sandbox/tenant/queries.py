@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 from syncd.clock import Clock
-from syncd.sandbox.objects import Node
-from syncd.sandbox.odata import refuse
-from syncd.sandbox.wire import Request
+from syncd.sandbox.tenant.objects import Node
+from syncd.sandbox.tenant.odata import refuse
+from syncd.sandbox.wire.http import Request
 
 _CLAUSE = re.compile(r"\s*(\w+)\s+eq\s+(?:'((?:[^']|'')*)'|(true|false|null))\s*", re.IGNORECASE)
 _MAX_FILTERED_IDS = 50

@@ -1,0 +1,1 @@
+"""The sign-in service of the imitation tenant."""

@@ -1,0 +1,1 @@
+"""What both imitations share: HTTPS, faults, settings and the ledger of requests."""
