@@ -23,7 +23,7 @@ from syncd.config import (
 )
 from syncd.messages import open_hook
 from syncd.model.licence import format_process, join_processes
-from syncd.plan.expressions import Expression, find_problem
+from syncd.plan.cel.expressions import Expression, find_problem
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 from syncd.plan.rules import LicenceRule as LicenceRuleValue
 from syncd.store.db.database import Database, open_database

@@ -11,7 +11,7 @@ import click
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.output import format_time, print_json, print_line, print_table
 from syncd.plan.desired import GUEST_SKIPPED, is_mapped_by_mail
-from syncd.plan.verdicts import Place, find_place, list_verdicts
+from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
     from syncd.plan.rules import Rules

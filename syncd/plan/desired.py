@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from syncd.model.target import fold
-from syncd.plan.expressions import ExpressionFailed
-from syncd.plan.references import Variable
+from syncd.plan.cel.expressions import ExpressionFailed
+from syncd.plan.cel.references import Variable
 from syncd.plan.rules import FieldRule, Rules
 
 State = Literal["wanted", "collision", "skipped", "protected", "disabled", "deleted", "out_of_scope"]

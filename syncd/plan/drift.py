@@ -13,8 +13,8 @@ from typing import Literal
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.plan.diff import Current, Pair, changes_allowed, differs, is_accepted
-from syncd.plan.reverse import Reverse
 from syncd.plan.rules import PolicyRules
+from syncd.plan.undo.values import Reverse
 
 LINK_FIELDS: Mapping[LinkKind, str] = {"membership": "member", "ownership": "owner"}
 RECORD = "record"

@@ -10,7 +10,7 @@ from typing import Literal
 
 from syncd.model.licence import LicenceType
 from syncd.model.target import fold
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 
 Mode = Literal["sync", "upsert_only", "create_only", "plan_only"]
 LeaverPolicy = Literal["keep", "revoke", "delete"]

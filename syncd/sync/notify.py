@@ -16,7 +16,7 @@ from syncd.clock import Clock
 from syncd.errors import RemoteError, StoreError, SyncdError
 from syncd.logs.redaction import redact_text
 from syncd.model.run import RunRecord
-from syncd.plan.news import FAILED, News, judge_credential, judge_run, make_trouble
+from syncd.plan.report.notifications import FAILED, News, judge_credential, judge_run, make_trouble
 
 _LONGEST = 500
 """Characters of an error that a message repeats."""

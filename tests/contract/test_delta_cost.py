@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
 from tests.fakes.world import World, make_rules, open_world
 

@@ -13,10 +13,10 @@ import structlog
 from syncd.errors import Unavailable
 from syncd.model.run import Approval
 from syncd.model.target import MembersResult, PortalGroup
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.planfile import open_plan
+from syncd.plan.report.scope_verdicts import list_verdicts
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.plan.verdicts import list_verdicts
 from syncd.store.reports.explain import Explanation, Explanations
 from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile

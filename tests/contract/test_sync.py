@@ -14,7 +14,7 @@ from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
 from syncd.model.run import PullKind
 from syncd.model.source import Link
 from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.store.reports.status import Report
 from syncd.store.runs.runlog import RunLog

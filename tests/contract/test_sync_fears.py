@@ -12,7 +12,7 @@ import structlog
 from syncd.errors import ProtocolError, Unavailable
 from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.store.push_store import RunStore
 from syncd.sync.runs import Runs

@@ -13,7 +13,7 @@ import structlog
 from syncd.errors import Forbidden, NotOffered, RemoteError, StoreError, Unavailable
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.substitution import Substitution
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.push import Push

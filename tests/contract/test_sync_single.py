@@ -11,7 +11,7 @@ import structlog
 
 from syncd.errors import Forbidden, NotOffered, Unavailable, UnknownObject
 from syncd.model.source import Role
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.decisions.approvals import Approvals
 from syncd.store.reports.explain import Explanations

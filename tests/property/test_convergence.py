@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from syncd.errors import StoreError, Unavailable, UnknownObject
 from syncd.model.run import PullKind, RunRequest, Wanted
 from syncd.model.substitution import Substitution
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule, LicenceRule, PolicyRules, Rules, ScopeRules
 from syncd.store.db.database import open_database
 from syncd.sync.apply.apply import ApplyOptions

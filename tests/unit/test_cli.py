@@ -22,7 +22,7 @@ from syncd.cli.runs import explain_result
 from syncd.config import layers
 from syncd.model.run import Approval, RunRecord
 from syncd.model.target import PortalGroup
-from syncd.plan.expressions import Expression
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
 from syncd.store.db.revision import load_head
 from tests.fakes.world import World, make_rules, open_world

@@ -9,7 +9,7 @@ import pytest
 from syncd.config import AttributeRule, ExpressionRule, Settings, load_settings
 from syncd.config.base import CheckExpression
 from syncd.errors import ConfigError
-from syncd.plan.expressions import find_problem
+from syncd.plan.cel.expressions import find_problem
 
 EXTENSION = "extension_0123456789abcdef0123456789abcdef_costCentre"
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from syncd.plan.cel.expressions import Expression
 from syncd.plan.desired import (
     SourceGroup,
     SourceUser,
@@ -15,7 +16,6 @@ from syncd.plan.desired import (
     find_bps_id_problem,
     resolve_collision,
 )
-from syncd.plan.expressions import Expression
 from syncd.plan.rules import FieldRule, Rules, ScopeRules, fold_all
 from tests.fakes.world import make_rules
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from syncd.plan.expressions import Expression, ExpressionFailed, find_problem
+from syncd.plan.cel.expressions import Expression, ExpressionFailed, find_problem
 
 EXTENSION = "extension_0123456789abcdef0123456789abcdef_costCentre"
 ANN: dict[str, Any] = {

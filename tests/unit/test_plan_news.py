@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.model.run import RunRecord
-from syncd.plan.news import judge_credential, judge_run
+from syncd.plan.report.notifications import judge_credential, judge_run
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 END = datetime(2026, 6, 1, tzinfo=UTC)

@@ -9,10 +9,10 @@ import pytest
 
 from syncd.model.change import Change, Phase
 from syncd.plan.licences import HeldLicence
-from syncd.plan.reverse import Done, Record
 from syncd.plan.rules import PolicyRules
-from syncd.plan.undo import find_forbidden, still_stands
-from syncd.plan.undo_licence import reverse_licence
+from syncd.plan.undo.licence import reverse_licence
+from syncd.plan.undo.undo import find_forbidden, still_stands
+from syncd.plan.undo.values import Done, Record
 
 OURS = Record({"name": "Ann"}, "created", 1)
 STRANGER = Record({"name": "Ann"}, None, None)

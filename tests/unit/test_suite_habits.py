@@ -134,6 +134,6 @@ def test_every_store_has_the_schema_and_no_row(store_url: str, round_number: int
 
 def test_the_command_line_of_the_expression_library_is_not_loaded() -> None:
     """No process of ours pays for the terminal program that the CEL library brings along."""
-    code = "import sys, syncd.plan.expressions; print({'typer', 'prompt_toolkit'} & set(sys.modules))"
+    code = "import sys, syncd.plan.cel.expressions; print({'typer', 'prompt_toolkit'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"

@@ -12,8 +12,8 @@ from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import RENAMED
 from syncd.plan.licences import HeldLicence
-from syncd.plan.reverse import Done, Record
 from syncd.plan.substitution import Arranged
+from syncd.plan.undo.values import Done, Record
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json
 from syncd.store.inventory.records import LINKS, Written

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, false, func, or_, select
 
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE
-from syncd.plan.verdicts import Place
+from syncd.plan.report.scope_verdicts import Place
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCES_READ, load_fact
 from syncd.store.db.sql import among, decode_json

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, or_, select
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import differs
 from syncd.plan.drift import LINK_FIELDS
-from syncd.plan.verdicts import Place
+from syncd.plan.report.scope_verdicts import Place
 from syncd.store.db.sql import decode_json
 from syncd.store.inventory.drift_notes import HAND_LINKS
 from syncd.store.licences.taken import GONE, LET_GO

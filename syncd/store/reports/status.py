@@ -27,8 +27,8 @@ from sqlalchemy import (
     select,
 )
 
+from syncd.plan.report.status import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
 from syncd.plan.rules import PolicyRules
-from syncd.plan.standing import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
 from syncd.store.directory.checkpoints import has_checkpoints

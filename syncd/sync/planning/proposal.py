@@ -18,8 +18,8 @@ from syncd.model.run import Approval, RunKind
 from syncd.plan.drift import Drift, Ours
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
-from syncd.plan.reverse import Done
 from syncd.plan.rules import Rules
+from syncd.plan.undo.values import Done
 from syncd.sync.planning.kept_by_hand import PlanningStore
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.read import read_concerned

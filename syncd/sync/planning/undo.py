@@ -13,8 +13,8 @@ from syncd.model.licence import LICENCE_PLACES
 from syncd.model.run import Approval, RunKind
 from syncd.plan.diff import TIED
 from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, judge
-from syncd.plan.reverse import Done, Reverse
-from syncd.plan.undo import find_forbidden, reverse, still_stands
+from syncd.plan.undo.undo import find_forbidden, reverse, still_stands
+from syncd.plan.undo.values import Done, Reverse
 from syncd.sync.planning.proposal import Means
 
 _DONE: tuple[OutcomeStatus, ...] = ("done",)

@@ -24,10 +24,10 @@ from datetime import datetime
 from syncd.model.change import GIVES_BACK, Action, Change, ObjectKind, Phase
 from syncd.plan.diff import COMPLETES_CREATION, changes_allowed, differs
 from syncd.plan.licences import ACCOUNT_DELETED
-from syncd.plan.reverse import UNDONE, Done, Record, Reverse
 from syncd.plan.rules import PolicyRules
-from syncd.plan.undo_licence import licence_still_stands, reverse_licence, take
-from syncd.plan.undo_substitution import reverse_substitution
+from syncd.plan.undo.licence import licence_still_stands, reverse_licence, take
+from syncd.plan.undo.substitution import reverse_substitution
+from syncd.plan.undo.values import UNDONE, Done, Record, Reverse
 
 _REVERSED: Mapping[ObjectKind, Mapping[Action, Phase]] = {
     "membership": {"link": Phase.UNLINKS, "unlink": Phase.LINKS},

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from syncd.model.target import fold
+from syncd.plan.cel.expressions import Expression, ExpressionFailed
+from syncd.plan.cel.references import Variable
 from syncd.plan.desired import is_guest
-from syncd.plan.expressions import Expression, ExpressionFailed
-from syncd.plan.references import Variable
 from syncd.plan.rules import ScopeRules
 
 

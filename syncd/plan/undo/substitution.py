@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from syncd.model.change import Action, Change, Phase
-from syncd.plan.reverse import UNDONE, Done, Reverse
 from syncd.plan.substitution import ALIKE, Arranged
+from syncd.plan.undo.values import UNDONE, Done, Reverse
 
 _UNTIL = "until"
 

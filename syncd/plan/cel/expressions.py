@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from syncd.model.attributes import COLLECTIONS, Entity, find_attribute_problem
-from syncd.plan.cel_library import add_stdlib_to_context, cel
-from syncd.plan.references import HAS, Path, Variable, find_references
+from syncd.plan.cel.library import add_stdlib_to_context, cel
+from syncd.plan.cel.references import HAS, Path, Variable, find_references
 
 _VARIABLES: tuple[Variable, ...] = ("user", "group")
 _FAILURES = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)

@@ -18,7 +18,7 @@ from dataclasses import replace
 from syncd.model.change import Change, Phase
 from syncd.model.licence import Settings, join_processes, subtract_processes
 from syncd.plan.licences import GIVEN_AGAIN, HAND_DELETED, HeldLicence
-from syncd.plan.reverse import UNDONE, Done, Reverse
+from syncd.plan.undo.values import UNDONE, Done, Reverse
 
 _PROCESSES = "processes"
 
