@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 import click
 
 from syncd.cli.options import shared_options
-from syncd.cli.streams import leave
+from syncd.cli.screen.streams import leave
 from syncd.errors import ConfigError, StoreLocked, SyncdError, UnknownObject
 
 _COMMANDS = {
@@ -48,7 +48,7 @@ _COMMANDS = {
     "migrate": "migrate",
     "sandbox": "sandbox",
 }
-"""Each command, in the order of the help text, and the module beside this one that has it under the same name."""
+"""Each command, in the order of the help text, and the module of `commands` that has it under the same name."""
 
 
 class Program(click.Group):
@@ -63,9 +63,9 @@ class Program(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        command = getattr(importlib.import_module(f"syncd.cli.{module}"), cmd_name)
+        command = getattr(importlib.import_module(f"syncd.cli.commands.{module}"), cmd_name)
         if not isinstance(command, click.Command):
-            raise TypeError(f"syncd.cli.{module}.{cmd_name} is no command")
+            raise TypeError(f"syncd.cli.commands.{module}.{cmd_name} is no command")
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -10,7 +10,7 @@ import pytest
 import structlog
 from sqlalchemy import update
 
-from syncd.cli.naming import name_owners
+from syncd.cli.screen.names import name_owners
 from syncd.model.run import RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.drift import Drift

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from syncd.cli.sandbox import sandbox, serve
+from syncd.cli.commands.sandbox import sandbox, serve
 from syncd.sandbox.server import SandboxOptions
 from tests.contract.sandbox_client import Client, Reply, open_client
 

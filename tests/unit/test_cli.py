@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from syncd.cli.main import program
 from syncd.cli.options import duration
-from syncd.cli.runs import explain_result
+from syncd.cli.screen.runs import explain_result
 from syncd.config import layers
 from syncd.model.run import Approval, RunRecord
 from syncd.model.target import PortalGroup

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from syncd.cli.naming import name_groups
-from syncd.cli.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.inventory.bps_ids import intern_principals

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
-from syncd.cli.output import Stream, print_json
-from syncd.cli.streams import leave
+from syncd.cli.screen.output import Stream, print_json
+from syncd.cli.screen.streams import leave
 
 def entries():
     for number in range(100_000):

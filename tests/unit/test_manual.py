@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from syncd.cli import held, plan, undo
+from syncd.cli.commands import held, plan, undo
 from syncd.graph.auth.tokens import login_errors
 from syncd.sandbox.portal.manual_edits import OPERATIONS
 from syncd.sandbox.tenant.events import operation_names

@@ -1,98 +1,26 @@
-"""``syncd runs`` and ``syncd runs show``: what happened, from the store, without asking either side."""
+"""Runs as lines, tables and documents."""
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from syncd.cli.naming import name_groups
-from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.output import (
-    Stream,
+from syncd.cli.screen.changes import STATUSES
+from syncd.cli.screen.output import (
     format_time,
-    print_json,
     print_line,
     print_table,
     printable,
-    take_shown,
 )
 
 if TYPE_CHECKING:
-    from syncd.model.change import Change, OutcomeStatus, PlannedChange
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
 
-_STATUSES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
-"""What an operator looks for comes first."""
-
-_ROWS: tuple[OutcomeStatus, ...] = (*_STATUSES[:-2], "done", "dropped")
-"""The same for single changes, of which not all are shown: what was done is more than what was only thought of."""
-
-
 _PHASES = ("pull", "read portal", "plan", "read portal members", "apply")
-
-
-@click.group("runs", invoke_without_command=True)
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="So many, newest first.")
-@shared_options
-@pass_invocation
-@click.pass_context
-def runs(context: click.Context, invocation: Invocation, *, limit: int) -> None:
-    """List the run history; 'runs show RUN' shows one run with every change."""
-    if context.invoked_subcommand is not None:
-        return
-    from syncd.store.runs.runlog import RunLog
-
-    with _opened(invocation) as database:
-        records = RunLog(database).load_runs(limit)
-    if invocation.json:
-        print_json(Stream(describe_run(record) for record in records))
-        return
-    if not records:
-        print_line("No run yet. 'syncd sync full' makes the first.")
-        return
-    print_table(
-        (("run", 2), ("kind", 2), ("trigger", 3), ("status", 3), ("started (UTC)", 6), ("took", 2), ("what", 16)),
-        (
-            (
-                record.id,
-                record.kind,
-                record.trigger,
-                record.status,
-                _clock_time(record),
-                _took(record),
-                _sum_up(record),
-            )
-            for record in records
-        ),
-    )
-
-
-@runs.command("show")
-@click.argument("run", metavar="RUN")
-@shared_options
-@pass_invocation
-def show(invocation: Invocation, *, run: str) -> None:
-    """Show one run with every change and its outcome. RUN is a number of the list, or 'last'."""
-    with _opened(invocation) as database:
-        record = find_run(database, run)
-        if invocation.json:
-            print_json({**describe_run(record), "changes": Stream(_describe_changes(database, record.id))})
-            return
-        print_run(database, record)
-        if record.error:
-            print_line(record.error)
-        _print_changes(database, record)
-
-
-def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Database]:
-    from syncd import bootstrap
-
-    return contextlib.closing(bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False))
 
 
 def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunRecord:
@@ -127,9 +55,6 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
     return found
 
 
-# ---- one run --------------------------------------------------------------------------------------------------------
-
-
 def describe_run(record: RunRecord) -> dict[str, object]:
     """Return a run as its JSON document, without its changes."""
     return {
@@ -152,7 +77,7 @@ def print_run(database: Database, record: RunRecord) -> None:
 
     print_line(
         f"Run {record.id}: {record.kind}, trigger {record.trigger}, {record.status}"
-        f" · {format_time(record.started_at)} · {_took(record) or 'still running'}"
+        f" · {format_time(record.started_at)} · {format_duration(record) or 'still running'}"
     )
     if record.phases:
         phases = sorted(record.phases.items(), key=lambda phase: _PHASES.index(phase[0]) if phase[0] in _PHASES else 99)
@@ -166,7 +91,7 @@ def print_run(database: Database, record: RunRecord) -> None:
     if not outcomes:
         print_line("  No changes." if record.status == "succeeded" else "  No change was planned.")
         return
-    found = [status for status in reversed(_STATUSES) if any(key[2] == status for key in outcomes)]
+    found = [status for status in reversed(STATUSES) if any(key[2] == status for key in outcomes)]
     kinds = sorted({(action, kind) for action, kind, _ in outcomes})
     print_table(
         (("change", 4), *((status, 1) for status in found)),
@@ -204,85 +129,21 @@ _verbs = {
 }
 
 
-def _print_changes(database: Database, record: RunRecord) -> None:
-    from syncd.store.plans.changes import Plans
-
-    plans = Plans(database)
-    total = sum(plans.count_outcomes(record.id).values())
-    rows = (
-        (planned.status, change.action, change.object, change.bps_id, change.target, _explain_change(planned))
-        for status in _ROWS
-        for chunk in plans.iterate_changes(record.id, statuses=[status])
-        for planned, _, _ in chunk
-        for change in (planned.change,)
-    )
-    shown, left = take_shown(rows, total)
-    columns = (("outcome", 3), ("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12))
-    print_table(columns, name_groups(database, shown, kind=2))
-    if left:
-        print_line(f"{left:,} more changes are not shown: 'syncd runs show {record.id} --json' has all {total:,}.")
-
-
-def _describe_changes(database: Database, run_id: int) -> Iterator[dict[str, object]]:
-    from syncd.store.plans.changes import Plans
-
-    for chunk in Plans(database).iterate_changes(run_id):
-        for planned, _, _ in chunk:
-            change = planned.change
-            yield {
-                **describe_change(planned),
-                "outcome": planned.status,
-                "before": dict(change.before),
-                "after": dict(change.after),
-                "reason": change.reason or None,
-                "error": planned.error or None,
-            }
-
-
-def describe_change(planned: PlannedChange) -> dict[str, object]:
-    """Return the entry of a change in a plan's document."""
-    change = planned.change
-    return {
-        "action": change.action,
-        "object": change.object,
-        "bps_id": change.bps_id,
-        "target": change.target or None,
-    }
-
-
-def _explain_change(planned: PlannedChange) -> str:
-    change = planned.change
-    return "; ".join(part for part in (planned.error, put_in_words(change.reason), describe_values(change)) if part)
-
-
-def put_in_words(reason: str) -> str:
-    """Return the reason of a change as a person would write it."""
-    return reason.replace("out_of_scope", "out of scope")
-
-
-def describe_values(change: Change) -> str:
-    """Return the values that a change sets, each with the one before where there was one."""
-    return ", ".join(
-        f"{name}: {change.before.get(name) or '–'} → {value or '–'}" if name in change.before else f"{name}: {value}"
-        for name, value in sorted(change.after.items())
-    )
-
-
-# ---- texts ----------------------------------------------------------------------------------------------------------
-
-
-def _clock_time(record: RunRecord) -> str:
+def format_clock_time(record: RunRecord) -> str:
+    """Return when a run started, in UTC, for a table."""
     return (format_time(record.started_at) or "").replace("T", " ").removesuffix("Z")
 
 
-def _took(record: RunRecord) -> str:
+def format_duration(record: RunRecord) -> str:
+    """Return how long a run took; empty while it runs."""
     if record.finished_at is None:
         return ""
     seconds = (record.finished_at - record.started_at).total_seconds()
     return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def _sum_up(record: RunRecord) -> str:
+def summarize_run(record: RunRecord) -> str:
+    """Return the counts of a run and its error in one line."""
     from typing import get_args
 
     from syncd.model.change import Action, OutcomeStatus

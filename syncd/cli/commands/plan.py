@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from syncd.cli.naming import name_groups
 from syncd.cli.options import Invocation, pass_invocation, shared_options
-from syncd.cli.output import Stream, print_json, print_line, print_table, take_shown
-from syncd.cli.planfile import check_place, write_plan
-from syncd.cli.runs import describe_change, describe_values, explain_result, put_in_words
+from syncd.cli.screen.changes import describe_change, describe_values, put_in_words
+from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.plan_file import check_place, write_plan
+from syncd.cli.screen.runs import explain_result
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -44,7 +45,7 @@ def plan(
     Exit code 0 whenever a plan could be made, also when a guard would hold a part of it.
     """
     from syncd import bootstrap
-    from syncd.cli.work import execute
+    from syncd.cli.one_run import execute
     from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()

@@ -26,7 +26,7 @@ def check_place(path: Path) -> None:
 def write_plan(settings: Settings, database: Database, path: Path, run_id: int) -> None:
     """Write the plan of a run, readable by its owner alone since it names people; the file is there whole or not."""
     from syncd import bootstrap
-    from syncd.cli.output import format_time
+    from syncd.cli.screen.output import format_time
     from syncd.clock import Clock
     from syncd.plan.planfile import Head, encode_plan
     from syncd.store.plans.checksums import Checksums

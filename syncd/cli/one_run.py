@@ -21,7 +21,7 @@ from syncd.clock import Clock
 from syncd.errors import StoreError, StoreLocked
 
 if TYPE_CHECKING:
-    from syncd.cli.progress import Report
+    from syncd.cli.screen.progress import Report
     from syncd.config import Settings
     from syncd.daemon.keeper import Keeper
     from syncd.model.run import RunRecord, RunRequest
@@ -47,7 +47,7 @@ def execute(
     Raises StoreLocked when another syncd works on the store, at once or after ``wait``; what hinders a run from
     starting at all is raised too. A second signal leaves the program with 128 + its number.
     """
-    from syncd.cli.progress import showing_progress
+    from syncd.cli.screen.progress import showing_progress
 
     stop = Stop()
     try:

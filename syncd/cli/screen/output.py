@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.streams import is_read
+from syncd.cli.screen.streams import is_read
 
 if TYPE_CHECKING:
     from rich.console import Console

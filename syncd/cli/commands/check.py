@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import Invocation, pass_invocation, shared_options
-from syncd.cli.output import Stream, print_json, print_line, print_table
+from syncd.cli.screen.output import Stream, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from syncd.config import Settings

@@ -25,10 +25,10 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
     the plan held for approval stays held: approve it afterwards.
     """
     from syncd import bootstrap
-    from syncd.cli.output import print_json
-    from syncd.cli.planfile import open_plan_file
-    from syncd.cli.runs import describe_run, explain_result, print_run
-    from syncd.cli.work import execute
+    from syncd.cli.one_run import execute
+    from syncd.cli.screen.output import print_json
+    from syncd.cli.screen.plan_file import open_plan_file
+    from syncd.cli.screen.runs import describe_run, explain_result, print_run
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.proposal import FromFile
 

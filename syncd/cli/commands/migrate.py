@@ -7,7 +7,7 @@ import contextlib
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.output import print_json, print_line
+from syncd.cli.screen.output import print_json, print_line
 
 
 @click.command("migrate")

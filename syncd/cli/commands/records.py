@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.output import Stream, format_time, print_json, print_line, print_table
+from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table
 from syncd.clock import Clock
 
 if TYPE_CHECKING:

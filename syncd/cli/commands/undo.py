@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.naming import name_groups
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
-from syncd.cli.runs import describe_change, describe_values, explain_result, find_run, print_run
+from syncd.cli.screen.changes import describe_change, describe_values
+from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.runs import explain_result, find_run, print_run
 
 if TYPE_CHECKING:
     from syncd.model.change import OutcomeStatus, PlannedChange
@@ -47,7 +48,7 @@ def undo(
     What cannot be undone, or was changed again since, is said before anything is written.
     """
     from syncd import bootstrap
-    from syncd.cli.work import execute
+    from syncd.cli.one_run import execute
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.undo import Undo
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.output import format_time, print_json, print_line, print_table
+from syncd.cli.screen.output import format_time, print_json, print_line, print_table
 from syncd.plan.desired import GUEST_SKIPPED, is_mapped_by_mail
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 

@@ -84,9 +84,9 @@ def _sync(
     only: tuple[SingleKind, str] | None = None,
 ) -> int:
     from syncd import bootstrap
-    from syncd.cli.output import print_json
-    from syncd.cli.runs import describe_run, explain_result, print_run
-    from syncd.cli.work import execute
+    from syncd.cli.one_run import execute
+    from syncd.cli.screen.output import print_json
+    from syncd.cli.screen.runs import describe_run, explain_result, print_run
     from syncd.model.run import RunRequest, Wanted, find_exit_code
 
     if only is not None and not only[1].strip():

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from syncd.cli.naming import name_groups, name_owners
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.cli.output import ROWS_SHOWN, Stream, print_json, print_line, print_table
-from syncd.cli.runs import explain_result, print_run
+from syncd.cli.screen.names import name_groups, name_owners
+from syncd.cli.screen.output import ROWS_SHOWN, Stream, print_json, print_line, print_table
+from syncd.cli.screen.runs import explain_result, print_run
 
 if TYPE_CHECKING:
     from syncd.plan.drift import Drift
@@ -39,7 +39,7 @@ def drift(
     Without an option nothing is changed anywhere.
     """
     from syncd import bootstrap
-    from syncd.cli.work import execute
+    from syncd.cli.one_run import execute
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.drift import DriftCheck
 

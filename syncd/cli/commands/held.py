@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from syncd.cli.naming import name_groups
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.output import Stream, format_time, print_json, print_line, print_table, take_shown
-from syncd.cli.runs import describe_change, describe_run, describe_values, explain_result, print_run, put_in_words
+from syncd.cli.screen.changes import describe_change, describe_values, put_in_words
+from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.runs import describe_run, explain_result, print_run
 from syncd.clock import Clock
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.substitution import STANDS_IN
@@ -86,7 +87,7 @@ def approve(
     it, and this command waits for the result.
     """
     from syncd import bootstrap
-    from syncd.cli.work import execute
+    from syncd.cli.one_run import execute
     from syncd.errors import StoreLocked
     from syncd.model.run import RunRequest, find_exit_code
 

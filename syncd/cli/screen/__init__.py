@@ -1,0 +1,1 @@
+"""What people see: tables, progress, streams. The only place that prints."""

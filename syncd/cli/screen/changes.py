@@ -1,0 +1,89 @@
+"""Changes as rows of a table and as entries of a document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.output import (
+    print_line,
+    print_table,
+    take_shown,
+)
+
+if TYPE_CHECKING:
+    from syncd.model.change import Change, OutcomeStatus, PlannedChange
+    from syncd.model.run import RunRecord
+    from syncd.store.db.database import Database
+
+STATUSES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
+"""What an operator looks for comes first."""
+_ROWS: tuple[OutcomeStatus, ...] = (*STATUSES[:-2], "done", "dropped")
+"""The same for single changes, of which not all are shown: what was done is more than what was only thought of."""
+
+
+def print_changes(database: Database, record: RunRecord) -> None:
+    """Print the changes of a run with their outcomes, failures first, as many as a screen bears."""
+    from syncd.store.plans.changes import Plans
+
+    plans = Plans(database)
+    total = sum(plans.count_outcomes(record.id).values())
+    rows = (
+        (planned.status, change.action, change.object, change.bps_id, change.target, _explain_change(planned))
+        for status in _ROWS
+        for chunk in plans.iterate_changes(record.id, statuses=[status])
+        for planned, _, _ in chunk
+        for change in (planned.change,)
+    )
+    shown, left = take_shown(rows, total)
+    columns = (("outcome", 3), ("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12))
+    print_table(columns, name_groups(database, shown, kind=2))
+    if left:
+        print_line(f"{left:,} more changes are not shown: 'syncd runs show {record.id} --json' has all {total:,}.")
+
+
+def describe_changes(database: Database, run_id: int) -> Iterator[dict[str, object]]:
+    """Yield the changes of a run as entries of its JSON document."""
+    from syncd.store.plans.changes import Plans
+
+    for chunk in Plans(database).iterate_changes(run_id):
+        for planned, _, _ in chunk:
+            change = planned.change
+            yield {
+                **describe_change(planned),
+                "outcome": planned.status,
+                "before": dict(change.before),
+                "after": dict(change.after),
+                "reason": change.reason or None,
+                "error": planned.error or None,
+            }
+
+
+def describe_change(planned: PlannedChange) -> dict[str, object]:
+    """Return the entry of a change in a plan's document."""
+    change = planned.change
+    return {
+        "action": change.action,
+        "object": change.object,
+        "bps_id": change.bps_id,
+        "target": change.target or None,
+    }
+
+
+def _explain_change(planned: PlannedChange) -> str:
+    change = planned.change
+    return "; ".join(part for part in (planned.error, put_in_words(change.reason), describe_values(change)) if part)
+
+
+def put_in_words(reason: str) -> str:
+    """Return the reason of a change as a person would write it."""
+    return reason.replace("out_of_scope", "out of scope")
+
+
+def describe_values(change: Change) -> str:
+    """Return the values that a change sets, each with the one before where there was one."""
+    return ", ".join(
+        f"{name}: {change.before.get(name) or '–'} → {value or '–'}" if name in change.before else f"{name}: {value}"
+        for name, value in sorted(change.after.items())
+    )
