@@ -23,7 +23,7 @@ from syncd.errors import StoreError, StoreLocked
 if TYPE_CHECKING:
     from syncd.cli.screen.progress import Report
     from syncd.config import Settings
-    from syncd.daemon.keeper import Keeper
+    from syncd.daemon.async_lock import Keeper
     from syncd.model.run import RunRecord, RunRequest
     from syncd.store.db.database import Database
     from syncd.sync.planning.proposal import Proposal
@@ -123,16 +123,18 @@ async def _execute(work: _Work) -> RunRecord:
     with work.stop.listening(task):
         record = await task
     if work.request.write:
-        from syncd.bootstrap import list_expiring
-        from syncd.messages import announce
+        from syncd.bootstrap.settings import list_expiring
+        from syncd.notifications import announce
 
         await announce(work.settings, work.database, Clock(), record, list_expiring)
     return record
 
 
 async def _carry_out(work: _Work) -> RunRecord:
-    from syncd import bootstrap
-    from syncd.daemon.keeper import Keeper
+    from syncd.bootstrap.daemon import spare_collector
+    from syncd.bootstrap.sides import open_sides
+    from syncd.bootstrap.store import make_runs
+    from syncd.daemon.async_lock import Keeper
     from syncd.logs import get_logger
     from syncd.store.db.lock import StoreLock
     from syncd.store.runs.runlog import RunLog
@@ -151,11 +153,9 @@ async def _carry_out(work: _Work) -> RunRecord:
         log = get_logger("syncd.run")
         for run_id in await database.call(RunLog(database).interrupt_open):
             log.warning("run.found_interrupted", run=run_id)
-        bootstrap.spare_collector()
-        runs = bootstrap.make_runs(settings, database, clock)
-        async with bootstrap.open_sides(
-            settings, database, clock, progress=work.report, stopping=stop.requested
-        ) as sides:
+        spare_collector()
+        runs = make_runs(settings, database, clock)
+        async with open_sides(settings, database, clock, progress=work.report, stopping=stop.requested) as sides:
             return await runs.execute(work.request, sides, proposal=work.proposal, shown=work.shown)
     except asyncio.CancelledError:
         if lost.is_set() and not stop.number:

@@ -36,9 +36,9 @@ class Invocation:
 
     def load(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
         """Return the settings; ConfigError with every problem. ``need``: the sides that the command talks to."""
-        from syncd import bootstrap
+        from syncd.bootstrap.settings import read_settings
 
-        return bootstrap.load(self.config, self._environ(), need=need, only=None if need else _STORE_SECTIONS)
+        return read_settings(self.config, self._environ(), need=need, only=None if need else _STORE_SECTIONS)
 
     def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.

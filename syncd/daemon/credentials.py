@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from syncd.daemon.life import Life
+from syncd.daemon.shared import Life
 
 _DAY_SECONDS = 86_400.0
 

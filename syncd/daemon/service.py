@@ -16,9 +16,9 @@ from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.daemon.composition import Composition
 from syncd.daemon.credentials import watch_credentials
-from syncd.daemon.life import make_life
+from syncd.daemon.leadership import Term
+from syncd.daemon.shared import make_life
 from syncd.daemon.signals import Signals, leave_at_once
-from syncd.daemon.term import Term
 from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
 from syncd.logs import configure_logs
 from syncd.model.run import PullKind, RunRequest

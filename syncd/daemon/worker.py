@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from syncd.daemon.life import Life
-from syncd.daemon.trouble import Trouble
+from syncd.daemon.backoff import Trouble
+from syncd.daemon.shared import Life
 from syncd.errors import ConfigError, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.store.db.database import Database

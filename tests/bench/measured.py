@@ -15,10 +15,14 @@ import sys
 import time
 from pathlib import Path
 
-from syncd import bootstrap
+from syncd.bootstrap.daemon import spare_collector
+from syncd.bootstrap.settings import read_settings
+from syncd.bootstrap.sides import open_sides
+from syncd.bootstrap.store import make_runs, open_store
 from syncd.bps.client import API, make_path
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
+from syncd.config import Settings
 from syncd.model.change import Change, Phase
 from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.model.target import Account
@@ -41,23 +45,23 @@ def _never() -> bool:
     return False
 
 
-async def pull(settings: bootstrap.Settings, database: Database, kind: PullKind = "full") -> dict[str, object]:
+async def pull(settings: Settings, database: Database, kind: PullKind = "full") -> dict[str, object]:
     """Read the whole tenant into an empty store, or what has changed into a filled one: no portal, no plan."""
     clock = Clock()
     started = time.perf_counter()
-    async with bootstrap.open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
+    async with open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
         result = await sides.pull.run(kind)
     if not result.complete:
         raise RuntimeError(f"the pull has no proof: {result.unproven}")
     return {"seconds": time.perf_counter() - started, "counts": result.counts}
 
 
-async def run(settings: bootstrap.Settings, database: Database, request: RunRequest) -> dict[str, object]:
+async def run(settings: Settings, database: Database, request: RunRequest) -> dict[str, object]:
     """Carry out one run as a command or the daemon does."""
     clock = Clock()
     started = time.perf_counter()
-    runs = bootstrap.make_runs(settings, database, clock)
-    async with bootstrap.open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
+    runs = make_runs(settings, database, clock)
+    async with open_sides(settings, database, clock, progress=_ignore, stopping=_never) as sides:
         record: RunRecord = await runs.execute(request, sides)
     if record.status != "succeeded":
         raise RuntimeError(f"the run ended {record.status}: {record.error}")
@@ -65,7 +69,7 @@ async def run(settings: bootstrap.Settings, database: Database, request: RunRequ
     return {"seconds": seconds, "run": record.id, "phases": dict(record.phases), "counts": dict(record.counts)}
 
 
-def write_requests(settings: bootstrap.Settings, database: Database, run_id: int, to: Path) -> dict[str, object]:
+def write_requests(settings: Settings, database: Database, run_id: int, to: Path) -> dict[str, object]:
     """Write down what the writes of a run have to be on the wire, as few as they can be: one call per change of a
     record, and per ``bps.members_per_request`` members of one group."""
     number = 0
@@ -119,9 +123,9 @@ def main() -> None:
     parser.add_argument("--run", type=int)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    settings = bootstrap.load(options.config, os.environ)
-    database = bootstrap.open_store(settings, create=True)
-    bootstrap.spare_collector()
+    settings = read_settings(options.config, os.environ)
+    database = open_store(settings, create=True)
+    spare_collector()
     try:
         if options.what == "empty":
             found: dict[str, object] = {}

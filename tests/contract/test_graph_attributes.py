@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from syncd.bootstrap import list_attributes, load, make_rules
+from syncd.bootstrap.rules import list_attributes, make_rules
+from syncd.bootstrap.settings import load
 from syncd.plan.desired import SourceUser, decide_user
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.db.revision import ensure_schema

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from syncd import bootstrap
+from syncd.bootstrap.settings import make_credential, read_settings
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, Forbidden, Rejected, RemoteError
 from syncd.graph.auth.tokens import TokenSource
@@ -407,7 +407,7 @@ def test_other_credentials_say_what_can_be_known(tmp_path: Path) -> None:
 def read_credential(**keys: str) -> Credential:
     needed = {"tenant_id": str(uuid.UUID(int=1)), "client_id": "client"}
     environ = {f"SYNCD_GRAPH__{name.upper()}": value for name, value in (needed | keys).items()}
-    return bootstrap.make_credential(bootstrap.load(None, environ, need=frozenset({"graph"})).graph)
+    return make_credential(read_settings(None, environ, need=frozenset({"graph"})).graph)
 
 
 def test_each_kind_of_setting_becomes_its_credential(tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
-from syncd.hook import HookOptions, WebHook
 from syncd.plan.rules import GuardLimits
 from syncd.store.runs.told import ToldNews
 from syncd.sync.notify import Announcer
+from syncd.webhook import HookOptions, WebHook
 from tests.fakes.world import World, make_rules, open_world
 
 
@@ -107,7 +107,7 @@ async def test_workflows_of_teams_get_a_card_beside_the_text(monkeypatch: pytest
     async def send(self: object, method: str, url: object, **rest: Any) -> None:
         sent.append(msgspec.json.decode(rest["body"]))
 
-    monkeypatch.setattr("syncd.hook.Door.send", send)
+    monkeypatch.setattr("syncd.webhook.Door.send", send)
     for host in ("prod-1.westeurope.logic.azure.com", "hooks.slack.com"):
         async with WebHook(HookOptions(lambda host=host: f"https://{host}/x"), Clock()) as hook:  # type: ignore[misc]
             await hook.post({"text": "hello", "event": "held"})

@@ -12,7 +12,9 @@ import pytest
 import stamina
 import structlog
 
-from syncd.bootstrap import load, make_runs, open_sides, open_store
+from syncd.bootstrap.settings import load
+from syncd.bootstrap.sides import open_sides
+from syncd.bootstrap.store import make_runs, open_store
 from syncd.clock import Clock
 from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.sandbox.server import Sandbox, SandboxOptions

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from syncd.bootstrap import load
+from syncd.bootstrap.settings import load
 from syncd.config import layers
 from syncd.config.values import parse_duration
 from syncd.daemon import service as daemon

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from syncd.clock import Clock
 from syncd.daemon.credentials import watch_credentials
-from syncd.daemon.life import make_life
+from syncd.daemon.shared import make_life
 from tests.fakes.daemon import FakeParts, make_settings, watching_logs
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.daemon.keeper import Keeper
+from syncd.daemon.async_lock import Keeper
 from syncd.store.db import lock as lock_module
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock

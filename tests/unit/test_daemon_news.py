@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syncd.clock import Clock
-from syncd.daemon.life import Life, make_life
+from syncd.daemon.shared import Life, make_life
 from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRecord, RunRequest

@@ -56,7 +56,7 @@ def test_the_address_of_a_store_holds_no_password(tmp_path: Path, monkeypatch: p
 
 async def test_a_standby_waits_and_takes_over(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another process holds the store nothing is run; when it is gone, the standby works."""
-    monkeypatch.setattr("syncd.daemon.term.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("syncd.daemon.leadership.SETTLE_SECONDS", 0.1)
     parts = FakeParts()
     database = open_new_store(make_settings(store_url))
     try:
@@ -154,7 +154,7 @@ async def test_a_lost_lock_stops_the_run_and_leads_back_to_standby(
     postgres_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When the database drops the session that holds the lock, the run ends, and the daemon waits for the lock anew."""
-    monkeypatch.setattr("syncd.daemon.term.SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr("syncd.daemon.leadership.SETTLE_SECONDS", 0.1)
     parts = FakeParts()
     parts.source.gate.clear()
     async with living(postgres_store, parts) as (_, log):

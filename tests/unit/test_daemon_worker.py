@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.clock import Clock
-from syncd.daemon.life import Life, make_life
+from syncd.daemon.shared import Life, make_life
 from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRequest
@@ -37,7 +37,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Desk]:
     """A worker at work on an empty store; it is stopped at the end."""
-    monkeypatch.setattr("syncd.daemon.trouble._FIRST_SECONDS", 0.0)
+    monkeypatch.setattr("syncd.daemon.backoff._FIRST_SECONDS", 0.0)
     parts = FakeParts()
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     database = open_new_store(settings)

@@ -24,7 +24,7 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
     The stored directory is compared and the portal's records concerned are read again; the tenant is not asked. What
     the plan held for approval stays held: approve it afterwards.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
     from syncd.cli.screen.output import print_json
     from syncd.cli.screen.plan_file import open_plan_file
@@ -34,7 +34,7 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
 
     settings = invocation.start()
     plan = open_plan_file(settings, file)
-    database = bootstrap.open_store(settings, create=False)
+    database = open_store(settings, create=False)
     try:
         request = RunRequest("none", "cli", retry_failed=True)
         record = execute(settings, database, request, wait=wait, proposal=FromFile(plan))

@@ -25,7 +25,7 @@ def check(context: click.Context, invocation: Invocation) -> None:
 
     Exit code 1 if anything failed. The table form also prints the configuration in force, with secrets masked.
     """
-    from syncd.checks import check as try_everything
+    from syncd.bootstrap.checks import check as try_everything
     from syncd.clock import Clock
 
     settings = invocation.start()

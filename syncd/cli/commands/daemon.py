@@ -20,6 +20,6 @@ def run(invocation: Invocation) -> None:
     """
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they would kill a daemon that is still on its way up
-    from syncd.bootstrap import run_daemon
+    from syncd.bootstrap.daemon import run_daemon
 
     raise SystemExit(run_daemon(invocation.load))

@@ -38,13 +38,13 @@ def drift(
 
     Without an option nothing is changed anywhere.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.drift import DriftCheck
 
     settings = invocation.start()
-    database = bootstrap.open_store(settings, create=False)
+    database = open_store(settings, create=False)
 
     def tell(found: Iterator[list[Drift]]) -> None:
         entries = name_owners(database, found)

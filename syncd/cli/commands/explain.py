@@ -29,14 +29,15 @@ def explain(invocation: Invocation, *, name: str) -> None:
     WHO is the Entra id, the UPN, the BPS id or the display name, in part if only one bears it; where several do, they
     are listed. Neither side is asked.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.store import open_store
     from syncd.clock import Clock
     from syncd.store.reports.explain import Explanations
     from syncd.store.reports.status import Report
 
     settings, now = invocation.start(need=STORE_ONLY), Clock().now()
-    rules = bootstrap.make_rules(settings)
-    database = bootstrap.open_store(settings, create=False)
+    rules = make_rules(settings)
+    database = open_store(settings, create=False)
     try:
         explanations = Explanations(database)
         found = explanations.find(name, in_part=False)

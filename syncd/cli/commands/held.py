@@ -41,10 +41,10 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 @pass_invocation
 def held(invocation: Invocation) -> None:
     """List what a guard withheld and nobody has decided on yet, and how much was rejected."""
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.store.decisions.approvals import Approvals
 
-    database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
+    database = open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
         approvals = Approvals(database)
         holding = approvals.load_holding_runs(now=Clock().now())
@@ -86,13 +86,13 @@ def approve(
     Refused when one of the sides has changed since, or the hold has expired. Beside a working daemon the daemon does
     it, and this command waits for the result.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
     from syncd.errors import StoreLocked
     from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()
-    database = bootstrap.open_store(settings, create=False)
+    database = open_store(settings, create=False)
     try:
         approval = _make_approval(database, run, kinds, only, more)
         if approval is None:
@@ -132,10 +132,10 @@ def reject(
 
     --withdraw takes that back, all or in part.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.store.decisions.approvals import Approvals
 
-    database = bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False)
+    database = open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
         if withdraw:
             _withdraw(database, run, *_join_words(kinds, only, more))

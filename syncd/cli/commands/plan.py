@@ -44,14 +44,14 @@ def plan(
 
     Exit code 0 whenever a plan could be made, also when a guard would hold a part of it.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
     from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()
     if out is not None:
         check_place(out)
-    database = bootstrap.open_store(settings, create=pull != "none")
+    database = open_store(settings, create=pull != "none")
     try:
         shown = partial(write_plan, settings, database, out) if out is not None else None
         record = execute(settings, database, RunRequest(pull, "cli", write=False, retry_failed=True), shown=shown)
@@ -103,10 +103,10 @@ def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, 
 
 
 def _iterate_skipped(settings: Settings, database: Database) -> Iterator[dict[str, object]]:
-    from syncd import bootstrap
+    from syncd.bootstrap.rules import make_rules
     from syncd.store.reports.status import Report
 
-    report = Report(database, bootstrap.make_rules(settings).policy)
+    report = Report(database, make_rules(settings).policy)
     for kind in ("user", "group"):
         for line in report.iterate(kind):
             if line.state == "skipped":

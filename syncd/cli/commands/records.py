@@ -48,12 +48,13 @@ def groups(invocation: Invocation, *, name: str, state: str | None) -> None:
 
 
 def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *, state: str | None) -> None:
-    from syncd import bootstrap
+    from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.store import open_store
     from syncd.store.reports.status import Report
 
     settings = invocation.start(need=STORE_ONLY)
-    with contextlib.closing(bootstrap.open_store(settings, create=False)) as database:
-        rules = bootstrap.make_rules(settings)
+    with contextlib.closing(open_store(settings, create=False)) as database:
+        rules = make_rules(settings)
         report = Report(database, rules.policy, now=Clock().now(), protect=rules.scope.protect)
         counts: dict[str, int] = {}
         lines = _select(report, kind, needle, state=state, counts=counts)

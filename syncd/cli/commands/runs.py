@@ -75,9 +75,10 @@ def show(invocation: Invocation, *, run: str) -> None:
 
 
 def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Database]:
-    from syncd import bootstrap
 
-    return contextlib.closing(bootstrap.open_store(invocation.start(need=STORE_ONLY), create=False))
+    from syncd.bootstrap.store import open_store
+
+    return contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False))
 
 
 # ---- one run --------------------------------------------------------------------------------------------------------

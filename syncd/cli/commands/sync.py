@@ -83,7 +83,7 @@ def _sync(
     wait: timedelta | None,
     only: tuple[SingleKind, str] | None = None,
 ) -> int:
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
     from syncd.cli.screen.output import print_json
     from syncd.cli.screen.runs import describe_run, explain_result, print_run
@@ -92,7 +92,7 @@ def _sync(
     if only is not None and not only[1].strip():
         raise click.BadParameter("it is empty", param_hint=only[0].upper())
     settings = invocation.start()
-    database = bootstrap.open_store(settings, create=only is None)
+    database = open_store(settings, create=only is None)
     try:
         wanted = None if only is None else Wanted(only[0], only[1].strip())
         record = execute(settings, database, RunRequest(kind, "cli", retry_failed=True, only=wanted), wait=wait)

@@ -47,13 +47,13 @@ def undo(
 
     What cannot be undone, or was changed again since, is said before anything is written.
     """
-    from syncd import bootstrap
+    from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.undo import Undo
 
     settings = invocation.start()
-    database = bootstrap.open_store(settings, create=False)
+    database = open_store(settings, create=False)
     try:
         wanted = find_run(database, run, changing=True)
         _check(wanted)

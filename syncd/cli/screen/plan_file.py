@@ -25,7 +25,8 @@ def check_place(path: Path) -> None:
 
 def write_plan(settings: Settings, database: Database, path: Path, run_id: int) -> None:
     """Write the plan of a run, readable by its owner alone since it names people; the file is there whole or not."""
-    from syncd import bootstrap
+    from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.sides import find_portal_address
     from syncd.cli.screen.output import format_time
     from syncd.clock import Clock
     from syncd.plan.planfile import Head, encode_plan
@@ -34,10 +35,10 @@ def write_plan(settings: Settings, database: Database, path: Path, run_id: int) 
 
     proposed = ProposedPlans(database)
     head = Head(
-        bootstrap.find_portal_address(settings),
+        find_portal_address(settings),
         run_id,
         format_time(Clock().now()) or "",
-        bootstrap.make_rules(settings).fingerprint(),
+        make_rules(settings).fingerprint(),
         Checksums(database).load_directory_parts(),
     )
     records = (record for chunk in proposed.iterate_concerned(run_id, ("planned", "held")) for record in chunk)
@@ -52,7 +53,7 @@ def write_plan(settings: Settings, database: Database, path: Path, run_id: int) 
 
 def open_plan_file(settings: Settings, path: Path) -> PlanFile:
     """Check a plan file from end to end and return it; a usage error says what is wrong with it."""
-    from syncd import bootstrap
+    from syncd.bootstrap.sides import find_portal_address
     from syncd.plan.planfile import open_plan
 
     def iterate_lines() -> Iterator[bytes]:
@@ -63,7 +64,7 @@ def open_plan_file(settings: Settings, path: Path) -> PlanFile:
         found = open_plan(iterate_lines)
     except UnusablePlanFile as error:
         raise click.BadParameter(f"{path} cannot be applied: {error}", param_hint="FILE") from error
-    here = bootstrap.find_portal_address(settings)
+    here = find_portal_address(settings)
     if found.head.portal != here:
         raise click.BadParameter(
             f"{path} was made for the portal at {found.head.portal}, and bps.portal_url is {here}", param_hint="FILE"

@@ -10,12 +10,12 @@ from datetime import datetime
 from syncd.clock import Clock
 from syncd.config import Missing, Settings
 from syncd.errors import SyncdError
-from syncd.hook import HookOptions, WebHook
 from syncd.logs import get_logger
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
 from syncd.store.runs.told import ToldNews
 from syncd.sync.notify import Announcer
+from syncd.webhook import HookOptions, WebHook
 
 _SECONDS = 30.0
 """What telling may take in all; what is not told by then is told after the next run, if it still is news."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from syncd.clock import Clock
 from syncd.config import Settings
+from syncd.daemon.backoff import Trouble
 from syncd.daemon.composition import Composition
-from syncd.daemon.news import Newsroom
+from syncd.daemon.notifier import Newsroom
 from syncd.daemon.requests import RequestQueue
 from syncd.daemon.schedule import Schedule
 from syncd.daemon.state import DaemonState
-from syncd.daemon.trouble import Trouble
 from syncd.store.db.database import Database
 
 

@@ -16,7 +16,7 @@ from syncd.store.runs.told import ToldNews
 from syncd.sync.notify import Announcer, Hook
 
 if TYPE_CHECKING:
-    from syncd.daemon.life import Life
+    from syncd.daemon.shared import Life
 
 _WAITING = 32
 _SECONDS = 30.0

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import structlog
 
-from syncd.daemon.keeper import Keeper
-from syncd.daemon.life import Life
+from syncd.daemon.async_lock import Keeper
 from syncd.daemon.schedule import KINDS, ScheduledKind
+from syncd.daemon.shared import Life
 from syncd.daemon.state import GOOD, PULLS
 from syncd.daemon.worker import Worker
 from syncd.errors import StoreError

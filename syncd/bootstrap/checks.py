@@ -7,11 +7,14 @@ import contextlib
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.bootstrap import make_bps_options, make_credential, make_rules, open_graph, open_store
+from syncd.bootstrap.rules import make_rules
+from syncd.bootstrap.settings import make_credential
+from syncd.bootstrap.sides import make_bps_options, open_graph
+from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.errors import SyncdError
-from syncd.messages import probe_hook
+from syncd.notifications import probe_hook
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked

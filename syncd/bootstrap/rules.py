@@ -1,0 +1,106 @@
+"""The rules of the administrator, as planning wants them, made from the settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from syncd.config import (
+    AttributeRule,
+    ExpressionRule,
+    LicenceRule,
+    MappingRule,
+    Settings,
+)
+from syncd.model.licence import format_process, join_processes
+from syncd.plan.cel.expressions import Expression
+from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule as LicenceRuleValue
+
+if TYPE_CHECKING:
+    pass
+
+
+def make_rules(settings: Settings) -> Rules:
+    """Return the administrator's rules as the planner wants them."""
+    scope, mapping, policy, guard = settings.scope, settings.mapping, settings.policy, settings.guard
+    user_rules = {
+        "name": mapping.user.name,
+        "email": mapping.user.email,
+        "phone": mapping.user.phone,
+        "job_title": mapping.user.job_title,
+    }
+    group_rules = {"name": mapping.group.name, "email": mapping.group.email}
+    return Rules(
+        ScopeRules(
+            tuple(scope.include_groups),
+            tuple(scope.exclude_groups),
+            Expression(scope.users) if scope.users else None,
+            Expression(scope.groups) if scope.groups else None,
+            scope.guests,
+            fold_all(tuple(scope.protect)),
+        ),
+        MappingRules(
+            _make_field(mapping.user.bps_id),
+            _make_field(mapping.group.bps_id),
+            {name: _make_field(rule) for name, rule in user_rules.items() if _is_set(rule)},
+            {name: _make_field(rule) for name, rule in group_rules.items() if _is_set(rule)},
+            managers=mapping.user.manager,
+            owners=mapping.group.owners,
+        ),
+        PolicyRules(
+            policy.mode,
+            policy.adopt,
+            policy.disabled_users,
+            policy.out_of_scope,
+            policy.deleted_users,
+            policy.deleted_groups,
+            policy.grace,
+            policy.drift,
+            policy.substitute,
+            policy.rename_substitute,
+        ),
+        GuardLimits(
+            guard.max_removals,
+            guard.max_removal_percent,
+            guard.min_population,
+            guard.max_adoptions,
+            guard.max_update_percent,
+        ),
+        tuple(_make_licence_rule(rule) for rule in settings.licences),
+    )
+
+
+def _make_licence_rule(rule: LicenceRule) -> LicenceRuleValue:
+    found: dict[str, str] = {}
+    if rule.type == "DesignerDeskUser" and (rule.project_creation, rule.project_publishing) != (None, None):
+        found["project_creation"] = "true" if rule.project_creation else "false"
+        found["project_publishing"] = "true" if rule.project_publishing else "false"
+    if rule.processes:
+        found["processes"] = join_processes(format_process(item.db_id, item.id, item.guid) for item in rule.processes)
+    return LicenceRuleValue(rule.group, rule.type, found)
+
+
+def _is_set(rule: MappingRule) -> bool:
+    return isinstance(rule, ExpressionRule) or bool(rule.names)
+
+
+def _make_field(rule: MappingRule) -> FieldRule:
+    if isinstance(rule, AttributeRule):
+        return FieldRule(rule.names)
+    return FieldRule(expression=Expression(rule.text))
+
+
+def list_attributes(rules: Rules, variable: Literal["user", "group"]) -> tuple[str, ...]:
+    """Return the source attributes that the rules look at: they are selected, and tracked."""
+    mapping, scope = rules.mapping, rules.scope
+    fields = mapping.user_fields if variable == "user" else mapping.group_fields
+    key = mapping.user_bps_id if variable == "user" else mapping.group_bps_id
+    found: set[str] = set()
+    for rule in (key, *fields.values()):
+        found.update(rule.attributes)
+        if rule.expression is not None:
+            found |= rule.expression.attributes[variable]
+    condition = scope.users if variable == "user" else scope.groups
+    if condition is not None:
+        found |= condition.attributes[variable]
+    return tuple(sorted(found))

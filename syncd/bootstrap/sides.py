@@ -1,0 +1,116 @@
+"""The composition root: settings in, opened adapters and use cases out. The only place that puts the parts together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from syncd.bootstrap.rules import list_attributes, make_rules
+from syncd.bootstrap.settings import make_credential
+from syncd.clock import Clock
+from syncd.config import (
+    Settings,
+)
+from syncd.plan.rules import Rules
+from syncd.store.db.database import Database
+from syncd.store.directory.store import SourceStore
+from syncd.store.push_store import TargetStore
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.sync.ports.progress import Progress
+from syncd.sync.pull.pull import Pull
+from syncd.sync.push import Push
+from syncd.sync.runs import Sides
+
+if TYPE_CHECKING:
+    from syncd.bps.options import BpsOptions
+    from syncd.graph.client import GraphClient
+    from syncd.http import QuietTimes
+
+_TURN_SECONDS = 0.001
+
+
+@asynccontextmanager
+async def open_sides(
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    *,
+    progress: Progress,
+    stopping: Callable[[], bool],
+    quiet: QuietTimes | None = None,
+) -> AsyncIterator[Sides]:
+    """Open the connections to both sides, for one run or for many. Opening sends nothing.
+
+    ``quiet`` is what several openings share: a side that asked for a pause has it also when the run that was told is
+    over.
+    """
+    from syncd.bps.portal import BpsPortal  # late: commands that only read the store need neither side
+    from syncd.graph.source import GraphSource
+    from syncd.http import QuietTimes
+
+    # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.
+    sys.setswitchinterval(_TURN_SECONDS)
+    rules = make_rules(settings)
+    target = TargetStore(database)
+    quiet = quiet or QuietTimes()
+    portal = BpsPortal(make_bps_options(settings, quiet), clock)
+    async with open_graph(settings, rules, clock, quiet) as client, portal:
+        source = GraphSource(client, clock)
+        pull = Pull(source, SourceStore(database), clock, progress, stopping)
+        options = ApplyOptions(
+            settings.bps.concurrency,
+            settings.bps.members_per_request,
+            settings.bps.sync_wait.total_seconds(),
+            bool(rules.licences),
+        )
+        push = Push(portal, target, rules, clock, options, progress, stopping)
+        yield Sides(pull, push, {"graph": source, "bps": portal})
+
+
+def open_graph(
+    settings: Settings, rules: Rules, clock: Clock, quiet: QuietTimes | None = None
+) -> AbstractAsyncContextManager[GraphClient]:
+    """Return the authorised client of the tenant, to be opened."""
+    from syncd.graph.client import open_client
+    from syncd.graph.options import GraphOptions
+    from syncd.http import QuietTimes
+
+    graph = settings.graph
+    options = GraphOptions(
+        tenant_id=graph.tenant_id,
+        client_id=graph.client_id or "",
+        credential=make_credential(graph),
+        authority_url=graph.authority,
+        base_url=graph.root,
+        ca_file=graph.ca_file,
+        proxy_url=graph.proxy_url.reveal() if graph.proxy_url else None,
+        user_attributes=list_attributes(rules, "user"),
+        group_attributes=list_attributes(rules, "group"),
+        owners=rules.mapping.owners,
+        quiet=quiet or QuietTimes(),
+    )
+    return open_client(options, clock)
+
+
+def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> BpsOptions:
+    from syncd.bps.options import BpsOptions
+    from syncd.http import QuietTimes
+
+    bps = settings.bps
+    return BpsOptions(
+        portal_url=bps.portal_url,
+        client_id=bps.client_id,
+        secret=bps.client_secret.reveal,
+        ca_file=bps.ca_file,
+        proxy_url=bps.proxy_url.reveal() if bps.proxy_url else None,
+        concurrency=bps.concurrency,
+        members_per_request=bps.members_per_request,
+        quiet=quiet or QuietTimes(),
+    )
+
+
+def find_portal_address(settings: Settings) -> str:
+    """Return what tells this portal from another one."""
+    return make_bps_options(settings).address
