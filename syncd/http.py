@@ -1,4 +1,4 @@
-"""The one HTTP door: every request to Graph and to the portal goes through here.
+"""The one HTTP client: every request to Graph and to the portal goes through here.
 
 It owns time limits, size limits, the retry policy, the quiet time after a throttled answer and the table from status
 to error. It never follows a redirect (a bearer token must not travel to a host that nobody configured) and never reads
@@ -43,8 +43,8 @@ from syncd.errors import (
 from syncd.time_limit import TimeLimit
 
 _CHUNK = 1 << 16
-_TROUBLE_SECONDS = 60.0
-"""Trouble with a side is told at most so often, however many requests meet it."""
+_LOG_PAUSE_SECONDS = 60.0
+"""Minimum seconds between two ``http.retry`` warnings about one remote."""
 _LONGEST_QUIET = 3600.0
 """Seconds for which a Retry-After is remembered at most; a side that still wants quiet then says so again."""
 
@@ -63,7 +63,7 @@ class Response(msgspec.Struct, frozen=True):
 ErrorReader = Callable[[Response], tuple[str, str]]
 """Reads (code, message) from the body of an error answer; must accept any body."""
 
-Judge = Callable[[Response, str, str], RemoteError | None]
+Classify = Callable[[Response, str, str], RemoteError | None]
 """Given (answer, code, message), may name a more precise error than the table; None keeps the table's."""
 
 
@@ -86,24 +86,23 @@ class RetryPolicy:
 
 @dataclass(slots=True)
 class Traffic:
-    """What went through a door so far."""
+    """What went through a client so far."""
 
     requests: int = 0
     retries: int = 0
     throttled: int = 0
     bytes_received: int = 0
-    throttled_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class QuietTimes:
-    """Until when (monotonic seconds) each host wants no request. Doors that share it also share what one was told."""
+    """Until when (monotonic seconds) each host wants no request. Clients that share it also share what one was told."""
 
     until: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class DoorOptions:
+class HttpOptions:
     """How to reach one side. Times are in seconds, sizes in bytes.
 
     ``address_setting`` and ``ca_setting`` name the settings that an operator looks at when it cannot be reached.
@@ -121,10 +120,13 @@ class DoorOptions:
     quiet: QuietTimes = field(default_factory=QuietTimes)
 
 
-class Door:
-    """A connection pool to one side, with manners. Use as an async context manager."""
+class HttpClient:
+    """The HTTP client of one remote: pool, time and size limits, retries, and a Retry-After that all requests share.
 
-    def __init__(self, name: str, options: DoorOptions, clock: Clock) -> None:
+    Use as an async context manager.
+    """
+
+    def __init__(self, name: str, options: HttpOptions, clock: Clock) -> None:
         self.name = name
         self.traffic = Traffic()
         self._options = options
@@ -166,16 +168,16 @@ class Door:
         body: bytes | None = None,
         retry: RetryPolicy | None = None,
         read_error: ErrorReader | None = None,
-        judge: Judge | None = None,
+        classify: Classify | None = None,
     ) -> Response:
         """Send one request and return its 2xx answer, retrying what the policy allows.
 
         Any other answer raises: Throttled, Unavailable and Timeout when the patience is used up, otherwise the error
-        of the status table, or the one that ``judge`` names.
+        of the status table, or the one that ``classify`` names.
         """
         policy = retry or RetryPolicy()
         try:
-            return await self._attempt(method, url, headers, body, policy, read_error, judge)
+            return await self._attempt(method, url, headers, body, policy, read_error, classify)
         except TransientError as error:
             failure: TransientError | None = error
         # Only now is a retry loop worth its price; its first attempt is the one that has just failed.
@@ -205,7 +207,7 @@ class Door:
                     raise known
                 self.traffic.retries += 1
                 try:
-                    return await self._attempt(method, url, headers, body, policy, read_error, judge)
+                    return await self._attempt(method, url, headers, body, policy, read_error, classify)
                 except RemoteError as error:
                     error.repeated = True
                     raise
@@ -219,7 +221,7 @@ class Door:
         body: bytes | None,
         policy: RetryPolicy,
         read_error: ErrorReader | None,
-        judge: Judge | None,
+        classify: Classify | None,
     ) -> Response:
         if self._quiet:
             await self._keep_quiet(_name_host(url), policy.patience)
@@ -227,10 +229,10 @@ class Door:
         if 200 <= response.status < 300:
             if self._troubled:
                 self._troubled = False
-                self._log.info("side.recovered", side=self.name)
+                self._log.info("http.recovered", side=self.name)
             return response
         code, message = read_error(response) if read_error else ("", excerpt(response.body))
-        error = judge(response, code, message) if judge else None
+        error = classify(response, code, message) if classify else None
         error = error or make_error(self.name, response, code, message, self._clock)
         if isinstance(error, Throttled):
             self._note_throttle(_name_host(url), error)
@@ -241,9 +243,9 @@ class Door:
         now = self._clock.monotonic()
         if self._troubled or now < self._no_word_before:
             return
-        self._troubled, self._no_word_before = True, now + _TROUBLE_SECONDS
+        self._troubled, self._no_word_before = True, now + _LOG_PAUSE_SECONDS
         self._log.warning(
-            "side.retrying",
+            "http.retry",
             side=self.name,
             error=type(error).__name__,
             status=error.status,
@@ -254,7 +256,6 @@ class Door:
     def _note_throttle(self, host: str, error: Throttled) -> None:
         self.traffic.throttled += 1
         if error.retry_after is not None:
-            self.traffic.throttled_seconds += error.retry_after
             pause = min(error.retry_after, _LONGEST_QUIET)
             self._quiet[host] = max(self._quiet.get(host, 0.0), self._clock.monotonic() + pause)
 
@@ -276,7 +277,7 @@ class Door:
             raise Unavailable(f"{self.name}: the connection pool is closed", sent=False)
         self.traffic.requests += 1
         try:
-            with self._limit.hold():
+            with self._limit.limit():
                 async with self._session.request(
                     method, url, headers=headers, data=body, allow_redirects=False
                 ) as answer:

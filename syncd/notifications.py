@@ -13,8 +13,8 @@ from syncd.errors import SyncdError
 from syncd.logs import get_logger
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
-from syncd.store.runs.told import ToldNews
-from syncd.sync.notify import Announcer
+from syncd.store.runs.told import SentNotifications
+from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
 
 _SECONDS = 30.0
@@ -45,7 +45,7 @@ async def probe_hook(settings: Settings, clock: Clock) -> str | None:
     return ""
 
 
-async def announce(
+async def notify_about_end(
     settings: Settings,
     database: Database,
     clock: Clock,
@@ -56,9 +56,9 @@ async def announce(
     try:
         async with asyncio.timeout(_SECONDS), open_hook(settings, clock) as hook:
             if hook is not None:
-                announcer, told = Announcer(clock), ToldNews(database)
-                await announcer.tell_run(hook, told, record)
+                notifications, told = Notifications(clock), SentNotifications(database)
+                await notifications.notify_run(hook, told, record)
                 expiring = await asyncio.to_thread(list_expiring, settings, clock.now())
-                await announcer.tell_expiring(hook, told, expiring)
+                await notifications.notify_expiring(hook, told, expiring)
     except (TimeoutError, SyncdError) as error:
         get_logger("syncd.notify").warning("notify.failed", error=str(error) or "the hook took too long")

@@ -18,12 +18,12 @@ class TimeLimit:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._under_way: set[Held] = set()
+        self._under_way: set[Limited] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def hold(self) -> Held:
+    def limit(self) -> Limited:
         """Return a context that holds what the current task does inside to the limit."""
-        return Held(self)
+        return Limited(self)
 
     def close(self) -> None:
         """Stop looking."""
@@ -31,13 +31,13 @@ class TimeLimit:
             self._timer.cancel()
             self._timer = None
 
-    def begin(self, work: Held, loop: asyncio.AbstractEventLoop) -> None:
+    def begin(self, work: Limited, loop: asyncio.AbstractEventLoop) -> None:
         """Look after this work from now on."""
         self._under_way.add(work)
         if self._timer is None:
             self._timer = loop.call_later(self.seconds / _LOOKS, self._look, loop)
 
-    def end(self, work: Held) -> None:
+    def end(self, work: Limited) -> None:
         """Look after this work no more."""
         self._under_way.discard(work)
 
@@ -49,7 +49,7 @@ class TimeLimit:
         self._timer = loop.call_later(self.seconds / _LOOKS, self._look, loop) if self._under_way else None
 
 
-class Held:
+class Limited:
     """One piece of work under a limit. As with `asyncio.timeout`, being cancelled by somebody else stays just that."""
 
     __slots__ = ("_asked", "_late", "_limit", "_task", "since")

@@ -18,10 +18,10 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import Unavailable
-from syncd.http import Door, DoorOptions, RetryPolicy, make_ssl_context
+from syncd.http import HttpClient, HttpOptions, RetryPolicy, make_ssl_context
 
 _CONNECT_SECONDS = 5.0
-_LIMITS = DoorOptions(concurrency=1, connect_timeout=_CONNECT_SECONDS, answer_timeout=10)
+_LIMITS = HttpOptions(concurrency=1, connect_timeout=_CONNECT_SECONDS, answer_timeout=10)
 _RETRY = RetryPolicy(attempts=3, patience=10.0, wait_initial=0.5, wait_max=3.0)
 _WORKFLOW_HOSTS = (".logic.azure.com", ".powerplatform.com", ".powerautomate.com")
 
@@ -39,16 +39,16 @@ class WebHook:
 
     def __init__(self, options: HookOptions, clock: Clock) -> None:
         self._options = options
-        self._door = Door("notify.webhook_url", _LIMITS, clock)
+        self._http = HttpClient("notify.webhook_url", _LIMITS, clock)
 
     async def __aenter__(self) -> Self:
-        await self._door.__aenter__()
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._door.__aexit__(kind, error, trace)
+        await self._http.__aexit__(kind, error, trace)
 
     async def post(self, document: Mapping[str, object]) -> None:
         """Deliver one message in three attempts at most; RemoteError when the hook does not take it."""
@@ -56,7 +56,7 @@ class WebHook:
         body = {**document, "portal": self._options.portal}
         if (url.host or "").endswith(_WORKFLOW_HOSTS):
             body |= _make_card(str(document.get("text", "")))
-        await self._door.send(
+        await self._http.send(
             "POST",
             url,
             headers={"Content-Type": "application/json"},

@@ -51,11 +51,11 @@ def read_error(response: Response) -> tuple[str, str]:
     return code, excerpt(message.encode()) + (f" (portal log: {guid})" if guid else "")
 
 
-def make_judge(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, str, str], RemoteError | None]:
-    """Return a judge for requests to one part of the API; ``single``: they name one record that may be missing."""
+def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, str, str], RemoteError | None]:
+    """Return what tells a refusal of one part of the API by name; ``single``: requests name one record."""
     scope = f"Admin.{noun.capitalize()}.{'ReadWrite' if write else 'Read'}"
 
-    def judge(response: Response, code: str, message: str) -> RemoteError | None:
+    def classify(response: Response, code: str, message: str) -> RemoteError | None:
         status = response.status
         said = f"{NAME} answered {status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
         if status == 403 and code == NO_RIGHTS:
@@ -95,7 +95,7 @@ def make_judge(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, 
             return make_redirected(response)
         return None
 
-    return judge
+    return classify
 
 
 def make_api_missing(said: str) -> Rejected:

@@ -18,7 +18,7 @@ from syncd.bps.answers import NAME, is_web_page, make_not_json, make_redirected,
 from syncd.bps.options import BpsOptions
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, RemoteError
-from syncd.http import Door, Response
+from syncd.http import HttpClient, Response
 
 _MARGIN = 60.0
 """Seconds before its end in which a token is not used any more, at most a tenth of its life."""
@@ -45,9 +45,9 @@ class Token:
 class TokenSource:
     """Hands out the current token; only one request for a new one is under way at any time."""
 
-    def __init__(self, options: BpsOptions, *, door: Door, clock: Clock) -> None:
+    def __init__(self, options: BpsOptions, *, door: HttpClient, clock: Clock) -> None:
         self._options = options
-        self._door = door
+        self._http = door
         self._clock = clock
         self._url = URL(options.portal_url.rstrip("/") + "/api/oauth2/token")
         self._token: Token | None = None
@@ -75,7 +75,7 @@ class TokenSource:
         secret = self._options.secret()
         form = {"grant_type": "client_credentials", "client_id": self._options.client_id, "client_secret": secret}
 
-        def judge(response: Response, code: str, message: str) -> RemoteError | None:
+        def classify(response: Response, code: str, message: str) -> RemoteError | None:
             if 300 <= response.status < 400:
                 return make_redirected(response)
             if response.status not in (400, 401, 403, 404, 405):
@@ -83,13 +83,13 @@ class TokenSource:
             said = " ".join(part for part in (str(response.status), code, message) if part)
             return _make_refusal(_mask(said, secret), response)
 
-        response = await self._door.send(
+        response = await self._http.send(
             "POST",
             self._url,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
             read_error=read_error,
-            judge=judge,
+            classify=classify,
         )
         if is_web_page(response):
             raise make_not_json(response)

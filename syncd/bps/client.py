@@ -15,10 +15,18 @@ from urllib.parse import quote
 import msgspec
 from yarl import URL
 
-from syncd.bps.answers import BareNotFound, Noun, is_web_page, make_api_missing, make_judge, make_not_json, read_error
+from syncd.bps.answers import (
+    BareNotFound,
+    Noun,
+    is_web_page,
+    make_api_missing,
+    make_classify,
+    make_not_json,
+    read_error,
+)
 from syncd.bps.auth import TokenSource
 from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected, RemoteError, Unavailable
-from syncd.http import Door, Response, RetryPolicy
+from syncd.http import HttpClient, Response, RetryPolicy
 
 API = "/api/data/v6.0"
 _PLAIN = re.compile(r"[A-Za-z0-9._~@-]+")
@@ -38,12 +46,12 @@ _POLICIES: Mapping[Repeatable, RetryPolicy] = {
 class BpsClient:
     """Sends requests with the current token, and once more with a fresh one when the portal answers 401."""
 
-    def __init__(self, portal_url: str, *, door: Door, tokens: TokenSource) -> None:
+    def __init__(self, portal_url: str, *, door: HttpClient, tokens: TokenSource) -> None:
         self.door = door
         self.tokens = tokens
         self._root = str(URL(portal_url.rstrip("/"))) + API
-        self._judges = {
-            (noun, write, single): make_judge(noun, write=write, single=single)
+        self._classifiers = {
+            (noun, write, single): make_classify(noun, write=write, single=single)
             for noun in get_args(Noun)
             for write in (False, True)
             for single in (False, True)
@@ -73,7 +81,9 @@ class BpsClient:
         self, method: str, path: str, noun: Noun, body: bytes | None, retry: RetryPolicy
     ) -> Response:
         url = URL(self._root + path, encoded=True)
-        judge = self._judges[noun, method != "GET", "bpsId=" in path or path.startswith("/admin/substitutions/")]
+        classify = self._classifiers[
+            noun, method != "GET", "bpsId=" in path or path.startswith("/admin/substitutions/")
+        ]
         known = self.tokens.peek()
         token = known or await self.tokens.fetch_token()
         fresh, once = False, retry is _POLICIES["never"]
@@ -86,7 +96,7 @@ class BpsClient:
                     body=body,
                     retry=retry,
                     read_error=read_error,
-                    judge=judge,
+                    classify=classify,
                 )
             except AuthFailed as error:
                 self.tokens.invalidate(token)

@@ -17,7 +17,7 @@ from syncd.bps.people import People
 from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
-from syncd.http import Door, DoorOptions
+from syncd.http import HttpClient, HttpOptions
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
@@ -29,9 +29,9 @@ class BpsPortal:
     def __init__(self, options: BpsOptions, clock: Clock) -> None:
         self.options: Final = options
         self.clock: Final = clock
-        self._door = Door(
+        self._http = HttpClient(
             NAME,
-            DoorOptions(
+            HttpOptions(
                 address_setting="bps.portal_url, bps.proxy_url and the network",
                 ca_setting="bps.ca_file",
                 ca_file=options.ca_file,
@@ -41,8 +41,8 @@ class BpsPortal:
             ),
             clock,
         )
-        self.tokens: Final = TokenSource(options, door=self._door, clock=clock)
-        self.client: Final = BpsClient(options.portal_url, door=self._door, tokens=self.tokens)
+        self.tokens: Final = TokenSource(options, door=self._http, clock=clock)
+        self.client: Final = BpsClient(options.portal_url, door=self._http, tokens=self.tokens)
         self._inventory = Inventory(self.client, page_size=options.page_size)
         self._clearing = Clearing(self.client, self._inventory, clock)
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
@@ -51,13 +51,13 @@ class BpsPortal:
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 
     async def __aenter__(self) -> Self:
-        await self._door.__aenter__()
+        await self._http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._door.__aexit__(kind, error, trace)
+        await self._http.__aexit__(kind, error, trace)
 
     @property
     def address(self) -> str:
@@ -159,7 +159,7 @@ class BpsPortal:
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""
-        traffic = self._door.traffic
+        traffic = self._http.traffic
         return {
             "requests": traffic.requests,
             "retries": traffic.retries,

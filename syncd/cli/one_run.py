@@ -23,7 +23,7 @@ from syncd.errors import StoreError, StoreLocked
 if TYPE_CHECKING:
     from syncd.cli.screen.progress import Report
     from syncd.config import Settings
-    from syncd.daemon.async_lock import Keeper
+    from syncd.daemon.async_lock import AsyncLock
     from syncd.model.run import RunRecord, RunRequest
     from syncd.store.db.database import Database
     from syncd.sync.planning.proposal import Proposal
@@ -124,9 +124,9 @@ async def _execute(work: _Work) -> RunRecord:
         record = await task
     if work.request.write:
         from syncd.bootstrap.settings import list_expiring
-        from syncd.notifications import announce
+        from syncd.notifications import notify_about_end
 
-        await announce(work.settings, work.database, Clock(), record, list_expiring)
+        await notify_about_end(work.settings, work.database, Clock(), record, list_expiring)
     return record
 
 
@@ -134,22 +134,22 @@ async def _carry_out(work: _Work) -> RunRecord:
     from syncd.bootstrap.daemon import spare_collector
     from syncd.bootstrap.sides import open_sides
     from syncd.bootstrap.store import make_runs
-    from syncd.daemon.async_lock import Keeper
+    from syncd.daemon.async_lock import AsyncLock
     from syncd.logs import get_logger
     from syncd.store.db.lock import StoreLock
     from syncd.store.runs.runlog import RunLog
 
     settings, database, stop = work.settings, work.database, work.stop
     clock, lost = Clock(), asyncio.Event()
-    keeper = Keeper(StoreLock(database))
+    lock = AsyncLock(StoreLock(database))
     run = asyncio.current_task()
     watch: asyncio.Task[None] | None = None
     try:
         way_out = tell_way_out(work.request, proposed=work.proposal is not None)
-        await _acquire(keeper, clock, stop, wait=work.wait, way_out=way_out)
-        if keeper.can_overlap and await database.call(RunLog(database).has_open):
-            await _settle(keeper, stop)
-        watch = asyncio.create_task(_watch(keeper, clock, stop, lost, run), name="watch the store's lock")
+        await _acquire(lock, clock, stop, wait=work.wait, way_out=way_out)
+        if lock.can_overlap and await database.call(RunLog(database).has_open):
+            await _settle(lock, stop)
+        watch = asyncio.create_task(_watch(lock, clock, stop, lost, run), name="watch the store's lock")
         log = get_logger("syncd.run")
         for run_id in await database.call(RunLog(database).interrupt_open):
             log.warning("run.found_interrupted", run=run_id)
@@ -165,7 +165,7 @@ async def _carry_out(work: _Work) -> RunRecord:
         if watch is not None:
             watch.cancel()
             await asyncio.wait([watch])
-        await keeper.close()
+        await lock.close()
 
 
 def tell_way_out(request: RunRequest, *, proposed: bool) -> str:
@@ -182,14 +182,14 @@ def tell_way_out(request: RunRequest, *, proposed: bool) -> str:
     return f"{stop}; of another command wait for the end"
 
 
-async def _acquire(keeper: Keeper, clock: Clock, stop: Stop, *, wait: timedelta | None, way_out: str) -> None:
-    if await keeper.try_acquire():
+async def _acquire(lock: AsyncLock, clock: Clock, stop: Stop, *, wait: timedelta | None, way_out: str) -> None:
+    if await lock.try_acquire():
         return
     if wait is None:
         raise StoreLocked(f"another syncd works on this store; {way_out}")
     deadline = clock.monotonic() + wait.total_seconds()
     click.echo("syncd: waiting for the other syncd that works on this store", err=True)
-    while not await keeper.try_acquire():
+    while not await lock.try_acquire():
         if await stop.wait(_POLL):
             raise StoreLocked("asked to stop while another syncd worked on this store; nothing was done")
         if clock.monotonic() >= deadline:
@@ -197,7 +197,7 @@ async def _acquire(keeper: Keeper, clock: Clock, stop: Stop, *, wait: timedelta 
             raise StoreLocked(f"another syncd still works on this store after {waited}; {way_out}")
 
 
-async def _settle(keeper: Keeper, stop: Stop) -> None:
+async def _settle(lock: AsyncLock, stop: Stop) -> None:
     """Give whoever lost the lock in the middle of a run the time to notice; that run may as well be of the dead."""
     from syncd.store.db.lock import ANSWER_SECONDS, SETTLE_SECONDS
 
@@ -208,15 +208,15 @@ async def _settle(keeper: Keeper, stop: Stop) -> None:
     )
     if await stop.wait(SETTLE_SECONDS):
         raise StoreLocked("asked to stop before another syncd was sure to have ended its run; nothing was done")
-    if not await keeper.is_held(within=ANSWER_SECONDS):
+    if not await lock.is_held(within=ANSWER_SECONDS):
         raise StoreError("the lock on the store was lost before anything was done; try again")
 
 
-async def _watch(keeper: Keeper, clock: Clock, stop: Stop, lost: asyncio.Event, run: asyncio.Task[Any] | None) -> None:
+async def _watch(lock: AsyncLock, clock: Clock, stop: Stop, lost: asyncio.Event, run: asyncio.Task[Any] | None) -> None:
     """End the run when the lock is lost, with its database session or the file that it is on; break it off at last."""
     from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, WATCH_SECONDS
 
-    while await keeper.is_held(within=ANSWER_SECONDS):
+    while await lock.is_held(within=ANSWER_SECONDS):
         await clock.sleep(WATCH_SECONDS)
     click.echo("syncd: the lock on the store is lost; stopping", err=True)
     lost.set()

@@ -1,1 +1,1 @@
-"""Process life: the service loop, the schedule, signals and the standby lock."""
+"""Process context: the service loop, the schedule, signals and the standby lock."""

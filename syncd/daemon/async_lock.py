@@ -1,4 +1,4 @@
-"""The right to work: asked for by a standby, watched by the one who has it."""
+"""The store's lock for asyncio: acquire, check and release it in one worker thread."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from syncd.store.db.lock import StoreLock
 T = TypeVar("T")
 
 
-class Keeper:
-    """The store's lock for an event loop: each question runs in a thread of its own, one after the other."""
+class AsyncLock:
+    """Runs each question to the lock in one thread, so that the event loop never waits for the database."""
 
     def __init__(self, lock: StoreLock) -> None:
         self._lock = lock
@@ -31,11 +31,11 @@ class Keeper:
 
     @property
     def can_overlap(self) -> bool:
-        """Return whether another process may still believe to have the lock that we just took."""
+        """Return whether a previous holder may not have noticed yet that it lost the lock."""
         return self._lock.can_overlap
 
     async def close(self) -> None:
-        """Give the lock back; the keeper is of no use afterwards."""
+        """Give the lock back; it cannot be acquired again."""
         await self._call(self._lock.release)
         self._thread.shutdown(wait=False)
 

@@ -1,4 +1,4 @@
-"""Something that fails again and again: logged when it begins and when it is over, waited for ever longer between."""
+"""Backoff for work that keeps failing: the first failure and the recovery are logged, the waits in between grow."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ _FIRST_SECONDS = 2.0
 _LONGEST_SECONDS = 60.0
 
 
-class Trouble:
-    """One thing that may fail; ``name`` says in the log what it is."""
+class Backoff:
+    """The failures of one thing; ``failed`` and ``recovered`` are the log events of its first failure and its end."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, *, failed: str, recovered: str) -> None:
+        self._failed = failed
+        self._recovered = recovered
         self._times = 0
         self._said = ""
         self._log = structlog.get_logger("syncd.daemon")
@@ -23,10 +24,10 @@ class Trouble:
         return self._times > 0
 
     def note(self, error: Exception, *, traceback: bool = False) -> float:
-        """Note a failure and return how many seconds to wait before trying again; the same one is logged once."""
+        """Note a failure and return how many seconds to wait before the next attempt; the same error is logged once."""
         said = f"{type(error).__name__}: {error}"
         if said != self._said:
-            self._log.error("trouble.began", about=self._name, error=str(error), exc_info=error if traceback else None)
+            self._log.error(self._failed, error=str(error), exc_info=error if traceback else None)
         self._said = said
         self._times += 1
         return min(_LONGEST_SECONDS, _FIRST_SECONDS * 2.0 ** min(self._times - 1, 10))
@@ -34,5 +35,5 @@ class Trouble:
     def clear(self) -> None:
         """Note that it works."""
         if self._times:
-            self._log.info("trouble.over", about=self._name, failures=self._times)
+            self._log.info(self._recovered, failures=self._times)
         self._times, self._said = 0, ""

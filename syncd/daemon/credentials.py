@@ -6,17 +6,17 @@ import asyncio
 
 import structlog
 
-from syncd.daemon.shared import Life
+from syncd.daemon.shared import DaemonContext
 
 _DAY_SECONDS = 86_400.0
 
 
-async def watch_credentials(life: Life) -> None:
+async def watch_credentials(context: DaemonContext) -> None:
     """Look at the start and then daily, by the settings then in force; ``days_left`` is negative after the end."""
     log = structlog.get_logger("syncd.daemon")
     while True:
-        now = life.clock.now()
-        expiring = await asyncio.to_thread(life.composition.list_expiring, life.settings, now)
+        now = context.clock.now()
+        expiring = await asyncio.to_thread(context.composition.list_expiring, context.settings, now)
         for setting, expires_at in sorted(expiring.items()):
             log.warning(
                 "credential.expiring",
@@ -25,5 +25,5 @@ async def watch_credentials(life: Life) -> None:
                 days_left=(expires_at - now).days,
             )
         if expiring:
-            life.news.report(expiring)
-        await life.clock.sleep(_DAY_SECONDS)
+            context.notifier.report(expiring)
+        await context.clock.sleep(_DAY_SECONDS)

@@ -12,11 +12,11 @@ import structlog
 from syncd.errors import SyncdError
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
-from syncd.store.runs.told import ToldNews
-from syncd.sync.notify import Announcer, Hook
+from syncd.store.runs.told import SentNotifications
+from syncd.sync.notify import Hook, Notifications
 
 if TYPE_CHECKING:
-    from syncd.daemon.shared import Life
+    from syncd.daemon.shared import DaemonContext
 
 _WAITING = 32
 _SECONDS = 30.0
@@ -25,7 +25,7 @@ _SECONDS = 30.0
 Item = RunRecord | Exception | Mapping[str, datetime]
 
 
-class Newsroom:
+class Notifier:
     """What has happened and was not told yet. When more happens than can be told, the oldest is forgotten."""
 
     def __init__(self) -> None:
@@ -43,27 +43,27 @@ class Newsroom:
             self._items.get_nowait()
         self._items.put_nowait(item)
 
-    async def work(self, life: Life) -> None:
+    async def work(self, context: DaemonContext) -> None:
         """Tell one item after the other, by the settings then in force."""
-        announcer = Announcer(life.clock)
+        notifications = Notifications(context.clock)
         while True:
             item = await self._items.get()
             try:
                 async with (
                     asyncio.timeout(_SECONDS),
-                    life.composition.open_hook(life.settings, life.clock) as hook,
+                    context.composition.open_hook(context.settings, context.clock) as hook,
                 ):
                     if hook is not None:
-                        await self._tell(announcer, hook, item)
+                        await self._tell(notifications, hook, item)
             except (TimeoutError, SyncdError) as error:
                 self._log.warning("notify.failed", error=str(error) or "the hook took too long")
 
-    async def _tell(self, announcer: Announcer, hook: Hook, item: Item) -> None:
+    async def _tell(self, notifications: Notifications, hook: Hook, item: Item) -> None:
         if isinstance(item, Exception):
-            await announcer.tell_trouble(hook, item)
+            await notifications.notify_unrecorded(hook, item)
         elif self._database is not None:
-            store = ToldNews(self._database)
+            store = SentNotifications(self._database)
             if isinstance(item, RunRecord):
-                await announcer.tell_run(hook, store, item)
+                await notifications.notify_run(hook, store, item)
             else:
-                await announcer.tell_expiring(hook, store, item)
+                await notifications.notify_expiring(hook, store, item)

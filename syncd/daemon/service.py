@@ -1,4 +1,4 @@
-"""The life of the daemon: open the store, serve terms on it, obey signals, reload, stop.
+"""The context of the daemon: open the store, serve terms on it, obey signals, reload, stop.
 
 A stop ends the run in hand at its next safe place; after ``GRACE_SECONDS`` (less than the time that deploy/ gives the
 process to stop) it is broken off.
@@ -16,8 +16,8 @@ from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.daemon.composition import Composition
 from syncd.daemon.credentials import watch_credentials
-from syncd.daemon.leadership import Term
-from syncd.daemon.shared import make_life
+from syncd.daemon.leadership import LeadershipTerm
+from syncd.daemon.shared import make_context
 from syncd.daemon.signals import Signals, leave_at_once
 from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
 from syncd.logs import configure_logs
@@ -57,10 +57,10 @@ class Service:
         self._composition = composition
         self._clock = clock
         self._leave = leave
-        self._life = make_life(settings, composition, clock)
+        self._context = make_context(settings, composition, clock)
         self._reload = asyncio.Event()
         self._rebind = asyncio.Event()
-        self._term: Term | None = None
+        self._term: LeadershipTerm | None = None
         self._log = structlog.get_logger("syncd.daemon")
 
     async def run(self) -> int:
@@ -71,9 +71,9 @@ class Service:
             async with background_tasks(
                 (self._serve_health(), "health"),
                 (self._reload_on_demand(), "reload"),
-                (self._life.schedule.watch_clock(), "watch clock"),
-                (watch_credentials(self._life), "watch credentials"),
-                (self._life.news.work(self._life), "news"),
+                (self._context.schedule.watch_clock(), "watch clock"),
+                (watch_credentials(self._context), "watch credentials"),
+                (self._context.notifier.work(self._context), "news"),
                 (self._keep_deadline(), "deadline"),
             ):
                 await self._live()
@@ -82,7 +82,7 @@ class Service:
 
     def request(self, kind: PullKind) -> None:
         """Ask for a run now, as an operator."""
-        self._life.queue.put(RunRequest(kind, "signal", retry_failed=True))
+        self._context.queue.put(RunRequest(kind, "signal", retry_failed=True))
 
     def reload(self) -> None:
         """Ask for the configuration to be read again."""
@@ -90,29 +90,29 @@ class Service:
 
     def stop(self, why: str) -> None:
         """Ask for a graceful end."""
-        in_hand = self._life.state.running is not None
-        self._life.state.take_part("stopping")
-        self._life.stop.set()
-        self._life.bell.set()
+        in_hand = self._context.state.running is not None
+        self._context.state.take_part("stopping")
+        self._context.stop.set()
+        self._context.bell.set()
         self._log.info("daemon.stopping", signal=why, run_in_hand=in_hand)  # last: a second signal may break it off
 
     # ---- stores -----------------------------------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        life = self._life
+        context = self._context
         database = await self._open_store()
         try:
-            while not life.stop.is_set():
-                if life.next_database is not None:
+            while not context.stop.is_set():
+                if context.next_database is not None:
                     await asyncio.to_thread(database.close)
-                    database, life.next_database = life.next_database, None
-                await asyncio.to_thread(life.state.attach, database)
-                life.news.attach(database)
-                self._term = Term(life, database)
+                    database, context.next_database = context.next_database, None
+                await asyncio.to_thread(context.state.attach, database)
+                context.notifier.attach(database)
+                self._term = LeadershipTerm(context, database)
                 await self._term.serve()
         finally:
             self._term = None
-            for opened in (database, life.next_database):
+            for opened in (database, context.next_database):
                 if opened is not None:
                     await asyncio.to_thread(opened.close)
 
@@ -120,13 +120,13 @@ class Service:
         """Open the store; a second and third attempt, because a twin may be creating the same one just now."""
         for attempt in range(1, _OPEN_ATTEMPTS + 1):
             try:
-                return await asyncio.to_thread(self._composition.open_store, self._life.settings)
+                return await asyncio.to_thread(self._composition.open_store, self._context.settings)
             except SchemaMismatch:
                 raise
             except StoreError:
-                if attempt == _OPEN_ATTEMPTS or self._life.stop.is_set():
+                if attempt == _OPEN_ATTEMPTS or self._context.stop.is_set():
                     raise
-                await self._life.rest(1.0)
+                await self._context.rest(1.0)
         raise AssertionError("unreachable")
 
     # ---- beside the work --------------------------------------------------------------------------------------------
@@ -135,11 +135,11 @@ class Service:
         """Serve health where the settings say, from one change of the address to the next."""
         while True:
             self._rebind.clear()
-            listen = self._life.settings.health.listen
+            listen = self._context.settings.health.listen
             if listen is None:
                 await self._rebind.wait()
                 continue
-            async with background_tasks((self._composition.serve_health(listen, self._life.state), "health server")):
+            async with background_tasks((self._composition.serve_health(listen, self._context.state), "health server")):
                 await self._rebind.wait()
 
     async def _reload_on_demand(self) -> None:
@@ -148,7 +148,7 @@ class Service:
             self._reload.clear()
             try:
                 settings = await asyncio.to_thread(self._load_settings)
-                if settings.store != self._life.settings.store:
+                if settings.store != self._context.settings.store:
                     await self._prepare_move(settings)
             except SyncdError as error:
                 problems, where = [str(error)], ""
@@ -156,34 +156,34 @@ class Service:
                     problems, where = list(error.problems), error.where
                 self._log.error("config.refused", problems=problems, where=where or None)
                 continue
-            self._adopt(settings)
+            self._apply_settings(settings)
 
     async def _prepare_move(self, settings: Settings) -> None:
         """Open another store, so that it is known to work before the old one is left."""
         opened = await asyncio.to_thread(self._composition.open_store, settings)
-        overtaken, self._life.next_database = self._life.next_database, opened
+        overtaken, self._context.next_database = self._context.next_database, opened
         if overtaken is not None:
             await asyncio.to_thread(overtaken.close)
 
-    def _adopt(self, settings: Settings) -> None:
-        """Go by checked settings: logs, schedule and health at once, both sides from the next run on."""
-        before, self._life.settings = self._life.settings, settings
+    def _apply_settings(self, settings: Settings) -> None:
+        """Switch to validated settings: logs, schedule and health now; both sides from the next run."""
+        before, self._context.settings = self._context.settings, settings
         sections = [name for name in type(settings).model_fields if getattr(before, name) != getattr(settings, name)]
         changed = [name.removesuffix("_side") for name in sections if name not in ("source", "file")]
         if "log" in changed:
             configure_logs(settings.log.format, settings.log.level, sys.stdout)
-        self._life.schedule.replace(settings.schedule)
+        self._context.schedule.replace(settings.schedule)
         if "health" in changed:
             self._rebind.set()
-        self._life.bell.set()
-        self._log.info("config.reloaded", changed=changed, run_in_hand=self._life.state.running is not None)
+        self._context.bell.set()
+        self._log.info("config.reloaded", changed=changed, run_in_hand=self._context.state.running is not None)
 
     async def _keep_deadline(self) -> None:
         """After a stop: break off what does not end in time, and at last leave without it."""
-        await self._life.stop.wait()
+        await self._context.stop.wait()
         await self._clock.sleep(GRACE_SECONDS)
         if self._term is not None:
             self._term.cancel_run()
         await self._clock.sleep(_LAST_SECONDS)
-        self._log.error("daemon.left_unfinished")
+        self._log.error("daemon.exit_forced")
         self._leave(0)

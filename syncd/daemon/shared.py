@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from syncd.clock import Clock
 from syncd.config import Settings
-from syncd.daemon.backoff import Trouble
+from syncd.daemon.backoff import Backoff
 from syncd.daemon.composition import Composition
-from syncd.daemon.notifier import Newsroom
+from syncd.daemon.notifier import Notifier
 from syncd.daemon.requests import RequestQueue
 from syncd.daemon.schedule import Schedule
 from syncd.daemon.state import DaemonState
@@ -17,7 +17,7 @@ from syncd.store.db.database import Database
 
 
 @dataclass(slots=True)
-class Life:
+class DaemonContext:
     """The shared part of a daemon; only the service changes ``settings`` and ``next_database``.
 
     ``bell`` is rung when there is something new to look at, so that waiting costs nothing. ``stop`` is set once.
@@ -33,8 +33,8 @@ class Life:
     bell: asyncio.Event
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     next_database: Database | None = None
-    store: Trouble = field(default_factory=lambda: Trouble("store"))
-    news: Newsroom = field(default_factory=Newsroom)
+    store_backoff: Backoff = field(default_factory=lambda: Backoff(failed="store.error", recovered="store.recovered"))
+    notifier: Notifier = field(default_factory=Notifier)
 
     def is_leaving(self) -> bool:
         """Return whether this store is to be left: for good, or for another one."""
@@ -51,9 +51,9 @@ class Life:
             return
 
 
-def make_life(settings: Settings, composition: Composition, clock: Clock) -> Life:
+def make_context(settings: Settings, composition: Composition, clock: Clock) -> DaemonContext:
     """Return the shared part of a daemon that is about to start."""
     bell = asyncio.Event()
     queue = RequestQueue(bell.set)
     schedule = Schedule(settings.schedule, queue.put, clock)
-    return Life(settings, composition, clock, DaemonState(clock, schedule), schedule, queue, bell)
+    return DaemonContext(settings, composition, clock, DaemonState(clock, schedule), schedule, queue, bell)

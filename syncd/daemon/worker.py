@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 
 import structlog
 
-from syncd.daemon.backoff import Trouble
-from syncd.daemon.shared import Life
+from syncd.daemon.backoff import Backoff
+from syncd.daemon.shared import DaemonContext
 from syncd.errors import ConfigError, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.store.db.database import Database
@@ -33,28 +33,28 @@ class Worker:
 
     def __init__(
         self,
-        life: Life,
+        context: DaemonContext,
         database: Database,
         *,
         is_lost: Callable[[], bool],
         confirm: Callable[[], Awaitable[bool]],
     ) -> None:
-        self._life = life
+        self._context = context
         self._database = database
         self._is_lost = is_lost
         self._confirm = confirm
-        self._surprise = Trouble("run")
+        self._run_backoff = Backoff(failed="run.error", recovered="run.recovered")
         self._run: asyncio.Task[RunRecord] | None = None
         self._log = structlog.get_logger("syncd.daemon")
 
     async def work(self) -> None:
         """Carry out requests until it is time to leave; between them, wait without turning."""
-        life = self._life
+        context = self._context
         while True:
-            life.bell.clear()
-            if life.is_leaving() or self._is_lost():
+            context.bell.clear()
+            if context.is_leaving() or self._is_lost():
                 return
-            request = life.queue.take() or await self._take_order()
+            request = context.queue.take() or await self._take_order()
             if request is not None:
                 if await self._confirm():
                     await self._carry_out(request)
@@ -63,27 +63,27 @@ class Worker:
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ORDERS_EVERY):
-                    await life.bell.wait()
+                    await context.bell.wait()
 
     async def _take_order(self) -> RunRequest | None:
         """Return what a person approved beside this daemon, if anything."""
         try:
             approval = await self._database.call(Approvals(self._database).load_order)
         except StoreError as error:
-            await self._life.rest(self._life.store.note(error))
+            await self._context.rest(self._context.store_backoff.note(error))
             return None
-        self._life.store.clear()
+        self._context.store_backoff.clear()
         return None if approval is None else RunRequest("none", "approval", retry_failed=True, approval=approval)
 
     def cancel_run(self) -> None:
         """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""
         if self._run is not None:
-            self._log.warning("run.broken_off")
+            self._log.warning("run.cancelled")
             self._run.cancel()
 
     async def _carry_out(self, request: RunRequest) -> None:
         """Run once. A store that fails means the same again later; anything else waits for the next request."""
-        self._life.state.begin(request)
+        self._context.state.begin(request)
         run = self._run = asyncio.create_task(self._execute(request), name="run")
         try:
             await asyncio.wait([run])
@@ -93,52 +93,52 @@ class Worker:
             raise
         finally:
             self._run = None
-            self._life.state.end()
+            self._context.state.end()
         if run.cancelled():
             return
         match run.exception():
             case None:
-                self._life.store.clear()
-                self._surprise.clear()
+                self._context.store_backoff.clear()
+                self._run_backoff.clear()
                 await self._sum_up(run.result())
             case StoreError() as error:
                 self._put_back(request)
-                self._life.news.report(error)
-                await self._life.rest(self._life.store.note(error))
+                self._context.notifier.report(error)
+                await self._context.rest(self._context.store_backoff.note(error))
             case Exception() as error:
-                self._life.news.report(error)
-                await self._life.rest(self._surprise.note(error, traceback=True))
+                self._context.notifier.report(error)
+                await self._context.rest(self._run_backoff.note(error, traceback=True))
             case error:
                 raise error
 
     def _put_back(self, request: RunRequest) -> None:
         if request.approval is None:  # an order stays in the store until it is carried out
-            self._life.queue.put_back(request)
+            self._context.queue.put_back(request)
 
     async def _execute(self, request: RunRequest) -> RunRecord:
-        life = self._life
-        settings = life.settings
+        context = self._context
+        settings = context.settings
         # The record of an earlier run may stand open: the store failed, or the process was killed. The lock is ours.
         left = await self._database.call(RunLog(self._database).interrupt_open)
         if left:
             self._log.warning("runs.interrupted", runs=left)
-        runs = life.composition.make_runs(settings, self._database, life.clock)
+        runs = context.composition.make_runs(settings, self._database, context.clock)
         async with AsyncExitStack() as stack:
             try:
                 sides: Sides = await stack.enter_async_context(
-                    life.composition.open_sides(
+                    context.composition.open_sides(
                         settings,
                         self._database,
-                        life.clock,
-                        progress=life.state.count,
-                        stopping=lambda: life.stop.is_set() or self._is_lost(),
+                        context.clock,
+                        progress=context.state.count,
+                        stopping=lambda: context.stop.is_set() or self._is_lost(),
                     )
                 )
             except StoreError:
                 raise
             except SyncdError as error:
                 if request.pull == "full":
-                    self._life.queue.owe(request)
+                    self._context.queue.owe(request)
                 record = await self._record_unopened(request, error)
                 if request.approval is not None:
                     await self._database.call(Approvals(self._database).finish_order, request.approval.order, record.id)
@@ -150,7 +150,7 @@ class Worker:
 
     async def _record_unopened(self, request: RunRequest, error: SyncdError) -> RunRecord:
         """Record a run that failed before either side could be opened."""
-        log, now = RunLog(self._database), self._life.clock.now()
+        log, now = RunLog(self._database), self._context.clock.now()
         kind: RunKind = "full" if request.pull == "full" else "delta"
         said = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         run_id = await self._database.call(log.open, kind, request.trigger, now=now)
@@ -165,9 +165,9 @@ class Worker:
         try:
             counts = await self._database.call(Plans(self._database).count_outcomes, record.id)
         except StoreError as error:
-            self._life.store.note(error)  # the run is recorded; only this process's metrics miss its changes
+            self._context.store_backoff.note(error)  # the run is recorded; only this process's metrics miss its changes
         else:
             for (action, _kind, status), number in counts.items():
                 outcomes[action, status] += number
-        self._life.state.add(record, outcomes)
-        self._life.news.report(record)
+        self._context.state.add(record, outcomes)
+        self._context.notifier.report(record)

@@ -19,8 +19,8 @@ from syncd.graph.budget import ResourceBudget, price
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.graph.retry import repeat_while
-from syncd.graph.wire.refusals import Purpose, judge, read_error
-from syncd.http import Door, DoorOptions, Response, RetryPolicy
+from syncd.graph.wire.refusals import Purpose, read_error, to_error
+from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class GraphClient:
 
     def __init__(
         self,
-        door: Door,
+        door: HttpClient,
         tokens: TokenSource,
         *,
         options: GraphOptions,
@@ -123,7 +123,7 @@ class GraphClient:
         def judge_answer(response: Response, code: str, message: str) -> RemoteError | None:
             if response.status == 429:
                 budget.hold(None)  # the door keeps the Retry-After itself
-            return judge(purpose, self._clock, response, code, message)
+            return to_error(purpose, self._clock, response, code, message)
 
         async def send(token: str) -> Response:
             await budget.take(units)
@@ -134,7 +134,7 @@ class GraphClient:
                 body=body,
                 retry=retry,
                 read_error=read_error,
-                judge=judge_answer,
+                classify=judge_answer,
             )
             budget.hear(response.headers, expected=units)
             return response
@@ -178,7 +178,7 @@ def _is_unreadable(error: Exception) -> bool:
 @asynccontextmanager
 async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[GraphClient]:
     """Open the connection pool to Graph; nothing is sent yet. Tokens go another way and are not in its traffic."""
-    door_options = DoorOptions(
+    door_options = HttpOptions(
         address_setting="graph.base_url, graph.proxy_url and the network",
         ca_setting="graph.ca_file",
         ca_file=options.ca_file,
@@ -188,5 +188,5 @@ async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[Grap
         headers={"x-ms-throttle-priority": "low"},
         quiet=options.quiet,
     )
-    async with Door("Microsoft Graph", door_options, clock) as door:
+    async with HttpClient("Microsoft Graph", door_options, clock) as door:
         yield GraphClient(door, TokenSource(options, clock), options=options, clock=clock)

@@ -31,7 +31,7 @@ from syncd.graph.options import PERMISSIONS
 from syncd.graph.retry import is_transient, repeat_while
 from syncd.graph.wire.batch import BATCH_LIMIT
 from syncd.graph.wire.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
-from syncd.graph.wire.refusals import Purpose, judge, read_error, says_missing, says_page_expired
+from syncd.graph.wire.refusals import Purpose, read_error, says_missing, says_page_expired, to_error
 from syncd.http import Response, make_error
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest, Relation
 from syncd.model.source import Stream
@@ -160,7 +160,7 @@ class Listings(ABC):
         permission = PERMISSIONS["users" if request.owner_is_user else "groups"]
         purpose = Purpose(f"read {request.relation}", permission, dispensable=True)
         code, message = read_error(response)
-        return judge(purpose, self._clock, response, code, message) or make_error(
+        return to_error(purpose, self._clock, response, code, message) or make_error(
             "Microsoft Graph", response, code, message, self._clock
         )
 

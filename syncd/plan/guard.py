@@ -25,7 +25,9 @@ class Hold:
     reason: str
 
 
-def judge(counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], limits: GuardLimits) -> tuple[Hold, ...]:
+def hold_excess(
+    counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], limits: GuardLimits
+) -> tuple[Hold, ...]:
     """Return which kinds are beyond a limit ("beyond" is more than); the whole kind is withheld then.
 
     ``counts``: planned changes per (action, object). ``populations``: owned records per object, at least as far as

@@ -16,7 +16,13 @@ from syncd.clock import Clock
 from syncd.errors import RemoteError, StoreError, SyncdError
 from syncd.logs.redaction import redact_text
 from syncd.model.run import RunRecord
-from syncd.plan.report.notifications import FAILED, News, judge_credential, judge_run, make_trouble
+from syncd.plan.report.notifications import (
+    FAILED,
+    Notification,
+    notify_about_credential,
+    notify_about_run,
+    notify_about_unrecorded,
+)
 
 _LONGEST = 500
 """Characters of an error that a message repeats."""
@@ -30,14 +36,14 @@ class Hook(Protocol):
         ...
 
 
-class NewsStore(Protocol):
+class SentStore(Protocol):
     """What was told before. Its methods block; they are called in a thread."""
 
-    def load_told(self, subject: str) -> str:
+    def load_last_sent(self, subject: str) -> str:
         """Return what was last told about a subject, nothing when nothing was."""
         ...
 
-    def save_told(self, subject: str, told: str) -> None:
+    def save_last_sent(self, subject: str, told: str) -> None:
         """Remember what was told."""
         ...
 
@@ -46,7 +52,7 @@ class NewsStore(Protocol):
         ...
 
 
-class Announcer:
+class Notifications:
     """Decides what is news, and hands it to the hook. Raises nothing but a cancellation."""
 
     def __init__(self, clock: Clock) -> None:
@@ -54,36 +60,36 @@ class Announcer:
         self._in_trouble = False
         self._log = structlog.get_logger("syncd.notify")
 
-    async def tell_run(self, hook: Hook, store: NewsStore, record: RunRecord) -> None:
+    async def notify_run(self, hook: Hook, store: SentStore, record: RunRecord) -> None:
         """Tell how a run ended, if that is news."""
         try:
-            told = FAILED if self._in_trouble else await asyncio.to_thread(store.load_told, "run")
+            told = FAILED if self._in_trouble else await asyncio.to_thread(store.load_last_sent, "run")
             held = await asyncio.to_thread(store.count_held, record.id)
-            news, told_then = judge_run(record, held, told, error=redact_text(record.error)[:_LONGEST])
+            news, told_then = notify_about_run(record, held, told, error=redact_text(record.error)[:_LONGEST])
             if await self._deliver(hook, *news) and told_then != told:
-                await asyncio.to_thread(store.save_told, "run", told_then)
+                await asyncio.to_thread(store.save_last_sent, "run", told_then)
                 self._in_trouble = False
         except StoreError as error:
             self._log.warning("notify.failed", news="run", error=str(error))
 
-    async def tell_trouble(self, hook: Hook, error: Exception) -> None:
+    async def notify_unrecorded(self, hook: Hook, error: Exception) -> None:
         """Tell, once until a run goes through, that no run can even be recorded."""
         if not self._in_trouble:
             said = str(error) if isinstance(error, SyncdError) else f"unexpected {type(error).__name__}: {error}"
-            self._in_trouble = await self._deliver(hook, make_trouble(redact_text(said)[:_LONGEST]))
+            self._in_trouble = await self._deliver(hook, notify_about_unrecorded(redact_text(said)[:_LONGEST]))
 
-    async def tell_expiring(self, hook: Hook, store: NewsStore, expiring: Mapping[str, datetime]) -> None:
+    async def notify_expiring(self, hook: Hook, store: SentStore, expiring: Mapping[str, datetime]) -> None:
         """Tell that credentials (by setting) end soon, at each stage once."""
         try:
             for setting, expires_at in sorted(expiring.items()):
-                told = await asyncio.to_thread(store.load_told, setting)
-                news, told_then = judge_credential(setting, expires_at, self._clock.now(), told)
+                told = await asyncio.to_thread(store.load_last_sent, setting)
+                news, told_then = notify_about_credential(setting, expires_at, self._clock.now(), told)
                 if news is not None and await self._deliver(hook, news):
-                    await asyncio.to_thread(store.save_told, setting, told_then)
+                    await asyncio.to_thread(store.save_last_sent, setting, told_then)
         except StoreError as error:
             self._log.warning("notify.failed", news="expiring", error=str(error))
 
-    async def _deliver(self, hook: Hook, *news: News) -> bool:
+    async def _deliver(self, hook: Hook, *news: Notification) -> bool:
         """Return whether the hook took everything."""
         for each in news:
             document = {"text": each.text, "event": each.event, "at": self._clock.now().isoformat(), **each.fields}

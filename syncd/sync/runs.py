@@ -124,7 +124,7 @@ class Runs:
                     run.begin("pull")
                     run.pulled = await sides.pull.run_single(request.only)
                 run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
-                status = run.judge()
+                status = run.status()
             except (Interrupted, asyncio.CancelledError) as error:
                 status, run.error = "interrupted", str(error) or "asked to stop"
                 raise_again = isinstance(error, asyncio.CancelledError)
@@ -252,7 +252,7 @@ class _Running:
             self._phases[self._phase] = self._phases.get(self._phase, 0.0) + now - self._since
         self._phase, self._since = phase, now
 
-    def judge(self) -> RunStatus:
+    def status(self) -> RunStatus:
         """Return how the run ended: an unproven read or failed changes are partial, and beat what is held."""
         reasons: list[str] = []
         pulled, pushed = self.pulled, self.pushed

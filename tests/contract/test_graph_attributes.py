@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from syncd.bootstrap.rules import list_attributes, make_rules
-from syncd.bootstrap.settings import load
+from syncd.bootstrap.settings import read_settings
 from syncd.plan.desired import SourceUser, decide_user
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.db.revision import ensure_schema
@@ -51,7 +51,7 @@ def stored(database: Database) -> dict[str, object]:
 
 async def test_a_rule_sees_extensions_and_lists_of_the_tenant(database: Database) -> None:
     """From the setting to ``$select`` to the store to the decision, in list form and in both forms of CEL."""
-    settings = load(
+    settings = read_settings(
         None,
         {
             "SYNCD_SCOPE__USERS": f'user["{EXTENSION}"] == "C1" && user.proxyAddresses.exists(p, p == "smtp:a@x")',

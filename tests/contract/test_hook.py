@@ -14,8 +14,8 @@ from aiohttp import web
 from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
 from syncd.plan.rules import GuardLimits
-from syncd.store.runs.told import ToldNews
-from syncd.sync.notify import Announcer
+from syncd.store.runs.told import SentNotifications
+from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
 from tests.fakes.world import World, make_rules, open_world
 
@@ -107,7 +107,7 @@ async def test_workflows_of_teams_get_a_card_beside_the_text(monkeypatch: pytest
     async def send(self: object, method: str, url: object, **rest: Any) -> None:
         sent.append(msgspec.json.decode(rest["body"]))
 
-    monkeypatch.setattr("syncd.webhook.Door.send", send)
+    monkeypatch.setattr("syncd.webhook.HttpClient.send", send)
     for host in ("prod-1.westeurope.logic.azure.com", "hooks.slack.com"):
         async with WebHook(HookOptions(lambda host=host: f"https://{host}/x"), Clock()) as hook:  # type: ignore[misc]
             await hook.post({"text": "hello", "event": "held"})
@@ -135,7 +135,7 @@ async def tell(world: World, receiver: Receiver, *runs: Any) -> list[str]:
     receiver.got.clear()
     for run in runs:
         async with make_hook(receiver) as hook:
-            await Announcer(Clock()).tell_run(hook, ToldNews(world.database), run)
+            await Notifications(Clock()).notify_run(hook, SentNotifications(world.database), run)
     return [message["event"] for message in receiver.got]
 
 
@@ -173,13 +173,13 @@ async def test_a_store_that_fails_is_told_and_what_comes_after_it_is_a_recovery(
     world: World, receiver: Receiver
 ) -> None:
     """A run that cannot be recorded is a failed run all the same."""
-    announcer = Announcer(Clock())
+    notifications = Notifications(Clock())
     run = await world.sync("delta")
     async with make_hook(receiver) as hook:
         for _ in range(2):
-            await announcer.tell_trouble(hook, StoreError("the disk is full"))
-        await announcer.tell_run(hook, ToldNews(world.database), run)
-        await announcer.tell_run(hook, ToldNews(world.database), run)
+            await notifications.notify_unrecorded(hook, StoreError("the disk is full"))
+        await notifications.notify_run(hook, SentNotifications(world.database), run)
+        await notifications.notify_run(hook, SentNotifications(world.database), run)
     assert [message["event"] for message in receiver.got] == ["failed", "recovered"]
 
 
@@ -193,8 +193,8 @@ async def test_a_hook_that_never_answers_holds_nobody_up(world: World, receiver:
             answering.set()
             await asyncio.Event().wait()
 
-    ToldNews(world.database).save_told("run", "failed")
-    telling = asyncio.create_task(Announcer(Clock()).tell_run(Silent(), ToldNews(world.database), run))
+    SentNotifications(world.database).save_last_sent("run", "failed")
+    telling = asyncio.create_task(Notifications(Clock()).notify_run(Silent(), SentNotifications(world.database), run))
     await answering.wait()
     telling.cancel()
     await asyncio.wait([telling])

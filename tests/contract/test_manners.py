@@ -16,7 +16,7 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, Interrupted
-from syncd.http import Door, DoorOptions
+from syncd.http import HttpClient, HttpOptions
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import PortalKnobs
@@ -225,10 +225,10 @@ async def test_an_answer_that_drips_is_read_whole(tmp_path: Path, side: str) -> 
 async def test_an_answer_that_drips_without_an_end_is_left(tmp_path: Path) -> None:
     """The time for a whole answer is bounded; the request is repeated, and the next answer is taken."""
     async with Sandbox(SandboxOptions(users=20, groups=4, memberships=40), tmp_path / "sandbox") as sandbox:
-        options = DoorOptions(answer_timeout=0.3, ca_file=sandbox.ca_file)
+        options = HttpOptions(answer_timeout=0.3, ca_file=sandbox.ca_file)
         fault = sandbox.faults.add(Fault("drip", "graph", seconds=1.0, count=2))
         with stamina.set_testing(True, attempts=6, cap=True):
-            async with Door("Microsoft Graph", options, Clock()) as door:
+            async with HttpClient("Microsoft Graph", options, Clock()) as door:
                 with pytest.raises(AuthFailed):  # an answer at last, to who brings no token
                     await door.send("GET", URL(f"{sandbox.graph_url}/v1.0/users"))
                 assert door.traffic.requests == 3

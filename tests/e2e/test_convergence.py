@@ -12,7 +12,7 @@ import pytest
 import stamina
 import structlog
 
-from syncd.bootstrap.settings import load
+from syncd.bootstrap.settings import read_settings
 from syncd.bootstrap.sides import open_sides
 from syncd.bootstrap.store import make_runs, open_store
 from syncd.clock import Clock
@@ -99,7 +99,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
         text += "[mapping]\ngroup.owners = true\n" if truth.owners else ""
         config = tmp_path / "syncd.toml"
         await asyncio.to_thread(config.write_text, text, "utf-8")
-        settings = load(config, {})
+        settings = read_settings(config, {})
         database = open_store(settings, create=True)
         plans = Plans(database)
         ends: list[str] = []

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.knobs import turn_knobs
 from syncd.store.db.database import open_database
-from syncd.store.db.markers import MEMBERS_COUNTED, save_fact
+from syncd.store.db.markers import MEMBERS_COUNTED, save_marker
 from syncd.store.schema.tables import member_checks
 from tests.e2e.program import Program
 
@@ -31,7 +31,7 @@ def let_hours_pass(directory: Path) -> None:
     database = open_database(f"sqlite:///{directory / 'store.db'}")
     try:
         with database.transaction() as connection:
-            save_fact(connection, MEMBERS_COUNTED, then.isoformat())
+            save_marker(connection, MEMBERS_COUNTED, then.isoformat())
             suspected = member_checks.c.suspected_at.is_not(None)
             connection.execute(update(member_checks).where(suspected).values(suspected_at=then))
     finally:

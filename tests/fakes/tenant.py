@@ -23,7 +23,7 @@ from syncd.graph.client import GraphClient
 from syncd.graph.credentials import ClientSecret
 from syncd.graph.options import GraphOptions
 from syncd.graph.source import GraphSource
-from syncd.http import Door, DoorOptions, Response
+from syncd.http import HttpClient, HttpOptions, Response
 from syncd.sandbox.login.service import GRAPH_AUDIENCE
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.graph_service import GraphService
@@ -43,11 +43,11 @@ _DRIPS = 10
 READING = frozenset({"User.Read.All", "GroupMember.Read.All", "Member.Read.Hidden"})
 
 
-class _Door(Door):
+class _Door(HttpClient):
     """Carries requests to the tenant by a call; the retry policy and the waiting are the real door's."""
 
     def __init__(self, tenant: Tenant) -> None:
-        super().__init__("Microsoft Graph", DoorOptions(), tenant.clock)
+        super().__init__("Microsoft Graph", HttpOptions(), tenant.clock)
         self._tenant = tenant
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:

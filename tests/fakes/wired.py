@@ -19,7 +19,7 @@ from syncd.bps.options import BpsOptions
 from syncd.bps.portal import BpsPortal
 from syncd.clock import Clock
 from syncd.errors import Unavailable
-from syncd.http import Door, DoorOptions, Response
+from syncd.http import HttpClient, HttpOptions, Response
 from syncd.sandbox.portal.foreign import add_application
 from syncd.sandbox.portal.service import Observer, PortalApplication, PortalService
 from syncd.sandbox.portal.store import Account, Origin, PortalStore
@@ -46,11 +46,11 @@ class Asked(NamedTuple):
         return self.action in ("delete", "unlink", "revoke") and self.object != "substitution"
 
 
-class _Door(Door):
+class _Door(HttpClient):
     """Carries requests to the portal by a call; the retry policy and the waiting are the real door's."""
 
     def __init__(self, wire: Wire) -> None:
-        super().__init__("WEBCON BPS portal", DoorOptions(), wire.clock)
+        super().__init__("WEBCON BPS portal", HttpOptions(), wire.clock)
         self._wire = wire
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
@@ -67,7 +67,7 @@ class WiredPortal(BpsPortal):
 
     def __init__(self, wire: Wire, options: BpsOptions) -> None:
         super().__init__(options, wire.clock)
-        self._door = self.client.door = self.tokens._door = _Door(wire)  # instead of a pool of connections
+        self._http = self.client.door = self.tokens._http = _Door(wire)  # instead of a pool of connections
 
 
 @dataclass

@@ -102,13 +102,13 @@ async def test_a_daemon_survives_that_nothing_can_be_written(sandbox: Sandbox, s
         assert "could not be read or written (disk I/O error)" in failed["error"]
         assert "run.unrecorded" in daemon.names()
         daemon.signal(signal.SIGUSR1)
-        trouble = await daemon.wait("trouble.began", about="store")
+        trouble = await daemon.wait("store.error")
         assert "could not be read or written (disk I/O error)" in trouble["error"]
         bound_files(daemon, resource.RLIM_INFINITY)
         assert (await daemon.wait("runs.interrupted"))["runs"] == [failed["run"]]
         again = await daemon.wait("run.finished")
         assert (again["kind"], again["status"]) == ("full", "succeeded")
-        await daemon.wait("trouble.over", about="store")
+        await daemon.wait("store.recovered")
         await end_well(daemon, sandbox)
     with closing(sqlite3.connect(store)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
@@ -141,7 +141,7 @@ async def test_a_daemon_whose_file_is_gone_says_so_and_goes_on_when_it_is_back(
         assert failed["status"] == "failed"
         assert f"the store's file {tmp_path / 'store.db'} is gone" in failed["error"]
         assert "Move it back" in failed["error"]
-        trouble = await daemon.wait("trouble.began", about="store")
+        trouble = await daemon.wait("store.error")
         assert f"{tmp_path / 'store.db'} is gone" in trouble["error"]
         status, said = await ask_ready(port)
         assert (status, said["status"]) == (503, "unready")
@@ -168,7 +168,7 @@ async def test_a_daemon_never_works_on_a_file_that_took_the_place_of_its_own(
         ):
             source.backup(copy)
         (tmp_path / "copy.db").rename(tmp_path / "store.db")
-        trouble = await daemon.wait("trouble.began", about="store")
+        trouble = await daemon.wait("store.error")
         assert f"{tmp_path / 'store.db'} was replaced by another one" in trouble["error"]
         assert "start syncd again" in trouble["error"]
         assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
@@ -300,8 +300,8 @@ async def test_a_daemon_survives_that_its_server_is_cut_off(
         daemon.signal(signal.SIGUSR1)
         if "standby.lock_lost" not in daemon.names():  # it may be noticed before the run has ended
             await daemon.wait("standby.lock_lost")
-        if "trouble.began" not in daemon.names():
-            await daemon.wait("trouble.began", about="store")
+        if "store.error" not in daemon.names():
+            await daemon.wait("store.error")
         assert daemon.names().count("run.started") == 2, "nothing is begun without the lock"
         forwarder.mend()
         assert (await daemon.wait("runs.interrupted"))["runs"] == [failed["run"]]

@@ -14,7 +14,7 @@ from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.schema.tables import desired_groups, target_groups
 
 
@@ -75,7 +75,7 @@ def test_groups_are_named_beside_their_ids(tmp_path: Path) -> None:
     database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
     ensure_schema(database, create=True)
     with database.transaction() as connection:
-        keys = intern_principals(connection, ["G1@grp", "g2@grp", "ann@x.com"])
+        keys = intern_bps_ids(connection, ["G1@grp", "g2@grp", "ann@x.com"])
         connection.execute(insert(target_groups).values(key=keys["g1@grp"], name="Sales", status="Synchronized"))
         connection.execute(
             insert(desired_groups).values(key=7, state="wanted", reason="", principal_key=keys["g2@grp"], name="Staff")

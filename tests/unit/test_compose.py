@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import make_url
 
-from syncd.bootstrap.settings import load
+from syncd.bootstrap.settings import read_settings
 from syncd.config import layers
 from syncd.config.values import parse_duration
 from syncd.daemon import service as daemon
@@ -121,7 +121,7 @@ def test_the_example_is_accepted_with_these_variables_and_secrets(
     config = tmp_path / "syncd.toml"
     config.write_text((DEPLOY / "syncd.toml").read_text(encoding="utf-8").replace(SECRETS, str(tmp_path)))
     said = read_environment(dockerfile) | syncd["environment"]
-    settings = load(config, {name: text.replace(SECRETS, str(tmp_path)) for name, text in said.items()})
+    settings = read_settings(config, {name: text.replace(SECRETS, str(tmp_path)) for name, text in said.items()})
     assert settings.store.url.reveal() == secrets["store_url"]
     assert settings.graph.client_secret is not None
     assert settings.graph.client_secret.reveal() == secrets["graph"]

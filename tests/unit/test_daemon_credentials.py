@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from syncd.clock import Clock
 from syncd.daemon.credentials import watch_credentials
-from syncd.daemon.shared import make_life
+from syncd.daemon.shared import make_context
 from tests.fakes.daemon import FakeParts, make_settings, watching_logs
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -36,9 +36,9 @@ async def test_an_ending_credential_is_told_once_a_day() -> None:
     """Each day has one line with the setting and the days left, and none while nothing ends soon."""
     parts, clock = FakeParts(), DailyClock(sleeps=3)
     parts.expiring["graph.certificate_file"] = START + timedelta(days=2, hours=1)
-    life = make_life(make_settings("sqlite:///unused.db"), parts.composition(), clock)
+    context = make_context(make_settings("sqlite:///unused.db"), parts.composition(), clock)
     with watching_logs() as log:
-        watch = asyncio.create_task(watch_credentials(life))
+        watch = asyncio.create_task(watch_credentials(context))
         await clock.tired.wait()
         watch.cancel()
         await asyncio.wait([watch])
@@ -52,9 +52,9 @@ async def test_an_ending_credential_is_told_once_a_day() -> None:
 async def test_nothing_is_told_while_nothing_ends() -> None:
     """A healthy credential costs no line."""
     clock = DailyClock(sleeps=2)
-    life = make_life(make_settings("sqlite:///unused.db"), FakeParts().composition(), clock)
+    context = make_context(make_settings("sqlite:///unused.db"), FakeParts().composition(), clock)
     with watching_logs() as log:
-        watch = asyncio.create_task(watch_credentials(life))
+        watch = asyncio.create_task(watch_credentials(context))
         await clock.tired.wait()
         watch.cancel()
         await asyncio.wait([watch])

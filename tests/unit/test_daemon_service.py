@@ -1,4 +1,4 @@
-"""The life of a daemon: standby, take over, stop, and what it refuses to start on."""
+"""The context of a daemon: standby, take over, stop, and what it refuses to start on."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ async def living(store_url: str, parts: FakeParts, **keys: str) -> AsyncIterator
     with watching_logs() as log:
         service = Service(settings, lambda: settings, parts.composition(), Clock(), leave=_never)
         async with asyncio.TaskGroup() as tasks:
-            life = tasks.create_task(service.run(), name="daemon")
+            context = tasks.create_task(service.run(), name="daemon")
             yield service, log
             service.stop("test")
-        assert life.result() == 0
+        assert context.result() == 0
         assert log.names()[-1] == "daemon.stopped"
 
 
@@ -127,14 +127,14 @@ async def test_a_stop_counts_even_when_its_log_line_is_broken_off(
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     with watching_logs() as log:
         service = Service(settings, lambda: settings, FakeParts().composition(), Clock(), leave=_never)
-        life = asyncio.create_task(service.run(), name="daemon")
+        context = asyncio.create_task(service.run(), name="daemon")
         await log.wait("run.finished")
         with monkeypatch.context() as patch:
             patch.setattr(service, "_log", Broken())
             with pytest.raises(RuntimeError):
                 service.stop("SIGTERM")
         async with asyncio.timeout(20):
-            assert await life == 0
+            assert await context == 0
 
 
 async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, mo
     parts.source.gate.clear()
     async with living(url, parts) as (_, log):
         await parts.source.asked.wait()
-    assert "run.broken_off" in log.names()
+    assert "run.cancelled" in log.names()
     database = open_database(url)
     assert [run.status for run in RunLog(database).load_runs(5)] == ["interrupted"]
     database.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from syncd.clock import Clock
-from syncd.daemon.shared import Life, make_life
+from syncd.daemon.shared import DaemonContext, make_context
 from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRequest
@@ -24,7 +24,7 @@ class Desk:
     """A worker with everything around it."""
 
     parts: FakeParts
-    life: Life
+    context: DaemonContext
     database: Database
     worker: Worker
     log: LogWatch
@@ -41,22 +41,22 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     parts = FakeParts()
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     database = open_new_store(settings)
-    life = make_life(settings, parts.composition(), Clock())
-    worker = Worker(life, database, is_lost=lambda: False, confirm=always)
+    context = make_context(settings, parts.composition(), Clock())
+    worker = Worker(context, database, is_lost=lambda: False, confirm=always)
     with watching_logs() as log:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.work(), name="worker")
-            yield Desk(parts, life, database, worker, log)
-            life.stop.set()
-            life.bell.set()
+            yield Desk(parts, context, database, worker, log)
+            context.stop.set()
+            context.bell.set()
     database.close()
 
 
 async def test_the_first_delta_of_an_empty_store_is_a_full_run(desk: Desk) -> None:
     """What is asked for as delta reads everything the first time, and what changed from then on."""
-    desk.life.queue.put(RunRequest("delta", "start"))
+    desk.context.queue.put(RunRequest("delta", "start"))
     await desk.log.wait("run.finished", 1)
-    desk.life.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest("delta", "schedule"))
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full start succeeded", "delta schedule succeeded"]
 
@@ -66,7 +66,7 @@ async def test_no_run_begins_without_the_lock(tmp_path: Path) -> None:
     parts = FakeParts()
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     database = open_new_store(settings)
-    life = make_life(settings, parts.composition(), Clock())
+    context = make_context(settings, parts.composition(), Clock())
     lost = False
 
     async def notice() -> bool:
@@ -75,23 +75,23 @@ async def test_no_run_begins_without_the_lock(tmp_path: Path) -> None:
         return False
 
     request = RunRequest("full", "signal")
-    life.queue.put(request)
+    context.queue.put(request)
     with watching_logs() as log:
         async with asyncio.timeout(20):
-            await Worker(life, database, is_lost=lambda: lost, confirm=notice).work()
+            await Worker(context, database, is_lost=lambda: lost, confirm=notice).work()
     assert "run.started" not in log.names()
-    assert life.queue.take() == request
+    assert context.queue.take() == request
     database.close()
 
 
 async def test_requests_during_a_run_become_one_run_after_it(desk: Desk) -> None:
     """Runs never overlap, and what was asked for meanwhile is done once."""
     desk.parts.source.gate.clear()
-    desk.life.queue.put(RunRequest("delta", "start"))
+    desk.context.queue.put(RunRequest("delta", "start"))
     await desk.parts.source.asked.wait()
     for _ in range(10):
-        desk.life.queue.put(RunRequest("delta", "schedule"))
-    desk.life.queue.put(RunRequest("full", "signal"))
+        desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest("full", "signal"))
     desk.parts.source.gate.set()
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full start succeeded", "full signal succeeded"]
@@ -101,7 +101,7 @@ async def test_requests_during_a_run_become_one_run_after_it(desk: Desk) -> None
 async def test_a_stop_closes_the_run_as_interrupted(desk: Desk) -> None:
     """A run that is told to stop ends after the page in hand, recorded as interrupted."""
     desk.parts.source.gate.clear()
-    desk.life.queue.put(RunRequest("full", "start"))
+    desk.context.queue.put(RunRequest("full", "start"))
     await desk.parts.source.asked.wait()
     desk.worker.cancel_run()
     await desk.log.wait("run.finished")
@@ -111,10 +111,10 @@ async def test_a_stop_closes_the_run_as_interrupted(desk: Desk) -> None:
 async def test_a_side_that_cannot_be_opened_is_a_failed_run_and_the_full_is_still_owed(desk: Desk) -> None:
     """The failure stands in the run history; the next request does what the failed full run did not."""
     desk.parts.refusals.append(AuthFailed("Entra ID refused the secret"))
-    desk.life.queue.put(RunRequest("full", "schedule"))
+    desk.context.queue.put(RunRequest("full", "schedule"))
     failed = await desk.log.wait("run.finished", 1)
     assert (failed["status"], failed["error"]) == ("failed", "Entra ID refused the secret")
-    desk.life.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest("delta", "schedule"))
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full schedule failed", "full schedule succeeded"]
 
@@ -122,23 +122,23 @@ async def test_a_side_that_cannot_be_opened_is_a_failed_run_and_the_full_is_stil
 async def test_a_failing_store_is_tried_again_and_told_once(desk: Desk) -> None:
     """The same request is repeated until the store works; the log has the first failure and the recovery."""
     desk.parts.refusals += [StoreError("the disk is full")] * 3
-    desk.life.queue.put(RunRequest("delta", "schedule"))
-    await desk.log.wait("trouble.over")
+    desk.context.queue.put(RunRequest("delta", "schedule"))
+    await desk.log.wait("store.recovered")
     assert desk.runs() == ["full schedule succeeded"]
-    assert len(desk.log.of("trouble.began")) == 1
-    assert desk.log.of("trouble.over")[0]["failures"] == 3
+    assert len(desk.log.of("store.error")) == 1
+    assert desk.log.of("store.recovered")[0]["failures"] == 3
 
 
 async def test_a_programming_error_is_logged_with_its_traceback_once(desk: Desk) -> None:
     """An unexpected exception does not end the daemon, and the same one again is not logged again."""
     desk.parts.refusals += [ZeroDivisionError("oops"), ZeroDivisionError("oops")]
     for count in (1, 2):
-        desk.life.queue.put(RunRequest("delta", "schedule"))
+        desk.context.queue.put(RunRequest("delta", "schedule"))
         while len(desk.parts.refusals) > 2 - count:
             await asyncio.sleep(0)
-    desk.life.queue.put(RunRequest("delta", "schedule"))
-    await desk.log.wait("trouble.over")
-    (told,) = desk.log.of("trouble.began")
+    desk.context.queue.put(RunRequest("delta", "schedule"))
+    await desk.log.wait("run.recovered")
+    (told,) = desk.log.of("run.error")
     assert isinstance(told["exc_info"], ZeroDivisionError)
     assert desk.runs() == ["full schedule succeeded"]
 
@@ -146,20 +146,20 @@ async def test_a_programming_error_is_logged_with_its_traceback_once(desk: Desk)
 async def test_a_run_left_open_is_marked_before_the_next_one(desk: Desk) -> None:
     """A record that an earlier process left open says interrupted as soon as this worker runs."""
     RunLog(desk.database).open("delta", "schedule", now=Clock().now())
-    desk.life.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest("delta", "schedule"))
     await desk.log.wait("run.finished")
     assert desk.runs() == ["delta schedule interrupted", "full schedule succeeded"]
 
 
 async def test_totals_count_runs_changes_and_requests(desk: Desk) -> None:
     """What health and metrics show adds up over the runs of the process."""
-    desk.life.queue.put(RunRequest("delta", "start"))
+    desk.context.queue.put(RunRequest("delta", "start"))
     await desk.log.wait("run.finished")
-    desk.life.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest("delta", "schedule"))
     await desk.log.wait("run.finished", 2)
-    while desk.life.state.runs_total.total() < 2:
+    while desk.context.state.runs_total.total() < 2:
         await asyncio.sleep(0)
-    state = desk.life.state
+    state = desk.context.state
     assert state.runs_total == {("full", "succeeded"): 1, ("delta", "succeeded"): 1}
     assert state.changes_total["create", "done"] == 1
     assert state.traffic_total["graph", "requests"] == 6

@@ -29,7 +29,16 @@ from syncd.errors import (
     Timeout,
     Unavailable,
 )
-from syncd.http import Door, DoorOptions, QuietTimes, Response, RetryPolicy, excerpt, make_error, parse_retry_after
+from syncd.http import (
+    HttpClient,
+    HttpOptions,
+    QuietTimes,
+    Response,
+    RetryPolicy,
+    excerpt,
+    make_error,
+    parse_retry_after,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -98,12 +107,12 @@ async def server() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[Door]:
-    async with Door("the other side", DoorOptions(), LoopClock()) as opened:
+async def door() -> AsyncIterator[HttpClient]:
+    async with HttpClient("the other side", HttpOptions(), LoopClock()) as opened:
         yield opened
 
 
-async def test_a_success_is_returned_whole_and_counted(server: Scripted, door: Door) -> None:
+async def test_a_success_is_returned_whole_and_counted(server: Scripted, door: HttpClient) -> None:
     """A 2xx answer comes back with status, headers and body, and the traffic knows of it."""
     answer = await door.send("GET", server.url)
     assert (answer.status, answer.body) == (200, b"fine")
@@ -164,15 +173,15 @@ async def test_each_status_has_its_error(code: int, kind: type[RemoteError], sen
     assert "words" in str(error)
 
 
-async def test_a_retry_after_is_waited_for_to_the_second(server: Scripted, door: Door) -> None:
+async def test_a_retry_after_is_waited_for_to_the_second(server: Scripted, door: HttpClient) -> None:
     """A throttled request is repeated when the time that was asked for has passed, not earlier."""
     server.answers = [status(429, Retry_After="90")]
     await door.send("GET", server.url)
     assert 90 <= server.asked_at[1] - server.asked_at[0] < 92
-    assert (door.traffic.throttled, door.traffic.throttled_seconds, door.traffic.retries) == (1, 90.0, 1)
+    assert (door.traffic.throttled, door.traffic.retries) == (1, 1)
 
 
-async def test_the_first_failure_and_the_recovery_are_told_once(server: Scripted, door: Door) -> None:
+async def test_the_first_failure_and_the_recovery_are_told_once(server: Scripted, door: HttpClient) -> None:
     """A long silence has an explanation in the log; each repetition, and trouble that flickers, has none of its own."""
     server.answers = [status(503), status(503), status(429, Retry_After="5")]
     with structlog.testing.capture_logs() as lines:
@@ -184,15 +193,15 @@ async def test_the_first_failure_and_the_recovery_are_told_once(server: Scripted
         server.answers = [status(502)]
         await door.send("GET", server.url)
     assert [(line["event"], line.get("status")) for line in lines] == [
-        ("side.retrying", 503),
-        ("side.recovered", None),
-        ("side.retrying", 502),
-        ("side.recovered", None),
+        ("http.retry", 503),
+        ("http.recovered", None),
+        ("http.retry", 502),
+        ("http.recovered", None),
     ]
     assert lines[0]["side"] == "the other side"
 
 
-async def test_what_is_not_retried_is_not_told(server: Scripted, door: Door) -> None:
+async def test_what_is_not_retried_is_not_told(server: Scripted, door: HttpClient) -> None:
     """The one who asked tells it; the log would only repeat it."""
     server.answers = [status(429, Retry_After="3600")]
     with structlog.testing.capture_logs() as lines, pytest.raises(Throttled):
@@ -200,7 +209,7 @@ async def test_what_is_not_retried_is_not_told(server: Scripted, door: Door) -> 
     assert lines == []
 
 
-async def test_every_request_keeps_quiet_after_a_throttled_one(server: Scripted, door: Door) -> None:
+async def test_every_request_keeps_quiet_after_a_throttled_one(server: Scripted, door: HttpClient) -> None:
     """A Retry-After that one request was told holds back all others of the same door too."""
     server.answers = [status(429, Retry_After="60")]
     told = asyncio.create_task(door.send("GET", server.url))
@@ -228,13 +237,13 @@ async def test_a_rest_too_small_to_sleep_for_is_no_endless_wait(server: Scripted
             await super().sleep(seconds)
 
     clock = StuckClock()
-    async with Door("it", DoorOptions(), clock) as door:
+    async with HttpClient("it", HttpOptions(), clock) as door:
         server.answers = [status(429, Retry_After=str(1000 - clock.monotonic()))]
         await door.send("GET", server.url, retry=RetryPolicy(patience=2000))
     assert len(server.asked_at) == 2
 
 
-async def test_a_retry_after_beyond_the_patience_is_not_waited_for(server: Scripted, door: Door) -> None:
+async def test_a_retry_after_beyond_the_patience_is_not_waited_for(server: Scripted, door: HttpClient) -> None:
     """Neither the request that was told to wait an hour nor any other of that door hangs for an hour."""
     server.answers = [status(429, Retry_After="3600")]
     for _ in range(2):
@@ -246,12 +255,12 @@ async def test_a_retry_after_beyond_the_patience_is_not_waited_for(server: Scrip
 
 async def test_a_pause_that_was_asked_for_outlives_the_door(server: Scripted) -> None:
     """The next run opens doors of its own: it waits for the rest of the time, and only for the same host."""
-    clock, options = LoopClock(), DoorOptions(quiet=QuietTimes())
+    clock, options = LoopClock(), HttpOptions(quiet=QuietTimes())
     server.answers = [status(429, Retry_After="30")]
-    async with Door("it", options, clock) as first:
+    async with HttpClient("it", options, clock) as first:
         with pytest.raises(Throttled):
             await first.send("GET", server.url, retry=RetryPolicy(attempts=1))
-    async with Door("it", options, clock) as second:
+    async with HttpClient("it", options, clock) as second:
         await second.send("GET", server.url)
     assert server.asked_at[1] - server.asked_at[0] >= 29
     assert options.quiet.until == {}
@@ -259,18 +268,18 @@ async def test_a_pause_that_was_asked_for_outlives_the_door(server: Scripted) ->
 
 async def test_a_pause_of_a_year_is_asked_about_again_within_the_hour(server: Scripted) -> None:
     """A gateway with a wrong clock must not silence a daemon until somebody restarts it."""
-    clock, options = LoopClock(), DoorOptions(quiet=QuietTimes())
+    clock, options = LoopClock(), HttpOptions(quiet=QuietTimes())
     server.answers = [status(429, Retry_After="31536000")]
-    async with Door("it", options, clock) as door:
+    async with HttpClient("it", options, clock) as door:
         with pytest.raises(Throttled):
             await door.send("GET", server.url)
     await clock.sleep(3600)
-    async with Door("it", options, clock) as door:
+    async with HttpClient("it", options, clock) as door:
         await door.send("GET", server.url)
     assert len(server.asked_at) == 2
 
 
-async def test_the_sum_of_all_waiting_stays_within_the_patience(server: Scripted, door: Door) -> None:
+async def test_the_sum_of_all_waiting_stays_within_the_patience(server: Scripted, door: HttpClient) -> None:
     """Two waits that are short enough one by one, but too long together, end with the second answer's error."""
     server.answers = [status(429, Retry_After="60"), status(429, Retry_After="60")]
     with pytest.raises(Throttled):
@@ -278,7 +287,7 @@ async def test_the_sum_of_all_waiting_stays_within_the_patience(server: Scripted
     assert len(server.asked_at) == 2
 
 
-async def test_retries_end_with_the_last_error(server: Scripted, door: Door) -> None:
+async def test_retries_end_with_the_last_error(server: Scripted, door: HttpClient) -> None:
     """The number of attempts is a bound, the first one included."""
     server.answers = [status(503, "down")] * 9
     with pytest.raises(Unavailable, match="answered 503: down"):
@@ -288,7 +297,7 @@ async def test_retries_end_with_the_last_error(server: Scripted, door: Door) -> 
 
 @pytest.mark.parametrize("unclear", [status(500), status(502), status(504), hang_up])
 async def test_an_unclear_answer_is_retried_only_when_repeating_does_no_harm(
-    server: Scripted, door: Door, unclear: Answer
+    server: Scripted, door: HttpClient, unclear: Answer
 ) -> None:
     """A write whose effect is unclear is left to its caller, unless the policy calls it repeatable."""
     server.answers = [unclear]
@@ -300,14 +309,14 @@ async def test_an_unclear_answer_is_retried_only_when_repeating_does_no_harm(
     assert (await door.send("POST", server.url, body=b"{}")).status == 200
 
 
-async def test_a_refusal_without_effect_is_retried_even_when_not_repeatable(server: Scripted, door: Door) -> None:
+async def test_a_refusal_without_effect_is_retried_even_when_not_repeatable(server: Scripted, door: HttpClient) -> None:
     """429 and 503 say that nothing happened, so that sending it again cannot do it twice."""
     server.answers = [status(429), status(503), status(503, Retry_After="1")]
     await door.send("POST", server.url, body=b"{}", retry=RetryPolicy(repeatable=False))
     assert len(server.asked_at) == 4
 
 
-async def test_a_permanent_refusal_is_not_retried(server: Scripted, door: Door) -> None:
+async def test_a_permanent_refusal_is_not_retried(server: Scripted, door: HttpClient) -> None:
     """What would fail again is raised at once."""
     server.answers = [status(409, "there is one")]
     with pytest.raises(Conflict, match="there is one"):
@@ -315,7 +324,7 @@ async def test_a_permanent_refusal_is_not_retried(server: Scripted, door: Door) 
     assert len(server.asked_at) == 1
 
 
-async def test_a_redirect_is_refused(server: Scripted, door: Door) -> None:
+async def test_a_redirect_is_refused(server: Scripted, door: HttpClient) -> None:
     """A token never travels to a host that nobody configured: a redirect is an error that names its target."""
     server.answers = [status(302, Location="https://elsewhere.example/")]
     with pytest.raises(ProtocolError, match=r"elsewhere\.example"):
@@ -323,7 +332,7 @@ async def test_a_redirect_is_refused(server: Scripted, door: Door) -> None:
     assert len(server.asked_at) == 1
 
 
-async def test_the_judge_has_the_last_word(server: Scripted, door: Door) -> None:
+async def test_the_judge_has_the_last_word(server: Scripted, door: HttpClient) -> None:
     """An adapter may read the error body and name a better error than the table."""
     server.answers = [status(404, "no such route")]
     with pytest.raises(Rejected, match="E1 no such route"):
@@ -331,7 +340,7 @@ async def test_the_judge_has_the_last_word(server: Scripted, door: Door) -> None
             "GET",
             server.url,
             read_error=lambda answer: ("E1", answer.body.decode()),
-            judge=lambda answer, code, message: Rejected(f"{code} {message}", status=answer.status),
+            classify=lambda answer, code, message: Rejected(f"{code} {message}", status=answer.status),
         )
 
 
@@ -345,10 +354,10 @@ async def test_an_answer_above_the_size_limit_is_refused(server: Scripted, compr
         return web.Response(body=gzip.compress(text) if compressed else text, headers=headers)
 
     server.answers = [answer, answer]
-    async with Door("it", DoorOptions(size_limit=200_000), LoopClock()) as narrow:
+    async with HttpClient("it", HttpOptions(size_limit=200_000), LoopClock()) as narrow:
         with pytest.raises(ProtocolError, match="larger than 200000 bytes"):
             await narrow.send("GET", server.url)
-    async with Door("it", DoorOptions(size_limit=400_000), LoopClock()) as wide:
+    async with HttpClient("it", HttpOptions(size_limit=400_000), LoopClock()) as wide:
         assert len((await wide.send("GET", server.url)).body) == 300_000
 
 
@@ -362,14 +371,14 @@ async def test_a_silent_server_is_a_timeout(server: Scripted) -> None:
         return web.Response()
 
     server.answers = [silent]
-    async with Door("it", DoorOptions(answer_timeout=5), LoopClock()) as impatient:
+    async with HttpClient("it", HttpOptions(answer_timeout=5), LoopClock()) as impatient:
         with pytest.raises(Timeout, match="did not answer in time") as caught:
             await impatient.send("POST", server.url, retry=RetryPolicy(repeatable=False))
     assert caught.value.sent
     over.set()
 
 
-async def test_a_closed_port_is_unavailable_without_effect(door: Door) -> None:
+async def test_a_closed_port_is_unavailable_without_effect(door: HttpClient) -> None:
     """Nothing listens there: the error says where, and that nothing was sent."""
     runner, port = await serve(status(200))
     await runner.cleanup()
@@ -387,10 +396,10 @@ async def test_a_foreign_certificate_is_named_with_the_way_out(tmp_path: Path) -
     authority.cert_pem.write_to_path(ca_file)
     runner, port = await serve(status(200), context)
     url = URL(f"https://localhost:{port}/")
-    async with Door("it", DoorOptions(), Clock()) as stranger:
+    async with HttpClient("it", HttpOptions(), Clock()) as stranger:
         with pytest.raises(Rejected, match=r"certificate is not trusted.*ca_file"):
             await stranger.send("GET", url)
-    async with Door("it", DoorOptions(ca_file=ca_file), Clock()) as friend:
+    async with HttpClient("it", HttpOptions(ca_file=ca_file), Clock()) as friend:
         assert (await friend.send("GET", url)).status == 200
     await runner.cleanup()
 
@@ -398,7 +407,7 @@ async def test_a_foreign_certificate_is_named_with_the_way_out(tmp_path: Path) -
 async def test_a_closed_door_sends_nothing(server: Scripted) -> None:
     """Outside its context a door refuses, instead of opening a connection that nobody closes."""
     with pytest.raises(Unavailable, match="closed"):
-        await Door("it", DoorOptions(), LoopClock()).send("GET", server.url, retry=RetryPolicy(attempts=1))
+        await HttpClient("it", HttpOptions(), LoopClock()).send("GET", server.url, retry=RetryPolicy(attempts=1))
     assert not server.asked_at
 
 

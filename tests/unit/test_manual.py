@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from syncd.cli.commands import held, plan, undo
-from syncd.graph.auth.tokens import login_errors
+from syncd.graph.auth import login_errors
 from syncd.sandbox.portal.manual_edits import OPERATIONS
 from syncd.sandbox.tenant.events import operation_names
 from syncd.sandbox.wire.faults import FaultKind

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from syncd.plan.guard import find_populations_to_know, judge
+from syncd.plan.guard import find_populations_to_know, hold_excess
 from syncd.plan.rules import GuardLimits
 
 LIMITS = GuardLimits()
@@ -30,7 +30,7 @@ LIMITS = GuardLimits()
 )
 def test_the_default_limits(action: str, kind: str, count: int, population: int, held: bool) -> None:
     """Percentages above the minimum population, absolute numbers always, additions never."""
-    holds = judge({(action, kind): count}, {kind: population}, LIMITS)  # type: ignore[dict-item]
+    holds = hold_excess({(action, kind): count}, {kind: population}, LIMITS)  # type: ignore[dict-item]
     assert bool(holds) is held
     assert all("guard." in hold.reason for hold in holds)
 
@@ -38,24 +38,24 @@ def test_the_default_limits(action: str, kind: str, count: int, population: int,
 def test_a_limit_of_zero_allows_none_and_a_limit_off_allows_all() -> None:
     """0 is the strictest setting, also for a small population; None is what false in the settings becomes."""
     counts = {("delete", "user"): 1}
-    assert judge(counts, {"user": 5}, GuardLimits(max_removals=0))  # type: ignore[arg-type]
-    assert judge(counts, {"user": 5}, GuardLimits(max_removal_percent=0))  # type: ignore[arg-type]
+    assert hold_excess(counts, {"user": 5}, GuardLimits(max_removals=0))  # type: ignore[arg-type]
+    assert hold_excess(counts, {"user": 5}, GuardLimits(max_removal_percent=0))  # type: ignore[arg-type]
     off = GuardLimits(max_removals=None, max_removal_percent=None)
-    assert not judge({("delete", "user"): 10**6}, {"user": 10**6}, off)
+    assert not hold_excess({("delete", "user"): 10**6}, {"user": 10**6}, off)
 
 
 def test_losing_every_group_is_not_hidden_by_many_users() -> None:
     """Shares are taken per kind of object, and the whole action is withheld."""
     counts = {("delete", "user"): 1, ("delete", "group"): 50}
-    holds = judge(counts, {"user": 10_000, "group": 100}, LIMITS)  # type: ignore[arg-type]
+    holds = hold_excess(counts, {"user": 10_000, "group": 100}, LIMITS)  # type: ignore[arg-type]
     assert [(hold.action, hold.count) for hold in holds] == [("delete", 51)]
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**6))
 def test_more_removals_never_pass_where_fewer_are_held(few: int, population: int) -> None:
     """The guard is monotonous."""
-    if judge({("delete", "user"): few}, {"user": population}, LIMITS):
-        assert judge({("delete", "user"): few + 1}, {"user": population}, LIMITS)
+    if hold_excess({("delete", "user"): few}, {"user": population}, LIMITS):
+        assert hold_excess({("delete", "user"): few + 1}, {"user": population}, LIMITS)
 
 
 COUNTS = st.dictionaries(
@@ -74,7 +74,7 @@ def test_counting_no_further_than_needed_judges_alike(
     enough = find_populations_to_know(counts, limits)  # type: ignore[arg-type]
     whole = {"user": users, "group": groups}
     counted = {kind: min(whole[kind], number) for kind, number in enough.items()}
-    assert judge(counts, counted, limits) == judge(counts, whole, limits)  # type: ignore[arg-type]
+    assert hold_excess(counts, counted, limits) == hold_excess(counts, whole, limits)  # type: ignore[arg-type]
 
 
 def test_a_few_changes_ask_for_a_few_records() -> None:

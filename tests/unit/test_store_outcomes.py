@@ -11,7 +11,7 @@ import pytest
 from syncd.model.change import Change, Outcome, Phase
 from syncd.model.target import Account
 from syncd.store.db.database import Database, open_database
-from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.records import Inventory
 from syncd.store.plans.changes import Plans
 from syncd.store.plans.outcomes import Outcomes, Placed
@@ -39,7 +39,7 @@ def plan(database: Database, *changes: Change) -> list[Placed]:
     """Write a plan and return what a run would be handed of it."""
     run = RunLog(database).open("delta", "cli", now=NOW)
     with database.transaction() as connection:
-        keys = intern_principals(connection, [ANN, BEN])
+        keys = intern_bps_ids(connection, [ANN, BEN])
     Plans(database).add_changes(run, 0, [(change, keys[change.bps_id.casefold()], None) for change in changes])
     return [placed for phase in Phase for placed in Plans(database).load_batch(run, phase, -1, 100)]
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.looptime
 
 async def rest(limit: TimeLimit, seconds: float) -> float:
     """Sleep under the limit; return when (the loop's time) it was over."""
-    with limit.hold():
+    with limit.limit():
         await asyncio.sleep(seconds)
     return asyncio.get_running_loop().time()
 
@@ -64,7 +64,7 @@ async def test_a_stop_while_the_limit_ends_the_work_is_a_stop() -> None:
     limit = TimeLimit(10)
 
     async def linger() -> None:
-        with limit.hold():
+        with limit.limit():
             try:
                 await asyncio.sleep(30)
             finally:
@@ -82,7 +82,7 @@ async def test_a_stop_while_the_limit_ends_the_work_is_a_stop() -> None:
 async def test_an_error_of_the_work_stays_what_it_is() -> None:
     """The limit has nothing to say about work that fails by itself."""
     limit = TimeLimit(10)
-    with pytest.raises(ValueError, match="mine"), limit.hold():
+    with pytest.raises(ValueError, match="mine"), limit.limit():
         raise ValueError("mine")
 
 

@@ -16,7 +16,7 @@ import msgspec
 from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, RemoteError, TransientError
 from syncd.graph.wire.parse import parse_object
-from syncd.graph.wire.refusals import Purpose, judge, read_error, says_missing
+from syncd.graph.wire.refusals import Purpose, read_error, says_missing, to_error
 from syncd.http import Response, make_error
 from syncd.model.source import Stream
 
@@ -90,4 +90,4 @@ def _check_same(part: Response, object_id: str) -> None:
 
 def _read_refusal(part: Response, purpose: Purpose, clock: Clock) -> RemoteError:
     code, message = read_error(part)
-    return judge(purpose, clock, part, code, message) or make_error("Microsoft Graph", part, code, message, clock)
+    return to_error(purpose, clock, part, code, message) or make_error("Microsoft Graph", part, code, message, clock)

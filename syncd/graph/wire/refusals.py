@@ -88,7 +88,7 @@ def says_unknown(error: RemoteError) -> bool:
     return _is_unknown(error.status, error.code.lower(), str(error))
 
 
-def judge(purpose: Purpose, clock: Clock, response: Response, code: str, message: str) -> RemoteError | None:
+def to_error(purpose: Purpose, clock: Clock, response: Response, code: str, message: str) -> RemoteError | None:
     """Name the error more precisely than the status alone would; None leaves it to the status table of the door."""
     status, bare = response.status, code.lower()
     said = f"{status}" + (f" {code}" if code else "") + (f": {message}" if message else "")

@@ -32,7 +32,7 @@ _STAGES = (30, 7, 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class Notification:
     """One message: a sentence for people and the same as fields. Nothing in it names a person or holds a secret."""
 
     event: Event
@@ -40,7 +40,9 @@ class News:
     fields: Mapping[str, object] = field(default_factory=dict)
 
 
-def judge_run(record: RunRecord, held: Mapping[str, int], told: str, *, error: str) -> tuple[tuple[News, ...], str]:
+def notify_about_run(
+    record: RunRecord, held: Mapping[str, int], told: str, *, error: str
+) -> tuple[tuple[Notification, ...], str]:
     """Return the messages that a closed run calls for, and what counts as told once they are delivered.
 
     ``held``: what the run withholds, by action. ``error``: its error, fit to be shown to anybody.
@@ -59,10 +61,10 @@ def judge_run(record: RunRecord, held: Mapping[str, int], told: str, *, error: s
         if told == FAILED:
             return (), told
         text = f"syncd: {run} failed: {error or 'no reason is known'}. This is told once, until a run goes through."
-        return (News("failed", text, fields),), FAILED
-    news: list[News] = []
+        return (Notification("failed", text, fields),), FAILED
+    news: list[Notification] = []
     if told == FAILED:
-        news.append(News("recovered", f"syncd: {run} went through again ({record.status}).", fields))
+        news.append(Notification("recovered", f"syncd: {run} went through again ({record.status}).", fields))
     kinds = sorted(held) or ([_SOURCE] if record.status == "held" else [])
     if set(kinds) - set(told.removeprefix(_HELD).split() if told.startswith(_HELD) else ()):
         numbers = ", ".join(f"{action} {number:,}" for action, number in sorted(held.items()))
@@ -70,17 +72,19 @@ def judge_run(record: RunRecord, held: Mapping[str, int], told: str, *, error: s
             f"syncd: {run} holds back {numbers or 'everything that is missing in the tenant'}: {error}. 'syncd held' "
             f"lists it, 'syncd approve {record.id}' lets it through, 'syncd reject {record.id}' drops it."
         )
-        news.append(News("held", text, {**fields, "held": dict(sorted(held.items()))}))
+        news.append(Notification("held", text, {**fields, "held": dict(sorted(held.items()))}))
     return tuple(news), _HELD + " ".join(kinds) if kinds else ""
 
 
-def make_trouble(error: str) -> News:
+def notify_about_unrecorded(error: str) -> Notification:
     """Return the message for a run that could not even be recorded."""
     text = f"syncd: no run can be carried out or recorded: {error}. This is told once, until a run goes through."
-    return News("failed", text, {"status": "failed", "error": error})
+    return Notification("failed", text, {"status": "failed", "error": error})
 
 
-def judge_credential(setting: str, expires_at: datetime, now: datetime, told: str) -> tuple[News | None, str]:
+def notify_about_credential(
+    setting: str, expires_at: datetime, now: datetime, told: str
+) -> tuple[Notification | None, str]:
     """Return the message about a credential that ends soon, and what counts as told: once per stage and end."""
     left = expires_at - now
     stage = min((days for days in _STAGES if left.total_seconds() <= days * 86_400), default=None)
@@ -93,4 +97,4 @@ def judge_credential(setting: str, expires_at: datetime, now: datetime, told: st
     when = f"ended at {end}" if stage == 0 else f"ends in {left.days} days, at {end}"
     text = f"syncd: the credential of {setting} {when}. Register a new one, then replace the file."
     fields = {"setting": setting, "expires_at": expires_at.isoformat(), "days_left": left.days}
-    return News("expiring", text, fields), mark
+    return Notification("expiring", text, fields), mark

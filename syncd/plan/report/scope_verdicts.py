@@ -27,7 +27,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RuleVerdict:
     """What one rule says. ``path``: through which nested groups it reaches the object."""
 
     rule: str
@@ -43,28 +43,28 @@ def list_verdicts(
     places: Sequence[Place],
     bps_id: str | None,
     rules: ScopeRules,
-) -> list[Verdict]:
+) -> list[RuleVerdict]:
     """Return what each rule that is set says, in the order in which they are asked."""
-    found: list[Verdict] = []
+    found: list[RuleVerdict] = []
     if bps_id and fold(bps_id) in rules.protect:
-        found.append(Verdict("scope.protect", bps_id, "out", "hands off"))
+        found.append(RuleVerdict("scope.protect", bps_id, "out", "hands off"))
     if kind == "group":
         return found + _judge(rules.groups, "scope.groups", "group", attributes)
     if attributes.get("accountEnabled") is False:
-        found.append(Verdict("accountEnabled", "false", "out", "disabled in the tenant"))
+        found.append(RuleVerdict("accountEnabled", "false", "out", "disabled in the tenant"))
     if is_guest(attributes):
-        found.append(Verdict("scope.guests", rules.guests, "out" if rules.guests == "skip" else "in", "a guest"))
+        found.append(RuleVerdict("scope.guests", rules.guests, "out" if rules.guests == "skip" else "in", "a guest"))
     included = [find_place(reference, places) for reference in rules.include_groups]
     for reference, place in zip(rules.include_groups, included, strict=True):
         says: Literal["in", "out", "no say"] = "in" if place else "no say" if any(included) else "out"
         detail = "" if place else "not in it"
-        found.append(Verdict("scope.include_groups", reference, says, detail, place.path if place else ()))
+        found.append(RuleVerdict("scope.include_groups", reference, says, detail, place.path if place else ()))
     for reference in rules.exclude_groups:
         place = find_place(reference, places)
         if place:
-            found.append(Verdict("scope.exclude_groups", reference, "out", "", place.path))
+            found.append(RuleVerdict("scope.exclude_groups", reference, "out", "", place.path))
         else:
-            found.append(Verdict("scope.exclude_groups", reference, "no say", "not in it"))
+            found.append(RuleVerdict("scope.exclude_groups", reference, "no say", "not in it"))
     return found + _judge(rules.users, "scope.users", "user", attributes)
 
 
@@ -77,10 +77,10 @@ def find_place(reference: str, places: Sequence[Place]) -> Place | None:
 
 def _judge(
     expression: Expression | None, rule: str, variable: Variable, attributes: Mapping[str, Any]
-) -> list[Verdict]:
+) -> list[RuleVerdict]:
     if expression is None:
         return []
     try:
-        return [Verdict(rule, expression.text, "in" if expression.test(variable, attributes) else "out")]
+        return [RuleVerdict(rule, expression.text, "in" if expression.test(variable, attributes) else "out")]
     except ExpressionFailed as error:
-        return [Verdict(rule, expression.text, "fails", str(error))]
+        return [RuleVerdict(rule, expression.text, "fails", str(error))]

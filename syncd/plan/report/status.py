@@ -24,8 +24,8 @@ from syncd.plan.desired import GUEST_SKIPPED, LEAVER_STATES
 from syncd.plan.diff import TIED, changes_allowed, choose_leaver_policy
 from syncd.plan.rules import PolicyRules
 
-Standing = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
-Judged = tuple[Standing, str]
+ObjectStatus = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
+StatusReason = tuple[ObjectStatus, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class StandIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Obstacle:
     """What stands in the way of a record: held or deferred by the newest plan, or failed ``attempts`` times."""
 
     kind: Literal["held", "deferred", "failed"]
@@ -65,7 +65,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StatusFacts:
     """Everything that decides. ``desired``: the state of the last planning, None before the first one."""
 
     kind: Literal["user", "group"]
@@ -76,16 +76,16 @@ class Facts:
     record: Record | None
     taken: bool = False
     """Its BPS id belongs to a record of the other kind in the target."""
-    held: Trouble | None = None
-    failed: Trouble | None = None
-    deferred: Trouble | None = None
+    held: Obstacle | None = None
+    failed: Obstacle | None = None
+    deferred: Obstacle | None = None
     removed: Literal["", "by hand", "accepted"] = ""
     """Somebody removed its record in the target by hand; accepted: and that was taken as it is."""
     now: datetime | None = None
     """The present, where what is over by now matters."""
 
 
-def judge_standing(facts: Facts, policy: PolicyRules) -> Judged | None:
+def find_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason | None:
     """Return state and reason; None for what is deleted and was never in the target."""
     mine = facts.record is not None and facts.record.mine
     if facts.desired is None or (facts.gone and facts.desired not in LEAVER_STATES):
@@ -93,14 +93,14 @@ def judge_standing(facts: Facts, policy: PolicyRules) -> Judged | None:
             return None
         return "pending", "changed since the last plan"
     if facts.desired == "wanted":
-        return _judge_wanted(facts, policy)
+        return _find_wanted_status(facts, policy)
     if facts.desired in LEAVER_STATES:
-        return _judge_leaver(facts, policy) if mine else _judge_absent(facts)
+        return _find_leaver_status(facts, policy) if mine else _find_absent_status(facts)
     reason = facts.reason
     return "skipped", f"{reason}; its record stays as it is" if mine else reason
 
 
-def judge_orphan(state: str, successor: str, facts: Facts, policy: PolicyRules) -> Judged:
+def find_orphan_status(state: str, successor: str, facts: StatusFacts, policy: PolicyRules) -> StatusReason:
     """Return state and reason of a record of ours that is not the present one of its source object.
 
     ``state``: renamed, when that has the record ``successor`` now, otherwise the object's own state, or unknown.
@@ -110,13 +110,13 @@ def judge_orphan(state: str, successor: str, facts: Facts, policy: PolicyRules) 
         "blocked": f"renamed: its person or group is to be {successor}, which belongs to somebody else",
         "unknown": "its source object is unknown",
     }
-    return _find_trouble(facts) or (
+    return _find_obstacle(facts) or (
         "leaving",
         f"{why.get(state) or facts.reason or state}; {_describe_leaving(state, facts, policy)}",
     )
 
 
-def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
+def _find_wanted_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason:
     record = facts.record
     if facts.taken:
         other = "group" if facts.kind == "user" else "user"
@@ -126,7 +126,7 @@ def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
             return "foreign", 'the portal had this record before us (policy.adopt = "never")'
         if not changes_allowed(policy, "adopt"):
             return "foreign", f'the portal had this record before us (policy.mode = "{policy.mode}")'
-    trouble = _find_trouble(facts)
+    trouble = _find_obstacle(facts)
     if trouble is not None:
         return trouble
     if record is None and facts.removed:
@@ -144,15 +144,15 @@ def _judge_wanted(facts: Facts, policy: PolicyRules) -> Judged:
     return "active", ""
 
 
-def _judge_leaver(facts: Facts, policy: PolicyRules) -> Judged:
+def _find_leaver_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason:
     record, state = facts.record, facts.desired or "unknown"
-    trouble = _find_trouble(facts)
+    trouble = _find_obstacle(facts)
     if trouble is not None or record is None:
         return trouble or ("leaving", facts.reason)
     return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}"
 
 
-def _judge_absent(facts: Facts) -> Judged | None:
+def _find_absent_status(facts: StatusFacts) -> StatusReason | None:
     """A leaver that was never in the target."""
     if facts.gone or facts.desired == "deleted":
         return None
@@ -161,7 +161,7 @@ def _judge_absent(facts: Facts) -> Judged | None:
     return "skipped", facts.reason
 
 
-def _find_trouble(facts: Facts) -> Judged | None:
+def _find_obstacle(facts: StatusFacts) -> StatusReason | None:
     if facts.held is not None:
         return "held", facts.held.reason
     if facts.failed is not None:
@@ -174,7 +174,7 @@ def _find_trouble(facts: Facts) -> Judged | None:
     return None
 
 
-def _describe_leaving(state: str, facts: Facts, policy: PolicyRules) -> str:
+def _describe_leaving(state: str, facts: StatusFacts, policy: PolicyRules) -> str:
     record = facts.record or Record(ours=True, mine=True)
     since = f"leaving since {record.leaving_at:%Y-%m-%d}, " if record.leaving_at else ""
     choice = choose_leaver_policy(state, facts.kind, policy)
@@ -208,7 +208,7 @@ def _describe_places(choice: str, kind: Literal["user", "group"], record: Record
     return f"{stay or 'out of all groups'}, the account is kept"
 
 
-def _describe_tasks(state: str, facts: Facts, policy: PolicyRules) -> str:
+def _describe_tasks(state: str, facts: StatusFacts, policy: PolicyRules) -> str:
     record = facts.record
     if record is None or facts.kind == "group":
         return ""

@@ -52,12 +52,12 @@ TOLD = "told:"
 """With a subject behind it (``run``, or the setting of a credential): what the hook was last told about it."""
 
 
-def load_fact(connection: Connection, name: str) -> str | None:
+def load_marker(connection: Connection, name: str) -> str | None:
     """Return a fact's value, None when it is not set."""
     return connection.scalar(select(facts.c.value).where(facts.c.name == name))
 
 
-def save_fact(connection: Connection, name: str, value: str | None) -> None:
+def save_marker(connection: Connection, name: str, value: str | None) -> None:
     """Set a fact, or remove it (None)."""
     if value is None:
         connection.execute(delete(facts).where(facts.c.name == name))

@@ -12,9 +12,9 @@ from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_fact
+from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_marker
 from syncd.store.db.sql import among, decode_json, encode_json, upsert
-from syncd.store.runs.open_changes import find_newest_whole, is_speaking
+from syncd.store.runs.open_changes import find_newest_whole, is_in_force
 from syncd.store.schema.tables import (
     UtcTime,
     changes,
@@ -50,7 +50,7 @@ class Approvals:
         reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN), fresh)
         with reading(self._database) as connection:
             newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(_OPEN))
-            open_here = is_speaking(newest) | changes.c.run_id.in_(reversals)
+            open_here = is_in_force(newest) | changes.c.run_id.in_(reversals)
             held = select(changes.c.run_id).where(open_here, changes.c.status == "held")
             return sorted(connection.scalars(select(runs.c.id).where(fresh, runs.c.id.in_(held))))
 
@@ -153,7 +153,7 @@ class Approvals:
                 same = [rejections.c[name] == getattr(row, name) for name in _PLACE]
                 connection.execute(delete(rejections).where(*same))
             if rows:
-                save_fact(connection, FULL_PUSH_DUE, "yes")
+                save_marker(connection, FULL_PUSH_DUE, "yes")
         return len(rows)
 
     def count_rejections(self) -> dict[int, int]:
@@ -247,7 +247,7 @@ class Approvals:
         """Remember that a person says these streams are truly empty."""
         with self._database.transaction() as connection:
             for stream in streams:
-                save_fact(connection, EMPTY_BELIEVED + stream, str(run_id))
+                save_marker(connection, EMPTY_BELIEVED + stream, str(run_id))
 
 
 def forget_rejections(connection: Connection, source_keys: Collection[int]) -> None:

@@ -28,10 +28,10 @@ from sqlalchemy import (
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import SCOPE_GROUPS, load_fact, save_fact
+from syncd.store.db.markers import SCOPE_GROUPS, load_marker, save_marker
 from syncd.store.db.sql import among, chunked, decode_json, upsert
 from syncd.store.decisions.approvals import forget_rejections
-from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.runs.touched import touch_groups, touch_principals
 from syncd.store.schema.tables import (
     desired_groups,
@@ -96,9 +96,9 @@ class DesiredState:
         A name in the configuration can move to another group without any change to the people of either.
         """
         with self._database.transaction() as connection:
-            if (load_fact(connection, SCOPE_GROUPS) or "") == resolved:
+            if (load_marker(connection, SCOPE_GROUPS) or "") == resolved:
                 return
-            save_fact(connection, SCOPE_GROUPS, resolved or None)
+            save_marker(connection, SCOPE_GROUPS, resolved or None)
             if touch:
                 rest = select(source_users.c.key).where(source_users.c.key.not_in(select(touched_users.c.key)))
                 connection.execute(insert(touched_users).from_select(["key"], rest))
@@ -181,7 +181,7 @@ class DesiredState:
         """Write decisions about users where they differ; ``touch`` marks the target records to compare therefore."""
         by_key = {decision.key: decision for decision in decisions}
         with self._database.transaction() as connection:
-            principals = intern_principals(connection, [d.bps_id for d in decisions if d.bps_id])
+            principals = intern_bps_ids(connection, [d.bps_id for d in decisions if d.bps_id])
             old = {
                 row[0]: row
                 for row in connection.execute(
@@ -295,7 +295,7 @@ class DesiredState:
         """Write decisions about groups where they differ; a group that comes, goes or moves is compared as a whole."""
         keys = [decision.key for decision in decisions]
         with self._database.transaction() as connection:
-            principals = intern_principals(connection, [d.bps_id for d in decisions if d.bps_id])
+            principals = intern_bps_ids(connection, [d.bps_id for d in decisions if d.bps_id])
             old = {
                 row[0]: row
                 for row in connection.execute(

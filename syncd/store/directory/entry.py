@@ -14,28 +14,28 @@ GONE = ("soft_deleted", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class DirectoryRow:
     """A directory row as it is compared; ``extra`` is the manager's key of a user, the re-read mark of a group."""
 
     state: str
     attributes: str
     extra: Any
 
-    def remove(self, reason: Removal) -> Stored:
+    def remove(self, reason: Removal) -> DirectoryRow:
         """Return the row after the source has removed the object: soft-deleted first, and never back from deleted."""
         state = "deleted" if "deleted" in (reason, self.state) else "soft_deleted"
-        return Stored(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
+        return DirectoryRow(state, self.attributes, False if isinstance(self.extra, bool) else self.extra)
 
 
 def find_returned(
-    changed: Collection[int], fresh: Mapping[int, Stored], old: Mapping[int, Stored], *, baseline: bool
+    changed: Collection[int], fresh: Mapping[int, DirectoryRow], old: Mapping[int, DirectoryRow], *, baseline: bool
 ) -> list[int]:
     """Return who is there again after a deletion, and outside of a baseline who is new: perhaps deleted before."""
     alive = [key for key in changed if fresh[key].state not in GONE]
     return [key for key in alive if (old[key].state in GONE if key in old else not baseline)]
 
 
-def merge(kept: Stored | None, stated: Mapping[str, Value]) -> dict[str, Value]:
+def merge(kept: DirectoryRow | None, stated: Mapping[str, Value]) -> dict[str, Value]:
     """Return the attributes after an entry: stated ones win, None clears, the others are kept."""
     attributes: dict[str, Value] = decode_json(kept.attributes) if kept else {}
     for name, value in stated.items():

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, exists, func, select
 
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_fact, save_fact
+from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_marker, save_marker
 from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.members import LINKS, is_visible
@@ -131,24 +131,24 @@ class Baseline:
     def is_empty_believed(self, stream: Stream) -> bool:
         """Return, once, whether a person said that this stream is truly empty."""
         with self._database.transaction() as connection:
-            believed = load_fact(connection, EMPTY_BELIEVED + stream) is not None
-            save_fact(connection, EMPTY_BELIEVED + stream, None)
+            believed = load_marker(connection, EMPTY_BELIEVED + stream) is not None
+            save_marker(connection, EMPTY_BELIEVED + stream, None)
             return believed
 
     def note_emptied(self, stream: Stream, *, emptied: bool) -> None:
         """Remember that the stream read empty although objects are stored, or that it does not any more."""
         with self._database.transaction() as connection:
-            save_fact(connection, EMPTIED + stream, "yes" if emptied else None)
+            save_marker(connection, EMPTIED + stream, "yes" if emptied else None)
 
     def load_emptied(self) -> list[Stream]:
         """Return the streams that read empty and have shown nothing since."""
         with reading(self._database) as connection:
-            return [stream for stream in STREAMS if load_fact(connection, EMPTIED + stream) is not None]
+            return [stream for stream in STREAMS if load_marker(connection, EMPTIED + stream) is not None]
 
     def load_unproven(self) -> dict[Stream, str]:
         """Return the streams whose last full read had no proof, with the reason."""
         with reading(self._database) as connection:
-            reasons = {stream: load_fact(connection, UNPROVEN + stream) for stream in STREAMS}
+            reasons = {stream: load_marker(connection, UNPROVEN + stream) for stream in STREAMS}
         return {stream: reason for stream, reason in reasons.items() if reason is not None}
 
     def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, now: datetime) -> None:
@@ -160,11 +160,11 @@ class Baseline:
         with self._database.transaction() as connection:
             save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
             connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
-            save_fact(connection, UNPROVEN + checkpoint.stream, unproven or None)
+            save_marker(connection, UNPROVEN + checkpoint.stream, unproven or None)
             if checkpoint.stream == "groups":
                 _clear_seen(connection)
-                if not unproven and load_fact(connection, OWNERS) is not None:
-                    save_fact(connection, OWNERS, "known")
+                if not unproven and load_marker(connection, OWNERS) is not None:
+                    save_marker(connection, OWNERS, "known")
 
 
 def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owners: bool) -> Checkpoint:
@@ -176,13 +176,13 @@ def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owne
         _clear_seen(connection)
         if not owners:
             connection.execute(delete(source_owners))
-            save_fact(connection, OWNERS, None)
-        elif load_fact(connection, OWNERS) is None:
-            save_fact(connection, OWNERS, "reading")
+            save_marker(connection, OWNERS, None)
+        elif load_marker(connection, OWNERS) is None:
+            save_marker(connection, OWNERS, "reading")
         tracked = tracked or bool(connection.scalar(select(exists().select_from(source_members))))
     checkpoint = replace(beginning, tracked=tracked)
     save_checkpoint(connection, checkpoint, now=now)
-    save_fact(connection, FULL_PUSH_DUE, "yes")
+    save_marker(connection, FULL_PUSH_DUE, "yes")
     return checkpoint
 
 

@@ -26,7 +26,7 @@ from syncd.store.db.sql import (
     insert_tuples,
     pick_missing,
 )
-from syncd.store.directory.entry import GONE, Stored
+from syncd.store.directory.entry import GONE, DirectoryRow
 from syncd.store.directory.members import LINKS
 from syncd.store.directory.pages import SEEN, TABLES, Directory, PageCounts
 from syncd.store.directory.unlisted_managers import forget_unshown, note_unshown
@@ -89,7 +89,7 @@ class ListedObjects(Directory):
         own = {keys[each.id] for each in objects}
         old = self._load_old(connection, table, own)
         unshown: set[int] = set()
-        fresh: dict[int, tuple[Stored, str | None, str | None]] = {}
+        fresh: dict[int, tuple[DirectoryRow, str | None, str | None]] = {}
         for each in objects:
             key = keys[each.id]
             attributes = encode_json(each.attributes)
@@ -104,7 +104,7 @@ class ListedObjects(Directory):
             else:
                 extra = key in old and old[key].extra and old[key].state not in GONE
                 whole = each.name is not None
-            fresh[key] = (Stored("active" if whole else "parked", attributes, extra), each.upn, each.name)
+            fresh[key] = (DirectoryRow("active" if whole else "parked", attributes, extra), each.upn, each.name)
         counts = PageCounts(read=len(objects))
         returned = [key for key in fresh if key in old and old[key].state in GONE]
         added: list[tuple[int | str | bool | None, ...]] = []
@@ -252,7 +252,7 @@ def _drop_empty(attributes: str) -> str:
 
 
 def _make_row(
-    stream: Stream, key: int, stored: Stored, upn: str | None, name: str | None
+    stream: Stream, key: int, stored: DirectoryRow, upn: str | None, name: str | None
 ) -> tuple[int | str | bool | None, ...]:
     if stream == "users":
         return key, stored.state, upn or None, name or None, stored.attributes, stored.extra

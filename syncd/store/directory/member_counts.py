@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from syncd.model.members import CheckPace, GroupToCount
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import MEMBERS_COUNTED, MEMBERS_POSITION, load_fact, save_fact
+from syncd.store.db.markers import MEMBERS_COUNTED, MEMBERS_POSITION, load_marker, save_marker
 from syncd.store.db.sql import among, intern, upsert
 from syncd.store.directory.members import is_visible
 from syncd.store.schema.tables import member_checks, source_groups, source_members, source_objects
@@ -33,22 +33,22 @@ class MemberChecks:
             suspected = list(connection.scalars(select(member_checks.c.group_key).where(waited)))
             again = _active(select(source_groups.c.key)).where(among(source_groups.c.key, suspected, connection))
             keys = list(connection.scalars(again.limit(pace.most))) if suspected else []
-            if _is_due(load_fact(connection, MEMBERS_COUNTED), pace, now):
+            if _is_due(load_marker(connection, MEMBERS_COUNTED), pace, now):
                 keys += self._take_sample(connection, pace)
-                save_fact(connection, MEMBERS_COUNTED, now.isoformat())
+                save_marker(connection, MEMBERS_COUNTED, now.isoformat())
         return self._load_counts(keys) if keys else []
 
     def _take_sample(self, connection: Connection, pace: CheckPace) -> list[int]:
         groups = connection.scalar(_active(select(func.count()).select_from(source_groups))) or 0
         size = min(max(-(-groups // pace.rounds), pace.least), pace.most)
-        position = int(load_fact(connection, MEMBERS_POSITION) or 0)
+        position = int(load_marker(connection, MEMBERS_POSITION) or 0)
         ordered = _active(select(source_groups.c.key)).order_by(source_groups.c.key)
         keys = list(connection.scalars(ordered.where(source_groups.c.key > position).limit(size)))
         if len(keys) < size:
             first = ordered.where(source_groups.c.key <= position)
             keys += connection.scalars(first.limit(size - len(keys)))
         if keys:
-            save_fact(connection, MEMBERS_POSITION, str(keys[-1]))
+            save_marker(connection, MEMBERS_POSITION, str(keys[-1]))
         return keys
 
     def _load_counts(self, keys: Collection[int]) -> list[GroupToCount]:
@@ -73,7 +73,7 @@ class MemberChecks:
     def put_off_member_check(self, *, now: datetime) -> None:
         """Let the next sample wait its full time: all memberships have just been read."""
         with self._database.transaction() as connection:
-            save_fact(connection, MEMBERS_COUNTED, now.isoformat())
+            save_marker(connection, MEMBERS_COUNTED, now.isoformat())
 
     def note_counts(self, suspected: Mapping[str, bool], *, now: datetime) -> None:
         """Remember of which groups the count disagreed (True), and of which it did not, or says nothing (False)."""

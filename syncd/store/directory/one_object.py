@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Table, func, select, union
 from syncd.model.run import SingleKind, Subject
 from syncd.model.source import STREAMS
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_fact
+from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_marker
 from syncd.store.db.sql import intern
 from syncd.store.runs.touched import recall_touches, set_touches_aside, touch_groups, touch_principals, touch_users
 from syncd.store.schema.tables import (
@@ -39,8 +39,8 @@ class Singles:
     def is_filled(self) -> bool:
         """Return whether the portal was read completely once, and no stream of the tenant reads empty."""
         with reading(self._database) as connection:
-            emptied = any(load_fact(connection, EMPTIED + stream) is not None for stream in STREAMS)
-            return load_fact(connection, INVENTORY_READ) is not None and not emptied
+            emptied = any(load_marker(connection, EMPTIED + stream) is not None for stream in STREAMS)
+            return load_marker(connection, INVENTORY_READ) is not None and not emptied
 
     def find_objects(self, kind: SingleKind, name: str) -> list[str]:
         """Return the ids of the stored objects that are meant: by id, else those that are not deleted, by UPN or name.

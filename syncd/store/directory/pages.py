@@ -19,7 +19,7 @@ from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, 
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
-from syncd.store.directory.entry import GONE, Stored, find_returned, merge
+from syncd.store.directory.entry import GONE, DirectoryRow, find_returned, merge
 from syncd.store.directory.members import LINKS, is_visible
 from syncd.store.directory.unlisted_managers import forget_unshown
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
@@ -124,7 +124,7 @@ class Directory:
         keys = self._intern(connection, ids)
         old = self._load_old(connection, source_users, {keys[item.id] for item in items})
         seen = self._load_seen(connection, old, checkpoint, direct=direct)
-        fresh: dict[int, Stored] = {}
+        fresh: dict[int, DirectoryRow] = {}
         purged: set[int] = set()
         hidden = self._load_hidden_managers(connection, old) if direct else {}
         stated = {keys[item.id] for item in items if item.manager is not None}
@@ -144,7 +144,7 @@ class Directory:
             if item.manager is not None:
                 manager = keys[item.manager.manager_id] if item.manager.manager_id else hidden.get(key)
             known = direct or "userPrincipalName" in attributes
-            fresh[key] = Stored("active" if known else "parked", encode_json(attributes), manager)
+            fresh[key] = DirectoryRow("active" if known else "parked", encode_json(attributes), manager)
             purged.discard(key)
             seen.add(key)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
@@ -175,7 +175,7 @@ class Directory:
         keys = self._intern(connection, ids)
         old = self._load_old(connection, source_groups, {keys[item.id] for item in items})
         seen = self._load_seen(connection, old, checkpoint, direct=direct)
-        fresh: dict[int, Stored] = {}
+        fresh: dict[int, DirectoryRow] = {}
         links: dict[tuple[int, int], Link] = {}
         owners: dict[tuple[int, int], Link] = {}
         for item in items:
@@ -194,7 +194,7 @@ class Directory:
             returned = before is None or before.state in GONE
             reread = (returned and not checkpoint.baseline) or bool(kept and kept.extra)
             known = direct or "displayName" in attributes
-            fresh[key] = Stored("active" if known else "parked", encode_json(attributes), reread)
+            fresh[key] = DirectoryRow("active" if known else "parked", encode_json(attributes), reread)
             seen.add(key)
             for stated, kept_links in ((item.links, links), (item.owners, owners)):
                 kept_links.update(
@@ -217,14 +217,14 @@ class Directory:
             touch_groups(connection, changed - flipped, whole=False)
             touch_groups(connection, flipped, whole=True)
 
-    def _load_old(self, connection: Connection, table: Table, keys: Collection[int]) -> dict[int, Stored]:
+    def _load_old(self, connection: Connection, table: Table, keys: Collection[int]) -> dict[int, DirectoryRow]:
         extra = table.c.manager_key if table is source_users else table.c.reread
         rows = connection.execute(
             select(table.c.key, table.c.state, table.c.attributes, extra).where(among(table.c.key, keys, connection))
         )
-        return {row[0]: Stored(row[1], row[2], row[3]) for row in rows}
+        return {row[0]: DirectoryRow(row[1], row[2], row[3]) for row in rows}
 
-    def _load_hidden_managers(self, connection: Connection, old: Mapping[int, Stored]) -> dict[int, int]:
+    def _load_hidden_managers(self, connection: Connection, old: Mapping[int, DirectoryRow]) -> dict[int, int]:
         """Return by user the stored managers who are deleted: a direct reading does not show them."""
         managers = {stored.extra for stored in old.values() if stored.extra is not None}
         gone = among(source_users.c.key, managers, connection), source_users.c.state == "soft_deleted"
@@ -232,7 +232,7 @@ class Directory:
         return {key: stored.extra for key, stored in old.items() if stored.extra in deleted}
 
     def _load_seen(
-        self, connection: Connection, old: Mapping[int, Stored], checkpoint: Checkpoint, *, direct: bool
+        self, connection: Connection, old: Mapping[int, DirectoryRow], checkpoint: Checkpoint, *, direct: bool
     ) -> set[int]:
         """Return which of these objects this baseline has met on an earlier page."""
         if direct or not checkpoint.baseline or not old:
@@ -247,8 +247,8 @@ class Directory:
         connection: Connection,
         table: Table,
         changed: Collection[int],
-        fresh: Mapping[int, Stored],
-        old: Mapping[int, Stored],
+        fresh: Mapping[int, DirectoryRow],
+        old: Mapping[int, DirectoryRow],
         counts: PageCounts,
         now: datetime,
     ) -> None:

@@ -78,7 +78,7 @@ def load_source_names(database: Database, keys: Collection[int]) -> dict[int, st
     return found
 
 
-def intern_principals(connection: Connection, bps_ids: Collection[str], *, spelling: bool = False) -> dict[str, int]:
+def intern_bps_ids(connection: Connection, bps_ids: Collection[str], *, spelling: bool = False) -> dict[str, int]:
     """Return the key of each BPS id by its folded form, adding new ones in the case in which they are given.
 
     ``spelling``: the ids come from the portal, whose case is the right one, and correct what is stored.

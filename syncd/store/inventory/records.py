@@ -26,7 +26,7 @@ from sqlalchemy import (
 from syncd.model.change import LinkKind, ObjectKind, PlannedChange
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_fact, save_fact
+from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_marker, save_marker
 from syncd.store.db.sql import (
     among,
     delete_pairs,
@@ -38,7 +38,7 @@ from syncd.store.db.sql import (
     set_json_fields,
     upsert,
 )
-from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of, note_links, note_vanished
 from syncd.store.schema.tables import (
     UtcTime,
@@ -78,7 +78,7 @@ class Inventory:
         What we own in one portal is somebody else's in another: only an inventory that owns nothing moves.
         """
         with self._database.transaction() as connection:
-            known = load_fact(connection, TARGET)
+            known = load_marker(connection, TARGET)
             if known == address:
                 return None
             owning = select(target_users.c.key).where(target_users.c.origin.is_not(None))
@@ -86,10 +86,10 @@ class Inventory:
             if known is not None:
                 if connection.scalar(select(owning.exists() | owning_groups.exists())):
                     return known
-                save_fact(connection, FULL_PUSH_DUE, "yes")
+                save_marker(connection, FULL_PUSH_DUE, "yes")
                 started = changes.c.action == "create", changes.c.status == "started"
                 connection.execute(update(changes).where(*started).values(status="dropped"))
-            save_fact(connection, TARGET, address)
+            save_marker(connection, TARGET, address)
         return None
 
     # ---- reading the whole portal -----------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Inventory:
     def _store_records(self, table: Table, kind: Kind, records: Sequence[Account] | Sequence[PortalGroup]) -> None:
         fields = _OWN_FIELDS[kind]
         with self._database.transaction() as connection:
-            keys = intern_principals(connection, [record.bps_id for record in records], spelling=True)
+            keys = intern_bps_ids(connection, [record.bps_id for record in records], spelling=True)
             fresh = {
                 keys[fold(record.bps_id)]: (record.status, *(getattr(record, name) for name in fields))
                 for record in records
@@ -193,12 +193,12 @@ class Inventory:
     def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]], *, now: datetime) -> None:
         """Take over groups with their members and owners, in one transaction."""
         with self._database.transaction() as connection:
-            groups = intern_principals(connection, [bps_id for bps_id, _ in details])
+            groups = intern_bps_ids(connection, [bps_id for bps_id, _ in details])
             unshown = set(connection.scalars(_select_unshown(target_groups, now)))
             details = [(bps_id, detail) for bps_id, detail in details if detail or groups[fold(bps_id)] not in unshown]
             keys = {groups[fold(bps_id)] for bps_id, _ in details}
             named = [each.bps_id for _, detail in details if detail for each in (*detail.members, *detail.owners)]
-            people = intern_principals(connection, named, spelling=True)
+            people = intern_bps_ids(connection, named, spelling=True)
             gone = {groups[fold(bps_id)] for bps_id, detail in details if detail is None}
             for kind, links in LINKS.items():
                 there = {
@@ -233,13 +233,13 @@ class Inventory:
     def finish_reading(self) -> None:
         """Remember that the portal was read completely."""
         with self._database.transaction() as connection:
-            save_fact(connection, INVENTORY_READ, "yes")
+            save_marker(connection, INVENTORY_READ, "yes")
             connection.execute(delete(seen_principals))
 
     def was_read(self) -> bool:
         """Return whether the portal was ever read completely."""
         with reading(self._database) as connection:
-            return load_fact(connection, INVENTORY_READ) is not None
+            return load_marker(connection, INVENTORY_READ) is not None
 
     # ---- single records ---------------------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class Inventory:
             self.store_accounts([account])
             return
         with self._database.transaction() as connection:
-            key = intern_principals(connection, [bps_id])[fold(bps_id)]
+            key = intern_bps_ids(connection, [bps_id])[fold(bps_id)]
             if key in set(connection.scalars(_select_unshown(target_users, now))):
                 return
             note_vanished(connection, "user", target_users.c.key == key, now=now)

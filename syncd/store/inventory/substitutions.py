@@ -12,7 +12,7 @@ from sqlalchemy import case, delete, exists, func, insert, select, update
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.substitution import Arranged, Departed, Superior
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import SUBSTITUTIONS_REFUSED, load_fact, save_fact
+from syncd.store.db.markers import SUBSTITUTIONS_REFUSED, load_marker, save_marker
 from syncd.store.db.sql import among, upsert
 from syncd.store.inventory.bps_ids import iterate_folded
 from syncd.store.inventory.claims import is_taken
@@ -195,13 +195,13 @@ class Substitutions:
     def load_refusal(self) -> datetime | None:
         """Return when the portal last refused all substitutions, None when it did not."""
         with reading(self._database) as connection:
-            text = load_fact(connection, SUBSTITUTIONS_REFUSED)
+            text = load_marker(connection, SUBSTITUTIONS_REFUSED)
         return datetime.fromisoformat(text) if text else None
 
     def note_refusal(self, at: datetime | None) -> None:
         """Remember that the portal refuses all substitutions, or (None) that it does not any more."""
         with self._database.transaction() as connection:
-            save_fact(connection, SUBSTITUTIONS_REFUSED, at.isoformat() if at else None)
+            save_marker(connection, SUBSTITUTIONS_REFUSED, at.isoformat() if at else None)
 
     def can_stand_in(self, original: int, substitute: int) -> bool:
         """Return whether both accounts are ours, synchronised, and the substitute's is with its present person."""

@@ -17,9 +17,9 @@ from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import LICENCES_READ, load_fact, save_fact
+from syncd.store.db.markers import LICENCES_READ, load_marker, save_marker
 from syncd.store.db.sql import among, decode_json, encode_json, insert_missing, upsert
-from syncd.store.inventory.bps_ids import intern_principals, iterate_folded
+from syncd.store.inventory.bps_ids import intern_bps_ids, iterate_folded
 from syncd.store.inventory.claims import is_taken, leaver_state
 from syncd.store.licences.seats import find_doubted
 from syncd.store.licences.taken import GONE, MOVING, forget_notes, is_held, load_taken, note_taken
@@ -55,10 +55,10 @@ class Licences:
         """
         t = target_licences
         with self._database.transaction() as connection:
-            save_fact(connection, LICENCES_READ, "perpetual" if found is None else "yes")
+            save_marker(connection, LICENCES_READ, "perpetual" if found is None else "yes")
             if found is None:
                 return set()
-            keys = intern_principals(connection, [holder.bps_id for holder in found.holders], spelling=True)
+            keys = intern_bps_ids(connection, [holder.bps_id for holder in found.holders], spelling=True)
             fresh = {
                 (keys[fold(holder.bps_id)], licence.type): encode_json(dict(licence.settings))
                 if licence.settings is not None
@@ -91,12 +91,12 @@ class Licences:
     def are_licences_known(self) -> bool:
         """Return whether everybody's licences were read once, and the portal lets them be assigned."""
         with reading(self._database) as connection:
-            return load_fact(connection, LICENCES_READ) == "yes"
+            return load_marker(connection, LICENCES_READ) == "yes"
 
     def are_licences_perpetual(self) -> bool:
         """Return whether the portal assigns licences by itself."""
         with reading(self._database) as connection:
-            return load_fact(connection, LICENCES_READ) == "perpetual"
+            return load_marker(connection, LICENCES_READ) == "perpetual"
 
     def owns_licences(self) -> bool:
         """Return whether licences that we granted are held, as far as we know."""

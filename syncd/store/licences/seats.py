@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select
 
 from syncd.model.licence import Seats
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import LICENCE_SEATS, load_fact, save_fact
+from syncd.store.db.markers import LICENCE_SEATS, load_marker, save_marker
 from syncd.store.db.sql import among, decode_json, encode_json
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import target_licences, target_users
@@ -36,7 +36,9 @@ class LicenceSeats:
         with self._database.transaction() as connection:
             counted = _count_held(connection)
             known = {kind.type: (kind.total, kind.assigned - counted.get(kind.type, 0)) for kind in seats}
-            save_fact(connection, LICENCE_SEATS, encode_json({name: list(numbers) for name, numbers in known.items()}))
+            save_marker(
+                connection, LICENCE_SEATS, encode_json({name: list(numbers) for name, numbers in known.items()})
+            )
 
     def load_free_seats(self) -> dict[str, int]:
         """Return the free seats of each type whose number is known, by the last word of the portal and our writes."""
@@ -73,7 +75,7 @@ def find_doubted(
 
 
 def _load_seats(connection: Connection) -> dict[str, tuple[int, int]]:
-    found: dict[str, list[int]] = decode_json(load_fact(connection, LICENCE_SEATS))
+    found: dict[str, list[int]] = decode_json(load_marker(connection, LICENCE_SEATS))
     return {kind: (numbers[0], numbers[1]) for kind, numbers in sorted(found.items())}
 
 

@@ -13,7 +13,7 @@ from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import OWNERS, load_fact
+from syncd.store.db.markers import OWNERS, load_marker
 from syncd.store.db.sql import among, among_bound, decode_json, fetch_keys, gather_keys, pack
 from syncd.store.inventory.bps_ids import iterate_folded
 from syncd.store.inventory.claims import is_taken, leaver_state
@@ -130,7 +130,7 @@ class Pairing:
     def knows_owners(self) -> bool:
         """Return whether a full read that tells the owners of groups was closed, and owners were read ever since."""
         with reading(self._database) as connection:
-            return load_fact(connection, OWNERS) == "known"
+            return load_marker(connection, OWNERS) == "known"
 
     def load_desired_members(self, below: Collection[int], *, kind: LinkKind) -> list[int]:
         """Return principal keys of the wanted users who are direct members (or owners) of any of these, sorted."""

@@ -11,9 +11,9 @@ from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import APPLIED, load_fact, save_fact
+from syncd.store.db.markers import APPLIED, load_marker, save_marker
 from syncd.store.db.sql import among
-from syncd.store.inventory.bps_ids import intern_principals
+from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.records import LINKS
 from syncd.store.licences.taken import is_held
 from syncd.store.plans.changes import Placed, Plans
@@ -99,7 +99,7 @@ class ProposedPlans:
         """Append changes of a plan file to the plan of a run; return the next place."""
         with self._database.transaction() as connection:
             named = {entry.bps_id for entry in entries} | {entry.target for entry in entries if entry.member}
-            principals = intern_principals(connection, sorted(named))
+            principals = intern_bps_ids(connection, sorted(named))
             ids = {entry.source_id for entry in entries if entry.source_id}
             statement = select(source_objects.c.id, source_objects.c.key)
             sources = {
@@ -171,17 +171,17 @@ class ProposedPlans:
     def load_applied(self, checksum: str) -> str | None:
         """Return the number of the run that began to apply this file before, if one did."""
         with reading(self._database) as connection:
-            return load_fact(connection, APPLIED + checksum)
+            return load_marker(connection, APPLIED + checksum)
 
     def note_applied(self, checksum: str, run_id: int) -> None:
         """Remember that a run begins to apply this file."""
         with self._database.transaction() as connection:
-            save_fact(connection, APPLIED + checksum, str(run_id))
+            save_marker(connection, APPLIED + checksum, str(run_id))
 
     def load_principals(self, bps_ids: Collection[str]) -> dict[str, int]:
         """Return the keys of BPS ids by their folded form."""
         with self._database.transaction() as connection:
-            return intern_principals(connection, sorted(bps_ids))
+            return intern_bps_ids(connection, sorted(bps_ids))
 
     def touch_records(self, keys: Collection[int]) -> None:
         """Have the next run look at these records."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, exists, func, select
 
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_fact, save_fact
+from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_marker, save_marker
 from syncd.store.runs.open_changes import is_touched, settle_earlier
 from syncd.store.runs.touched import (
     UNFINISHED,
@@ -27,7 +27,7 @@ class PushEnds:
     def is_full_push_due(self, rules: str) -> bool:
         """Return whether the next push must look at everybody: a full pull happened, or the rules have changed."""
         with reading(self._database) as connection:
-            return load_fact(connection, FULL_PUSH_DUE) is not None or load_fact(connection, RULES) != rules
+            return load_marker(connection, FULL_PUSH_DUE) is not None or load_marker(connection, RULES) != rules
 
     def require_full_push(self) -> None:
         """Remember that everybody must be looked at until a push over everybody has finished.
@@ -36,7 +36,7 @@ class PushEnds:
         other rules.
         """
         with self._database.transaction() as connection:
-            save_fact(connection, FULL_PUSH_DUE, "yes")
+            save_marker(connection, FULL_PUSH_DUE, "yes")
 
     def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
@@ -59,8 +59,8 @@ class PushEnds:
                 settle_earlier(connection, run_id)
             clear_touches(connection)
             if full:
-                save_fact(connection, FULL_PUSH_DUE, None)
-                save_fact(connection, RULES, rules)
+                save_marker(connection, FULL_PUSH_DUE, None)
+                save_marker(connection, RULES, rules)
             touch_unfinished(connection, run_id)
             removed = select(changes.c.source_key).where(
                 changes.c.run_id == run_id,

@@ -13,7 +13,7 @@ from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE
 from syncd.plan.report.scope_verdicts import Place
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import LICENCES_READ, load_fact
+from syncd.store.db.markers import LICENCES_READ, load_marker
 from syncd.store.db.sql import among, decode_json
 from syncd.store.licences.holdings import load_holding
 from syncd.store.reports.explain_changes import load_outcomes, load_pending, load_rejected
@@ -288,7 +288,7 @@ def _load_licences(connection: Connection, found: Found, records: list[int]) -> 
     return {
         "rule": None if role is None else int(role.removeprefix(LICENCE_ROLE)),
         "held": held,
-        "perpetual": load_fact(connection, LICENCES_READ) == "perpetual",
+        "perpetual": load_marker(connection, LICENCES_READ) == "perpetual",
     }
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from syncd.model.run import HELD_FOR, REVERSALS
 from syncd.store.db.sql import among, decode_json
-from syncd.store.runs.open_changes import find_newest_planned, is_open_still, is_speaking, is_unsolved
+from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still, is_unsolved
 from syncd.store.schema.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
 _OPEN = ("planned", "started", "failed", "deferred", "held")
@@ -36,7 +36,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
     }
     fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
     reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), fresh)
-    speaks = is_speaking(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
+    speaks = is_in_force(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
     statement = _select_changes(records, connection).where(
         speaks | is_open_still(connection, newest),
         changes.c.status.in_(_OPEN),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, exists, select
 
-from syncd.store.db.markers import OWNERS, load_fact
+from syncd.store.db.markers import OWNERS, load_marker
 from syncd.store.schema.tables import (
     desired_users,
     source_groups,
@@ -87,7 +87,7 @@ def load_owned(connection: Connection, kind: Kind, key: int) -> list[dict[str, A
 
     None where the tenant is not asked for owners (``mapping.group.owners``): nothing is known of them.
     """
-    if load_fact(connection, OWNERS) is None:
+    if load_marker(connection, OWNERS) is None:
         return None
     mine, other = source_owners.c.member_key, source_owners.c.group_key
     named, name = source_groups, source_groups.c.name

@@ -27,14 +27,23 @@ from sqlalchemy import (
     select,
 )
 
-from syncd.plan.report.status import Facts, Judged, Record, StandIn, Standing, Trouble, judge_orphan, judge_standing
+from syncd.plan.report.status import (
+    ObjectStatus,
+    Obstacle,
+    Record,
+    StandIn,
+    StatusFacts,
+    StatusReason,
+    find_orphan_status,
+    find_status,
+)
 from syncd.plan.rules import PolicyRules
 from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import among
 from syncd.store.directory.checkpoints import has_checkpoints
 from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.protection import load_tied
-from syncd.store.runs.open_changes import find_newest_planned, is_open_still, is_speaking
+from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
@@ -64,7 +73,7 @@ class Line:
     source_id: str | None
     name: str | None
     bps_id: str | None
-    state: Standing
+    state: ObjectStatus
     reason: str
     last_synced_at: datetime | None
 
@@ -77,9 +86,9 @@ class _Tables(NamedTuple):
 
 
 class _Troubles(NamedTuple):
-    held: dict[int, Trouble]
-    deferred: dict[int, Trouble]
-    failed: dict[int, Trouble]
+    held: dict[int, Obstacle]
+    deferred: dict[int, Obstacle]
+    failed: dict[int, Obstacle]
 
 
 class _Notes(NamedTuple):
@@ -123,7 +132,7 @@ class Report:
             keys = _load_order(connection, kind, needle.casefold())
         for start in range(0, len(keys), _CHUNK):
             for row in self._load(_select_sources(kind), _TABLES[kind].source, keys[start : start + _CHUNK]):
-                judged = judge_standing(_gather(kind, row, troubles, notes, self._now), self._policy)
+                judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
                 if judged is not None:
                     yield _make_line(row, judged)
         with reading(self._database) as connection:
@@ -134,7 +143,7 @@ class Report:
                 if state == "wanted":
                     state = "blocked" if row.blocked else "renamed"
                 facts = _gather(kind, row, troubles, notes, self._now)
-                judged = judge_orphan(state, row.mapped or "", facts, self._policy)
+                judged = find_orphan_status(state, row.mapped or "", facts, self._policy)
                 yield _make_line(row, judged)
 
     def is_unread(self) -> bool:
@@ -151,12 +160,12 @@ class Report:
         return [rows[key] for key in keys if key in rows]
 
 
-def _make_line(row: Any, judged: Judged) -> Line:
+def _make_line(row: Any, judged: StatusReason) -> Line:
     state, reason = judged
     return Line(row.source_id, row.name, row.bps_id or row.mapped, state, reason, row.synced_at if row.origin else None)
 
 
-def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> Facts:
+def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> StatusFacts:
     record = None
     if row.record is not None:
         ours = row.origin is not None
@@ -171,7 +180,7 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datet
             row.record in notes.declined,
         )
     principal = row.record if row.record is not None else row.principal_key
-    return Facts(
+    return StatusFacts(
         kind,
         row.gone,
         row.desired,
@@ -323,7 +332,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
     troubles = _Troubles({}, {}, {})
     newest = find_newest_planned(connection)
-    speaks = is_speaking(newest) | is_open_still(connection, newest)
+    speaks = is_in_force(newest) | is_open_still(connection, newest)
     own = changes.c.object == kind
     licence = changes.c.object == "licence"
     in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
@@ -345,7 +354,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
         for key, action, status, number, error, about in connection.execute(noted):
             what = action if kinds is own else f"{action} of {number} {about}{'s' if number != 1 else ''}"
             found = troubles.held if status == "held" else troubles.deferred
-            found[key] = Trouble(status, f"{what}: {error}")
+            found[key] = Obstacle(status, f"{what}: {error}")
         failed = (
             select(record, failures.c.attempts, failures.c.next_at, failures.c.error)
             .join(
@@ -360,7 +369,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
             .order_by(record, failures.c.attempts)
         )
         for key, attempts, next_at, error in connection.execute(failed):
-            troubles.failed[key] = Trouble("failed", error, attempts, next_at)
+            troubles.failed[key] = Obstacle("failed", error, attempts, next_at)
     return troubles
 
 

@@ -78,7 +78,7 @@ def is_unsolved() -> ColumnElement[bool]:
     )
 
 
-def is_speaking(newest: int) -> ColumnElement[bool]:
+def is_in_force(newest: int) -> ColumnElement[bool]:
     """Return the condition that a change belongs to the run ``newest``, or to a later one over one object."""
     single = select(runs.c.id).where(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS))
     return or_(changes.c.run_id == newest, changes.c.run_id.in_(single))

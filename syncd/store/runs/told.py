@@ -5,25 +5,25 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from syncd.store.db.database import Database, reading
-from syncd.store.db.markers import TOLD, load_fact, save_fact
+from syncd.store.db.markers import TOLD, load_marker, save_marker
 from syncd.store.schema.tables import changes
 
 
-class ToldNews:
+class SentNotifications:
     """Reads and writes single facts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def load_told(self, subject: str) -> str:
+    def load_last_sent(self, subject: str) -> str:
         """Return what was last told about a subject, nothing when nothing was."""
         with reading(self._database) as connection:
-            return load_fact(connection, TOLD + subject) or ""
+            return load_marker(connection, TOLD + subject) or ""
 
-    def save_told(self, subject: str, told: str) -> None:
+    def save_last_sent(self, subject: str, told: str) -> None:
         """Remember what was told."""
         with self._database.transaction() as connection:
-            save_fact(connection, TOLD + subject, told or None)
+            save_marker(connection, TOLD + subject, told or None)
 
     def count_held(self, run_id: int) -> dict[str, int]:
         """Return what a run withholds, by action."""

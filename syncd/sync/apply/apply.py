@@ -23,7 +23,7 @@ from syncd.sync.apply.links import iterate_links, send_links
 from syncd.sync.apply.readiness import Readiness
 from syncd.sync.apply.recorder import Recorder
 from syncd.sync.apply.substitutions import Substituting
-from syncd.sync.apply.work_queue import Call, Calls, load_ahead
+from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
 from syncd.sync.portal.licences import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.ports.caller import Placed
@@ -105,7 +105,7 @@ class Apply:
 
     async def _run_phase(self, run_id: int, phase: Phase, failures: FailureLog) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
-        calls = Calls()
+        calls = WorkQueue()
         recorder = Recorder(self._store, self._clock, run_id, self._give_up)
         unsent: list[Call] = []
         try:
@@ -133,7 +133,7 @@ class Apply:
     def _is_over(self) -> bool:
         return self._stopping() or self._fatal is not None
 
-    async def _load(self, run_id: int, phase: Phase, calls: Calls) -> None:
+    async def _load(self, run_id: int, phase: Phase, calls: WorkQueue) -> None:
         links, size = _LINKS.get(phase), self._options.members_per_request
         planned = iterate_links(self._store, run_id, links, size) if links else self._iterate_calls(run_id, phase)
         async with aclosing(planned):
@@ -176,7 +176,7 @@ class Apply:
                 if not (accounts <= ready.keys() and ready[fold(planned.change.bps_id)]):
                     self._unready.add(planned.seq)
 
-    async def _work(self, calls: Calls, recorder: Recorder, unsent: list[Call], failures: FailureLog) -> None:
+    async def _work(self, calls: WorkQueue, recorder: Recorder, unsent: list[Call], failures: FailureLog) -> None:
         while (call := await calls.get()) is not None:
             if isinstance(call, LinkBatch):
                 if not self._is_over():

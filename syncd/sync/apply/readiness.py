@@ -47,7 +47,7 @@ class Readiness:
             left = deadline - self._clock.monotonic()
             if left <= 0:
                 number = await self._store.call(self._store.count_waiting, run_id)
-                self._log.warning("synchronisation.slow", waiting=number)
+                self._log.warning("apply.sync_slow", waiting=number)
                 return
             await self._clock.sleep(min(pause, left))
             pause = min(pause * 2, 5.0)

@@ -29,8 +29,8 @@ _CHUNK = 64
 _WAITING = 2 * _CHUNK
 
 
-class Calls:
-    """Calls on their way from the store to the workers, many at a time, since waking a task for each is slow.
+class WorkQueue:
+    """WorkQueue on their way from the store to the workers, many at a time, since waking a task for each is slow.
 
     Some hundred wait at most. Whatever has arrived is there for every worker that has nothing to do. After `end`, `get`
     returns None to all of them.

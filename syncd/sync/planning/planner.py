@@ -17,7 +17,7 @@ from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
-from syncd.plan.guard import Hold, find_populations_to_know, judge
+from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
@@ -257,7 +257,7 @@ class Planner:
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
         counts = self._store.count_changes(self._run_id)
-        if any(hold.action == "adopt" for hold in judge(counts, {}, self._rules.limits)):
+        if any(hold.action == "adopt" for hold in hold_excess(counts, {}, self._rules.limits)):
             self._held = self._store.load_adoptions(self._run_id)
             self._store.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
 
@@ -374,7 +374,7 @@ class Planner:
     def _judge(self, full: bool) -> Planned:
         counts = self._store.count_changes(self._run_id)
         limits = self._rules.limits
-        holds = list(judge(counts, self._store.count_owned(find_populations_to_know(counts, limits)), limits))
+        holds = list(hold_excess(counts, self._store.count_owned(find_populations_to_know(counts, limits)), limits))
         for hold in holds:
             self._store.hold(self._run_id, hold.action, hold.reason)
         if any(action == "delete" for action, _ in counts):

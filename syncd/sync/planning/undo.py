@@ -12,7 +12,7 @@ from syncd.model.change import Change, OutcomeStatus, Phase
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.run import Approval, RunKind
 from syncd.plan.diff import TIED
-from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, judge
+from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, hold_excess
 from syncd.plan.undo.undo import find_forbidden, reverse, still_stands
 from syncd.plan.undo.values import Done, Reverse
 from syncd.sync.planning.proposal import Means
@@ -196,7 +196,7 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
             "they are over"
         )
     limits = means.rules.limits
-    holds = list(judge(counts, store.count_owned(find_populations_to_know(counts, limits)), limits))
+    holds = list(hold_excess(counts, store.count_owned(find_populations_to_know(counts, limits)), limits))
     for hold in holds:
         store.hold(run_id, hold.action, hold.reason)
     if any(action == "delete" for action, _ in counts):

@@ -64,7 +64,7 @@ class Licensing:
         believed = None if seats is None else found
         doubted = await store.call(store.store_licences, believed, seats or (), now=self._now)
         for kind in sorted(doubted):
-            self._log.warning("licences.doubted", type=kind)
+            self._log.warning("licences.incomplete", type=kind)
         if seats is not None:
             await store.call(store.store_seats, seats)
         self._read = True

@@ -59,7 +59,7 @@ class EverythingStore(ListingStore, Protocol):
         ...
 
 
-class Everything:
+class FullRead:
     """One full read of all streams by lists. Not reused.
 
     ``follow`` reads and stores a stream's round from a checkpoint on, telling ``watch`` of its pages before they are
@@ -126,7 +126,7 @@ class Everything:
         beginnings = [
             Checkpoint(stream, self._source.fingerprint(stream), next_link=links[stream]) for stream in STREAMS
         ]
-        self._log.info("listing.started")
+        self._log.info("lists.started")
         owners = self._source.tracks_owners
         return await self._store.call(self._store.begin_listing, beginnings, now=self._clock.now(), owners=owners)
 

@@ -97,7 +97,7 @@ class SubjectStore(Protocol):
         ...
 
 
-class SinglePull:
+class OneObjectPull:
     """Reads one object. Raises RemoteErrors, and IncompleteRead when the store or the answers do not suffice."""
 
     def __init__(self, source: Source, store: SingleStore, *, now: datetime) -> None:

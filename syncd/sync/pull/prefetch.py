@@ -12,7 +12,7 @@ PAGES_AHEAD = 16
 """Pages fetched and not yet stored; also the most that are stored at once."""
 
 
-async def read_ahead(
+async def prefetch(
     fetch: Callable[[str | None], Awaitable[Page]], link: str | None, *, name: str
 ) -> AsyncGenerator[list[Page], None]:
     """Yield the pages from ``link`` to the end of the round, in order: each time all that have come in the meantime.

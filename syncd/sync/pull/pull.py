@@ -20,13 +20,13 @@ from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.full_read import Everything, EverythingStore, is_refusal
+from syncd.sync.pull.full_read import EverythingStore, FullRead, is_refusal
 from syncd.sync.pull.lists import ChunkCounted
 from syncd.sync.pull.member_counts import MemberCheck, MemberCheckStore
 from syncd.sync.pull.member_witness import read_members, tolerate_none
-from syncd.sync.pull.one_object import SinglePull, SingleStore
-from syncd.sync.pull.prefetch import read_ahead
-from syncd.sync.pull.relations import Ties, TiesStore
+from syncd.sync.pull.one_object import OneObjectPull, SingleStore
+from syncd.sync.pull.prefetch import prefetch
+from syncd.sync.pull.relations import Relations, TiesStore
 from syncd.sync.pull.sweep import Sweep, SweepStore
 from syncd.tasks import task_group
 
@@ -121,7 +121,7 @@ class Pull:
         Raises UnknownObject for a name that nobody bears, or more than one; IncompleteRead for a store or a tenant
         that does not say enough; RemoteErrors.
         """
-        single = SinglePull(self._source, self._store, now=self._clock.now())
+        single = OneObjectPull(self._source, self._store, now=self._clock.now())
         subject = await single.run(wanted)
         return PullResult(counts=single.counts, subject=subject, doubts=single.doubts)
 
@@ -140,7 +140,7 @@ class Pull:
 
     async def _read_everything(self, result: PullResult) -> bool:
         """Read everything by lists; False when the tenant does not let us, and delta has to do."""
-        everything = Everything(
+        everything = FullRead(
             self._source,
             self._store,
             self._clock,
@@ -180,7 +180,7 @@ class Pull:
         fingerprint = self._source.fingerprint(stream)
         checkpoint = await self._store.call(self._store.load_checkpoint, stream)
         if checkpoint is not None and checkpoint.fingerprint != fingerprint:
-            self._log.warning("checkpoint.foreign", stream=stream)
+            self._log.warning("checkpoint.mismatch", stream=stream)
             checkpoint = None
         if checkpoint is not None and checkpoint.listing:
             checkpoint = None  # a reading by lists that did not come to its end is no part of a round
@@ -197,7 +197,7 @@ class Pull:
             try:
                 await self._follow(checkpoint, result)
             except ResyncRequired as error:
-                self._log.warning("checkpoint.dead", stream=stream, code=error.code, status=error.status)
+                self._log.warning("checkpoint.expired", stream=stream, code=error.code, status=error.status)
                 if checkpoint.next_link is not None and checkpoint.delta_link is not None and not checkpoint.baseline:
                     checkpoint = replace(checkpoint, next_link=None)  # replaying the round from its start is harmless
                     continue
@@ -223,7 +223,7 @@ class Pull:
         """Apply page after page; the next ones are fetched while some are stored. ``watch`` sees them before that."""
         stream = checkpoint.stream
         link = checkpoint.next_link or (None if checkpoint.baseline else checkpoint.delta_link)
-        pages_read = read_ahead(partial(self._source.fetch_page, stream), link, name=f"fetch {stream}")
+        pages_read = prefetch(partial(self._source.fetch_page, stream), link, name=f"fetch {stream}")
         try:
             async with contextlib.aclosing(pages_read):
                 async for pages in pages_read:
@@ -290,7 +290,7 @@ class Pull:
                     break
                 await self._store.call(self._store.replace_members, group_id, links, role=role)
             result.add("groups_reread", 1)
-        await Ties(self._source, self._store, count=result.add).run(tracked=tracked)
+        await Relations(self._source, self._store, count=result.add).run(tracked=tracked)
 
     def _list_roles(self) -> tuple[Role, ...]:
         """Return in which relations to a group people are read; members last, whose reading ends that of a group."""

@@ -48,7 +48,7 @@ class TiesStore(Caller, Protocol):
         ...
 
 
-class Ties:
+class Relations:
     """Reads and stores the ties of everybody who has returned. ``count`` is told what was found."""
 
     def __init__(self, source: Source, store: TiesStore, *, count: Callable[[str, int], None]) -> None:
@@ -73,7 +73,7 @@ class Ties:
                 except RemoteError as error:
                     if isinstance(error, AuthFailed) or error.status is None:
                         raise
-                    self._log.warning("ties.unread", stream=stream, objects=len(few), reason=str(error))
+                    self._log.warning("relations.unread", stream=stream, objects=len(few), reason=str(error))
                     self._count("ties_unread", len(few))
                     if isinstance(error, TransientError):
                         return
@@ -97,7 +97,9 @@ class Ties:
                 request = answer.request
                 found[request.owner_id, request.relation].update(answer.ids)
                 if answer.state in ("hidden", "refused"):
-                    self._log.warning("ties.hidden", stream=stream, object=request.owner_id, relation=request.relation)
+                    self._log.warning(
+                        "relations.hidden", stream=stream, object=request.owner_id, relation=request.relation
+                    )
                     self._count("ties_hidden", 1)
                 elif answer.state == "expired":
                     waiting.append(ListRequest(request.owner_id, request.relation, owner_is_user=is_user))

@@ -9,7 +9,7 @@ import pytest
 
 from syncd.errors import Unavailable
 from syncd.model.source import Page
-from syncd.sync.pull.prefetch import PAGES_AHEAD, read_ahead
+from syncd.sync.pull.prefetch import PAGES_AHEAD, prefetch
 
 
 class Pages:
@@ -38,7 +38,7 @@ async def settle() -> None:
 
 async def collect(pages: Pages, found: list[Page]) -> None:
     """Take all pages, so slowly that fetching runs ahead."""
-    async with aclosing(read_ahead(pages.fetch, None, name="fetch")) as ahead:
+    async with aclosing(prefetch(pages.fetch, None, name="fetch")) as ahead:
         async for some in ahead:
             found += some
             await settle()
@@ -54,7 +54,7 @@ async def test_pages_come_in_order_and_each_once() -> None:
 async def test_it_never_runs_further_ahead_than_it_may() -> None:
     """A store that takes its time holds at most PAGES_AHEAD pages in memory beside those in its hands."""
     pages = Pages(1000)
-    async with aclosing(read_ahead(pages.fetch, None, name="fetch")) as ahead:
+    async with aclosing(prefetch(pages.fetch, None, name="fetch")) as ahead:
         taken = len(await anext(ahead))
         await settle()
         assert pages.fetched == taken + PAGES_AHEAD

@@ -1,4 +1,4 @@
-"""The keeper of the lock, on a database that does not answer."""
+"""The lock of the lock, on a database that does not answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from syncd.daemon.async_lock import Keeper
+from syncd.daemon.async_lock import AsyncLock
 from syncd.store.db import lock as lock_module
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
@@ -18,12 +18,12 @@ async def test_no_answer_in_time_is_no_lock(tmp_path: Path, monkeypatch: pytest.
     answered = threading.Event()
     monkeypatch.setattr(StoreLock, "is_held", lambda self: answered.wait(20))
     database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    keeper = Keeper(StoreLock(database))
-    assert await keeper.try_acquire()
-    assert not await keeper.is_held(within=0.01)
+    lock = AsyncLock(StoreLock(database))
+    assert await lock.try_acquire()
+    assert not await lock.is_held(within=0.01)
     answered.set()
-    assert await keeper.is_held(within=20)
-    await keeper.close()
+    assert await lock.is_held(within=20)
+    await lock.close()
     database.close()
 
 

@@ -1,11 +1,11 @@
-"""Calls between the one who loads and those who send: nobody is idle while something waits, and nothing piles up."""
+"""A work queue between the loader and the senders: no sender idles while work waits, and work does not pile up."""
 
 from __future__ import annotations
 
 import asyncio
 
 from syncd.model.change import Change, Phase, PlannedChange
-from syncd.sync.apply.work_queue import Call, Calls
+from syncd.sync.apply.work_queue import Call, WorkQueue
 
 
 def make_call(number: int) -> Call:
@@ -14,7 +14,7 @@ def make_call(number: int) -> Call:
     return Call([(PlannedChange(1, number, change, "planned", ""), number, None)])
 
 
-async def take(calls: Calls, found: list[int], *, pause: asyncio.Event) -> None:
+async def take(calls: WorkQueue, found: list[int], *, pause: asyncio.Event) -> None:
     """Take calls until there are no more, each held until ``pause`` is set."""
     while (call := await calls.get()) is not None:
         assert isinstance(call, Call)
@@ -24,7 +24,7 @@ async def take(calls: Calls, found: list[int], *, pause: asyncio.Event) -> None:
 
 async def test_a_few_calls_keep_every_worker_busy() -> None:
     """Also when all of them came in one go, and fewer than are handed on together."""
-    calls, found, pause = Calls(), list[int](), asyncio.Event()
+    calls, found, pause = WorkQueue(), list[int](), asyncio.Event()
     workers = [asyncio.create_task(take(calls, found, pause=pause)) for _ in range(4)]
     await asyncio.sleep(0)
     for number in range(10):
@@ -40,7 +40,7 @@ async def test_a_few_calls_keep_every_worker_busy() -> None:
 
 async def test_no_more_than_some_hundred_calls_wait() -> None:
     """Whoever loads waits for those who send, and goes on with them; every call is sent once, in order."""
-    calls, found, pause = Calls(), list[int](), asyncio.Event()
+    calls, found, pause = WorkQueue(), list[int](), asyncio.Event()
 
     async def load() -> None:
         for number in range(1000):
@@ -61,7 +61,7 @@ async def test_no_more_than_some_hundred_calls_wait() -> None:
 
 async def test_what_nobody_took_is_handed_back() -> None:
     """When the workers end early, as in a stop."""
-    calls = Calls()
+    calls = WorkQueue()
     for number in range(70):
         await calls.put(make_call(number))
     first = await calls.get()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.model.run import RunRecord
-from syncd.plan.report.notifications import judge_credential, judge_run
+from syncd.plan.report.notifications import notify_about_credential, notify_about_run
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 END = datetime(2026, 6, 1, tzinfo=UTC)
@@ -17,7 +17,7 @@ END = datetime(2026, 6, 1, tzinfo=UTC)
 def judge(status: str, told: str = "", *, kind: str = "delta", **held: int) -> tuple[list[str], str]:
     """Return the events of a run, and what was told then."""
     record: Any = RunRecord(7, kind, "schedule", status, NOW, NOW)  # type: ignore[arg-type]  # plain words in tests
-    news, told = judge_run(record, held, told, error="some reason")
+    news, told = notify_about_run(record, held, told, error="some reason")
     return [each.event for each in news], told
 
 
@@ -55,7 +55,9 @@ def test_a_plan_is_no_news() -> None:
 def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
     """A sentence for people, stable fields for machines."""
     record = RunRecord(7, "delta", "schedule", "held", NOW, NOW)
-    (news,), _ = judge_run(record, {"unlink": 1031}, "", error="1031 times unlink, guard.max_removals allows 500")
+    (news,), _ = notify_about_run(
+        record, {"unlink": 1031}, "", error="1031 times unlink, guard.max_removals allows 500"
+    )
     assert "unlink 1,031" in news.text
     assert "syncd approve 7" in news.text
     assert news.fields == {
@@ -72,10 +74,10 @@ def test_the_end_of_a_credential_is_told_at_four_stages() -> None:
     """30, 7 and 1 days before, and at the end; each once, and anew for a new end."""
     told, stages = "", []
     for days in range(40, -4, -1):
-        news, told = judge_credential("graph.certificate_file", END, END - timedelta(days=days), told)
+        news, told = notify_about_credential("graph.certificate_file", END, END - timedelta(days=days), told)
         if news is not None:
             stages.append((days, news.fields["days_left"]))
     assert stages == [(30, 30), (7, 7), (1, 1), (0, 0)]
-    assert judge_credential("graph.certificate_file", END, END, told)[0] is None
+    assert notify_about_credential("graph.certificate_file", END, END, told)[0] is None
     later = END + timedelta(days=1)
-    assert judge_credential("graph.certificate_file", later, END, told)[0] is not None
+    assert notify_about_credential("graph.certificate_file", later, END, told)[0] is not None

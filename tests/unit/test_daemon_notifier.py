@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from syncd.clock import Clock
-from syncd.daemon.shared import Life, make_life
+from syncd.daemon.shared import DaemonContext, make_context
 from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRecord, RunRequest
@@ -45,20 +45,20 @@ class Hearer:
 
 
 @asynccontextmanager
-async def working(tmp_path: Path, parts: FakeParts) -> AsyncIterator[tuple[Life, LogWatch]]:
+async def working(tmp_path: Path, parts: FakeParts) -> AsyncIterator[tuple[DaemonContext, LogWatch]]:
     """A worker and a newsroom at work on an empty store."""
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     database = open_new_store(settings)
-    life = make_life(settings, parts.composition(), Clock())
-    life.news.attach(database)
-    worker = Worker(life, database, is_lost=lambda: False, confirm=always)
+    context = make_context(settings, parts.composition(), Clock())
+    context.notifier.attach(database)
+    worker = Worker(context, database, is_lost=lambda: False, confirm=always)
     with watching_logs() as log:
-        news = asyncio.create_task(life.news.work(life), name="news")
+        news = asyncio.create_task(context.notifier.work(context), name="news")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.work(), name="worker")
-            yield life, log
-            life.stop.set()
-            life.bell.set()
+            yield context, log
+            context.stop.set()
+            context.bell.set()
         news.cancel()
         await asyncio.wait([news])
     database.close()
@@ -69,9 +69,9 @@ async def test_a_failed_run_and_its_recovery_are_told(tmp_path: Path) -> None:
     parts, hearer = FakeParts(), Hearer()
     parts.hook = hearer
     parts.refusals = [AuthFailed("the secret has expired"), AuthFailed("the secret has expired")]
-    async with working(tmp_path, parts) as (life, log):
+    async with working(tmp_path, parts) as (context, log):
         for number in range(1, 4):
-            life.queue.put(RunRequest("delta", "schedule"))
+            context.queue.put(RunRequest("delta", "schedule"))
             await log.wait("run.finished", number)
         await hearer.wait("failed", "recovered")
 
@@ -81,10 +81,10 @@ async def test_a_hook_that_never_answers_delays_no_run(tmp_path: Path) -> None:
     parts, hearer = FakeParts(), Hearer()
     parts.hook, hearer.silent = hearer, True
     parts.refusals = [AuthFailed("the secret has expired")]
-    async with working(tmp_path, parts) as (life, log):
-        life.queue.put(RunRequest("delta", "schedule"))
+    async with working(tmp_path, parts) as (context, log):
+        context.queue.put(RunRequest("delta", "schedule"))
         await hearer.asked.wait()
-        life.queue.put(RunRequest("delta", "schedule"))
+        context.queue.put(RunRequest("delta", "schedule"))
         done = await log.wait("run.finished", 2)
     assert done["status"] == "succeeded"
 
@@ -93,8 +93,8 @@ async def test_without_a_hook_nothing_is_told(tmp_path: Path) -> None:
     """No setting, no message, no complaint."""
     parts = FakeParts()
     parts.refusals = [AuthFailed("the secret has expired")]
-    async with working(tmp_path, parts) as (life, log):
-        life.queue.put(RunRequest("delta", "schedule"))
+    async with working(tmp_path, parts) as (context, log):
+        context.queue.put(RunRequest("delta", "schedule"))
         await log.wait("run.finished")
     assert [name for name in log.names() if name.startswith("notify.")] == []
 
@@ -104,10 +104,10 @@ async def test_a_store_that_fails_and_a_credential_that_ends_are_told(tmp_path: 
     parts, hearer = FakeParts(), Hearer()
     parts.hook = hearer
     ends: Any = {"graph.certificate_file": datetime.now(UTC) + timedelta(days=3)}
-    async with working(tmp_path, parts) as (life, _):
+    async with working(tmp_path, parts) as (context, _):
         for item in (StoreError("the disk is full"), StoreError("the disk is full"), ends, ends):
-            life.news.report(item)
-        life.news.report(RunRecord(1, "delta", "schedule", "succeeded", NOW, NOW))
+            context.notifier.report(item)
+        context.notifier.report(RunRecord(1, "delta", "schedule", "succeeded", NOW, NOW))
         await hearer.wait("failed", "expiring", "recovered")
 
 
@@ -115,13 +115,15 @@ async def test_when_more_happens_than_can_be_told_the_newest_counts(tmp_path: Pa
     """A line that is full forgets its oldest."""
     parts, hearer = FakeParts(), Hearer()
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
-    life = make_life(settings, parts.composition(), Clock())
+    context = make_context(settings, parts.composition(), Clock())
     parts.hook = hearer
     database = open_new_store(settings)
-    life.news.attach(database)
+    context.notifier.attach(database)
     for number in range(100):
-        life.news.report(RunRecord(number, "delta", "schedule", "failed" if number == 99 else "succeeded", NOW, NOW))
-    news = asyncio.create_task(life.news.work(life))
+        context.notifier.report(
+            RunRecord(number, "delta", "schedule", "failed" if number == 99 else "succeeded", NOW, NOW)
+        )
+    news = asyncio.create_task(context.notifier.work(context))
     await hearer.wait("failed")
     news.cancel()
     await asyncio.wait([news])

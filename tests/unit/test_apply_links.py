@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.model.change import LinkBatch, LinkKind
-from syncd.sync.apply.apply import links as linking
+from syncd.sync.apply import links as linking
 from syncd.sync.apply.links import iterate_links
 
 
