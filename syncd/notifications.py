@@ -13,7 +13,7 @@ from syncd.errors import SyncdError
 from syncd.logs import get_logger
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
-from syncd.store.runs.told import SentNotifications
+from syncd.store.store import Store
 from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
 
@@ -56,7 +56,7 @@ async def notify_about_end(
     try:
         async with asyncio.timeout(_SECONDS), open_hook(settings, clock) as hook:
             if hook is not None:
-                notifications, told = Notifications(clock), SentNotifications(database)
+                notifications, told = Notifications(clock), Store(database)
                 await notifications.notify_run(hook, told, record)
                 expiring = await asyncio.to_thread(list_expiring, settings, clock.now())
                 await notifications.notify_expiring(hook, told, expiring)

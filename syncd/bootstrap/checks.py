@@ -18,7 +18,7 @@ from syncd.notifications import probe_hook
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
-from syncd.store.licences.holdings import Licences
+from syncd.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def owns_licences(settings: Settings) -> bool:
         return False
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
-            return Licences(database).owns_licences()
+            return Store(database).licences.owns_licences.blocking()
     except SyncdError:
         return False  # the row of the store tells why
 

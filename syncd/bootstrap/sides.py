@@ -15,8 +15,7 @@ from syncd.config import (
 )
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database
-from syncd.store.directory.store import SourceStore
-from syncd.store.push_store import TargetStore
+from syncd.store.store import Store
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.ports.progress import Progress
 from syncd.sync.pull.pull import Pull
@@ -53,12 +52,12 @@ async def open_sides(
     # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.
     sys.setswitchinterval(_TURN_SECONDS)
     rules = make_rules(settings)
-    target = TargetStore(database)
+    target = Store(database)
     quiet = quiet or QuietTimes()
     portal = BpsPortal(make_bps_options(settings, quiet), clock)
     async with open_graph(settings, rules, clock, quiet) as client, portal:
         source = GraphSource(client, clock)
-        pull = Pull(source, SourceStore(database), clock, progress, stopping)
+        pull = Pull(source, Store(database), clock, progress, stopping)
         options = ApplyOptions(
             settings.bps.concurrency,
             settings.bps.members_per_request,

@@ -11,7 +11,7 @@ from syncd.config import (
 )
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.push_store import RunStore
+from syncd.store.store import Store
 from syncd.sync.runs import Runs
 
 if TYPE_CHECKING:
@@ -36,4 +36,4 @@ def make_runs(settings: Settings, database: Database, clock: Clock) -> Runs:
     def is_quiet(now: datetime) -> bool:
         return quiet is not None and quiet.covers(now.astimezone(zone).time())
 
-    return Runs(RunStore(database), clock, is_quiet)
+    return Runs(Store(database), clock, is_quiet)

@@ -137,7 +137,7 @@ async def _carry_out(work: _Work) -> RunRecord:
     from syncd.daemon.async_lock import AsyncLock
     from syncd.logs import get_logger
     from syncd.store.db.lock import StoreLock
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
     settings, database, stop = work.settings, work.database, work.stop
     clock, lost = Clock(), asyncio.Event()
@@ -147,11 +147,11 @@ async def _carry_out(work: _Work) -> RunRecord:
     try:
         way_out = tell_way_out(work.request, proposed=work.proposal is not None)
         await _acquire(lock, clock, stop, wait=work.wait, way_out=way_out)
-        if lock.can_overlap and await database.call(RunLog(database).has_open):
+        if lock.can_overlap and await Store(database).runs.has_open():
             await _settle(lock, stop)
         watch = asyncio.create_task(_watch(lock, clock, stop, lost, run), name="watch the store's lock")
         log = get_logger("syncd.run")
-        for run_id in await database.call(RunLog(database).interrupt_open):
+        for run_id in await Store(database).runs.interrupt_open():
             log.warning("run.found_interrupted", run=run_id)
         spare_collector()
         runs = make_runs(settings, database, clock)

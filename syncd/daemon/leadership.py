@@ -16,6 +16,7 @@ from syncd.model.run import RunKind, RunRequest
 from syncd.store.db.database import Database
 from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
 from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from syncd.tasks import background_tasks
 
 _POLL_SECONDS = 1.0
@@ -69,11 +70,11 @@ class LeadershipTerm:
         return False
 
     async def _has_open_run(self) -> bool:
-        return await self._database.call(RunLog(self._database).has_open)
+        return await Store(self._database).runs.has_open()
 
     async def _lead(self) -> None:
-        context, log = self._context, RunLog(self._database)
-        left = await self._database.call(log.interrupt_open)
+        context, log = self._context, Store(self._database).runs
+        left = await log.interrupt_open()
         if left:
             self._log.warning("runs.interrupted", runs=left)
         await self._start_schedule(log)
@@ -89,7 +90,7 @@ class LeadershipTerm:
         last: dict[ScheduledKind, datetime] = {}
         for kind in KINDS:
             serving: tuple[RunKind, ...] = ("full",) if kind == "full" else PULLS
-            record = await self._database.call(log.load_last, kinds=serving, statuses=GOOD)
+            record = await log.load_last(kinds=serving, statuses=GOOD)
             if record is not None and record.started_at <= now:
                 last[kind] = record.started_at
         on_start = context.settings.schedule.on_start

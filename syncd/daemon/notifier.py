@@ -12,7 +12,7 @@ import structlog
 from syncd.errors import SyncdError
 from syncd.model.run import RunRecord
 from syncd.store.db.database import Database
-from syncd.store.runs.told import SentNotifications
+from syncd.store.store import Store
 from syncd.sync.notify import Hook, Notifications
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Notifier:
         if isinstance(item, Exception):
             await notifications.notify_unrecorded(hook, item)
         elif self._database is not None:
-            store = SentNotifications(self._database)
+            store = Store(self._database)
             if isinstance(item, RunRecord):
                 await notifications.notify_run(hook, store, item)
             else:

@@ -17,7 +17,7 @@ from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
 from syncd.store.db.database import Database
 from syncd.store.db.revision import load_head, load_revision
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 
 T = TypeVar("T")
 Role = Literal["starting", "standby", "working", "stopping"]
@@ -107,15 +107,17 @@ class DaemonState:
 
     async def load_runs(self, limit: int) -> Sequence[RunRecord]:
         """Return the newest runs, newest first; raises StoreError."""
-        return await self._ask(lambda database: RunLog(database).load_runs(limit))
+        return await self._ask(lambda database: Store(database).runs.load_runs(limit))
 
     async def load_last(self, kind: RunKind) -> RunRecord | None:
         """Return the newest closed run of a kind; raises StoreError."""
-        return await self._ask(lambda database: RunLog(database).load_last(kinds=(kind,), statuses=_CLOSED))
+        return await self._ask(
+            lambda database: Store(database).runs.load_last.blocking(kinds=(kind,), statuses=_CLOSED)
+        )
 
     async def load_last_good(self) -> datetime | None:
         """Return when the last run that went through ended, None when there was none; raises StoreError."""
-        record = await self._ask(lambda database: RunLog(database).load_last(kinds=PULLS, statuses=GOOD))
+        record = await self._ask(lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=GOOD))
         return None if record is None else record.finished_at
 
     async def _ask(self, question: Callable[[Database], T]) -> T:

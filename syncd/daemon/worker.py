@@ -15,9 +15,7 @@ from syncd.daemon.shared import DaemonContext
 from syncd.errors import ConfigError, StoreError, SyncdError
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.store.db.database import Database
-from syncd.store.decisions.approvals import Approvals
-from syncd.store.plans.changes import Plans
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from syncd.sync.runs import Sides
 
 _ORDERS_EVERY = 2.0
@@ -68,7 +66,7 @@ class Worker:
     async def _take_order(self) -> RunRequest | None:
         """Return what a person approved beside this daemon, if anything."""
         try:
-            approval = await self._database.call(Approvals(self._database).load_order)
+            approval = await Store(self._database).decisions.load_order()
         except StoreError as error:
             await self._context.rest(self._context.store_backoff.note(error))
             return None
@@ -119,7 +117,7 @@ class Worker:
         context = self._context
         settings = context.settings
         # The record of an earlier run may stand open: the store failed, or the process was killed. The lock is ours.
-        left = await self._database.call(RunLog(self._database).interrupt_open)
+        left = await Store(self._database).runs.interrupt_open()
         if left:
             self._log.warning("runs.interrupted", runs=left)
         runs = context.composition.make_runs(settings, self._database, context.clock)
@@ -141,20 +139,20 @@ class Worker:
                     self._context.queue.owe(request)
                 record = await self._record_unopened(request, error)
                 if request.approval is not None:
-                    await self._database.call(Approvals(self._database).finish_order, request.approval.order, record.id)
+                    await Store(self._database).decisions.finish_order(request.approval.order, record.id)
                 return record
             record = await runs.execute(request, sides)
         if request.approval is not None and request.approval.order:
-            await self._database.call(Approvals(self._database).finish_order, request.approval.order, record.id)
+            await Store(self._database).decisions.finish_order(request.approval.order, record.id)
         return record
 
     async def _record_unopened(self, request: RunRequest, error: SyncdError) -> RunRecord:
         """Record a run that failed before either side could be opened."""
-        log, now = RunLog(self._database), self._context.clock.now()
+        log, now = Store(self._database).runs, self._context.clock.now()
         kind: RunKind = "full" if request.pull == "full" else "delta"
         said = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
-        run_id = await self._database.call(log.open, kind, request.trigger, now=now)
-        await self._database.call(log.close, run_id, "failed", counts={}, phases={}, error=said, now=now)
+        run_id = await log.open(kind, request.trigger, now=now)
+        await log.close(run_id, "failed", counts={}, phases={}, error=said, now=now)
         self._log.warning(
             "run.finished", run=run_id, kind=kind, trigger=request.trigger, status="failed", seconds=0.0, error=said
         )
@@ -163,7 +161,7 @@ class Worker:
     async def _sum_up(self, record: RunRecord) -> None:
         outcomes: Counter[tuple[str, str]] = Counter()
         try:
-            counts = await self._database.call(Plans(self._database).count_outcomes, record.id)
+            counts = await Store(self._database).plans.count_outcomes(record.id)
         except StoreError as error:
             self._context.store_backoff.note(error)  # the run is recorded; only this process's metrics miss its changes
         else:

@@ -133,3 +133,7 @@ class LinkOutcome:
     links: LinkBatch
     status: OutcomeStatus
     error: str = ""
+
+
+Placed = tuple[PlannedChange, int, int | None]
+"""A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""

@@ -5,10 +5,9 @@ A message counts as told when the hook has taken it; one that could not be deliv
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -24,6 +23,9 @@ from syncd.plan.report.notifications import (
     notify_about_unrecorded,
 )
 
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
 _LONGEST = 500
 """Characters of an error that a message repeats."""
 
@@ -36,22 +38,6 @@ class Hook(Protocol):
         ...
 
 
-class SentStore(Protocol):
-    """What was told before. Its methods block; they are called in a thread."""
-
-    def load_last_sent(self, subject: str) -> str:
-        """Return what was last told about a subject, nothing when nothing was."""
-        ...
-
-    def save_last_sent(self, subject: str, told: str) -> None:
-        """Remember what was told."""
-        ...
-
-    def count_held(self, run_id: int) -> Mapping[str, int]:
-        """Return what a run withholds, by action."""
-        ...
-
-
 class Notifications:
     """Decides what is news, and hands it to the hook. Raises nothing but a cancellation."""
 
@@ -60,14 +46,14 @@ class Notifications:
         self._in_trouble = False
         self._log = structlog.get_logger("syncd.notify")
 
-    async def notify_run(self, hook: Hook, store: SentStore, record: RunRecord) -> None:
+    async def notify_run(self, hook: Hook, store: Store, record: RunRecord) -> None:
         """Tell how a run ended, if that is news."""
         try:
-            told = FAILED if self._in_trouble else await asyncio.to_thread(store.load_last_sent, "run")
-            held = await asyncio.to_thread(store.count_held, record.id)
+            told = FAILED if self._in_trouble else await store.notifications.load_last_sent("run")
+            held = await store.notifications.count_held(record.id)
             news, told_then = notify_about_run(record, held, told, error=redact_text(record.error)[:_LONGEST])
             if await self._deliver(hook, *news) and told_then != told:
-                await asyncio.to_thread(store.save_last_sent, "run", told_then)
+                await store.notifications.save_last_sent("run", told_then)
                 self._in_trouble = False
         except StoreError as error:
             self._log.warning("notify.failed", news="run", error=str(error))
@@ -78,14 +64,14 @@ class Notifications:
             said = str(error) if isinstance(error, SyncdError) else f"unexpected {type(error).__name__}: {error}"
             self._in_trouble = await self._deliver(hook, notify_about_unrecorded(redact_text(said)[:_LONGEST]))
 
-    async def notify_expiring(self, hook: Hook, store: SentStore, expiring: Mapping[str, datetime]) -> None:
+    async def notify_expiring(self, hook: Hook, store: Store, expiring: Mapping[str, datetime]) -> None:
         """Tell that credentials (by setting) end soon, at each stage once."""
         try:
             for setting, expires_at in sorted(expiring.items()):
-                told = await asyncio.to_thread(store.load_last_sent, setting)
+                told = await store.notifications.load_last_sent(setting)
                 news, told_then = notify_about_credential(setting, expires_at, self._clock.now(), told)
                 if news is not None and await self._deliver(hook, news):
-                    await asyncio.to_thread(store.save_last_sent, setting, told_then)
+                    await store.notifications.save_last_sent(setting, told_then)
         except StoreError as error:
             self._log.warning("notify.failed", news="expiring", error=str(error))
 

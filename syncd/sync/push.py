@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -16,13 +16,15 @@ from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
-from syncd.sync.planning.proposal import Means, Proposal, ProposalStore
+from syncd.sync.planning.proposal import Means, Proposal
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.portal.read import read_concerned, read_members, read_records
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
-from syncd.sync.pull.one_object import SubjectStore
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 
 @dataclass(slots=True)
@@ -39,17 +41,13 @@ class PushResult:
     """Records of the portal that could not be understood, under the names of the run's counts."""
 
 
-class StoreOfPush(ProposalStore, SubjectStore, Protocol):
-    """Everything that pushes read and write, over everybody or one object."""
-
-
 class Push:
     """Reconciles the portal with the directory, once."""
 
     def __init__(
         self,
         portal: Portal,
-        store: StoreOfPush,
+        store: Store,
         rules: Rules,
         clock: Clock,
         options: ApplyOptions,
@@ -96,16 +94,16 @@ class Push:
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
         await self._check_target()
-        due = await store.call(store.is_full_push_due, fingerprint)
+        due = await store.plans.is_full_push_due(fingerprint)
         if due:
-            await store.call(store.require_full_push)
+            await store.plans.require_full_push()
         full = due and subject is None
         if subject is None:
-            await store.call(store.recall_touches)
+            await store.one_object.recall_touches()
         if full and read_portal:
             phase("read portal")
             self._malformed |= await read_records(self._portal, store, self._progress, now=self._clock.now())
-            await store.call(store.claim_started, now=self._clock.now())
+            await store.outcomes.claim_started(now=self._clock.now())
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
@@ -127,7 +125,7 @@ class Push:
             licences=ours,
             stopping=self._stopping,
         )
-        await store.call(planner.decide, full=due)
+        await store.in_thread(planner.decide, full=due)
         if subject is not None:
             phase("read portal")
             await self._read_records_of(subject)
@@ -147,22 +145,22 @@ class Push:
                 name = "portal_groups_malformed"
                 self._malformed[name] = self._malformed.get(name, 0) + malformed
             phase("plan")
-        planned = await store.call(planner.plan, full=full, judged=approval is None)
+        planned = await store.in_thread(planner.plan, full=full, judged=approval is None)
         if full and read_portal and write and rules.policy.drift == "adopt":
-            await store.call(store.accept_drift, list_ours(rules))
-            await store.call(store.accept_taken_licences)
+            await store.drift.accept_drift(list_ours(rules))
+            await store.licences.accept_taken_licences()
         if approval is not None:
             await self._keep_approved(run_id, approval)
         if quiet and approval is None:
-            await store.call(store.drop_removals, run_id, "quiet hours: removals are put off (guard.quiet_hours)")
+            await store.plans.drop_removals(run_id, "quiet hours: removals are put off (guard.quiet_hours)")
         if not retry_failed:
-            await store.call(store.defer_failing, run_id, now=self._clock.now())
+            await store.plans.defer_failing(run_id, now=self._clock.now())
         if write and rules.policy.mode != "plan_only":
             await self._spare_tied(run_id)
-        licences = bool(rules.licences) or (ours and await store.call(store.has_licence_changes, run_id))
+        licences = bool(rules.licences) or (ours and await store.licences.has_licence_changes(run_id))
         notes = await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         if shown is not None:
-            await store.call(shown, run_id)
+            await store.in_thread(shown, run_id)
         for hold in planned.holds:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
@@ -170,7 +168,7 @@ class Push:
             await self._apply(run_id, licences=licences, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals and read_portal
             single = subject is not None
-            await store.call(store.finish_push, run_id, rules=fingerprint, full=looked_everywhere, single=single)
+            await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes)
 
     async def carry_out(
@@ -204,17 +202,17 @@ class Push:
         holds = await proposal.propose(run_id, means, phase)
         if write:
             await self._spare_tied(run_id)
-        licences = bool(rules.licences) or await store.call(store.has_licence_changes, run_id)
+        licences = bool(rules.licences) or await store.licences.has_licence_changes(run_id)
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         notes = await licensing.settle(run_id, ask=True) if licences else []
         if shown is not None:
-            await store.call(shown, run_id)
+            await store.in_thread(shown, run_id)
         for hold in holds:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
             await self._apply(run_id, licences=licences)
-            await store.call(store.finish_proposal, run_id)
+            await store.plan_files.finish_proposal(run_id)
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
 
     async def _spare_tied(self, run_id: int) -> None:
@@ -224,7 +222,7 @@ class Push:
     async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> None:
         waiting = sum(
             number
-            for (_, _, status), number in (await self._store.call(self._store.count_outcomes, run_id)).items()
+            for (_, _, status), number in (await self._store.plans.count_outcomes(run_id)).items()
             if status == "planned"
         )
         self._progress("changes planned", waiting)
@@ -233,7 +231,7 @@ class Push:
         await apply.run(run_id, licences=licences, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:
-        other = await self._store.call(self._store.bind_target, self._portal.address)
+        other = await self._store.inventory.bind_target(self._portal.address)
         if other is not None:
             problem = (
                 f"bps.portal_url: the store belongs to the portal at {other}, not to {self._portal.address}; what is "
@@ -245,18 +243,18 @@ class Push:
     async def _read_records_of(self, subject: Subject) -> None:
         """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""
         store = self._store
-        await store.call(store.touch_records_of_touched)
-        for bps_id in await store.call(store.load_records_of, subject):
+        await store.one_object.touch_records_of_touched()
+        for bps_id in await store.one_object.load_records_of(subject):
             if subject.kind == "user":
                 account = await self._portal.fetch_account(bps_id)
-                await store.call(store.store_account, bps_id, account, now=self._clock.now())
+                await store.inventory.store_account(bps_id, account, now=self._clock.now())
             else:
                 detail = await self._portal.fetch_group(bps_id)
-                await store.call(store.store_group_detail, bps_id, detail, now=self._clock.now())
+                await store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
 
     async def _read_concerned(self, approval: Approval) -> None:
         """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""
-        users, groups = await self._store.call(self._store.load_concerned, approval)
+        users, groups = await self._store.decisions.load_concerned(approval)
         await read_concerned(
             self._portal,
             self._store,
@@ -269,7 +267,7 @@ class Push:
         )
 
     async def _keep_approved(self, run_id: int, approval: Approval) -> None:
-        released, standing = await self._store.call(self._store.select_approved, run_id, approval)
+        released, standing = await self._store.decisions.select_approved(run_id, approval)
         if standing < released:
             raise UnsafePlan(
                 f"{released - standing} of {released} approved changes of run {approval.run_id} are no longer as they "
@@ -278,9 +276,7 @@ class Push:
 
     async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str] = ()) -> PushResult:
         result = PushResult(full, list(holds), notes=list(notes), malformed=self._malformed)
-        for (action, _kind, status), number in sorted(
-            (await self._store.call(self._store.count_outcomes, run_id)).items()
-        ):
+        for (action, _kind, status), number in sorted((await self._store.plans.count_outcomes(run_id)).items()):
             if status != "dropped":
                 result.planned[action] = result.planned.get(action, 0) + number
             result.outcomes[status] = result.outcomes.get(status, 0) + number

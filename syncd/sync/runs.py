@@ -6,59 +6,23 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import BadQuery, ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
-from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus, Trigger
+from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.planning.undo import Release
-from syncd.sync.ports.caller import Caller
 from syncd.sync.ports.sides import TrafficMeter
 from syncd.sync.pull.pull import Pull, PullResult
 from syncd.sync.push import Push, PushResult
 
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
 QuietHours = Callable[[datetime], bool]
-
-
-class RunStore(Caller, Protocol):
-    """The run log as a run writes it. ``call`` runs a method in the store's thread."""
-
-    def open(self, kind: RunKind, trigger: Trigger, *, now: datetime) -> int:
-        """Write the record of a run that is about to start."""
-        ...
-
-    def close(
-        self,
-        run_id: int,
-        status: RunStatus,
-        *,
-        counts: Mapping[str, int],
-        phases: Mapping[str, float],
-        error: str,
-        now: datetime,
-        proof: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> None:
-        """Write how a run ended."""
-        ...
-
-    def discard(self, run_id: int) -> None:
-        """Take back the record of a run that never came about."""
-        ...
-
-    def prune(self) -> Mapping[str, int]:
-        """Delete what is too old to keep; return how many plans and runs."""
-        ...
-
-    def load_run(self, run_id: int) -> RunRecord | None:
-        """Return one run."""
-        ...
-
-    def has_checkpoints(self) -> bool:
-        """Return whether every stream has completed a round."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +37,7 @@ class Sides:
 class Runs:
     """Executes requests one after the other; whoever calls it holds the store's lock."""
 
-    def __init__(self, store: RunStore, clock: Clock, is_quiet: QuietHours) -> None:
+    def __init__(self, store: Store, clock: Clock, is_quiet: QuietHours) -> None:
         self._store = store
         self._clock = clock
         self._is_quiet = is_quiet
@@ -96,7 +60,7 @@ class Runs:
         name of the one object that was asked for.
         """
         started = self._clock.now()
-        first = request.pull == "delta" and not await self._store.call(self._store.has_checkpoints)
+        first = request.pull == "delta" and not await self._store.directory.has_checkpoints()
         pull_kind = "full" if first else request.pull
         if request.approval is not None:
             proposal = await self._find_release(request.approval)
@@ -107,7 +71,7 @@ class Runs:
             kind = proposal.kind
         elif request.only is not None:
             kind = request.only.kind
-        run_id = await self._store.call(self._store.open, kind, request.trigger, now=started)
+        run_id = await self._store.runs.open(kind, request.trigger, now=started)
         run = _Running(run_id, kind, self._clock)
         before = _read_traffic(sides)
         with structlog.contextvars.bound_contextvars(run=run_id):
@@ -133,7 +97,7 @@ class Runs:
                     raise
                 return run.record(request, status, started)
             except UnknownObject:
-                await self._store.call(self._store.discard, run_id)
+                await self._store.runs.discard(run_id)
                 self._log.info("run.discarded", kind=kind, trigger=request.trigger)
                 raise
             except SyncdError as error:
@@ -148,7 +112,7 @@ class Runs:
 
     async def _find_release(self, approval: Approval) -> Proposal | None:
         """Return what carries out an approval that a comparison of both sides would not come to again."""
-        held = await self._store.call(self._store.load_run, approval.run_id)
+        held = await self._store.runs.load_run(approval.run_id)
         return Release(approval, held.kind) if held is not None and held.kind in REVERSALS else None
 
     async def _push(
@@ -194,8 +158,7 @@ class Runs:
         record = run.record(request, status, started)
         pruned: Mapping[str, int] = {}
         try:
-            await self._store.call(
-                self._store.close,
+            await self._store.runs.close(
                 run.id,
                 status,
                 counts=record.counts,
@@ -204,7 +167,7 @@ class Runs:
                 now=run.finished,
                 proof=record.proof,
             )
-            pruned = await self._store.call(self._store.prune)
+            pruned = await self._store.runs.prune()
         except StoreError as error:
             self._log.error("run.unrecorded", error=str(error))  # the next start marks it interrupted
         emit = self._log.info if status in ("succeeded", "interrupted") else self._log.warning

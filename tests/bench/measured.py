@@ -27,7 +27,7 @@ from syncd.model.change import Change, Phase
 from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.model.target import Account
 from syncd.store.db.database import Database
-from syncd.store.push_store import TargetStore
+from syncd.store.store import Store
 
 _REQUESTS: dict[str, RunRequest] = {
     "plan": RunRequest("delta", "cli", write=False),
@@ -73,7 +73,7 @@ def write_requests(settings: Settings, database: Database, run_id: int, to: Path
     """Write down what the writes of a run have to be on the wire, as few as they can be: one call per change of a
     record, and per ``bps.members_per_request`` members of one group."""
     number = 0
-    store = TargetStore(database)
+    store = Store(database)
     with to.open("w", encoding="utf-8") as out:
 
         def write(phase: Phase, method: str, path: str, body: object) -> None:
@@ -84,7 +84,7 @@ def write_requests(settings: Settings, database: Database, run_id: int, to: Path
 
         for phase in Phase:
             group, members = "", list[str]()
-            for chunk in store.iterate_changes(run_id, phase=phase, statuses=["done"]):
+            for chunk in store.plans.iterate_changes(run_id, phase=phase, statuses=["done"]):
                 for change in (planned.change for planned, _, _ in chunk):
                     if change.object != "membership":
                         write(phase, *_encode(change))

@@ -20,7 +20,7 @@ import pytest
 
 from syncd.sandbox.server import find_free_port
 from syncd.store.db.database import open_database
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from tests.compose import ROOT, load_compose, translate
 from tests.container.engine import IMAGE, Engine, read_until
 from tests.postgres import fresh_database
@@ -110,7 +110,7 @@ def test_the_service_syncs_obeys_signals_and_keeps_its_history_on_postgresql(
         assert daemon.returncode == 0, output[-2000:]
         assert '"SIGINT"' in output
     with closing(open_database(store_url)) as database:
-        runs = RunLog(database).load_runs(10)
+        runs = Store(database).runs.load_runs(10)
     assert [(run.kind, run.trigger, run.status) for run in reversed(runs)] == [
         ("full", "start", "succeeded"),
         ("delta", "signal", "succeeded"),

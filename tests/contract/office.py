@@ -14,8 +14,7 @@ from syncd.plan.planfile import Head, encode_plan, open_plan
 from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import Database
-from syncd.store.directory.store import SourceStore
-from syncd.store.push_store import RunStore, TargetStore
+from syncd.store.store import Store
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.planning.proposal import FromFile, Proposal
 from syncd.sync.pull.pull import Pull
@@ -56,21 +55,29 @@ class Office:
     async def _run(
         self, request: RunRequest, proposal: Proposal | None = None, *, patience: float = 120.0
     ) -> RunRecord:
-        store = TargetStore(self.database)
+        store = Store(self.database)
         portal = self.wire.open(members_per_request=self.per_request, page_size=100)
-        pull = Pull(self.source, SourceStore(self.database), self.clock, lambda name, number: None, lambda: False)
+        pull = Pull(self.source, Store(self.database), self.clock, lambda name, number: None, lambda: False)
         options = ApplyOptions(4, self.per_request, patience, licences=bool(self.rules.licences))
         push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
-        runs = Runs(RunStore(self.database), self.clock, lambda now: False)
+        runs = Runs(Store(self.database), self.clock, lambda now: False)
         return await runs.execute(request, Sides(pull, push, {"bps": portal}), proposal=proposal)
 
     def make_file(self, run: RunRecord) -> FromFile:
         """Return the plan file of a run that only planned, as `apply` reads it."""
-        store = TargetStore(self.database)
+        store = Store(self.database)
         address = self.wire.open().address
-        head = Head(address, run.id, "2026-01-01T00:00:00Z", self.rules.fingerprint(), store.load_directory_parts())
-        records = (record for chunk in store.iterate_concerned(run.id, ("planned", "held")) for record in chunk)
-        lines = list(encode_plan(head, records, store.iterate_file_changes(run.id)))
+        head = Head(
+            address,
+            run.id,
+            "2026-01-01T00:00:00Z",
+            self.rules.fingerprint(),
+            store.plan_files.load_directory_parts.blocking(),
+        )
+        records = (
+            record for chunk in store.plan_files.iterate_concerned(run.id, ("planned", "held")) for record in chunk
+        )
+        lines = list(encode_plan(head, records, store.plan_files.iterate_file_changes(run.id)))
         return FromFile(open_plan(lambda: lines))
 
     def hire(self, name: str, *, group: str = "", **attributes: str) -> None:

@@ -174,7 +174,7 @@ async def test_what_the_plan_held_stays_held_until_it_is_approved(world: World) 
     assert "guard.max_removals" in record.error
     assert "cleo@x.com" in world.portal.picture()["all@grp"]
     assert world.portal.accounts["ben@x.com"].name == "Benjamin"
-    assert world.target_store.load_holding_runs(now=world.clock.now()) == [record.id]
+    assert world.store.decisions.load_holding_runs(now=world.clock.now()) == [record.id]
     approved = await approve(world, record.id)
     assert approved.status == "succeeded", approved.error
     assert "cleo@x.com" not in world.portal.picture()["all@grp"]
@@ -217,6 +217,6 @@ async def test_a_file_that_was_applied_is_not_applied_again(world: World) -> Non
 
 def last_run(world: World) -> RunRecord:
     """Return the newest run."""
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
-    return RunLog(world.database).load_runs(1)[0]
+    return Store(world.database).runs.load_runs(1)[0]

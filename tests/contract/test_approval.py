@@ -44,7 +44,7 @@ async def approve(world: World, run: int, *, actions: tuple[str, ...] = (), only
 
 def held(world: World) -> int | None:
     """Return the run that holds something."""
-    found = world.target_store.load_holding_runs(now=world.clock.now())
+    found = world.store.decisions.load_holding_runs(now=world.clock.now())
     assert len(found) < 2
     return found[0] if found else None
 
@@ -96,7 +96,7 @@ async def test_an_approval_is_refused_when_the_portal_changed_since(world: World
 
 async def test_what_was_rejected_is_not_proposed_again_until_its_object_changes(world: World) -> None:
     """Neither by delta nor by full runs; a new decision about that person brings it back."""
-    assert world.target_store.reject(Approval(2)) == 4
+    assert world.store.decisions.reject(Approval(2)) == 4
     assert held(world) is None
     for kind in ("delta", "full"):
         run = await world.sync(kind)  # type: ignore[arg-type]
@@ -134,7 +134,7 @@ async def test_a_tenant_that_is_truly_empty_is_believed_once_and_still_guarded(w
     run = await world.sync("full")
     assert run.status == "held"
     assert run.counts["users_emptied"] == 1
-    world.target_store.believe_empty(["users"], run.id)
+    world.store.decisions.believe_empty(["users"], run.id)
     run = await world.sync("full")
     assert run.status == "held"
     assert "guard." in run.error
@@ -147,14 +147,14 @@ async def test_a_tenant_that_is_truly_empty_is_believed_once_and_still_guarded(w
 
 async def test_an_order_is_taken_by_whoever_works_on_the_store(world: World) -> None:
     """An approval given beside a daemon travels through the store."""
-    store = world.target_store
-    order = store.add_order(Approval(2, ("unlink",), ("u1@x.com",)))
-    assert store.load_order() == Approval(2, ("unlink",), ("u1@x.com",), order)
-    assert store.load_order_result(order) is None
-    store.finish_order(order, 7)
-    assert store.load_order() is None
-    assert store.load_order_result(order) == 7
-    store.withdraw_order(order)
+    store = world.store
+    order = store.decisions.add_order(Approval(2, ("unlink",), ("u1@x.com",)))
+    assert store.decisions.load_order.blocking() == Approval(2, ("unlink",), ("u1@x.com",), order)
+    assert store.decisions.load_order_result(order) is None
+    store.decisions.finish_order.blocking(order, 7)
+    assert store.decisions.load_order.blocking() is None
+    assert store.decisions.load_order_result(order) == 7
+    store.decisions.withdraw_order(order)
 
 
 async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_url: str) -> None:
@@ -181,14 +181,14 @@ async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_ur
 
 async def test_a_rejection_can_be_withdrawn_all_or_in_part(world: World) -> None:
     """What was rejected by mistake is proposed again by the next run, whatever kind it is, and guarded as before."""
-    store = world.target_store
-    assert store.reject(Approval(2)) == 4
+    store = world.store
+    assert store.decisions.reject(Approval(2)) == 4
     await world.sync("delta")
     assert held(world) is None
-    assert store.withdraw_rejections(Approval(2, only=("nobody@x.com",))) == 0
-    assert store.withdraw_rejections(Approval(2, ("delete",))) == 0
-    assert store.withdraw_rejections(Approval(2)) == 4
-    assert store.withdraw_rejections(Approval(2)) == 0
+    assert store.decisions.withdraw_rejections(Approval(2, only=("nobody@x.com",))) == 0
+    assert store.decisions.withdraw_rejections(Approval(2, ("delete",))) == 0
+    assert store.decisions.withdraw_rejections(Approval(2)) == 4
+    assert store.decisions.withdraw_rejections(Approval(2)) == 0
     again = await world.sync("delta")
     assert again.status == "held"
     assert again.counts["held"] == 4
@@ -208,7 +208,7 @@ async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_an
     world.source.unlink("g", "u1")
     world.source.unlink("g", "u2")
     assert (await world.sync("delta")).status == "held"
-    assert world.target_store.reject(Approval(2)) == 2
+    assert world.store.decisions.reject(Approval(2)) == 2
     assert (await world.sync("full")).status == "succeeded"
     world.source.link("g", "u1")
     await world.sync("delta", write=False)
@@ -255,7 +255,7 @@ async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str)
     assert "link all@grp" not in world.portal.writes
     told = [
         placed.error
-        for chunk in world.target_store.iterate_changes(run.id, statuses=("deferred",))
+        for chunk in world.store.plans.iterate_changes(run.id, statuses=("deferred",))
         for placed, _, _ in chunk
         if placed.change.action == "link"
     ]
@@ -283,7 +283,7 @@ async def test_of_an_adoption_that_was_rejected_nothing_is_planned_any_more(stor
     for group, title, bps_id in (("g1", "All", "all@grp"), ("g2", "Power", "power@grp")):
         world.source.put_group(group, displayName=title, mailNickname=bps_id)
     assert (await world.sync("full")).status == "held"
-    assert world.target_store.reject(Approval(held(world) or 0, only=("ann@x.com", "all@grp"))) == 3
+    assert world.store.decisions.reject(Approval(held(world) or 0, only=("ann@x.com", "all@grp"))) == 3
     world.source.link("g1", "ben")
     world.source.link("g2", "ann")
     for limit in (0, None):
@@ -319,12 +319,12 @@ async def test_a_rejected_update_stays_away_in_all_its_parts(store_url: str) -> 
         "update user ann@x.com held",
         "update user ann@x.com held",
     ]
-    assert world.target_store.reject(Approval(held(world) or 0)) == 2
+    assert world.store.decisions.reject(Approval(held(world) or 0)) == 2
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
     world.source.put_user("ann", jobTitle="Boss")
     run = await world.sync("delta")
     assert world.changes(run) == ["update user ann@x.com held"]
-    assert world.target_store.reject(Approval(run.id)) == 1
+    assert world.store.decisions.reject(Approval(run.id)) == 1
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
     world.source.put_user("ann", jobTitle=None)
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
@@ -352,7 +352,7 @@ async def test_a_renamed_person_whose_new_account_was_rejected_keeps_the_old_one
     world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1), licences=licences)
     world.source.put_user("ann", userPrincipalName="anna@x.com")
     assert (await world.sync("delta")).status == "held"
-    assert world.target_store.reject(Approval(held(world) or 0, only=part)) == (2 if part else 4)
+    assert world.store.decisions.reject(Approval(held(world) or 0, only=part)) == (2 if part else 4)
     world.rules = make_rules(licences=licences)
     for kind in ("delta", "full", "full"):
         run = await world.sync(kind)

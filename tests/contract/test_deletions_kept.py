@@ -86,7 +86,7 @@ async def test_a_deletion_is_not_made_when_the_removals_in_it_were_rejected(worl
     """The people stay where they are, whatever run follows, and the lists say why the record is still there."""
     deletion = take_away(world, kind)
     run = await world.sync("delta")
-    assert world.target_store.reject(Approval(run.id)) == 5
+    assert world.store.decisions.reject(Approval(run.id)) == 5
     world.clock.ahead += timedelta(days=2)
     for pull in ("delta", "full", "full"):
         run = await world.sync(pull)  # type: ignore[arg-type]

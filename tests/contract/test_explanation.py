@@ -335,7 +335,7 @@ async def test_what_was_changed_by_hand_and_what_was_rejected_is_told(world: Wor
     world.source.put_user("u1", accountEnabled=False)
     run = await world.sync()
     assert [item["outcome"] for item in explain(world, "u1").pending] == ["held"]
-    world.target_store.reject(Approval(run.id))
+    world.store.decisions.reject(Approval(run.id))
     rejected = explain(world, "u1").rejected
     assert [(item["action"], item["bps_id"], item["target"]) for item in rejected] == [
         ("unlink", "sales@grp", "ann@x.com")

@@ -23,7 +23,7 @@ from syncd.model.source import Checkpoint, Stream
 from syncd.sandbox.wire.faults import Fault, FaultKind
 from syncd.store.db.database import Database, open_database
 from syncd.store.directory.checkpoints import load_checkpoint
-from syncd.store.directory.store import SourceStore
+from syncd.store.store import Store
 from syncd.sync.pull.lists import Listing
 from tests.fakes.source import FakeSource
 from tests.fakes.tenant import READING, ROOT, Tenant, make_error
@@ -726,7 +726,7 @@ async def test_a_request_that_ends_alone_ends_the_whole_reading(
 
     source = _Failing()
     source.how, source.stream = end, stream  # type: ignore[method-assign]
-    store = SourceStore(database)
+    store = Store(database)
     listing = Listing(
         source, store, Checkpoint("groups", "f"), note_stored=lambda chunk, counts: None, stopping=lambda: False
     )

@@ -23,8 +23,8 @@ from syncd.graph import source as reader
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.directory.checkpoints import load_checkpoint
-from syncd.store.directory.pages import Directory
 from syncd.store.schema.tables import source_members
+from syncd.store.store import Store
 from tests.fakes.tenant import ROOT, Tenant, make_error
 from tests.stores import template
 
@@ -57,7 +57,7 @@ def make_tenant() -> Tenant:
 
 def count(database: Database) -> tuple[int, int, int]:
     """Return how many users, groups and memberships are stored."""
-    directory = Directory(database)
+    directory = Store(database).directory
     with reading(database) as connection:
         links = connection.scalar(select(func.count()).select_from(source_members)) or 0
     return directory.count_active("users"), directory.count_active("groups"), links

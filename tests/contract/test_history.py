@@ -9,6 +9,7 @@ from sqlalchemy import update
 from syncd.model.target import Malformed, MalformedRecord
 from syncd.store.runs import runlog
 from syncd.store.schema.tables import runs
+from syncd.store.store import Store
 from syncd.sync.apply.failure_log import LOGGED_PER_RUN
 from tests.fakes.world import open_world
 
@@ -26,7 +27,7 @@ async def test_what_is_too_old_to_keep_is_counted_in_the_log(store_url: str, mon
     finished = [log for log in logs if log["event"] == "run.finished"]
     pruned = [(log.get("pruned_plans"), log.get("pruned_runs")) for log in finished]
     assert pruned == [(None, None), (1, None), (None, None), (None, 1)]
-    assert [record.id for record in runlog.RunLog(world.database).load_runs(10)] == [5, 4, 3]
+    assert [record.id for record in Store(world.database).runs.load_runs(10)] == [5, 4, 3]
     world.database.close()
 
 
@@ -106,11 +107,11 @@ async def test_a_killed_run_ended_with_its_last_outcome(store_url: str) -> None:
     world = open_world(store_url)
     world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
     finished = await world.sync("full")
-    log = runlog.RunLog(world.database)
+    log = Store(world.database).runs
     with world.database.transaction() as connection:
         connection.execute(update(runs).where(runs.c.id == finished.id).values(status="running", finished_at=None))
-    early = log.open("full", "cli", now=world.clock.now())
-    assert log.interrupt_open() == [finished.id, early]
+    early = log.open.blocking("full", "cli", now=world.clock.now())
+    assert log.interrupt_open.blocking() == [finished.id, early]
     left, killed = log.load_runs(2)
     assert killed.status == left.status == "interrupted"
     assert killed.finished_at is not None

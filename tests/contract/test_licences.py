@@ -796,7 +796,7 @@ async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
     world.source.unlink("g1", "u3")
     run = await world.sync("delta")
     assert licence_changes(world, run) == ["revoke u3@x.com User held"]
-    assert world.target_store.reject(Approval(run.id)) >= 1
+    assert world.store.decisions.reject(Approval(run.id)) >= 1
     again = await world.sync("full")
     assert licence_changes(world, again) == ["revoke u3@x.com User dropped"]
     assert again.status == "succeeded"
@@ -811,7 +811,7 @@ async def test_an_account_that_stays_for_a_rejected_revoke_keeps_what_was_given_
     world.source.put_user("u2", accountEnabled=False)
     world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
     run = await world.sync("delta")
-    assert world.target_store.reject(Approval(run.id, actions=("revoke",))) == 1
+    assert world.store.decisions.reject(Approval(run.id, actions=("revoke",))) == 1
     world.rules = replace(world.rules, limits=make_rules().limits)
     world.clock.ahead += timedelta(days=2)
     for kind in ("delta", "full"):

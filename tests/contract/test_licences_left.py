@@ -67,7 +67,7 @@ async def test_the_end_of_the_last_rule_revokes_what_rules_granted_and_then_noth
     assert held(world) == {"cleo": "ExternalUser"}
     assert "no licence rule covers this person any more" in {
         planned.change.reason
-        for chunk in world.target_store.iterate_changes(run.id, statuses=("done",))
+        for chunk in world.store.plans.iterate_changes(run.id, statuses=("done",))
         for planned, _, _ in chunk
     }
     world.portal.licence_reads.clear()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import stamina
+from syncd.store.directory.store import SourceStore
 from yarl import URL
 
 from syncd.clock import Clock
@@ -23,7 +24,6 @@ from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.directory.checkpoints import load_checkpoint
-from syncd.store.directory.store import SourceStore
 from tests.contract.sandbox_client import MovableClock
 from tests.e2e.program import Program
 from tests.fakes.tenant import ROOT, Tenant, make_error

@@ -227,11 +227,11 @@ async def test_the_sample_goes_round_all_groups(world: World) -> None:
     world.source.remove_group("g5")
     await world.sync("delta")
     pace = CheckPace(rounds=3, least=1, most=2)
-    store, seen = world.source_store, list[list[str]]()
+    store, seen = world.store, list[list[str]]()
     for _ in range(4):
         world.clock.ahead += HOURS
-        taken = store.take_groups_to_count(pace, now=world.clock.now())
+        taken = store.memberships.take_groups_to_count.blocking(pace, now=world.clock.now())
         seen.append(sorted(group.group_id for group in taken))
     assert seen[:3] == [["g1", "g2"], ["g3", "g4"], ["g6", "g7"]]
     assert seen[3] == seen[0]
-    assert store.take_groups_to_count(pace, now=world.clock.now()) == []
+    assert store.memberships.take_groups_to_count.blocking(pace, now=world.clock.now()) == []

@@ -13,7 +13,7 @@ import pytest
 from syncd.model.run import Approval, RunRecord
 from syncd.plan.drift import Drift
 from syncd.plan.rules import GuardLimits
-from syncd.store.push_store import TargetStore
+from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.undo import Undo
 from tests.contract.office import Office, make_office_rules
@@ -114,9 +114,9 @@ async def approve_and_reject(office: Office) -> None:
     assert approved.status in ("succeeded", "held"), approved.error
     assert office.members("g@grp") == {"ann@x.com", "cleo@x.com"}
     assert office.held().keys() == {"ann@x.com", "cleo@x.com", "dora@x.com"}
-    store = TargetStore(office.database)
-    for holding in store.load_holding_runs(now=office.clock.now()):
-        assert store.reject(Approval(holding)) > 0
+    store = Store(office.database)
+    for holding in store.decisions.load_holding_runs(now=office.clock.now()):
+        assert store.decisions.reject(Approval(holding)) > 0
     for kind in ("delta", "full"):
         later = await office.sync(kind)  # type: ignore[arg-type]
         assert (later.status, later.counts.get("done")) == ("succeeded", None), later.error

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from syncd.sandbox.server import SandboxOptions
-from tests.contract.openapi import Judge, ContractBroken, WebconContract, load_contract
+from tests.contract.openapi import ContractBroken, Judge, WebconContract, load_contract
 from tests.contract.sandbox_client import open_client
 
 _DOCUMENT: dict[str, Any] = {

@@ -17,7 +17,7 @@ from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGro
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.store.reports.status import Report
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from syncd.sync.runs import RunRecord
 from tests.fakes.world import World, make_rules, open_world
 
@@ -753,7 +753,7 @@ async def test_the_proof_of_a_full_pull_is_stored_with_its_run(world: World) -> 
     world.source.log["users"].clear()
     world.source.unlink("g1", "u1")
     run = await world.sync("full")
-    (stored,) = RunLog(world.database).load_runs(1)
+    (stored,) = Store(world.database).runs.load_runs(1)
     assert stored.proof == run.proof
     assert stored.proof["users"] == {
         "proven": True,

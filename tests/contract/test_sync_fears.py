@@ -14,7 +14,7 @@ from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.store.push_store import RunStore
+from syncd.store.store import Store
 from syncd.sync.runs import Runs
 from tests.fakes.portal import FakePortal
 from tests.fakes.world import World, make_rules, open_world
@@ -446,7 +446,7 @@ async def test_a_removal_put_off_in_quiet_hours_happens_afterwards_without_a_new
     """Quiet hours hold nothing: the next run outside of them carries the removal out."""
     await settle(world)
     quiet = True
-    world.runs = Runs(RunStore(world.database), world.clock, lambda now: quiet)
+    world.runs = Runs(Store(world.database), world.clock, lambda now: quiet)
     world.source.unlink("g1", "u5")
     run = await world.sync("delta")
     assert (run.status, world.changes(run)) == ("succeeded", ["unlink membership all@grp u5@x.com deferred"])

@@ -18,6 +18,7 @@ from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
+from tests.fakes.store import watch_store
 from tests.fakes.world import World, make_rules, open_world
 
 GRACE = timedelta(days=30)
@@ -156,7 +157,7 @@ async def test_a_leavers_tasks_go_to_the_manager_until_the_grace_ends(world: Wor
     world.clock.ahead += GRACE + timedelta(hours=1)
     await settle(world)
     assert list(world.portal.substitutions.values()) == [made]
-    assert world.target_store.load_substitution(1) is None
+    assert world.store.substitutions.load_substitution.blocking(1) is None
 
 
 async def test_the_policy_none_arranges_nothing_and_ends_what_was_arranged(world: World) -> None:
@@ -346,7 +347,7 @@ async def test_a_rejected_removal_is_named_in_the_list_of_users(world: World) ->
     leave(world, "disabled")
     run = await world.sync("delta")
     assert run.status == "held"
-    world.target_store.reject(Approval(run.id))
+    world.store.decisions.reject(Approval(run.id))
     await world.sync("delta")
     line = find_line(world, "u3@x.com")
     assert line.state == "leaving"
@@ -578,8 +579,13 @@ class Kill:
     """Strikes after the n-th write to the portal; from then on nothing is remembered."""
 
     def __init__(self, world: World, at: int) -> None:
-        self.portal, self.store = world.portal, world.target_store
+        self.portal = world.portal
         self.left, self.dead = at, False
+
+    def check(self) -> None:
+        """Fail when dead."""
+        if self.dead:
+            self.strike()
 
     def strike(self) -> None:
         """Be dead."""
@@ -610,26 +616,11 @@ class KilledPortal:
         return call
 
 
-class KilledStore:
-    """Passes on to the store until the kill."""
-
-    def __init__(self, kill: Kill) -> None:
-        self._kill = kill
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._kill.store, name)
-
-    async def call(self, work: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run in the store's thread, unless dead."""
-        if self._kill.dead:
-            self._kill.strike()
-        return await self._kill.store.call(work, *args, **kwargs)
-
-
 async def run_killed(world: World, at: int) -> bool:
     """Run until the kill; return whether it struck."""
     kill = Kill(world, at)
-    portal, store = cast(Any, KilledPortal(kill)), cast(Any, KilledStore(kill))
+    portal = cast(Any, KilledPortal(kill))
+    store = watch_store(world.database, kill.check)
     options = ApplyOptions(concurrency=1, sync_wait=5)
     push = Push(portal, store, world.rules, world.clock, options, lambda name, number: None, lambda: False)
     sides = Sides(world.open_sides().pull, push, {})

@@ -14,8 +14,8 @@ from syncd.model.run import Approval, RunRequest
 from syncd.plan.drift import Drift
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
-from syncd.store.decisions.approvals import Approvals
 from syncd.store.reports.explain import Explanations
+from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
@@ -276,7 +276,7 @@ async def test_the_guard_counts_ownership_apart_and_a_rejection_drops_it(world: 
     assert run.status == "held"
     assert "1 of 3 owned ownerships" in run.error
     assert world.changes(run) == ["unlink ownership all@grp u1@x.com held"]
-    assert Approvals(world.database).reject(Approval(run.id, ("unlink",), ("u1@x.com",))) == 1
+    assert Store(world.database).decisions.reject(Approval(run.id, ("unlink",), ("u1@x.com",))) == 1
     run = await world.sync("full")
     assert {change.rpartition(" ")[2] for change in world.changes(run)} == {"dropped"}
 
@@ -287,7 +287,7 @@ async def test_a_rejected_membership_does_not_hide_an_ownership(world: World) ->
     await settle(world)
     world.source.unlink("g1", "u1")
     run = await world.sync("delta")
-    Approvals(world.database).reject(Approval(run.id))
+    Store(world.database).decisions.reject(Approval(run.id))
     world.source.disown("g1", "u1")
     run = await world.sync("delta")
     assert "unlink ownership all@grp u1@x.com held" in world.changes(run)

@@ -13,9 +13,8 @@ from syncd.errors import Forbidden, NotOffered, Unavailable, UnknownObject
 from syncd.model.source import Role
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.store.decisions.approvals import Approvals
 from syncd.store.reports.explain import Explanations
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from tests.fakes.world import World, make_rules, open_world
 
 PEOPLE = 8
@@ -52,7 +51,7 @@ async def settle(world: World) -> None:
 
 def runs_of(world: World) -> list[tuple[str, str]]:
     """Return kind and status of every recorded run, oldest first."""
-    return [(run.kind, run.status) for run in reversed(RunLog(world.database).load_runs(100))]
+    return [(run.kind, run.status) for run in reversed(Store(world.database).runs.load_runs(100))]
 
 
 # ---- one user -------------------------------------------------------------------------------------------------------
@@ -426,7 +425,7 @@ async def test_the_guard_judges_the_one_object(world: World) -> None:
         world.source.unlink("g1", f"u{number}")
     run = await world.sync_one("group", "All")
     assert run.status == "held"
-    assert Approvals(world.database).load_holding_runs(now=world.clock.now()) == [run.id]
+    assert Store(world.database).decisions.load_holding_runs(now=world.clock.now()) == [run.id]
     assert len(world.portal.picture()["all@grp"]) == 7
 
 
@@ -441,7 +440,7 @@ async def test_what_a_run_over_everybody_holds_stays_held_but_for_the_one_object
     assert held.status == "held"
     run = await world.sync_one("user", "u2")
     assert (run.status, world.changes(run)) == ("succeeded", ["unlink membership all@grp u2@x.com done"])
-    assert Approvals(world.database).load_holding_runs(now=world.clock.now()) == [held.id]
+    assert Store(world.database).decisions.load_holding_runs(now=world.clock.now()) == [held.id]
     assert sorted(change for change in world.changes(held) if change.endswith("dropped")) == [
         "unlink membership all@grp u2@x.com dropped"
     ]

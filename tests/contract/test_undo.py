@@ -11,7 +11,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world
 
@@ -33,7 +33,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
 def left(world: World, run: RunRecord) -> dict[str, str]:
     """Return what a plan leaves alone, as ``action id target`` and the reason."""
     found = {}
-    for chunk in world.target_store.iterate_changes(run.id, statuses=("dropped",)):
+    for chunk in world.store.plans.iterate_changes(run.id, statuses=("dropped",)):
         for planned, _, _ in chunk:
             change = planned.change
             found[" ".join(part for part in (change.action, change.bps_id, change.target) if part)] = planned.error
@@ -174,7 +174,7 @@ async def test_undoing_an_adoption_gives_the_record_back(store_url: str) -> None
     assert undone.status == "succeeded", undone.error
     assert world.portal.accounts["ann@x.com"] == before
     assert world.portal.picture() == {"all@grp": set()}
-    record = world.target_store.load_record_states(["ann@x.com"], [])[0]
+    record = world.store.plan_files.load_record_states(["ann@x.com"], [])[0]
     assert record.ours is None
     again = await world.sync("full")
     assert again.status == "held"
@@ -201,7 +201,7 @@ async def test_a_given_back_group_loses_our_members_first(store_url: str) -> Non
     assert undone.status == "succeeded", undone.error
     assert world.portal.picture() == {"all@grp": {"stranger@x.com"}}
     assert world.portal.groups["all@grp"] == PortalGroup("all@grp", "Old name", "old@grp")
-    assert world.target_store.load_record_states([], ["all@grp"])[0].ours is None
+    assert world.store.plan_files.load_record_states([], ["all@grp"])[0].ours is None
     world.database.close()
 
 
@@ -225,7 +225,7 @@ async def test_the_guard_holds_what_is_too_much_and_an_approval_lets_it_through(
     assert "1 of 2 approved changes" in refused.error
     assert world.portal.picture()["all@grp"] == {"cleo@x.com"}
     assert (await approve(world, undone.id, only=("cleo@x.com",))).status == "succeeded"
-    assert world.target_store.reject(Approval(undone.id)) == 1
+    assert world.store.decisions.reject(Approval(undone.id)) == 1
     assert held(world) == []
 
 
@@ -233,7 +233,7 @@ async def test_rejecting_a_held_undo_rejects_nothing_of_ordinary_runs(world: Wor
     """The same removal, when the tenant wants it, goes through later."""
     world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
     undone = await world.carry_out(Undo(1))
-    world.target_store.reject(Approval(undone.id))
+    world.store.decisions.reject(Approval(undone.id))
     world.source.put_user("cleo", accountEnabled=False)
     assert (await world.sync()).status == "succeeded"
     assert world.portal.picture()["all@grp"] == {"ann@x.com", "ben@x.com"}
@@ -302,7 +302,7 @@ async def test_what_others_wait_for_is_not_hidden_by_an_undo(world: World) -> No
 
 def held(world: World) -> list[int]:
     """Return the runs that hold something."""
-    return world.target_store.load_holding_runs(now=world.clock.now())
+    return world.store.decisions.load_holding_runs(now=world.clock.now())
 
 
 async def approve(world: World, run: int, *, only: tuple[str, ...] = ()) -> RunRecord:
@@ -369,7 +369,7 @@ async def test_the_last_run_that_changed_something_is_found(world: World) -> Non
     run = await world.sync()
     await world.sync("full", write=False)
     await world.sync()
-    last = RunLog(world.database).load_last_changing()
+    last = Store(world.database).runs.load_last_changing()
     assert last is not None
     assert last.id == run.id
 
@@ -379,7 +379,7 @@ async def test_last_passes_over_an_undo(world: World) -> None:
     world.source.put_user("ann", displayName="Anna")
     run = await world.sync()
     undone = await world.carry_out(Undo(run.id))
-    log = RunLog(world.database)
+    log = Store(world.database).runs
     last, newest = log.load_last_changing(), log.load_last_changing(undos=True)
     assert last is not None
     assert newest is not None

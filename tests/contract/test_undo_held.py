@@ -59,7 +59,7 @@ async def approve(world: World, run: RunRecord, *, only: tuple[str, ...] = ()) -
 
 def reasons(world: World, run: RunRecord) -> dict[str, str]:
     """Return what a plan leaves alone, by what it would have reversed."""
-    chunks = world.target_store.iterate_changes(run.id, statuses=("dropped",))
+    chunks = world.store.plans.iterate_changes(run.id, statuses=("dropped",))
     dropped = [planned for chunk in chunks for planned, _, _ in chunk]
     return {
         " ".join(part for part in (d.change.action, d.change.bps_id, d.change.target) if part): d.error for d in dropped
@@ -91,7 +91,7 @@ async def test_a_held_undo_is_refused_when_its_record_is_not_ours_any_more(world
     """The account was given back in between, with the very values that were shown: hands off all the same."""
     held = await change_and_hold(world, ann={"jobTitle": "Clerk"})
     assert (await world.carry_out(Undo(1))).status == "succeeded"
-    assert world.target_store.load_record_states(["ann@x.com"], [])[0].ours is None
+    assert world.store.plan_files.load_record_states(["ann@x.com"], [])[0].ours is None
     assert world.portal.accounts["ann@x.com"].job_title == "Clerk"
     world.portal.writes.clear()
     refused = await approve(world, held)
@@ -108,7 +108,7 @@ async def test_what_was_given_back_is_out_of_reach_of_undoing_a_later_run(world:
     run = await world.sync()
     assert world.portal.groups["all@grp"].name == "Everybody"
     assert (await world.carry_out(Undo(1))).status == "succeeded"
-    assert world.target_store.load_record_states([], ["all@grp"])[0].ours is None
+    assert world.store.plan_files.load_record_states([], ["all@grp"])[0].ours is None
     assert "cleo@x.com" in world.portal.picture()["all@grp"]
     ann, group = world.portal.accounts["ann@x.com"], world.portal.groups["all@grp"]
     world.portal.writes.clear()
@@ -133,7 +133,7 @@ async def test_a_held_undo_of_a_membership_is_refused_when_the_group_is_not_ours
     assert held.status == "held", held.error
     world.rules = make_rules(limits=_OPEN)
     assert (await world.carry_out(Undo(1))).status == "succeeded"
-    assert world.target_store.load_record_states([], ["all@grp"])[0].ours is None
+    assert world.store.plan_files.load_record_states([], ["all@grp"])[0].ours is None
     world.portal.writes.clear()
     refused = await approve(world, held)
     assert refused.status == "failed"
@@ -177,7 +177,7 @@ async def test_a_held_undo_of_a_licence_is_refused_when_it_is_another_one_by_now
         assert held.status == "held", held.error
         world.rules = replace(world.rules, limits=_OPEN)
         assert (await world.carry_out(Undo(1))).status == "succeeded"
-        assert world.target_store.load_record_states(["ann@x.com"], [])[0].ours is None
+        assert world.store.plan_files.load_record_states(["ann@x.com"], [])[0].ours is None
         assert "DesignerDeskUser" in world.portal.licences["ann@x.com"]
     else:
         held = await grant_and_hold(world)

@@ -20,7 +20,7 @@ from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.events import happen, live
 from syncd.sandbox.wire.faults import Fault
-from syncd.store.plans.changes import Plans
+from syncd.store.store import Store
 from tests.contract.openapi import Judge
 from tests.e2e.truth import Truth
 
@@ -101,7 +101,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
         await asyncio.to_thread(config.write_text, text, "utf-8")
         settings = read_settings(config, {})
         database = open_store(settings, create=True)
-        plans = Plans(database)
+        plans = Store(database).plans
         ends: list[str] = []
 
         async def sync(kind: PullKind, *, retry_failed: bool) -> RunRecord:
@@ -132,7 +132,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
                 record = await sync("full", retry_failed=True)
                 assert record.status == "succeeded", record.error
             assert truth.find_differences() == []
-            assert sum(plans.count_outcomes(record.id).values()) == 0, "a further full run plans nothing"
+            assert sum(plans.count_outcomes.blocking(record.id).values()) == 0, "a further full run plans nothing"
             assert list(sandbox.ledger.violations) == []
             assert judge.broken == []
             assert len(set(ends)) > 1, "some runs were to go wrong"

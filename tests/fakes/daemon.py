@@ -17,8 +17,7 @@ from syncd.daemon.state import DaemonState
 from syncd.model.source import Page, Stream
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.directory.store import SourceStore
-from syncd.store.push_store import RunStore, TargetStore
+from syncd.store.store import Store
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.notify import Hook
 from syncd.sync.ports.progress import Progress
@@ -118,7 +117,7 @@ class FakeParts:
         return Composition(
             open_store=open_new_store,
             open_sides=self.open_sides,
-            make_runs=lambda settings, database, clock: Runs(RunStore(database), clock, lambda now: False),
+            make_runs=lambda settings, database, clock: Runs(Store(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
             list_expiring=lambda settings, now: self.expiring,
             open_hook=lambda settings, clock: nullcontext(self.hook),
@@ -139,9 +138,9 @@ class FakeParts:
             raise self.refusals.pop(0)
         self.open_sides_now += 1
         self.most_open_sides = max(self.most_open_sides, self.open_sides_now)
-        pull = Pull(self.source, SourceStore(database), clock, progress, stopping)
+        pull = Pull(self.source, Store(database), clock, progress, stopping)
         options = ApplyOptions(sync_wait=5)
-        push = Push(self.portal, TargetStore(database), make_rules(), clock, options, progress, stopping)
+        push = Push(self.portal, Store(database), make_rules(), clock, options, progress, stopping)
         try:
             yield Sides(pull, push, {"graph": Meter()})
         finally:

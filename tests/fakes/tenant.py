@@ -33,7 +33,7 @@ from syncd.sandbox.wire.knobs import TenantKnobs
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import Grant, TokenBook
 from syncd.store.db.database import Database
-from syncd.store.directory.store import SourceStore
+from syncd.store.store import Store
 from syncd.sync.pull.pull import Pull, PullResult
 from tests.contract.sandbox_client import MovableClock
 
@@ -171,9 +171,7 @@ class Tenant:
         stopping: Callable[[], bool] = lambda: False,
     ) -> PullResult:
         """Run one pull of this tenant into a store."""
-        use_case = Pull(
-            source or self.open_source(), SourceStore(database), self.clock, lambda name, number: None, stopping
-        )
+        use_case = Pull(source or self.open_source(), Store(database), self.clock, lambda name, number: None, stopping)
         return await use_case.run("full" if full else "delta")
 
     def deltas(self) -> list[str]:

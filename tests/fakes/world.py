@@ -12,8 +12,7 @@ from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.directory.store import SourceStore
-from syncd.store.push_store import RunStore, TargetStore
+from syncd.store.store import Store
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
@@ -78,9 +77,8 @@ class World:
     """Licences that somebody gave by hand in the portal: (folded BPS id, type)."""
 
     def __post_init__(self) -> None:
-        self.source_store = SourceStore(self.database)
-        self.target_store = TargetStore(self.database)
-        self.runs = Runs(RunStore(self.database), self.clock, lambda now: False)
+        self.store = Store(self.database)
+        self.runs = Runs(Store(self.database), self.clock, lambda now: False)
 
     async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
         """Run one sync and return its record."""
@@ -93,25 +91,31 @@ class World:
 
     async def carry_out(self, proposal: Proposal, *, write: bool = True, quiet: bool = False) -> RunRecord:
         """Carry out a proposal and return its record."""
-        runs = Runs(RunStore(self.database), self.clock, lambda now: quiet)
+        runs = Runs(Store(self.database), self.clock, lambda now: quiet)
         request = RunRequest("none", "cli", write, retry_failed=True)
         return await runs.execute(request, self.open_sides(), proposal=proposal)
 
     def make_file(self, run: RunRecord) -> list[bytes]:
         """Return the lines of the plan file of a run that only planned."""
-        store = self.target_store
+        store = self.store
         head = Head(
-            self.portal.address, run.id, "2026-01-01T00:00:00Z", self.rules.fingerprint(), store.load_directory_parts()
+            self.portal.address,
+            run.id,
+            "2026-01-01T00:00:00Z",
+            self.rules.fingerprint(),
+            store.plan_files.load_directory_parts.blocking(),
         )
-        records = (record for chunk in store.iterate_concerned(run.id, ("planned", "held")) for record in chunk)
-        return list(encode_plan(head, records, store.iterate_file_changes(run.id)))
+        records = (
+            record for chunk in store.plan_files.iterate_concerned(run.id, ("planned", "held")) for record in chunk
+        )
+        return list(encode_plan(head, records, store.plan_files.iterate_file_changes(run.id)))
 
     def open_sides(self) -> Sides:
         """Return the use cases over the fakes."""
-        pull = Pull(self.source, self.source_store, self.clock, lambda name, number: None, lambda: False)
+        pull = Pull(self.source, self.store, self.clock, lambda name, number: None, lambda: False)
         push = Push(
             self.portal,
-            self.target_store,
+            self.store,
             self.rules,
             self.clock,
             ApplyOptions(sync_wait=5, licences=bool(self.rules.licences)),
@@ -123,7 +127,7 @@ class World:
     def changes(self, run: RunRecord) -> list[str]:
         """Return a run's changes as ``action object id target status``."""
         found = []
-        for chunk in self.target_store.iterate_changes(run.id):
+        for chunk in self.store.plans.iterate_changes(run.id):
             for placed, _, _ in chunk:
                 change = placed.change
                 parts = [change.action, change.object, change.bps_id, change.target, placed.status]

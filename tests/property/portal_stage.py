@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +26,8 @@ from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.portal.licences import Holder
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database, reading
-from syncd.store.directory.store import SourceStore
-from syncd.store.push_store import RunStore, TargetStore
 from syncd.store.schema.tables import changes, target_principals
+from syncd.store.store import Store
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
@@ -35,6 +35,7 @@ from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.contract.sandbox_client import MovableClock
 from tests.fakes.source import FakeSource
+from tests.fakes.store import watch_store
 from tests.fakes.wired import Asked, Wire, WiredPortal
 from tests.property.portal_oracle import LEAVERS, Config, Truth, find_group_id, find_id
 from tests.stores import template
@@ -73,7 +74,7 @@ class Trouble:
 
 
 class Troubled:
-    """Passes everything on to the tenant or to a store, until trouble strikes; store calls stay in this thread."""
+    """Passes everything on to the tenant, until trouble strikes."""
 
     def __init__(self, inner: Any, trouble: Trouble, where: str) -> None:
         self._inner, self._trouble, self._where = inner, trouble, where
@@ -88,11 +89,6 @@ class Troubled:
             return await wrapped(*args, **kwargs)
 
         return call
-
-    async def call(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Run at once."""
-        self._trouble.strike(self._where)
-        return work(*args, **kwargs)
 
 
 @dataclass
@@ -137,7 +133,7 @@ class Stage:
         self.source.tracks_owners = self.config.owners
         self.wire = Wire(self.clock, self.knobs, self.seed)
         self.wire.service.licences.totals = {"User": 50, "PowerUser": 50, "ExternalUser": 50}
-        self.target = TargetStore(self.database)
+        self.store = Store(self.database)
         self.names: dict[str, set[str]] = {}
         self.group_names: dict[str, set[str]] = {}
         self.ours: set[str] = set()
@@ -228,8 +224,7 @@ class Stage:
         """Return the use cases as a fresh process would open them."""
         rules = config.make()
         source = Troubled(self.source, trouble, "source")
-        source_store = Troubled(SourceStore(self.database), trouble, "store")
-        target_store = Troubled(self.target, trouble, "store")
+        store = watch_store(self.database, partial(trouble.strike, "store"), inline=True)
         portal = self.wire.open(members_per_request=3, page_size=4)
         polls = 0
 
@@ -241,9 +236,9 @@ class Stage:
         def note(name: str, number: int) -> None:
             """Count nothing."""
 
-        pull = Pull(cast(Any, source), cast(Any, source_store), self.clock, note, stopping)
+        pull = Pull(cast(Any, source), store, self.clock, note, stopping)
         options = ApplyOptions(2, 3, 60.0, bool(rules.licences))
-        push = Push(portal, cast(Any, target_store), rules, self.clock, options, note, stopping)
+        push = Push(portal, store, rules, self.clock, options, note, stopping)
         return Sides(pull, push, {"bps": portal})
 
     def run(
@@ -266,7 +261,9 @@ class Stage:
         population = len(self.accounts()), len(self.groups())
         sides = self.open_sides(trouble, config)
         runs = Runs(
-            cast(Any, Troubled(RunStore(self.database), trouble, "store")), self.clock, lambda now: config.quiet
+            watch_store(self.database, partial(trouble.strike, "store"), inline=True),
+            self.clock,
+            lambda now: config.quiet,
         )
         last = self.newest()
         self.wire.asked.clear()
@@ -283,7 +280,7 @@ class Stage:
 
         with self._struck(trouble):
             record = self.runner.run(work())
-        RunStore(self.database).interrupt_open()
+        Store(self.database).runs.interrupt_open.blocking()
         run_id = self.newest()
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
         tried = truth if config == self.config else Truth(self.source, config, self.names, self.group_names)
@@ -311,7 +308,7 @@ class Stage:
 
     def newest(self) -> int:
         """Return the number of the newest run."""
-        found = RunStore(self.database).load_runs(1)
+        found = Store(self.database).runs.load_runs(1)
         return found[0].id if found else 0
 
     def load_changes(self, run_id: int, statuses: tuple[OutcomeStatus, ...] | None = None) -> list[Changed]:
@@ -339,16 +336,18 @@ class Stage:
 
     def make_file(self, run_id: int) -> list[bytes]:
         """Return the lines of the plan file of a run."""
-        store = self.target
+        store = self.store
         head = Head(
             WiredPortal.address.fget(self.wire.open()),  # type: ignore[attr-defined]  # a property's own function
             run_id,
             "2026-03-02T09:00:00Z",
             self.config.make().fingerprint(),
-            store.load_directory_parts(),
+            store.plan_files.load_directory_parts.blocking(),
         )
-        records = (record for chunk in store.iterate_concerned(run_id, ("planned", "held")) for record in chunk)
-        return list(encode_plan(head, records, store.iterate_file_changes(run_id)))
+        records = (
+            record for chunk in store.plan_files.iterate_concerned(run_id, ("planned", "held")) for record in chunk
+        )
+        return list(encode_plan(head, records, store.plan_files.iterate_file_changes(run_id)))
 
     # ---- since when -------------------------------------------------------------------------------------------------
 

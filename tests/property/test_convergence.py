@@ -32,6 +32,7 @@ from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.portal import FakePortal
+from tests.fakes.store import watch_store
 from tests.fakes.world import World, make_rules
 from tests.stores import template
 
@@ -151,21 +152,6 @@ class BreakingSource:
             return await wrapped(*args, **kwargs)
 
         return call
-
-
-class BreakingStore:
-    """Passes everything on to a store until it breaks."""
-
-    def __init__(self, store: Any, breaker: Breaker) -> None:
-        self._store, self._breaker = store, breaker
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def call(self, work: Any, *args: Any, **kwargs: Any) -> Any:
-        """Run in the store's thread, or fail."""
-        self._breaker.check()
-        return await self._store.call(work, *args, **kwargs)
 
 
 def happen(world: World, what: Sequence[Any]) -> None:
@@ -412,10 +398,7 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
 
     source = BreakingSource(world.source, breaker if trouble == "source" else never)
     portal = BreakingPortal(world.portal, breaker if trouble in ("portal", "cancel") else never, late=late)
-    stores = [
-        BreakingStore(store, breaker if trouble == "store" else never)
-        for store in (world.source_store, world.target_store)
-    ]
+    store = watch_store(world.database, (breaker if trouble == "store" else never).check)
     rules = world.rules
     if trouble == "other rules dry":
         mapped = {**rules.mapping.user_fields, "name": FieldRule(("userPrincipalName",))}
@@ -426,9 +409,9 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
     def note(name: str, number: int) -> None:
         """Count nothing."""
 
-    pull = Pull(cast(Any, source), cast(Any, stores[0]), world.clock, note, stopping)
+    pull = Pull(cast(Any, source), store, world.clock, note, stopping)
     options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=1, licences=bool(rules.licences))
-    push = Push(cast(Any, portal), cast(Any, stores[1]), rules, world.clock, options, note, stopping)
+    push = Push(cast(Any, portal), store, rules, world.clock, options, note, stopping)
     request = RunRequest("none", "cli", retry_failed=True, only=Wanted("user" if kind[0] == "u" else "group", kind))
     if kind in ("full", "delta") or trouble.endswith("dry"):
         pull_kind: PullKind = "full" if kind == "full" else "delta"

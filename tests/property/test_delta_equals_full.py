@@ -16,8 +16,8 @@ from sqlalchemy import select
 
 from syncd.clock import Clock
 from syncd.store.db.database import Database, open_database, reading
-from syncd.store.directory.store import SourceStore
 from syncd.store.schema.tables import source_groups, source_members, source_objects, source_owners, source_users
+from syncd.store.store import Store
 from syncd.sync.pull.pull import Pull, PullResult
 from tests.fakes.source import FakeSource
 from tests.stores import template
@@ -120,7 +120,7 @@ def truth(source: FakeSource) -> dict[str, object]:
 
 async def pull(database: Database, source: FakeSource, *, full: bool) -> PullResult:
     """Run one pull."""
-    use_case = Pull(source, SourceStore(database), Clock(), lambda name, number: None, lambda: False)
+    use_case = Pull(source, Store(database), Clock(), lambda name, number: None, lambda: False)
     return await use_case.run("full" if full else "delta")
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from syncd.store.db.database import Database, open_database
-from syncd.store.directory.store import SourceStore
+from syncd.store.store import Store
 from syncd.sync.pull.pull import Pull
 from tests.fakes.source import FakeSource
 from tests.fakes.world import OwnClock
@@ -43,7 +43,7 @@ def links_of(found: dict[str, object]) -> Links:
 async def pull(database: Database, source: FakeSource, clock: OwnClock, *, full: bool) -> None:
     """Pull once, some hours later."""
     clock.ahead += timedelta(hours=7)
-    use_case = Pull(source, SourceStore(database), clock, lambda name, number: None, lambda: False)
+    use_case = Pull(source, Store(database), clock, lambda name, number: None, lambda: False)
     await use_case.run("full" if full else "delta")
 
 

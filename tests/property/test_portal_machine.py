@@ -512,7 +512,7 @@ class Portal(RuleBasedStateMachine):
         assert not (self.stage.config.quiet and any(each.removes for each in ended.asked))
 
     def _load_held(self) -> tuple[int, set[Asked]] | None:
-        found = self.stage.target.load_holding_runs(now=self.stage.clock.now())
+        found = self.stage.store.decisions.load_holding_runs(now=self.stage.clock.now())
         if not found:
             return None
         return found[-1], {change.asked for change in self.stage.load_changes(found[-1], ("held",))}
@@ -541,7 +541,7 @@ class Portal(RuleBasedStateMachine):
             return
         run, held = found
         only = (min(held).bps_id,) if part and held else ()
-        self.stage.target.reject(Approval(run, (), only))
+        self.stage.store.decisions.reject(Approval(run, (), only))
         self.stage.rejected |= {each for each in held if not only or each.bps_id in only or each.target in only}
 
     @rule(answer=st.sampled_from(["report", "revert", "revert", "adopt"]), trouble=troubles)

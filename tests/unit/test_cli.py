@@ -213,7 +213,7 @@ async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_lice
     world.portal.totals = {"User": 5}
     run = await world.sync("full")
     if policy == "rejected":
-        world.target_store.reject(Approval(run.id))
+        world.store.decisions.reject(Approval(run.id))
         await world.sync("full")
     assert "dan@x.example" not in world.portal.licences, "nothing was given"
     explained = document("explain", "dan", "--json")

@@ -17,7 +17,7 @@ from syncd.daemon.service import Service
 from syncd.errors import ConfigError, SchemaMismatch
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
 from tests.postgres import fresh_database
 
@@ -146,7 +146,7 @@ async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, mo
         await parts.source.asked.wait()
     assert "run.cancelled" in log.names()
     database = open_database(url)
-    assert [run.status for run in RunLog(database).load_runs(5)] == ["interrupted"]
+    assert [run.status for run in Store(database).runs.load_runs(5)] == ["interrupted"]
     database.close()
 
 
@@ -261,5 +261,5 @@ async def test_a_reload_moves_to_another_store(tmp_path: Path) -> None:
                 database.close()
             service.stop("test")
     database = open_database(new)
-    assert [run.kind for run in RunLog(database).load_runs(5)] == ["full"]
+    assert [run.kind for run in Store(database).runs.load_runs(5)] == ["full"]
     database.close()

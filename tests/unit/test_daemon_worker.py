@@ -15,7 +15,7 @@ from syncd.daemon.worker import Worker
 from syncd.errors import AuthFailed, StoreError
 from syncd.model.run import RunRequest
 from syncd.store.db.database import Database
-from syncd.store.runs.runlog import RunLog
+from syncd.store.store import Store
 from tests.fakes.daemon import FakeParts, LogWatch, always, make_settings, open_new_store, watching_logs
 
 
@@ -31,7 +31,7 @@ class Desk:
 
     def runs(self) -> list[str]:
         """Return the recorded runs, oldest first, as ``kind trigger status``."""
-        return [f"{run.kind} {run.trigger} {run.status}" for run in reversed(RunLog(self.database).load_runs(100))]
+        return [f"{run.kind} {run.trigger} {run.status}" for run in reversed(Store(self.database).runs.load_runs(100))]
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ async def test_a_programming_error_is_logged_with_its_traceback_once(desk: Desk)
 
 async def test_a_run_left_open_is_marked_before_the_next_one(desk: Desk) -> None:
     """A record that an earlier process left open says interrupted as soon as this worker runs."""
-    RunLog(desk.database).open("delta", "schedule", now=Clock().now())
+    Store(desk.database).runs.open.blocking("delta", "schedule", now=Clock().now())
     desk.context.queue.put(RunRequest("delta", "schedule"))
     await desk.log.wait("run.finished")
     assert desk.runs() == ["delta schedule interrupted", "full schedule succeeded"]

@@ -12,10 +12,8 @@ from syncd.model.change import Change, Outcome, Phase
 from syncd.model.target import Account
 from syncd.store.db.database import Database, open_database
 from syncd.store.inventory.bps_ids import intern_bps_ids
-from syncd.store.inventory.records import Inventory
-from syncd.store.plans.changes import Plans
-from syncd.store.plans.outcomes import Outcomes, Placed
-from syncd.store.runs.runlog import RunLog
+from syncd.store.plans.outcomes import Placed
+from syncd.store.store import Store
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN, BEN = "ann@example.com", "Bén@example.com"
@@ -25,7 +23,7 @@ ANN, BEN = "ann@example.com", "Bén@example.com"
 def database(store_url: str) -> Iterator[Database]:
     """A store that knows two accounts of the portal."""
     opened = open_database(store_url)
-    Inventory(opened).store_accounts(
+    Store(opened).inventory.store_accounts.blocking(
         [
             Account(ANN, name="Ann", email=ANN, phone="1", status="Synchronized"),
             Account(BEN, name="Bén", email=BEN, phone="2", status="Synchronized"),
@@ -37,11 +35,13 @@ def database(store_url: str) -> Iterator[Database]:
 
 def plan(database: Database, *changes: Change) -> list[Placed]:
     """Write a plan and return what a run would be handed of it."""
-    run = RunLog(database).open("delta", "cli", now=NOW)
+    run = Store(database).runs.open.blocking("delta", "cli", now=NOW)
     with database.transaction() as connection:
         keys = intern_bps_ids(connection, [ANN, BEN])
-    Plans(database).add_changes(run, 0, [(change, keys[change.bps_id.casefold()], None) for change in changes])
-    return [placed for phase in Phase for placed in Plans(database).load_batch(run, phase, -1, 100)]
+    Store(database).plans.add_changes.blocking(
+        run, 0, [(change, keys[change.bps_id.casefold()], None) for change in changes]
+    )
+    return [placed for phase in Phase for placed in Store(database).plans.load_batch.blocking(run, phase, -1, 100)]
 
 
 def update(bps_id: str, phase: Phase = Phase.USERS, **after: str | None) -> Change:
@@ -61,7 +61,7 @@ def test_updates_of_different_fields_reach_their_own_columns(database: Database)
     """A batch of updates changes only the fields that each of them names; None clears."""
     placed = plan(database, update(ANN, phone=None), update(BEN, name="Ben", phone="3"))
     results = [(each, Outcome(each[0].seq, "done")) for each in placed]
-    Outcomes(database).record(placed[0][0].run_id, results, now=NOW)
+    Store(database).outcomes.record.blocking(placed[0][0].run_id, results, now=NOW)
     assert load(database) == {
         ANN: ("Ann", None, {"phone": None}),
         BEN: ("Ben", "3", {"name": "Ben", "phone": "3"}),
@@ -72,23 +72,25 @@ def test_a_record_that_is_written_twice_keeps_both(database: Database) -> None:
     """Two updates of one record that are recorded together count one after the other."""
     placed = plan(database, update(ANN, phone="7", name="A"), update(ANN, phone="8"))
     results = [(each, Outcome(each[0].seq, "done")) for each in placed]
-    Outcomes(database).record(placed[0][0].run_id, results, now=NOW)
+    Store(database).outcomes.record.blocking(placed[0][0].run_id, results, now=NOW)
     assert load(database)[ANN] == ("A", "8", {"name": "A", "phone": "8"})
 
 
 def test_an_update_that_failed_changes_nothing(database: Database) -> None:
     """Only what the portal took is taken over."""
     placed = plan(database, update(ANN, phone="7"))
-    Outcomes(database).record(placed[0][0].run_id, [(placed[0], Outcome(0, "failed", "no"))], now=NOW)
+    Store(database).outcomes.record.blocking(placed[0][0].run_id, [(placed[0], Outcome(0, "failed", "no"))], now=NOW)
     assert load(database)[ANN] == ("Ann", "1", None)
 
 
 def test_records_become_ready_whatever_their_case(database: Database) -> None:
     """A BPS id is found in any spelling when the portal says that its record is ready."""
-    inventory = Inventory(database)
-    inventory.store_accounts([Account(BEN, name="Bén", email=BEN, status="WaitingForSynchronization")])
-    inventory.set_synchronized(["BÉN@example.com"])
-    assert Plans(database).load_ready({"bén@example.com", "nobody@example.com"}) == {"bén@example.com": False}
+    inventory = Store(database).inventory
+    inventory.store_accounts.blocking([Account(BEN, name="Bén", email=BEN, status="WaitingForSynchronization")])
+    inventory.set_synchronized.blocking(["BÉN@example.com"])
+    assert Store(database).plans.load_ready.blocking({"bén@example.com", "nobody@example.com"}) == {
+        "bén@example.com": False
+    }
 
 
 def load(database: Database) -> dict[str, tuple[object, ...]]:

@@ -42,11 +42,11 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 def held(invocation: Invocation) -> None:
     """List what a guard withheld and nobody has decided on yet, and how much was rejected."""
     from syncd.bootstrap.store import open_store
-    from syncd.store.decisions.approvals import Approvals
+    from syncd.store.store import Store
 
     database = open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
-        approvals = Approvals(database)
+        approvals = Store(database).decisions
         holding = approvals.load_holding_runs(now=Clock().now())
         if invocation.json:
             print_json(Stream(_describe_held(database, run_id) for run_id in holding))
@@ -133,7 +133,7 @@ def reject(
     --withdraw takes that back, all or in part.
     """
     from syncd.bootstrap.store import open_store
-    from syncd.store.decisions.approvals import Approvals
+    from syncd.store.store import Store
 
     database = open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
@@ -142,7 +142,7 @@ def reject(
             return
         approval = _make_approval(database, run, kinds, only, more)
         if approval is not None:
-            number = Approvals(database).reject(approval)
+            number = Store(database).decisions.reject(approval)
             print_line(
                 f"Rejected: {number} changes. They are not proposed again until their objects change, or until "
                 f"'syncd reject {run} --withdraw'."
@@ -153,9 +153,11 @@ def reject(
 
 def _withdraw(database: Database, run: int, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
     from syncd.model.run import Approval
-    from syncd.store.decisions.approvals import Approvals
+    from syncd.store.store import Store
 
-    number = Approvals(database).withdraw_rejections(Approval(run, kinds, tuple(word.casefold() for word in only)))
+    number = Store(database).decisions.withdraw_rejections(
+        Approval(run, kinds, tuple(word.casefold() for word in only))
+    )
     if not number:
         fits = " that fits --kind and --only" if kinds or only else ""
         raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
@@ -184,11 +186,10 @@ def _make_approval(
 ) -> Approval | None:
     """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
     from syncd.model.run import HELD_FOR, Approval
-    from syncd.store.decisions.approvals import Approvals
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
-    approvals = Approvals(database)
-    record = RunLog(database).load_run(run)
+    approvals = Store(database).decisions
+    record = Store(database).runs.load_run.blocking(run)
     if record is None:
         raise click.UsageError(f"there is no run {run}: 'syncd held' names the run that holds something")
     kinds, only = _join_words(kinds, only, more)
@@ -205,7 +206,7 @@ def _make_approval(
         hint = f"what is held now: run {', '.join(map(str, holding))}" if holding else "nothing is held"
         raise click.UsageError(f"run {run} holds nothing (any more): {hint}")
     approval = Approval(run, kinds, tuple(word.casefold() for word in only))
-    users, groups = approvals.load_concerned(approval)
+    users, groups = approvals.load_concerned.blocking(approval)
     if not users and not groups:
         raise click.UsageError(f"run {run} holds nothing that fits --kind and --only (BPS ids): 'syncd held' lists it")
     return approval
@@ -214,11 +215,10 @@ def _make_approval(
 async def _order(database: Database, approval: Approval) -> RunRecord:
     """Let the daemon that holds the lock carry it out, and wait for its result."""
     from syncd.errors import StoreLocked
-    from syncd.store.decisions.approvals import Approvals
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
     clock = Clock()
-    approvals = Approvals(database)
+    approvals = Store(database).decisions
     order = approvals.add_order(approval)
     click.echo("syncd: the daemon that works on this store carries it out", err=True)
     deadline = clock.monotonic() + _PATIENCE_SECONDS
@@ -231,7 +231,7 @@ async def _order(database: Database, approval: Approval) -> RunRecord:
             await clock.sleep(_LOOK_SECONDS)
     finally:
         approvals.withdraw_order(order)
-    record = RunLog(database).load_run(result)
+    record = Store(database).runs.load_run.blocking(result)
     if record is None:
         raise StoreLocked(f"run {result} carried it out, and is gone from the run log")
     return record
@@ -242,9 +242,9 @@ async def _order(database: Database, approval: Approval) -> RunRecord:
 
 def _describe_held(database: Database, run_id: int) -> dict[str, object]:
     from syncd.model.run import HELD_FOR
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
-    record = RunLog(database).load_run(run_id)
+    record = Store(database).runs.load_run.blocking(run_id)
     finished = record.finished_at if record else None
     return {
         "run": run_id,
@@ -259,9 +259,9 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
 
 def _print_held(database: Database, run_id: int) -> None:
     """Print once per kind which limit withholds it, and per change why it is wanted."""
-    from syncd.store.push_store import TargetStore
+    from syncd.store.store import Store
 
-    holds = TargetStore(database).load_holds(run_id)
+    holds = Store(database).plan_files.load_holds.blocking(run_id)
     print_line(f"Run {run_id} holds changes until {_describe_held(database, run_id)['expires_at']}:")
     for action, number, reason in holds:
         print_line(f"  {action} {number:,}: {reason}")
@@ -284,11 +284,10 @@ def _join(why: str, change: Change) -> str:
 
 def _iterate(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, str]]:
     """Yield what a run holds, each with the reason of the change itself."""
-    from syncd.store.decisions.approvals import Approvals
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
-    approvals = Approvals(database)
-    for chunk in Plans(database).iterate_changes(run_id, statuses=["held"]):
+    approvals = Store(database).decisions
+    for chunk in Store(database).plans.iterate_changes(run_id, statuses=["held"]):
         keys = [_find_leaver(planned.change, record, target) for planned, record, target in chunk]
         reasons = approvals.load_leaver_reasons({key for key in keys if key is not None})
         for (planned, _, _), key in zip(chunk, keys, strict=True):

@@ -84,19 +84,19 @@ def _print_document(settings: Settings, database: Database, record: RunRecord) -
 
 
 def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
-    for chunk in Plans(database).iterate_changes(run_id, statuses=[status]):
+    for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status]):
         for planned, _, _ in chunk:
             reason = {"reason": planned.error} if reasons else {}
             yield {**describe_change(planned), **reason}
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
     found: dict[str, int] = {}
-    for (action, _, status), number in sorted(Plans(database).count_outcomes(run_id).items()):
+    for (action, _, status), number in sorted(Store(database).plans.count_outcomes.blocking(run_id).items()):
         if status == wanted:
             found[action] = found.get(action, 0) + number
     return found
@@ -141,11 +141,11 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
 
 
 def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total: int) -> None:
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
     rows = (
         (change.action, change.object, change.bps_id, change.target, _explain(planned))
-        for chunk in Plans(database).iterate_changes(run_id, statuses=[status])
+        for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status])
         for planned, _, _ in chunk
         for change in (planned.change,)
     )

@@ -30,10 +30,10 @@ def runs(context: click.Context, invocation: Invocation, *, limit: int) -> None:
     """List the run history; 'runs show RUN' shows one run with every change."""
     if context.invoked_subcommand is not None:
         return
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
     with _opened(invocation) as database:
-        records = RunLog(database).load_runs(limit)
+        records = Store(database).runs.load_runs(limit)
     if invocation.json:
         print_json(Stream(describe_run(record) for record in records))
         return

@@ -134,10 +134,10 @@ def describe_proposal(database: Database, record: RunRecord) -> dict[str, object
 
 
 def _count_actions(database: Database, run_id: int) -> dict[str, int]:
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
     found: dict[str, int] = {}
-    for (action, _, status), number in sorted(Plans(database).count_outcomes(run_id).items()):
+    for (action, _, status), number in sorted(Store(database).plans.count_outcomes.blocking(run_id).items()):
         if status not in ("dropped", "held", "deferred"):
             found[action] = found.get(action, 0) + number
     return found
@@ -145,18 +145,20 @@ def _count_actions(database: Database, run_id: int) -> dict[str, int]:
 
 def iterate_changes(database: Database, run_id: int, statuses: tuple[OutcomeStatus, ...]) -> Iterator[PlannedChange]:
     """Yield the changes of a run that ended in one of these ways."""
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
-    for chunk in Plans(database).iterate_changes(run_id, statuses=statuses):
+    for chunk in Store(database).plans.iterate_changes(run_id, statuses=statuses):
         for planned, _, _ in chunk:
             yield planned
 
 
 def count_changes(database: Database, run_id: int, status: OutcomeStatus) -> int:
     """Return how many changes of a run ended in one way."""
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
-    return sum(number for key, number in Plans(database).count_outcomes(run_id).items() if key[2] == status)
+    return sum(
+        number for key, number in Store(database).plans.count_outcomes.blocking(run_id).items() if key[2] == status
+    )
 
 
 def print_left(database: Database, run_id: int, heading: str) -> None:

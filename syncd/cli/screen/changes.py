@@ -25,10 +25,10 @@ _ROWS: tuple[OutcomeStatus, ...] = (*STATUSES[:-2], "done", "dropped")
 
 def print_changes(database: Database, record: RunRecord) -> None:
     """Print the changes of a run with their outcomes, failures first, as many as a screen bears."""
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
-    plans = Plans(database)
-    total = sum(plans.count_outcomes(record.id).values())
+    plans = Store(database).plans
+    total = sum(plans.count_outcomes.blocking(record.id).values())
     rows = (
         (planned.status, change.action, change.object, change.bps_id, change.target, _explain_change(planned))
         for status in _ROWS
@@ -45,9 +45,9 @@ def print_changes(database: Database, record: RunRecord) -> None:
 
 def describe_changes(database: Database, run_id: int) -> Iterator[dict[str, object]]:
     """Yield the changes of a run as entries of its JSON document."""
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
-    for chunk in Plans(database).iterate_changes(run_id):
+    for chunk in Store(database).plans.iterate_changes(run_id):
         for planned, _, _ in chunk:
             change = planned.change
             yield {

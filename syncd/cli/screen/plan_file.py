@@ -30,16 +30,15 @@ def write_plan(settings: Settings, database: Database, path: Path, run_id: int) 
     from syncd.cli.screen.output import format_time
     from syncd.clock import Clock
     from syncd.plan.planfile import Head, encode_plan
-    from syncd.store.plans.checksums import Checksums
-    from syncd.store.plans.plan_files import ProposedPlans
+    from syncd.store.store import Store
 
-    proposed = ProposedPlans(database)
+    proposed = Store(database).plan_files
     head = Head(
         find_portal_address(settings),
         run_id,
         format_time(Clock().now()) or "",
         make_rules(settings).fingerprint(),
-        Checksums(database).load_directory_parts(),
+        Store(database).plan_files.load_directory_parts.blocking(),
     )
     records = (record for chunk in proposed.iterate_concerned(run_id, ("planned", "held")) for record in chunk)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")

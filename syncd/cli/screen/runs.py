@@ -29,9 +29,9 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
     ``changing``: 'last' is the newest one that changed something in the target and is itself no undo: who says 'undo
     last' twice would otherwise have done again what was undone.
     """
-    from syncd.store.runs.runlog import RunLog
+    from syncd.store.store import Store
 
-    log = RunLog(database)
+    log = Store(database).runs
     newest = log.load_runs(1)
     if not newest:
         raise click.BadParameter("there is no run yet: 'syncd sync full' makes the first", param_hint="RUN")
@@ -49,7 +49,7 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
         return newest[0]
     if not wanted.isascii() or not wanted.isdecimal():
         raise click.BadParameter(f"{wanted!r} is no run: give its number, or 'last'", param_hint="RUN")
-    found = log.load_run(int(wanted)) if len(wanted) < 18 else None
+    found = log.load_run.blocking(int(wanted)) if len(wanted) < 18 else None
     if found is None:
         raise click.BadParameter(f"there is no run {wanted}; the newest is {newest[0].id}", param_hint="RUN")
     return found
@@ -73,7 +73,7 @@ def describe_run(record: RunRecord) -> dict[str, object]:
 
 def print_run(database: Database, record: RunRecord) -> None:
     """Print how a run went: head, phases, and how many changes of each kind ended how."""
-    from syncd.store.plans.changes import Plans
+    from syncd.store.store import Store
 
     print_line(
         f"Run {record.id}: {record.kind}, trigger {record.trigger}, {record.status}"
@@ -87,7 +87,7 @@ def print_run(database: Database, record: RunRecord) -> None:
         print_line(f"  {read}")
     for line in _describe_proof(record.proof):
         print_line(f"  {line}")
-    outcomes = Plans(database).count_outcomes(record.id)
+    outcomes = Store(database).plans.count_outcomes.blocking(record.id)
     if not outcomes:
         print_line("  No changes." if record.status == "succeeded" else "  No change was planned.")
         return

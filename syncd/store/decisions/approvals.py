@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert,
 from syncd.model.change import OutcomeStatus, find_written
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, upsert
 from syncd.store.runs.open_changes import find_newest_whole, is_in_force
 from syncd.store.schema.tables import (
@@ -33,11 +34,8 @@ _PLACE = ("record_key", "target_key", "object", "action")
 _OPEN: tuple[str, ...] = ("succeeded", "partial", "held")
 
 
-class Approvals:
+class Approvals(StorePart):
     """Reads and settles held changes. Its methods are called in the store's thread, or by commands."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_holding_runs(self, *, now: datetime) -> list[int]:
         """Return the runs whose held changes are still open, oldest first.
@@ -68,6 +66,7 @@ class Approvals:
                 found.update({row.key: row.reason for row in connection.execute(few)})
         return found
 
+    @in_thread
     def load_concerned(self, approval: Approval) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that the released changes write to."""
         found: dict[str, set[str]] = {"user": set(), "group": set()}
@@ -77,6 +76,7 @@ class Approvals:
                     found[find_written(row.object)].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
 
+    @in_thread
     def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:
         """Keep of a fresh plan only what was released; return (released changes, those of them that still stand).
 
@@ -216,6 +216,7 @@ class Approvals:
         with self._database.transaction() as connection:
             return int(connection.execute(insert(orders).values(**row).returning(orders.c.id)).scalar_one())
 
+    @in_thread
     def load_order(self) -> Approval | None:
         """Return the oldest order that nobody has carried out."""
         with reading(self._database) as connection:
@@ -226,6 +227,7 @@ class Approvals:
             return None
         return Approval(row.run_id, tuple(decode_json(row.actions)), tuple(decode_json(row.only)), row.id)
 
+    @in_thread
     def finish_order(self, order: int, run_id: int) -> None:
         """Say which run carried out an order."""
         with self._database.transaction() as connection:

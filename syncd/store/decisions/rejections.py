@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Table, exists, or_, select, update
 
 from syncd.model.change import Phase
 from syncd.model.target import fold
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart
 from syncd.store.db.sql import among, decode_json
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import (
@@ -32,11 +33,8 @@ KEPT_BY_REJECTED = "memberships or ownerships that would go with it stay: their 
 """Why a deletion is not carried out."""
 
 
-class Declined:
+class Declined(StorePart):
     """Its methods are called in the store's thread."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def load_declined(self, run_id: int) -> set[int]:
         """Return the records of others whose adoption a person rejected, and that this plan does not propose anew."""

@@ -27,8 +27,9 @@ from sqlalchemy import (
 
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import SCOPE_GROUPS, load_marker, save_marker
+from syncd.store.db.part import StorePart
 from syncd.store.db.sql import among, chunked, decode_json, upsert
 from syncd.store.decisions.approvals import forget_rejections
 from syncd.store.inventory.bps_ids import intern_bps_ids
@@ -53,11 +54,8 @@ _CLAIMS = ("wanted", "collision")
 USER_COLUMNS = ("name", "email", "phone", "job_title")
 
 
-class DesiredState:
+class DesiredState(StorePart):
     """Reads source objects for the rules and writes the decisions."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- scope ------------------------------------------------------------------------------------------------------
 

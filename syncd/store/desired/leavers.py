@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, exists, insert, select, update
 
 from syncd.plan.desired import LEAVER_STATES
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart
 from syncd.store.runs.touched import touch_groups
 from syncd.store.schema.tables import (
     desired_groups,
@@ -21,11 +22,8 @@ from syncd.store.schema.tables import (
 )
 
 
-class Leavers:
+class Leavers(StorePart):
     """Its methods are called in the store's thread."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def mark_leavers(self, *, touched_only: bool, now: datetime) -> None:
         """Start or end the grace of our records."""

@@ -9,8 +9,9 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, exists, func, select
 
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.members import LINKS, is_visible
@@ -26,12 +27,10 @@ from syncd.store.schema.tables import (
 )
 
 
-class Baseline:
+class Baseline(StorePart):
     """The bookkeeping of full reads: what was seen, what was not, and the end of it."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def begin_baseline(self, stream: Stream, fingerprint: str, *, now: datetime, owners: bool = False) -> Checkpoint:
         """Start a full read of a stream. What it sees is remembered only when there is something to sweep.
 
@@ -40,6 +39,7 @@ class Baseline:
         with self._database.transaction() as connection:
             return _begin(connection, Checkpoint(stream, fingerprint, baseline=True), now=now, owners=owners)
 
+    @in_thread
     def begin_listing(
         self, beginnings: Sequence[Checkpoint], *, now: datetime, owners: bool = False
     ) -> dict[Stream, Checkpoint]:
@@ -58,6 +58,7 @@ class Baseline:
                 save_checkpoint(connection, each, now=now)
         return {each.stream: each for each in begun}
 
+    @in_thread
     def end_listing(self, checkpoints: Sequence[Checkpoint], *, now: datetime) -> None:
         """Note that the lists, and what changed meanwhile, are read to the end: what is left is the proof."""
         with self._database.transaction() as connection:
@@ -65,6 +66,7 @@ class Baseline:
             for checkpoint in checkpoints:
                 save_checkpoint(connection, replace(checkpoint, listing=False), now=now)
 
+    @in_thread
     def count_seen(self, checkpoint: Checkpoint) -> int:
         """Return how many existing objects the finished read has met."""
         table = TABLES[checkpoint.stream]
@@ -74,6 +76,7 @@ class Baseline:
         with reading(self._database) as connection:
             return connection.scalar(statement) or 0
 
+    @in_thread
     def load_unseen(self, checkpoint: Checkpoint) -> list[str]:
         """Return ids of objects that we hold as existing and that the read did not meet."""
         if not checkpoint.tracked:
@@ -88,6 +91,7 @@ class Baseline:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
+    @in_thread
     def load_groups_with_unseen_members(self, checkpoint: Checkpoint, *, role: Role = "members") -> list[str]:
         """Return ids of seen groups of which we hold members (or owners) that the read did not meet."""
         if not checkpoint.tracked:
@@ -107,6 +111,7 @@ class Baseline:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
+    @in_thread
     def drop_unseen_members(self, group_id: str, witnessed: Sequence[str], *, role: Role = "members") -> int:
         """Remove members (or owners) of a group that neither the full read nor ``witnessed``, the second one, has."""
         links, seen = LINKS[role], SEEN[role]
@@ -128,6 +133,7 @@ class Baseline:
             delete_pairs(connection, links, [(group, key) for key in gone])
         return len(gone)
 
+    @in_thread
     def is_empty_believed(self, stream: Stream) -> bool:
         """Return, once, whether a person said that this stream is truly empty."""
         with self._database.transaction() as connection:
@@ -135,16 +141,19 @@ class Baseline:
             save_marker(connection, EMPTY_BELIEVED + stream, None)
             return believed
 
+    @in_thread
     def note_emptied(self, stream: Stream, *, emptied: bool) -> None:
         """Remember that the stream read empty although objects are stored, or that it does not any more."""
         with self._database.transaction() as connection:
             save_marker(connection, EMPTIED + stream, "yes" if emptied else None)
 
+    @in_thread
     def load_emptied(self) -> list[Stream]:
         """Return the streams that read empty and have shown nothing since."""
         with reading(self._database) as connection:
             return [stream for stream in STREAMS if load_marker(connection, EMPTIED + stream) is not None]
 
+    @in_thread
     def load_unproven(self) -> dict[Stream, str]:
         """Return the streams whose last full read had no proof, with the reason."""
         with reading(self._database) as connection:

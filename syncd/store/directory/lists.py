@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, exists, select, upd
 from syncd.model.listing import Chunk, Listed
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.db.database import reading
+from syncd.store.db.part import in_thread
 from syncd.store.db.sql import (
     among,
     decode_json,
@@ -59,6 +60,7 @@ class ChunkCounts:
 class ListedObjects(Directory):
     """The directory as lists fill it."""
 
+    @in_thread
     def store_chunk(self, chunk: Chunk, checkpoint: Checkpoint) -> ChunkCounts:
         """Apply what lists have shown. ``checkpoint`` is one of the streams read by lists, its ``tracked`` for all."""
         counts = ChunkCounts()
@@ -143,16 +145,19 @@ class ListedObjects(Directory):
             insert_packed(connection, SEEN[role], pairs)
         return len(pairs)
 
+    @in_thread
     def find_unmet(self, stream: Stream, ids: Collection[str], checkpoint: Checkpoint) -> list[str]:
         """Return those of the ids that the full read under way has not met."""
         with reading(self._database) as connection:
             return _find_unmet(connection, stream, ids, tracked=checkpoint.tracked)
 
+    @in_thread
     def note_met(self, ids: Collection[str]) -> None:
         """Remember objects as met by the full read under way."""
         with self._undoing_cache(), self._database.transaction() as connection:
             self._see(connection, ids)
 
+    @in_thread
     def ask_rereads(self, group_ids: Collection[str]) -> None:
         """Have the members of groups read directly before this pull ends."""
         with self._undoing_cache(), self._database.transaction() as connection:
@@ -166,12 +171,14 @@ class ListedObjects(Directory):
 
     # ---- who is there again -----------------------------------------------------------------------------------------
 
+    @in_thread
     def note_returned(self, ids: Collection[str]) -> None:
         """Have the ties of objects read before this pull ends."""
         with self._undoing_cache(), self._database.transaction() as connection:
             keys = self._intern(connection, ids)
             insert_keys(connection, source_returns, [keys[each] for each in ids])
 
+    @in_thread
     def load_returned(self, stream: Stream) -> list[str]:
         """Return ids of active users or groups of which it must be read what ties them to others."""
         table = TABLES[stream]
@@ -212,6 +219,7 @@ class ListedObjects(Directory):
             connection.execute(delete(source_returns).where(source_returns.c.key == key))
         return joined + gained + len(moved)
 
+    @in_thread
     def forget_returned(self) -> None:
         """Ask no more for the ties of anybody."""
         with self._database.transaction() as connection:

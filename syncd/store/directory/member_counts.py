@@ -9,19 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, select
 
 from syncd.model.members import CheckPace, GroupToCount
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import MEMBERS_COUNTED, MEMBERS_POSITION, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, intern, upsert
 from syncd.store.directory.members import is_visible
 from syncd.store.schema.tables import member_checks, source_groups, source_members, source_objects
 
 
-class MemberChecks:
+class MemberChecks(StorePart):
     """The bookkeeping of the check of memberships. Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def take_groups_to_count(self, pace: CheckPace, *, now: datetime) -> list[GroupToCount]:
         """Return the groups whose turn it is, and move on behind them; mostly none.
 
@@ -70,15 +69,18 @@ class MemberChecks:
             rows = connection.execute(statement.where(among(source_groups.c.key, keys, connection)))
             return [GroupToCount(row[0], row[1], row[2] or 0, row[3] is not None) for row in rows]
 
+    @in_thread
     def put_off_member_check(self, *, now: datetime) -> None:
         """Let the next sample wait its full time: all memberships have just been read."""
         with self._database.transaction() as connection:
             save_marker(connection, MEMBERS_COUNTED, now.isoformat())
 
+    @in_thread
     def note_counts(self, suspected: Mapping[str, bool], *, now: datetime) -> None:
         """Remember of which groups the count disagreed (True), and of which it did not, or says nothing (False)."""
         self._write_checks(suspected, [{"suspected_at": now if wrong else None} for wrong in suspected.values()])
 
+    @in_thread
     def note_unexplained(self, group_id: str, difference: int) -> None:
         """Remember by how much the count exceeds what a whole reading has just shown: no reason to read again."""
         self._write_checks([group_id], [{"suspected_at": None, "unexplained": difference}])

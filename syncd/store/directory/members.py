@@ -13,7 +13,8 @@ from sqlalchemy import Table, exists, func, or_, select
 
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Link, Role
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, delete_pairs, insert_pairs, intern
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
@@ -43,16 +44,15 @@ def _is_known() -> Any:
     return or_(users, groups)
 
 
-class Members:
+class Members(StorePart):
     """Reads and corrects the stored members of one group at a time."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def load_members(self, group_id: str) -> dict[str, bool]:
         """Return the ids of the stored members that a list would show, with whether we know them as user or group."""
         return self._load_stored(group_id)
 
+    @in_thread
     def load_unseen_members(self, group_id: str) -> dict[str, bool]:
         """Return those of them that the full read under way has not met."""
         met = exists().where(
@@ -73,6 +73,7 @@ class Members:
         with reading(self._database) as connection:
             return {row[0]: bool(row[1]) for row in connection.execute(statement)}
 
+    @in_thread
     def load_owners(self, group_id: str) -> set[str]:
         """Return the ids of the stored owners of a group who are not known to be deleted."""
         owner, group = source_objects.alias("owner"), source_objects.alias("group")
@@ -86,6 +87,7 @@ class Members:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
+    @in_thread
     def count_members(self, group_id: str) -> tuple[int, int]:
         """Return how many stored members a list would show, and how many of them are users and groups that we know."""
         group = select(source_objects.c.key).where(source_objects.c.id == group_id).scalar_subquery()
@@ -95,6 +97,7 @@ class Members:
         with reading(self._database) as connection:
             return connection.scalar(visible) or 0, connection.scalar(visible.where(_is_known())) or 0
 
+    @in_thread
     def add_members(self, group_id: str, links: Sequence[Link]) -> int:
         """Store members that the group was seen to have; return how many are new."""
         with self._database.transaction() as connection:
@@ -113,6 +116,7 @@ class Members:
             touch_users_below(connection, fresh)
         return len(fresh)
 
+    @in_thread
     def drop_members(self, group_id: str, members: Collection[str]) -> int:
         """Remove memberships that the group was seen not to have any more; return how many."""
         with self._database.transaction() as connection:
@@ -125,6 +129,7 @@ class Members:
 
     # ---- the groups of one user -------------------------------------------------------------------------------------
 
+    @in_thread
     def load_groups_of(self, member_id: str, *, role: Role = "members") -> set[str]:
         """Return the ids of the active groups of which somebody is stored as a direct member (or an owner)."""
         links = LINKS[role]
@@ -140,6 +145,7 @@ class Members:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
+    @in_thread
     def store_groups_of(self, member_id: str, memberships: Mapping[str, bool], *, role: Role = "members") -> int:
         """Store in which groups somebody was seen to be (True), and no longer to be (False); return what changed.
 

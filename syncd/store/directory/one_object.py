@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Table, func, select, union
 
 from syncd.model.run import SingleKind, Subject
 from syncd.model.source import STREAMS
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import intern
 from syncd.store.runs.touched import recall_touches, set_touches_aside, touch_groups, touch_principals, touch_users
 from syncd.store.schema.tables import (
@@ -30,18 +31,17 @@ _TABLES: dict[SingleKind, tuple[Table, Table, Table]] = {
 }
 
 
-class Singles:
+class Singles(StorePart):
     """What a run over one object asks of the store."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def is_filled(self) -> bool:
         """Return whether the portal was read completely once, and no stream of the tenant reads empty."""
         with reading(self._database) as connection:
             emptied = any(load_marker(connection, EMPTIED + stream) is not None for stream in STREAMS)
             return load_marker(connection, INVENTORY_READ) is not None and not emptied
 
+    @in_thread
     def find_objects(self, kind: SingleKind, name: str) -> list[str]:
         """Return the ids of the stored objects that are meant: by id, else those that are not deleted, by UPN or name.
 
@@ -58,16 +58,19 @@ class Singles:
             named = base.where(same, alive).order_by(source_objects.c.id).limit(20)
             return by_id or list(connection.scalars(named))
 
+    @in_thread
     def begin_single(self) -> None:
         """Let the touches of everything else wait, so that the push looks at one object; its end takes them back."""
         with self._database.transaction() as connection:
             set_touches_aside(connection)
 
+    @in_thread
     def recall_touches(self) -> None:
         """Take back the touches that a killed run over one object left waiting."""
         with self._database.transaction() as connection:
             recall_touches(connection)
 
+    @in_thread
     def touch_object(self, subject: Subject) -> None:
         """Have the next push look at an object as a whole, whether the tenant changed it or not."""
         with self._database.transaction() as connection:
@@ -77,6 +80,7 @@ class Singles:
             else:
                 touch_groups(connection, keys, whole=True)
 
+    @in_thread
     def touch_records_of_touched(self) -> None:
         """Touch the target records that touched users want or own, as deciding about the touched alone would do."""
         touched = select(touched_users.c.key)
@@ -89,6 +93,7 @@ class Singles:
         with self._database.transaction() as connection:
             touch_principals(connection, connection.scalars(records).all())
 
+    @in_thread
     def load_records_of(self, subject: Subject) -> list[str]:
         """Return the BPS ids that an object wants or owns."""
         _, desired, target = _TABLES[subject.kind]

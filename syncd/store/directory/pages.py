@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.db.database import Database, reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.entry import GONE, DirectoryRow, find_returned, merge
@@ -50,7 +51,7 @@ class PageCounts:
     links: int = 0
 
 
-class Directory:
+class Directory(StorePart):
     """Writes what the source says. One instance per process; its methods are called in the store's thread."""
 
     def __init__(self, database: Database) -> None:
@@ -59,6 +60,7 @@ class Directory:
 
     # ---- pages ------------------------------------------------------------------------------------------------------
 
+    @in_thread
     def store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, *, now: datetime) -> PageCounts:
         """Apply consecutive pages of one stream, and the checkpoint after the last of them, in one transaction.
 
@@ -79,6 +81,7 @@ class Directory:
             save_checkpoint(connection, checkpoint, now=now)
         return counts
 
+    @in_thread
     def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounts:
         """Apply one object that was read directly: whatever attribute it does not state has no value."""
         stream: Stream = "users" if isinstance(item, UserItem) else "groups"
@@ -283,6 +286,7 @@ class Directory:
 
     # ---- members and owners of one group, read directly --------------------------------------------------------------
 
+    @in_thread
     def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
         """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
         cannot show; return how many differed.
@@ -307,20 +311,24 @@ class Directory:
                 connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
         return len(differing)
 
+    @in_thread
     def keep_members(self, group_id: str) -> None:
         """Leave the members of a group as they are stored, and do not ask for them again."""
         with self._undoing_cache(), self._database.transaction() as connection:
             group = self._intern(connection, {group_id})[group_id]
             connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
 
+    @in_thread
     def load_parked(self) -> list[str]:
         """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""
         return self._load_ids(source_users, PARKED)
 
+    @in_thread
     def load_parked_groups(self) -> list[str]:
         """Return ids of groups of which only fragments were seen."""
         return self._load_ids(source_groups, PARKED)
 
+    @in_thread
     def load_rereads(self) -> list[str]:
         """Return ids of active groups whose members must be read directly."""
         return self._load_ids(source_groups, REREAD, source_groups.c.state == "active")
@@ -332,6 +340,7 @@ class Directory:
         with reading(self._database) as connection:
             return sorted(connection.scalars(statement))
 
+    @in_thread
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
         """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many."""
         table = TABLES[stream]

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, select, update
 
 from syncd.model.source import Stream
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
 from syncd.store.directory.members import LINKS
 from syncd.store.directory.pages import TABLES
@@ -16,12 +17,10 @@ from syncd.store.runs.touched import touch_groups, touch_users, touch_users_belo
 from syncd.store.schema.tables import source_objects
 
 
-class Purged:
+class Purged(StorePart):
     """Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def purge(self, stream: Stream, ids: Sequence[str]) -> int:
         """Remember deleted objects as deleted for good, and let go of their memberships; return how many they were.
 
@@ -41,6 +40,7 @@ class Purged:
                 _let_go(connection, stream, keys)
         return len(keys)
 
+    @in_thread
     def load_expired(self, stream: Stream, *, before: datetime) -> list[str]:
         """Return ids of what was found deleted at that time or earlier and is not known to be deleted for good."""
         table = TABLES[stream]

@@ -12,7 +12,8 @@ from syncd.model.change import LinkKind
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import Current
 from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json
 from syncd.store.inventory.drift_notes import HAND_LINKS
 from syncd.store.schema.tables import (
@@ -34,11 +35,8 @@ _TABLES: Mapping[Kind, tuple[Table, Table, tuple[str, ...]]] = {
 _AT_ONCE = 1000
 
 
-class ByHand:
+class ByHand(StorePart):
     """Its methods are called in the store's thread, or by commands."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- for the planner --------------------------------------------------------------------------------------------
 
@@ -219,6 +217,7 @@ class ByHand:
             ]  # fmt: skip
         return found
 
+    @in_thread
     def accept_drift(self, scope: Ours) -> None:
         """Take everything that was changed by hand up to now as it is, until the source says something else."""
         for kind in ("user", "group"):

@@ -11,7 +11,8 @@ from typing import Literal
 from sqlalchemy import Connection, exists, select, update
 
 from syncd.model.change import Change, Phase
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
@@ -19,11 +20,8 @@ from syncd.store.schema.tables import changes, target_groups, target_principals,
 Kind = Literal["user", "group"]
 
 
-class Protection:
+class Protection(StorePart):
     """Its methods are called in the store's thread."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def find_tied(self, kind: Kind, records: Collection[int], protect: Collection[str]) -> set[int]:
         """Return those of the accounts that are in a protected group, or of the groups that have a protected person."""
@@ -32,6 +30,7 @@ class Protection:
         with reading(self._database) as connection:
             return load_tied(connection, kind, protect, records)
 
+    @in_thread
     def load_deletions(self, run_id: int) -> list[tuple[int, Change]]:
         """Return the deletions of accounts and groups that a plan means, with their numbers in it."""
         statement = (
@@ -49,12 +48,14 @@ class Protection:
             rows = connection.execute(statement).all()
         return [(row.seq, Change(Phase(row.phase), "delete", row.object, row.bps_id)) for row in rows]
 
+    @in_thread
     def defer(self, run_id: int, seqs: Collection[int], reason: str) -> None:
         """Put changes of a plan off to a later run."""
         with self._database.transaction() as connection:
             mine = changes.c.run_id == run_id, among(changes.c.seq, seqs, connection)
             connection.execute(update(changes).where(*mine).values(status="deferred", error=reason))
 
+    @in_thread
     def load_protected_groups(self, protect: Collection[str]) -> list[str]:
         """Return the protected BPS ids, as the portal spells them, that are groups, or that nobody is known by."""
         if not protect:

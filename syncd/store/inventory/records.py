@@ -25,8 +25,9 @@ from sqlalchemy import (
 
 from syncd.model.change import LinkKind, ObjectKind, PlannedChange
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import (
     among,
     delete_pairs,
@@ -66,12 +67,10 @@ _OWN_FIELDS: Mapping[Kind, tuple[str, ...]] = {
 }
 
 
-class Inventory:
+class Inventory(StorePart):
     """Reads and writes what we know of the portal. Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def bind_target(self, address: str) -> str | None:
         """Tie the inventory to the portal at this address; return the other address that it stays tied to, if any.
 
@@ -94,15 +93,18 @@ class Inventory:
 
     # ---- reading the whole portal -----------------------------------------------------------------------------------
 
+    @in_thread
     def begin_reading(self) -> None:
         """Forget what an earlier full read has met."""
         with self._database.transaction() as connection:
             connection.execute(delete(seen_principals))
 
+    @in_thread
     def store_accounts(self, accounts: Sequence[Account]) -> None:
         """Take over a page of user records as the portal shows them; ownership is untouched."""
         self._store_records(target_users, "user", accounts)
 
+    @in_thread
     def store_portal_groups(self, groups: Sequence[PortalGroup]) -> None:
         """Take over a page of groups."""
         self._store_records(target_groups, "group", groups)
@@ -128,6 +130,7 @@ class Inventory:
             upsert(connection, table, rows)
             insert_keys(connection, seen_principals, fresh)
 
+    @in_thread
     def load_missing(self, kind: Kind, *, now: datetime) -> list[str]:
         """Return BPS ids of our records that the full read did not meet: each is read singly before it is gone.
 
@@ -147,6 +150,7 @@ class Inventory:
         with reading(self._database) as connection:
             return list(connection.scalars(statement))
 
+    @in_thread
     def forget_unseen(self, confirmed: Collection[str], *, now: datetime) -> None:
         """Drop what the full read did not meet: strangers at once, ours only when ``confirmed`` names them."""
         with self._database.transaction() as connection:
@@ -168,6 +172,7 @@ class Inventory:
             connection.execute(delete(target_groups).where(gone_groups))
             connection.execute(delete(target_users).where(gone_users))
 
+    @in_thread
     def load_groups_to_detail(self, protect: Collection[str] = ()) -> list[str]:
         """Return the portal's groups whose members matter: ours, those that a source group wants, and protected ones.
 
@@ -186,10 +191,12 @@ class Inventory:
             found = statement.where(target_groups.c.origin.is_not(None) | wanted | protected)
             return list(connection.scalars(found))
 
+    @in_thread
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
         """Take over one group with its members; None: the portal has no such group (any more)."""
-        self.store_group_details([(bps_id, detail)], now=now)
+        self.store_group_details.blocking([(bps_id, detail)], now=now)
 
+    @in_thread
     def store_group_details(self, details: Sequence[tuple[str, GroupDetail | None]], *, now: datetime) -> None:
         """Take over groups with their members and owners, in one transaction."""
         with self._database.transaction() as connection:
@@ -230,6 +237,7 @@ class Inventory:
             ]
             upsert(connection, target_groups, rows)
 
+    @in_thread
     def finish_reading(self) -> None:
         """Remember that the portal was read completely."""
         with self._database.transaction() as connection:
@@ -243,13 +251,14 @@ class Inventory:
 
     # ---- single records ---------------------------------------------------------------------------------------------
 
+    @in_thread
     def store_account(self, bps_id: str, account: Account | None, *, now: datetime) -> None:
         """Take over one user record as a single read showed it; None: the portal has none (any more), nor its places.
 
         One that was created so recently that the portal may not show it yet stays.
         """
         if account is not None:
-            self.store_accounts([account])
+            self.store_accounts.blocking([account])
             return
         with self._database.transaction() as connection:
             key = intern_bps_ids(connection, [bps_id])[fold(bps_id)]
@@ -258,6 +267,7 @@ class Inventory:
             note_vanished(connection, "user", target_users.c.key == key, now=now)
             forget_record(connection, "user", key)
 
+    @in_thread
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
         """Remember that these records are ready."""
         with self._database.transaction() as connection:

@@ -11,8 +11,9 @@ from sqlalchemy import case, delete, exists, func, insert, select, update
 
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.substitution import Arranged, Departed, Superior
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import SUBSTITUTIONS_REFUSED, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, upsert
 from syncd.store.inventory.bps_ids import iterate_folded
 from syncd.store.inventory.claims import is_taken
@@ -37,11 +38,8 @@ class KeptSubstitution:
     confirmed: bool
 
 
-class Substitutions:
+class Substitutions(StorePart):
     """Its methods are called in the store's thread."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- planning ---------------------------------------------------------------------------------------------------
 
@@ -148,6 +146,7 @@ class Substitutions:
 
     # ---- applying ---------------------------------------------------------------------------------------------------
 
+    @in_thread
     def load_substitution(self, original: int) -> KeptSubstitution | None:
         """Return our substitution for an account."""
         statement = (
@@ -159,6 +158,7 @@ class Substitutions:
             row = connection.execute(statement).first()
         return None if row is None else KeptSubstitution(row.bps_id, row.ends_at, row.number, row.confirmed)
 
+    @in_thread
     def keep_substitution(
         self, original: int, substitute: int, ends_at: datetime, *, number: int | None, confirmed: bool
     ) -> None:
@@ -173,6 +173,7 @@ class Substitutions:
         with self._database.transaction() as connection:
             upsert(connection, substitutions, [row])
 
+    @in_thread
     def move_substitution_end(self, original: int, ends_at: datetime) -> None:
         """Remember that a substitution ends at another time."""
         with self._database.transaction() as connection:
@@ -180,6 +181,7 @@ class Substitutions:
                 update(substitutions).where(substitutions.c.original_key == original).values(ends_at=ends_at)
             )
 
+    @in_thread
     def learn_substitution_number(self, original: int, number: int) -> None:
         """Remember the portal's number of a substitution."""
         with self._database.transaction() as connection:
@@ -187,22 +189,26 @@ class Substitutions:
                 update(substitutions).where(substitutions.c.original_key == original).values(number=number)
             )
 
+    @in_thread
     def forget_substitution(self, original: int) -> None:
         """Forget a substitution that is over."""
         with self._database.transaction() as connection:
             connection.execute(delete(substitutions).where(substitutions.c.original_key == original))
 
+    @in_thread
     def load_refusal(self) -> datetime | None:
         """Return when the portal last refused all substitutions, None when it did not."""
         with reading(self._database) as connection:
             text = load_marker(connection, SUBSTITUTIONS_REFUSED)
         return datetime.fromisoformat(text) if text else None
 
+    @in_thread
     def note_refusal(self, at: datetime | None) -> None:
         """Remember that the portal refuses all substitutions, or (None) that it does not any more."""
         with self._database.transaction() as connection:
             save_marker(connection, SUBSTITUTIONS_REFUSED, at.isoformat() if at else None)
 
+    @in_thread
     def can_stand_in(self, original: int, substitute: int) -> bool:
         """Return whether both accounts are ours, synchronised, and the substitute's is with its present person."""
         ready = (

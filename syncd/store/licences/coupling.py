@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 
 from syncd.model.change import Phase
 from syncd.plan.licences import FOR_DELETION, MOVED, Claim, Shortage, allot
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import changes, target_licences, target_users
@@ -16,22 +17,22 @@ _PLANNED = changes.c.status == "planned"
 _STOPPED = ("held", "deferred", "dropped")
 
 
-class LicencePlans:
+class LicencePlans(StorePart):
     """Settles the licence changes of a plan. Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def count_grants(self, run_id: int) -> int:
         """Return how many planned grants need a seat."""
         with reading(self._database) as connection:
             return connection.scalar(select(func.count()).where(*_select_grants(run_id))) or 0
 
+    @in_thread
     def has_licence_changes(self, run_id: int) -> bool:
         """Return whether a plan changes licences at all."""
         with reading(self._database) as connection:
             return bool(connection.scalar(select(exists().where(changes.c.run_id == run_id, _LICENCE))))
 
+    @in_thread
     def drop_licences(self, run_id: int, reason: str) -> int:
         """Take every licence change out of a plan."""
         with self._database.transaction() as connection:
@@ -41,6 +42,7 @@ class LicencePlans:
                 .values(status="dropped", error=reason)
             ).rowcount
 
+    @in_thread
     def drop_given_by_hand(self, run_id: int) -> int:
         """Take those grants out of a plan that somebody made by hand meanwhile: they stay manual."""
         by_hand = exists().where(
@@ -55,6 +57,7 @@ class LicencePlans:
                 .values(status="dropped", error="given by hand meanwhile, and it stays so")
             ).rowcount
 
+    @in_thread
     def couple_licences(self, run_id: int) -> None:
         """Let go only together what belongs together.
 
@@ -68,6 +71,7 @@ class LicencePlans:
             _couple_moves(connection, run_id)
             _keep_old(connection, run_id)
 
+    @in_thread
     def allot_seats(self, run_id: int, free: dict[str, int]) -> tuple[Shortage, ...]:
         """Put off the grants for which there is no seat, and free seats early where others wait for them.
 
@@ -108,6 +112,7 @@ class LicencePlans:
                 )
         return allotment.shortages
 
+    @in_thread
     def defer_unready_grants(self, run_id: int) -> int:
         """Defer the grants whose account is not ours, not there, or not synchronised; return how many."""
         ready = exists().where(
@@ -130,6 +135,7 @@ class LicencePlans:
             _keep_old(connection, run_id)
         return put_off
 
+    @in_thread
     def has_licences(self, record: int) -> bool:
         """Return whether an account still has licences, as far as we know."""
         with reading(self._database) as connection:

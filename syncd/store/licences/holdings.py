@@ -16,8 +16,9 @@ from syncd.model.change import SETTLED_LATER, Change
 from syncd.model.licence import LicenceList, Seats, subtract_processes
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import LICENCES_READ, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, insert_missing, upsert
 from syncd.store.inventory.bps_ids import intern_bps_ids, iterate_folded
 from syncd.store.inventory.claims import is_taken, leaver_state
@@ -38,14 +39,12 @@ _GRANTED = "granted"
 _IS_HELD = is_held()
 
 
-class Licences:
+class Licences(StorePart):
     """Reads and writes licences for the planner and for a reading of the portal."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- reading the portal -----------------------------------------------------------------------------------------
 
+    @in_thread
     def store_licences(self, found: LicenceList | None, seats: Sequence[Seats] = (), *, now: datetime) -> set[str]:
         """Take over who holds which licences; None: the portal assigns them by itself.
 
@@ -93,11 +92,13 @@ class Licences:
         with reading(self._database) as connection:
             return load_marker(connection, LICENCES_READ) == "yes"
 
+    @in_thread
     def are_licences_perpetual(self) -> bool:
         """Return whether the portal assigns licences by itself."""
         with reading(self._database) as connection:
             return load_marker(connection, LICENCES_READ) == "perpetual"
 
+    @in_thread
     def owns_licences(self) -> bool:
         """Return whether licences that we granted are held, as far as we know."""
         with reading(self._database) as connection:

@@ -8,8 +8,9 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, func, select
 
 from syncd.model.licence import Seats
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import LICENCE_SEATS, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import target_licences, target_users
@@ -17,12 +18,10 @@ from syncd.store.schema.tables import target_licences, target_users
 _IS_HELD = is_held()
 
 
-class LicenceSeats:
+class LicenceSeats(StorePart):
     """Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def has_other_licences(self, seats: Sequence[Seats]) -> bool:
         """Return whether the portal has assigned more or fewer seats than we know of: somebody did it by hand."""
         with reading(self._database) as connection:
@@ -31,6 +30,7 @@ class LicenceSeats:
             kind.type not in known or kind.assigned != counted.get(kind.type, 0) + known[kind.type][1] for kind in seats
         )
 
+    @in_thread
     def store_seats(self, seats: Sequence[Seats]) -> None:
         """Remember the seats, and how many of them the list does not show; call it after `store_licences`."""
         with self._database.transaction() as connection:
@@ -40,6 +40,7 @@ class LicenceSeats:
                 connection, LICENCE_SEATS, encode_json({name: list(numbers) for name, numbers in known.items()})
             )
 
+    @in_thread
     def load_free_seats(self) -> dict[str, int]:
         """Return the free seats of each type whose number is known, by the last word of the portal and our writes."""
         with reading(self._database) as connection:

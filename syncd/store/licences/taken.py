@@ -13,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, li
 
 from syncd.plan.drift import Drift
 from syncd.plan.licences import LICENCE_ROLE
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json
 from syncd.store.schema.tables import (
     UtcTime,
@@ -41,11 +42,8 @@ def is_held() -> ColumnElement[bool]:
     return or_(target_licences.c.origin.is_(None), target_licences.c.origin.not_in((MOVING, *GONE)))
 
 
-class TakenLicences:
+class TakenLicences(StorePart):
     """Its methods are called in the store's thread, or by commands."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def forget_taken_licences(self, found: Collection[tuple[int, str]]) -> None:
         """No rule gives these people these licences any more: nothing is left to remember."""
@@ -83,6 +81,7 @@ class TakenLicences:
             for row in rows
         ]  # fmt: skip
 
+    @in_thread
     def accept_taken_licences(self) -> None:
         """Take it as it is that somebody took these licences, until the source or the rules say something else."""
         t = target_licences

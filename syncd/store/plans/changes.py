@@ -13,7 +13,8 @@ from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStat
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.diff import COMPLETES_CREATION, RENAMED
 from syncd.plan.substitution import STANDS_IN
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, fetch_together, insert_tuples
 from syncd.store.runs.retries import find_failed_alike, has_failures, is_not_due
 from syncd.store.schema.tables import (
@@ -40,14 +41,12 @@ _READ = (
 )  # fmt: skip
 
 
-class Plans:
+class Plans(StorePart):
     """Writes plans, hands out what is to be applied, and records outcomes with their effect on the inventory."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- planning ---------------------------------------------------------------------------------------------------
 
+    @in_thread
     def add_changes(self, run_id: int, start: int, planned: Sequence[tuple[Change, int, int | None]]) -> int:
         """Append (change, record key, target key) to the plan from place ``start``; return the next place."""
         rows = [_make_row(run_id, seq, placed) for seq, placed in enumerate(planned, start)]
@@ -157,6 +156,7 @@ class Plans:
                     update(changes).where(*where, _goes_with_unlinks(run_id)).values(status="held", error=reason)
                 )
 
+    @in_thread
     def drop_removals(self, run_id: int, reason: str) -> int:
         """Take every removal out of a plan (quiet hours), with the substitutions of leavers; return how many."""
         with self._database.transaction() as connection:
@@ -171,6 +171,7 @@ class Plans:
                 .values(status="deferred", error=reason)
             ).rowcount
 
+    @in_thread
     def defer_failing(self, run_id: int, *, now: datetime) -> int:
         """Defer what failed before in just this way, and whose next attempt is not due yet; return how many.
 
@@ -212,12 +213,14 @@ class Plans:
             yield placed
             last = placed[-1][0].seq
 
+    @in_thread
     def load_planned_phases(self, run_id: int) -> set[Phase]:
         """Return the phases in which something is planned."""
         statement = select(changes.c.phase).where(changes.c.run_id == run_id, changes.c.status == "planned").distinct()
         with reading(self._database) as connection:
             return set(map(Phase, connection.scalars(statement)))
 
+    @in_thread
     def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""
         statement = (
@@ -242,6 +245,7 @@ class Plans:
             few = select(*_READ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
             return _load_places(connection, few)
 
+    @in_thread
     def load_waiting(self, run_id: int, at_most: int) -> tuple[list[str], list[str]]:
         """Return BPS ids of accounts and of groups that planned changes need and WEBCON has not synchronised yet.
 
@@ -254,6 +258,7 @@ class Plans:
             )
         return users, groups
 
+    @in_thread
     def count_waiting(self, run_id: int) -> int:
         """Return how many these are in all."""
         with reading(self._database) as connection:
@@ -262,6 +267,7 @@ class Plans:
                 for table in (target_users, target_groups)
             )
 
+    @in_thread
     def load_ready(self, folds: Collection[str]) -> dict[str, bool]:
         """Return which of these (folded) BPS ids are synchronised accounts, and whether each is ours."""
         statement = (
@@ -273,6 +279,7 @@ class Plans:
             few = statement.where(among(target_principals.c.bps_fold, folds, connection))
             return {row[0]: row[1] is not None for row in fetch_together(connection, few)}
 
+    @in_thread
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
         """Return how many changes of each kind ended how."""
         statement = (

@@ -10,7 +10,8 @@ from sqlalchemy import Select, Table, select
 
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, fold
 from syncd.plan.planfile import Part, RecordState
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
 from syncd.store.schema.tables import (
     source_groups,
@@ -27,12 +28,10 @@ _AT_ONCE = 5000
 _MODULUS = 1 << 128
 
 
-class Checksums:
+class Checksums(StorePart):
     """Reads the store; nothing here decides. Its methods are called in the store's thread, or by commands."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def load_directory_parts(self) -> dict[str, Part]:
         """Return count and checksum of the directory's users (with managers), groups, memberships and ownerships.
 

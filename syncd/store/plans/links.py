@@ -12,7 +12,8 @@ from itertools import chain
 from sqlalchemy import Connection, Text, and_, case, cast, exists, func, or_, select, update
 
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, insert_pairs_from, within
 from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
 from syncd.store.inventory.records import LINKS
@@ -27,12 +28,10 @@ _NOT_OURS = (
 )
 
 
-class Links:
+class Links(StorePart):
     """Hands out links to apply and records how they ended. Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
         """Return the next ``limit`` planned links of a kind behind place ``after`` of the plan, by group."""
         few = (
@@ -72,6 +71,7 @@ class Links:
                 for record, _, seqs, targets, members, bps_id in connection.execute(statement)
             ]
 
+    @in_thread
     def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
         """Write how links ended, and what that means for the inventory, in one transaction."""
         with self._database.transaction() as connection:
@@ -97,6 +97,7 @@ class Links:
                 past = [(*place, kind) for kind in done for batch in done[kind] for place in batch.places()]
                 note_failures(connection, past, failed, now=now)
 
+    @in_thread
     def defer_unready_links(self, run_id: int) -> int:
         """Defer the links whose account or group is not there, not synchronised, or not ours; return how many.
 

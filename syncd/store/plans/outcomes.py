@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Table, func, select, update
 
 from syncd.model.change import GIVES_BACK, SETTLED_LATER, Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
 from syncd.plan.diff import HANDED_OVER, RENAMED
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, delete_pairs
 from syncd.store.desired.leavers import mark_leaving
 from syncd.store.inventory.drift_notes import forget_links, forget_vanished
@@ -36,12 +37,10 @@ _SETTLING = frozenset({"create", "grant", "revoke"})
 """Actions that are marked as started before they are sent."""
 
 
-class Outcomes:
+class Outcomes(StorePart):
     """Records outcomes. Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
         """Set the status of changes: ``started`` before they are sent, ``planned`` when they were not after all."""
         with self._database.transaction() as connection:
@@ -51,6 +50,7 @@ class Outcomes:
                 .values(status=status)
             )
 
+    @in_thread
     def claim_started(self, *, now: datetime, only: int | None = None) -> int:
         """Recognise as ours what was created without learning how it ended; return how many. ``only``: one record.
 
@@ -83,6 +83,7 @@ class Outcomes:
                 )
         return claimed
 
+    @in_thread
     def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
         """Return records whose creation an earlier run sent without learning how it ended."""
         statement = select(changes.c.record_key).where(
@@ -94,6 +95,7 @@ class Outcomes:
         with reading(self._database) as connection:
             return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
 
+    @in_thread
     def load_source_ids(self, run_id: int, seq: int) -> dict[str, str]:
         """Return the ids in the source of whom a change concerns: ``source_id``, and ``member_id`` of a member."""
         member = source_objects.alias("member")
@@ -113,6 +115,7 @@ class Outcomes:
         found = {} if row is None else {"source_id": row.id, "member_id": row.member_id}
         return {name: value for name, value in found.items() if value is not None}
 
+    @in_thread
     def record(
         self,
         run_id: int,
@@ -196,6 +199,7 @@ class Outcomes:
             earlier = select(table.c.key).where(among(table.c.source_key, [key for key in arrived if key], connection))
             mark_leaving(connection, table, touched=earlier, now=now)
 
+    @in_thread
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a source user owns the account that it should have: a renamed person has arrived."""
         return self._owns_desired(target_users, desired_users, source_key, besides)
@@ -210,17 +214,20 @@ class Outcomes:
         with reading(self._database) as connection:
             return bool(connection.scalar(statement))
 
+    @in_thread
     def is_owned_group(self, record: int) -> bool:
         """Return whether a group of the portal is ours."""
         with reading(self._database) as connection:
             return connection.scalar(select(target_groups.c.origin).where(target_groups.c.key == record)) is not None
 
+    @in_thread
     def has_successor(self, record: int) -> bool:
         """Return whether the person who left this account by a rename has arrived at the new one."""
         with reading(self._database) as connection:
             source = connection.scalar(select(target_users.c.source_key).where(target_users.c.key == record))
-        return source is not None and self.has_current_account(source, record)
+        return source is not None and self.has_current_account.blocking(source, record)
 
+    @in_thread
     def has_group_successor(self, record: int) -> bool:
         """Return whether the group that left this record by a rename has its new one."""
         with reading(self._database) as connection:

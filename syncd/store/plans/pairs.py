@@ -12,8 +12,9 @@ from syncd.model.change import LinkKind
 from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import OWNERS, load_marker
+from syncd.store.db.part import StorePart
 from syncd.store.db.sql import among, among_bound, decode_json, fetch_keys, gather_keys, pack
 from syncd.store.inventory.bps_ids import iterate_folded
 from syncd.store.inventory.claims import is_taken, leaver_state
@@ -34,11 +35,8 @@ from syncd.store.schema.tables import (
 _SOURCE_LINKS: Mapping[LinkKind, Table] = {"membership": source_members, "ownership": source_owners}
 
 
-class Pairing:
+class Pairing(StorePart):
     """Reads the store for the planner; nothing here decides."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- records ----------------------------------------------------------------------------------------------------
 

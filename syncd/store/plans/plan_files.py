@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import APPLIED, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.records import LINKS
@@ -24,11 +25,8 @@ from syncd.store.schema.tables import changes, source_objects, target_licences, 
 _AT_ONCE = 1000
 
 
-class ProposedPlans:
+class ProposedPlans(StorePart):
     """Its methods are called in the store's thread, or by commands."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     # ---- out --------------------------------------------------------------------------------------------------------
 
@@ -59,6 +57,7 @@ class ProposedPlans:
                 last = rows[-1].bps_fold
                 yield kind, sorted({row.bps_id for row in rows})
 
+    @in_thread
     def load_concerned_ids(self, run_id: int, statuses: Collection[OutcomeStatus]) -> tuple[list[str], list[str]]:
         """Return BPS ids of the users and of the groups that a run's changes write to."""
         found: dict[str, list[str]] = {"user": [], "group": []}
@@ -114,7 +113,7 @@ class ProposedPlans:
             )
             for entry in entries
         ]
-        return Plans(self._database).add_changes(run_id, start, placed)
+        return Plans(self._database).add_changes.blocking(run_id, start, placed)
 
     def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned memberships and ownerships that the target has, or removals that it lacks, a few of them."""
@@ -148,6 +147,7 @@ class ProposedPlans:
             seqs = list(connection.scalars(statement))
         return Plans(self._database).load_places(run_id, seqs)
 
+    @in_thread
     def drop_plan(self, run_id: int, reason: str) -> None:
         """Take everything out of a plan that is not to be applied after all."""
         with self._database.transaction() as connection:
@@ -157,6 +157,7 @@ class ProposedPlans:
                 .values(status="dropped", error=reason)
             )
 
+    @in_thread
     def load_holds(self, run_id: int) -> list[tuple[Action, int, str]]:
         """Return what a run withholds: action, number and reason."""
         statement = (
@@ -168,11 +169,13 @@ class ProposedPlans:
         with reading(self._database) as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
 
+    @in_thread
     def load_applied(self, checksum: str) -> str | None:
         """Return the number of the run that began to apply this file before, if one did."""
         with reading(self._database) as connection:
             return load_marker(connection, APPLIED + checksum)
 
+    @in_thread
     def note_applied(self, checksum: str, run_id: int) -> None:
         """Remember that a run begins to apply this file."""
         with self._database.transaction() as connection:
@@ -188,6 +191,7 @@ class ProposedPlans:
         with self._database.transaction() as connection:
             touch_principals(connection, keys)
 
+    @in_thread
     def finish_proposal(self, run_id: int) -> None:
         """Let the next run look at what did not get done; what earlier runs left to look at stays."""
         with self._database.transaction() as connection:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import delete, exists, func, select
 
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.runs.open_changes import is_touched, settle_earlier
 from syncd.store.runs.touched import (
     UNFINISHED,
@@ -18,17 +19,16 @@ from syncd.store.runs.touched import (
 from syncd.store.schema.tables import changes, desired_users, failures, target_groups, target_users
 
 
-class PushEnds:
+class PushEnds(StorePart):
     """Closes pushes. Its methods are called in the store's thread."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def is_full_push_due(self, rules: str) -> bool:
         """Return whether the next push must look at everybody: a full pull happened, or the rules have changed."""
         with reading(self._database) as connection:
             return load_marker(connection, FULL_PUSH_DUE) is not None or load_marker(connection, RULES) != rules
 
+    @in_thread
     def require_full_push(self) -> None:
         """Remember that everybody must be looked at until a push over everybody has finished.
 
@@ -38,6 +38,7 @@ class PushEnds:
         with self._database.transaction() as connection:
             save_marker(connection, FULL_PUSH_DUE, "yes")
 
+    @in_thread
     def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
         """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
 

@@ -14,7 +14,8 @@ from syncd.plan.diff import RENAMED
 from syncd.plan.licences import HeldLicence
 from syncd.plan.substitution import Arranged
 from syncd.plan.undo.values import Done, Record
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json
 from syncd.store.inventory.records import LINKS, Written
 from syncd.store.licences.holdings import load_holding
@@ -34,11 +35,8 @@ Standing = tuple[Done, int, int | None]
 _HELD: tuple[OutcomeStatus, ...] = ("held",)
 
 
-class Undoing:
+class Undoing(StorePart):
     """Reads the store; nothing here decides. Its methods are called in the store's thread."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def iterate_standing(self, run_id: int, status: OutcomeStatus) -> Iterator[list[Standing]]:
         """Yield the changes of a run that ended in one way, in the plan's order, beside the inventory of now."""
@@ -121,6 +119,7 @@ class Undoing:
         with reading(self._database) as connection:
             return set(connection.scalars(statement))
 
+    @in_thread
     def load_released(self, approval: Approval) -> list[Standing]:
         """Return the held changes of a run that a person released, beside the inventory of now."""
         held = [
@@ -132,6 +131,7 @@ class Undoing:
         recreated = {record for planned, record, _ in held if planned.change.action == "create"}
         return self.load_standing(held, recreated)
 
+    @in_thread
     def settle_released(self, approval: Approval, result_run: int) -> None:
         """Note at the held changes that were released which run carries them out."""
         seqs = [

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Row, delete, exists, func, insert, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.schema.tables import changes, runs
 
@@ -18,12 +19,10 @@ RUNS_KEPT = 5000
 _UNRECORDED = "its end was not recorded: the process ended before the run did, or the store could not be written"
 
 
-class RunLog:
+class RunLog(StorePart):
     """Opens, closes and lists runs."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def open(self, kind: RunKind, trigger: Trigger, *, now: datetime) -> int:
         """Write the record of a run that is about to start; return its id."""
         row = {
@@ -39,6 +38,7 @@ class RunLog:
             result = connection.execute(insert(runs).values(**row).returning(runs.c.id))
             return int(result.scalar_one())
 
+    @in_thread
     def close(
         self,
         run_id: int,
@@ -65,11 +65,13 @@ class RunLog:
                 )
             )
 
+    @in_thread
     def discard(self, run_id: int) -> None:
         """Take back the record of a run that never came about."""
         with self._database.transaction() as connection:
             connection.execute(delete(runs).where(runs.c.id == run_id))
 
+    @in_thread
     def interrupt_open(self) -> list[int]:
         """Mark runs that a crash or a failing store left open as interrupted; return their ids.
 
@@ -88,6 +90,7 @@ class RunLog:
                 )
             return open_runs
 
+    @in_thread
     def prune(self) -> dict[str, int]:
         """Delete all but the newest plans that were only looked at, and the oldest runs of all; return how many."""
         with self._database.transaction() as connection:
@@ -100,6 +103,7 @@ class RunLog:
                 connection.execute(delete(runs).where(runs.c.id == run_id))
             return {"plans": len(plans), "runs": len(ended)}
 
+    @in_thread
     def has_open(self) -> bool:
         """Return whether a run is going on, or was left open by a crash."""
         with reading(self._database) as connection:
@@ -110,6 +114,7 @@ class RunLog:
         with reading(self._database) as connection:
             return [_make_run(row) for row in connection.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
 
+    @in_thread
     def load_last(self, *, kinds: Collection[RunKind], statuses: Collection[RunStatus]) -> RunRecord | None:
         """Return the newest run of those kinds that ended (or stands) in one of those ways."""
         newest = select(runs).where(runs.c.kind.in_(kinds), runs.c.status.in_(statuses)).order_by(runs.c.id.desc())
@@ -126,6 +131,7 @@ class RunLog:
             row = connection.execute(newest).first()
         return None if row is None else _make_run(row)
 
+    @in_thread
     def load_run(self, run_id: int) -> RunRecord | None:
         """Return one run."""
         with reading(self._database) as connection:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import reading
 from syncd.store.db.markers import TOLD, load_marker, save_marker
+from syncd.store.db.part import StorePart, in_thread
 from syncd.store.schema.tables import changes
 
 
-class SentNotifications:
+class SentNotifications(StorePart):
     """Reads and writes single facts."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
+    @in_thread
     def load_last_sent(self, subject: str) -> str:
         """Return what was last told about a subject, nothing when nothing was."""
         with reading(self._database) as connection:
             return load_marker(connection, TOLD + subject) or ""
 
+    @in_thread
     def save_last_sent(self, subject: str, told: str) -> None:
         """Remember what was told."""
         with self._database.transaction() as connection:
             save_marker(connection, TOLD + subject, told or None)
 
+    @in_thread
     def count_held(self, run_id: int) -> dict[str, int]:
         """Return what a run withholds, by action."""
         statement = (

@@ -11,10 +11,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.errors import Conflict, Interrupted, NotFound, RemoteError, StoreError, SyncdError
-from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, PlannedChange
+from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, Placed, PlannedChange
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.membership import GROUP_RENAMED
 from syncd.sync.apply.circuit import Circuit
@@ -26,11 +27,12 @@ from syncd.sync.apply.substitutions import Substituting
 from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
 from syncd.sync.portal.licences import fit_together, is_remembered, judge_failure, send_licences
 from syncd.sync.portal.protection import Protecting
-from syncd.sync.ports.caller import Placed
 from syncd.sync.ports.progress import Progress
-from syncd.sync.ports.push import ApplyStore
 from syncd.sync.ports.sides import Portal
 from syncd.tasks import task_group
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _BATCH = 1024
 _LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ownership"}
@@ -55,7 +57,7 @@ class Apply:
     def __init__(
         self,
         portal: Portal,
-        store: ApplyStore,
+        store: Store,
         clock: Clock,
         options: ApplyOptions,
         progress: Progress,
@@ -83,7 +85,7 @@ class Apply:
         """
         self._licences = licences
         self._substituting.retry = retry_failed
-        planned = await self._store.call(self._store.load_planned_phases, run_id)
+        planned = await self._store.plans.load_planned_phases(run_id)
         failures = FailureLog(self._store, run_id)
         try:
             await self._run_phases(run_id, planned, failures)
@@ -95,9 +97,9 @@ class Apply:
             if phase in (Phase.MANAGERS, Phase.LINKS):
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS and planned & _LINKS.keys():
-                await self._store.call(self._store.defer_unready_links, run_id)
+                await self._store.outcomes.defer_unready_links(run_id)
             if phase is Phase.REVOKES and self._licences:
-                await self._store.call(self._store.defer_unready_grants, run_id)
+                await self._store.licences.defer_unready_grants(run_id)
             if phase in planned:
                 await self._run_phase(run_id, phase, failures)
 
@@ -125,7 +127,7 @@ class Apply:
         await recorder.close()
         seqs = [planned.seq for call in unsent for planned, _, _ in call.placed]
         if seqs and not isinstance(self._fatal, StoreError):
-            await self._store.call(self._store.mark, run_id, seqs, "planned")
+            await self._store.outcomes.mark(run_id, seqs, "planned")
 
     def _give_up(self, error: StoreError) -> None:
         self._fatal = error
@@ -149,7 +151,7 @@ class Apply:
         gathered: list[Placed] = []
 
         async def load(after: int) -> list[Placed]:
-            return await self._store.call(self._store.load_batch, run_id, phase, after, _BATCH)
+            return await self._store.plans.load_batch(run_id, phase, after, _BATCH)
 
         async with aclosing(load_ahead(load, _find_end)) as batches:
             async for batch in batches:
@@ -167,11 +169,11 @@ class Apply:
         marked = [placed for placed in batch if is_remembered(placed[0].change)]
         if marked:
             records = [record for planned, record, _ in marked if planned.change.action == "create"]
-            self._sent_before |= await self._store.call(self._store.load_started_before, run_id, records)
-            await self._store.call(self._store.mark, run_id, [placed[0].seq for placed in marked], "started")
+            self._sent_before |= await self._store.outcomes.load_started_before(run_id, records)
+            await self._store.outcomes.mark(run_id, [placed[0].seq for placed in marked], "started")
         if phase is Phase.MANAGERS:
             needed = [_find_needed(placed) for placed in batch]
-            ready = await self._store.call(self._store.load_ready, set().union(*needed))
+            ready = await self._store.plans.load_ready(set().union(*needed))
             for (planned, _, _), accounts in zip(batch, needed, strict=True):
                 if not (accounts <= ready.keys() and ready[fold(planned.change.bps_id)]):
                     self._unready.add(planned.seq)
@@ -259,11 +261,11 @@ class Apply:
             account = await self._portal.fetch_account(bps_id)
             if account is None and not isinstance(error, NotFound):
                 return Outcome(planned.seq, "failed", str(error))
-            await self._store.call(self._store.store_account, bps_id, account, now=self._clock.now())
+            await self._store.inventory.store_account(bps_id, account, now=self._clock.now())
             there, status = account is not None, account.status if account else ""
         else:
             detail = await self._portal.fetch_group(bps_id)
-            await self._store.call(self._store.store_group_detail, bps_id, detail, now=self._clock.now())
+            await self._store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
             there, status = detail is not None, detail.group.status if detail else ""
         if not there:
             return Outcome(planned.seq, "deferred", "the portal does not show the record: the next run sees to it")
@@ -285,12 +287,12 @@ class Apply:
             return Outcome(planned.seq, "done")
         if change.object == "user":
             found = await self._portal.fetch_account(change.bps_id)
-            await self._store.call(self._store.store_account, change.bps_id, found, now=self._clock.now())
+            await self._store.inventory.store_account(change.bps_id, found, now=self._clock.now())
         else:
             detail: GroupDetail | None = await self._portal.fetch_group(change.bps_id)
-            await self._store.call(self._store.store_group_detail, change.bps_id, detail, now=self._clock.now())
+            await self._store.inventory.store_group_detail(change.bps_id, detail, now=self._clock.now())
         if sent_before:
-            claimed = await self._store.call(self._store.claim_started, now=self._clock.now(), only=record)
+            claimed = await self._store.outcomes.claim_started(now=self._clock.now(), only=record)
             if claimed:
                 return Outcome(planned.seq, "deferred", "an earlier run had created it: the next run updates it")
         return Outcome(
@@ -306,7 +308,7 @@ class Apply:
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
-            if self._licences and await self._store.call(self._store.has_licences, record):
+            if self._licences and await self._store.licences.has_licences(record):
                 return Outcome(planned.seq, "deferred", "its licences are not revoked yet, and would keep their seats")
             await self._portal.delete_account(change.bps_id)
         else:
@@ -317,20 +319,20 @@ class Apply:
         """Return whether an old account may go: it was not left by a rename, or the new one is there."""
         if not planned.change.reason.startswith("renamed") or planned.change.source_key is None:
             return True
-        return await self._store.call(self._store.has_current_account, planned.change.source_key, record)
+        return await self._store.outcomes.has_current_account(planned.change.source_key, record)
 
     async def _unlink(self, placed: Sequence[Placed]) -> list[Outcome]:
         change, group = placed[0][0].change, placed[0][1]
-        if not await self._store.call(self._store.is_owned_group, group):
+        if not await self._store.outcomes.is_owned_group(group):
             return [Outcome(planned.seq, "deferred", "its group is not ours (yet)") for planned, _, _ in placed]
-        if change.reason == GROUP_RENAMED and not await self._store.call(self._store.has_group_successor, group):
+        if change.reason == GROUP_RENAMED and not await self._store.outcomes.has_group_successor(group):
             waits = "the renamed group's new record is not there yet"
             return [Outcome(planned.seq, "deferred", waits) for planned, _, _ in placed]
         late: set[int] = set()
         for planned, _, target in placed:
             if planned.change.reason != "renamed" or target is None:
                 continue
-            if not await self._store.call(self._store.has_successor, target):
+            if not await self._store.outcomes.has_successor(target):
                 late.add(planned.seq)
         ids = [planned.change.target for planned, _, _ in placed if planned.seq not in late]
         result = MembersResult()
@@ -340,7 +342,7 @@ class Apply:
             try:
                 result = await write(change.bps_id, ids)
             except NotFound:
-                await self._store.call(self._store.store_group_detail, change.bps_id, None, now=self._clock.now())
+                await self._store.inventory.store_group_detail(change.bps_id, None, now=self._clock.now())
                 gone = "the portal does not show the group: the next run sees to it"
                 return [Outcome(planned.seq, "deferred", gone) for planned, _, _ in placed]
         pending, failed = set(result.pending), dict(result.failed)

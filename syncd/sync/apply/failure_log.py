@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.errors import StoreError
 from syncd.model.change import Action, ObjectKind
-from syncd.sync.ports.push import ApplyStore
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
 
 LOGGED_PER_RUN = 10
 
@@ -21,7 +25,7 @@ LOGGED_PER_RUN = 10
 class FailureLog:
     """Logs the failures of one run. Not reused: the limit is that of a run."""
 
-    def __init__(self, store: ApplyStore, run_id: int) -> None:
+    def __init__(self, store: Store, run_id: int) -> None:
         self._store = store
         self._run_id = run_id
         self._log = structlog.get_logger("syncd.apply")
@@ -38,7 +42,7 @@ class FailureLog:
         self._lines += 1
         more: dict[str, object] = {"count": len(seqs)} if len(seqs) > 1 else {}
         with contextlib.suppress(StoreError):  # a line without ids is better than none
-            more |= await self._store.call(self._store.load_source_ids, self._run_id, seqs[0])
+            more |= await self._store.outcomes.load_source_ids(self._run_id, seqs[0])
         self._log.warning("change.failed", seq=seqs[0], action=action, object=kind, error=error, **more)
 
     def close(self) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.errors import NotFound
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
 from syncd.model.target import MembersResult
 from syncd.sync.apply.work_queue import load_ahead
-from syncd.sync.ports.push import ApplyStore
 from syncd.sync.ports.sides import Portal
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _AT_ONCE = 8192
 
@@ -19,11 +22,11 @@ _GROUP_GONE = "the portal does not show the group: the next run sees to it"
 _PENDING = "WEBCON still synchronises the account"
 
 
-async def iterate_links(store: ApplyStore, run_id: int, kind: LinkKind, size: int) -> AsyncGenerator[LinkBatch, None]:
+async def iterate_links(store: Store, run_id: int, kind: LinkKind, size: int) -> AsyncGenerator[LinkBatch, None]:
     """Yield the planned links in the plan's order, ``size`` of one group at most: as few requests as there can be."""
 
     async def load(after: int) -> list[LinkBatch]:
-        return await store.call(store.load_links, run_id, kind, after, _AT_ONCE)
+        return await store.outcomes.load_links(run_id, kind, after, _AT_ONCE)
 
     rest: LinkBatch | None = None
     async with aclosing(load_ahead(load, _find_end)) as loaded:
@@ -53,13 +56,13 @@ def _cut(batch: LinkBatch, size: int) -> list[LinkBatch]:
     return [batch.cut(start, start + size) for start in range(0, len(batch.seqs), size)]
 
 
-async def send_links(links: LinkBatch, portal: Portal, store: ApplyStore, clock: Clock) -> list[LinkOutcome]:
+async def send_links(links: LinkBatch, portal: Portal, store: Store, clock: Clock) -> list[LinkOutcome]:
     """Add the members or owners of one batch; raises what concerns more than them."""
     write = portal.add_members if links.kind == "membership" else portal.add_owners
     try:
         result = await write(links.bps_id, links.members)
     except NotFound:
-        await store.call(store.store_group_detail, links.bps_id, None, now=clock.now())
+        await store.inventory.store_group_detail(links.bps_id, None, now=clock.now())
         return [LinkOutcome(links, "deferred", _GROUP_GONE)]
     if not result.pending and not result.failed:
         return [LinkOutcome(links, "done")]

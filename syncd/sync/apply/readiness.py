@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Interrupted
 from syncd.model.target import Account, PortalGroup
-from syncd.sync.ports.push import ApplyStore
 from syncd.sync.ports.sides import Portal
 from syncd.tasks import task_group
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _FEW = 25
 """Up to so many waiting records are asked for singly; more are found by reading the list."""
@@ -20,7 +23,7 @@ _FEW = 25
 class Readiness:
     """Finds out which records of a plan are synchronised by now."""
 
-    def __init__(self, portal: Portal, store: ApplyStore, clock: Clock, stopping: Callable[[], bool]) -> None:
+    def __init__(self, portal: Portal, store: Store, clock: Clock, stopping: Callable[[], bool]) -> None:
         self._portal = portal
         self._store = store
         self._clock = clock
@@ -46,14 +49,14 @@ class Readiness:
                 raise Interrupted("asked to stop while waiting for WEBCON to synchronise")
             left = deadline - self._clock.monotonic()
             if left <= 0:
-                number = await self._store.call(self._store.count_waiting, run_id)
+                number = await self._store.plans.count_waiting(run_id)
                 self._log.warning("apply.sync_slow", waiting=number)
                 return
             await self._clock.sleep(min(pause, left))
             pause = min(pause * 2, 5.0)
 
     async def _load(self, run_id: int) -> tuple[list[str], list[str]]:
-        return await self._store.call(self._store.load_waiting, run_id, _FEW + 1)
+        return await self._store.plans.load_waiting(run_id, _FEW + 1)
 
     async def _note_ready(
         self,
@@ -72,7 +75,7 @@ class Readiness:
     async def _note(self, records: Sequence[Account | PortalGroup]) -> None:
         ready = [record.bps_id for record in records if record.status == "Synchronized"]
         if ready:
-            await self._store.call(self._store.set_synchronized, ready)
+            await self._store.inventory.set_synchronized(ready)
 
     async def _fetch_group(self, bps_id: str) -> PortalGroup | None:
         detail = await self._portal.fetch_group(bps_id)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.errors import StoreError
-from syncd.model.change import LinkOutcome, Outcome
-from syncd.sync.ports.caller import Placed
-from syncd.sync.ports.push import ApplyStore
+from syncd.model.change import LinkOutcome, Outcome, Placed
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
 
 Result = tuple[Placed, Outcome]
 
@@ -28,7 +31,7 @@ class Recorder:
     of the sending. When the store fails, ``give_up`` is told once, and what comes afterwards is thrown away.
     """
 
-    def __init__(self, store: ApplyStore, clock: Clock, run_id: int, give_up: Callable[[StoreError], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, run_id: int, give_up: Callable[[StoreError], None]) -> None:
         self._store = store
         self._clock = clock
         self._run_id = run_id
@@ -80,9 +83,9 @@ class Recorder:
                 continue
             try:
                 if batch:
-                    await self._store.call(self._store.record, self._run_id, batch, now=self._clock.now())
+                    await self._store.outcomes.record(self._run_id, batch, now=self._clock.now())
                 if links:
-                    await self._store.call(self._store.record_links, self._run_id, links, now=self._clock.now())
+                    await self._store.outcomes.record_links(self._run_id, links, now=self._clock.now())
             except StoreError as error:
                 # Nothing can be recorded any more: whatever still comes is thrown away.
                 self._failed = True

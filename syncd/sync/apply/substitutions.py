@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Forbidden, NotOffered, RemoteError
-from syncd.model.change import Outcome
+from syncd.model.change import Outcome, Placed
 from syncd.model.substitution import Substitution
-from syncd.sync.ports.caller import Placed
 from syncd.sync.ports.sides import Portal
-from syncd.sync.ports.substitutions import SubstitutionStore
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
 
 _FORBIDDEN = (
     "the portal does not let us arrange substitutions: grant Admin.Substitutions.ReadWrite to the API application, or "
@@ -32,7 +35,7 @@ class Substituting:
     """Arranges and ends the substitutions of one run. Without the scope for it the rest of the run goes on."""
 
     portal: Portal
-    store: SubstitutionStore
+    store: Store
     clock: Clock
     retry: bool = False
     """Try again even if the portal refused us a short while ago: an operator asked, who may have granted the scope."""
@@ -44,7 +47,7 @@ class Substituting:
         """Carry out one change. Raises RemoteError, except for a missing scope or API: that defers all of them."""
         planned, _, _ = placed
         if not self._asked:
-            self._refused_at = await self.store.call(self.store.load_refusal)
+            self._refused_at = await self.store.substitutions.load_refusal()
             self._asked = True
         recent = self._refused_at is not None and self.clock.now() - self._refused_at < _PAUSE
         if not self._forbidden and (self.retry or not recent):
@@ -63,33 +66,31 @@ class Substituting:
         first, self._forbidden = self._refused_at is None and not self._forbidden, True
         if first:
             structlog.get_logger("syncd.apply").warning("substitutions.forbidden", error=str(error))
-        await self.store.call(self.store.note_refusal, self.clock.now())
+        await self.store.substitutions.note_refusal(self.clock.now())
 
     async def _arrange(self, placed: Placed) -> Outcome:
         planned, original, substitute = placed
         change = planned.change
         assert substitute is not None  # every substitution has one
-        if not await self.store.call(self.store.can_stand_in, original, substitute):
+        if not await self.store.substitutions.can_stand_in(original, substitute):
             return Outcome(planned.seq, "deferred", "one of the two accounts is not ready in the portal yet")
         ends_at = datetime.fromisoformat(change.after["until"] or "")
         there = await self._find(original, change.bps_id)
         starts_at = there.starts_at if there else self.clock.now().replace(microsecond=0)
         wanted = Substitution(change.bps_id, change.target, starts_at, ends_at, there.number if there else None)
         if there is None:
-            await self.store.call(
-                self.store.keep_substitution, original, substitute, ends_at, number=None, confirmed=False
+            await self.store.substitutions.keep_substitution(
+                original, substitute, ends_at, number=None, confirmed=False
             )
             number = await self.portal.create_substitution(wanted)
         else:
             number = there.number
             if wanted != there:
                 await self.portal.update_substitution(wanted)
-        await self.store.call(
-            self.store.keep_substitution, original, substitute, ends_at, number=number, confirmed=True
-        )
+        await self.store.substitutions.keep_substitution(original, substitute, ends_at, number=number, confirmed=True)
         if self._refused_at is not None:
             self._refused_at = None
-            await self.store.call(self.store.note_refusal, None)
+            await self.store.substitutions.note_refusal(None)
             structlog.get_logger("syncd.apply").info("substitutions.allowed")
         return Outcome(planned.seq, "done")
 
@@ -97,11 +98,11 @@ class Substituting:
         planned, original, _ = placed
         there = await self._find(original, planned.change.bps_id)
         if there is None:
-            await self.store.call(self.store.forget_substitution, original)
+            await self.store.substitutions.forget_substitution(original)
         else:
             cut = Substitution(there.original, there.substitute, min(there.starts_at, ends_at), ends_at, there.number)
             await self.portal.update_substitution(cut)
-            await self.store.call(self.store.move_substitution_end, original, ends_at)
+            await self.store.substitutions.move_substitution_end(original, ends_at)
         return Outcome(planned.seq, "done")
 
     async def _end(self, placed: Placed) -> Outcome:
@@ -109,12 +110,12 @@ class Substituting:
         there = await self._find(original, planned.change.bps_id)
         if there is not None and there.number is not None:
             await self.portal.delete_substitution(there.number)
-        await self.store.call(self.store.forget_substitution, original)
+        await self.store.substitutions.forget_substitution(original)
         return Outcome(planned.seq, "done")
 
     async def _find(self, original: int, bps_id: str) -> Substitution | None:
         """Return what the portal has of ours for an account, None when there is nothing (any more)."""
-        kept = await self.store.call(self.store.load_substitution, original)
+        kept = await self.store.substitutions.load_substitution(original)
         if kept is None:
             return None
         there = await self.portal.find_substitution(
@@ -122,5 +123,5 @@ class Substituting:
         )
         if there is not None and kept.number is None and there.number is not None:
             # Its people and its end are about to change, and could not tell it any more after a kill.
-            await self.store.call(self.store.learn_substitution_number, original, there.number)
+            await self.store.substitutions.learn_substitution_number(original, there.number)
         return there

@@ -9,8 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from syncd.model.change import LinkBatch
-from syncd.sync.ports.caller import Placed
+from syncd.model.change import LinkBatch, Placed
 
 
 @dataclass(slots=True)

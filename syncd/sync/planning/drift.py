@@ -45,7 +45,7 @@ class DriftCheck:
         store = means.store
         phase("read portal")
         await read_records(means.portal, store, means.progress, now=means.now)
-        await store.call(store.claim_started, now=means.now)
+        await store.outcomes.claim_started(now=means.now)
         phase("read portal members")
         await read_members(
             means.portal,
@@ -61,13 +61,13 @@ class DriftCheck:
             await licensing.read()
         phase("plan")
         ours = list_ours(means.rules)
-        await store.call(self._tell, means, ours)
+        await store.in_thread(self._tell, means, ours)
         if self.answer == "adopt":
-            await store.call(store.accept_drift, ours)
-            await store.call(store.accept_taken_licences)
+            await store.drift.accept_drift(ours)
+            await store.licences.accept_taken_licences()
         if self.answer != "revert":
             return []
-        return await store.call(self._plan, run_id, means, ours)
+        return await store.in_thread(self._plan, run_id, means, ours)
 
     def _tell(self, means: Means, ours: Ours) -> None:
         self.told(_iterate(means, ours))
@@ -78,7 +78,7 @@ class DriftCheck:
         for drifts in _iterate(means, ours):
             if means.stopping():
                 raise Interrupted("asked to stop while planning")
-            keys = store.load_principals({name for drift in drifts for name in _name_records(drift)})
+            keys = store.plan_files.load_principals({name for drift in drifts for name in _name_records(drift)})
             changes: list[Placed] = []
             left: list[tuple[Change, int, int | None, str]] = []
             for drift in drifts:
@@ -86,15 +86,15 @@ class DriftCheck:
                 changes += [_place(change, keys) for change in result.changes]
                 if result.left:
                     left.append((*_place(drift.describe(), keys), result.left))
-            seq = store.add_changes(run_id, seq, changes)
-            seq = store.add_left(run_id, seq, left)
+            seq = store.plans.add_changes.blocking(run_id, seq, changes)
+            seq = store.plans.add_left(run_id, seq, left)
             made_anew |= {record for change, record, _ in changes if change.action == "create"}
-        store.touch_records(made_anew)  # their memberships follow with the next run
+        store.plan_files.touch_records(made_anew)  # their memberships follow with the next run
         return judge_proposal(run_id, means)
 
 
 def _iterate(means: Means, ours: Ours) -> Iterator[list[Drift]]:
-    return chain(means.store.iterate_drift(ours), means.store.iterate_taken_licences())
+    return chain(means.store.drift.iterate_drift(ours), means.store.licences.iterate_taken_licences())
 
 
 def _place(change: Change, keys: Mapping[str, int]) -> Placed:

@@ -4,56 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from syncd.model.change import LinkKind
 from syncd.model.target import fold
 from syncd.plan.diff import Pair
-from syncd.plan.drift import Ours, Vanished, find_settled, stays_away
+from syncd.plan.drift import Ours, find_settled, stays_away
 from syncd.plan.membership import MemberView
 from syncd.plan.rules import Rules
-from syncd.sync.ports.planning import PlanStore
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
 
 Kind = Literal["user", "group"]
 Membership = tuple[int, int]
-
-
-class PlanningStore(PlanStore, Protocol):
-    """The store as a planner reads and writes it, with what was changed by hand."""
-
-    def has_hand_links(self) -> bool:
-        """Return whether any membership was changed by hand."""
-        ...
-
-    def load_hand_links(
-        self, kind: LinkKind, groups: Collection[int], members: Collection[int] | None
-    ) -> dict[Membership, tuple[bool, bool]]:
-        """Return (added, accepted) of memberships that were changed by hand."""
-        ...
-
-    def forget_hand_links(self, kind: LinkKind, pairs: Collection[Membership]) -> None:
-        """Source and target agree about these again."""
-        ...
-
-    def load_vanished(self) -> list[Vanished]:
-        """Return the records of ours that were removed by hand."""
-        ...
-
-    def load_rejected_removals(self) -> set[tuple[str, int, int]]:
-        """Return the removals that a person rejected."""
-        ...
-
-    def forget_rejected_removals(self, removals: Collection[tuple[str, int, int]]) -> None:
-        """The source wants these to be there."""
-        ...
-
-    def forget_vanished(self, keys: Collection[int]) -> None:
-        """Forget removed records."""
-        ...
-
-    def settle_fields(self, kind: Kind, settled: Mapping[int, Mapping[str, str | None]]) -> None:
-        """Source and target agree about these fields again."""
-        ...
 
 
 def list_ours(rules: Rules) -> Ours:
@@ -66,10 +31,10 @@ def list_ours(rules: Rules) -> Ours:
     return Ours(fields, ("membership", "ownership") if rules.mapping.owners else ("membership",))
 
 
-class ByHand:
+class KeptDrift:
     """Tells one planning what to leave alone, and forgets what source and target agree about again. Not reused."""
 
-    def __init__(self, store: PlanningStore, rules: Rules, *, write: bool = True) -> None:
+    def __init__(self, store: Store, rules: Rules, *, write: bool = True) -> None:
         """``write`` False: a dry run, perhaps under other rules, after which nothing that was noted is forgotten."""
         self._store = store
         self._rules = rules
@@ -82,11 +47,11 @@ class ByHand:
     def begin(self) -> None:
         """Look at what was changed by hand; to be called when the desired state is up to date."""
         store = self._store
-        self._some = store.has_hand_links()
-        self._rejected = store.load_rejected_removals() if self._write else set()
-        vanished = store.load_vanished()
+        self._some = store.drift.has_hand_links()
+        self._rejected = store.decisions.load_rejected_removals() if self._write else set()
+        vanished = store.drift.load_vanished()
         if self._write:
-            store.forget_vanished([record.key for record in vanished if record.desired is None])
+            store.drift.forget_vanished([record.key for record in vanished if record.desired is None])
         away = [record for record in vanished if record.desired is not None and stays_away(record, self._rules.policy)]
         self._away = {record.key for record in away}
         self._away_ids = {fold(record.bps_id) for record in away}
@@ -109,7 +74,7 @@ class ByHand:
             if agreed:
                 settled[key] = agreed
         if settled:
-            self._store.settle_fields("user" if user else "group", settled)
+            self._store.drift.settle_fields("user" if user else "group", settled)
         return found
 
     def settle_group(self, kind: LinkKind, group: int, current: Collection[int], wanted: Collection[int]) -> None:
@@ -118,8 +83,10 @@ class ByHand:
             self._forget_rejected({(kind, group, member) for member in set(current) & set(wanted)})
         if self._some and self._write:
             have, want = set(current), set(wanted)
-            known = self._store.load_hand_links(kind, [group], None)
-            self._store.forget_hand_links(kind, [pair for pair in known if (pair[1] in have) == (pair[1] in want)])
+            known = self._store.drift.load_hand_links(kind, [group], None)
+            self._store.drift.forget_hand_links(
+                kind, [pair for pair in known if (pair[1] in have) == (pair[1] in want)]
+            )
 
     def settle_members(
         self, kind: LinkKind, members: Collection[int], have: set[Membership], want: set[Membership]
@@ -128,13 +95,13 @@ class ByHand:
         if self._rejected:
             self._forget_rejected({(kind, *pair) for pair in have & want})
         if self._some and self._write:
-            known = self._store.load_hand_links(kind, [], members)
-            self._store.forget_hand_links(kind, [pair for pair in known if (pair in have) == (pair in want)])
+            known = self._store.drift.load_hand_links(kind, [], members)
+            self._store.drift.forget_hand_links(kind, [pair for pair in known if (pair in have) == (pair in want)])
 
     def _forget_rejected(self, wanted: set[tuple[str, int, int]]) -> None:
         over = wanted & self._rejected
         if over:
-            self._store.forget_rejected_removals(over)
+            self._store.decisions.forget_rejected_removals(over)
             self._rejected -= over
 
     def find_left(self, kind: LinkKind, group: int, members: Iterable[MemberView]) -> set[int]:
@@ -149,7 +116,7 @@ class ByHand:
         if not self._some:
             return left
         kept = self._rules.policy.drift != "revert"
-        for (_, key), (added, accepted) in self._store.load_hand_links(kind, [group], None).items():
+        for (_, key), (added, accepted) in self._store.drift.load_hand_links(kind, [group], None).items():
             member = views.get(key)
             if member is not None and (kept or accepted) and not (added and member.owned and not member.wanted):
                 left.add(key)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
@@ -22,7 +23,10 @@ from syncd.plan.licences import PersonView, decide_licences, find_settled_licenc
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import STANDS_IN, Superior, decide_substitution, needs_manager
-from syncd.sync.planning.kept_by_hand import ByHand, PlanningStore
+from syncd.sync.planning.kept_by_hand import KeptDrift
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
 _GROUP_COLLISION = "another group maps to the same BPS id"
@@ -51,7 +55,7 @@ class Planner:
 
     def __init__(
         self,
-        store: PlanningStore,
+        store: Store,
         rules: Rules,
         run_id: int,
         *,
@@ -86,7 +90,7 @@ class Planner:
         and the new account of renamed people whose move was rejected.
         """
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
-        self._by_hand = ByHand(store, rules, write=write)
+        self._by_hand = KeptDrift(store, rules, write=write)
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -99,33 +103,33 @@ class Planner:
         roles = {"include": included, "exclude": excluded, **self._resolve_licences()}
         roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
         if not self._single:
-            store.follow_scope_groups(roots, touch=not full)
+            store.desired.follow_scope_groups(roots, touch=not full)
         if full:
-            store.forget_licence_roles(len(rules.licences))
+            store.licences.forget_licence_roles(len(rules.licences))
         if any(roles.values()):
-            edges = make_edges(store.load_edges())
+            edges = make_edges(store.desired.load_edges())
             for role, keys in roles.items():
                 below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
-                store.store_scope(role, below, touched_only=not full)
+                store.desired.store_scope(role, below, touched_only=not full)
         grouped = bool(included), bool(excluded)
-        for users in store.iterate_users(touched_only=not full, grouped=grouped):
-            store.store_users([decide_user(user, rules) for user in users], touch=not full)
+        for users in store.desired.iterate_users(touched_only=not full, grouped=grouped):
+            store.desired.store_users([decide_user(user, rules) for user in users], touch=not full)
             self._go_on()
         if not full and not self._single:
-            store.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
-        for groups in store.iterate_source_groups(touched_only=not full):
-            store.store_groups([decide_group(group, rules) for group in groups], touch=not full)
-        for principal, claimants in store.load_collisions(touched_only=not full):
+            store.desired.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
+        for groups in store.desired.iterate_source_groups(touched_only=not full):
+            store.desired.store_groups([decide_group(group, rules) for group in groups], touch=not full)
+        for principal, claimants in store.desired.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = _COLLISION if winner is None else "another person has the record of this BPS id"
-            store.store_collision(principal, winner, reason=reason)
-        store.resolve_group_collisions(reason=_GROUP_COLLISION, touched_only=not full)
+            store.desired.store_collision(principal, winner, reason=reason)
+        store.desired.resolve_group_collisions(reason=_GROUP_COLLISION, touched_only=not full)
 
     def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
         found: list[int] = []
         problems: list[str] = []
         for reference in references:
-            groups = self._store.find_groups(reference)
+            groups = self._store.desired.find_groups(reference)
             if len(groups) == 1:
                 found.append(groups[0][0])
             elif groups:
@@ -157,16 +161,16 @@ class Planner:
         store, rules = self._store, self._rules
         # Without such a policy every leaver of the past would be looked at in every run.
         if rules.policy.deletes and not self._single:
-            store.touch_due(grace=rules.policy.grace, now=self._now)
+            store.desired.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
-            store.mark_leavers(touched_only=not full, now=self._now)
-            store.forget_ended(now=self._now)
+            store.desired.mark_leavers(touched_only=not full, now=self._now)
+            store.substitutions.forget_ended(now=self._now)
         elif rules.policy.deletes and not rules.policy.grace:
-            self._leaving_now = store.load_new_leavers(touched_only=not full)
+            self._leaving_now = store.desired.load_new_leavers(touched_only=not full)
         if not full and rules.policy.substitute == "manager":
-            store.touch_left_to_managers()
+            store.substitutions.touch_left_to_managers()
         self._by_hand.begin()
-        touched = [] if full else store.load_touched_principals()
+        touched = [] if full else store.pairs.load_touched_principals()
         full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
@@ -175,17 +179,17 @@ class Planner:
         self._plan_substitutions(full=full)
         self._flush()
         if judged:
-            self._store.drop_rejected(self._run_id)
+            self._store.decisions.drop_rejected(self._run_id)
             self._leave_declined()
             self._hold_adoptions()
         self._plan_groups("membership", None if full else touched)
-        if rules.mapping.owners and store.knows_owners():
+        if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", None if full else touched)
         self._plan_licences(full)
         self._flush()
         if not judged:
             return Planned(full, self._next)
-        self._store.drop_rejected(self._run_id)
+        self._store.decisions.drop_rejected(self._run_id)
         return self._judge(full)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------
@@ -194,11 +198,11 @@ class Planner:
         rules = self._rules
         if phase is Phase.USERS:
             fields = rules.mapping.user_fields.keys()
-            for rows in self._store.iterate_user_pairs(fields, touched_only=not full):
+            for rows in self._store.pairs.iterate_user_pairs(fields, touched_only=not full):
                 yield self._place(rows, user=True)
         else:
             fields = rules.mapping.group_fields.keys()
-            for rows in self._store.iterate_group_pairs(fields, touched_only=not full):
+            for rows in self._store.pairs.iterate_group_pairs(fields, touched_only=not full):
                 yield self._place(rows, user=False)
 
     def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
@@ -218,13 +222,15 @@ class Planner:
     def _spare_tied(self, placed: list[Placed], *, user: bool) -> list[Placed]:
         """Leave out deletions with which the portal would change something on the protect list."""
         deleted = {record for change, record, _ in placed if change.action == "delete"}
-        tied = self._store.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
+        tied = self._store.inventory.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
         return [each for each in placed if each[0].action != "delete" or each[1] not in tied] if tied else placed
 
     def _plan_substitutions(self, *, full: bool) -> None:
         policy, protect = self._rules.policy, self._rules.scope.protect
         superiors: dict[int, Superior] = {}
-        for rows in self._store.iterate_departed(touched_only=not full, grace=policy.grace, now=self._now):
+        for rows in self._store.substitutions.iterate_departed(
+            touched_only=not full, grace=policy.grace, now=self._now
+        ):
             self._load_superiors(superiors, {row.manager_key for row in rows if needs_manager(row, policy)})
             found: list[Placed] = []
             for row in rows:
@@ -240,41 +246,41 @@ class Planner:
     def _load_superiors(self, known: dict[int, Superior], wanted: set[int | None]) -> None:
         """Load these people, and the managers above those of them who cannot stand in."""
         while missing := {key for key in wanted if key is not None and key not in known}:
-            found = self._store.load_superiors(missing)
+            found = self._store.substitutions.load_superiors(missing)
             known.update(found)
             wanted = {superior.manager_key for superior in found.values() if not superior.fit}
 
     def _leave_declined(self) -> None:
         """Keep hands off what was not to be adopted, or not to be moved to: no manager, membership or licence."""
-        self._declined = self._store.load_declined(self._run_id)
+        self._declined = self._store.decisions.load_declined(self._run_id)
         if self._declined:
-            self._store.drop_updates(self._run_id, self._declined, _DECLINED)
-        unmade, kept = self._store.load_unmoved(self._run_id)
+            self._store.decisions.drop_updates(self._run_id, self._declined, _DECLINED)
+        unmade, kept = self._store.decisions.load_unmoved(self._run_id)
         if unmade:
-            self._store.drop_moves(self._run_id, unmade, kept, _UNMOVED)
+            self._store.decisions.drop_moves(self._run_id, unmade, kept, _UNMOVED)
             self._declined |= unmade | kept
 
     def _hold_adoptions(self) -> None:
         """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
-        counts = self._store.count_changes(self._run_id)
+        counts = self._store.plans.count_changes(self._run_id)
         if any(hold.action == "adopt" for hold in hold_excess(counts, {}, self._rules.limits)):
-            self._held = self._store.load_adoptions(self._run_id)
-            self._store.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
+            self._held = self._store.plans.load_adoptions(self._run_id)
+            self._store.plans.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
 
     # ---- memberships and ownerships ---------------------------------------------------------------------------------
 
     def _plan_groups(self, kind: LinkKind, touched: list[int] | None) -> None:
         """Compare members or owners: whole groups, and (delta) the places of touched people in all the others."""
         store = self._store
-        groups = store.load_group_rows_to_compare(touched_only=touched is not None)
-        edges: Edges = make_edges(store.load_edges()) if groups and kind == "membership" else {}
+        groups = store.pairs.load_group_rows_to_compare(touched_only=touched is not None)
+        edges: Edges = make_edges(store.desired.load_edges()) if groups and kind == "membership" else {}
         done: set[int] = set()
         for group in groups:
             self._go_on()
             done.add(group.key)
             below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
-            wanted = store.load_desired_members(below, kind=kind) if below else []
-            current = store.load_current_members(group.key, kind=kind) if group.exists else []
+            wanted = store.pairs.load_desired_members(below, kind=kind) if below else []
+            current = store.pairs.load_current_members(group.key, kind=kind) if group.exists else []
             self._by_hand.settle_group(kind, group.key, current, wanted)
             if wanted != current:
                 have, want = set(current), set(wanted)
@@ -284,14 +290,14 @@ class Planner:
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
                 self._go_on()
                 some = touched[start : start + _MEMBERS_AT_ONCE]
-                wanted_pairs = store.load_desired_pairs(some, kind=kind)
-                current_pairs = store.load_current_pairs(some, kind=kind)
+                wanted_pairs = store.pairs.load_desired_pairs(some, kind=kind)
+                current_pairs = store.pairs.load_current_pairs(some, kind=kind)
                 self._by_hand.settle_members(kind, some, current_pairs, wanted_pairs)
                 for key, member in wanted_pairs - current_pairs:
                     pairs.setdefault(key, (set(), set()))[0].add(member)
                 for key, member in current_pairs - wanted_pairs:
                     pairs.setdefault(key, (set(), set()))[1].add(member)
-            rows = store.load_group_views(pairs.keys() - done)
+            rows = store.pairs.load_group_views(pairs.keys() - done)
             for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):
                 missing, extra = pairs[group.key]
                 self._compare(kind, group, missing, extra)
@@ -300,7 +306,7 @@ class Planner:
         rules = self._rules
         if group.bps_id.casefold() in rules.scope.protect:
             return
-        members = self._store.load_member_views(missing | extra)
+        members = self._store.pairs.load_member_views(missing | extra)
         left = self._by_hand.find_left(kind, group.key, members.values())
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
         found: list[Placed] = []
@@ -321,23 +327,23 @@ class Planner:
         """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
         if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
             return True
-        return self._store.was_left_unlinked(group.key, member.key, kind=kind)
+        return self._store.plans.was_left_unlinked(group.key, member.key, kind=kind)
 
     # ---- licences ---------------------------------------------------------------------------------------------------
 
     def _plan_licences(self, full: bool) -> None:
         """Compare licences, of everybody or of who was touched; what rules of the past granted is revoked."""
         rules, store = self._rules, self._store
-        if not self._licences or not store.are_licences_known():
+        if not self._licences or not store.licences.are_licences_known():
             return
         self._flush()  # deletions of this plan decide about licences
-        for people in store.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
+        for people in store.licences.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
             self._go_on()
             for person in people:
                 if person.key in self._declined:
                     continue
                 settled = find_settled_licences(person, rules) if self._write else []
-                store.forget_taken_licences([(person.key, kind) for kind in settled])
+                store.licences.forget_taken_licences([(person.key, kind) for kind in settled])
                 changes = decide_licences(person, rules, adoption_held=self._held)
                 self._add(
                     [
@@ -351,7 +357,7 @@ class Planner:
         """In create_only mode: whether this belongs to what a new account gets, begun earlier or now."""
         if self._rules.policy.mode != "create_only" or not person.exists:
             return True
-        return not change.before and self._store.was_left_ungranted(person.key, change.target)
+        return not change.before and self._store.plans.was_left_ungranted(person.key, change.target)
 
     def _go_on(self) -> None:
         if self._stopping():
@@ -368,17 +374,19 @@ class Planner:
     def _flush(self) -> None:
         for start in range(0, len(self._unwritten), _WRITTEN_AT_ONCE):
             some = self._unwritten[start : start + _WRITTEN_AT_ONCE]
-            self._next = self._store.add_changes(self._run_id, self._next, some)
+            self._next = self._store.plans.add_changes.blocking(self._run_id, self._next, some)
         self._unwritten = []
 
     def _judge(self, full: bool) -> Planned:
-        counts = self._store.count_changes(self._run_id)
+        counts = self._store.plans.count_changes(self._run_id)
         limits = self._rules.limits
-        holds = list(hold_excess(counts, self._store.count_owned(find_populations_to_know(counts, limits)), limits))
+        holds = list(
+            hold_excess(counts, self._store.inventory.count_owned(find_populations_to_know(counts, limits)), limits)
+        )
         for hold in holds:
-            self._store.hold(self._run_id, hold.action, hold.reason)
+            self._store.plans.hold(self._run_id, hold.action, hold.reason)
         if any(action == "delete" for action, _ in counts):
-            self._store.keep_deletions(self._run_id, rejected=True)
+            self._store.decisions.keep_deletions(self._run_id, rejected=True)
         return Planned(full, self._next, holds)
 
 

@@ -6,27 +6,25 @@ withheld. Applying it is then the same as for any other plan. Graph is never ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
-from syncd.model.change import Action, Change, OutcomeStatus
-from syncd.model.run import Approval, RunKind
-from syncd.plan.drift import Drift, Ours
+from syncd.model.run import RunKind
 from syncd.plan.guard import REMOVALS, Hold
-from syncd.plan.planfile import FileChange, Part, PlanFile, RecordState
+from syncd.plan.planfile import PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo.values import Done
-from syncd.sync.planning.kept_by_hand import PlanningStore
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.read import read_concerned
-from syncd.sync.ports.caller import Placed
 from syncd.sync.ports.progress import Progress
-from syncd.sync.ports.push import PushStore
 from syncd.sync.ports.sides import Portal
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 Entry = TypeVar("Entry")
 
@@ -38,104 +36,12 @@ _NAMED = 5
 """So many of the records that stand in the way are named in an error."""
 
 
-class ProposalStore(PushStore, PlanningStore, Protocol):
-    """What proposals read and write beyond an ordinary push."""
-
-    def load_directory_parts(self) -> dict[str, Part]:
-        """Return count and checksum of each part of the directory."""
-        ...
-
-    def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
-        """Yield what was changed by hand."""
-        ...
-
-    def accept_drift(self, scope: Ours) -> None:
-        """Take what was changed by hand as it is."""
-        ...
-
-    def iterate_taken_licences(self) -> Iterator[list[Drift]]:
-        """Yield the licences of ours that somebody took by hand."""
-        ...
-
-    def accept_taken_licences(self) -> None:
-        """Take it as it is that somebody took them."""
-        ...
-
-    def load_principals(self, bps_ids: Collection[str]) -> dict[str, int]:
-        """Return the keys of BPS ids by their folded form."""
-        ...
-
-    def touch_records(self, keys: Collection[int]) -> None:
-        """Have the next run look at these records."""
-        ...
-
-    def load_record_states(self, users: Collection[str], groups: Collection[str]) -> list[RecordState]:
-        """Return records of the target as the inventory has them."""
-        ...
-
-    def add_file_changes(self, run_id: int, start: int, entries: Sequence[FileChange]) -> int:
-        """Append changes of a plan file to a plan."""
-        ...
-
-    def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
-        """Return planned memberships that the target has already, or removals that it lacks."""
-        ...
-
-    def load_concerned_ids(self, run_id: int, statuses: Collection[OutcomeStatus]) -> tuple[list[str], list[str]]:
-        """Return users and groups that a run's changes write to."""
-        ...
-
-    def iterate_standing(self, run_id: int, status: OutcomeStatus) -> Iterator[list[Standing]]:
-        """Yield changes of a run beside the inventory of now."""
-        ...
-
-    def load_settled_later(self, run_id: int, *, again: bool) -> list[Standing]:
-        """Return what a run sent without learning how it ended, where a later run found that out."""
-        ...
-
-    def load_released(self, approval: Approval) -> list[Standing]:
-        """Return released changes beside the inventory of now."""
-        ...
-
-    def settle_released(self, approval: Approval, result_run: int) -> None:
-        """Note who carries out what was released."""
-        ...
-
-    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
-        """Append what a plan leaves alone."""
-        ...
-
-    def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
-        """Return planned grants of what is held already, or revokes of what is gone."""
-        ...
-
-    def drop_plan(self, run_id: int, reason: str) -> None:
-        """Take everything out of a plan."""
-        ...
-
-    def load_holds(self, run_id: int) -> list[tuple[Action, int, str]]:
-        """Return what a plan withholds."""
-        ...
-
-    def load_applied(self, checksum: str) -> str | None:
-        """Return the run that began to apply a file."""
-        ...
-
-    def note_applied(self, checksum: str, run_id: int) -> None:
-        """Remember that a run begins to apply a file."""
-        ...
-
-    def finish_proposal(self, run_id: int) -> None:
-        """Touch what did not get done."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Means:
     """What a proposal is made with. ``quiet``: it is quiet hours, in which nothing is removed."""
 
     portal: Portal
-    store: ProposalStore
+    store: Store
     rules: Rules
     now: datetime
     concurrency: int
@@ -198,16 +104,16 @@ class FromFile:
         phase("plan")
         await self._check_source(means)
         phase("read portal")
-        users, groups = await store.call(self._list_records)
+        users, groups = await store.in_thread(self._list_records)
         await means.read(users, groups)
         phase("plan")
-        overtaken = await store.call(self._take_over, run_id, means)
+        overtaken = await store.in_thread(self._take_over, run_id, means)
         if overtaken:
-            before = await store.call(store.load_applied, self.file.checksum)
-            await store.call(store.drop_plan, run_id, "the portal has changed since the plan was made")
+            before = await store.plan_files.load_applied(self.file.checksum)
+            await store.plan_files.drop_plan(run_id, "the portal has changed since the plan was made")
             raise UnsafePlan(self._describe(overtaken, before))
-        await store.call(store.note_applied, self.file.checksum, run_id)
-        return [Hold(action, count, reason) for action, count, reason in await store.call(store.load_holds, run_id)]
+        await store.plan_files.note_applied(self.file.checksum, run_id)
+        return [Hold(action, count, reason) for action, count, reason in await store.plan_files.load_holds(run_id)]
 
     async def _check_source(self, means: Means) -> None:
         head, store = self.file.head, means.store
@@ -216,14 +122,14 @@ class FromFile:
                 "the rules (scope, mapping or policy) are others than when the plan was made; nothing was applied, "
                 "make the plan again"
             )
-        parts = await store.call(store.load_directory_parts)
+        parts = await store.plan_files.load_directory_parts()
         changed = [
             f"{name} ({head.directory[name].count:,} then, {part.count:,} now)"
             for name, part in sorted(parts.items())
             if name not in head.directory or head.directory[name] != part
         ]
         if changed:
-            before = await store.call(store.load_applied, self.file.checksum)
+            before = await store.plan_files.load_applied(self.file.checksum)
             hint = f" (run {before} began to apply this file)" if before else ""
             raise UnsafePlan(
                 f"the stored directory has changed since the plan of {head.made_at}: {', '.join(changed)}{hint}; "
@@ -246,15 +152,15 @@ class FromFile:
             if means.stopping():
                 raise Interrupted("asked to stop while reading the plan file")
             removals += sum(entry.action in REMOVALS and not entry.held for entry in entries)
-            seq = store.add_file_changes(run_id, seq, entries)
+            seq = store.plan_files.add_file_changes(run_id, seq, entries)
         if removals and means.quiet:
-            store.drop_plan(run_id, "quiet hours")
+            store.plan_files.drop_plan.blocking(run_id, "quiet hours")
             raise UnsafePlan(
                 f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied, "
                 "apply it when they are over"
             )
-        members = store.load_overtaken_members(run_id, _NAMED + 1)
-        licences = store.load_overtaken_licences(run_id, _NAMED + 1)
+        members = store.plan_files.load_overtaken_members(run_id, _NAMED + 1)
+        licences = store.plan_files.load_overtaken_licences(run_id, _NAMED + 1)
         return [
             *(f"{planned.change.target} in {planned.change.bps_id}" for planned, _, _ in members),
             *(f"licence {planned.change.target} of {planned.change.bps_id}" for planned, _, _ in licences),
@@ -267,7 +173,7 @@ class FromFile:
             groups = [record.bps_id for record in then if record.object == "group"]
             known = {
                 (record.object, record.bps_id.casefold()): record
-                for record in means.store.load_record_states(users, groups)
+                for record in means.store.plan_files.load_record_states(users, groups)
             }
             for record in then:
                 difference = _describe_difference(record, known[record.object, record.bps_id.casefold()])

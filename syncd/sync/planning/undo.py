@@ -45,16 +45,16 @@ class Undo:
         """Read the records concerned anew, and plan over them; what is left alone is in the plan, with the reason."""
         store = means.store
         phase("read portal")
-        users, groups = await store.call(store.load_concerned_ids, self.run_id, _DONE)
+        users, groups = await store.plan_files.load_concerned_ids(self.run_id, _DONE)
         readable = True
         try:
-            changed = await store.call(store.has_licence_changes, self.run_id)
+            changed = await store.licences.has_licence_changes(self.run_id)
             await means.read(users, groups, licences=True if changed else None)
         except Forbidden:
             readable = False
             await means.read(users, groups, licences=False)
         phase("plan")
-        return await store.call(self._plan, run_id, means, licences=readable)
+        return await store.in_thread(self._plan, run_id, means, licences=readable)
 
     def _plan(self, run_id: int, means: Means, *, licences: bool) -> list[Hold]:
         store, seq = means.store, 0
@@ -67,17 +67,19 @@ class Undo:
             ]
             left = [(done, record, target, result.left) for result, done, record, target in found if result.left]
             seats += [placed for placed in made if placed[0].object == "licence"]
-            seq = store.add_changes(run_id, seq, [placed for placed in made if placed[0].object != "licence"])
-            seq = store.add_left(run_id, seq, left)
+            seq = store.plans.add_changes.blocking(
+                run_id, seq, [placed for placed in made if placed[0].object != "licence"]
+            )
+            seq = store.plans.add_left(run_id, seq, left)
             if means.stopping():
                 raise Interrupted("asked to stop while planning")
-        store.add_changes(run_id, seq, join_swaps(seats))
+        store.plans.add_changes.blocking(run_id, seq, join_swaps(seats))
         return judge_proposal(run_id, means)
 
     def _iterate_reversed(self, means: Means, *, licences: bool) -> Iterator[list[_Reversed]]:
         store, leaving = means.store, set[int]()
-        found_later = store.load_settled_later(self.run_id, again=False)
-        for standing in chain(store.iterate_standing(self.run_id, "done"), [found_later]):
+        found_later = store.undo.load_settled_later(self.run_id, again=False)
+        for standing in chain(store.undo.iterate_standing(self.run_id, "done"), [found_later]):
             found: list[_Reversed] = []
             for done, record, target in standing:
                 if done.change.object == "licence" and record in leaving:
@@ -88,8 +90,8 @@ class Undo:
                 found.append((result, done.change, record, target))
             yield found
         for reason, unclear in (
-            (_UNKNOWN, store.iterate_standing(self.run_id, "started")),
-            (_LATER, [store.load_settled_later(self.run_id, again=True)]),
+            (_UNKNOWN, store.undo.iterate_standing(self.run_id, "started")),
+            (_LATER, [store.undo.load_settled_later(self.run_id, again=True)]),
         ):
             for standing in unclear:
                 yield [(Reverse(left=reason), done.change, record, target) for done, record, target in standing]
@@ -106,7 +108,11 @@ class Undo:
             return Reverse(left=_NOBODY)
         what = done.change.object
         deletes = any(each.action == "delete" for each in result.changes)
-        if deletes and what in ("user", "group") and means.store.find_tied(what, {record}, rules.scope.protect):
+        if (
+            deletes
+            and what in ("user", "group")
+            and means.store.inventory.find_tied(what, {record}, rules.scope.protect)
+        ):
             return Reverse(left=TIED[what])
         return result
 
@@ -133,13 +139,13 @@ def _find_target(change: Change, done: Change, target: int | None, means: Means)
     if change.object == "licence":
         return LICENCE_PLACES.get(change.target)
     if change.object == "substitution" and change.target.casefold() != done.target.casefold():
-        return means.store.load_principals({change.target})[change.target.casefold()]
+        return means.store.plan_files.load_principals({change.target})[change.target.casefold()]
     return target
 
 
 def _can_stand_in(change: Change, record: int, means: Means) -> bool:
-    key = means.store.load_principals({change.target})[change.target.casefold()]
-    return means.store.can_stand_in(record, key)
+    key = means.store.plan_files.load_principals({change.target})[change.target.casefold()]
+    return means.store.substitutions.can_stand_in.blocking(record, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +160,11 @@ class Release:
         """Read the records concerned anew, and take the released changes over; UnsafePlan when one has changed."""
         store, approval = means.store, self.approval
         phase("read portal")
-        users, groups = await store.call(store.load_concerned, approval)
-        changed = await store.call(store.has_licence_changes, approval.run_id)
+        users, groups = await store.decisions.load_concerned(approval)
+        changed = await store.licences.has_licence_changes(approval.run_id)
         await means.read(users, groups, licences=True if changed else None)
         phase("plan")
-        released = await store.call(store.load_released, approval)
+        released = await store.undo.load_released(approval)
         self._check_rules([done.change for done, _, _ in released], means)
         overtaken = sum(not still_stands(done) for done, _, _ in released)
         if overtaken:
@@ -167,8 +173,8 @@ class Release:
                 "shown: the portal has changed; nothing was applied, undo it again to see how things stand"
             )
         changes = [(done.change, record, target) for done, record, target in released]
-        await store.call(store.add_changes, run_id, 0, changes)
-        await store.call(store.settle_released, approval, run_id)
+        await store.plans.add_changes(run_id, 0, changes)
+        await store.undo.settle_released(approval, run_id)
         return []
 
     def _check_rules(self, released: Sequence[Change], means: Means) -> None:
@@ -187,18 +193,18 @@ class Release:
 def judge_proposal(run_id: int, means: Means) -> list[Hold]:
     """Let the guard look at a complete plan, and withhold what is beyond a limit; quiet hours refuse its removals."""
     store = means.store
-    counts = store.count_changes(run_id)
+    counts = store.plans.count_changes(run_id)
     removals = sum(number for (action, _), number in counts.items() if action in REMOVALS)
     if removals and means.quiet:
-        store.drop_plan(run_id, "quiet hours")
+        store.plan_files.drop_plan.blocking(run_id, "quiet hours")
         raise UnsafePlan(
             f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
             "they are over"
         )
     limits = means.rules.limits
-    holds = list(hold_excess(counts, store.count_owned(find_populations_to_know(counts, limits)), limits))
+    holds = list(hold_excess(counts, store.inventory.count_owned(find_populations_to_know(counts, limits)), limits))
     for hold in holds:
-        store.hold(run_id, hold.action, hold.reason)
+        store.plans.hold(run_id, hold.action, hold.reason)
     if any(action == "delete" for action, _ in counts):
-        store.keep_deletions(run_id, rejected=False)
+        store.decisions.keep_deletions(run_id, rejected=False)
     return holds

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.errors import UNCLEAR, Forbidden, PermanentError, RemoteError
-from syncd.model.change import Change, Outcome, PlannedChange
+from syncd.model.change import Change, Outcome, Placed, PlannedChange
 from syncd.model.licence import Step
-from syncd.sync.ports.caller import Placed
-from syncd.sync.ports.licences import LicenceStore
-from syncd.sync.ports.push import ApplyStore
 from syncd.sync.ports.sides import Portal
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 PERPETUAL = (
     "licences: the portal has perpetual licensing and assigns licences by itself, so [[licences]] is not carried out"
@@ -32,7 +33,7 @@ class Licensing:
     ``ruled``: there are rules. Without them a missing scope stops nothing: what rules of the past granted then stays.
     """
 
-    def __init__(self, portal: Portal, store: LicenceStore, *, ruled: bool, now: datetime) -> None:
+    def __init__(self, portal: Portal, store: Store, *, ruled: bool, now: datetime) -> None:
         self._portal = portal
         self._now = now
         self._store = store
@@ -45,7 +46,7 @@ class Licensing:
         """Return whether licences are looked after: there are rules, or licences that rules of the past granted."""
         if self.refused:
             return False
-        return self._ruled or await self._store.call(self._store.owns_licences)
+        return self._ruled or await self._store.licences.owns_licences()
 
     async def read(self) -> None:
         """Read everybody's licences and the seats into the store; Forbidden without the scope, when there are rules."""
@@ -62,11 +63,11 @@ class Licensing:
         found = await self._portal.fetch_licences()
         seats = None if found is None else await self._portal.fetch_seats()
         believed = None if seats is None else found
-        doubted = await store.call(store.store_licences, believed, seats or (), now=self._now)
+        doubted = await store.licences.store_licences(believed, seats or (), now=self._now)
         for kind in sorted(doubted):
             self._log.warning("licences.incomplete", type=kind)
         if seats is not None:
-            await store.call(store.store_seats, seats)
+            await store.licences.store_seats(seats)
         self._read = True
 
     async def settle(self, run_id: int, *, ask: bool) -> list[str]:
@@ -77,17 +78,17 @@ class Licensing:
         store = self._store
         if self.refused:
             return [FORBIDDEN]
-        await store.call(store.couple_licences, run_id)
-        if await store.call(store.are_licences_perpetual):
+        await store.licences.couple_licences(run_id)
+        if await store.licences.are_licences_perpetual():
             if self._ruled:
                 self._log.warning("licences.perpetual")
             return [PERPETUAL] if self._ruled else []
-        if not await store.call(store.count_grants, run_id):
+        if not await store.licences.count_grants(run_id):
             return []
         if ask and not self._read and not await self._look(run_id):
             return [PERPETUAL]
-        free = await store.call(store.load_free_seats)
-        shortages = await store.call(store.allot_seats, run_id, free)
+        free = await store.licences.load_free_seats()
+        shortages = await store.licences.allot_seats(run_id, free)
         for shortage in shortages:
             self._log.warning("licences.short", type=shortage.type, need=shortage.need, free=max(shortage.free, 0))
         return [f"licences: {shortage.reason}, {shortage.without} go without" for shortage in shortages]
@@ -96,22 +97,22 @@ class Licensing:
         """Ask for the seats; where somebody assigned others by hand, read who has what. False: perpetual licensing."""
         store = self._store
         seats = await self._portal.fetch_seats()
-        if seats is not None and await store.call(store.has_other_licences, seats):
+        if seats is not None and await store.licences.has_other_licences(seats):
             await self._fetch()
-            await store.call(store.drop_given_by_hand, run_id)
+            await store.licences.drop_given_by_hand(run_id)
         elif seats is None:
-            await store.call(store.store_licences, None, now=self._now)
-        if not await store.call(store.are_licences_perpetual):
+            await store.licences.store_licences(None, now=self._now)
+        if not await store.licences.are_licences_perpetual():
             if seats is not None and not self._read:
-                await store.call(store.store_seats, seats)
+                await store.licences.store_seats(seats)
             return True
-        await store.call(store.drop_licences, run_id, PERPETUAL)
+        await store.licences.drop_licences(run_id, PERPETUAL)
         self._log.warning("licences.perpetual")
         return False
 
 
 async def send_licences(
-    portal: Portal, store: ApplyStore, placed: Sequence[Placed], *, forgiving: bool = False
+    portal: Portal, store: Store, placed: Sequence[Placed], *, forgiving: bool = False
 ) -> list[Outcome]:
     """Send licence changes of several people in one request, and say what became of each.
 
@@ -120,7 +121,7 @@ async def send_licences(
     late: dict[int, Outcome] = {}
     for planned, record, _ in placed:
         change = planned.change
-        if change.reason == "renamed" and not await store.call(store.has_successor, record):
+        if change.reason == "renamed" and not await store.outcomes.has_successor(record):
             late[planned.seq] = Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
     sent = [planned for planned, _, _ in placed if planned.seq not in late]
     steps = [_make_step(planned.change) for planned in sent]

@@ -6,50 +6,22 @@ knows to be tied to the protect list; this is the last look, at the portal itsel
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.model.change import Change
-from syncd.model.target import GroupDetail, fold
+from syncd.model.target import fold
 from syncd.plan.diff import TIED
-from syncd.sync.ports.caller import Caller
 from syncd.sync.ports.sides import Portal
 
-
-class ProtectionPlanStore(Protocol):
-    """The store as a planner asks it about the protect list."""
-
-    def find_tied(self, kind: Literal["user", "group"], records: Collection[int], protect: Collection[str]) -> set[int]:
-        """Return those of the records whose deletion would change something on the protect list."""
-        ...
-
-
-class ProtectionStore(Caller, Protocol):
-    """The store as a last look before a deletion uses it."""
-
-    def load_protected_groups(self, protect: Collection[str]) -> list[str]:
-        """Return the protected BPS ids that are groups, or that nobody is known by."""
-        ...
-
-    def load_deletions(self, run_id: int) -> list[tuple[int, Change]]:
-        """Return the deletions of accounts and groups that a plan means, with their numbers in it."""
-        ...
-
-    def defer(self, run_id: int, seqs: Collection[int], reason: str) -> None:
-        """Put changes of a plan off to a later run."""
-        ...
-
-    def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
-        """Take over what a single read showed."""
-        ...
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 
 class Protecting:
     """Looks at the portal before the deletions of one run. Not reused."""
 
-    def __init__(self, portal: Portal, store: ProtectionStore, clock: Clock, protect: frozenset[str]) -> None:
+    def __init__(self, portal: Portal, store: Store, clock: Clock, protect: frozenset[str]) -> None:
         """``protect``: folded BPS ids."""
         self._portal = portal
         self._store = store
@@ -62,11 +34,11 @@ class Protecting:
         if not self._protect:
             return
         reasons: dict[str, list[int]] = {}
-        for seq, change in await self._store.call(self._store.load_deletions, run_id):
+        for seq, change in await self._store.inventory.load_deletions(run_id):
             if reason := await self.find_reason(change):
                 reasons.setdefault(reason, []).append(seq)
         for reason, seqs in reasons.items():
-            await self._store.call(self._store.defer, run_id, seqs, reason)
+            await self._store.inventory.defer(run_id, seqs, reason)
 
     async def find_reason(self, change: Change) -> str:
         """Return why a record must not be deleted; empty when nothing on the protect list hangs on it."""
@@ -79,7 +51,7 @@ class Protecting:
         return TIED["group"] if await self._read(change.bps_id) & self._protect else ""
 
     async def _read_protected(self) -> frozenset[str]:
-        groups = await self._store.call(self._store.load_protected_groups, self._protect)
+        groups = await self._store.inventory.load_protected_groups(self._protect)
         return frozenset().union(*[await self._read(bps_id) for bps_id in groups])
 
     async def _read(self, bps_id: str) -> frozenset[str]:
@@ -87,5 +59,5 @@ class Protecting:
         detail = await self._portal.fetch_group(bps_id)
         if detail is None:
             return frozenset()
-        await self._store.call(self._store.store_group_detail, bps_id, detail, now=self._clock.now())
+        await self._store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
         return frozenset(fold(each.bps_id) for each in (*detail.members, *detail.owners))

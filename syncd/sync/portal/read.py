@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
 from syncd.errors import Interrupted, ProtocolError
 from syncd.model.target import GroupDetail, Malformed, MalformedRecord
 from syncd.sync.ports.progress import Progress
-from syncd.sync.ports.push import InventoryStore
 from syncd.sync.ports.sides import Portal
 from syncd.tasks import task_group
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 Kind = Literal["user", "group"]
 
@@ -27,22 +29,22 @@ _MALFORMED_GROUPS = 20
 """So many groups may be unreadable; more, and it is the portal that is wrong, not a record."""
 
 
-async def read_records(portal: Portal, store: InventoryStore, progress: Progress, *, now: datetime) -> dict[str, int]:
+async def read_records(portal: Portal, store: Store, progress: Progress, *, now: datetime) -> dict[str, int]:
     """Read the lists of users and groups; one of ours that is missing is read singly before it is gone.
 
     A record that the portal shows malformed is there all the same: it stays as it was known. It is logged, and counted
     in what is returned.
     """
-    await store.call(store.begin_reading)
+    await store.inventory.begin_reading()
     async for accounts in portal.fetch_accounts():
-        await store.call(store.store_accounts, accounts)
+        await store.inventory.store_accounts(accounts)
         progress("portal users read", len(accounts))
     async for groups in portal.fetch_groups():
-        await store.call(store.store_portal_groups, groups)
+        await store.inventory.store_portal_groups(groups)
         progress("portal groups read", len(groups))
     counts = {f"portal_{kind}s_malformed": _tell_malformed(kind, portal.find_malformed(kind)) for kind in _KINDS}
     gone: list[str] = []
-    for bps_id in await store.call(store.load_missing, "user", now=now):
+    for bps_id in await store.inventory.load_missing("user", now=now):
         try:
             account = await portal.fetch_account(bps_id)
         except ProtocolError as error:
@@ -51,8 +53,8 @@ async def read_records(portal: Portal, store: InventoryStore, progress: Progress
         if account is None:
             gone.append(bps_id)
         else:
-            await store.call(store.store_accounts, [account])
-    for bps_id in await store.call(store.load_missing, "group", now=now):
+            await store.inventory.store_accounts([account])
+    for bps_id in await store.inventory.load_missing("group", now=now):
         try:
             detail = await portal.fetch_group(bps_id)
         except ProtocolError as error:
@@ -61,8 +63,8 @@ async def read_records(portal: Portal, store: InventoryStore, progress: Progress
         if detail is None:
             gone.append(bps_id)
         else:
-            await store.call(store.store_portal_groups, [detail.group])
-    await store.call(store.forget_unseen, gone, now=now)
+            await store.inventory.store_portal_groups([detail.group])
+    await store.inventory.forget_unseen(gone, now=now)
     return {name: count for name, count in counts.items() if count}
 
 
@@ -86,7 +88,7 @@ def _tell(kind: Kind, record: MalformedRecord) -> None:
 
 async def read_members(
     portal: Portal,
-    store: InventoryStore,
+    store: Store,
     progress: Progress,
     *,
     now: datetime,
@@ -99,15 +101,15 @@ async def read_members(
     Call it after the rules have decided. A group that the portal shows malformed keeps the members that are known; too
     many of them end the reading. Returns how many were.
     """
-    groups = await store.call(store.load_groups_to_detail, protect)
+    groups = await store.inventory.load_groups_to_detail(protect)
     malformed = await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
-    await store.call(store.finish_reading)
+    await store.inventory.finish_reading()
     return len(malformed)
 
 
 async def read_concerned(
     portal: Portal,
-    store: InventoryStore,
+    store: Store,
     progress: Progress,
     users: Sequence[str],
     groups: Sequence[str],
@@ -127,7 +129,7 @@ async def read_concerned(
             if stopping():
                 raise Interrupted("asked to stop while reading the portal")
             account = await portal.fetch_account(bps_id)
-            await store.call(store.store_account, bps_id, account, now=now)
+            await store.inventory.store_account(bps_id, account, now=now)
             progress("portal users read", 1)
     malformed = await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
     if malformed:
@@ -136,7 +138,7 @@ async def read_concerned(
 
 async def read_groups(
     portal: Portal,
-    store: InventoryStore,
+    store: Store,
     progress: Progress,
     groups: Sequence[str],
     *,
@@ -155,7 +157,7 @@ async def read_groups(
     async def store_read() -> None:
         batch, read[:] = list(read), []
         if batch:
-            await store.call(store.store_group_details, batch, now=now)
+            await store.inventory.store_group_details(batch, now=now)
             progress("portal group members read", len(batch))
 
     async def work() -> None:

@@ -10,9 +10,8 @@ A reading that is broken off is begun anew by the next run. It has removed nothi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,42 +20,12 @@ from syncd.errors import AuthFailed, RemoteError, TransientError
 from syncd.model.listing import Chunk
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.lists import ChunkCounted, Listing, ListingResult, ListingStore
+from syncd.sync.pull.lists import Listing, ListingResult
 from syncd.tasks import task_group
 
-
-class EverythingStore(ListingStore, Protocol):
-    """The directory as a full read by lists begins and ends it."""
-
-    def begin_listing(
-        self, beginnings: Sequence[Checkpoint], *, now: datetime, owners: bool
-    ) -> Mapping[Stream, Checkpoint]:
-        """Start a full read of all streams; ``owners``: it tells the owners of groups."""
-        ...
-
-    def end_listing(self, checkpoints: Sequence[Checkpoint], *, now: datetime) -> None:
-        """Note that it came to its end."""
-        ...
-
-    def load_checkpoint(self, stream: Stream) -> Checkpoint | None:
-        """Return where the stream stands."""
-        ...
-
-    def find_unmet(self, stream: Stream, ids: Collection[str], checkpoint: Checkpoint) -> list[str]:
-        """Return those of the ids that this full read has not met."""
-        ...
-
-    def note_met(self, ids: Collection[str]) -> None:
-        """Count objects as met by this full read."""
-        ...
-
-    def note_returned(self, ids: Collection[str]) -> None:
-        """Have the ties of objects read."""
-        ...
-
-    def ask_rereads(self, group_ids: Collection[str]) -> None:
-        """Have the members, and the owners where they are tracked, of groups read directly."""
-        ...
+if TYPE_CHECKING:
+    from syncd.store.directory.lists import ChunkCounts
+    from syncd.store.store import Store
 
 
 class FullRead:
@@ -69,10 +38,10 @@ class FullRead:
     def __init__(
         self,
         source: Source,
-        store: EverythingStore,
+        store: Store,
         clock: Clock,
         *,
-        note_stored: Callable[[Chunk, ChunkCounted], None],
+        note_stored: Callable[[Chunk, ChunkCounts], None],
         follow: Callable[..., Awaitable[None]],
         read_object: Callable[[Stream, str], Awaitable[None]],
         read_fragments: Callable[[], Awaitable[None]],
@@ -107,12 +76,12 @@ class FullRead:
             for stream in STREAMS:
                 changes = self._read_changes(checkpoints[stream], found)
                 group.create_task(changes, name=f"read changes of {stream}")
-        stored = [await self._store.call(self._store.load_checkpoint, stream) for stream in STREAMS]
+        stored = [await self._store.directory.load_checkpoint(stream) for stream in STREAMS]
         ends = [each for each in stored if each is not None and each.next_link is None]
         if len(ends) < len(STREAMS):
             return  # something ended the reading of changes without a word: it is not at its end
         await self._settle()
-        await self._store.call(self._store.end_listing, ends, now=self._clock.now())
+        await self._store.full_reads.end_listing(ends, now=self._clock.now())
 
     async def _begin(self) -> Mapping[Stream, Checkpoint]:
         links: dict[Stream, str] = {}
@@ -128,7 +97,7 @@ class FullRead:
         ]
         self._log.info("lists.started")
         owners = self._source.tracks_owners
-        return await self._store.call(self._store.begin_listing, beginnings, now=self._clock.now(), owners=owners)
+        return await self._store.full_reads.begin_listing(beginnings, now=self._clock.now(), owners=owners)
 
     async def _read_unmet(self, found: ListingResult) -> None:
         """Read whom a list lacked the first time."""
@@ -136,7 +105,7 @@ class FullRead:
             for object_id in sorted(found.unmet[stream]):
                 await self._read_object(stream, object_id)
             if found.unmet[stream]:
-                await self._store.call(self._store.note_met, found.unmet[stream])
+                await self._store.directory.note_met(found.unmet[stream])
         self._rereads |= found.unmet["groups"] | found.unread
 
     async def _read_changes(self, checkpoint: Checkpoint, found: ListingResult) -> None:
@@ -147,7 +116,7 @@ class FullRead:
             alive = {item.id for page in pages for item in page.items if not item.removed}
             if not alive:
                 return
-            unmet = set(await self._store.call(self._store.find_unmet, stream, sorted(alive), checkpoint))
+            unmet = set(await self._store.directory.find_unmet(stream, sorted(alive), checkpoint))
             self._returned |= alive
             if stream == "users":
                 self._unmet_users |= unmet
@@ -160,8 +129,8 @@ class FullRead:
         """Read directly what lists and changes together leave open."""
         for user_id in sorted(self._unmet_users):  # an entry of delta need not repeat the manager
             await self._read_object("users", user_id)
-        await self._store.call(self._store.ask_rereads, sorted(self._rereads))
-        await self._store.call(self._store.note_returned, sorted(self._returned))
+        await self._store.directory.ask_rereads(sorted(self._rereads))
+        await self._store.directory.note_returned(sorted(self._returned))
         await self._read_fragments()
 
 

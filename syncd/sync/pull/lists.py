@@ -14,16 +14,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Unavailable
 from syncd.model.listing import Chunk, IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
-from syncd.sync.ports.caller import Caller
-from syncd.sync.ports.directory import PageCounted
 from syncd.sync.ports.sides import Source
+
+if TYPE_CHECKING:
+    from syncd.store.directory.lists import ChunkCounts
+    from syncd.store.store import Store
 
 AT_ONCE = 8
 """Requests under way together."""
@@ -33,26 +35,6 @@ _STORE_FROM, _STORE_AT_MOST = 16_000, 32_000
 _BEGINNINGS = 5
 """How often a list whose links come too late is read from its start."""
 _PAGES = 20_000
-
-
-class ChunkCounted(Protocol):
-    """What storing a chunk changed."""
-
-    @property
-    def objects(self) -> Mapping[Stream, PageCounted]:
-        """Per stream."""
-        ...
-
-    links: int
-    unmet: dict[Stream, list[str]]
-
-
-class ListingStore(Caller, Protocol):
-    """The directory as lists fill it."""
-
-    def store_chunk(self, chunk: Chunk, checkpoint: Checkpoint) -> ChunkCounted:
-        """Apply what lists have shown, in one transaction."""
-        ...
 
 
 @dataclass(slots=True)
@@ -99,10 +81,10 @@ class Listing:
     def __init__(
         self,
         source: Source,
-        store: ListingStore,
+        store: Store,
         checkpoint: Checkpoint,
         *,
-        note_stored: Callable[[Chunk, ChunkCounted], None],
+        note_stored: Callable[[Chunk, ChunkCounts], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._source = source
@@ -158,7 +140,7 @@ class Listing:
         if not self._storing and self._chunk.weight and (self._chunk.weight >= _STORE_FROM or not fetching):
             chunk, self._chunk = self._chunk, Chunk()
             self._storing = True
-            store = self._store.call(self._store.store_chunk, chunk, self._checkpoint)
+            store = self._store.directory.store_chunk(chunk, self._checkpoint)
             self._start(store, lambda counts: self._take_stored(chunk, counts), "store lists")
 
     def _start(self, work: Coroutine[Any, Any, Any], take: Callable[[Any], None], name: str) -> None:
@@ -260,7 +242,7 @@ class Listing:
         chain.begin()
         self._waiting.append(ListRequest(group_id, role))
 
-    def _take_stored(self, chunk: Chunk, counts: ChunkCounted) -> None:
+    def _take_stored(self, chunk: Chunk, counts: ChunkCounts) -> None:
         self._storing = False
         for stream, ids in counts.unmet.items():
             self.result.unmet[stream].update(ids)

@@ -10,9 +10,8 @@ remembered with the group, and no reason to read it again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,32 +19,15 @@ from syncd.clock import Clock
 from syncd.errors import Forbidden, NotFound, NotOffered, ProtocolError, Rejected, RemoteError, TransientError
 from syncd.model.members import CheckPace, GroupToCount
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.member_witness import MemberStore, read_members, store_members, tolerate_none
+from syncd.sync.pull.member_witness import read_members, store_members, tolerate_none
 from syncd.tasks import task_group
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _AT_ONCE = 6
 _ITS_OWN = (NotFound, Rejected, ProtocolError)
 """Errors of one group, which no repetition cures."""
-
-
-class MemberCheckStore(MemberStore, Protocol):
-    """The directory as the check reads and corrects it."""
-
-    def take_groups_to_count(self, pace: CheckPace, *, now: datetime) -> list[GroupToCount]:
-        """Return the groups whose turn it is, and move on behind them."""
-        ...
-
-    def put_off_member_check(self, *, now: datetime) -> None:
-        """Let the next sample wait its full time."""
-        ...
-
-    def note_counts(self, suspected: Mapping[str, bool], *, now: datetime) -> None:
-        """Remember of which groups the count disagreed."""
-        ...
-
-    def note_unexplained(self, group_id: str, difference: int) -> None:
-        """Remember what a whole reading could not explain."""
-        ...
 
 
 class MemberCheck:
@@ -54,7 +36,7 @@ class MemberCheck:
     def __init__(
         self,
         source: Source,
-        store: MemberCheckStore,
+        store: Store,
         clock: Clock,
         *,
         count: Callable[[str, int], None],
@@ -73,7 +55,7 @@ class MemberCheck:
         A group that cannot be counted or read is logged and hinders no other. Raises RemoteErrors when it is the tenant
         that refuses: a credential, or every count of a few groups together; what was found until then is kept.
         """
-        groups = await self._store.call(self._store.take_groups_to_count, CheckPace(), now=self._clock.now())
+        groups = await self._store.memberships.take_groups_to_count(CheckPace(), now=self._clock.now())
         try:
             for start in range(0, len(groups), _AT_ONCE):
                 if self._stopping():
@@ -113,7 +95,7 @@ class MemberCheck:
             raise failed[0]
         self._count("groups_members_counted", len(groups))
         self._count("groups_suspected", sum(suspected.values()))
-        await self._store.call(self._store.note_counts, suspected, now=self._clock.now())
+        await self._store.memberships.note_counts(suspected, now=self._clock.now())
         for group in wrong:
             await self._correct(group.group_id)
 
@@ -131,7 +113,7 @@ class MemberCheck:
             self._count("groups_unproven", 1)
             reading = None
         if reading is None:
-            await self._store.call(self._store.note_counts, {group_id: False}, now=self._clock.now())
+            await self._store.memberships.note_counts({group_id: False}, now=self._clock.now())
             return
         added, removed = await store_members(self._store, group_id, reading)
         self._count("groups_corrected", 1 if added or removed else 0)
@@ -141,16 +123,16 @@ class MemberCheck:
         self._log.warning("members.corrected", group=group_id, added=added, removed=removed, doubt=doubt or None)
         if doubt:
             self._count("groups_unproven", 1)
-            await self._store.call(self._store.note_counts, {group_id: False}, now=self._clock.now())
+            await self._store.memberships.note_counts({group_id: False}, now=self._clock.now())
             return
         try:
             counted = await self._source.fetch_member_count(group_id)
         except (TransientError, *_ITS_OWN) as error:
             self._tell(group_id, error)
             return
-        stored, _ = await self._store.call(self._store.count_members, group_id)
+        stored, _ = await self._store.memberships.count_members(group_id)
         if counted is not None:
-            await self._store.call(self._store.note_unexplained, group_id, counted - stored)
+            await self._store.memberships.note_unexplained(group_id, counted - stored)
 
     def _tell(self, group_id: str, error: RemoteError) -> None:
         self._log.warning("members.unchecked", group=group_id, reason=str(error))

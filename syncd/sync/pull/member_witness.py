@@ -8,39 +8,21 @@ such count for any group (a copy, a gateway between) has no say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import Forbidden, NotOffered, Rejected
 from syncd.model.source import Link
-from syncd.sync.ports.caller import Caller
 from syncd.sync.ports.sides import Source
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 Tolerance = Callable[[int], int]
 """By how many members a count may exceed what the readings met."""
 
 _KINDS: tuple[Literal["user", "group"], ...] = ("user", "group")
-
-
-class MemberStore(Caller, Protocol):
-    """The stored members of single groups."""
-
-    def load_members(self, group_id: str) -> dict[str, bool]:
-        """Return stored members that a list would show, with whether we know them as user or group."""
-        ...
-
-    def count_members(self, group_id: str) -> tuple[int, int]:
-        """Return how many these are, and how many of them are users and groups that we know."""
-        ...
-
-    def add_members(self, group_id: str, links: Sequence[Link]) -> int:
-        """Store members; return how many are new."""
-        ...
-
-    def drop_members(self, group_id: str, members: Collection[str]) -> int:
-        """Remove memberships."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +70,7 @@ def tolerate_few(count: int) -> int:
 
 async def judge_missing(
     source: Source,
-    store: MemberStore,
+    store: Store,
     group_id: str,
     links: Sequence[Link],
     missing: Mapping[str, bool],
@@ -100,7 +82,7 @@ async def judge_missing(
     ``missing`` are all stored members that were not met, with whether we know them as user or group: of an object of
     another type a list's silence says nothing, so that it does not count against the reading.
     """
-    stored, known = await store.call(store.count_members, group_id)
+    stored, known = await store.memberships.count_members(group_id)
     met = max(len(links), stored - len(missing))
     unlisted = sum(not is_known for is_known in missing.values())
     try:
@@ -131,7 +113,7 @@ async def _count_kinds(source: Source, group_id: str) -> list[int | None]:
 
 
 async def read_members(
-    source: Source, store: MemberStore, group_id: str, *, tolerate: Tolerance = tolerate_few
+    source: Source, store: Store, group_id: str, *, tolerate: Tolerance = tolerate_few
 ) -> Reading | None:
     """Read the members of a group, and once more where one that is stored is missing; None: there is no such group.
 
@@ -141,7 +123,7 @@ async def read_members(
     if first is None:
         return None
     shown = {link.member_id: link for link in first}
-    stored = await store.call(store.load_members, group_id)
+    stored = await store.memberships.load_members(group_id)
     missing = {member: known for member, known in stored.items() if member not in shown}
     if any(missing.values()):
         second = await source.fetch_members(group_id)
@@ -157,9 +139,9 @@ async def read_members(
     return Reading(links, known, verdict)
 
 
-async def store_members(store: MemberStore, group_id: str, reading: Reading) -> tuple[int, int]:
+async def store_members(store: Store, group_id: str, reading: Reading) -> tuple[int, int]:
     """Correct the directory by a reading; return how many members came and went. In doubt nobody goes."""
-    added = await store.call(store.add_members, group_id, reading.links)
+    added = await store.memberships.add_members(group_id, reading.links)
     if not reading.missing or reading.verdict.doubt:
         return added, 0
-    return added, await store.call(store.drop_members, group_id, reading.missing)
+    return added, await store.memberships.drop_members(group_id, reading.missing)

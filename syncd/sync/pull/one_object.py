@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.errors import Forbidden, IncompleteRead, Rejected, UnknownObject
 from syncd.model.run import SingleKind, Subject, Wanted
-from syncd.model.source import STREAMS, Checkpoint, GroupItem, Link, Role, Stream, UserItem
-from syncd.sync.ports.directory import PageCounted
+from syncd.model.source import STREAMS, GroupItem, Link, Stream, UserItem
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.member_witness import MemberStore, Reading, Verdict, judge_missing, read_members, store_members
+from syncd.sync.pull.member_witness import Reading, Verdict, judge_missing, read_members, store_members
 from syncd.sync.pull.proof import tolerate
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _LISTED = 20
 _STREAMS: dict[SingleKind, Stream] = {"user": "users", "group": "groups"}
@@ -29,78 +31,10 @@ _HOW: dict[SingleKind, str] = {
 }
 
 
-class SingleStore(MemberStore, Protocol):
-    """The directory as a pull of one object reads and writes it."""
-
-    def load_checkpoint(self, stream: Stream) -> Checkpoint | None:
-        """Return where the stream stands."""
-        ...
-
-    def is_filled(self) -> bool:
-        """Return whether the portal was read completely once, and no stream reads empty."""
-        ...
-
-    def find_objects(self, kind: SingleKind, name: str) -> list[str]:
-        """Return the ids of the stored objects that are meant."""
-        ...
-
-    def load_owners(self, group_id: str) -> set[str]:
-        """Return the ids of the stored owners of a group who are not known to be deleted."""
-        ...
-
-    def begin_single(self) -> None:
-        """Let the touches of everything else wait."""
-        ...
-
-    def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounted:
-        """Apply one object that was read directly."""
-        ...
-
-    def purge(self, stream: Stream, ids: Sequence[str]) -> int:
-        """Remember deleted objects as deleted for good."""
-        ...
-
-    def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
-        """Remember objects as deleted."""
-        ...
-
-    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
-        """Make the members (or owners) of a group those of a direct read."""
-        ...
-
-    def load_groups_of(self, member_id: str, *, role: Role = "members") -> set[str]:
-        """Return the active groups of which somebody is stored as a direct member (or an owner)."""
-        ...
-
-    def store_groups_of(self, member_id: str, memberships: dict[str, bool], *, role: Role = "members") -> int:
-        """Store in which groups somebody was seen to be, and no longer to be."""
-        ...
-
-    def touch_object(self, subject: Subject) -> None:
-        """Have the next push look at an object."""
-        ...
-
-
-class SubjectStore(Protocol):
-    """What a push asks about the object of a run."""
-
-    def recall_touches(self) -> None:
-        """Take back the touches that a killed run over one object left waiting."""
-        ...
-
-    def touch_records_of_touched(self) -> None:
-        """Touch the target records of touched users."""
-        ...
-
-    def load_records_of(self, subject: Subject) -> list[str]:
-        """Return the BPS ids that an object wants or owns."""
-        ...
-
-
 class OneObjectPull:
     """Reads one object. Raises RemoteErrors, and IncompleteRead when the store or the answers do not suffice."""
 
-    def __init__(self, source: Source, store: SingleStore, *, now: datetime) -> None:
+    def __init__(self, source: Source, store: Store, *, now: datetime) -> None:
         self._source = source
         self._store = store
         self._now = now
@@ -131,7 +65,7 @@ class OneObjectPull:
     async def _check_store(self) -> None:
         """Refuse a store in which one object cannot be told from the rest, for want of the rest."""
         for stream in STREAMS:
-            checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+            checkpoint = await self._store.directory.load_checkpoint(stream)
             if checkpoint is None or checkpoint.delta_link is None:
                 raise IncompleteRead(
                     "the store holds no complete pull yet, and one object alone says nothing: "
@@ -143,7 +77,7 @@ class OneObjectPull:
                     "pull, so that the others in the store lack some: 'syncd sync delta' or 'syncd plan delta' reads "
                     "them all once, and one object alone comes after it"
                 )
-        if not await self._store.call(self._store.is_filled):
+        if not await self._store.one_object.is_filled():
             raise IncompleteRead(
                 "the portal was never read completely, or the tenant showed nobody at all when it was last read: "
                 "'syncd sync full' comes first"
@@ -151,7 +85,7 @@ class OneObjectPull:
 
     async def _find_stored(self, wanted: Wanted) -> str:
         """Return the id of what the tenant does not know by that name, but the store does."""
-        known = await self._store.call(self._store.find_objects, wanted.kind, wanted.name)
+        known = await self._store.one_object.find_objects(wanted.kind, wanted.name)
         if not known:
             raise UnknownObject(
                 f"neither the tenant nor the store knows a {wanted.kind} '{wanted.name}': give {_HOW[wanted.kind]}"
@@ -168,15 +102,15 @@ class OneObjectPull:
         if groups is None:
             raise IncompleteRead("the user vanished while it was read; nothing was stored, try again")
         memberships = dict.fromkeys(groups, True)
-        for group_id in sorted(await self._store.call(self._store.load_groups_of, user.id) - groups):
+        for group_id in sorted(await self._store.memberships.load_groups_of(user.id) - groups):
             if await self._has_left(group_id, user.id):
                 memberships[group_id] = False
         ownerships = await self._read_ownerships(user.id)
-        await self._store.call(self._store.begin_single)
-        counts = await self._store.call(self._store.store_object, user, now=self._now)
-        changed = await self._store.call(self._store.store_groups_of, user.id, memberships)
-        changed += await self._store.call(self._store.store_groups_of, user.id, ownerships, role="owners")
-        await self._store.call(self._store.touch_object, subject)
+        await self._store.one_object.begin_single()
+        counts = await self._store.directory.store_object(user, now=self._now)
+        changed = await self._store.memberships.store_groups_of(user.id, memberships)
+        changed += await self._store.memberships.store_groups_of(user.id, ownerships, role="owners")
+        await self._store.one_object.touch_object(subject)
         self._count(users_read=1, users_added=counts.added, users_changed=counts.changed)
         self._count(links_read=len(groups), links_changed=changed)
         return subject
@@ -195,7 +129,7 @@ class OneObjectPull:
         if groups is None:
             raise IncompleteRead("the user vanished while it was read; nothing was stored, try again")
         ownerships = dict.fromkeys(groups, True)
-        for group_id in sorted(await self._store.call(self._store.load_groups_of, user_id, role="owners") - groups):
+        for group_id in sorted(await self._store.memberships.load_groups_of(user_id, role="owners") - groups):
             if await self._owns_no_more(group_id, user_id):
                 ownerships[group_id] = False
         return ownerships
@@ -216,7 +150,7 @@ class OneObjectPull:
         if links is None or any(link.member_id == user_id for link in links):
             return False
         shown = {link.member_id for link in links}
-        stored = await self._store.call(self._store.load_members, group_id)
+        stored = await self._store.memberships.load_members(group_id)
         missing = {member: known for member, known in stored.items() if member not in shown}
         verdict = await judge_missing(self._source, self._store, group_id, links, missing, tolerate=tolerate)
         self._note(group_id, verdict)
@@ -233,14 +167,14 @@ class OneObjectPull:
         self._note(group.id, reading.verdict)
         reading, elsewhere = await self._follow_the_missing(group.id, reading)
         owners = await self._read_owners(group.id)
-        await self._store.call(self._store.begin_single)
-        counts = await self._store.call(self._store.store_object, group, now=self._now)
+        await self._store.one_object.begin_single()
+        counts = await self._store.directory.store_object(group, now=self._now)
         if owners is not None:
-            await self._store.call(self._store.replace_members, group.id, owners, role="owners")
+            await self._store.directory.replace_members(group.id, owners, role="owners")
         for member, groups in elsewhere.items():
-            await self._store.call(self._store.store_groups_of, member, dict.fromkeys(sorted(groups), True))
+            await self._store.memberships.store_groups_of(member, dict.fromkeys(sorted(groups), True))
         added, removed = await store_members(self._store, group.id, reading)
-        await self._store.call(self._store.touch_object, subject)
+        await self._store.one_object.touch_object(subject)
         self._count(groups_read=1, groups_added=counts.added, groups_changed=counts.changed)
         self._count(links_read=len(reading.links), links_added=added, links_removed=removed)
         return subject
@@ -257,7 +191,7 @@ class OneObjectPull:
         contradicted: list[str] = []
         departed: list[str] = []
         for member in () if reading.verdict.doubt else reading.missing:
-            if await self._store.call(self._store.find_objects, "group", member):
+            if await self._store.one_object.find_objects("group", member):
                 nested.append(member)
                 continue
             groups = await self._source.fetch_groups_of(member)
@@ -295,7 +229,7 @@ class OneObjectPull:
                 raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
             found.update((link.member_id, link) for link in links)
         departed: list[str] = []
-        for owner in sorted(await self._store.call(self._store.load_owners, group_id) - found.keys()):
+        for owner in sorted(await self._store.memberships.load_owners(group_id) - found.keys()):
             if await self._is_stored_user(owner) and await self._source.fetch_user(owner) is None:
                 departed.append(owner)
                 found[owner] = Link(owner, "user")
@@ -303,7 +237,7 @@ class OneObjectPull:
         return list(found.values())
 
     async def _is_stored_user(self, object_id: str) -> bool:
-        return bool(await self._store.call(self._store.find_objects, "user", object_id))
+        return bool(await self._store.one_object.find_objects("user", object_id))
 
     def _note_departed(self, group_id: str, departed: Sequence[str], what: str) -> None:
         if departed:
@@ -326,11 +260,11 @@ class OneObjectPull:
             raise IncompleteRead(
                 f"the tenant denied and then showed the {subject.kind} {subject.id}; nothing was stored, try again"
             )
-        await self._store.call(self._store.begin_single)
-        gone = await self._store.call(self._store.mark_gone, stream, [subject.id], now=self._now)
+        await self._store.one_object.begin_single()
+        gone = await self._store.directory.mark_gone(stream, [subject.id], now=self._now)
         if deleted is False:
-            await self._store.call(self._store.purge, stream, [subject.id])
-        await self._store.call(self._store.touch_object, subject)
+            await self._store.directory.purge(stream, [subject.id])
+        await self._store.one_object.touch_object(subject)
         self._count(**{f"{stream}_removed": gone})
         return subject
 

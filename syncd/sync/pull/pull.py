@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,19 +20,18 @@ from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.full_read import EverythingStore, FullRead, is_refusal
-from syncd.sync.pull.lists import ChunkCounted
-from syncd.sync.pull.member_counts import MemberCheck, MemberCheckStore
+from syncd.sync.pull.full_read import FullRead, is_refusal
+from syncd.sync.pull.member_counts import MemberCheck
 from syncd.sync.pull.member_witness import read_members, tolerate_none
-from syncd.sync.pull.one_object import OneObjectPull, SingleStore
+from syncd.sync.pull.one_object import OneObjectPull
 from syncd.sync.pull.prefetch import prefetch
-from syncd.sync.pull.relations import Relations, TiesStore
-from syncd.sync.pull.sweep import Sweep, SweepStore
+from syncd.sync.pull.relations import Relations
+from syncd.sync.pull.sweep import Sweep
 from syncd.tasks import task_group
 
-
-class DirectoryStore(SweepStore, SingleStore, MemberCheckStore, EverythingStore, TiesStore, Protocol):
-    """Everything that pulls read and write."""
+if TYPE_CHECKING:
+    from syncd.store.directory.lists import ChunkCounts
+    from syncd.store.store import Store
 
 
 @dataclass(slots=True)
@@ -68,7 +67,7 @@ class Pull:
     """Brings the directory up to date with the source."""
 
     def __init__(
-        self, source: Source, store: DirectoryStore, clock: Clock, progress: Progress, stopping: Callable[[], bool]
+        self, source: Source, store: Store, clock: Clock, progress: Progress, stopping: Callable[[], bool]
     ) -> None:
         """``stopping`` is asked after each page; when it says so, the pull ends there with Interrupted."""
         self._stopping = stopping
@@ -90,7 +89,7 @@ class Pull:
                     group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
             await self._read_fragments(result)
         for stream in STREAMS:
-            checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+            checkpoint = await self._store.directory.load_checkpoint(stream)
             if checkpoint is not None and checkpoint.baseline:
                 result.full = True
                 if checkpoint.next_link is not None or checkpoint.delta_link is None:
@@ -98,7 +97,7 @@ class Pull:
                     continue
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
-        for stream, reason in (await self._store.call(self._store.load_unproven)).items():
+        for stream, reason in (await self._store.full_reads.load_unproven()).items():
             why = f"the last full read of {stream} had no proof ({reason}): nothing is removed until one has"
             result.unproven.setdefault(stream, why)
         await self._check_members(result)
@@ -107,7 +106,7 @@ class Pull:
     async def _check_members(self, result: PullResult) -> None:
         """Count the members of some groups when it is time; what hinders it hinders nothing else."""
         if result.full:
-            await self._store.call(self._store.put_off_member_check, now=self._clock.now())
+            await self._store.memberships.put_off_member_check(now=self._clock.now())
             return
         check = MemberCheck(self._source, self._store, self._clock, count=result.add, stopping=self._stopping)
         try:
@@ -130,7 +129,7 @@ class Pull:
     async def _misses_everything(self, kind: PullKind) -> bool:
         """Return whether all streams have to be read as a whole, and none is on its way by delta."""
         for stream in STREAMS:
-            checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+            checkpoint = await self._store.directory.load_checkpoint(stream)
             if checkpoint is None or checkpoint.listing or checkpoint.fingerprint != self._source.fingerprint(stream):
                 continue
             under_way = checkpoint.baseline and not (checkpoint.next_link is None and checkpoint.delta_link is not None)
@@ -160,7 +159,7 @@ class Pull:
             return False
         return True
 
-    def _note_chunk(self, chunk: Chunk, counts: ChunkCounted, result: PullResult) -> None:
+    def _note_chunk(self, chunk: Chunk, counts: ChunkCounts, result: PullResult) -> None:
         for stream, found in counts.objects.items():
             result.add(f"{stream}_read", found.read)
             result.add(f"{stream}_added", found.added)
@@ -178,7 +177,7 @@ class Pull:
 
     async def _read_stream(self, stream: Stream, full: bool, result: PullResult) -> None:
         fingerprint = self._source.fingerprint(stream)
-        checkpoint = await self._store.call(self._store.load_checkpoint, stream)
+        checkpoint = await self._store.directory.load_checkpoint(stream)
         if checkpoint is not None and checkpoint.fingerprint != fingerprint:
             self._log.warning("checkpoint.mismatch", stream=stream)
             checkpoint = None
@@ -209,9 +208,7 @@ class Pull:
     async def _begin(self, stream: Stream, fingerprint: str) -> Checkpoint:
         self._log.info("baseline.started", stream=stream)
         owners = stream == "groups" and self._source.tracks_owners
-        return await self._store.call(
-            self._store.begin_baseline, stream, fingerprint, now=self._clock.now(), owners=owners
-        )
+        return await self._store.full_reads.begin_baseline(stream, fingerprint, now=self._clock.now(), owners=owners)
 
     async def _follow(
         self,
@@ -243,7 +240,7 @@ class Pull:
     async def _store_pages(self, pages: Sequence[Page], checkpoint: Checkpoint, result: PullResult) -> None:
         stream = checkpoint.stream
         self._note_bad(stream, [each for page in pages for each in page.bad], result)
-        counts = await self._store.call(self._store.store_pages, pages, checkpoint, now=self._clock.now())
+        counts = await self._store.directory.store_pages(pages, checkpoint, now=self._clock.now())
         if any(not item.removed for page in pages for item in page.items):
             result.shown.add(stream)
         result.add(f"{stream}_read", counts.read)
@@ -268,27 +265,27 @@ class Pull:
 
         ``tracked``: this is part of a full read, which meets what is read here.
         """
-        for user_id in await self._store.call(self._store.load_parked):
+        for user_id in await self._store.directory.load_parked():
             await self._read_object("users", user_id, result)
-        for group_id in await self._store.call(self._store.load_parked_groups):
+        for group_id in await self._store.directory.load_parked_groups():
             await self._read_object("groups", group_id, result)
-        for group_id in await self._store.call(self._store.load_rereads):
+        for group_id in await self._store.directory.load_rereads():
             for role in self._list_roles():
                 try:
                     links = await self._fetch_people(group_id, role)
                 except Forbidden as error:
                     self._note_hidden(group_id, error, result)
                     if role == "members":
-                        await self._store.call(self._store.keep_members, group_id)
+                        await self._store.directory.keep_members(group_id)
                     continue
                 except ProtocolError as error:  # what is stored stays, and the next run reads the group again
                     self._log.warning("members.unproven", group=group_id, reason=str(error))
                     result.add("groups_unproven", 1)
                     break
                 if links is None:
-                    await self._store.call(self._store.mark_gone, "groups", [group_id], now=self._clock.now())
+                    await self._store.directory.mark_gone("groups", [group_id], now=self._clock.now())
                     break
-                await self._store.call(self._store.replace_members, group_id, links, role=role)
+                await self._store.directory.replace_members(group_id, links, role=role)
             result.add("groups_reread", 1)
         await Relations(self._source, self._store, count=result.add).run(tracked=tracked)
 
@@ -311,9 +308,9 @@ class Pull:
             result.add(f"{stream}_malformed", 1)
             return
         if item is None:
-            await self._store.call(self._store.mark_gone, stream, [object_id], now=self._clock.now())
+            await self._store.directory.mark_gone(stream, [object_id], now=self._clock.now())
         else:
-            await self._store.call(self._store.store_object, item, now=self._clock.now())
+            await self._store.directory.store_object(item, now=self._clock.now())
         result.add(f"{stream}_read_directly", 1)
 
     # ---- the end of a full read ------------------------------------------------------------------------------
@@ -335,14 +332,14 @@ class Pull:
         if proof.reason:
             result.unproven[stream] = proof.reason
             self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)
-        finish = self._store.finish_baseline
-        await self._store.call(finish, checkpoint, unproven=proof.reason, now=self._clock.now())
+        finish = self._store.full_reads.finish_baseline
+        await self._store.in_thread(finish, checkpoint, unproven=proof.reason, now=self._clock.now())
 
     async def _remember_emptied(self, result: PullResult) -> None:
         """Report a stream that read empty in this run and in every later one, until it shows something again."""
-        for stream in await self._store.call(self._store.load_emptied):
+        for stream in await self._store.full_reads.load_emptied():
             if stream in result.shown:
-                await self._store.call(self._store.note_emptied, stream, emptied=False)
+                await self._store.full_reads.note_emptied(stream, emptied=False)
             else:
                 result.emptied.append(stream)
                 result.unproven.setdefault(

@@ -8,50 +8,28 @@ are read directly. That only adds: nobody loses a membership by it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
 from syncd.model.listing import ListRequest, Relation
 from syncd.model.source import STREAMS, Stream
-from syncd.sync.ports.caller import Caller
 from syncd.sync.ports.sides import Source
 from syncd.sync.pull.lists import BATCH
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _PAGES = 1000
 _RELATIONS: tuple[Relation, ...] = ("memberOf", "directReports")
 
 
-class TiesStore(Caller, Protocol):
-    """Who is to be asked about, and what was found."""
-
-    def load_returned(self, stream: Stream) -> list[str]:
-        """Return the ids of those whose ties must be read."""
-        ...
-
-    def store_ties(
-        self,
-        object_id: str,
-        groups: Collection[str],
-        owned: Collection[str],
-        reports: Collection[str],
-        *,
-        tracked: bool,
-    ) -> int:
-        """Add memberships, ownerships and reports; return how many were new."""
-        ...
-
-    def forget_returned(self) -> None:
-        """Ask no more about anybody."""
-        ...
-
-
 class Relations:
     """Reads and stores the ties of everybody who has returned. ``count`` is told what was found."""
 
-    def __init__(self, source: Source, store: TiesStore, *, count: Callable[[str, int], None]) -> None:
+    def __init__(self, source: Source, store: Store, *, count: Callable[[str, int], None]) -> None:
         self._source = source
         self._store = store
         self._count = count
@@ -64,7 +42,7 @@ class Relations:
         for a lost connection or token.
         """
         for stream in STREAMS:
-            ids = await self._store.call(self._store.load_returned, stream)
+            ids = await self._store.directory.load_returned(stream)
             size = BATCH // len(self._list_relations(stream))
             for start in range(0, len(ids), size):
                 few = ids[start : start + size]
@@ -77,7 +55,7 @@ class Relations:
                     self._count("ties_unread", len(few))
                     if isinstance(error, TransientError):
                         return
-        await self._store.call(self._store.forget_returned)
+        await self._store.directory.forget_returned()
 
     async def _read(self, stream: Stream, ids: Sequence[str], *, tracked: bool) -> None:
         is_user = stream == "users"
@@ -106,11 +84,11 @@ class Relations:
                 elif answer.next_link is not None:
                     again = ListRequest(request.owner_id, request.relation, answer.next_link, owner_is_user=is_user)
                     waiting.append(again)
-        store = self._store.store_ties
+        store = self._store.directory.store_ties
         for object_id in ids:
             groups, owned = found[object_id, "memberOf"], found[object_id, "ownedObjects"]
             reports = found[object_id, "directReports"]
-            new = await self._store.call(store, object_id, groups, owned, reports, tracked=tracked)
+            new = await self._store.in_thread(store, object_id, groups, owned, reports, tracked=tracked)
             self._count("ties_found", new)
 
     def _list_relations(self, stream: Stream) -> tuple[Relation, ...]:

@@ -12,30 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected
 from syncd.model.source import Checkpoint, Role, Stream
-from syncd.sync.ports.directory import PullStore
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.member_witness import MemberStore, judge_missing
+from syncd.sync.pull.member_witness import judge_missing
 from syncd.sync.pull.proof import LossOfMembers, Proof, tolerate
 from syncd.tasks import task_group
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _READS_AT_ONCE = 6
 _KEPT = timedelta(days=31)
 """Entra ID keeps what is deleted for 30 days (restore a deleted item, "Restore recently deleted"); a day for clocks."""
-
-
-class SweepStore(PullStore, MemberStore, Protocol):
-    """The directory as a sweep reads and corrects it."""
-
-    def load_unseen_members(self, group_id: str) -> dict[str, bool]:
-        """Return stored members that the full read has not met, with whether we know them as user or group."""
-        ...
 
 
 class Sweep:
@@ -48,7 +42,7 @@ class Sweep:
     def __init__(
         self,
         source: Source,
-        store: SweepStore,
+        store: Store,
         clock: Clock,
         *,
         count: Callable[[str, int], None],
@@ -66,14 +60,14 @@ class Sweep:
     async def run(self, checkpoint: Checkpoint) -> Proof:
         """Return the proof; without one (see its ``reason``) nothing was removed."""
         proof, stream = Proof(), checkpoint.stream
-        proof.read = await self._store.call(self._store.count_seen, checkpoint)
-        unseen = await self._store.call(self._store.load_unseen, checkpoint)
+        proof.read = await self._store.full_reads.count_seen(checkpoint)
+        unseen = await self._store.full_reads.load_unseen(checkpoint)
         proof.missing = len(unseen)
-        if not proof.read and unseen and not await self._store.call(self._store.is_empty_believed, stream):
-            await self._store.call(self._store.note_emptied, stream, emptied=True)
+        if not proof.read and unseen and not await self._store.full_reads.is_empty_believed(stream):
+            await self._store.full_reads.note_emptied(stream, emptied=True)
             proof.reason = f"the tenant shows no {stream} at all, and {len(unseen)} are stored: nothing is removed"
             return proof
-        await self._store.call(self._store.note_emptied, stream, emptied=False)
+        await self._store.full_reads.note_emptied(stream, emptied=False)
         proof.counted = counted = await self._source.fetch_count(stream)
         if abs(counted - proof.read) > tolerate(counted):
             proof.reason = (
@@ -87,7 +81,7 @@ class Sweep:
             if existing:
                 proof.reason = f"the read missed {len(existing)} {stream} that the tenant still has"
                 return proof
-            proof.removed = await self._store.call(self._store.mark_gone, stream, unseen, now=self._clock.now())
+            proof.removed = await self._store.directory.mark_gone(stream, unseen, now=self._clock.now())
             self._count(f"{stream}_removed", proof.removed)
         await self._purge(stream, unseen)
         if stream == "groups":
@@ -102,7 +96,7 @@ class Sweep:
         Those are not among the tenant's deleted items either. Where these may not be read, a deletion that is longer
         ago than the tenant keeps them is for good.
         """
-        expired = await self._store.call(self._store.load_expired, stream, before=self._clock.now() - _KEPT)
+        expired = await self._store.directory.load_expired(stream, before=self._clock.now() - _KEPT)
         asked = sorted({*gone, *expired})
         kept: dict[str, bool | None] = {}
 
@@ -125,12 +119,12 @@ class Sweep:
             back = await self._source.fetch_existing(stream, purged)
             purged = [each for each in purged if each not in back]
         if purged:
-            self._count(f"{stream}_purged", await self._store.call(self._store.purge, stream, purged))
+            self._count(f"{stream}_purged", await self._store.directory.purge(stream, purged))
 
     async def _sweep_people(
         self, checkpoint: Checkpoint, role: Role, recheck: Callable[[str], Coroutine[Any, Any, None]]
     ) -> None:
-        suspects = await self._store.call(self._store.load_groups_with_unseen_members, checkpoint, role=role)
+        suspects = await self._store.full_reads.load_groups_with_unseen_members(checkpoint, role=role)
         for start in range(0, len(suspects), _READS_AT_ONCE):
             async with task_group() as group:
                 for suspect in suspects[start : start + _READS_AT_ONCE]:
@@ -148,7 +142,7 @@ class Sweep:
         if links is None:
             return
         witnessed = [link.member_id for link in links]
-        gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed, role="owners")
+        gone = await self._store.full_reads.drop_unseen_members(group_id, witnessed, role="owners")
         self._count("links_removed", gone)
 
     async def _recheck(self, group_id: str, proof: Proof) -> None:
@@ -164,7 +158,7 @@ class Sweep:
             return  # deleted meanwhile: the next delta says so
         witnessed: Sequence[str] = [link.member_id for link in links]
         shown = set(witnessed)
-        unseen = await self._store.call(self._store.load_unseen_members, group_id)
+        unseen = await self._store.memberships.load_unseen_members(group_id)
         missing = {member: known for member, known in unseen.items() if member not in shown}
         if not missing:
             return
@@ -173,7 +167,7 @@ class Sweep:
         if verdict.doubt:
             self._doubt(group_id, verdict.doubt)
         else:
-            gone = await self._store.call(self._store.drop_unseen_members, group_id, witnessed)
+            gone = await self._store.full_reads.drop_unseen_members(group_id, witnessed)
             self._count("links_removed", gone)
         proof.losses.append(LossOfMembers(group_id, gone, verdict))
 

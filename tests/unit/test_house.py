@@ -1,0 +1,27 @@
+"""The rooms of the program, as far as the import linter does not hold them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def _iterate_type_imports(package: str) -> Iterator[tuple[str, str]]:
+    """Yield (file, module) of what is imported for types only."""
+    for path in sorted((ROOT / "syncd" / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                for each in node.body:
+                    if isinstance(each, ast.ImportFrom) and each.module:
+                        yield str(path.relative_to(ROOT)), each.module
+
+
+def test_use_cases_name_only_the_store_for_types() -> None:
+    """The import contracts do not look at imports for types, so that this is the only exception they get."""
+    found = set(_iterate_type_imports("sync"))
+    assert found, "the use cases are handed a store"
+    assert not [each for each in found if not each[1].startswith("syncd.store.")]
+    assert not set(_iterate_type_imports("model")) | set(_iterate_type_imports("plan"))
