@@ -31,42 +31,42 @@ def make_rules(settings: Settings) -> Rules:
     }
     group_rules = {"name": mapping.group.name, "email": mapping.group.email}
     return Rules(
-        ScopeRules(
-            tuple(scope.include_groups),
-            tuple(scope.exclude_groups),
-            Expression(scope.users) if scope.users else None,
-            Expression(scope.groups) if scope.groups else None,
-            scope.guests,
-            fold_all(tuple(scope.protect)),
+        scope=ScopeRules(
+            include_groups=tuple(scope.include_groups),
+            exclude_groups=tuple(scope.exclude_groups),
+            users=Expression(scope.users) if scope.users else None,
+            groups=Expression(scope.groups) if scope.groups else None,
+            guests=scope.guests,
+            protect=fold_all(tuple(scope.protect)),
         ),
-        MappingRules(
-            _make_field(mapping.user.bps_id),
-            _make_field(mapping.group.bps_id),
-            {name: _make_field(rule) for name, rule in user_rules.items() if _is_set(rule)},
-            {name: _make_field(rule) for name, rule in group_rules.items() if _is_set(rule)},
+        mapping=MappingRules(
+            user_bps_id=_make_field(mapping.user.bps_id),
+            group_bps_id=_make_field(mapping.group.bps_id),
+            user_fields={name: _make_field(rule) for name, rule in user_rules.items() if _is_set(rule)},
+            group_fields={name: _make_field(rule) for name, rule in group_rules.items() if _is_set(rule)},
             managers=mapping.user.manager,
             owners=mapping.group.owners,
         ),
-        PolicyRules(
-            policy.mode,
-            policy.adopt,
-            policy.disabled_users,
-            policy.out_of_scope,
-            policy.deleted_users,
-            policy.deleted_groups,
-            policy.grace,
-            policy.drift,
-            policy.substitute,
-            policy.rename_substitute,
+        policy=PolicyRules(
+            mode=policy.mode,
+            adopt=policy.adopt,
+            disabled_users=policy.disabled_users,
+            out_of_scope=policy.out_of_scope,
+            deleted_users=policy.deleted_users,
+            deleted_groups=policy.deleted_groups,
+            grace=policy.grace,
+            drift=policy.drift,
+            substitute=policy.substitute,
+            rename_substitute=policy.rename_substitute,
         ),
-        GuardLimits(
-            guard.max_removals,
-            guard.max_removal_percent,
-            guard.min_population,
-            guard.max_adoptions,
-            guard.max_update_percent,
+        limits=GuardLimits(
+            max_removals=guard.max_removals,
+            max_removal_percent=guard.max_removal_percent,
+            min_population=guard.min_population,
+            max_adoptions=guard.max_adoptions,
+            max_update_percent=guard.max_update_percent,
         ),
-        tuple(_make_licence_rule(rule) for rule in settings.licences),
+        licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
     )
 
 

@@ -59,10 +59,10 @@ async def open_sides(
         source = GraphSource(client, clock)
         pull = Pull(source, Store(database), clock, progress, stopping)
         options = ApplyOptions(
-            settings.bps.concurrency,
-            settings.bps.members_per_request,
-            settings.bps.sync_wait.total_seconds(),
-            bool(rules.licences),
+            concurrency=settings.bps.concurrency,
+            members_per_request=settings.bps.members_per_request,
+            sync_wait=settings.bps.sync_wait.total_seconds(),
+            licences=bool(rules.licences),
         )
         push = Push(portal, target, rules, clock, options, progress, stopping)
         yield Sides(pull, push, {"graph": source, "bps": portal})

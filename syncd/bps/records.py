@@ -150,20 +150,25 @@ def make_account(wire: WireUser) -> Account:
     """Make the model's value; msgspec.ValidationError without a BPS id, or for text that no database keeps."""
     _refuse_unstorable(wire.bps_id, wire.name, wire.email, wire.phone_number, wire.job_title, wire.manager_bps_id)
     return Account(
-        _require_id(wire.bps_id),
-        wire.name or None,
-        wire.email or None,
-        wire.phone_number or None,
-        wire.job_title or None,
-        wire.manager_bps_id or None,
-        _make_status(wire.status),
+        bps_id=_require_id(wire.bps_id),
+        name=wire.name or None,
+        email=wire.email or None,
+        phone=wire.phone_number or None,
+        job_title=wire.job_title or None,
+        manager=wire.manager_bps_id or None,
+        status=_make_status(wire.status),
     )
 
 
 def make_group(wire: WireGroup) -> PortalGroup:
     """Make the model's value; msgspec.ValidationError without a BPS id, or for text that no database keeps."""
     _refuse_unstorable(wire.bps_id, wire.name, wire.email)
-    return PortalGroup(_require_id(wire.bps_id), wire.name or None, wire.email or None, _make_status(wire.status))
+    return PortalGroup(
+        bps_id=_require_id(wire.bps_id),
+        name=wire.name or None,
+        email=wire.email or None,
+        status=_make_status(wire.status),
+    )
 
 
 def encode_fields(fields: Fields) -> dict[str, str | None]:

@@ -172,11 +172,11 @@ def _make(there: WireSubstitution, known: Substitution) -> Substitution:
     person = there.substitute_person.bps_id if there.substitute_person else None
     same = fold(person or "") == fold(known.substitute)
     return Substitution(
-        known.original,
-        known.substitute if same else person or "",
-        starts or known.starts_at,
-        known.ends_at if _is_same_time(there.end_date, known.ends_at) else ends or known.ends_at,
-        there.id,
+        original=known.original,
+        substitute=known.substitute if same else person or "",
+        starts_at=starts or known.starts_at,
+        ends_at=known.ends_at if _is_same_time(there.end_date, known.ends_at) else ends or known.ends_at,
+        number=there.id,
     )
 
 

@@ -33,7 +33,7 @@ class OpenSides(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
     """How to make what a daemon works with.
 

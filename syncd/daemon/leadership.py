@@ -97,7 +97,7 @@ class LeadershipTerm:
         if on_start != "none":
             missed = "full" in last and context.schedule.is_overdue("full", last=last["full"])
             first: ScheduledKind = "full" if missed else on_start
-            context.queue.put(RunRequest(first, "start"))
+            context.queue.put(RunRequest(pull=first, trigger="start"))
             last["delta"] = now
             if first == "full":
                 last["full"] = now

@@ -104,7 +104,7 @@ class Schedule:
 
     async def _ask(self, kind: ScheduledKind) -> None:
         """Be a coroutine, so that the scheduler stays on the event loop and out of threads."""
-        self._enqueue(RunRequest(kind, "schedule"))
+        self._enqueue(RunRequest(pull=kind, trigger="schedule"))
 
     def _compute_next(self, kind: ScheduledKind, *, after: datetime) -> datetime:
         cadence = _cadence(self._settings, kind)

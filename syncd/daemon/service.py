@@ -82,7 +82,7 @@ class Service:
 
     def request(self, kind: PullKind) -> None:
         """Ask for a run now, as an operator."""
-        self._context.queue.put(RunRequest(kind, "signal", retry_failed=True))
+        self._context.queue.put(RunRequest(pull=kind, trigger="signal", retry_failed=True))
 
     def reload(self) -> None:
         """Ask for the configuration to be read again."""

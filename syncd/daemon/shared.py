@@ -16,7 +16,7 @@ from syncd.daemon.state import DaemonState
 from syncd.store.db.database import Database
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class DaemonContext:
     """The shared part of a daemon; only the service changes ``settings`` and ``next_database``.
 
@@ -56,4 +56,12 @@ def make_context(settings: Settings, composition: Composition, clock: Clock) -> 
     bell = asyncio.Event()
     queue = RequestQueue(bell.set)
     schedule = Schedule(settings.schedule, queue.put, clock)
-    return DaemonContext(settings, composition, clock, DaemonState(clock, schedule), schedule, queue, bell)
+    return DaemonContext(
+        settings=settings,
+        composition=composition,
+        clock=clock,
+        state=DaemonState(clock, schedule),
+        schedule=schedule,
+        queue=queue,
+        bell=bell,
+    )

@@ -71,7 +71,11 @@ class Worker:
             await self._context.rest(self._context.store_backoff.note(error))
             return None
         self._context.store_backoff.clear()
-        return None if approval is None else RunRequest("none", "approval", retry_failed=True, approval=approval)
+        return (
+            None
+            if approval is None
+            else RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
+        )
 
     def cancel_run(self) -> None:
         """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""
@@ -156,7 +160,9 @@ class Worker:
         self._log.warning(
             "run.finished", run=run_id, kind=kind, trigger=request.trigger, status="failed", seconds=0.0, error=said
         )
-        return RunRecord(run_id, kind, request.trigger, "failed", now, now, error=said)
+        return RunRecord(
+            id=run_id, kind=kind, trigger=request.trigger, status="failed", started_at=now, finished_at=now, error=said
+        )
 
     async def _sum_up(self, record: RunRecord) -> None:
         outcomes: Counter[tuple[str, str]] = Counter()

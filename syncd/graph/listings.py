@@ -137,17 +137,17 @@ class Listings(ABC):
                 self._check(link, request.link)
             except (ProtocolError, Unavailable) as error:
                 return Unavailable(f"a part of a batch is unreadable: {error}", status=200)
-            return ListAnswer(request, ids, link, bad=bad)
+            return ListAnswer(request=request, ids=ids, next_link=link, bad=bad)
         refusal = self._judge_part(request, part.as_response())
         match refusal:
             case NotFound() if says_missing(refusal):
-                return ListAnswer(request, state="missing")
+                return ListAnswer(request=request, state="missing")
             case Forbidden():
-                return ListAnswer(request, state="hidden")
+                return ListAnswer(request=request, state="hidden")
             case Rejected() if request.link is not None and says_page_expired(refusal):
-                return ListAnswer(request, state="expired")
+                return ListAnswer(request=request, state="expired")
             case Rejected() | NotFound():
-                return ListAnswer(request, state="refused")
+                return ListAnswer(request=request, state="refused")
             case AuthFailed():
                 return Unavailable(f"the token was refused in a batch: {refusal}", status=401)
             case TransientError():

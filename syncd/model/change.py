@@ -47,7 +47,7 @@ class Phase(IntEnum):
     USER_DELETES = 90
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One intended write.
 
@@ -69,7 +69,7 @@ class Change:
     """Why the planner itself withholds it (its account waits for adoption, say); empty: it does not."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedChange:
     """A change as it stands in the store: ``seq`` is its place in the plan of run ``run_id``."""
 
@@ -89,7 +89,7 @@ class Outcome:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkBatch:
     """Planned links of one group and kind, kept in columns: a company has hundreds of thousands of them.
 
@@ -112,18 +112,29 @@ class LinkBatch:
         """Return the links from place ``start`` to before ``end``."""
         part = slice(start, end)
         seqs, targets, members = self.seqs[part], self.targets[part], self.members[part]
-        return LinkBatch(self.record, self.bps_id, seqs, targets, members, self.kind)
+        return LinkBatch(
+            record=self.record, bps_id=self.bps_id, seqs=seqs, targets=targets, members=members, kind=self.kind
+        )
 
     def choose(self, places: Sequence[int]) -> LinkBatch:
         """Return the links at these places."""
         seqs, targets = [self.seqs[place] for place in places], [self.targets[place] for place in places]
         members = [self.members[place] for place in places]
-        return LinkBatch(self.record, self.bps_id, seqs, targets, members, self.kind)
+        return LinkBatch(
+            record=self.record, bps_id=self.bps_id, seqs=seqs, targets=targets, members=members, kind=self.kind
+        )
 
     def join(self, more: LinkBatch) -> LinkBatch:
         """Return these links and more of the same group."""
         seqs, targets = self.seqs + more.seqs, self.targets + more.targets
-        return LinkBatch(self.record, self.bps_id, seqs, targets, self.members + more.members, self.kind)
+        return LinkBatch(
+            record=self.record,
+            bps_id=self.bps_id,
+            seqs=seqs,
+            targets=targets,
+            members=self.members + more.members,
+            kind=self.kind,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ class Seats:
         return self.total - self.assigned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One licence to assign or to take from a person.
 

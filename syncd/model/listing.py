@@ -25,7 +25,7 @@ Relation = Literal["members", "owners", "memberOf", "ownedObjects", "directRepor
 whose manager a user is."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """One object of a list. ``attributes`` is anything that encodes as the JSON object of its values."""
 
@@ -53,7 +53,7 @@ class IdPage:
     next_link: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListRequest:
     """Asks for the first page of a list of an object, or for the one that ``link`` leads to."""
 
@@ -63,7 +63,7 @@ class ListRequest:
     owner_is_user: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListAnswer:
     """One page of it. ``bad`` are entries that could not be read: the others stand."""
 
@@ -78,7 +78,7 @@ OBJECT_WEIGHT = 10
 """How much memory an object takes, counted in memberships."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Chunk:
     """What lists have shown and the directory has not seen yet. ``people`` are the members and owners of groups,
     ``ids`` those of a second reading."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckPace:
     """How often members are counted, and of how many groups.
 
@@ -21,7 +21,7 @@ class CheckPace:
     most: int = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupToCount:
     """A group whose members are to be counted.
 

@@ -36,7 +36,7 @@ def find_exit_code(record: RunRecord) -> int:
     return 2 if record.status == "failed" and record.misconfigured else RUN_EXIT_CODES[record.status]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """Which held changes of a run a person released: all, or those of some actions, or of some (folded) BPS ids."""
 
@@ -68,7 +68,7 @@ class Subject:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """What a trigger asks for. ``write`` False: plan only, the target is never written."""
 
@@ -87,11 +87,14 @@ class RunRequest:
         order: dict[PullKind, int] = {"none": 0, "delta": 1, "full": 2}
         stronger = self if order[self.pull] >= order[other.pull] else other
         return RunRequest(
-            stronger.pull, stronger.trigger, self.write or other.write, self.retry_failed or other.retry_failed
+            pull=stronger.pull,
+            trigger=stronger.trigger,
+            write=self.write or other.write,
+            retry_failed=self.retry_failed or other.retry_failed,
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
     """One row of the run history. Times are aware UTC; ``counts`` and ``phases`` (seconds) have stable keys.
 

@@ -35,7 +35,7 @@ class ManagerSet:
     manager_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserItem:
     """What one entry of the users stream says. ``attributes`` holds only what was stated (None: cleared)."""
 
@@ -45,7 +45,7 @@ class UserItem:
     removed: Removal | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupItem:
     """What one entry of the groups stream says. ``links`` (members) and ``owners`` are changes to apply, never full."""
 
@@ -67,7 +67,7 @@ class BadObject:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """One page of a stream. Exactly one of the links is set: ``next_link`` goes on, ``delta_link`` ends the round."""
 
@@ -77,7 +77,7 @@ class Page:
     delta_link: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """Where a stream stands.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Substitution:
     """Tasks of ``original`` go to ``substitute`` (BPS ids) between two instants (aware UTC).
 

@@ -27,7 +27,7 @@ BLOCKED: tuple[str, ...] = (UNSEEN, UNTOUCHABLE)
 synchronisation (deactivated ones too), of API applications, or built in."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """A user record of the portal. Empty and absent values are both None."""
 
@@ -40,7 +40,7 @@ class Account:
     status: Status = "Synchronized"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortalGroup:
     """A group record of the portal."""
 

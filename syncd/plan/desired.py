@@ -26,7 +26,7 @@ _UPN = re.compile(r"[^@\s]+@[^@\s]+\.?[^@\s]*")
 _TOMBSTONE = re.compile(r"[0-9a-fA-F]{32}.")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceUser:
     """A stored source user as the rules see it."""
 
@@ -47,7 +47,7 @@ class SourceGroup:
     attributes: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
     """The decision about one user or group. ``fields`` are the mapped values; ``bps_id`` may be empty."""
 
@@ -77,9 +77,11 @@ def decide_user(user: SourceUser, rules: Rules) -> Desired:
         in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes)
     except ExpressionFailed as error:
         if user.state in ("soft_deleted", "deleted"):
-            return Desired(user.key, "deleted", "deleted in the tenant")
-        return Desired(user.key, "skipped", str(error))
-    decided = Desired(user.key, "wanted", "", bps_id or "", fields, user.manager_key)
+            return Desired(key=user.key, state="deleted", reason="deleted in the tenant")
+        return Desired(key=user.key, state="skipped", reason=str(error))
+    decided = Desired(
+        key=user.key, state="wanted", reason="", bps_id=bps_id or "", fields=fields, manager_key=user.manager_key
+    )
     state, reason = _judge_user(user, attributes, guest, in_scope, rules)
     if state == "wanted":
         problem = find_bps_id_problem(bps_id)
@@ -91,7 +93,14 @@ def decide_user(user: SourceUser, rules: Rules) -> Desired:
             state, reason = "skipped", f"no {missing}: {rules.mapping.user_fields[missing].text} has no value"
     if bps_id and fold(bps_id) in rules.scope.protect:
         state, reason = "protected", "on the protect list (scope.protect)"
-    return Desired(decided.key, state, reason, decided.bps_id, decided.fields, decided.manager_key)
+    return Desired(
+        key=decided.key,
+        state=state,
+        reason=reason,
+        bps_id=decided.bps_id,
+        fields=decided.fields,
+        manager_key=decided.manager_key,
+    )
 
 
 def _judge_user(
@@ -115,9 +124,9 @@ def _judge_user(
 def decide_group(group: SourceGroup, rules: Rules) -> Desired:
     """Decide about one group, in the same manner."""
     if group.state in ("soft_deleted", "deleted"):
-        return Desired(group.key, "deleted", "deleted in the tenant")
+        return Desired(key=group.key, state="deleted", reason="deleted in the tenant")
     if group.state == "parked":
-        return Desired(group.key, "skipped", "the tenant has told only part of this group so far")
+        return Desired(key=group.key, state="skipped", reason="the tenant has told only part of this group so far")
     try:
         bps_id = _map_text(rules.mapping.group_bps_id, "group", group.attributes)
         fields = {
@@ -126,20 +135,27 @@ def decide_group(group: SourceGroup, rules: Rules) -> Desired:
         }
         if rules.scope.groups is not None and not rules.scope.groups.test("group", group.attributes):
             reason = f"does not meet scope.groups: {rules.scope.groups.text}"
-            return Desired(group.key, "out_of_scope", reason, bps_id or "", fields)
+            return Desired(key=group.key, state="out_of_scope", reason=reason, bps_id=bps_id or "", fields=fields)
     except ExpressionFailed as error:
-        return Desired(group.key, "skipped", str(error))
+        return Desired(key=group.key, state="skipped", reason=str(error))
     problem = find_bps_id_problem(bps_id)
     if problem or bps_id is None:
         reason = f"no usable BPS id from {rules.mapping.group_bps_id.text}: {problem}"
-        return Desired(group.key, "skipped", reason)
+        return Desired(key=group.key, state="skipped", reason=reason)
     if not fields.get("name", bps_id):
-        return Desired(group.key, "skipped", f"no name: {rules.mapping.group_fields['name'].text} has no value", bps_id)
+        return Desired(
+            key=group.key,
+            state="skipped",
+            reason=f"no name: {rules.mapping.group_fields['name'].text} has no value",
+            bps_id=bps_id,
+        )
     if "email" in fields and not fields["email"]:
         fields["email"] = bps_id  # the portal wants an address; both known clients send the id when there is none
     if fold(bps_id) in rules.scope.protect:
-        return Desired(group.key, "protected", "on the protect list (scope.protect)", bps_id, fields)
-    return Desired(group.key, "wanted", "", bps_id, fields)
+        return Desired(
+            key=group.key, state="protected", reason="on the protect list (scope.protect)", bps_id=bps_id, fields=fields
+        )
+    return Desired(key=group.key, state="wanted", reason="", bps_id=bps_id, fields=fields)
 
 
 def is_mapped_by_mail(attributes: Mapping[str, Any], rules: Rules) -> bool:

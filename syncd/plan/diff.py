@@ -43,7 +43,7 @@ TIED: Mapping[str, str] = {
 HANDED_OVER = "the BPS id now belongs to another source object"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Current:
     """A record of the target as the inventory has it. ``written`` is what we last wrote; ``origin`` None: not ours."""
 
@@ -57,7 +57,7 @@ class Current:
     """Values put in by hand that a person, or the policy, took as they are."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """One BPS id: who wants it (if anybody), what the target has there, and who its owner is or was."""
 
@@ -134,11 +134,31 @@ def _create(
     wanted["email"] = wanted.get("email") or pair.bps_id
     after = {name: value for name, value in wanted.items() if value is not None}
     reason = RENAMED if pair.owned_elsewhere else ""
-    changes = [Change(phase, "create", kind, pair.bps_id, source_key=desired.key, after=after, reason=reason)]
+    changes = [
+        Change(
+            phase=phase,
+            action="create",
+            object=kind,
+            bps_id=pair.bps_id,
+            source_key=desired.key,
+            after=after,
+            reason=reason,
+        )
+    ]
     if late:
         before: dict[str, str | None] = dict.fromkeys(late)
         changes.append(
-            Change(Phase.MANAGERS, "update", kind, pair.bps_id, "", desired.key, before, dict(late), COMPLETES_CREATION)
+            Change(
+                phase=Phase.MANAGERS,
+                action="update",
+                object=kind,
+                bps_id=pair.bps_id,
+                target="",
+                source_key=desired.key,
+                before=before,
+                after=dict(late),
+                reason=COMPLETES_CREATION,
+            )
         )
     return changes
 
@@ -159,7 +179,19 @@ def _diff_record(
         }
         before = {name: current.fields.get(name) for name in after}
         reason = "the portal had this record before us"
-        return [Change(phase, "adopt", kind, pair.bps_id, "", desired.key, before, after, reason)]
+        return [
+            Change(
+                phase=phase,
+                action="adopt",
+                object=kind,
+                bps_id=pair.bps_id,
+                target="",
+                source_key=desired.key,
+                before=before,
+                after=after,
+                reason=reason,
+            )
+        ]
     if not changes_allowed(policy, "update"):
         return []
     return _update(pair, kind, phase, wanted, policy)
@@ -185,7 +217,19 @@ def _update(
         reason = HANDED_OVER
     elif after.keys() == {"manager"} and current.origin == "created" and "manager" not in current.written:
         reason = "" if before["manager"] else COMPLETES_CREATION
-    return [Change(phase, "update", kind, pair.bps_id, "", desired.key, before, after, reason)]
+    return [
+        Change(
+            phase=phase,
+            action="update",
+            object=kind,
+            bps_id=pair.bps_id,
+            target="",
+            source_key=desired.key,
+            before=before,
+            after=after,
+            reason=reason,
+        )
+    ]
 
 
 def _is_ours_to_write(name: str, value: str | None, current: Current, policy: PolicyRules) -> bool:
@@ -226,7 +270,19 @@ def _diff_leaver(pair: Pair, kind: ObjectKind, policy: PolicyRules, now: datetim
     days = (now - current.leaving_at).days
     since = f"{days} day{'s' if days != 1 else ''}" if days else "less than a day"
     reason = f"{pair.leaver_state.replace('_', ' ')}, and the grace has ended ({since})"
-    return [Change(phase, "delete", kind, pair.bps_id, "", current.source_key, dict(current.fields), {}, reason)]
+    return [
+        Change(
+            phase=phase,
+            action="delete",
+            object=kind,
+            bps_id=pair.bps_id,
+            target="",
+            source_key=current.source_key,
+            before=dict(current.fields),
+            after={},
+            reason=reason,
+        )
+    ]
 
 
 def choose_leaver_policy(

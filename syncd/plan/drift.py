@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
+from syncd.model.change import Action, Change, LinkKind, Phase
 from syncd.plan.diff import Current, Pair, changes_allowed, differs, is_accepted
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.values import Reverse
@@ -30,7 +30,7 @@ class Ours:
     links: tuple[LinkKind, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
     """One difference. ``field`` is an attribute, ``member`` or ``owner`` of a group, the type of a licence that was
     taken, or ``record`` for one that was removed.
@@ -59,22 +59,41 @@ class Drift:
         """Return what was done by hand as a change, for the record of what a plan leaves alone."""
         if self.object in ("membership", "ownership"):
             action: Action = "unlink" if self.theirs is None else "link"
-            return Change(*_place_link(self, action), self.bps_id, self.member, self.source_key, reason=_BY_HAND)
+            return _make_link(self, action, reason=_BY_HAND)
         if self.object == "licence":
             return Change(
-                Phase.REVOKES, "revoke", "licence", self.bps_id, self.field, self.source_key, dict(self.fields),
+                phase=Phase.REVOKES, action="revoke", object="licence", bps_id=self.bps_id, target=self.field,
+                source_key=self.source_key, before=dict(self.fields),
                 reason=_BY_HAND,
             )  # fmt: skip
         phase = Phase.USERS if self.object == "user" else Phase.GROUPS
         if self.field == RECORD:
             return Change(
-                phase, "delete", self.object, self.bps_id, "", self.source_key, dict(self.fields), {}, _BY_HAND
+                phase=phase,
+                action="delete",
+                object=self.object,
+                bps_id=self.bps_id,
+                target="",
+                source_key=self.source_key,
+                before=dict(self.fields),
+                after={},
+                reason=_BY_HAND,
             )
         before, after = {self.field: self.ours}, {self.field: self.theirs}
-        return Change(phase, "update", self.object, self.bps_id, "", self.source_key, before, after, _BY_HAND)
+        return Change(
+            phase=phase,
+            action="update",
+            object=self.object,
+            bps_id=self.bps_id,
+            target="",
+            source_key=self.source_key,
+            before=before,
+            after=after,
+            reason=_BY_HAND,
+        )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Vanished:
     """A record of ours that was removed by hand: as we last wrote it, and what is desired now (None: nothing)."""
 
@@ -143,30 +162,74 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
     if drift.object in ("membership", "ownership"):
         action: Action = "link" if drift.theirs is None else "unlink"
         reason = "removed by hand" if drift.theirs is None else "put in by hand"
-        return (Change(*_place_link(drift, action), bps_id, drift.member, key, reason=reason),)
+        return (_make_link(drift, action, reason=reason),)
     if drift.object == "licence":
         settings = dict(drift.fields)
         return (
             Change(
-                Phase.GRANTS, "grant", "licence", bps_id, drift.field, key, after=settings, reason="taken by hand"
+                phase=Phase.GRANTS, action="grant", object="licence", bps_id=bps_id, target=drift.field,
+                source_key=key, after=settings, reason="taken by hand"
             ),
         )  # fmt: skip
     kind, phase = drift.object, Phase.USERS if drift.object == "user" else Phase.GROUPS
     if drift.field == RECORD:
         sent = {name: value for name, value in drift.fields.items() if value is not None}
         manager = sent.pop("manager", None)
-        made = [Change(phase, "create", kind, bps_id, "", key, {}, sent, "removed by hand")]
+        made = [
+            Change(
+                phase=phase,
+                action="create",
+                object=kind,
+                bps_id=bps_id,
+                target="",
+                source_key=key,
+                before={},
+                after=sent,
+                reason="removed by hand",
+            )
+        ]
         if manager:
             late = {"manager": manager}
-            made.append(Change(Phase.MANAGERS, "update", kind, bps_id, "", key, {"manager": None}, late, _BY_HAND))
+            made.append(
+                Change(
+                    phase=Phase.MANAGERS,
+                    action="update",
+                    object=kind,
+                    bps_id=bps_id,
+                    target="",
+                    source_key=key,
+                    before={"manager": None},
+                    after=late,
+                    reason=_BY_HAND,
+                )
+            )
         return tuple(made)
     phase = Phase.MANAGERS if drift.field == "manager" else phase
     before, after = {drift.field: drift.theirs}, {drift.field: drift.ours}
-    return (Change(phase, "update", kind, bps_id, "", key, before, after, _BY_HAND),)
+    return (
+        Change(
+            phase=phase,
+            action="update",
+            object=kind,
+            bps_id=bps_id,
+            target="",
+            source_key=key,
+            before=before,
+            after=after,
+            reason=_BY_HAND,
+        ),
+    )
 
 
-def _place_link(drift: Drift, action: Action) -> tuple[Phase, Action, ObjectKind]:
-    """Return when, what and to what: the beginning of a change of a membership or an ownership."""
-    if drift.object == "ownership":
-        return Phase.OWNERS if action == "link" else Phase.DISOWNS, action, "ownership"
-    return Phase.LINKS if action == "link" else Phase.UNLINKS, action, "membership"
+def _make_link(drift: Drift, action: Action, *, reason: str) -> Change:
+    """Return the change of a membership or an ownership."""
+    phases = (Phase.OWNERS, Phase.DISOWNS) if drift.object == "ownership" else (Phase.LINKS, Phase.UNLINKS)
+    return Change(
+        phase=phases[0 if action == "link" else 1],
+        action=action,
+        object="ownership" if drift.object == "ownership" else "membership",
+        bps_id=drift.bps_id,
+        target=drift.member,
+        source_key=drift.source_key,
+        reason=reason,
+    )

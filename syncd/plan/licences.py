@@ -52,7 +52,7 @@ def name_licence_role(rule: int) -> str:
     return f"{LICENCE_ROLE}{rule:03d}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldLicence:
     """A licence that a person has. ``shown``: its settings as the portal tells them, ``written``: as we sent them."""
 
@@ -67,7 +67,7 @@ class HeldLicence:
         return self.shown if self.shown is not None else self.written or {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PersonView:
     """A person whose licences are compared. ``rule``: the place of the first rule that covers the person.
 
@@ -154,12 +154,12 @@ def _take_along(person: PersonView, policy: PolicyRules, held: str) -> list[Chan
     there = {licence.type for licence in person.licences}
     return [
         Change(
-            Phase.GRANTS,
-            "grant",
-            "licence",
-            person.bps_id,
-            licence.type,
-            person.source_key,
+            phase=Phase.GRANTS,
+            action="grant",
+            object="licence",
+            bps_id=person.bps_id,
+            target=licence.type,
+            source_key=person.source_key,
             after=dict(licence.settings),
             reason=MOVED,
             held=held,
@@ -171,7 +171,8 @@ def _take_along(person: PersonView, policy: PolicyRules, held: str) -> list[Chan
 
 def _grant(person: PersonView, rule: LicenceRule, after: Mapping[str, str | None], held: str) -> Change:
     return Change(
-        Phase.GRANTS, "grant", "licence", person.bps_id, rule.type, person.source_key,
+        phase=Phase.GRANTS, action="grant", object="licence", bps_id=person.bps_id, target=rule.type,
+        source_key=person.source_key,
         after=after, reason=f"a member of {rule.group}", held=held,
     )  # fmt: skip
 
@@ -179,7 +180,14 @@ def _grant(person: PersonView, rule: LicenceRule, after: Mapping[str, str | None
 def _revoke(person: PersonView, licence: HeldLicence, phase: Phase, reason: str) -> Change:
     before = dict(licence.settings)
     return Change(
-        phase, "revoke", "licence", person.bps_id, licence.type, person.source_key, before=before, reason=reason
+        phase=phase,
+        action="revoke",
+        object="licence",
+        bps_id=person.bps_id,
+        target=licence.type,
+        source_key=person.source_key,
+        before=before,
+        reason=reason,
     )
 
 

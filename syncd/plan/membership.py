@@ -15,7 +15,7 @@ GROUP_RENAMED = "the group is renamed"
 """Why the record that a group had before its BPS id changed is emptied: once the new record is there, not earlier."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroupView:
     """A target group of which members are compared. ``state``: wanted, or why nobody wants it any more."""
 
@@ -70,7 +70,15 @@ def decide_link(
     elif group.key in adoption_held:
         held = "its group waits for adoption"
     phase = Phase.LINKS if kind == "membership" else Phase.OWNERS
-    return Change(phase, "link", kind, group.bps_id, member.bps_id, source_key=group.source_key, held=held)
+    return Change(
+        phase=phase,
+        action="link",
+        object=kind,
+        bps_id=group.bps_id,
+        target=member.bps_id,
+        source_key=group.source_key,
+        held=held,
+    )
 
 
 def decide_unlink(
@@ -112,4 +120,12 @@ def decide_unlink(
     else:
         reason = "put in by hand"
     phase = Phase.UNLINKS if kind == "membership" else Phase.DISOWNS
-    return Change(phase, "unlink", kind, group.bps_id, member.bps_id, source_key=group.source_key, reason=reason)
+    return Change(
+        phase=phase,
+        action="unlink",
+        object=kind,
+        bps_id=group.bps_id,
+        target=member.bps_id,
+        source_key=group.source_key,
+        reason=reason,
+    )

@@ -75,16 +75,16 @@ class FileChange(msgspec.Struct, frozen=True):
         if self.phase not in Phase.__members__:
             raise UnusablePlanFile(f"it has changes of an unknown phase {self.phase}: it is another syncd's")
         return Change(
-            Phase[self.phase],
-            self.action,
-            self.object,
-            self.bps_id,
-            self.target,
-            source_key,
-            self.before,
-            self.after,
-            self.reason,
-            self.held,
+            phase=Phase[self.phase],
+            action=self.action,
+            object=self.object,
+            bps_id=self.bps_id,
+            target=self.target,
+            source_key=source_key,
+            before=self.before,
+            after=self.after,
+            reason=self.reason,
+            held=self.held,
         )
 
 

@@ -30,7 +30,7 @@ class FieldRule:
         return self.expression.text if self.expression else " | ".join(self.attributes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeRules:
     """Who is meant for the target. Group references are resolved to source keys before anything is decided."""
 
@@ -43,7 +43,7 @@ class ScopeRules:
     """Folded BPS ids."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MappingRules:
     """Which field is made of what. A field without a rule is not ours to write."""
 
@@ -55,7 +55,7 @@ class MappingRules:
     owners: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRules:
     """Which kinds of change are permitted, and what happens to leavers."""
 
@@ -81,7 +81,7 @@ class PolicyRules:
         return "delete" in (self.disabled_users, self.out_of_scope, self.deleted_users, self.deleted_groups)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardLimits:
     """How much of a plan goes through unasked. ``None`` switches a limit off; 0 allows none."""
 
@@ -104,7 +104,7 @@ class LicenceRule:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one configuration. Of the licence rules the first that covers a person counts."""
 

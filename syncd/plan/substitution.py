@@ -33,7 +33,7 @@ ALIKE = timedelta(days=1)
 """Two ends that are closer than this are the same: the grace of a renamed account starts when the new one is there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Superior:
     """Somebody who may stand in. ``fit``: wanted in the portal, and the account there is no stranger's."""
 
@@ -44,7 +44,7 @@ class Superior:
     fit: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Arranged:
     """A substitution of ours. ``confirmed``: made for certain; ``fit``: somebody goes by the substitute's account."""
 
@@ -55,7 +55,7 @@ class Arranged:
     fit: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Departed:
     """An account that nobody goes by any more, or one for which a substitution of ours exists.
 
@@ -137,15 +137,15 @@ def _arrange(departed: Departed, substitute: Superior, until: datetime, reason: 
             return None
         before = {"substitute": present.bps_id, "until": present.ends_at.isoformat()}
     change = Change(
-        Phase.SUBSTITUTIONS,
-        "update" if before else "create",
-        "substitution",
-        departed.bps_id,
-        substitute.bps_id,
-        departed.source_key,
-        before,
-        wanted,
-        reason,
+        phase=Phase.SUBSTITUTIONS,
+        action="update" if before else "create",
+        object="substitution",
+        bps_id=departed.bps_id,
+        target=substitute.bps_id,
+        source_key=departed.source_key,
+        before=before,
+        after=wanted,
+        reason=reason,
     )
     return change, substitute.principal
 
@@ -159,14 +159,14 @@ def _end(departed: Departed, reason: str, policy: PolicyRules, now: datetime) ->
     removable = changes_allowed(policy, "delete")
     after: dict[str, str | None] = {} if removable else {"until": now.isoformat()}
     change = Change(
-        Phase.SUBSTITUTION_ENDS,
-        "delete" if removable else "update",
-        "substitution",
-        departed.bps_id,
-        present.bps_id,
-        departed.source_key,
-        before,
-        after,
-        reason,
+        phase=Phase.SUBSTITUTION_ENDS,
+        action="delete" if removable else "update",
+        object="substitution",
+        bps_id=departed.bps_id,
+        target=present.bps_id,
+        source_key=departed.source_key,
+        before=before,
+        after=after,
+        reason=reason,
     )
     return change, present.principal

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PushResult:
     """What a push did. ``outcomes``: number of changes per status; ``planned``: per action."""
 
@@ -190,14 +190,14 @@ class Push:
             raise UnsafePlan('policy.mode = "plan_only": nothing is written to the portal')
         await self._check_target()
         means = Means(
-            self._portal,
-            store,
-            rules,
-            self._clock.now(),
-            self._options.concurrency,
-            quiet,
-            self._progress,
-            self._stopping,
+            portal=self._portal,
+            store=store,
+            rules=rules,
+            now=self._clock.now(),
+            concurrency=self._options.concurrency,
+            quiet=quiet,
+            progress=self._progress,
+            stopping=self._stopping,
         )
         holds = await proposal.propose(run_id, means, phase)
         if write:
@@ -275,7 +275,7 @@ class Push:
             )
 
     async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str] = ()) -> PushResult:
-        result = PushResult(full, list(holds), notes=list(notes), malformed=self._malformed)
+        result = PushResult(full=full, holds=list(holds), notes=list(notes), malformed=self._malformed)
         for (action, _kind, status), number in sorted((await self._store.plans.count_outcomes(run_id)).items()):
             if status != "dropped":
                 result.planned[action] = result.planned.get(action, 0) + number

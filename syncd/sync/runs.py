@@ -248,15 +248,15 @@ class _Running:
             counts.update(self.pushed.malformed)
         counts.update(self.traffic)
         return RunRecord(
-            self.id,
-            self.kind,
-            request.trigger,
-            status,
-            started,
-            self.finished,
-            counts,
-            dict(self._phases),
-            self.error,
-            {} if self.pulled is None else self.pulled.proof,
-            self.misconfigured,
+            id=self.id,
+            kind=self.kind,
+            trigger=request.trigger,
+            status=status,
+            started_at=started,
+            finished_at=self.finished,
+            counts=counts,
+            phases=dict(self._phases),
+            error=self.error,
+            proof={} if self.pulled is None else self.pulled.proof,
+            misconfigured=self.misconfigured,
         )

@@ -30,10 +30,10 @@ from syncd.store.db.database import Database
 from syncd.store.store import Store
 
 _REQUESTS: dict[str, RunRequest] = {
-    "plan": RunRequest("delta", "cli", write=False),
-    "push": RunRequest("delta", "cli"),
-    "delta": RunRequest("delta", "cli"),
-    "full": RunRequest("full", "cli"),
+    "plan": RunRequest(pull="delta", trigger="cli", write=False),
+    "push": RunRequest(pull="delta", trigger="cli"),
+    "delta": RunRequest(pull="delta", trigger="cli"),
+    "full": RunRequest(pull="full", trigger="cli"),
 }
 
 
@@ -103,7 +103,7 @@ def _encode(change: Change) -> tuple[str, str, object]:
     after = change.after
     match change.object, change.action:
         case "user", "create":
-            return "POST", "/admin/users", encode_account(Account(change.bps_id, **after))  # type: ignore[arg-type]
+            return "POST", "/admin/users", encode_account(Account(bps_id=change.bps_id, **after))  # type: ignore[arg-type]
         case "user", "update":
             return "PATCH", make_path("/admin/user", change.bps_id), encode_fields(after)
         case "group", "create":

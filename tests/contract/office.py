@@ -42,15 +42,22 @@ class Office:
 
     async def sync(self, kind: PullKind = "delta", *, patience: float = 120.0, write: bool = True) -> RunRecord:
         """Run as a process of its own would."""
-        return await self._run(RunRequest(kind, "cli", write, retry_failed=True), patience=patience)
+        return await self._run(RunRequest(pull=kind, trigger="cli", write=write, retry_failed=True), patience=patience)
 
     async def carry_out(self, proposal: Proposal) -> RunRecord:
         """Carry out an undo, a look for drift or a plan file, in a process of its own."""
-        return await self._run(RunRequest("none", "cli", retry_failed=True), proposal)
+        return await self._run(RunRequest(pull="none", trigger="cli", retry_failed=True), proposal)
 
     async def approve(self, run: RunRecord, *, only: tuple[str, ...] = ()) -> RunRecord:
         """Approve what a run held."""
-        return await self._run(RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, (), only)))
+        return await self._run(
+            RunRequest(
+                pull="none",
+                trigger="approval",
+                retry_failed=True,
+                approval=Approval(run_id=run.id, actions=(), only=only),
+            )
+        )
 
     async def _run(
         self, request: RunRequest, proposal: Proposal | None = None, *, patience: float = 120.0
@@ -58,7 +65,9 @@ class Office:
         store = Store(self.database)
         portal = self.wire.open(members_per_request=self.per_request, page_size=100)
         pull = Pull(self.source, Store(self.database), self.clock, lambda name, number: None, lambda: False)
-        options = ApplyOptions(4, self.per_request, patience, licences=bool(self.rules.licences))
+        options = ApplyOptions(
+            concurrency=4, members_per_request=self.per_request, sync_wait=patience, licences=bool(self.rules.licences)
+        )
         push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
         runs = Runs(Store(self.database), self.clock, lambda now: False)
         return await runs.execute(request, Sides(pull, push, {"bps": portal}), proposal=proposal)
@@ -106,7 +115,9 @@ def make_office_rules(**policy: Any) -> Rules:
     """Return rules with licences and owners, that delete the disabled and vanished groups, and no guard."""
     rules = make_rules(
         policy=PolicyRules(grace=timedelta(days=3), disabled_users="delete", deleted_groups="delete", **policy),
-        limits=GuardLimits(None, None, 20, 0, None),
+        limits=GuardLimits(
+            max_removals=None, max_removal_percent=None, min_population=20, max_adoptions=0, max_update_percent=None
+        ),
         licences=(LicenceRule("Group g", "PowerUser"), LicenceRule("Group h", "User")),
     )
     return replace(rules, mapping=replace(rules.mapping, owners=True))

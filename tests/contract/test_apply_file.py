@@ -182,7 +182,7 @@ async def test_what_the_plan_held_stays_held_until_it_is_approved(world: World) 
 
 async def approve(world: World, run: int) -> RunRecord:
     """Approve what a run held."""
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run))
     return await world.runs.execute(request, world.open_sides())
 
 

@@ -37,7 +37,9 @@ async def world(store_url: str) -> AsyncIterator[World]:
 
 async def approve(world: World, run: int, *, actions: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> RunRecord:
     """Approve what a run held."""
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run, actions, only))
+    request = RunRequest(
+        pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run, actions=actions, only=only)
+    )
     sides: Sides = world.open_sides()
     return await world.runs.execute(request, sides)
 
@@ -96,7 +98,7 @@ async def test_an_approval_is_refused_when_the_portal_changed_since(world: World
 
 async def test_what_was_rejected_is_not_proposed_again_until_its_object_changes(world: World) -> None:
     """Neither by delta nor by full runs; a new decision about that person brings it back."""
-    assert world.store.decisions.reject(Approval(2)) == 4
+    assert world.store.decisions.reject(Approval(run_id=2)) == 4
     assert held(world) is None
     for kind in ("delta", "full"):
         run = await world.sync(kind)  # type: ignore[arg-type]
@@ -148,8 +150,10 @@ async def test_a_tenant_that_is_truly_empty_is_believed_once_and_still_guarded(w
 async def test_an_order_is_taken_by_whoever_works_on_the_store(world: World) -> None:
     """An approval given beside a daemon travels through the store."""
     store = world.store
-    order = store.decisions.add_order(Approval(2, ("unlink",), ("u1@x.com",)))
-    assert store.decisions.load_order.blocking() == Approval(2, ("unlink",), ("u1@x.com",), order)
+    order = store.decisions.add_order(Approval(run_id=2, actions=("unlink",), only=("u1@x.com",)))
+    assert store.decisions.load_order.blocking() == Approval(
+        run_id=2, actions=("unlink",), only=("u1@x.com",), order=order
+    )
     assert store.decisions.load_order_result(order) is None
     store.decisions.finish_order.blocking(order, 7)
     assert store.decisions.load_order.blocking() is None
@@ -182,13 +186,13 @@ async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_ur
 async def test_a_rejection_can_be_withdrawn_all_or_in_part(world: World) -> None:
     """What was rejected by mistake is proposed again by the next run, whatever kind it is, and guarded as before."""
     store = world.store
-    assert store.decisions.reject(Approval(2)) == 4
+    assert store.decisions.reject(Approval(run_id=2)) == 4
     await world.sync("delta")
     assert held(world) is None
-    assert store.decisions.withdraw_rejections(Approval(2, only=("nobody@x.com",))) == 0
-    assert store.decisions.withdraw_rejections(Approval(2, ("delete",))) == 0
-    assert store.decisions.withdraw_rejections(Approval(2)) == 4
-    assert store.decisions.withdraw_rejections(Approval(2)) == 0
+    assert store.decisions.withdraw_rejections(Approval(run_id=2, only=("nobody@x.com",))) == 0
+    assert store.decisions.withdraw_rejections(Approval(run_id=2, actions=("delete",))) == 0
+    assert store.decisions.withdraw_rejections(Approval(run_id=2)) == 4
+    assert store.decisions.withdraw_rejections(Approval(run_id=2)) == 0
     again = await world.sync("delta")
     assert again.status == "held"
     assert again.counts["held"] == 4
@@ -208,7 +212,7 @@ async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_an
     world.source.unlink("g", "u1")
     world.source.unlink("g", "u2")
     assert (await world.sync("delta")).status == "held"
-    assert world.store.decisions.reject(Approval(2)) == 2
+    assert world.store.decisions.reject(Approval(run_id=2)) == 2
     assert (await world.sync("full")).status == "succeeded"
     world.source.link("g", "u1")
     await world.sync("delta", write=False)
@@ -230,7 +234,7 @@ async def test_a_membership_is_not_written_as_long_as_its_group_or_account_is_so
     world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
     world.source.link("g", "u1")
     world.portal.add_account("u1@x.com", name="By hand", email="u1@x.com")
-    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="all@grp")
     assert (await world.sync("full")).status == "held"
     record = await approve(world, 1, only=(only,))
     assert "link all@grp" not in world.portal.writes
@@ -249,7 +253,7 @@ async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str)
     world.source.put_group("g", displayName="All", mailNickname="all@grp")
     world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
     world.source.link("g", "u1")
-    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="all@grp")
     world.portal.refuse = {"all@grp"}
     run = await world.sync("full")
     assert "link all@grp" not in world.portal.writes
@@ -276,14 +280,14 @@ async def test_of_an_adoption_that_was_rejected_nothing_is_planned_any_more(stor
     world.rules = make_rules(limits=GuardLimits(max_adoptions=0), licences=(licences,))
     world.portal.totals = {"User": 9}
     world.portal.add_account("ann@x.com", name="By hand")
-    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="all@grp")
     for name in ("ann", "ben"):
         world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
     world.source.put_user("ann", manager="ben")
     for group, title, bps_id in (("g1", "All", "all@grp"), ("g2", "Power", "power@grp")):
         world.source.put_group(group, displayName=title, mailNickname=bps_id)
     assert (await world.sync("full")).status == "held"
-    assert world.store.decisions.reject(Approval(held(world) or 0, only=("ann@x.com", "all@grp"))) == 3
+    assert world.store.decisions.reject(Approval(run_id=held(world) or 0, only=("ann@x.com", "all@grp"))) == 3
     world.source.link("g1", "ben")
     world.source.link("g2", "ann")
     for limit in (0, None):
@@ -319,12 +323,12 @@ async def test_a_rejected_update_stays_away_in_all_its_parts(store_url: str) -> 
         "update user ann@x.com held",
         "update user ann@x.com held",
     ]
-    assert world.store.decisions.reject(Approval(held(world) or 0)) == 2
+    assert world.store.decisions.reject(Approval(run_id=held(world) or 0)) == 2
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
     world.source.put_user("ann", jobTitle="Boss")
     run = await world.sync("delta")
     assert world.changes(run) == ["update user ann@x.com held"]
-    assert world.store.decisions.reject(Approval(run.id)) == 1
+    assert world.store.decisions.reject(Approval(run_id=run.id)) == 1
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
     world.source.put_user("ann", jobTitle=None)
     assert world.changes(await world.sync("full")) == ["update user ann@x.com dropped"]
@@ -352,7 +356,7 @@ async def test_a_renamed_person_whose_new_account_was_rejected_keeps_the_old_one
     world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1), licences=licences)
     world.source.put_user("ann", userPrincipalName="anna@x.com")
     assert (await world.sync("delta")).status == "held"
-    assert world.store.decisions.reject(Approval(held(world) or 0, only=part)) == (2 if part else 4)
+    assert world.store.decisions.reject(Approval(run_id=held(world) or 0, only=part)) == (2 if part else 4)
     world.rules = make_rules(licences=licences)
     for kind in ("delta", "full", "full"):
         run = await world.sync(kind)

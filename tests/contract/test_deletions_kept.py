@@ -60,7 +60,7 @@ def is_there(world: World, kind: str) -> bool:
 
 async def approve(world: World, run: RunRecord) -> RunRecord:
     """Approve everything that a run held."""
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
     return await world.runs.execute(request, world.open_sides())
 
 
@@ -86,7 +86,7 @@ async def test_a_deletion_is_not_made_when_the_removals_in_it_were_rejected(worl
     """The people stay where they are, whatever run follows, and the lists say why the record is still there."""
     deletion = take_away(world, kind)
     run = await world.sync("delta")
-    assert world.store.decisions.reject(Approval(run.id)) == 5
+    assert world.store.decisions.reject(Approval(run_id=run.id)) == 5
     world.clock.ahead += timedelta(days=2)
     for pull in ("delta", "full", "full"):
         run = await world.sync(pull)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ async def test_a_deletion_within_the_limits_goes_on(world: World) -> None:
 async def test_an_undo_deletes_no_group_whose_members_it_would_have_to_take_out_first(world: World) -> None:
     """The memberships are more than the guard lets through: the deletion of the group waits with them."""
     world.rules = replace(world.rules, limits=replace(_FEW, max_removals=6))
-    undone = await world.carry_out(Undo(1, delete_created=True))
+    undone = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert undone.status == "held"
     assert {"delete group all@grp held", "delete user p0@x.com held"} <= set(world.changes(undone))
     assert is_there(world, "group")

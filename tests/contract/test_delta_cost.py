@@ -82,11 +82,15 @@ async def world(tmp_path: Path) -> Any:
     """A company with nested groups, managers, owners and licences, in step with its portal, under every policy."""
     made = open_world(f"sqlite:///{tmp_path / 'store.db'}")
     rules = make_rules(
-        scope=ScopeRules(("All",), users=Expression("user.jobTitle != 'X'"), protect=frozenset({"boss@x.com"})),
+        scope=ScopeRules(
+            include_groups=("All",), users=Expression("user.jobTitle != 'X'"), protect=frozenset({"boss@x.com"})
+        ),
         policy=PolicyRules(
             disabled_users="delete", deleted_groups="delete", substitute="manager", grace=timedelta(days=1)
         ),
-        limits=GuardLimits(50, 50, 3, 0, 100),
+        limits=GuardLimits(
+            max_removals=50, max_removal_percent=50, min_population=3, max_adoptions=0, max_update_percent=100
+        ),
         licences=(LicenceRule("Sales", "PowerUser"),),
     )
     made.rules = replace(rules, mapping=replace(rules.mapping, owners=True))

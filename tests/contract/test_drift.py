@@ -290,7 +290,9 @@ async def test_a_change_by_hand_that_is_taken_back_by_hand_is_forgotten(world: W
     await check(world)
     accounts = world.portal.accounts
     accounts["ann@x.com"] = replace(accounts["ann@x.com"], name="ann", phone=None, manager="ben@x.com")
-    world.portal.groups["all@grp"] = PortalGroup("all@grp", "All", world.portal.groups["all@grp"].email)
+    world.portal.groups["all@grp"] = PortalGroup(
+        bps_id="all@grp", name="All", email=world.portal.groups["all@grp"].email
+    )
     world.portal.members["all@grp"].pop("eve@x.com")
     world.portal.members["all@grp"]["cleo@x.com"] = "cleo@x.com"
     assert (await check(world))[1] == []

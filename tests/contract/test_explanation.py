@@ -201,7 +201,7 @@ async def test_the_manager_is_told_with_the_account_or_the_reason_why_there_is_n
     assert (found["name"], found["bps_id"]) == ("g@x.com", None)
     assert "not wanted in the portal: " in found["reason"]
     assert "scope.guests" in found["reason"]
-    world.portal.groups["bad@x.com"] = PortalGroup("bad@x.com", "By hand", "bad@x.com")
+    world.portal.groups["bad@x.com"] = PortalGroup(bps_id="bad@x.com", name="By hand", email="bad@x.com")
     world.source.put_user("u1", manager="u3")
     await world.sync("full")
     assert (manager("u1")["bps_id"], manager("u1")["reason"]) == (
@@ -256,7 +256,7 @@ async def test_owners_are_told_on_both_sides(world: World) -> None:
 async def test_a_record_of_the_portal_alone_is_told_as_not_ours(world: World) -> None:
     """Made by hand, or the portal's own; an id that nobody has is nobody."""
     world.portal.add_account("robot@portal", name="Robot", email="robot@portal")
-    world.portal.groups["handmade@grp"] = PortalGroup("handmade@grp", "By hand", "h@grp")
+    world.portal.groups["handmade@grp"] = PortalGroup(bps_id="handmade@grp", name="By hand", email="h@grp")
     world.portal.members["handmade@grp"] = {"robot@portal": "robot@portal"}
     await world.sync("full")
     explanations = Explanations(world.database)
@@ -335,7 +335,7 @@ async def test_what_was_changed_by_hand_and_what_was_rejected_is_told(world: Wor
     world.source.put_user("u1", accountEnabled=False)
     run = await world.sync()
     assert [item["outcome"] for item in explain(world, "u1").pending] == ["held"]
-    world.store.decisions.reject(Approval(run.id))
+    world.store.decisions.reject(Approval(run_id=run.id))
     rejected = explain(world, "u1").rejected
     assert [(item["action"], item["bps_id"], item["target"]) for item in rejected] == [
         ("unlink", "sales@grp", "ann@x.com")
@@ -345,7 +345,7 @@ async def test_what_was_changed_by_hand_and_what_was_rejected_is_told(world: Wor
 async def test_what_an_undo_holds_is_open_until_it_expires(world: World) -> None:
     """Nobody plans it anew."""
     world.rules = make_rules(limits=GuardLimits(max_removals=0))
-    await world.carry_out(Undo(1))
+    await world.carry_out(Undo(run_id=1))
     held = [item for item in explain(world, "u1").pending if item["outcome"] == "held"]
     assert {(item["action"], item["object"]) for item in held} == {("unlink", "membership")}
     world.clock.ahead += timedelta(days=8)

@@ -63,7 +63,7 @@ async def test_a_rule_sees_extensions_and_lists_of_the_tenant(database: Database
     rules = make_rules(settings)
     tenant = make_tenant()
     await tenant.pull(database, source=tenant.open_source(user_attributes=list_attributes(rules, "user")))
-    decided = decide_user(SourceUser(1, "active", stored(database)), rules)
+    decided = decide_user(SourceUser(key=1, state="active", attributes=stored(database)), rules)
     assert (decided.state, decided.fields["job_title"], decided.fields["phone"]) == ("wanted", "C1", "clerk")
 
 

@@ -728,7 +728,11 @@ async def test_a_request_that_ends_alone_ends_the_whole_reading(
     source.how, source.stream = end, stream  # type: ignore[method-assign]
     store = Store(database)
     listing = Listing(
-        source, store, Checkpoint("groups", "f"), note_stored=lambda chunk, counts: None, stopping=lambda: False
+        source,
+        store,
+        Checkpoint(stream="groups", fingerprint="f"),
+        note_stored=lambda chunk, counts: None,
+        stopping=lambda: False,
     )
     with pytest.raises(SyncdError):
         async with asyncio.timeout(5):

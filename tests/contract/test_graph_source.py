@@ -75,7 +75,7 @@ async def test_a_baseline_selects_what_is_needed_and_what_is_configured(graph: F
         source = GraphSource(client, LoopClock())
         users = await source.fetch_page("users", None)
         await source.fetch_page("groups", None)
-    assert users.items == (UserItem("u1", {}),)
+    assert users.items == (UserItem(id="u1", attributes={}),)
     assert users.delta_link == f"{graph.root}/v1.0/users/delta?$deltatoken=d"
     names = "accountEnabled displayName jobTitle mail onPremisesExtensionAttributes userPrincipalName userType manager"
     assert graph.targets() == [
@@ -351,7 +351,7 @@ async def test_owners_are_selected_and_read_only_where_they_are_asked_for(graph:
         source = GraphSource(client, LoopClock())
         groups = await source.fetch_page("groups", None)
         owners = await source.fetch_owners("g1")
-    assert groups.items == (GroupItem("g1", {}, owners=(Link("o1", "unknown"),)),)
+    assert groups.items == (GroupItem(id="g1", attributes={}, owners=(Link("o1", "unknown"),)),)
     assert owners == (Link("o1", "user"),)
     assert graph.targets() == [
         "/v1.0/groups/delta?$select=displayName,members,owners",
@@ -382,7 +382,7 @@ async def test_single_objects_are_read_whole(graph: FakeGraph, source: GraphSour
     assert user is not None
     assert user.manager == ManagerSet("m1")
     assert user.attributes["mail"] is None
-    assert await source.fetch_group("g1") == GroupItem("g1", {"displayName": None})
+    assert await source.fetch_group("g1") == GroupItem(id="g1", attributes={"displayName": None})
     names = "id,accountEnabled,displayName,mail,userPrincipalName,userType"
     assert graph.targets() == [
         f"/v1.0/users/a%2Fb?$select={names}&$expand=manager($levels=1;$select=id)",

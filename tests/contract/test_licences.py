@@ -271,7 +271,9 @@ async def test_what_the_guard_holds_frees_no_seat(world: World) -> None:
     run = await world.sync("delta")
     assert run.status == "held"
     assert licence_changes(world, run) == ["revoke u2@x.com User held", "grant u9@x.com User deferred"]
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, actions=("revoke",)))
+    request = RunRequest(
+        pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id, actions=("revoke",))
+    )
     approved = await world.runs.execute(request, world.open_sides())
     assert "revoke u2@x.com User done" in licence_changes(world, approved)
     await world.sync("delta")
@@ -365,7 +367,7 @@ async def test_licences_of_people_whose_leaving_is_held_go_to_nobody_else(world:
             "revoke licence u1@x.com PowerUser held",
         } <= set(world.changes(run))
         assert held(world) == EVERYBODY
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
     approved = await world.runs.execute(request, world.open_sides())
     assert "revoke licence u1@x.com PowerUser done" in world.changes(approved)
     await world.sync("delta")
@@ -387,11 +389,13 @@ async def test_a_held_deletion_takes_no_licence(world: World) -> None:
     run = await world.sync("delta")
     assert run.status == "held"
     assert held(world)["u2@x.com"] == "ExternalUser"
-    alone = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, actions=("delete",)))
+    alone = RunRequest(
+        pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id, actions=("delete",))
+    )
     await world.runs.execute(alone, world.open_sides())
     assert "u2@x.com" in world.portal.accounts
     again = await world.sync("delta")
-    both = RunRequest("none", "approval", retry_failed=True, approval=Approval(again.id))
+    both = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=again.id))
     await world.runs.execute(both, world.open_sides())
     assert "u2@x.com" not in world.portal.accounts
     assert "u2@x.com" not in held(world)
@@ -448,7 +452,7 @@ async def test_somebody_who_waits_for_adoption_gets_no_licence(world: World) -> 
     run = await world.sync("full")
     assert "grant u2@x.com User held" in licence_changes(world, run)
     assert "u2@x.com" not in held(world)
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
     await world.runs.execute(request, world.open_sides())
     await world.sync("delta")
     assert held(world) == EVERYBODY
@@ -522,7 +526,7 @@ async def test_what_the_guard_holds_at_the_old_account_does_not_move(world: Worl
     run = await world.sync("delta")
     assert "grant married@x.com ExternalUser held" in licence_changes(world, run)
     assert held(world)["u2@x.com"] == "ExternalUser User"
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
     approved = await world.runs.execute(request, world.open_sides())
     assert "revoke u2@x.com ExternalUser done" in licence_changes(world, approved)
     await world.sync("delta")
@@ -796,7 +800,7 @@ async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
     world.source.unlink("g1", "u3")
     run = await world.sync("delta")
     assert licence_changes(world, run) == ["revoke u3@x.com User held"]
-    assert world.store.decisions.reject(Approval(run.id)) >= 1
+    assert world.store.decisions.reject(Approval(run_id=run.id)) >= 1
     again = await world.sync("full")
     assert licence_changes(world, again) == ["revoke u3@x.com User dropped"]
     assert again.status == "succeeded"
@@ -811,7 +815,7 @@ async def test_an_account_that_stays_for_a_rejected_revoke_keeps_what_was_given_
     world.source.put_user("u2", accountEnabled=False)
     world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
     run = await world.sync("delta")
-    assert world.store.decisions.reject(Approval(run.id, actions=("revoke",))) == 1
+    assert world.store.decisions.reject(Approval(run_id=run.id, actions=("revoke",))) == 1
     world.rules = replace(world.rules, limits=make_rules().limits)
     world.clock.ahead += timedelta(days=2)
     for kind in ("delta", "full"):

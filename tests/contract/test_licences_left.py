@@ -83,7 +83,7 @@ async def test_the_guard_looks_at_those_revokes(world: World) -> None:
     run = await world.sync()
     assert run.status == "held"
     assert held(world)["ann"] == "User"
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
     assert (await world.runs.execute(request, world.open_sides())).status == "succeeded"
     assert held(world) == {"cleo": "ExternalUser"}
 

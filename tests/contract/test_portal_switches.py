@@ -304,7 +304,7 @@ async def test_a_group_of_fifty_thousand_is_filled_and_emptied_in_batches(office
     for bps_id in ids:
         wire.add_account(bps_id)
     portal = wire.open(members_per_request=per_request)
-    await portal.create_group(PortalGroup("big@grp", "Big", "big@grp"))
+    await portal.create_group(PortalGroup(bps_id="big@grp", name="Big", email="big@grp"))
     wire.ledger.clear()
     assert len((await portal.add_members("big@grp", ids)).done) == 50_000
     assert len(office.members("big@grp")) == 50_000

@@ -104,7 +104,12 @@ async def change_by_hand(office: Office) -> None:
 async def approve_and_reject(office: Office) -> None:
     """Two people leave and the guard withholds it: one goes as shown, the other one stays, whatever run follows."""
     before = picture(office)
-    office.rules = replace(office.rules, limits=GuardLimits(1, None, 20, 0, None))
+    office.rules = replace(
+        office.rules,
+        limits=GuardLimits(
+            max_removals=1, max_removal_percent=None, min_population=20, max_adoptions=0, max_update_percent=None
+        ),
+    )
     for name in ("ben", "cleo"):
         office.source.put_user(name, accountEnabled=False)
     run = await office.sync()
@@ -116,7 +121,7 @@ async def approve_and_reject(office: Office) -> None:
     assert office.held().keys() == {"ann@x.com", "cleo@x.com", "dora@x.com"}
     store = Store(office.database)
     for holding in store.decisions.load_holding_runs(now=office.clock.now()):
-        assert store.decisions.reject(Approval(holding)) > 0
+        assert store.decisions.reject(Approval(run_id=holding)) > 0
     for kind in ("delta", "full"):
         later = await office.sync(kind)  # type: ignore[arg-type]
         assert (later.status, later.counts.get("done")) == ("succeeded", None), later.error
@@ -153,7 +158,7 @@ async def apply_and_undo(office: Office) -> None:
     office.clock.elapsed += _HOURS
     done = await office.sync("full")
     assert (done.status, done.counts.get("done")) == ("succeeded", None)
-    undone = await office.carry_out(Undo(applied.id, delete_created=True))
+    undone = await office.carry_out(Undo(run_id=applied.id, delete_created=True))
     assert undone.status == "succeeded", undone.error
     assert picture(office) == before
     source.put_user("dora", jobTitle="Chief")

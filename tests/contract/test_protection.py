@@ -77,7 +77,7 @@ async def test_nor_one_in_a_protected_group_of_somebody_else(
     world: World, kind: Literal["delta", "full"], place: Literal["members", "owners"]
 ) -> None:
     """A group that never was ours is read for that, whether it is a member or an owner."""
-    world.portal.groups["board@y.com"] = PortalGroup("Board@Y.com", "Board", "board@y.com")
+    world.portal.groups["board@y.com"] = PortalGroup(bps_id="Board@Y.com", name="Board", email="board@y.com")
     getattr(world.portal, place)["board@y.com"] = {"ann@x.com": "ann@x.com"}
     protect(world, "board@y.com")
     world.source.remove_user("ann")
@@ -103,7 +103,7 @@ async def test_a_group_with_a_protected_person_is_not_deleted(world: World, kind
 
 async def test_what_was_tied_by_hand_since_the_last_reading_is_seen_before_the_deletion(world: World) -> None:
     """A delta run does not read the portal; the deletion is put off, and not planned any more."""
-    world.portal.groups["board@y.com"] = PortalGroup("Board@Y.com", "Board", "board@y.com")
+    world.portal.groups["board@y.com"] = PortalGroup(bps_id="Board@Y.com", name="Board", email="board@y.com")
     protect(world, "board@y.com", "cleo@x.com")
     world.rules = replace(world.rules, licences=(LicenceRule("Two", "User"),))
     world.portal.licences["ann@x.com"] = {"ExternalUser": {}}
@@ -130,7 +130,7 @@ async def test_what_was_tied_by_hand_since_the_last_reading_is_seen_before_the_d
 
 async def test_what_is_tied_by_hand_during_the_run_is_seen_right_before_the_deletion(world: World) -> None:
     """A plan may take its time: deletions come last, and look once more."""
-    world.portal.groups["board@y.com"] = PortalGroup("Board@Y.com", "Board", "board@y.com")
+    world.portal.groups["board@y.com"] = PortalGroup(bps_id="Board@Y.com", name="Board", email="board@y.com")
     protect(world, "board@y.com")
     await world.sync("full")
     world.source.remove_user("ann")
@@ -153,12 +153,12 @@ async def test_what_is_tied_by_hand_during_the_run_is_seen_right_before_the_dele
 async def test_an_undo_spares_them_too(world: World) -> None:
     """What was created is not deleted when that would change something on the protect list; the rest is."""
     protect(world, "all@grp")
-    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     entries = [entry for chunk in world.store.plans.iterate_changes(planned.id) for entry, _, _ in chunk]
     told = {f"{entry.change.action} {entry.change.bps_id}": entry.error for entry in entries}
     assert told["create ann@x.com"] == TIED["user"]
     protect(world, "ben@x.com")
-    run = await world.carry_out(Undo(1, delete_created=True))
+    run = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert run.status == "succeeded", run.error
     assert set(world.portal.accounts) == {"ben@x.com"}
     assert world.portal.picture()["all@grp"] == {"ben@x.com"}

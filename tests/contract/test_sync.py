@@ -631,7 +631,7 @@ async def test_an_unclear_creation_makes_no_record_with_other_values_ours(
     if what == "account":
         world.portal.add_account(bps_id, name="Somebody", email="hand@x.com")
     else:
-        world.portal.groups[bps_id] = PortalGroup(bps_id, "Old name", "old@grp")
+        world.portal.groups[bps_id] = PortalGroup(bps_id=bps_id, name="Old name", email="old@grp")
         world.portal.add_account("hand@x.com", name="By hand")
         world.portal.members[bps_id] = {"hand@x.com": "hand@x.com"}
     for _ in range(2):
@@ -693,7 +693,7 @@ async def test_an_adopted_group_becomes_ours_as_a_whole_in_the_same_run(world: W
     """With adoptions allowed, members put in by hand leave with the adoption; the next run plans nothing."""
     world.rules = make_rules(limits=replace(world.rules.limits, max_adoptions=5))
     world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
-    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.groups["sales@grp"] = PortalGroup(bps_id="Sales@grp", name="Old name", email="old@grp")
     world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com", "u4@x.com": "u4@x.com"}
     await settle(world)
     assert world.portal.picture() == PLACES
@@ -706,7 +706,7 @@ async def test_a_group_whose_adoption_the_portal_refuses_keeps_its_members(
     """The plan took the adoption for granted; nobody is taken out of a group that did not become ours."""
     world.rules = make_rules(limits=replace(world.rules.limits, max_adoptions=5))
     world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
-    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.groups["sales@grp"] = PortalGroup(bps_id="Sales@grp", name="Old name", email="old@grp")
     world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com"}
 
     async def refuse(bps_id: str, fields: Fields) -> None:
@@ -722,7 +722,7 @@ async def test_a_group_whose_adoption_the_portal_refuses_keeps_its_members(
 async def test_a_group_that_waits_for_adoption_keeps_its_members(world: World) -> None:
     """Held adoption: neither renamed nor linked nor unlinked."""
     world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
-    world.portal.groups["sales@grp"] = PortalGroup("Sales@grp", "Old name", "old@grp")
+    world.portal.groups["sales@grp"] = PortalGroup(bps_id="Sales@grp", name="Old name", email="old@grp")
     world.portal.members["sales@grp"] = {"hand@x.com": "hand@x.com"}
     run = await world.sync("full")
     assert run.status == "held"

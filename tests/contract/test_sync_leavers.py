@@ -195,7 +195,11 @@ async def test_a_manager_who_is_no_help_is_passed_over(world: World) -> None:
 async def test_a_changed_manager_takes_the_substitution_over(world: World) -> None:
     """The substitution that we made is changed, with its period; another's is not looked at."""
     world.portal.substitutions[77] = by_hand = Substitution(
-        "u3@x.com", "u0@x.com", world.clock.now(), world.clock.now() + GRACE, 77
+        original="u3@x.com",
+        substitute="u0@x.com",
+        starts_at=world.clock.now(),
+        ends_at=world.clock.now() + GRACE,
+        number=77,
     )
     leave(world, "disabled")
     await settle(world)
@@ -258,7 +262,7 @@ async def test_a_mass_leaving_that_is_held_passes_no_tasks_on(world: World) -> N
     run = await world.sync("delta")
     assert run.status == "held"
     assert (people(world), world.portal.substitutions) == (ALL, {})
-    request = RunRequest("none", "approval", approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", approval=Approval(run_id=run.id))
     assert (await world.runs.execute(request, world.open_sides())).status == "succeeded"
     assert world.portal.stand_ins() == dict.fromkeys(("u1@x.com", "u2@x.com", "u3@x.com"), "u0@x.com")
     for user in ("u1", "u2", "u3"):
@@ -285,12 +289,12 @@ async def test_quiet_hours_put_a_leavers_substitution_off_with_the_removals(worl
     """The next run outside of them carries both out; giving tasks back does not wait."""
     quiet = type(world.runs)(world.runs._store, world.clock, lambda now: True)
     leave(world, "disabled")
-    assert (await quiet.execute(RunRequest("delta", "cli"), world.open_sides())).status == "succeeded"
+    assert (await quiet.execute(RunRequest(pull="delta", trigger="cli"), world.open_sides())).status == "succeeded"
     assert (people(world), world.portal.substitutions) == (ALL, {})
     await settle(world)
     assert world.portal.stand_ins() == {"u3@x.com": "u2@x.com"}
     come_back(world, "disabled")
-    await quiet.execute(RunRequest("delta", "cli"), world.open_sides())
+    await quiet.execute(RunRequest(pull="delta", trigger="cli"), world.open_sides())
     assert world.portal.substitutions == {}
 
 
@@ -347,7 +351,7 @@ async def test_a_rejected_removal_is_named_in_the_list_of_users(world: World) ->
     leave(world, "disabled")
     run = await world.sync("delta")
     assert run.status == "held"
-    world.store.decisions.reject(Approval(run.id))
+    world.store.decisions.reject(Approval(run_id=run.id))
     await world.sync("delta")
     line = find_line(world, "u3@x.com")
     assert line.state == "leaving"
@@ -624,7 +628,7 @@ async def run_killed(world: World, at: int) -> bool:
     options = ApplyOptions(concurrency=1, sync_wait=5)
     push = Push(portal, store, world.rules, world.clock, options, lambda name, number: None, lambda: False)
     sides = Sides(world.open_sides().pull, push, {})
-    await world.runs.execute(RunRequest("delta", "cli", retry_failed=True), sides)
+    await world.runs.execute(RunRequest(pull="delta", trigger="cli", retry_failed=True), sides)
     return kill.dead
 
 

@@ -276,7 +276,7 @@ async def test_the_guard_counts_ownership_apart_and_a_rejection_drops_it(world: 
     assert run.status == "held"
     assert "1 of 3 owned ownerships" in run.error
     assert world.changes(run) == ["unlink ownership all@grp u1@x.com held"]
-    assert Store(world.database).decisions.reject(Approval(run.id, ("unlink",), ("u1@x.com",))) == 1
+    assert Store(world.database).decisions.reject(Approval(run_id=run.id, actions=("unlink",), only=("u1@x.com",))) == 1
     run = await world.sync("full")
     assert {change.rpartition(" ")[2] for change in world.changes(run)} == {"dropped"}
 
@@ -287,7 +287,7 @@ async def test_a_rejected_membership_does_not_hide_an_ownership(world: World) ->
     await settle(world)
     world.source.unlink("g1", "u1")
     run = await world.sync("delta")
-    Store(world.database).decisions.reject(Approval(run.id))
+    Store(world.database).decisions.reject(Approval(run_id=run.id))
     world.source.disown("g1", "u1")
     run = await world.sync("delta")
     assert "unlink ownership all@grp u1@x.com held" in world.changes(run)
@@ -410,7 +410,7 @@ async def test_undoing_a_run_covers_ownerships(world: World) -> None:
     world.source.disown("g1", "u1")
     run = await world.sync("delta")
     world.portal.owners["sales@grp"].pop("u2@x.com")
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert sorted(change for change in world.changes(undone) if change.endswith("done")) == [
         "link ownership all@grp u1@x.com done",
         "unlink ownership sales@grp u3@x.com done",
@@ -438,11 +438,11 @@ async def test_owners_changed_by_hand_are_drift_and_undone_ownerships_come_back(
     run = await world.carry_out(DriftCheck("revert", tell))
     assert run.status == "succeeded", run.error
     assert set(owners) == OWNERS["all@grp"]
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert set(owners) == {"u0@x.com", "u2@x.com"}
     world.rules = replace(world.rules, policy=PolicyRules(drift="report"))
-    await world.carry_out(Undo(undone.id))
+    await world.carry_out(Undo(run_id=undone.id))
     await world.clock.sleep(7200)
     owners.pop("u1@x.com")
     assert world.changes(await world.sync("full")) == []
@@ -455,10 +455,15 @@ async def test_a_held_undo_of_ownerships_is_refused_when_the_portal_has_changed(
     """What is released is looked at in the portal first: the group, whose owners they are."""
     await settle(world)
     world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
-    undone = await world.carry_out(Undo(1))
+    undone = await world.carry_out(Undo(run_id=1))
     assert undone.status == "held"
     world.portal.owners["sales@grp"].clear()
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(undone.id, (), ("u0@x.com",)))
+    request = RunRequest(
+        pull="none",
+        trigger="approval",
+        retry_failed=True,
+        approval=Approval(run_id=undone.id, actions=(), only=("u0@x.com",)),
+    )
     refused = await world.runs.execute(request, world.open_sides())
     assert refused.status == "failed"
     assert "no longer as they were" in refused.error

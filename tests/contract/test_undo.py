@@ -52,7 +52,7 @@ async def test_values_and_memberships_come_back_and_the_next_full_run_wants_its_
     run = await world.sync()
     assert world.portal.accounts["ann@x.com"].manager == "ben@x.com"
     world.source.calls.clear()
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert (undone.status, undone.kind, undone.trigger) == ("succeeded", "undo", "cli"), undone.error
     assert world.source.calls == []
     ann = world.portal.accounts["ann@x.com"]
@@ -68,8 +68,8 @@ async def test_undoing_an_undo_does_it_again(world: World) -> None:
     """An undo is a run like any other."""
     world.source.put_user("ann", displayName="Anna")
     run = await world.sync()
-    first = await world.carry_out(Undo(run.id))
-    second = await world.carry_out(Undo(first.id))
+    first = await world.carry_out(Undo(run_id=run.id))
+    second = await world.carry_out(Undo(run_id=first.id))
     assert second.status == "succeeded"
     assert world.portal.accounts["ann@x.com"].name == "Anna"
     assert world.changes(await world.sync("full")) == []
@@ -85,7 +85,7 @@ async def test_what_was_changed_again_since_is_left_and_named(world: World) -> N
     await world.portal.update_account("ann@x.com", {"name": "Annie"})
     world.portal.members["all@grp"]["cleo@x.com"] = "cleo@x.com"
     world.portal.members["all@grp"].pop("dora@x.com")
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert done(world, undone) == ["update user ann@x.com"]
     ann = world.portal.accounts["ann@x.com"]
@@ -100,12 +100,12 @@ async def test_what_was_changed_again_since_is_left_and_named(world: World) -> N
 
 async def test_created_records_stay_unless_deleting_is_asked_for(world: World) -> None:
     """Their memberships go; the accounts may have begun to be used."""
-    undone = await world.carry_out(Undo(1))
+    undone = await world.carry_out(Undo(run_id=1))
     assert undone.status == "succeeded"
     assert world.portal.picture() == {"all@grp": set()}
     assert len(world.portal.accounts) == 3
     assert len(left(world, undone)) == 4
-    again = await world.carry_out(Undo(1, delete_created=True))
+    again = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert again.status == "succeeded", again.error
     assert world.portal.accounts == {}
     assert world.portal.groups == {}
@@ -121,12 +121,12 @@ async def test_what_was_adopted_since_is_never_deleted_as_our_creation(world: Wo
     await world.portal.delete_group("all@grp")
     await world.sync("full", write=False)
     world.portal.add_account("ann@x.com", name="By hand", email="ann@x.com")
-    world.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "all@grp")
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="all@grp")
     world.portal.members["all@grp"] = {}
     world.rules = replace(world.rules, limits=replace(world.rules.limits, max_adoptions=None))
     adopted = await world.sync("full")
     assert {"adopt user ann@x.com", "adopt group all@grp"} <= set(done(world, adopted))
-    undone = await world.carry_out(Undo(1, delete_created=True))
+    undone = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert set(world.portal.accounts) == {"ann@x.com"}
     assert set(world.portal.groups) == {"all@grp"}
     assert "adopted since" in left(world, undone)["create ann@x.com"]
@@ -137,7 +137,7 @@ async def test_an_account_that_passed_to_somebody_else_is_not_deleted_with_its_c
     world.source.put_user("ann", userPrincipalName="ben@x.com", mail="ben@x.com")
     world.source.put_user("ben", userPrincipalName="ann@x.com", mail="ann@x.com")
     assert (await world.sync()).status == "succeeded"
-    undone = await world.carry_out(Undo(1, delete_created=True))
+    undone = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert set(world.portal.accounts) == {"ann@x.com", "ben@x.com"}
     assert "belongs to another source object by now" in left(world, undone)["create ann@x.com"]
 
@@ -151,7 +151,7 @@ async def test_a_deleted_account_is_made_anew_and_the_loss_is_said(world: World)
     first = await world.sync()
     run = first if "delete user cleo@x.com" in done(world, first) else await world.sync("full")
     assert "cleo@x.com" not in world.portal.accounts
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     cleo = world.portal.accounts["cleo@x.com"]
     assert (cleo.job_title, cleo.manager) == ("Clerk", "ann@x.com")
@@ -170,7 +170,7 @@ async def test_undoing_an_adoption_gives_the_record_back(store_url: str) -> None
     run = await world.sync("full")
     assert world.portal.accounts["ann@x.com"].name == "Ann"
     world.rules = make_rules()
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert world.portal.accounts["ann@x.com"] == before
     assert world.portal.picture() == {"all@grp": set()}
@@ -179,7 +179,7 @@ async def test_undoing_an_adoption_gives_the_record_back(store_url: str) -> None
     again = await world.sync("full")
     assert again.status == "held"
     assert world.portal.accounts["ann@x.com"] == before
-    redone = await world.carry_out(Undo(undone.id))
+    redone = await world.carry_out(Undo(run_id=undone.id))
     assert redone.status == "held"  # adopting waits for approval, also when it is asked for this way
     world.database.close()
 
@@ -192,15 +192,15 @@ async def test_a_given_back_group_loses_our_members_first(store_url: str) -> Non
     for name in ("ann", "ben"):
         world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
     world.source.link("g", "ann")
-    world.portal.groups["all@grp"] = PortalGroup("all@grp", "Old name", "old@grp")
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="Old name", email="old@grp")
     world.portal.add_account("stranger@x.com", name="Stranger")
     world.portal.members["all@grp"] = {"stranger@x.com": "stranger@x.com"}
     run = await world.sync("full")
     assert world.portal.picture() == {"all@grp": {"ann@x.com"}}
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert world.portal.picture() == {"all@grp": {"stranger@x.com"}}
-    assert world.portal.groups["all@grp"] == PortalGroup("all@grp", "Old name", "old@grp")
+    assert world.portal.groups["all@grp"] == PortalGroup(bps_id="all@grp", name="Old name", email="old@grp")
     assert world.store.plan_files.load_record_states([], ["all@grp"])[0].ours is None
     world.database.close()
 
@@ -208,7 +208,7 @@ async def test_a_given_back_group_loses_our_members_first(store_url: str) -> Non
 async def test_the_guard_holds_what_is_too_much_and_an_approval_lets_it_through(world: World) -> None:
     """Held beside what ordinary runs hold, applied as it was shown, refused when the portal has changed since."""
     world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
-    undone = await world.carry_out(Undo(1))
+    undone = await world.carry_out(Undo(run_id=1))
     assert undone.status == "held"
     assert "guard.max_removals" in undone.error
     assert len(world.portal.picture()["all@grp"]) == 3
@@ -225,15 +225,15 @@ async def test_the_guard_holds_what_is_too_much_and_an_approval_lets_it_through(
     assert "1 of 2 approved changes" in refused.error
     assert world.portal.picture()["all@grp"] == {"cleo@x.com"}
     assert (await approve(world, undone.id, only=("cleo@x.com",))).status == "succeeded"
-    assert world.store.decisions.reject(Approval(undone.id)) == 1
+    assert world.store.decisions.reject(Approval(run_id=undone.id)) == 1
     assert held(world) == []
 
 
 async def test_rejecting_a_held_undo_rejects_nothing_of_ordinary_runs(world: World) -> None:
     """The same removal, when the tenant wants it, goes through later."""
     world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
-    undone = await world.carry_out(Undo(1))
-    world.store.decisions.reject(Approval(undone.id))
+    undone = await world.carry_out(Undo(run_id=1))
+    world.store.decisions.reject(Approval(run_id=undone.id))
     world.source.put_user("cleo", accountEnabled=False)
     assert (await world.sync()).status == "succeeded"
     assert world.portal.picture()["all@grp"] == {"ann@x.com", "ben@x.com"}
@@ -242,7 +242,7 @@ async def test_rejecting_a_held_undo_rejects_nothing_of_ordinary_runs(world: Wor
 async def test_a_held_undo_expires(world: World) -> None:
     """After a week it is planned anew, or not at all."""
     world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
-    await world.carry_out(Undo(1))
+    await world.carry_out(Undo(run_id=1))
     await world.clock.sleep(8 * 86_400)
     assert held(world) == []
 
@@ -250,7 +250,7 @@ async def test_a_held_undo_expires(world: World) -> None:
 async def test_a_dry_run_writes_nothing_and_holds_nothing(world: World) -> None:
     """It is a plan."""
     world.portal.writes.clear()
-    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     assert planned.kind == "plan"
     assert planned.counts["planned"] == 7
     assert world.portal.writes == []
@@ -260,17 +260,17 @@ async def test_a_dry_run_writes_nothing_and_holds_nothing(world: World) -> None:
 async def test_protect_list_mode_and_quiet_hours_hold_for_an_undo_too(world: World) -> None:
     """What must not be written in an ordinary run is not written this way either."""
     world.rules = replace(world.rules, scope=ScopeRules(protect=frozenset({"ann@x.com"})))
-    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     assert left(world, planned)["create ann@x.com"] == "scope.protect names it: hands off"
     assert left(world, planned)["link all@grp ann@x.com"] == "scope.protect names it: hands off"
     world.rules = make_rules(policy=PolicyRules(mode="upsert_only"))
-    planned = await world.carry_out(Undo(1, delete_created=True), write=False)
+    planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     assert "planned" not in planned.counts
     assert 'policy.mode = "upsert_only" forbids to unlink' in left(world, planned).values()
     world.rules = make_rules(policy=PolicyRules(mode="plan_only"))
-    assert (await world.carry_out(Undo(1))).status == "failed"
+    assert (await world.carry_out(Undo(run_id=1))).status == "failed"
     world.rules = make_rules()
-    quiet = await world.carry_out(Undo(1), quiet=True)
+    quiet = await world.carry_out(Undo(run_id=1), quiet=True)
     assert quiet.status == "failed"
     assert "quiet hours" in quiet.error
     assert len(world.portal.picture()["all@grp"]) == 3
@@ -279,11 +279,11 @@ async def test_protect_list_mode_and_quiet_hours_hold_for_an_undo_too(world: Wor
 async def test_an_undo_that_breaks_off_is_finished_by_undoing_again(world: World) -> None:
     """What was undone before is recognised and left alone."""
     world.portal.refuse.add("all@grp")
-    first = await world.carry_out(Undo(1))
+    first = await world.carry_out(Undo(run_id=1))
     assert first.status == "partial"
     world.portal.refuse.clear()
     world.portal.members["all@grp"].pop("ann@x.com")
-    second = await world.carry_out(Undo(1))
+    second = await world.carry_out(Undo(run_id=1))
     assert second.status == "succeeded"
     assert left(world, second)["link all@grp ann@x.com"] == "no member any more"
     assert world.portal.picture()["all@grp"] == set()
@@ -295,7 +295,7 @@ async def test_what_others_wait_for_is_not_hidden_by_an_undo(world: World) -> No
     world.source.put_user("cleo", accountEnabled=False)
     run = await world.sync()
     assert run.status == "held"
-    undone = await world.carry_out(Undo(1))
+    undone = await world.carry_out(Undo(run_id=1))
     assert held(world) == [run.id, undone.id]
     assert (await approve(world, run.id)).status == "succeeded"
 
@@ -307,7 +307,9 @@ def held(world: World) -> list[int]:
 
 async def approve(world: World, run: int, *, only: tuple[str, ...] = ()) -> RunRecord:
     """Approve what a run held."""
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run, (), only))
+    request = RunRequest(
+        pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run, actions=(), only=only)
+    )
     return await world.runs.execute(request, world.open_sides())
 
 
@@ -317,7 +319,7 @@ async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: Worl
     world.source.put_user("zoe", userPrincipalName="zoe@x.com", displayName="zoe", mail="zoe@x.com")
     run = await world.sync()
     assert "update user ed@x.com" in done(world, run)
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert world.changes(undone) == [
         "create user ed@x.com dropped",
         "create user zoe@x.com dropped",
@@ -325,7 +327,7 @@ async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: Worl
     ]
     assert left(world, undone)["update ed@x.com"] == "part of the creation: it stays or goes with the account"
     assert world.portal.accounts["ed@x.com"].manager == "zoe@x.com"
-    await world.carry_out(Undo(run.id, delete_created=True))
+    await world.carry_out(Undo(run_id=run.id, delete_created=True))
     assert "ed@x.com" not in world.portal.accounts
 
 
@@ -337,7 +339,7 @@ async def test_a_deleted_group_is_made_anew_with_the_members_that_the_run_took_o
     first = await world.sync()
     run = first if "delete group all@grp" in done(world, first) else await world.sync("full")
     assert world.portal.groups == {}
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert world.portal.groups["all@grp"].name == "All"
     unlinked = {change for change in done(world, run) if change.startswith("unlink")}
@@ -356,7 +358,7 @@ async def test_what_a_later_run_deleted_is_named_and_left(world: World) -> None:
     await world.sync()
     await world.sync("full")
     assert "cleo@x.com" not in world.portal.accounts
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert left(world, undone) == {
         "update cleo@x.com": "the account is not there any more",
         "unlink all@grp cleo@x.com": "the account is not there any more",
@@ -378,12 +380,12 @@ async def test_last_passes_over_an_undo(world: World) -> None:
     """Said a second time, 'undo last' means the same run, of which nothing is left, and does not undo the undo."""
     world.source.put_user("ann", displayName="Anna")
     run = await world.sync()
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     log = Store(world.database).runs
     last, newest = log.load_last_changing(), log.load_last_changing(undos=True)
     assert last is not None
     assert newest is not None
     assert (last.id, newest.id) == (run.id, undone.id)
-    again = await world.carry_out(Undo(last.id))
+    again = await world.carry_out(Undo(run_id=last.id))
     assert done(world, again) == []
     assert world.portal.accounts["ann@x.com"].name == "ann"

@@ -30,7 +30,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
         made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
     made.source.link("g", "ann")
     made.portal.add_account("ann@x.com", name="Ann by hand", email="ann@x.com")
-    made.portal.groups["all@grp"] = PortalGroup("all@grp", "By hand", "old@grp")
+    made.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="old@grp")
     made.portal.members["all@grp"] = {}
     assert (await made.sync("full")).status == "succeeded"
     yield made
@@ -44,7 +44,7 @@ async def change_and_hold(world: World, **changed: Any) -> RunRecord:
     run = await world.sync()
     assert run.status == "succeeded", run.error
     world.rules = make_rules(limits=replace(_OPEN, max_update_percent=0))
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "held", undone.error
     world.rules = make_rules(limits=_OPEN)
     world.portal.writes.clear()
@@ -53,7 +53,9 @@ async def change_and_hold(world: World, **changed: Any) -> RunRecord:
 
 async def approve(world: World, run: RunRecord, *, only: tuple[str, ...] = ()) -> RunRecord:
     """Approve what a run held."""
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id, (), only))
+    request = RunRequest(
+        pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id, actions=(), only=only)
+    )
     return await world.runs.execute(request, world.open_sides())
 
 
@@ -90,7 +92,7 @@ async def test_a_held_undo_is_refused_when_somebody_changed_its_field_since(worl
 async def test_a_held_undo_is_refused_when_its_record_is_not_ours_any_more(world: World) -> None:
     """The account was given back in between, with the very values that were shown: hands off all the same."""
     held = await change_and_hold(world, ann={"jobTitle": "Clerk"})
-    assert (await world.carry_out(Undo(1))).status == "succeeded"
+    assert (await world.carry_out(Undo(run_id=1))).status == "succeeded"
     assert world.store.plan_files.load_record_states(["ann@x.com"], [])[0].ours is None
     assert world.portal.accounts["ann@x.com"].job_title == "Clerk"
     world.portal.writes.clear()
@@ -107,12 +109,12 @@ async def test_what_was_given_back_is_out_of_reach_of_undoing_a_later_run(world:
     world.source.link("g", "cleo")
     run = await world.sync()
     assert world.portal.groups["all@grp"].name == "Everybody"
-    assert (await world.carry_out(Undo(1))).status == "succeeded"
+    assert (await world.carry_out(Undo(run_id=1))).status == "succeeded"
     assert world.store.plan_files.load_record_states([], ["all@grp"])[0].ours is None
     assert "cleo@x.com" in world.portal.picture()["all@grp"]
     ann, group = world.portal.accounts["ann@x.com"], world.portal.groups["all@grp"]
     world.portal.writes.clear()
-    undone = await world.carry_out(Undo(run.id))
+    undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert reasons(world, undone) == {
         "update ann@x.com": "the account is not ours any more",
@@ -129,10 +131,10 @@ async def test_a_held_undo_of_a_membership_is_refused_when_the_group_is_not_ours
     world.source.link("g", "cleo")
     run = await world.sync()
     world.rules = make_rules(limits=replace(_OPEN, max_removals=0))
-    held = await world.carry_out(Undo(run.id))
+    held = await world.carry_out(Undo(run_id=run.id))
     assert held.status == "held", held.error
     world.rules = make_rules(limits=_OPEN)
-    assert (await world.carry_out(Undo(1))).status == "succeeded"
+    assert (await world.carry_out(Undo(run_id=1))).status == "succeeded"
     assert world.store.plan_files.load_record_states([], ["all@grp"])[0].ours is None
     world.portal.writes.clear()
     refused = await approve(world, held)
@@ -149,7 +151,7 @@ async def grant_and_hold(world: World) -> RunRecord:
     run = await world.sync()
     assert "DesignerDeskUser" in world.portal.licences["cleo@x.com"], run.error
     world.rules = replace(world.rules, limits=replace(_OPEN, max_removals=0))
-    held = await world.carry_out(Undo(run.id))
+    held = await world.carry_out(Undo(run_id=run.id))
     assert held.status == "held", held.error
     world.rules = replace(world.rules, limits=_OPEN)
     world.portal.writes.clear()
@@ -173,10 +175,10 @@ async def test_a_held_undo_of_a_licence_is_refused_when_it_is_another_one_by_now
         granted = await world.sync("full")
         assert "DesignerDeskUser" in world.portal.licences["ann@x.com"], granted.error
         world.rules = replace(world.rules, limits=replace(_OPEN, max_removals=0))
-        held = await world.carry_out(Undo(granted.id))
+        held = await world.carry_out(Undo(run_id=granted.id))
         assert held.status == "held", held.error
         world.rules = replace(world.rules, limits=_OPEN)
-        assert (await world.carry_out(Undo(1))).status == "succeeded"
+        assert (await world.carry_out(Undo(run_id=1))).status == "succeeded"
         assert world.store.plan_files.load_record_states(["ann@x.com"], [])[0].ours is None
         assert "DesignerDeskUser" in world.portal.licences["ann@x.com"]
     else:
@@ -204,7 +206,7 @@ async def delete_and_hold(world: World) -> RunRecord:
     world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com")
     run = await world.sync()
     world.rules = make_rules(limits=replace(_OPEN, max_removals=0))
-    held = await world.carry_out(Undo(run.id, delete_created=True))
+    held = await world.carry_out(Undo(run_id=run.id, delete_created=True))
     assert held.status == "held", held.error
     world.rules = make_rules(limits=_OPEN)
     return held

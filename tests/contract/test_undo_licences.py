@@ -62,7 +62,7 @@ def left(world: World, run: RunRecord) -> dict[str, str]:
 
 async def undo(world: World, run: int, *, delete_created: bool = False) -> RunRecord:
     """Undo a run, which succeeds."""
-    done = await world.carry_out(Undo(run, delete_created))
+    done = await world.carry_out(Undo(run_id=run, delete_created=delete_created))
     assert done.status == "succeeded", done.error
     return done
 
@@ -173,10 +173,10 @@ async def test_created_accounts_are_deleted_without_their_seats(world: World) ->
 async def test_a_held_deletion_keeps_the_licences_and_an_approval_takes_both(world: World) -> None:
     """What the guard holds is held as a whole, and goes through as it was shown."""
     world.rules = replace(world.rules, limits=GuardLimits(max_removals=2, max_removal_percent=None))
-    run = await world.carry_out(Undo(1, delete_created=True))
+    run = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert run.status == "held"
     assert held(world) == {"ann": "PowerUser", "ben": "User", "cleo": "User"}
-    request = RunRequest("none", "approval", retry_failed=True, approval=Approval(run.id))
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
     approved = await world.runs.execute(request, world.open_sides())
     assert approved.status == "succeeded", approved.error
     assert (held(world), world.portal.accounts) == ({}, {})
@@ -286,6 +286,6 @@ async def test_without_rules_any_more_a_run_that_granted_is_undone_all_the_same(
 async def test_a_dry_run_takes_nothing(world: World) -> None:
     """It reads and tells."""
     world.portal.writes.clear()
-    planned = await world.carry_out(Undo(1), write=False)
+    planned = await world.carry_out(Undo(run_id=1), write=False)
     assert "revoke licence ann@x.com PowerUser dropped" in world.changes(planned) or planned.counts["planned"] > 0
     assert world.portal.writes == []

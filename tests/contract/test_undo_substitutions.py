@@ -51,7 +51,7 @@ async def leave(world: World) -> RunRecord:
 
 async def undo(world: World, run: int) -> RunRecord:
     """Undo a run, which succeeds."""
-    undone = await world.carry_out(Undo(run))
+    undone = await world.carry_out(Undo(run_id=run))
     assert undone.status == "succeeded", undone.error
     return undone
 

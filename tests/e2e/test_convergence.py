@@ -106,7 +106,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
 
         async def sync(kind: PullKind, *, retry_failed: bool) -> RunRecord:
             async with open_sides(settings, database, clock, **_QUIET) as sides:  # type: ignore[arg-type]
-                request = RunRequest(kind, "cli", retry_failed=retry_failed)
+                request = RunRequest(pull=kind, trigger="cli", retry_failed=retry_failed)
                 record = await make_runs(settings, database, clock).execute(request, sides)
             truth.look()
             assert truth.find_touched_foreigners() == []

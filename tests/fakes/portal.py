@@ -60,7 +60,7 @@ class FakePortal:
 
     def add_account(self, bps_id: str, **fields: str) -> None:
         """Put a record there that nobody of ours made."""
-        self.accounts[fold(bps_id)] = Account(bps_id, **fields)  # type: ignore[arg-type]
+        self.accounts[fold(bps_id)] = Account(bps_id=bps_id, **fields)  # type: ignore[arg-type]
 
     def _note(self, verb: str, bps_id: str) -> None:
         if self.down:

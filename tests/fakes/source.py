@@ -65,13 +65,13 @@ class FakeSource:
         if manager is not None:
             user.manager = manager or None
             stated = ManagerSet(user.manager)
-        self.log["users"].append(UserItem(user_id, dict(user.attributes), stated))
+        self.log["users"].append(UserItem(id=user_id, attributes=dict(user.attributes), manager=stated))
 
     def remove_user(self, user_id: str, *, hard: bool = False) -> None:
         """Delete a user softly, or for good (then its memberships go, and the groups stream may never say so)."""
         user = self.users[user_id]
         user.state = "deleted" if hard else "soft_deleted"
-        self.log["users"].append(UserItem(user_id, {}, removed="deleted" if hard else "changed"))
+        self.log["users"].append(UserItem(id=user_id, attributes={}, removed="deleted" if hard else "changed"))
         if hard:
             for group in self.groups.values():
                 group.members.pop(user_id, None)
@@ -81,26 +81,30 @@ class FakeSource:
         """Bring a soft-deleted user back: it shows up as newly created, without membership events."""
         user = self.users[user_id]
         user.state = "active"
-        self.log["users"].append(UserItem(user_id, dict(user.attributes), ManagerSet(user.manager)))
+        self.log["users"].append(
+            UserItem(id=user_id, attributes=dict(user.attributes), manager=ManagerSet(user.manager))
+        )
 
     def put_group(self, group_id: str, **attributes: Value) -> None:
         """Create or change a group."""
         group = self.groups.setdefault(group_id, FakeGroup({}))
         group.state = "active"
         group.attributes.update(attributes)
-        self.log["groups"].append(GroupItem(group_id, dict(group.attributes)))
+        self.log["groups"].append(GroupItem(id=group_id, attributes=dict(group.attributes)))
 
     def remove_group(self, group_id: str) -> None:
         """Delete a group softly."""
         self.groups[group_id].state = "soft_deleted"
-        self.log["groups"].append(GroupItem(group_id, {}, removed="changed"))
+        self.log["groups"].append(GroupItem(id=group_id, attributes={}, removed="changed"))
 
     def link(self, group_id: str, member_id: str, kind: str = "user") -> None:
         """Add a member."""
         group = self.groups[group_id]
         group.members[member_id] = kind
         if not self.losing_links:
-            self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (Link(member_id, kind),)))
+            self.log["groups"].append(
+                GroupItem(id=group_id, attributes=dict(group.attributes), links=(Link(member_id, kind),))
+            )
 
     def unlink(self, group_id: str, member_id: str) -> None:
         """Remove a member."""
@@ -108,19 +112,21 @@ class FakeSource:
         kind = group.members.pop(member_id, "user")
         if not self.losing_links:
             gone = Link(member_id, kind, removed=True)
-            self.log["groups"].append(GroupItem(group_id, dict(group.attributes), (gone,)))
+            self.log["groups"].append(GroupItem(id=group_id, attributes=dict(group.attributes), links=(gone,)))
 
     def own(self, group_id: str, owner_id: str, kind: str = "user") -> None:
         """Add an owner."""
         group = self.groups[group_id]
         group.owners[owner_id] = kind
-        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), owners=(Link(owner_id, kind),)))
+        self.log["groups"].append(
+            GroupItem(id=group_id, attributes=dict(group.attributes), owners=(Link(owner_id, kind),))
+        )
 
     def disown(self, group_id: str, owner_id: str) -> None:
         """Remove an owner."""
         group = self.groups[group_id]
         link = Link(owner_id, group.owners.pop(owner_id, "user"), removed=True)
-        self.log["groups"].append(GroupItem(group_id, dict(group.attributes), owners=(link,)))
+        self.log["groups"].append(GroupItem(id=group_id, attributes=dict(group.attributes), owners=(link,)))
 
     # ---- the port ---------------------------------------------------------------------------------------------------
 
@@ -147,13 +153,13 @@ class FakeSource:
         end = start + self.page_size
         more = end < len(items)
         return Page(
-            tuple(
+            items=tuple(
                 item if self.tracks_owners or isinstance(item, UserItem) else replace(item, owners=())
                 for item in items[start:end]
             ),
-            (),
-            f"{name}|{end}|{position}" if more else None,
-            None if more else f"d:{position}",
+            bad=(),
+            next_link=f"{name}|{end}|{position}" if more else None,
+            delta_link=None if more else f"d:{position}",
         )
 
     def _since(self, stream: Stream, position: int) -> list[UserItem | GroupItem]:
@@ -165,19 +171,21 @@ class FakeSource:
         if stream == "users":
             for user_id, user in self.users.items():
                 if user.state == "active" and user_id not in self.hidden:
-                    items.append(UserItem(user_id, dict(user.attributes), ManagerSet(user.manager)))
+                    items.append(
+                        UserItem(id=user_id, attributes=dict(user.attributes), manager=ManagerSet(user.manager))
+                    )
         else:
             for group_id, group in self.groups.items():
                 if group.state != "active" or group_id in self.hidden:
                     continue
                 links = [Link(m, kind) for m, kind in group.members.items() if f"{group_id}/{m}" not in self.hidden]
                 items.extend(
-                    GroupItem(group_id, dict(group.attributes), tuple(links[start : start + 2]))
+                    GroupItem(id=group_id, attributes=dict(group.attributes), links=tuple(links[start : start + 2]))
                     for start in range(0, max(len(links), 1), 2)
                 )
                 shown = [Link(o, kind) for o, kind in group.owners.items() if f"{group_id}/{o}" not in self.hidden]
                 if shown:
-                    items.append(GroupItem(group_id, dict(group.attributes), owners=tuple(shown)))
+                    items.append(GroupItem(id=group_id, attributes=dict(group.attributes), owners=tuple(shown)))
         if self.repeat:
             items += self.rng.sample(items, k=min(2, len(items)))
             self.rng.shuffle(items)
@@ -217,7 +225,7 @@ class FakeSource:
         self.calls.append(f"list {request.owner_id}/{request.relation}")
         owner = (self.users if request.owner_is_user else self.groups).get(request.owner_id)
         if owner is None or owner.state != "active":
-            return ListAnswer(request, state="missing")
+            return ListAnswer(request=request, state="missing")
         if request.relation == "directReports":
             ids = [
                 key for key, user in self.users.items() if user.state == "active" and user.manager == request.owner_id
@@ -236,13 +244,13 @@ class FakeSource:
             ids = [o for o, kind in owners.items() if self._is_listed(o, kind)]
             ids = [o for o in ids if f"{request.owner_id}/{o}" not in self.hidden]
         elif request.owner_id in self.hiding:
-            return ListAnswer(request, state="hidden")
+            return ListAnswer(request=request, state="hidden")
         else:
             members = self.groups[request.owner_id].members
             ids = [m for m, kind in members.items() if self._is_listed(m, kind)]
             ids = [m for m in ids if f"{request.owner_id}/{m}" not in self.hidden]
         page, next_link = self._cut_list(ids, request.link)
-        return ListAnswer(request, page, next_link)
+        return ListAnswer(request=request, ids=page, next_link=next_link)
 
     def _cut_list(self, ids: list[str], link: str | None) -> tuple[list[str], str | None]:
         start = int(link or 0)
@@ -260,7 +268,7 @@ class FakeSource:
         if manager in self.users and self.users[manager].state != "active":
             manager = None
         name, upn = values.get("displayName"), values.get("userPrincipalName")
-        return Listed(object_id, name, upn, values, manager)  # type: ignore[arg-type]
+        return Listed(id=object_id, name=name, upn=upn, attributes=values, manager_id=manager)  # type: ignore[arg-type]
 
     async def fetch_count(self, stream: Stream) -> int:
         """Return the number of active objects, or a lie."""
@@ -273,12 +281,16 @@ class FakeSource:
         user = self.users.get(user_id)
         if user is None or user.state != "active":
             return None
-        return UserItem(user_id, dict(user.attributes), ManagerSet(user.manager))
+        return UserItem(id=user_id, attributes=dict(user.attributes), manager=ManagerSet(user.manager))
 
     async def fetch_group(self, group_id: str) -> GroupItem | None:
         """Read one group."""
         group = self.groups.get(group_id)
-        return None if group is None or group.state != "active" else GroupItem(group_id, dict(group.attributes))
+        return (
+            None
+            if group is None or group.state != "active"
+            else GroupItem(id=group_id, attributes=dict(group.attributes))
+        )
 
     async def fetch_existing(self, stream: Stream, ids: Sequence[str]) -> frozenset[str]:
         """Return which ids a direct read finds."""

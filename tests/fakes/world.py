@@ -44,18 +44,18 @@ class OwnClock(Clock):
 def make_rules(**changes: object) -> Rules:
     """Return the default rules with changes by section: scope=…, policy=…, limits=…, mapping=…."""
     mapping = MappingRules(
-        FieldRule(("userPrincipalName",)),
-        FieldRule(("mailNickname", "displayName")),
-        {
+        user_bps_id=FieldRule(("userPrincipalName",)),
+        group_bps_id=FieldRule(("mailNickname", "displayName")),
+        user_fields={
             "name": FieldRule(("displayName",)),
             "email": FieldRule(("mail", "userPrincipalName")),
             "phone": FieldRule(("mobilePhone",)),
             "job_title": FieldRule(("jobTitle",)),
         },
-        {"name": FieldRule(("displayName",)), "email": FieldRule(("mail",))},
+        group_fields={"name": FieldRule(("displayName",)), "email": FieldRule(("mail",))},
     )
     limits = GuardLimits(max_removal_percent=None, max_update_percent=None)
-    rules = Rules(ScopeRules(), mapping, PolicyRules(), limits)
+    rules = Rules(scope=ScopeRules(), mapping=mapping, policy=PolicyRules(), limits=limits)
     return replace(rules, **changes)  # type: ignore[arg-type]
 
 
@@ -82,17 +82,19 @@ class World:
 
     async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
         """Run one sync and return its record."""
-        return await self.runs.execute(RunRequest(kind, "cli", write, retry_failed), self.open_sides())
+        return await self.runs.execute(
+            RunRequest(pull=kind, trigger="cli", write=write, retry_failed=retry_failed), self.open_sides()
+        )
 
     async def sync_one(self, kind: SingleKind, name: str) -> RunRecord:
         """Run one sync of a single object and return its record."""
-        request = RunRequest("none", "cli", retry_failed=True, only=Wanted(kind, name))
+        request = RunRequest(pull="none", trigger="cli", retry_failed=True, only=Wanted(kind, name))
         return await self.runs.execute(request, self.open_sides())
 
     async def carry_out(self, proposal: Proposal, *, write: bool = True, quiet: bool = False) -> RunRecord:
         """Carry out a proposal and return its record."""
         runs = Runs(Store(self.database), self.clock, lambda now: quiet)
-        request = RunRequest("none", "cli", write, retry_failed=True)
+        request = RunRequest(pull="none", trigger="cli", write=write, retry_failed=True)
         return await runs.execute(request, self.open_sides(), proposal=proposal)
 
     def make_file(self, run: RunRecord) -> list[bytes]:

@@ -72,24 +72,32 @@ class Config:
         """Return syncd's rules of these settings."""
         base = make_rules()
         scope = ScopeRules(
-            ("Group g0",) if self.scope == "include" else (),
-            ("Group g0",) if self.scope == "exclude" else (),
-            Expression('user.jobTitle != "Contractor"') if self.scope == "clerks" else None,
-            Expression('group.displayName != "Group g2"') if self.scope == "groups" else None,
+            include_groups=("Group g0",) if self.scope == "include" else (),
+            exclude_groups=("Group g0",) if self.scope == "exclude" else (),
+            users=Expression('user.jobTitle != "Contractor"') if self.scope == "clerks" else None,
+            groups=Expression('group.displayName != "Group g2"') if self.scope == "groups" else None,
             guests=self.guests,
             protect=self.protect,
         )
         named = {**base.mapping.user_fields, "phone": FieldRule((self.phone,))}
         mapping = type(base.mapping)(
-            base.mapping.user_bps_id, base.mapping.group_bps_id, named, base.mapping.group_fields,
-            managers=self.managers, owners=self.owners,
+            user_bps_id=base.mapping.user_bps_id, group_bps_id=base.mapping.group_bps_id, user_fields=named,
+            group_fields=base.mapping.group_fields, managers=self.managers, owners=self.owners,
         )  # fmt: skip
         policy = PolicyRules(
-            self.mode, self.adopt, self.disabled, self.outside, self.deleted, self.groups,
-            timedelta(days=self.grace), self.drift, self.substitute, self.rename_substitute,
+            mode=self.mode, adopt=self.adopt, disabled_users=self.disabled, out_of_scope=self.outside,
+            deleted_users=self.deleted, deleted_groups=self.groups,
+            grace=timedelta(days=self.grace), drift=self.drift, substitute=self.substitute,
+            rename_substitute=self.rename_substitute,
         )  # fmt: skip
-        limits = GuardLimits(self.max_removals, self.percent, 3, self.max_adoptions, self.max_updates)
-        return Rules(scope, mapping, policy, limits, LICENCES[self.licences])
+        limits = GuardLimits(
+            max_removals=self.max_removals,
+            max_removal_percent=self.percent,
+            min_population=3,
+            max_adoptions=self.max_adoptions,
+            max_update_percent=self.max_updates,
+        )
+        return Rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=LICENCES[self.licences])
 
     def policy_for(self, state: str) -> str:
         """Return what happens to a leaver's account."""

@@ -237,7 +237,7 @@ class Stage:
             """Count nothing."""
 
         pull = Pull(cast(Any, source), store, self.clock, note, stopping)
-        options = ApplyOptions(2, 3, 60.0, bool(rules.licences))
+        options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=60.0, licences=bool(rules.licences))
         push = Push(portal, store, rules, self.clock, options, note, stopping)
         return Sides(pull, push, {"bps": portal})
 

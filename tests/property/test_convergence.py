@@ -49,7 +49,11 @@ STRANGER = "stranger@portal"
 HAND = "hand@portal"
 BY_HAND = 1000
 ARRANGED_BY_HAND = Substitution(
-    "u1@x.com", HAND, datetime(2026, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC), BY_HAND
+    original="u1@x.com",
+    substitute=HAND,
+    starts_at=datetime(2026, 1, 1, tzinfo=UTC),
+    ends_at=datetime(2100, 1, 1, tzinfo=UTC),
+    number=BY_HAND,
 )
 
 users, groups = st.sampled_from(USERS), st.sampled_from(GROUPS)
@@ -412,10 +416,12 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
     pull = Pull(cast(Any, source), store, world.clock, note, stopping)
     options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=1, licences=bool(rules.licences))
     push = Push(cast(Any, portal), store, rules, world.clock, options, note, stopping)
-    request = RunRequest("none", "cli", retry_failed=True, only=Wanted("user" if kind[0] == "u" else "group", kind))
+    request = RunRequest(
+        pull="none", trigger="cli", retry_failed=True, only=Wanted("user" if kind[0] == "u" else "group", kind)
+    )
     if kind in ("full", "delta") or trouble.endswith("dry"):
         pull_kind: PullKind = "full" if kind == "full" else "delta"
-        request = RunRequest(pull_kind, "cli", write=not trouble.endswith("dry"), retry_failed=True)
+        request = RunRequest(pull=pull_kind, trigger="cli", write=not trouble.endswith("dry"), retry_failed=True)
     writes = len(world.portal.writes)
     with contextlib.suppress(asyncio.CancelledError, StoreError, UnknownObject):
         await world.runs.execute(request, Sides(pull, push, {}))

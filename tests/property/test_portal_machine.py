@@ -211,7 +211,7 @@ class Portal(RuleBasedStateMachine):
         if begun:  # a portal that is in step, and the settings of a careful beginner
             stage.config = Config(max_adoptions=None)
             stage.source.tracks_owners = True
-            stage.run(RunRequest("full", "cli", retry_failed=True))
+            stage.run(RunRequest(pull="full", trigger="cli", retry_failed=True))
             stage.config = config
             stage.source.tracks_owners = config.owners
 
@@ -469,29 +469,29 @@ class Portal(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(["delta", "delta", "full"]), trouble=troubles, retry=st.booleans())
     def synchronise(self, kind: Any, trouble: Trouble, retry: bool) -> None:
-        self.stage.run(RunRequest(kind, "cli", retry_failed=retry), _fresh(trouble))
+        self.stage.run(RunRequest(pull=kind, trigger="cli", retry_failed=retry), _fresh(trouble))
         self.stage.source.dead = False
 
     @rule(kind=st.sampled_from(["delta", "full"]))
     def synchronise_undisturbed(self, kind: Any) -> None:
         self.stage.wire.faults.clear()
-        self.stage.run(RunRequest(kind, "cli", retry_failed=True))
+        self.stage.run(RunRequest(pull=kind, trigger="cli", retry_failed=True))
         self.stage.source.dead = False
 
     @rule(name=st.sampled_from([*USERS, *GROUPS]), trouble=troubles)
     def synchronise_one(self, name: str, trouble: Trouble) -> None:
         wanted = Wanted("group" if name.startswith("g") else "user", name)
-        self.stage.run(RunRequest("none", "cli", retry_failed=True, only=wanted), _fresh(trouble))
+        self.stage.run(RunRequest(pull="none", trigger="cli", retry_failed=True, only=wanted), _fresh(trouble))
 
     @rule(kind=st.sampled_from(["none", "delta", "full"]), policy=policies)
     def look_only(self, kind: Any, policy: dict[str, Any]) -> None:
         """Plan, perhaps with other settings on trial."""
         config = replace(self.stage.config, **policy | {"owners": self.stage.config.owners})
-        self.stage.run(RunRequest(kind, "cli", write=False), config=config)
+        self.stage.run(RunRequest(pull=kind, trigger="cli", write=False), config=config)
 
     @rule(kind=st.sampled_from(["none", "delta", "full"]))
     def write_plan(self, kind: Any) -> None:
-        ended = self.stage.run(RunRequest(kind, "cli", write=False))
+        ended = self.stage.run(RunRequest(pull=kind, trigger="cli", write=False))
         if ended.record is not None and ended.record.status in ("succeeded", "held", "partial"):
             lines = self.stage.make_file(ended.run_id)
             self.file = FromFile(open_plan(lambda: lines)), ended.planned("planned")
@@ -503,7 +503,7 @@ class Portal(RuleBasedStateMachine):
         assert self.file is not None
         (proposal, planned), self.file = self.file, None
         ended = self.stage.run(
-            RunRequest("none", "cli", retry_failed=True),
+            RunRequest(pull="none", trigger="cli", retry_failed=True),
             _fresh(trouble),
             proposal=proposal,
             allowed=planned.__contains__,
@@ -530,8 +530,8 @@ class Portal(RuleBasedStateMachine):
             for each in held
             if (not kinds or each.action in kinds) and (not only or each.bps_id in only or each.target in only)
         }
-        approval = Approval(run, kinds, only)
-        request = RunRequest("none", "approval", retry_failed=True, approval=approval)
+        approval = Approval(run_id=run, actions=kinds, only=only)
+        request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
         self.stage.run(request, _fresh(trouble), allowed=released.__contains__)
 
     @rule(part=st.booleans())
@@ -541,7 +541,7 @@ class Portal(RuleBasedStateMachine):
             return
         run, held = found
         only = (min(held).bps_id,) if part and held else ()
-        self.stage.store.decisions.reject(Approval(run, (), only))
+        self.stage.store.decisions.reject(Approval(run_id=run, actions=(), only=only))
         self.stage.rejected |= {each for each in held if not only or each.bps_id in only or each.target in only}
 
     @rule(answer=st.sampled_from(["report", "revert", "revert", "adopt"]), trouble=troubles)
@@ -554,7 +554,7 @@ class Portal(RuleBasedStateMachine):
             return (each.object, each.bps_id, each.target) in by_hand
 
         ended = stage.run(
-            RunRequest("none", "cli", retry_failed=True),
+            RunRequest(pull="none", trigger="cli", retry_failed=True),
             _fresh(trouble),
             proposal=DriftCheck(answer, lambda found: [list(chunk) for chunk in found] and None),
             allowed=allowed,
@@ -583,7 +583,10 @@ class Portal(RuleBasedStateMachine):
             return undone in deeds and (each.action != "delete" or delete)
 
         stage.run(
-            RunRequest("none", "cli", retry_failed=True), _fresh(trouble), proposal=Undo(run, delete), allowed=allowed
+            RunRequest(pull="none", trigger="cli", retry_failed=True),
+            _fresh(trouble),
+            proposal=Undo(run_id=run, delete_created=delete),
+            allowed=allowed,
         )
 
     # ---- the end ----------------------------------------------------------------------------------------------------
@@ -630,7 +633,7 @@ class Portal(RuleBasedStateMachine):
         for days in (0.0, stage.config.grace + 1.0) if deletes else (0.0,):
             stage.clock.elapsed += days * DAY
             for _ in range(_PATIENCE):
-                last = stage.run(RunRequest("full", "cli", retry_failed=True))
+                last = stage.run(RunRequest(pull="full", trigger="cli", retry_failed=True))
                 if not (left := [change for change in last.changes if change.status != "dropped"]):
                     break
             assert last is not None

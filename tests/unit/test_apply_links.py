@@ -24,7 +24,14 @@ class PlannedLinks:
     def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
         part = range(after + 1, min(after + 1 + limit, len(self._links)))
         return [
-            LinkBatch(record, f"g{record}", seqs, [1000 + seq for seq in seqs], [f"u{seq}" for seq in seqs], kind)
+            LinkBatch(
+                record=record,
+                bps_id=f"g{record}",
+                seqs=seqs,
+                targets=[1000 + seq for seq in seqs],
+                members=[f"u{seq}" for seq in seqs],
+                kind=kind,
+            )
             for record in sorted({self._links[seq] for seq in part})
             if (seqs := [seq for seq in part if self._links[seq] == record])
         ]

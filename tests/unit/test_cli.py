@@ -158,7 +158,7 @@ async def test_explain_tells_the_manager_owners_and_records_of_the_portal_alone(
     world.source.put_user("ben", manager="guest")
     world.source.put_user("cleo", displayName="Handmade of Cleo")
     world.portal.add_account("robot@portal", name="Robot", email="robot@portal")
-    world.portal.groups["handmade"] = PortalGroup("handmade", "By hand", "h@x.example")
+    world.portal.groups["handmade"] = PortalGroup(bps_id="handmade", name="By hand", email="h@x.example")
     world.portal.perpetual = True
     await world.sync("full")
     ann, ben = document("explain", "ann", "--json"), document("explain", "ben", "--json")
@@ -213,7 +213,7 @@ async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_lice
     world.portal.totals = {"User": 5}
     run = await world.sync("full")
     if policy == "rejected":
-        world.store.decisions.reject(Approval(run.id))
+        world.store.decisions.reject(Approval(run_id=run.id))
         await world.sync("full")
     assert "dan@x.example" not in world.portal.licences, "nothing was given"
     explained = document("explain", "dan", "--json")
@@ -258,7 +258,7 @@ def test_a_store_that_is_named_wrongly_is_refused_all_the_same(world: World, mon
 def test_the_last_sentence_says_why_a_run_failed(capsys: pytest.CaptureFixture[str]) -> None:
     """In a pipe too, whatever is logged beside it; there it names nobody, like a log line, and never a secret."""
     error = "no portal for ann@x.example, client_secret=abc123"
-    record = RunRecord(3, "delta", "cli", "failed", datetime.now(UTC), error=error)
+    record = RunRecord(id=3, kind="delta", trigger="cli", status="failed", started_at=datetime.now(UTC), error=error)
     for level in (logging.WARNING, logging.ERROR):
         logging.getLogger().setLevel(level)
         explain_result(record)

@@ -71,7 +71,7 @@ async def test_a_failed_run_and_its_recovery_are_told(tmp_path: Path) -> None:
     parts.refusals = [AuthFailed("the secret has expired"), AuthFailed("the secret has expired")]
     async with working(tmp_path, parts) as (context, log):
         for number in range(1, 4):
-            context.queue.put(RunRequest("delta", "schedule"))
+            context.queue.put(RunRequest(pull="delta", trigger="schedule"))
             await log.wait("run.finished", number)
         await hearer.wait("failed", "recovered")
 
@@ -82,9 +82,9 @@ async def test_a_hook_that_never_answers_delays_no_run(tmp_path: Path) -> None:
     parts.hook, hearer.silent = hearer, True
     parts.refusals = [AuthFailed("the secret has expired")]
     async with working(tmp_path, parts) as (context, log):
-        context.queue.put(RunRequest("delta", "schedule"))
+        context.queue.put(RunRequest(pull="delta", trigger="schedule"))
         await hearer.asked.wait()
-        context.queue.put(RunRequest("delta", "schedule"))
+        context.queue.put(RunRequest(pull="delta", trigger="schedule"))
         done = await log.wait("run.finished", 2)
     assert done["status"] == "succeeded"
 
@@ -94,7 +94,7 @@ async def test_without_a_hook_nothing_is_told(tmp_path: Path) -> None:
     parts = FakeParts()
     parts.refusals = [AuthFailed("the secret has expired")]
     async with working(tmp_path, parts) as (context, log):
-        context.queue.put(RunRequest("delta", "schedule"))
+        context.queue.put(RunRequest(pull="delta", trigger="schedule"))
         await log.wait("run.finished")
     assert [name for name in log.names() if name.startswith("notify.")] == []
 
@@ -107,7 +107,9 @@ async def test_a_store_that_fails_and_a_credential_that_ends_are_told(tmp_path: 
     async with working(tmp_path, parts) as (context, _):
         for item in (StoreError("the disk is full"), StoreError("the disk is full"), ends, ends):
             context.notifier.report(item)
-        context.notifier.report(RunRecord(1, "delta", "schedule", "succeeded", NOW, NOW))
+        context.notifier.report(
+            RunRecord(id=1, kind="delta", trigger="schedule", status="succeeded", started_at=NOW, finished_at=NOW)
+        )
         await hearer.wait("failed", "expiring", "recovered")
 
 
@@ -121,7 +123,14 @@ async def test_when_more_happens_than_can_be_told_the_newest_counts(tmp_path: Pa
     context.notifier.attach(database)
     for number in range(100):
         context.notifier.report(
-            RunRecord(number, "delta", "schedule", "failed" if number == 99 else "succeeded", NOW, NOW)
+            RunRecord(
+                id=number,
+                kind="delta",
+                trigger="schedule",
+                status="failed" if number == 99 else "succeeded",
+                started_at=NOW,
+                finished_at=NOW,
+            )
         )
     news = asyncio.create_task(context.notifier.work(context))
     await hearer.wait("failed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from syncd.daemon.requests import RequestQueue
 from syncd.model.run import RunRequest
 
-FULL = RunRequest("full", "signal", retry_failed=True)
-DELTA = RunRequest("delta", "schedule")
+FULL = RunRequest(pull="full", trigger="signal", retry_failed=True)
+DELTA = RunRequest(pull="delta", trigger="schedule")
 
 
 def make_queue() -> tuple[RequestQueue, list[str]]:

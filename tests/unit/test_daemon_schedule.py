@@ -73,7 +73,7 @@ async def test_an_interval_only_asks_for_a_run() -> None:
     async with started(Schedule(make_schedule_settings(delta="1s"), enqueue, Clock())):
         async with asyncio.timeout(10):
             await came.wait()
-        assert asked[0] == RunRequest("delta", "schedule")
+        assert asked[0] == RunRequest(pull="delta", trigger="schedule")
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ async def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
 
 async def test_the_first_delta_of_an_empty_store_is_a_full_run(desk: Desk) -> None:
     """What is asked for as delta reads everything the first time, and what changed from then on."""
-    desk.context.queue.put(RunRequest("delta", "start"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="start"))
     await desk.log.wait("run.finished", 1)
-    desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full start succeeded", "delta schedule succeeded"]
 
@@ -74,7 +74,7 @@ async def test_no_run_begins_without_the_lock(tmp_path: Path) -> None:
         lost = True
         return False
 
-    request = RunRequest("full", "signal")
+    request = RunRequest(pull="full", trigger="signal")
     context.queue.put(request)
     with watching_logs() as log:
         async with asyncio.timeout(20):
@@ -87,11 +87,11 @@ async def test_no_run_begins_without_the_lock(tmp_path: Path) -> None:
 async def test_requests_during_a_run_become_one_run_after_it(desk: Desk) -> None:
     """Runs never overlap, and what was asked for meanwhile is done once."""
     desk.parts.source.gate.clear()
-    desk.context.queue.put(RunRequest("delta", "start"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="start"))
     await desk.parts.source.asked.wait()
     for _ in range(10):
-        desk.context.queue.put(RunRequest("delta", "schedule"))
-    desk.context.queue.put(RunRequest("full", "signal"))
+        desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
+    desk.context.queue.put(RunRequest(pull="full", trigger="signal"))
     desk.parts.source.gate.set()
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full start succeeded", "full signal succeeded"]
@@ -101,7 +101,7 @@ async def test_requests_during_a_run_become_one_run_after_it(desk: Desk) -> None
 async def test_a_stop_closes_the_run_as_interrupted(desk: Desk) -> None:
     """A run that is told to stop ends after the page in hand, recorded as interrupted."""
     desk.parts.source.gate.clear()
-    desk.context.queue.put(RunRequest("full", "start"))
+    desk.context.queue.put(RunRequest(pull="full", trigger="start"))
     await desk.parts.source.asked.wait()
     desk.worker.cancel_run()
     await desk.log.wait("run.finished")
@@ -111,10 +111,10 @@ async def test_a_stop_closes_the_run_as_interrupted(desk: Desk) -> None:
 async def test_a_side_that_cannot_be_opened_is_a_failed_run_and_the_full_is_still_owed(desk: Desk) -> None:
     """The failure stands in the run history; the next request does what the failed full run did not."""
     desk.parts.refusals.append(AuthFailed("Entra ID refused the secret"))
-    desk.context.queue.put(RunRequest("full", "schedule"))
+    desk.context.queue.put(RunRequest(pull="full", trigger="schedule"))
     failed = await desk.log.wait("run.finished", 1)
     assert (failed["status"], failed["error"]) == ("failed", "Entra ID refused the secret")
-    desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
     await desk.log.wait("run.finished", 2)
     assert desk.runs() == ["full schedule failed", "full schedule succeeded"]
 
@@ -122,7 +122,7 @@ async def test_a_side_that_cannot_be_opened_is_a_failed_run_and_the_full_is_stil
 async def test_a_failing_store_is_tried_again_and_told_once(desk: Desk) -> None:
     """The same request is repeated until the store works; the log has the first failure and the recovery."""
     desk.parts.refusals += [StoreError("the disk is full")] * 3
-    desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
     await desk.log.wait("store.recovered")
     assert desk.runs() == ["full schedule succeeded"]
     assert len(desk.log.of("store.error")) == 1
@@ -133,10 +133,10 @@ async def test_a_programming_error_is_logged_with_its_traceback_once(desk: Desk)
     """An unexpected exception does not end the daemon, and the same one again is not logged again."""
     desk.parts.refusals += [ZeroDivisionError("oops"), ZeroDivisionError("oops")]
     for count in (1, 2):
-        desk.context.queue.put(RunRequest("delta", "schedule"))
+        desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
         while len(desk.parts.refusals) > 2 - count:
             await asyncio.sleep(0)
-    desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
     await desk.log.wait("run.recovered")
     (told,) = desk.log.of("run.error")
     assert isinstance(told["exc_info"], ZeroDivisionError)
@@ -146,16 +146,16 @@ async def test_a_programming_error_is_logged_with_its_traceback_once(desk: Desk)
 async def test_a_run_left_open_is_marked_before_the_next_one(desk: Desk) -> None:
     """A record that an earlier process left open says interrupted as soon as this worker runs."""
     Store(desk.database).runs.open.blocking("delta", "schedule", now=Clock().now())
-    desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
     await desk.log.wait("run.finished")
     assert desk.runs() == ["delta schedule interrupted", "full schedule succeeded"]
 
 
 async def test_totals_count_runs_changes_and_requests(desk: Desk) -> None:
     """What health and metrics show adds up over the runs of the process."""
-    desk.context.queue.put(RunRequest("delta", "start"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="start"))
     await desk.log.wait("run.finished")
-    desk.context.queue.put(RunRequest("delta", "schedule"))
+    desk.context.queue.put(RunRequest(pull="delta", trigger="schedule"))
     await desk.log.wait("run.finished", 2)
     while desk.context.state.runs_total.total() < 2:
         await asyncio.sleep(0)

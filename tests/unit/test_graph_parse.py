@@ -34,7 +34,7 @@ def user(**stated: Any) -> dict[str, Any]:
 def test_only_stated_selected_properties_are_kept() -> None:
     """Absent stays absent and null stays null, because they mean unchanged and cleared."""
     page = read(user(displayName=None, accountEnabled=True, jobTitle="x", **{"@odata.type": "#microsoft.graph.user"}))
-    assert page.items == (UserItem("u1", {"displayName": None, "accountEnabled": True}),)
+    assert page.items == (UserItem(id="u1", attributes={"displayName": None, "accountEnabled": True}),)
     assert page.bad == ()
 
 
@@ -124,7 +124,7 @@ def test_the_last_live_entry_is_the_manager(changes: Any, manager: ManagerSet | 
 def test_an_unreadable_manager_counts_as_unchanged(changes: Any) -> None:
     """The user survives, the manager is not stated, and the trouble is counted under the user's id."""
     page = read(user(displayName="A", **{"manager@delta": changes}))
-    assert page.items == (UserItem("u1", {"displayName": "A"}),)
+    assert page.items == (UserItem(id="u1", attributes={"displayName": "A"}),)
     assert [bad.id for bad in page.bad] == ["u1"]
 
 
@@ -138,9 +138,14 @@ def test_links_carry_their_type_and_their_removal() -> None:
     ]
     assert read({"id": "G1", "members@delta": changes}, stream="groups").items == (
         GroupItem(
-            "g1",
-            {},
-            (Link("a", "user"), Link("b", "orgContact", removed=True), Link("c", "unknown"), Link("d", "unknown")),
+            id="g1",
+            attributes={},
+            links=(
+                Link("a", "user"),
+                Link("b", "orgContact", removed=True),
+                Link("c", "unknown"),
+                Link("d", "unknown"),
+            ),
         ),
     )
 
@@ -193,11 +198,13 @@ def test_a_direct_read_states_everything() -> None:
     """What a whole user leaves out is empty, and so is a manager that is not there."""
     item = parse_user(answer({"id": "U1", "displayName": "A"}), selected=SELECTED)
     assert item == UserItem(
-        "u1", {"accountEnabled": None, "displayName": "A", "userPrincipalName": None}, ManagerSet(None)
+        id="u1",
+        attributes={"accountEnabled": None, "displayName": "A", "userPrincipalName": None},
+        manager=ManagerSet(None),
     )
     with_manager = parse_user(answer({"id": "U1", "manager": {"id": "M1"}}), selected=())
     assert with_manager.manager == ManagerSet("m1")
-    assert parse_group(answer({"id": "G1"}), selected=("mail",)) == GroupItem("g1", {"mail": None})
+    assert parse_group(answer({"id": "G1"}), selected=("mail",)) == GroupItem(id="g1", attributes={"mail": None})
 
 
 @pytest.mark.parametrize("body", [{"displayName": "A"}, {"id": "U1", "manager": 7}, {"id": "U1", "displayName": []}])

@@ -34,7 +34,7 @@ def decide(
 ) -> tuple[str, str]:
     """Return state and BPS id of Ann with some attributes changed (None: not set)."""
     merged = {name: value for name, value in {**ANN, **attributes}.items() if value is not None}
-    decided = decide_user(SourceUser(1, state, merged, in_groups=in_groups), rules or make_rules())
+    decided = decide_user(SourceUser(key=1, state=state, attributes=merged, in_groups=in_groups), rules or make_rules())
     return decided.state, decided.bps_id
 
 
@@ -81,7 +81,7 @@ def test_a_deleted_or_disabled_person_is_never_judged_by_scope_first() -> None:
 def test_an_expression_that_fails_skips_and_never_removes() -> None:
     """A person for whom the scope cannot be evaluated is skipped with the reason, not judged out of scope."""
     rules = make_rules(scope=ScopeRules(users=Expression('user.department.startsWith("S")')))
-    decided = decide_user(SourceUser(1, "active", ANN), rules)
+    decided = decide_user(SourceUser(key=1, state="active", attributes=ANN), rules)
     assert decided.state == "skipped"
     assert "user.department" in decided.reason
     assert decide(rules, department="Sales")[0] == "wanted"
@@ -106,7 +106,7 @@ def test_the_first_attribute_that_is_set_and_the_first_of_a_list_are_taken() -> 
     rules = replace(rules, mapping=replace(rules.mapping, user_fields=fields))
     nested = {"extensionAttribute1": "Clerk"}
     user = {**ANN, "businessPhones": ["1", "2"], "mobilePhone": " ", "onPremisesExtensionAttributes": nested}
-    decided = decide_user(SourceUser(1, "active", user), rules)
+    decided = decide_user(SourceUser(key=1, state="active", attributes=user), rules)
     assert (decided.fields["phone"], decided.fields["job_title"]) == ("1", "Clerk")
 
 

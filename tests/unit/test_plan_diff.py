@@ -13,13 +13,15 @@ from syncd.plan.diff import Current, Pair, diff_user
 from syncd.plan.rules import PolicyRules
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WANTED = Desired(1, "wanted", "", "ann@x.com", {"name": "Ann", "email": "ann@x.com", "phone": None})
+WANTED = Desired(
+    key=1, state="wanted", reason="", bps_id="ann@x.com", fields={"name": "Ann", "email": "ann@x.com", "phone": None}
+)
 
 
 def make_current(origin: Any = "created", written: Any = None, **fields: Any) -> Current:
     """Return Ann's record, ours and up to date but for ``fields``."""
     values = {"name": "Ann", "email": "ann@x.com", "phone": None, "job_title": None, "manager": None, **fields}
-    return Current(values, "Synchronized", origin, 1, written or {})
+    return Current(fields=values, status="Synchronized", origin=origin, source_key=1, written=written or {})
 
 
 def diff(pair: Pair, policy: PolicyRules | None = None) -> list[tuple[str, dict[str, Any]]]:
@@ -30,37 +32,37 @@ def diff(pair: Pair, policy: PolicyRules | None = None) -> list[tuple[str, dict[
 
 def test_an_equal_record_needs_nothing() -> None:
     """Planning after applying gives the empty plan."""
-    assert diff(Pair("ann@x.com", WANTED, make_current())) == []
+    assert diff(Pair(bps_id="ann@x.com", desired=WANTED, current=make_current())) == []
 
 
 def test_only_what_differs_is_written() -> None:
     """One patch with the differing fields; a value that is gone is cleared."""
-    assert diff(Pair("ann@x.com", WANTED, make_current(name="Anne", phone="1"))) == [
+    assert diff(Pair(bps_id="ann@x.com", desired=WANTED, current=make_current(name="Anne", phone="1"))) == [
         ("update", {"name": "Ann", "phone": None})
     ]
 
 
 def test_a_manager_who_is_not_there_yet_is_set_in_the_second_pass() -> None:
     """The creation carries the manager only when that account can be named."""
-    ready = Pair("ann@x.com", WANTED, None, manager="boss@x.com", manager_ready=True)
+    ready = Pair(bps_id="ann@x.com", desired=WANTED, current=None, manager="boss@x.com", manager_ready=True)
     assert diff(ready) == [("create", {"name": "Ann", "email": "ann@x.com", "manager": "boss@x.com"})]
-    late = Pair("ann@x.com", WANTED, None, manager="boss@x.com")
+    late = Pair(bps_id="ann@x.com", desired=WANTED, current=None, manager="boss@x.com")
     assert diff(late) == [("create", {"name": "Ann", "email": "ann@x.com"}), ("update", {"manager": "boss@x.com"})]
 
 
 def test_an_adopted_record_keeps_what_we_never_set() -> None:
     """A phone number that only the portal has stays, until the tenant gives one and takes it away again."""
-    assert diff(Pair("ann@x.com", WANTED, make_current("adopted", phone="1"))) == []
-    assert diff(Pair("ann@x.com", WANTED, make_current("adopted", {"phone": "1"}, phone="1"))) == [
-        ("update", {"phone": None})
-    ]
+    assert diff(Pair(bps_id="ann@x.com", desired=WANTED, current=make_current("adopted", phone="1"))) == []
+    assert diff(
+        Pair(bps_id="ann@x.com", desired=WANTED, current=make_current("adopted", {"phone": "1"}, phone="1"))
+    ) == [("update", {"phone": None})]
 
 
 @pytest.mark.parametrize(("drift", "changes"), [("revert", 1), ("report", 0), ("adopt", 0)])
 def test_a_change_by_hand_is_reverted_only_where_the_policy_says_so(drift: Any, changes: int) -> None:
     """The field was written by us, is wanted as we wrote it, and reads differently: somebody changed it."""
     current = make_current(written={"name": "Ann"}, name="By hand")
-    assert len(diff(Pair("ann@x.com", WANTED, current), PolicyRules(drift=drift))) == changes
+    assert len(diff(Pair(bps_id="ann@x.com", desired=WANTED, current=current), PolicyRules(drift=drift))) == changes
 
 
 @pytest.mark.parametrize(
@@ -80,18 +82,32 @@ def test_only_an_asked_for_deletion_whose_grace_is_over_is_planned(
     state: Any, policy: PolicyRules, deleted: bool
 ) -> None:
     """In every doubt the record stays."""
-    current = Current({"name": "Ann"}, "Synchronized", "created", 1, {}, NOW - timedelta(days=40))
-    found = diff(Pair("ann@x.com", None, current, leaver_state=state), policy)
+    current = Current(
+        fields={"name": "Ann"},
+        status="Synchronized",
+        origin="created",
+        source_key=1,
+        written={},
+        leaving_at=NOW - timedelta(days=40),
+    )
+    found = diff(Pair(bps_id="ann@x.com", desired=None, current=current, leaver_state=state), policy)
     assert (found == [("delete", {})]) is deleted
     assert deleted or found == []
 
 
 def test_a_record_that_is_not_ours_is_never_deleted() -> None:
     """Whatever the policy."""
-    current = Current({"name": "Ann"}, "Synchronized", None, None, {}, NOW - timedelta(days=400))
+    current = Current(
+        fields={"name": "Ann"},
+        status="Synchronized",
+        origin=None,
+        source_key=None,
+        written={},
+        leaving_at=NOW - timedelta(days=400),
+    )
     policy = PolicyRules(deleted_users="delete", out_of_scope="delete", disabled_users="delete")
     for state in ("deleted", "disabled", "out_of_scope", "renamed"):
-        assert diff(Pair("ann@x.com", None, current, leaver_state=state), policy) == []  # type: ignore[arg-type]
+        assert diff(Pair(bps_id="ann@x.com", desired=None, current=current, leaver_state=state), policy) == []  # type: ignore[arg-type]
 
 
 def test_nested_groups_with_diamonds_and_cycles_end() -> None:

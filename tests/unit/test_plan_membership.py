@@ -7,7 +7,7 @@ import pytest
 from syncd.plan.membership import GroupView, MemberView, decide_unlink
 from tests.fakes.world import make_rules
 
-GROUP = GroupView(1, "sales@grp", 10, "wanted", True, True)
+GROUP = GroupView(key=1, bps_id="sales@grp", source_key=10, state="wanted", exists=True, owned=True)
 
 
 @pytest.mark.parametrize("named", [True, False])

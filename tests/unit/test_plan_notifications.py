@@ -16,7 +16,7 @@ END = datetime(2026, 6, 1, tzinfo=UTC)
 
 def judge(status: str, told: str = "", *, kind: str = "delta", **held: int) -> tuple[list[str], str]:
     """Return the events of a run, and what was told then."""
-    record: Any = RunRecord(7, kind, "schedule", status, NOW, NOW)  # type: ignore[arg-type]  # plain words in tests
+    record: Any = RunRecord(id=7, kind=kind, trigger="schedule", status=status, started_at=NOW, finished_at=NOW)  # type: ignore[arg-type]  # plain words in tests
     news, told = notify_about_run(record, held, told, error="some reason")
     return [each.event for each in news], told
 
@@ -54,7 +54,7 @@ def test_a_plan_is_no_news() -> None:
 
 def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
     """A sentence for people, stable fields for machines."""
-    record = RunRecord(7, "delta", "schedule", "held", NOW, NOW)
+    record = RunRecord(id=7, kind="delta", trigger="schedule", status="held", started_at=NOW, finished_at=NOW)
     (news,), _ = notify_about_run(
         record, {"unlink": 1031}, "", error="1031 times unlink, guard.max_removals allows 500"
     )

@@ -14,19 +14,28 @@ from syncd.plan.undo.licence import reverse_licence
 from syncd.plan.undo.undo import find_forbidden, still_stands
 from syncd.plan.undo.values import Done, Record
 
-OURS = Record({"name": "Ann"}, "created", 1)
-STRANGER = Record({"name": "Ann"}, None, None)
+OURS = Record(fields={"name": "Ann"}, origin="created", source_key=1)
+STRANGER = Record(fields={"name": "Ann"}, origin=None, source_key=None)
 DESK, SOLO = "DesignerDeskUser", "SingleSolutionUser"
 
 
 def licence(action: Any, kind: str, before: dict[str, str | None], after: dict[str, str | None]) -> Change:
     """Return a change of ann's licence."""
-    return Change(Phase.GRANTS, action, "licence", "ann@x.com", kind, 1, before, after)
+    return Change(
+        phase=Phase.GRANTS,
+        action=action,
+        object="licence",
+        bps_id="ann@x.com",
+        target=kind,
+        source_key=1,
+        before=before,
+        after=after,
+    )
 
 
 def held(kind: str, *, ours: bool = True, **settings: str) -> tuple[HeldLicence, ...]:
     """Return what ann holds."""
-    return (HeldLicence(kind, ours, settings),)
+    return (HeldLicence(type=kind, ours=ours, shown=settings),)
 
 
 TAKES = licence("revoke", DESK, {"project_creation": "true"}, {})
@@ -61,16 +70,16 @@ ADDS = licence("grant", SOLO, {"processes": "1/7/ 1/8/"}, {"processes": "1/7/ 1/
 )
 def test_a_licence_stands_as_it_was_shown(change: Change, licences: tuple[HeldLicence, ...], stands: bool) -> None:
     """Ours, with the settings before; processes in any order, and where only some are taken others may be besides."""
-    assert still_stands(Done(change, OURS, licences=licences)) is stands
-    assert not still_stands(Done(change, STRANGER, licences=licences))
-    assert not still_stands(Done(change, None, licences=licences))
-    assert still_stands(Done(change, None, remade=True, licences=licences)) is stands
+    assert still_stands(Done(change=change, record=OURS, licences=licences)) is stands
+    assert not still_stands(Done(change=change, record=STRANGER, licences=licences))
+    assert not still_stands(Done(change=change, record=None, licences=licences))
+    assert still_stands(Done(change=change, record=None, remade=True, licences=licences)) is stands
 
 
 @pytest.mark.parametrize("kind", ["membership", "ownership"])
 def test_a_link_stands_while_its_group_is_ours_and_it_is_not_done_yet(kind: Any) -> None:
     """Or while the same plan makes the group anew."""
-    link = Change(Phase.LINKS, "link", kind, "all@grp", "ann@x.com")
+    link = Change(phase=Phase.LINKS, action="link", object=kind, bps_id="all@grp", target="ann@x.com")
     unlink = replace(link, phase=Phase.UNLINKS, action="unlink")
     for record, remade, stands in (
         (OURS, False, True),
@@ -78,48 +87,74 @@ def test_a_link_stands_while_its_group_is_ours_and_it_is_not_done_yet(kind: Any)
         (None, False, False),
         (None, True, True),
     ):
-        assert still_stands(Done(link, record, linked=False, remade=remade)) is stands
-        assert still_stands(Done(unlink, record, linked=True, remade=remade)) is stands
-        assert not still_stands(Done(link, record, linked=True, remade=remade))
-        assert not still_stands(Done(unlink, record, linked=False, remade=remade))
+        assert still_stands(Done(change=link, record=record, linked=False, remade=remade)) is stands
+        assert still_stands(Done(change=unlink, record=record, linked=True, remade=remade)) is stands
+        assert not still_stands(Done(change=link, record=record, linked=True, remade=remade))
+        assert not still_stands(Done(change=unlink, record=record, linked=False, remade=remade))
 
 
 def test_an_update_stands_for_the_same_person_over_the_same_values() -> None:
     """Neither for another source object, nor for a stranger's record, nor over another value."""
-    change = Change(Phase.USERS, "update", "user", "ann@x.com", "", 1, {"name": "Ann"}, {"name": "Anna"})
-    assert still_stands(Done(change, OURS))
-    assert not still_stands(Done(change, replace(OURS, source_key=2)))
-    assert not still_stands(Done(change, replace(OURS, fields={"name": "Annie"})))
-    assert not still_stands(Done(change, STRANGER))
-    assert not still_stands(Done(change, None))
+    change = Change(
+        phase=Phase.USERS,
+        action="update",
+        object="user",
+        bps_id="ann@x.com",
+        target="",
+        source_key=1,
+        before={"name": "Ann"},
+        after={"name": "Anna"},
+    )
+    assert still_stands(Done(change=change, record=OURS))
+    assert not still_stands(Done(change=change, record=replace(OURS, source_key=2)))
+    assert not still_stands(Done(change=change, record=replace(OURS, fields={"name": "Annie"})))
+    assert not still_stands(Done(change=change, record=STRANGER))
+    assert not still_stands(Done(change=change, record=None))
 
 
 def test_an_adoption_stands_while_the_record_is_nobodys() -> None:
     """One that is ours by now is not adopted again."""
-    change = Change(Phase.USERS, "adopt", "user", "ann@x.com", "", 1, {"name": "Ann"}, {"name": "Anna"})
-    assert still_stands(Done(change, STRANGER))
-    assert not still_stands(Done(change, OURS))
-    assert not still_stands(Done(change, replace(STRANGER, fields={"name": "Annie"})))
+    change = Change(
+        phase=Phase.USERS,
+        action="adopt",
+        object="user",
+        bps_id="ann@x.com",
+        target="",
+        source_key=1,
+        before={"name": "Ann"},
+        after={"name": "Anna"},
+    )
+    assert still_stands(Done(change=change, record=STRANGER))
+    assert not still_stands(Done(change=change, record=OURS))
+    assert not still_stands(Done(change=change, record=replace(STRANGER, fields={"name": "Annie"})))
 
 
 def test_a_creation_does_not_stand_when_the_record_is_there_by_now() -> None:
     """The guard withholds no creation today; one that let it must not meet a plan that overwrites."""
-    made = Change(Phase.USERS, "create", "user", "ann@x.com", "", 1, after={"name": "Ann"})
-    assert still_stands(Done(made, None))
-    assert not still_stands(Done(made, OURS))
+    made = Change(
+        phase=Phase.USERS,
+        action="create",
+        object="user",
+        bps_id="ann@x.com",
+        target="",
+        source_key=1,
+        after={"name": "Ann"},
+    )
+    assert still_stands(Done(change=made, record=None))
+    assert not still_stands(Done(change=made, record=OURS))
 
 
 def test_a_licence_of_an_account_that_is_not_ours_any_more_is_left() -> None:
     """Given back since: what it holds is its own affair."""
     given = licence("grant", DESK, {}, {"project_creation": "true"})
-    result = reverse_licence(Done(given, STRANGER, licences=held(DESK, project_creation="true")))
+    result = reverse_licence(Done(change=given, record=STRANGER, licences=held(DESK, project_creation="true")))
     assert (result.changes, result.left) == ((), "the account is not ours any more")
-    assert reverse_licence(Done(given, OURS, licences=held(DESK, project_creation="true"))).changes
+    assert reverse_licence(Done(change=given, record=OURS, licences=held(DESK, project_creation="true"))).changes
 
 
 def test_the_protect_list_forbids_by_the_record_and_by_the_member() -> None:
     """Whatever the case, and before the mode is looked at."""
-    change = Change(Phase.UNLINKS, "unlink", "membership", "All@grp", "Ann@x.com")
+    change = Change(phase=Phase.UNLINKS, action="unlink", object="membership", bps_id="All@grp", target="Ann@x.com")
     for protect in ({"all@grp"}, {"ann@x.com"}):
         assert "scope.protect" in find_forbidden(change, PolicyRules(), protect=frozenset(protect))
     assert find_forbidden(change, PolicyRules(), protect=frozenset({"ben@x.com"})) == ""

@@ -27,7 +27,7 @@ class Pages:
             raise Unavailable("down")
         self.fetched += 1
         last = number == self.count - 1
-        return Page((), (), None if last else str(number + 1), "delta" if last else None)
+        return Page(items=(), bad=(), next_link=None if last else str(number + 1), delta_link="delta" if last else None)
 
 
 async def settle() -> None:

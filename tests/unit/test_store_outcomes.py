@@ -25,8 +25,8 @@ def database(store_url: str) -> Iterator[Database]:
     opened = open_database(store_url)
     Store(opened).inventory.store_accounts.blocking(
         [
-            Account(ANN, name="Ann", email=ANN, phone="1", status="Synchronized"),
-            Account(BEN, name="Bén", email=BEN, phone="2", status="Synchronized"),
+            Account(bps_id=ANN, name="Ann", email=ANN, phone="1", status="Synchronized"),
+            Account(bps_id=BEN, name="Bén", email=BEN, phone="2", status="Synchronized"),
         ]
     )
     yield opened
@@ -46,7 +46,7 @@ def plan(database: Database, *changes: Change) -> list[Placed]:
 
 def update(bps_id: str, phase: Phase = Phase.USERS, **after: str | None) -> Change:
     """Return an update of one account."""
-    return Change(phase, "update", "user", bps_id, after=after)
+    return Change(phase=phase, action="update", object="user", bps_id=bps_id, after=after)
 
 
 def test_a_plan_is_handed_out_as_it_was_written(database: Database) -> None:
@@ -86,7 +86,7 @@ def test_an_update_that_failed_changes_nothing(database: Database) -> None:
 def test_records_become_ready_whatever_their_case(database: Database) -> None:
     """A BPS id is found in any spelling when the portal says that its record is ready."""
     inventory = Store(database).inventory
-    inventory.store_accounts.blocking([Account(BEN, name="Bén", email=BEN, status="WaitingForSynchronization")])
+    inventory.store_accounts.blocking([Account(bps_id=BEN, name="Bén", email=BEN, status="WaitingForSynchronization")])
     inventory.set_synchronized.blocking(["BÉN@example.com"])
     assert Store(database).plans.load_ready.blocking({"bén@example.com", "nobody@example.com"}) == {
         "bén@example.com": False

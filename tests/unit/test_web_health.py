@@ -28,7 +28,7 @@ def make_run(number: int, kind: RunKind = "delta", **changes: object) -> RunReco
     start = NOW + timedelta(minutes=number)
     values: dict[str, object] = {"status": "succeeded", "phases": {"pull": 1.0, "read portal": 1.0, "apply": 3.0}}
     values |= {"started_at": start, "finished_at": start + timedelta(seconds=5), **changes}
-    return RunRecord(number, kind, "schedule", **values)  # type: ignore[arg-type]
+    return RunRecord(id=number, kind=kind, trigger="schedule", **values)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -147,7 +147,7 @@ async def test_the_page_shows_runs_held_changes_and_sides_and_escapes_them() -> 
     """An operator sees what is held and which side failed; text from outside cannot become markup."""
     failed = make_run(3, "full", status="failed", error="portal <b>down</b>", phases={"pull": 1.0, "read portal": 1.0})
     held = make_run(4, status="held", counts={"held": 12, "done": 3}, error="held: 12 unlinks, the limit is 10")
-    async with served(FakeVitals(runs=[held, failed], running=RunRequest("delta", "signal"))) as session:
+    async with served(FakeVitals(runs=[held, failed], running=RunRequest(pull="delta", trigger="signal"))) as session:
         status, page = await fetch(session, "/")
     assert status == 200
     assert "12 changes of run 4: held: 12 unlinks, the limit is 10" in page

@@ -36,7 +36,7 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
     plan = open_plan_file(settings, file)
     database = open_store(settings, create=False)
     try:
-        request = RunRequest("none", "cli", retry_failed=True)
+        request = RunRequest(pull="none", trigger="cli", retry_failed=True)
         record = execute(settings, database, request, wait=wait, proposal=FromFile(plan))
         if invocation.json:
             print_json(describe_run(record))

@@ -57,7 +57,7 @@ def drift(
         record = execute(
             settings,
             database,
-            RunRequest("none", "cli", retry_failed=True),
+            RunRequest(pull="none", trigger="cli", retry_failed=True),
             wait=wait,
             proposal=DriftCheck(answer or "report", tell),
         )

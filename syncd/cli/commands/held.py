@@ -98,7 +98,9 @@ def approve(
         if approval is None:
             context.exit(0)
         try:
-            record = execute(settings, database, RunRequest("none", "approval", retry_failed=True, approval=approval))
+            record = execute(
+                settings, database, RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
+            )
         except StoreLocked:
             record = asyncio.run(_order(database, approval))
         if invocation.json:
@@ -156,7 +158,7 @@ def _withdraw(database: Database, run: int, kinds: tuple[str, ...], only: tuple[
     from syncd.store.store import Store
 
     number = Store(database).decisions.withdraw_rejections(
-        Approval(run, kinds, tuple(word.casefold() for word in only))
+        Approval(run_id=run, actions=kinds, only=tuple(word.casefold() for word in only))
     )
     if not number:
         fits = " that fits --kind and --only" if kinds or only else ""
@@ -205,7 +207,7 @@ def _make_approval(
     if run not in holding:
         hint = f"what is held now: run {', '.join(map(str, holding))}" if holding else "nothing is held"
         raise click.UsageError(f"run {run} holds nothing (any more): {hint}")
-    approval = Approval(run, kinds, tuple(word.casefold() for word in only))
+    approval = Approval(run_id=run, actions=kinds, only=tuple(word.casefold() for word in only))
     users, groups = approvals.load_concerned.blocking(approval)
     if not users and not groups:
         raise click.UsageError(f"run {run} holds nothing that fits --kind and --only (BPS ids): 'syncd held' lists it")

@@ -54,7 +54,9 @@ def plan(
     database = open_store(settings, create=pull != "none")
     try:
         shown = partial(write_plan, settings, database, out) if out is not None else None
-        record = execute(settings, database, RunRequest(pull, "cli", write=False, retry_failed=True), shown=shown)
+        record = execute(
+            settings, database, RunRequest(pull=pull, trigger="cli", write=False, retry_failed=True), shown=shown
+        )
         made = record.status in ("succeeded", "held", "partial")
         if made and invocation.json:
             _print_document(settings, database, record)

@@ -95,7 +95,9 @@ def _sync(
     database = open_store(settings, create=only is None)
     try:
         wanted = None if only is None else Wanted(only[0], only[1].strip())
-        record = execute(settings, database, RunRequest(kind, "cli", retry_failed=True, only=wanted), wait=wait)
+        record = execute(
+            settings, database, RunRequest(pull=kind, trigger="cli", retry_failed=True, only=wanted), wait=wait
+        )
         if invocation.json:
             print_json(describe_run(record))
         else:

@@ -71,9 +71,9 @@ def undo(
         record = execute(
             settings,
             database,
-            RunRequest("none", "cli", write=not dry_run, retry_failed=True),
+            RunRequest(pull="none", trigger="cli", write=not dry_run, retry_failed=True),
             wait=wait,
-            proposal=Undo(wanted.id, delete_created),
+            proposal=Undo(run_id=wanted.id, delete_created=delete_created),
             shown=say,
         )
         if invocation.json:

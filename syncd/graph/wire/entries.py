@@ -33,7 +33,7 @@ def read_user(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> UserI
     manager = None
     if (changes := entry.get("manager@delta")) is not None:
         manager = _read_manager(user_id, changes, bad)
-    return UserItem(user_id, attributes, manager, _read_removal(entry))
+    return UserItem(id=user_id, attributes=attributes, manager=manager, removed=_read_removal(entry))
 
 
 def read_group(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> GroupItem:
@@ -42,7 +42,7 @@ def read_group(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> Grou
     attributes = _read_attributes(entry, wanted)
     links = _read_links(group_id, entry, "members@delta", bad)
     owners = _read_links(group_id, entry, "owners@delta", bad) if "owners@delta" in entry else ()
-    return GroupItem(group_id, attributes, links, _read_removal(entry), owners)
+    return GroupItem(id=group_id, attributes=attributes, links=links, removed=_read_removal(entry), owners=owners)
 
 
 def _read_links(group_id: str, entry: Mapping[str, Any], name: str, bad: list[BadObject]) -> tuple[Link, ...]:

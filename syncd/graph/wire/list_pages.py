@@ -101,7 +101,13 @@ class ListParser:
         if not (_are_plain(ids) and _are_plain(managers)):
             return None
         objects = tuple(
-            Listed(head.id, head.name, head.upn, values, None if head.manager is None else head.manager.id)
+            Listed(
+                id=head.id,
+                name=head.name,
+                upn=head.upn,
+                attributes=values,
+                manager_id=None if head.manager is None else head.manager.id,
+            )
             for head, values in zip(heads.value, attributes, strict=True)
         )
         return ListPage(objects, (), heads.next_link or None)
@@ -127,11 +133,11 @@ class ListParser:
         stated = {name: value for name, value in sorted(item.attributes.items()) if value is not None}
         name, upn = stated.get("displayName"), stated.get("userPrincipalName")
         return Listed(
-            item.id,
-            name if isinstance(name, str) else None,
-            upn if isinstance(upn, str) else None,
-            stated,
-            None if manager is None else read_id(manager),
+            id=item.id,
+            name=name if isinstance(name, str) else None,
+            upn=upn if isinstance(upn, str) else None,
+            attributes=stated,
+            manager_id=None if manager is None else read_id(manager),
         )
 
 

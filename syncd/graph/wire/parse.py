@@ -65,7 +65,7 @@ def parse_page(response: Response, stream: Stream, *, selected: Collection[str])
             items.append(read(entry, wanted, bad))
         except BadEntry as error:
             bad.append(BadObject(guess_id(entry), str(error)))
-    return Page(tuple(items), tuple(bad), next_link, delta_link)
+    return Page(items=tuple(items), bad=tuple(bad), next_link=next_link, delta_link=delta_link)
 
 
 def parse_user(response: Response, *, selected: Collection[str]) -> UserItem:
@@ -81,7 +81,9 @@ def parse_user(response: Response, *, selected: Collection[str]) -> UserItem:
         manager_id = None if manager is None else read_id(manager)
     except BadEntry as error:
         raise ProtocolError(f"Microsoft Graph sent an unreadable user: {error}", status=response.status) from error
-    return UserItem(item.id, dict.fromkeys(selected) | dict(item.attributes), ManagerSet(manager_id))
+    return UserItem(
+        id=item.id, attributes=dict.fromkeys(selected) | dict(item.attributes), manager=ManagerSet(manager_id)
+    )
 
 
 def parse_group(response: Response, *, selected: Collection[str]) -> GroupItem:
@@ -92,7 +94,7 @@ def parse_group(response: Response, *, selected: Collection[str]) -> GroupItem:
         item = read_group(entry, frozenset(selected), [])
     except BadEntry as error:
         raise ProtocolError(f"Microsoft Graph sent an unreadable group: {error}", status=response.status) from error
-    return GroupItem(item.id, dict.fromkeys(selected) | dict(item.attributes))
+    return GroupItem(id=item.id, attributes=dict.fromkeys(selected) | dict(item.attributes))
 
 
 def parse_members(response: Response) -> tuple[tuple[Link, ...], str | None]:

@@ -26,7 +26,7 @@ class Place:
     path: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RuleVerdict:
     """What one rule says. ``path``: through which nested groups it reaches the object."""
 
@@ -47,24 +47,37 @@ def list_verdicts(
     """Return what each rule that is set says, in the order in which they are asked."""
     found: list[RuleVerdict] = []
     if bps_id and fold(bps_id) in rules.protect:
-        found.append(RuleVerdict("scope.protect", bps_id, "out", "hands off"))
+        found.append(RuleVerdict(rule="scope.protect", value=bps_id, says="out", detail="hands off"))
     if kind == "group":
         return found + _judge(rules.groups, "scope.groups", "group", attributes)
     if attributes.get("accountEnabled") is False:
-        found.append(RuleVerdict("accountEnabled", "false", "out", "disabled in the tenant"))
+        found.append(RuleVerdict(rule="accountEnabled", value="false", says="out", detail="disabled in the tenant"))
     if is_guest(attributes):
-        found.append(RuleVerdict("scope.guests", rules.guests, "out" if rules.guests == "skip" else "in", "a guest"))
+        found.append(
+            RuleVerdict(
+                rule="scope.guests",
+                value=rules.guests,
+                says="out" if rules.guests == "skip" else "in",
+                detail="a guest",
+            )
+        )
     included = [find_place(reference, places) for reference in rules.include_groups]
     for reference, place in zip(rules.include_groups, included, strict=True):
         says: Literal["in", "out", "no say"] = "in" if place else "no say" if any(included) else "out"
         detail = "" if place else "not in it"
-        found.append(RuleVerdict("scope.include_groups", reference, says, detail, place.path if place else ()))
+        found.append(
+            RuleVerdict(
+                rule="scope.include_groups", value=reference, says=says, detail=detail, path=place.path if place else ()
+            )
+        )
     for reference in rules.exclude_groups:
         place = find_place(reference, places)
         if place:
-            found.append(RuleVerdict("scope.exclude_groups", reference, "out", "", place.path))
+            found.append(
+                RuleVerdict(rule="scope.exclude_groups", value=reference, says="out", detail="", path=place.path)
+            )
         else:
-            found.append(RuleVerdict("scope.exclude_groups", reference, "no say", "not in it"))
+            found.append(RuleVerdict(rule="scope.exclude_groups", value=reference, says="no say", detail="not in it"))
     return found + _judge(rules.users, "scope.users", "user", attributes)
 
 
@@ -81,6 +94,8 @@ def _judge(
     if expression is None:
         return []
     try:
-        return [RuleVerdict(rule, expression.text, "in" if expression.test(variable, attributes) else "out")]
+        return [
+            RuleVerdict(rule=rule, value=expression.text, says="in" if expression.test(variable, attributes) else "out")
+        ]
     except ExpressionFailed as error:
-        return [RuleVerdict(rule, expression.text, "fails", str(error))]
+        return [RuleVerdict(rule=rule, value=expression.text, says="fails", detail=str(error))]

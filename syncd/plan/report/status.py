@@ -28,7 +28,7 @@ ObjectStatus = Literal["active", "pending", "skipped", "leaving", "held", "faili
 StatusReason = tuple[ObjectStatus, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What the target has. ``mine``: it is ours, and on behalf of this source object; ``ours``: on anybody's behalf.
 
@@ -54,7 +54,7 @@ class StandIn:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
     """What stands in the way of a record: held or deferred by the newest plan, or failed ``attempts`` times."""
 
@@ -64,7 +64,7 @@ class Obstacle:
     next_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusFacts:
     """Everything that decides. ``desired``: the state of the last planning, None before the first one."""
 

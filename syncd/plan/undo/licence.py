@@ -26,7 +26,8 @@ _PROCESSES = "processes"
 def take(change: Change, licence: HeldLicence, reason: str) -> Change:
     """Return the revoke of a licence from the person of a change."""
     return Change(
-        Phase.REVOKES, "revoke", "licence", change.bps_id, licence.type, change.source_key,
+        phase=Phase.REVOKES, action="revoke", object="licence", bps_id=change.bps_id, target=licence.type,
+        source_key=change.source_key,
         before=dict(licence.settings), reason=reason,
     )  # fmt: skip
 
@@ -79,7 +80,8 @@ def licence_still_stands(done: Done) -> bool:
 
 def _give(change: Change, before: Settings, after: Settings, reason: str) -> Change:
     return Change(
-        Phase.GRANTS, "grant", "licence", change.bps_id, change.target, change.source_key,
+        phase=Phase.GRANTS, action="grant", object="licence", bps_id=change.bps_id, target=change.target,
+        source_key=change.source_key,
         before=dict(before), after=dict(after), reason=reason,
     )  # fmt: skip
 

@@ -51,7 +51,17 @@ def _make(
     after: Mapping[str, str | None],
 ) -> Change:
     key = change.source_key
-    return Change(phase, action, "substitution", change.bps_id, substitute, key, dict(before), dict(after), UNDONE)
+    return Change(
+        phase=phase,
+        action=action,
+        object="substitution",
+        bps_id=change.bps_id,
+        target=substitute,
+        source_key=key,
+        before=dict(before),
+        after=dict(after),
+        reason=UNDONE,
+    )
 
 
 def _was_cut(change: Change) -> bool:

@@ -103,7 +103,17 @@ def _give_back(change: Change, record: Record) -> Reverse:
     kept = {name for name in change.after if name not in restored} | (record.written - change.after.keys())
     phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
     before = {name: record.fields.get(name) for name in restored}
-    back = Change(phase, "update", change.object, change.bps_id, "", record.source_key, before, restored, GIVES_BACK)
+    back = Change(
+        phase=phase,
+        action="update",
+        object=change.object,
+        bps_id=change.bps_id,
+        target="",
+        source_key=record.source_key,
+        before=before,
+        after=restored,
+        reason=GIVES_BACK,
+    )
     left = f"changed again since, or never to be empty, and left: {', '.join(sorted(kept))}" if kept else ""
     return Reverse((back,), left)
 
@@ -137,7 +147,17 @@ def _restore(change: Change, record: Record) -> Reverse:
             before = {name: record.fields.get(name) for name in sorted(names)}
             after = {name: restored[name] for name in sorted(names)}
             found.append(
-                Change(phase, "update", change.object, change.bps_id, "", record.source_key, before, after, UNDONE)
+                Change(
+                    phase=phase,
+                    action="update",
+                    object=change.object,
+                    bps_id=change.bps_id,
+                    target="",
+                    source_key=record.source_key,
+                    before=before,
+                    after=after,
+                    reason=UNDONE,
+                )
             )
     return Reverse(tuple(found), left)
 

@@ -14,7 +14,7 @@ UNDONE = "undone"
 """Why most changes of an undo are made."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """A record of the target as it is now; ``written`` names the fields that we ever wrote."""
 
@@ -24,7 +24,7 @@ class Record:
     written: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """A change that was done, and how things stand now.
 

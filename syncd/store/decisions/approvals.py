@@ -225,7 +225,9 @@ class Approvals(StorePart):
             ).first()
         if row is None:
             return None
-        return Approval(row.run_id, tuple(decode_json(row.actions)), tuple(decode_json(row.only)), row.id)
+        return Approval(
+            run_id=row.run_id, actions=tuple(decode_json(row.actions)), only=tuple(decode_json(row.only)), order=row.id
+        )
 
     @in_thread
     def finish_order(self, order: int, run_id: int) -> None:

@@ -137,10 +137,10 @@ class DesiredState(StorePart):
         for rows in self._chunks(statement, source_users, touched_users if touched_only else None):
             yield [
                 SourceUser(
-                    row[0],
-                    row[1],
-                    {**decode_json(row[2]), "id": row[4]},
-                    row[3],
+                    key=row[0],
+                    state=row[1],
+                    attributes={**decode_json(row[2]), "id": row[4]},
+                    manager_key=row[3],
                     in_groups=(not included or row[5] is not None) and not (excluded and row[6] is not None),
                 )
                 for row in rows

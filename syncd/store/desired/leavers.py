@@ -87,7 +87,7 @@ def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, n
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Conditions:
     """Conditions over a table of records. ``fresh``: left for another reason than is noted, or not noted as left."""
 
@@ -123,4 +123,6 @@ def _make_conditions(table: Table, touched: Any | None) -> _Conditions:
     if touched is not None:
         ours.append(table.c.key.in_(touched))
     fresh = table.c.leaving_at.is_(None) | (table.c.leaving_as != reason)
-    return _Conditions(ours, and_(~wanting, left), fresh, wanting | ~still_left, reason)
+    return _Conditions(
+        ours=ours, leaving=and_(~wanting, left), fresh=fresh, wanted=wanting | ~still_left, reason=reason
+    )

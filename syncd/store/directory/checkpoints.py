@@ -18,7 +18,15 @@ def load_checkpoint(database: Database, stream: Stream) -> Checkpoint | None:
         row = connection.execute(select(checkpoints).where(checkpoints.c.stream == stream)).first()
     if row is None:
         return None
-    return Checkpoint(stream, row.fingerprint, row.delta_link, row.next_link, row.baseline, row.tracked, row.listing)
+    return Checkpoint(
+        stream=stream,
+        fingerprint=row.fingerprint,
+        delta_link=row.delta_link,
+        next_link=row.next_link,
+        baseline=row.baseline,
+        tracked=row.tracked,
+        listing=row.listing,
+    )
 
 
 def save_checkpoint(connection: Connection, checkpoint: Checkpoint, *, now: datetime) -> None:

@@ -37,7 +37,9 @@ class Baseline(StorePart):
         ``owners``: the groups stream tells owners. Otherwise they are forgotten: nobody would learn that they change.
         """
         with self._database.transaction() as connection:
-            return _begin(connection, Checkpoint(stream, fingerprint, baseline=True), now=now, owners=owners)
+            return _begin(
+                connection, Checkpoint(stream=stream, fingerprint=fingerprint, baseline=True), now=now, owners=owners
+            )
 
     @in_thread
     def begin_listing(

@@ -67,7 +67,10 @@ class MemberChecks(StorePart):
         )
         with reading(self._database) as connection:
             rows = connection.execute(statement.where(among(source_groups.c.key, keys, connection)))
-            return [GroupToCount(row[0], row[1], row[2] or 0, row[3] is not None) for row in rows]
+            return [
+                GroupToCount(group_id=row[0], stored=row[1], unexplained=row[2] or 0, suspected=row[3] is not None)
+                for row in rows
+            ]
 
     @in_thread
     def put_off_member_check(self, *, now: datetime) -> None:

@@ -40,7 +40,7 @@ SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PageCounts:
     """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated."""
 
@@ -85,7 +85,7 @@ class Directory(StorePart):
     def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounts:
         """Apply one object that was read directly: whatever attribute it does not state has no value."""
         stream: Stream = "users" if isinstance(item, UserItem) else "groups"
-        whole = Checkpoint(stream, "", baseline=True, tracked=False)
+        whole = Checkpoint(stream=stream, fingerprint="", baseline=True, tracked=False)
         with self._undoing_cache(), self._database.transaction() as connection:
             counts = PageCounts(read=1)
             if isinstance(item, UserItem):

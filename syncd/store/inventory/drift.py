@@ -93,7 +93,15 @@ class ByHand(StorePart):
                 )  # fmt: skip
                 for row in sorted(connection.execute(statement), key=attrgetter("bps_fold")):
                     wanted = {name: getattr(row, f"d_{name}") for name in mapped} if row.wanting is not None else None
-                    found.append(Vanished(row.key, row.bps_id, decode_json(row.fields), row.accepted, wanted))
+                    found.append(
+                        Vanished(
+                            key=row.key,
+                            bps_id=row.bps_id,
+                            fields=decode_json(row.fields),
+                            accepted=row.accepted,
+                            desired=wanted,
+                        )
+                    )
         return found
 
     def forget_vanished(self, keys: Collection[int]) -> None:
@@ -124,7 +132,16 @@ class ByHand(StorePart):
         for kind in ("user", "group"):
             for rows in self._iterate_owned(kind):
                 yield [
-                    Drift(kind, row.bps_id, name, ours, theirs, row.source_key, row.source_id, row.wanting is not None)
+                    Drift(
+                        object=kind,
+                        bps_id=row.bps_id,
+                        field=name,
+                        ours=ours,
+                        theirs=theirs,
+                        source_key=row.source_key,
+                        source_id=row.source_id,
+                        wanted=row.wanting is not None,
+                    )
                     for row in rows
                     for name, ours, theirs in find_drift(scope.fields[kind], _make_current(row, kind))
                 ]
@@ -184,14 +201,14 @@ class ByHand(StorePart):
             for rows in connection.execution_options(yield_per=_AT_ONCE).execute(statement).partitions():
                 yield [
                     Drift(
-                        kind,
-                        row.group_id,
-                        LINK_FIELDS[kind],
-                        None if row.added else row.member_id,
-                        row.member_id if row.added else None,
-                        row.source_key,
-                        row.source_id,
-                        row.added
+                        object=kind,
+                        bps_id=row.group_id,
+                        field=LINK_FIELDS[kind],
+                        ours=None if row.added else row.member_id,
+                        theirs=row.member_id if row.added else None,
+                        source_key=row.source_key,
+                        source_id=row.source_id,
+                        wanted=row.added
                         or (row.group_wanted is not None and row.member_wanted is not None and row.member_there),
                     )
                     for row in rows
@@ -209,8 +226,9 @@ class ByHand(StorePart):
                 rows = {row.key: row for row in connection.execute(statement)}
             found += [
                 Drift(
-                    kind, gone.bps_id, RECORD, gone.bps_id, None, rows[gone.key].source_key, rows[gone.key].source_id,
-                    gone.desired is not None, gone.fields,
+                    object=kind, bps_id=gone.bps_id, field=RECORD, ours=gone.bps_id, theirs=None,
+                    source_key=rows[gone.key].source_key, source_id=rows[gone.key].source_id,
+                    wanted=gone.desired is not None, fields=gone.fields,
                 )
                 for gone in self.load_vanished()
                 if gone.key in rows and not gone.accepted
@@ -241,11 +259,11 @@ class ByHand(StorePart):
 
 def _make_current(row: Any, kind: Kind) -> Current:
     return Current(
-        {name: getattr(row, name) for name in _TABLES[kind][2]},
-        row.status,
-        row.origin,
-        row.source_key,
-        decode_json(row.written),
-        row.leaving_at,
-        decode_json(row.accepted),
+        fields={name: getattr(row, name) for name in _TABLES[kind][2]},
+        status=row.status,
+        origin=row.origin,
+        source_key=row.source_key,
+        written=decode_json(row.written),
+        leaving_at=row.leaving_at,
+        accepted=decode_json(row.accepted),
     )

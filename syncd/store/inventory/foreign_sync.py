@@ -22,7 +22,7 @@ WAY_OUT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
     """Records that could not be written for that reason: how many, since when, how often, and a few of their ids."""
 
@@ -58,9 +58,9 @@ def load_blocked(database: Database) -> Blocked:
     with reading(database) as connection:
         rows = connection.execute(statement).all()
     return Blocked(
-        sum(row.object == "user" for row in rows),
-        sum(row.object == "group" for row in rows),
-        min((row.first_at for row in rows), default=None),
-        max((row.attempts for row in rows), default=0),
-        tuple(row.bps_id for row in rows[:_NAMED]),
+        users=sum(row.object == "user" for row in rows),
+        groups=sum(row.object == "group" for row in rows),
+        since=min((row.first_at for row in rows), default=None),
+        attempts=max((row.attempts for row in rows), default=0),
+        examples=tuple(row.bps_id for row in rows[:_NAMED]),
     )

@@ -46,7 +46,10 @@ class Protection(StorePart):
         )
         with reading(self._database) as connection:
             rows = connection.execute(statement).all()
-        return [(row.seq, Change(Phase(row.phase), "delete", row.object, row.bps_id)) for row in rows]
+        return [
+            (row.seq, Change(phase=Phase(row.phase), action="delete", object=row.object, bps_id=row.bps_id))
+            for row in rows
+        ]
 
     @in_thread
     def defer(self, run_id: int, seqs: Collection[int], reason: str) -> None:

@@ -28,7 +28,7 @@ from syncd.store.schema.tables import (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptSubstitution:
     """A substitution as we remember it; ``confirmed`` False: sent, and not known how it ended."""
 
@@ -135,7 +135,13 @@ class Substitutions(StorePart):
         with reading(self._database) as connection:
             rows = connection.execute(statement.where(among(source_users.c.key, keys, connection))).all()
         return {
-            row[0]: Superior(row[0], row[1], row[2], row[3] or "", fit=row[4] == "wanted" and not row[5])
+            row[0]: Superior(
+                key=row[0],
+                manager_key=row[1],
+                principal=row[2],
+                bps_id=row[3] or "",
+                fit=row[4] == "wanted" and not row[5],
+            )
             for row in rows
         }
 
@@ -156,7 +162,13 @@ class Substitutions(StorePart):
         )
         with reading(self._database) as connection:
             row = connection.execute(statement).first()
-        return None if row is None else KeptSubstitution(row.bps_id, row.ends_at, row.number, row.confirmed)
+        return (
+            None
+            if row is None
+            else KeptSubstitution(
+                substitute=row.bps_id, ends_at=row.ends_at, number=row.number, confirmed=row.confirmed
+            )
+        )
 
     @in_thread
     def keep_substitution(
@@ -242,11 +254,26 @@ def _make_departed(row: Any) -> Departed:
         state = row.owner_state or "unknown"
     heir = None
     if state == "renamed":
-        heir = Superior(row.source_key, None, row.heir_key, row.heir_id or "", fit=not row.blocked)
+        heir = Superior(
+            key=row.source_key, manager_key=None, principal=row.heir_key, bps_id=row.heir_id or "", fit=not row.blocked
+        )
     arranged = None
     if row.substitute_key is not None:
         arranged = Arranged(
-            row.substitute_key, row.substitute_id, row.ends_at, confirmed=row.confirmed, fit=bool(row.fit)
+            principal=row.substitute_key,
+            bps_id=row.substitute_id,
+            ends_at=row.ends_at,
+            confirmed=row.confirmed,
+            fit=bool(row.fit),
         )
     leaving_at = row.leaving_at if row.leaving_as in (None, state) else None  # another grace begins
-    return Departed(row.key, row.bps_id, row.source_key, state, leaving_at, row.manager_key, heir, arranged)
+    return Departed(
+        key=row.key,
+        bps_id=row.bps_id,
+        source_key=row.source_key,
+        state=state,
+        leaving_at=leaving_at,
+        manager_key=row.manager_key,
+        heir=heir,
+        arranged=arranged,
+    )

@@ -292,10 +292,10 @@ def _load_held(connection: Connection, keys: Collection[int]) -> dict[int, list[
     ):
         found.setdefault(key, []).append(
             HeldLicence(
-                kind,
-                origin is not None,
-                decode_json(shown) if shown is not None else None,
-                decode_json(written) if written is not None else None,
+                type=kind,
+                ours=origin is not None,
+                shown=decode_json(shown) if shown is not None else None,
+                written=decode_json(written) if written is not None else None,
             )
         )
     return found
@@ -323,7 +323,9 @@ def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, l
     )
     found: dict[int, dict[str, HeldLicence]] = {}
     for key, kind, shown in connection.execute(left.union_all(coming)):
-        found.setdefault(key, {})[kind] = HeldLicence(kind, ours=False, shown=decode_json(shown) if shown else None)
+        found.setdefault(key, {})[kind] = HeldLicence(
+            type=kind, ours=False, shown=decode_json(shown) if shown else None
+        )
     return {key: [licences[kind] for kind in sorted(licences)] for key, licences in found.items()}
 
 
@@ -332,17 +334,17 @@ def _make_person(
 ) -> PersonView:
     wanted = row.d_key is not None
     return PersonView(
-        row.key,
-        row.bps_id,
-        row.d_key if wanted else row.source_key,
-        wanted,
-        "wanted" if wanted else leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked),
-        row.t_key is not None,
-        row.origin is not None,
-        bool(row.taken),
-        int(row.role.removeprefix(LICENCE_ROLE)) if row.role is not None else None,
-        bool(row.deleting) and row.t_key is not None,
-        tuple(held),
-        tuple(moving),
-        removed,
+        key=row.key,
+        bps_id=row.bps_id,
+        source_key=row.d_key if wanted else row.source_key,
+        wanted=wanted,
+        state="wanted" if wanted else leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked),
+        exists=row.t_key is not None,
+        owned=row.origin is not None,
+        taken=bool(row.taken),
+        rule=int(row.role.removeprefix(LICENCE_ROLE)) if row.role is not None else None,
+        deleting=bool(row.deleting) and row.t_key is not None,
+        licences=tuple(held),
+        moving=tuple(moving),
+        removed=removed,
     )

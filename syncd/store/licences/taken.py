@@ -76,8 +76,9 @@ class TakenLicences(StorePart):
         with reading(self._database) as connection:
             rows = connection.execute(statement).all()
         yield [
-            Drift("licence", row.bps_id, row.type, row.type, None, row.source_key, row.id, row.covered,
-                  decode_json(row.written) if row.written else {})
+            Drift(object="licence", bps_id=row.bps_id, field=row.type, ours=row.type,
+            theirs=None, source_key=row.source_key, source_id=row.id, wanted=row.covered,
+                  fields=decode_json(row.written) if row.written else {})
             for row in rows
         ]  # fmt: skip
 

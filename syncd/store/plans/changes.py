@@ -359,17 +359,17 @@ def _place(row: Sequence[Any]) -> Placed:
     (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, reason, status, error,
      record_id, target_id) = row  # fmt: skip
     change = Change(
-        _PHASES[phase],
-        action,
-        kind,
-        record_id,
-        target_id or target,
-        source,
-        decode_json(before),
-        decode_json(after),
-        reason,
+        phase=_PHASES[phase],
+        action=action,
+        object=kind,
+        bps_id=record_id,
+        target=target_id or target,
+        source_key=source,
+        before=decode_json(before),
+        after=decode_json(after),
+        reason=reason,
     )
-    return PlannedChange(run_id, seq, change, status, error), record, target_key
+    return PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=error), record, target_key
 
 
 def _goes_with_unlinks(run_id: int) -> Any:

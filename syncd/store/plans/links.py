@@ -67,7 +67,14 @@ class Links(StorePart):
                 .order_by(gathered.c.first)
             )
             return [
-                LinkBatch(record, bps_id, decode_json(seqs), decode_json(targets), decode_json(members), kind)
+                LinkBatch(
+                    record=record,
+                    bps_id=bps_id,
+                    seqs=decode_json(seqs),
+                    targets=decode_json(targets),
+                    members=decode_json(members),
+                    kind=kind,
+                )
                 for record, _, seqs, targets, members, bps_id in connection.execute(statement)
             ]
 

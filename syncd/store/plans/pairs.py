@@ -294,13 +294,13 @@ def _select_groups() -> Select[Any]:
 def _make_group_row(row: Any) -> GroupView:
     key, bps_id, wanting, owning, state, principal, there, origin, taken, blocked = row
     return GroupView(
-        key,
-        bps_id,
-        wanting if wanting is not None else owning or 0,
-        "wanted" if wanting is not None else leaver_state(state, principal, key, blocked),
-        there is not None,
-        origin is not None,
-        bool(taken),
+        key=key,
+        bps_id=bps_id,
+        source_key=wanting if wanting is not None else owning or 0,
+        state="wanted" if wanting is not None else leaver_state(state, principal, key, blocked),
+        exists=there is not None,
+        owned=origin is not None,
+        taken=bool(taken),
     )
 
 
@@ -309,13 +309,13 @@ def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | Non
         return None
     as_before = row.leaving_as is None or row.leaving_as == state
     return Current(
-        {name: getattr(row, name) for name in names},
-        row.status,
-        row.origin,
-        row.source_key,
-        decode_json(row.written),
-        row.leaving_at if as_before else None,
-        decode_json(row.accepted),
+        fields={name: getattr(row, name) for name in names},
+        status=row.status,
+        origin=row.origin,
+        source_key=row.source_key,
+        written=decode_json(row.written),
+        leaving_at=row.leaving_at if as_before else None,
+        accepted=decode_json(row.accepted),
     )
 
 
@@ -324,20 +324,22 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
     if row.d_key is not None:
         values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
         fields = {name: value for name, value in values.items() if name in mapped}
-        desired = Desired(row.d_key, "wanted", "", row.bps_id, fields, row.d_manager_key)
+        desired = Desired(
+            key=row.d_key, state="wanted", reason="", bps_id=row.bps_id, fields=fields, manager_key=row.d_manager_key
+        )
     # A record that is somebody else's by now does not stand for this manager.
     theirs = row.manager_status is not None and row.manager_owner in (None, row.d_manager_key)
     named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
     state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
-        row.bps_id,
-        desired,
-        _make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
-        state,
-        row.manager_bps_id if named else row.manager_present,
-        row.manager_status == "Synchronized" if named else row.manager_present is not None,
-        bool(row.taken),
-        bool(row.elsewhere),
+        bps_id=row.bps_id,
+        desired=desired,
+        current=_make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
+        leaver_state=state,
+        manager=row.manager_bps_id if named else row.manager_present,
+        manager_ready=row.manager_status == "Synchronized" if named else row.manager_present is not None,
+        taken=bool(row.taken),
+        owned_elsewhere=bool(row.elsewhere),
     )
 
 
@@ -346,12 +348,12 @@ def _make_group_pair(row: Any, mapped: Collection[str]) -> Pair:
     if row.d_key is not None:
         values = {"name": row.d_name, "email": row.d_email}
         fields = {name: value for name, value in values.items() if name in mapped}
-        desired = Desired(row.d_key, "wanted", "", row.bps_id, fields)
+        desired = Desired(key=row.d_key, state="wanted", reason="", bps_id=row.bps_id, fields=fields)
     state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
-        row.bps_id,
-        desired,
-        _make_current(row, ("name", "email"), state),
-        state,
+        bps_id=row.bps_id,
+        desired=desired,
+        current=_make_current(row, ("name", "email"), state),
+        leaver_state=state,
         taken=bool(row.taken),
     )

@@ -91,14 +91,14 @@ class Undoing(StorePart):
         return [
             (
                 Done(
-                    planned.change,
-                    records[find_written(planned.change.object)].get(record),
-                    (record, target) in pairs.get(planned.change.object, ()),
-                    target in there,
-                    record in recreated,
-                    tuple(licences.get(record, ())),
-                    (record, planned.change.target) in moved,
-                    arranged.get(record),
+                    change=planned.change,
+                    record=records[find_written(planned.change.object)].get(record),
+                    linked=(record, target) in pairs.get(planned.change.object, ()),
+                    member_there=target in there,
+                    remade=record in recreated,
+                    licences=tuple(licences.get(record, ())),
+                    moved=(record, planned.change.target) in moved,
+                    arranged=arranged.get(record),
                 ),
                 record,
                 target,
@@ -154,7 +154,12 @@ def _load_records(connection: Connection, kind: str, keys: Collection[int]) -> d
     columns = [table.c.key, table.c.origin, table.c.source_key, table.c.written, *(table.c[name] for name in names)]
     rows = connection.execute(select(*columns).where(among(table.c.key, keys or [0], connection))).all()
     return {
-        row[0]: Record(dict(zip(names, tuple(row)[4:], strict=True)), row[1], row[2], frozenset(decode_json(row[3])))
+        row[0]: Record(
+            fields=dict(zip(names, tuple(row)[4:], strict=True)),
+            origin=row[1],
+            source_key=row[2],
+            written=frozenset(decode_json(row[3])),
+        )
         for row in rows
     }
 
@@ -188,7 +193,9 @@ def _load_arranged(connection: Connection, keys: Collection[int]) -> dict[int, A
         .where(among(s.c.original_key, keys, connection))
     )
     return {
-        row.original_key: Arranged(row.substitute_key, row.bps_id, row.ends_at, confirmed=row.confirmed, fit=True)
+        row.original_key: Arranged(
+            principal=row.substitute_key, bps_id=row.bps_id, ends_at=row.ends_at, confirmed=row.confirmed, fit=True
+        )
         for row in connection.execute(statement)
     }
 

@@ -42,7 +42,7 @@ _TARGET: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
 _FOUND_AT_MOST = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """Which object was meant."""
 
@@ -53,7 +53,7 @@ class Found:
     state: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
     """What is known: plain values, in the order in which an object passes through syncd."""
 
@@ -95,7 +95,8 @@ class Explanations:
                         .limit(_FOUND_AT_MOST)
                     )
                     found += [
-                        Found(kind, row.key, row.id, row.name or "", row.state) for row in connection.execute(statement)
+                        Found(kind=kind, key=row.key, id=row.id, name=row.name or "", state=row.state)
+                        for row in connection.execute(statement)
                     ]
                 if found:
                     return found
@@ -117,15 +118,15 @@ class Explanations:
             ).first()
             records = _find_records(connection, found, desired)
             return Explanation(
-                found,
-                source,
-                None if desired is None else _describe_desired(connection, found, desired),
-                _load_target(connection, found, records),
-                load_pending(connection, records, now=now),
-                load_outcomes(connection, records),
-                _load_licences(connection, found, records) if found.kind == "user" else None,
-                load_rejected(connection, records),
-                places,
+                found=found,
+                source=source,
+                desired=None if desired is None else _describe_desired(connection, found, desired),
+                target=_load_target(connection, found, records),
+                pending=load_pending(connection, records, now=now),
+                outcomes=load_outcomes(connection, records),
+                licences=_load_licences(connection, found, records) if found.kind == "user" else None,
+                rejected=load_rejected(connection, records),
+                places=places,
             )
 
 

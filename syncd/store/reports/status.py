@@ -66,7 +66,7 @@ _CHUNK = 1000
 _OPEN = ("planned", "started", "failed", "deferred", "held")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One line of the report. ``source_id`` None: the object is unknown to the directory."""
 
@@ -162,7 +162,14 @@ class Report:
 
 def _make_line(row: Any, judged: StatusReason) -> Line:
     state, reason = judged
-    return Line(row.source_id, row.name, row.bps_id or row.mapped, state, reason, row.synced_at if row.origin else None)
+    return Line(
+        source_id=row.source_id,
+        name=row.name,
+        bps_id=row.bps_id or row.mapped,
+        state=state,
+        reason=reason,
+        last_synced_at=row.synced_at if row.origin else None,
+    )
 
 
 def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> StatusFacts:
@@ -170,28 +177,28 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datet
     if row.record is not None:
         ours = row.origin is not None
         record = Record(
-            ours,
-            ours and row.owner == row.source_key,
-            row.leaving_at,
-            notes.kept.get(row.record, 0),
-            row.record in notes.spared,
-            notes.stand_ins.get(row.record),
-            row.record in notes.tied,
-            row.record in notes.declined,
+            ours=ours,
+            mine=ours and row.owner == row.source_key,
+            leaving_at=row.leaving_at,
+            kept=notes.kept.get(row.record, 0),
+            spared=row.record in notes.spared,
+            stand_in=notes.stand_ins.get(row.record),
+            tied=row.record in notes.tied,
+            declined=row.record in notes.declined,
         )
     principal = row.record if row.record is not None else row.principal_key
     return StatusFacts(
-        kind,
-        row.gone,
-        row.desired,
-        row.reason or "",
-        record,
-        bool(row.taken),
-        troubles.held.get(principal),
-        troubles.failed.get(principal),
-        troubles.deferred.get(principal),
-        "" if row.removal_accepted is None else "accepted" if row.removal_accepted else "by hand",
-        now,
+        kind=kind,
+        gone=row.gone,
+        desired=row.desired,
+        reason=row.reason or "",
+        record=record,
+        taken=bool(row.taken),
+        held=troubles.held.get(principal),
+        failed=troubles.failed.get(principal),
+        deferred=troubles.deferred.get(principal),
+        removed="" if row.removal_accepted is None else "accepted" if row.removal_accepted else "by hand",
+        now=now,
     )
 
 
@@ -354,7 +361,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
         for key, action, status, number, error, about in connection.execute(noted):
             what = action if kinds is own else f"{action} of {number} {about}{'s' if number != 1 else ''}"
             found = troubles.held if status == "held" else troubles.deferred
-            found[key] = Obstacle(status, f"{what}: {error}")
+            found[key] = Obstacle(kind=status, reason=f"{what}: {error}")
         failed = (
             select(record, failures.c.attempts, failures.c.next_at, failures.c.error)
             .join(
@@ -369,7 +376,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
             .order_by(record, failures.c.attempts)
         )
         for key, attempts, next_at, error in connection.execute(failed):
-            troubles.failed[key] = Obstacle("failed", error, attempts, next_at)
+            troubles.failed[key] = Obstacle(kind="failed", reason=error, attempts=attempts, next_at=next_at)
     return troubles
 
 

@@ -141,14 +141,14 @@ class RunLog(StorePart):
 
 def _make_run(row: Row[Any]) -> RunRecord:
     return RunRecord(
-        row.id,
-        row.kind,
-        row.trigger,
-        row.status,
-        row.started_at,
-        row.finished_at,
-        decode_json(row.counts),
-        decode_json(row.phases),
-        row.error,
-        decode_json(row.proof),
+        id=row.id,
+        kind=row.kind,
+        trigger=row.trigger,
+        status=row.status,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        counts=decode_json(row.counts),
+        phases=decode_json(row.phases),
+        error=row.error,
+        proof=decode_json(row.proof),
     )

@@ -38,7 +38,7 @@ _BATCH = 1024
 _LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ownership"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions:
     """How to apply: requests in flight, members per call, and how long (seconds) to wait for WEBCON's own copying."""
 
@@ -74,7 +74,7 @@ class Apply:
         self._licences = False
         self._sent_before: set[int] = set()
         self._unready: set[int] = set()
-        self._substituting = Substituting(portal, store, clock)
+        self._substituting = Substituting(portal=portal, store=store, clock=clock)
         self._readiness = Readiness(portal, store, clock, stopping)
         self._protecting = Protecting(portal, store, clock, options.protect)
 
@@ -278,10 +278,11 @@ class Apply:
         after = change.after
         sent_before = record in self._sent_before
         if change.object == "user":
-            account = Account(change.bps_id, **{name: value for name, value in after.items() if value is not None})  # type: ignore[arg-type]  # the fields of an account, by name
+            fields = {name: value for name, value in after.items() if value is not None}
+            account = Account(bps_id=change.bps_id, **fields)  # type: ignore[arg-type]  # an account's fields, by name
             result = await self._portal.create_account(account, sent_before=sent_before)
         else:
-            group = PortalGroup(change.bps_id, after.get("name"), after.get("email"))
+            group = PortalGroup(bps_id=change.bps_id, name=after.get("name"), email=after.get("email"))
             result = await self._portal.create_group(group, sent_before=sent_before)
         if result is not Creation.EXISTS:
             return Outcome(planned.seq, "done")

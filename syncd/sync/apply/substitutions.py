@@ -30,7 +30,7 @@ _PAUSE = timedelta(hours=1)
 """So long nothing is sent after a refusal for want of a scope, except by an explicit sync."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Substituting:
     """Arranges and ends the substitutions of one run. Without the scope for it the rest of the run goes on."""
 
@@ -77,7 +77,13 @@ class Substituting:
         ends_at = datetime.fromisoformat(change.after["until"] or "")
         there = await self._find(original, change.bps_id)
         starts_at = there.starts_at if there else self.clock.now().replace(microsecond=0)
-        wanted = Substitution(change.bps_id, change.target, starts_at, ends_at, there.number if there else None)
+        wanted = Substitution(
+            original=change.bps_id,
+            substitute=change.target,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            number=there.number if there else None,
+        )
         if there is None:
             await self.store.substitutions.keep_substitution(
                 original, substitute, ends_at, number=None, confirmed=False
@@ -100,7 +106,13 @@ class Substituting:
         if there is None:
             await self.store.substitutions.forget_substitution(original)
         else:
-            cut = Substitution(there.original, there.substitute, min(there.starts_at, ends_at), ends_at, there.number)
+            cut = Substitution(
+                original=there.original,
+                substitute=there.substitute,
+                starts_at=min(there.starts_at, ends_at),
+                ends_at=ends_at,
+                number=there.number,
+            )
             await self.portal.update_substitution(cut)
             await self.store.substitutions.move_substitution_end(original, ends_at)
         return Outcome(planned.seq, "done")
@@ -119,7 +131,13 @@ class Substituting:
         if kept is None:
             return None
         there = await self.portal.find_substitution(
-            Substitution(bps_id, kept.substitute, self.clock.now(), kept.ends_at, kept.number)
+            Substitution(
+                original=bps_id,
+                substitute=kept.substitute,
+                starts_at=self.clock.now(),
+                ends_at=kept.ends_at,
+                number=kept.number,
+            )
         )
         if there is not None and kept.number is None and there.number is not None:
             # Its people and its end are about to change, and could not tell it any more after a kill.

@@ -36,7 +36,7 @@ _NAMED = 5
 """So many of the records that stand in the way are named in an error."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What a proposal is made with. ``quiet``: it is quiet hours, in which nothing is removed."""
 

@@ -29,7 +29,7 @@ _Reversed = tuple[Reverse, Change, int, int | None]
 """A change with its reverse, and the keys of its record and of its member, its substitute or its type of licence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Undo:
     """The reverse of everything that a run did, as far as it still stands.
 

@@ -173,4 +173,4 @@ def _make_step(change: Change) -> Step:
     """Return what to ask for: of a revoke the part that is taken (a part is named where something is left)."""
     remove = change.action == "revoke"
     settings = (change.before if change.after else {}) if remove else change.after
-    return Step(change.bps_id, change.target, settings, remove=remove)
+    return Step(bps_id=change.bps_id, type=change.target, settings=settings, remove=remove)

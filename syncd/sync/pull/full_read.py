@@ -93,7 +93,8 @@ class FullRead:
             for stream in STREAMS:
                 group.create_task(ask(stream), name=f"ask where {stream} stand")
         beginnings = [
-            Checkpoint(stream, self._source.fingerprint(stream), next_link=links[stream]) for stream in STREAMS
+            Checkpoint(stream=stream, fingerprint=self._source.fingerprint(stream), next_link=links[stream])
+            for stream in STREAMS
         ]
         self._log.info("lists.started")
         owners = self._source.tracks_owners

@@ -37,7 +37,7 @@ _BEGINNINGS = 5
 _PAGES = 20_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Chain:
     """One list that is followed page by page: where it goes on, and where it has been."""
 
@@ -173,7 +173,9 @@ class Listing:
                 self._source.note_users(chain.objects)
                 if self._unasked and page.objects:
                     self._unasked = False
-                    self._waiting.append(ListRequest(page.objects[0].id, "ownedObjects", owner_is_user=True))
+                    self._waiting.append(
+                        ListRequest(owner_id=page.objects[0].id, relation="ownedObjects", owner_is_user=True)
+                    )
             else:
                 self._ask_people([each.id for each in page.objects])
         if chain.link is not None:
@@ -188,7 +190,7 @@ class Listing:
         for group_id in group_ids:
             if group_id not in self._asked:
                 self._asked.add(group_id)
-                self._waiting.extend(ListRequest(group_id, role) for role in self._roles)
+                self._waiting.extend(ListRequest(owner_id=group_id, relation=role) for role in self._roles)
 
     def _take_lists(self, answers: Sequence[ListAnswer]) -> None:
         for answer in answers:
@@ -224,11 +226,11 @@ class Listing:
             chain = self._long[group_id, role] = _Chain()
         chain.step(answer.next_link)
         if chain.link is not None:
-            self._waiting.appendleft(ListRequest(group_id, role, chain.link))
+            self._waiting.appendleft(ListRequest(owner_id=group_id, relation=role, link=chain.link))
         elif not chain.again:
             chain.again = True
             chain.begin()
-            self._waiting.append(ListRequest(group_id, role))
+            self._waiting.append(ListRequest(owner_id=group_id, relation=role))
         else:
             del self._long[group_id, role]
 
@@ -240,7 +242,7 @@ class Listing:
             return
         chain.beginnings += 1
         chain.begin()
-        self._waiting.append(ListRequest(group_id, role))
+        self._waiting.append(ListRequest(owner_id=group_id, relation=role))
 
     def _take_stored(self, chunk: Chunk, counts: ChunkCounts) -> None:
         self._storing = False

@@ -27,7 +27,7 @@ class LossOfMembers:
     verdict: Verdict
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Proof:
     """How one stream was read. ``reason`` says why the read proves nothing; empty: it was complete.
 

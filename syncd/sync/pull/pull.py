@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PullResult:
     """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
 

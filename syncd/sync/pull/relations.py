@@ -61,7 +61,7 @@ class Relations:
         is_user = stream == "users"
         found: dict[tuple[str, Relation], set[str]] = defaultdict(set)
         waiting = [
-            ListRequest(object_id, relation, owner_is_user=is_user)
+            ListRequest(owner_id=object_id, relation=relation, owner_is_user=is_user)
             for relation in self._list_relations(stream)
             for object_id in ids
         ]
@@ -80,9 +80,16 @@ class Relations:
                     )
                     self._count("ties_hidden", 1)
                 elif answer.state == "expired":
-                    waiting.append(ListRequest(request.owner_id, request.relation, owner_is_user=is_user))
+                    waiting.append(
+                        ListRequest(owner_id=request.owner_id, relation=request.relation, owner_is_user=is_user)
+                    )
                 elif answer.next_link is not None:
-                    again = ListRequest(request.owner_id, request.relation, answer.next_link, owner_is_user=is_user)
+                    again = ListRequest(
+                        owner_id=request.owner_id,
+                        relation=request.relation,
+                        link=answer.next_link,
+                        owner_is_user=is_user,
+                    )
                     waiting.append(again)
         store = self._store.directory.store_ties
         for object_id in ids:

@@ -17,8 +17,8 @@ from syncd.clock import Clock
 from syncd.model.target import Account, PortalGroup
 from tests.contract.fake_portal import FakePortal
 
-ANN = Account("ann@corp.example", "Ann", "ann@corp.example", phone="1", job_title="Clerk")
-TEAM = PortalGroup("team@groups.example", "Team", "team@groups.example")
+ANN = Account(bps_id="ann@corp.example", name="Ann", email="ann@corp.example", phone="1", job_title="Clerk")
+TEAM = PortalGroup(bps_id="team@groups.example", name="Team", email="team@groups.example")
 G = TEAM.bps_id
 
 Opener = Callable[..., AbstractAsyncContextManager[BpsPortal]]

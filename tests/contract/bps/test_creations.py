@@ -33,7 +33,8 @@ both_kinds = pytest.mark.parametrize(
 async def test_only_values_that_are_set_are_sent(fake: FakePortal, portal: BpsPortal) -> None:
     """A creation carries the keys that have a value, and a group starts without people."""
     assert (
-        await portal.create_account(Account("b@c.example", "B", "b@c.example", manager=ANN.bps_id)) is Creation.CREATED
+        await portal.create_account(Account(bps_id="b@c.example", name="B", email="b@c.example", manager=ANN.bps_id))
+        is Creation.CREATED
     )
     assert fake.seen[-1].body == {
         "bpsId": "b@c.example",
@@ -196,7 +197,7 @@ async def test_a_creation_of_a_killed_run_may_still_be_invisible(fake: FakePorta
 async def test_a_refused_creation_is_not_sent_again(fake: FakePortal, portal: BpsPortal) -> None:
     """A 400 is the portal's verdict on the values."""
     with pytest.raises(Rejected, match="name and email are required"):
-        await portal.create_account(Account("a@b.example", "A"))
+        await portal.create_account(Account(bps_id="a@b.example", name="A"))
     assert len(fake.calls("POST .*users")) == 1
 
 

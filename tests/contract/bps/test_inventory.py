@@ -102,7 +102,9 @@ async def test_an_answer_without_a_list_is_no_empty_list(
 async def test_empty_and_missing_values_are_both_none(fake: FakePortal, portal: BpsPortal) -> None:
     """An account has no empty strings; its status is the portal's."""
     fake.add_user("a@b.example", name="A", email="", phoneNumber=None, jobTitle="", status="WaitingForSynchronization")
-    assert await portal.fetch_account("a@b.example") == Account("a@b.example", "A", status="WaitingForSynchronization")
+    assert await portal.fetch_account("a@b.example") == Account(
+        bps_id="a@b.example", name="A", status="WaitingForSynchronization"
+    )
 
 
 async def test_a_group_is_read_with_its_people(fake: FakePortal, portal: BpsPortal) -> None:
@@ -112,7 +114,7 @@ async def test_a_group_is_read_with_its_people(fake: FakePortal, portal: BpsPort
     assert detail is not None
     assert detail.members == (PortalMember("a@b.example", "User"),)
     assert detail.owners == (PortalMember("c@d.example", "User"),)
-    assert [group async for page in portal.fetch_groups() for group in page] == [PortalGroup(G, G, G)]
+    assert [group async for page in portal.fetch_groups() for group in page] == [PortalGroup(bps_id=G, name=G, email=G)]
     assert await portal.fetch_group("other@groups.example") is None
 
 

@@ -59,7 +59,7 @@ def calls(client: Client) -> list[str]:
 
 def grants(people: Sequence[str], kind: str = "User") -> list[Step]:
     """Return one grant for each person."""
-    return [Step(bps_id, kind) for bps_id in people]
+    return [Step(bps_id=bps_id, type=kind) for bps_id in people]
 
 
 async def held(portal: BpsPortal) -> dict[str, list[str]]:
@@ -73,7 +73,11 @@ async def held(portal: BpsPortal) -> dict[str, list[str]]:
 async def test_many_people_are_one_request(client: Client, portal: BpsPortal) -> None:
     """Granting and revoking together, whatever the number."""
     assert {result.verdict for result in await portal.change_licences(grants(PEOPLE))} == {"done"}
-    steps = [Step(PEOPLE[0], "User", remove=True), Step(PEOPLE[0], "PowerUser"), Step(PEOPLE[1], "User", remove=True)]
+    steps = [
+        Step(bps_id=PEOPLE[0], type="User", remove=True),
+        Step(bps_id=PEOPLE[0], type="PowerUser"),
+        Step(bps_id=PEOPLE[1], type="User", remove=True),
+    ]
     assert {result.verdict for result in await portal.change_licences(steps)} == {"done"}
     assert calls(client) == ["POST assign 200", "POST assign 200"]
     assert await held(portal) == {PEOPLE[0]: ["PowerUser"], **{bps_id: ["User"] for bps_id in PEOPLE[2:]}}
@@ -98,7 +102,7 @@ async def test_a_refused_batch_is_narrowed_down_to_those_whom_it_concerns(
 async def test_an_account_that_is_no_user_fails_with_the_portals_reason(client: Client, portal: BpsPortal) -> None:
     """Nothing else is wrong with the request."""
     application = client.sandbox.portal_service.application.bps_id
-    results = await portal.change_licences([*grants(PEOPLE[:1]), Step(application, "User")])
+    results = await portal.change_licences([*grants(PEOPLE[:1]), Step(bps_id=application, type="User")])
     assert [result.verdict for result in results] == ["done", "failed"]
     assert "409" in results[1].reason
 
@@ -109,7 +113,7 @@ async def test_what_is_already_as_wanted_is_done(client: Client, portal: BpsPort
     turn(client, licence_repeated=repeated)
     await portal.change_licences(grants(PEOPLE[:2]))
     assert {result.verdict for result in await portal.change_licences(grants(PEOPLE[:2]))} == {"done"}
-    taken = [Step(bps_id, "User", remove=True) for bps_id in PEOPLE[:3]]
+    taken = [Step(bps_id=bps_id, type="User", remove=True) for bps_id in PEOPLE[:3]]
     for _ in range(2):
         assert {result.verdict for result in await portal.change_licences(taken)} == {"done"}
     assert await held(portal) == {}
@@ -117,7 +121,7 @@ async def test_what_is_already_as_wanted_is_done(client: Client, portal: BpsPort
 
 async def test_a_licence_of_somebody_unknown_is_taken_already(portal: BpsPortal) -> None:
     """Nobody can hold what the portal does not know."""
-    result = await portal.change_licences([Step("nobody@nordwind.example", "User", remove=True)])
+    result = await portal.change_licences([Step(bps_id="nobody@nordwind.example", type="User", remove=True)])
     assert result[0].verdict == "done"
 
 
@@ -130,7 +134,7 @@ async def test_the_type_changes_however_the_portal_sees_it(
     """Whether types exclude one another, and in which order a request is carried out."""
     turn(client, licence_removes_first=removes_first, licence_exclusive=exclusive, licence_repeated=repeated)
     await portal.change_licences(grants(PEOPLE[:1]))
-    steps = [Step(PEOPLE[0], "User", remove=True), Step(PEOPLE[0], "PowerUser")]
+    steps = [Step(bps_id=PEOPLE[0], type="User", remove=True), Step(bps_id=PEOPLE[0], type="PowerUser")]
     assert [result.verdict for result in await portal.change_licences(steps)] == ["done", "done"]
     assert await held(portal) == {PEOPLE[0]: ["PowerUser"]}
 
@@ -143,17 +147,21 @@ async def test_settings_travel_both_ways(client: Client, portal: BpsPortal, *, p
     guid = "0a1b2c3d-0000-0000-0000-00000000000a"
     await portal.change_licences(
         [
-            Step(PEOPLE[0], "DesignerDeskUser", desk),
-            Step(PEOPLE[1], "SingleSolutionUser", {"processes": f"1/7/ 2//{guid}"}),
+            Step(bps_id=PEOPLE[0], type="DesignerDeskUser", settings=desk),
+            Step(bps_id=PEOPLE[1], type="SingleSolutionUser", settings={"processes": f"1/7/ 2//{guid}"}),
         ]
     )
-    await portal.change_licences([Step(PEOPLE[1], "SingleSolutionUser", {"processes": f"1/7/ 1/8/ 2//{guid}"})])
-    await portal.change_licences([Step(PEOPLE[1], "SingleSolutionUser", {"processes": "1/7/"}, remove=True)])
+    await portal.change_licences(
+        [Step(bps_id=PEOPLE[1], type="SingleSolutionUser", settings={"processes": f"1/7/ 1/8/ 2//{guid}"})]
+    )
+    await portal.change_licences(
+        [Step(bps_id=PEOPLE[1], type="SingleSolutionUser", settings={"processes": "1/7/"}, remove=True)]
+    )
     found = await portal.fetch_licences()
     assert found is not None
     by_id = {holder.bps_id: holder.licences[0].settings for holder in found.holders}
     assert by_id == {PEOPLE[0]: desk, PEOPLE[1]: {"processes": f"1/8/ 2//{guid}"}}
-    await portal.change_licences([Step(PEOPLE[1], "SingleSolutionUser", remove=True)])
+    await portal.change_licences([Step(bps_id=PEOPLE[1], type="SingleSolutionUser", remove=True)])
     assert PEOPLE[1] not in await held(portal)
 
 
@@ -161,7 +169,7 @@ async def test_licences_of_deleted_accounts_and_hidden_settings_can_be_read(clie
     """A seat outlives its account, and settings that are not shown are not taken for empty ones."""
     turn(client, licence_settings_shown=False)
     desk = {"project_creation": "true", "project_publishing": "true"}
-    await portal.change_licences([Step(PEOPLE[0], "DesignerDeskUser", desk)])
+    await portal.change_licences([Step(bps_id=PEOPLE[0], type="DesignerDeskUser", settings=desk)])
     await portal.delete_account(PEOPLE[0])
     found = await portal.fetch_licences()
     assert found is not None

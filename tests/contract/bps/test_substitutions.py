@@ -16,7 +16,9 @@ from tests.contract.fake_portal import FakePortal, Fault
 pytestmark = pytest.mark.looptime
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-WANTED = Substitution("ann@corp.example", "bob@corp.example", START, START + timedelta(days=30))
+WANTED = Substitution(
+    original="ann@corp.example", substitute="bob@corp.example", starts_at=START, ends_at=START + timedelta(days=30)
+)
 
 
 @pytest.fixture(autouse=True)
