@@ -135,7 +135,7 @@ async def tell(world: World, receiver: Receiver, *runs: Any) -> list[str]:
     receiver.got.clear()
     for run in runs:
         async with make_hook(receiver) as hook:
-            await Notifications(Clock()).notify_run(hook, Store(world.database).notifications, run)
+            await Notifications(Clock()).notify_run(hook, Store(world.database), run)
     return [message["event"] for message in receiver.got]
 
 
@@ -178,8 +178,8 @@ async def test_a_store_that_fails_is_told_and_what_comes_after_it_is_a_recovery(
     async with make_hook(receiver) as hook:
         for _ in range(2):
             await notifications.notify_unrecorded(hook, StoreError("the disk is full"))
-        await notifications.notify_run(hook, Store(world.database).notifications, run)
-        await notifications.notify_run(hook, Store(world.database).notifications, run)
+        await notifications.notify_run(hook, Store(world.database), run)
+        await notifications.notify_run(hook, Store(world.database), run)
     assert [message["event"] for message in receiver.got] == ["failed", "recovered"]
 
 
@@ -194,7 +194,7 @@ async def test_a_hook_that_never_answers_holds_nobody_up(world: World, receiver:
             await asyncio.Event().wait()
 
     Store(world.database).notifications.save_last_sent.blocking("run", "failed")
-    telling = asyncio.create_task(Notifications(Clock()).notify_run(Silent(), Store(world.database).notifications, run))
+    telling = asyncio.create_task(Notifications(Clock()).notify_run(Silent(), Store(world.database), run))
     await answering.wait()
     telling.cancel()
     await asyncio.wait([telling])
