@@ -62,6 +62,7 @@ class RemoteError(SyncdError):
     ``status`` is the HTTP status (None when there was no answer), ``code`` the other side's own error code, ``sent``
     whether the request may have taken effect, ``location`` the Location header of the answer, ``repeated`` that this
     answers a repetition: an attempt before was turned away, and whoever did that may not have known its effect.
+    ``foreign_record``: the other side said that the record written to belongs to another maker.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class RemoteError(SyncdError):
         retry_after: float | None = None,
         sent: bool = True,
         location: str = "",
+        foreign_record: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -80,6 +82,7 @@ class RemoteError(SyncdError):
         self.retry_after = retry_after
         self.sent = sent
         self.location = location
+        self.foreign_record = foreign_record
         self.repeated = False
 
 

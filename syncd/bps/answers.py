@@ -15,7 +15,7 @@ import msgspec
 
 from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError
 from syncd.http import Response, excerpt
-from syncd.model.target import NO_RIGHTS, UNTOUCHABLE
+from syncd.model.target import NO_RIGHTS
 
 NAME: Final = "WEBCON BPS portal"
 """How every message names this side."""
@@ -86,10 +86,12 @@ def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Respons
             )
         if status == 405 and write and single and "impersonat" not in message:
             return Rejected(
-                f"{said}; it is {UNTOUCHABLE}: one of the portal's own directory synchronisation, of an API "
+                f"{said}; it is a record that the API does not let us change: "
+                f"one of the portal's own directory synchronisation, of an API "
                 "application, or a built-in one. Switch that synchronisation off, or name the BPS id in scope.protect",
                 status=status,
                 code=code,
+                foreign_record=True,
             )
         if 300 <= status < 400:
             return make_redirected(response)

@@ -40,7 +40,7 @@ from syncd.bps.inventory import Inventory
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
 from syncd.errors import UNCLEAR, Conflict, NotFound, PermanentError, Rejected, RemoteError, Unavailable
-from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, UNSEEN, Account, Creation, Fields, PortalGroup, fold
+from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, Account, Creation, Fields, PortalGroup, fold
 
 _ATTEMPTS = 3
 """How often one creation is sent when the answers stay unclear."""
@@ -258,9 +258,10 @@ def _refuse_clearing_required(field: str) -> None:
 def _make_invisible(error: PermanentError, *, maybe_ours: bool) -> Conflict:
     ours = "the one that we sent before and whose answer was lost (the next runs look for it), " if maybe_ours else ""
     return Conflict(
-        f"{error}; the id is {UNSEEN}: {ours}a deactivated user, a record of the "
+        f"{error}; the id is in use by a record that the API does not show: {ours}a deactivated user, a record of the "
         "portal's own directory synchronisation, an API application, or one that is still being synchronised. "
         "Look for it in the portal's list of users and groups, and remove it there or map another id",
         status=error.status,
         code=error.code,
+        foreign_record=True,
     )

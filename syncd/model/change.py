@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
+from syncd.model.reason import NO_REASON, Reason
+
 Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant", "revoke"]
 ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
 
@@ -16,12 +18,6 @@ LinkKind = Literal["membership", "ownership"]
 OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "held", "dropped"]
 """planned: not tried yet; started: sent, and it is not known how it ended; deferred: not ready, tried again in the next
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
-
-SETTLED_LATER = "a later run found out how it ended"
-"""What is noted at a change that was sent, and of which the run itself never learned how it ended."""
-
-GIVES_BACK = "undone: the record is given back"
-"""Why an update is planned after which the record is not ours any more: an adoption is undone."""
 
 
 def find_written(kind: ObjectKind) -> Literal["user", "group"]:
@@ -64,8 +60,8 @@ class Change:
     source_key: int | None = None
     before: Mapping[str, str | None] = field(default_factory=dict)
     after: Mapping[str, str | None] = field(default_factory=dict)
-    reason: str = ""
-    held: str = ""
+    reason: Reason = NO_REASON
+    held: Reason = NO_REASON
     """Why the planner itself withholds it (its account waits for adoption, say); empty: it does not."""
 
 
@@ -77,7 +73,7 @@ class PlannedChange:
     seq: int
     change: Change
     status: OutcomeStatus = "planned"
-    error: str = ""
+    error: Reason = NO_REASON
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ class Outcome:
 
     seq: int
     status: OutcomeStatus
-    error: str = ""
+    error: Reason = NO_REASON
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +139,7 @@ class LinkOutcome:
 
     links: LinkBatch
     status: OutcomeStatus
-    error: str = ""
+    error: Reason = NO_REASON
 
 
 Placed = tuple[PlannedChange, int, int | None]

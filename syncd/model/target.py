@@ -17,14 +17,8 @@ GROUP_FIELDS: tuple[str, ...] = ("name", "email")
 
 Fields = Mapping[str, str | None]
 
-UNSEEN = "in use by a record that the API does not show"
 NO_RIGHTS = "InsufficientAccountPermissions"
 """WEBCON's code of a 403 that is about the rights of the account, not about the scope of the API application."""
-
-UNTOUCHABLE = "a record that the API does not let us change"
-BLOCKED: tuple[str, ...] = (UNSEEN, UNTOUCHABLE)
-"""Words of errors that are the sign of records of another maker under our BPS ids: of the portal's own directory
-synchronisation (deactivated ones too), of API applications, or built in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import ExpressionFailed
 from syncd.plan.cel.references import Variable
 from syncd.plan.rules import FieldRule, Rules
+from syncd.plan.words import say
 
 State = Literal["wanted", "collision", "skipped", "protected", "disabled", "deleted", "out_of_scope"]
 """wanted: belongs into the target · collision: would, but another has the same BPS id · skipped: cannot be written, and
 what is there stays as it is · protected: on the protect list · disabled, deleted, out_of_scope: a leaver, if it ever
 was in the target."""
 
-GUEST_SKIPPED = 'a guest, and guests are skipped (scope.guests = "skip")'
 LEAVER_STATES: frozenset[State] = frozenset({"disabled", "deleted", "out_of_scope"})
 
 _FORBIDDEN = frozenset('\\%&*+/=?{}|<>();:,[]"#')
@@ -53,7 +54,7 @@ class Desired:
 
     key: int
     state: State
-    reason: str = ""
+    reason: Reason = NO_REASON
     bps_id: str = ""
     fields: Mapping[str, str | None] = field(default_factory=dict)
     manager_key: int | None = None
@@ -77,22 +78,20 @@ def decide_user(user: SourceUser, rules: Rules) -> Desired:
         in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes)
     except ExpressionFailed as error:
         if user.state in ("soft_deleted", "deleted"):
-            return Desired(key=user.key, state="deleted", reason="deleted in the tenant")
-        return Desired(key=user.key, state="skipped", reason=str(error))
-    decided = Desired(
-        key=user.key, state="wanted", reason="", bps_id=bps_id or "", fields=fields, manager_key=user.manager_key
-    )
+            return Desired(key=user.key, state="deleted", reason=say(Cause.DELETED))
+        return Desired(key=user.key, state="skipped", reason=say(Cause.RULE_FAILED, problem=error))
+    decided = Desired(key=user.key, state="wanted", bps_id=bps_id or "", fields=fields, manager_key=user.manager_key)
     state, reason = _judge_user(user, attributes, guest, in_scope, rules)
     if state == "wanted":
         problem = find_bps_id_problem(bps_id)
         if problem:
             what = "mail address (guest)" if guest or external else rules.mapping.user_bps_id.text
-            state, reason = "skipped", f"no usable BPS id from {what}: {problem}"
+            state, reason = "skipped", say(Cause.NO_BPS_ID, rule=what, problem=problem)
         elif not fields.get("name", bps_id) or not fields.get("email", bps_id):
             missing = "name" if not fields.get("name", bps_id) else "email"
-            state, reason = "skipped", f"no {missing}: {rules.mapping.user_fields[missing].text} has no value"
+            state, reason = "skipped", say(Cause.NO_VALUE, field=missing, rule=rules.mapping.user_fields[missing].text)
     if bps_id and fold(bps_id) in rules.scope.protect:
-        state, reason = "protected", "on the protect list (scope.protect)"
+        state, reason = "protected", say(Cause.PROTECTED)
     return Desired(
         key=decided.key,
         state=state,
@@ -105,28 +104,29 @@ def decide_user(user: SourceUser, rules: Rules) -> Desired:
 
 def _judge_user(
     user: SourceUser, attributes: Mapping[str, Any], guest: bool, in_scope: bool, rules: Rules
-) -> tuple[State, str]:
+) -> tuple[State, Reason]:
     if user.state in ("soft_deleted", "deleted"):
-        return "deleted", "deleted in the tenant"
+        return "deleted", say(Cause.DELETED)
     if user.state == "parked":
-        return "skipped", "the tenant has told only part of this user so far"
+        return "skipped", say(Cause.PARTLY_KNOWN, what="user")
     if attributes.get("accountEnabled") is False:
-        return "disabled", "disabled in the tenant (accountEnabled is false)"
+        return "disabled", say(Cause.DISABLED)
     if guest and rules.scope.guests == "skip":
-        return "out_of_scope", GUEST_SKIPPED
+        return "out_of_scope", say(Cause.GUEST)
     if not user.in_groups:
-        return "out_of_scope", "not in the groups of the scope (scope.include_groups, scope.exclude_groups)"
+        return "out_of_scope", say(Cause.NOT_IN_GROUPS)
     if not in_scope:
-        return "out_of_scope", f"does not meet scope.users: {rules.scope.users.text if rules.scope.users else ''}"
-    return "wanted", ""
+        rule = f"scope.users: {rules.scope.users.text if rules.scope.users else ''}"
+        return "out_of_scope", say(Cause.OUT_OF_SCOPE, rule=rule)
+    return "wanted", NO_REASON
 
 
 def decide_group(group: SourceGroup, rules: Rules) -> Desired:
     """Decide about one group, in the same manner."""
     if group.state in ("soft_deleted", "deleted"):
-        return Desired(key=group.key, state="deleted", reason="deleted in the tenant")
+        return Desired(key=group.key, state="deleted", reason=say(Cause.DELETED))
     if group.state == "parked":
-        return Desired(key=group.key, state="skipped", reason="the tenant has told only part of this group so far")
+        return Desired(key=group.key, state="skipped", reason=say(Cause.PARTLY_KNOWN, what="group"))
     try:
         bps_id = _map_text(rules.mapping.group_bps_id, "group", group.attributes)
         fields = {
@@ -134,28 +134,26 @@ def decide_group(group: SourceGroup, rules: Rules) -> Desired:
             for name, rule in sorted(rules.mapping.group_fields.items())
         }
         if rules.scope.groups is not None and not rules.scope.groups.test("group", group.attributes):
-            reason = f"does not meet scope.groups: {rules.scope.groups.text}"
+            reason = say(Cause.OUT_OF_SCOPE, rule=f"scope.groups: {rules.scope.groups.text}")
             return Desired(key=group.key, state="out_of_scope", reason=reason, bps_id=bps_id or "", fields=fields)
     except ExpressionFailed as error:
-        return Desired(key=group.key, state="skipped", reason=str(error))
+        return Desired(key=group.key, state="skipped", reason=say(Cause.RULE_FAILED, problem=error))
     problem = find_bps_id_problem(bps_id)
     if problem or bps_id is None:
-        reason = f"no usable BPS id from {rules.mapping.group_bps_id.text}: {problem}"
+        reason = say(Cause.NO_BPS_ID, rule=rules.mapping.group_bps_id.text, problem=problem)
         return Desired(key=group.key, state="skipped", reason=reason)
     if not fields.get("name", bps_id):
         return Desired(
             key=group.key,
             state="skipped",
-            reason=f"no name: {rules.mapping.group_fields['name'].text} has no value",
+            reason=say(Cause.NO_VALUE, field="name", rule=rules.mapping.group_fields["name"].text),
             bps_id=bps_id,
         )
     if "email" in fields and not fields["email"]:
         fields["email"] = bps_id  # the portal wants an address; both known clients send the id when there is none
     if fold(bps_id) in rules.scope.protect:
-        return Desired(
-            key=group.key, state="protected", reason="on the protect list (scope.protect)", bps_id=bps_id, fields=fields
-        )
-    return Desired(key=group.key, state="wanted", reason="", bps_id=bps_id, fields=fields)
+        return Desired(key=group.key, state="protected", reason=say(Cause.PROTECTED), bps_id=bps_id, fields=fields)
+    return Desired(key=group.key, state="wanted", bps_id=bps_id, fields=fields)
 
 
 def is_mapped_by_mail(attributes: Mapping[str, Any], rules: Rules) -> bool:

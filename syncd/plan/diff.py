@@ -20,27 +20,13 @@ from datetime import datetime
 from typing import Literal
 
 from syncd.model.change import Change, ObjectKind, Phase
+from syncd.model.reason import NO_REASON, Cause
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, State
 from syncd.plan.rules import PolicyRules
+from syncd.plan.words import say, say_leaving
 
 Origin = Literal["created", "adopted"]
-
-COMPLETES_CREATION = "completes the creation"
-"""Why an update is planned that only sets the first manager of an account of ours: it rewrites nothing, so that no
-guard counts it. Without this, a first sync that was cut short between accounts and managers would be held."""
-
-
-RENAMED = "renamed"
-"""Why an account is created for somebody who has one; also why its old one's tasks go there."""
-
-TIED: Mapping[str, str] = {
-    "user": "the account stays: it is in a group on the protect list (scope.protect)",
-    "group": "the group stays: somebody on the protect list (scope.protect) is in it",
-}
-"""Why an account or a group is not deleted: the portal would change what is protected along with it."""
-
-HANDED_OVER = "the BPS id now belongs to another source object"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +119,7 @@ def _create(
     wanted["name"] = wanted.get("name") or pair.bps_id
     wanted["email"] = wanted.get("email") or pair.bps_id
     after = {name: value for name, value in wanted.items() if value is not None}
-    reason = RENAMED if pair.owned_elsewhere else ""
+    reason = say(Cause.RENAMED) if pair.owned_elsewhere else NO_REASON
     changes = [
         Change(
             phase=phase,
@@ -157,7 +143,7 @@ def _create(
                 source_key=desired.key,
                 before=before,
                 after=dict(late),
-                reason=COMPLETES_CREATION,
+                reason=say(Cause.COMPLETES_CREATION),
             )
         )
     return changes
@@ -178,7 +164,7 @@ def _diff_record(
             if value is not None and differs(name, value, current.fields.get(name))
         }
         before = {name: current.fields.get(name) for name in after}
-        reason = "the portal had this record before us"
+        reason = say(Cause.PORTAL_HAD_IT)
         return [
             Change(
                 phase=phase,
@@ -212,11 +198,11 @@ def _update(
     if not after and not moved:
         return []
     before = {name: current.fields.get(name) for name in after}
-    reason = ""
+    reason = NO_REASON
     if moved:
-        reason = HANDED_OVER
+        reason = say(Cause.HANDED_OVER)
     elif after.keys() == {"manager"} and current.origin == "created" and "manager" not in current.written:
-        reason = "" if before["manager"] else COMPLETES_CREATION
+        reason = NO_REASON if before["manager"] else say(Cause.COMPLETES_CREATION)
     return [
         Change(
             phase=phase,
@@ -269,7 +255,7 @@ def _diff_leaver(pair: Pair, kind: ObjectKind, policy: PolicyRules, now: datetim
     phase = Phase.USER_DELETES if kind == "user" else Phase.GROUP_DELETES
     days = (now - current.leaving_at).days
     since = f"{days} day{'s' if days != 1 else ''}" if days else "less than a day"
-    reason = f"{pair.leaver_state.replace('_', ' ')}, and the grace has ended ({since})"
+    reason = say_leaving(pair.leaver_state, grace=since)
     return [
         Change(
             phase=phase,

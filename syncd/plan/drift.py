@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from syncd.model.change import Action, Change, LinkKind, Phase
+from syncd.model.reason import Cause, Reason
 from syncd.plan.diff import Current, Pair, changes_allowed, differs, is_accepted
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.values import Reverse
+from syncd.plan.words import say
 
 LINK_FIELDS: Mapping[LinkKind, str] = {"membership": "member", "ownership": "owner"}
 RECORD = "record"
-_BY_HAND = "changed by hand"
 _UNWANTED = "the tenant or the rules do not want it any more: it stays, and is told, until --adopt takes it as it is"
 
 
@@ -59,12 +60,12 @@ class Drift:
         """Return what was done by hand as a change, for the record of what a plan leaves alone."""
         if self.object in ("membership", "ownership"):
             action: Action = "unlink" if self.theirs is None else "link"
-            return _make_link(self, action, reason=_BY_HAND)
+            return _make_link(self, action, reason=say(Cause.CHANGED_BY_HAND))
         if self.object == "licence":
             return Change(
                 phase=Phase.REVOKES, action="revoke", object="licence", bps_id=self.bps_id, target=self.field,
                 source_key=self.source_key, before=dict(self.fields),
-                reason=_BY_HAND,
+                reason=say(Cause.CHANGED_BY_HAND),
             )  # fmt: skip
         phase = Phase.USERS if self.object == "user" else Phase.GROUPS
         if self.field == RECORD:
@@ -77,7 +78,7 @@ class Drift:
                 source_key=self.source_key,
                 before=dict(self.fields),
                 after={},
-                reason=_BY_HAND,
+                reason=say(Cause.CHANGED_BY_HAND),
             )
         before, after = {self.field: self.ours}, {self.field: self.theirs}
         return Change(
@@ -89,7 +90,7 @@ class Drift:
             source_key=self.source_key,
             before=before,
             after=after,
-            reason=_BY_HAND,
+            reason=say(Cause.CHANGED_BY_HAND),
         )
 
 
@@ -161,14 +162,14 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
     key, bps_id = drift.source_key, drift.bps_id
     if drift.object in ("membership", "ownership"):
         action: Action = "link" if drift.theirs is None else "unlink"
-        reason = "removed by hand" if drift.theirs is None else "put in by hand"
+        reason = say(Cause.REMOVED_BY_HAND if drift.theirs is None else Cause.PUT_IN_BY_HAND)
         return (_make_link(drift, action, reason=reason),)
     if drift.object == "licence":
         settings = dict(drift.fields)
         return (
             Change(
                 phase=Phase.GRANTS, action="grant", object="licence", bps_id=bps_id, target=drift.field,
-                source_key=key, after=settings, reason="taken by hand"
+                source_key=key, after=settings, reason=say(Cause.TAKEN_BY_HAND)
             ),
         )  # fmt: skip
     kind, phase = drift.object, Phase.USERS if drift.object == "user" else Phase.GROUPS
@@ -185,7 +186,7 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
                 source_key=key,
                 before={},
                 after=sent,
-                reason="removed by hand",
+                reason=say(Cause.REMOVED_BY_HAND),
             )
         ]
         if manager:
@@ -200,7 +201,7 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
                     source_key=key,
                     before={"manager": None},
                     after=late,
-                    reason=_BY_HAND,
+                    reason=say(Cause.CHANGED_BY_HAND),
                 )
             )
         return tuple(made)
@@ -216,12 +217,12 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
             source_key=key,
             before=before,
             after=after,
-            reason=_BY_HAND,
+            reason=say(Cause.CHANGED_BY_HAND),
         ),
     )
 
 
-def _make_link(drift: Drift, action: Action, *, reason: str) -> Change:
+def _make_link(drift: Drift, action: Action, *, reason: Reason) -> Change:
     """Return the change of a membership or an ownership."""
     phases = (Phase.OWNERS, Phase.DISOWNS) if drift.object == "ownership" else (Phase.LINKS, Phase.UNLINKS)
     return Change(

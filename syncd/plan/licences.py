@@ -21,30 +21,18 @@ from dataclasses import dataclass, field, replace
 
 from syncd.model.change import Change, Phase
 from syncd.model.licence import Settings, join_processes, subtract_processes
+from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import LicenceRule, PolicyRules, Rules
+from syncd.plan.words import say, say_leaving
 
-ACCOUNT_DELETED = "its account is deleted, and the portal would keep the seat"
-"""Why every licence of a person is revoked, those given by hand as well: only together with the deletion itself."""
+FOR_DELETION = (Cause.ACCOUNT_DELETED, Cause.HAND_DELETED)
+"""Revokes that go on only together with the deletion of the account."""
 
-HAND_DELETED = f"given by hand; {ACCOUNT_DELETED}"
-"""The same for a licence that was given by hand: should the account be made anew, it stays manual there."""
+STAYS_MANUAL = (Cause.MOVED, Cause.GIVEN_AGAIN)
+"""Grants that do not make a licence ours."""
 
-FOR_DELETION = (ACCOUNT_DELETED, HAND_DELETED)
-"""The reasons of revokes that go on only together with the deletion."""
-
-MOVED = "given by hand to the account before the rename"
-"""Why a licence is granted that stays manual."""
-
-GIVEN_AGAIN = "undone: given by hand to the account before it was deleted"
-"""Another one that stays manual."""
-
-STAYS_MANUAL = (MOVED, GIVEN_AGAIN)
-"""The reasons of grants that do not make a licence ours."""
-
-NO_RULE = "no licence rule covers this person any more"
 LICENCE_ROLE = "licence "
-_ADOPTION_HELD = "its account waits for adoption"
 
 
 def name_licence_role(rule: int) -> str:
@@ -104,7 +92,7 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
         return []
     if person.deleting:
         return [
-            _revoke(person, licence, Phase.REVOKES, ACCOUNT_DELETED if licence.ours else HAND_DELETED)
+            _revoke(person, licence, Phase.REVOKES, say(Cause.ACCOUNT_DELETED if licence.ours else Cause.HAND_DELETED))
             for licence in person.licences
         ]
     if not person.wanted:
@@ -113,7 +101,7 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
     if foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt")):
         return []
     rule = rules.licences[person.rule] if person.rule is not None else None
-    waits = _ADOPTION_HELD if person.key in adoption_held else ""
+    waits = say(Cause.ADOPTION_HELD, what="account") if person.key in adoption_held else NO_REASON
     given = _take_along(person, policy, waits)
     if rule is not None:
         present = next((licence for licence in person.licences if licence.type == rule.type), None)
@@ -127,7 +115,7 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
     if not changes_allowed(policy, "revoke"):
         return given
     swapped = any(change.action == "grant" for change in given)
-    reason = f"its rule gives {rule.type} now" if rule else NO_RULE
+    reason = say(Cause.RULE_GIVES_OTHER, type=rule.type) if rule else say(Cause.NO_RULE)
     gone = [
         _revoke(person, licence, Phase.GRANTS if swapped else Phase.REVOKES, reason)
         for licence in person.licences
@@ -143,11 +131,13 @@ def _decide_leaver(person: PersonView, policy: PolicyRules) -> list[Change]:
         return []
     renamed = person.state == "renamed"
     return [
-        _revoke(person, licence, Phase.REVOKES, person.state) for licence in person.licences if licence.ours or renamed
+        _revoke(person, licence, Phase.REVOKES, say_leaving(person.state))
+        for licence in person.licences
+        if licence.ours or renamed
     ]
 
 
-def _take_along(person: PersonView, policy: PolicyRules, held: str) -> list[Change]:
+def _take_along(person: PersonView, policy: PolicyRules, held: Reason) -> list[Change]:
     """Return the grants of what a renamed person was given by hand; the account before gives it up in this plan."""
     if not changes_allowed(policy, "revoke"):
         return []
@@ -161,7 +151,7 @@ def _take_along(person: PersonView, policy: PolicyRules, held: str) -> list[Chan
             target=licence.type,
             source_key=person.source_key,
             after=dict(licence.settings),
-            reason=MOVED,
+            reason=say(Cause.MOVED),
             held=held,
         )
         for licence in person.moving
@@ -169,15 +159,15 @@ def _take_along(person: PersonView, policy: PolicyRules, held: str) -> list[Chan
     ]
 
 
-def _grant(person: PersonView, rule: LicenceRule, after: Mapping[str, str | None], held: str) -> Change:
+def _grant(person: PersonView, rule: LicenceRule, after: Mapping[str, str | None], held: Reason) -> Change:
     return Change(
         phase=Phase.GRANTS, action="grant", object="licence", bps_id=person.bps_id, target=rule.type,
         source_key=person.source_key,
-        after=after, reason=f"a member of {rule.group}", held=held,
+        after=after, reason=say(Cause.RULE_GIVES, group=rule.group), held=held,
     )  # fmt: skip
 
 
-def _revoke(person: PersonView, licence: HeldLicence, phase: Phase, reason: str) -> Change:
+def _revoke(person: PersonView, licence: HeldLicence, phase: Phase, reason: Reason) -> Change:
     before = dict(licence.settings)
     return Change(
         phase=phase,
@@ -198,6 +188,7 @@ def _correct(person: PersonView, rule: LicenceRule, present: HeldLicence, policy
     it: whether assigning replaces the processes or adds to them, nobody loses one by it.
     """
     have, found = present.settings, list[Change]()
+    corrected = say(Cause.RULE_SETTINGS, what="the settings of its rule")
     if rule.settings and policy.drift != "revert" and _was_changed_by_hand(rule, present):
         return []
     differing = [name for name, value in rule.settings.items() if name != "processes" and have.get(name) != value]
@@ -209,10 +200,12 @@ def _correct(person: PersonView, rule: LicenceRule, present: HeldLicence, policy
         if wanted is not None:
             after["processes"] = join_processes([*there.split(), *missing.split()])
         before = {name: have.get(name) for name in after}
-        found.append(replace(_grant(person, rule, after, ""), before=before, reason="the settings of its rule"))
+        found.append(replace(_grant(person, rule, after, NO_REASON), before=before, reason=corrected))
     if extra and changes_allowed(policy, "revoke"):
         taken = replace(present, shown={"processes": extra})
-        revoke = _revoke(person, taken, Phase.UNLINKS, "processes that its rule does not name")
+        revoke = _revoke(
+            person, taken, Phase.UNLINKS, say(Cause.RULE_SETTINGS, what="processes that its rule does not name")
+        )
         found.append(replace(revoke, after={"processes": wanted}))
     return found
 

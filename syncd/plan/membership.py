@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from syncd.model.change import Change, LinkKind, Phase
+from syncd.model.reason import NO_REASON, Cause
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import Rules
+from syncd.plan.words import say, say_leaving
 
-GROUP_RENAMED = "the group is renamed"
 """Why the record that a group had before its BPS id changed is emptied: once the new record is there, not earlier."""
 
 
@@ -64,11 +65,11 @@ def decide_link(
     foreign = (member.exists and not member.owned) or (group.exists and not group.owned)
     if foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt")):
         return None
-    held = ""
+    held = NO_REASON
     if member.key in adoption_held:
-        held = "its account waits for adoption"
+        held = say(Cause.ADOPTION_HELD, what="account")
     elif group.key in adoption_held:
-        held = "its group waits for adoption"
+        held = say(Cause.ADOPTION_HELD, what="group")
     phase = Phase.LINKS if kind == "membership" else Phase.OWNERS
     return Change(
         phase=phase,
@@ -102,15 +103,16 @@ def decide_unlink(
     if group.state != "wanted":
         if choose_leaver_policy(group.state, "group", policy) == "keep":
             return None
-        reason = GROUP_RENAMED if group.state == "renamed" else f"the group is {group.state.replace('_', ' ')}"
+        state = group.state.replace("_", " ")
+        reason = say(Cause.GROUP_RENAMED) if state == "renamed" else say(Cause.GROUP_LEAVES, state=state)
     elif member.wanted:
         if not member.owned and not (adopting and member.key not in adoption_held):
             return None  # its account is not ours: hands off
-        reason = "no longer a member" if kind == "membership" else "no longer an owner"
+        reason = say(Cause.LEFT, what="a member" if kind == "membership" else "an owner")
     elif member.owned:
         if choose_leaver_policy(member.state, "user", policy) == "keep":
             return None
-        reason = member.state
+        reason = say_leaving(member.state)
     elif member.named or policy.drift != "revert":
         return None  # whom the tenant names, and whose account is not ours, was not put in by hand
     elif any(
@@ -118,7 +120,7 @@ def decide_unlink(
     ):
         return None  # somebody removed the account of a leaver who is kept: the place is kept for that person's return
     else:
-        reason = "put in by hand"
+        reason = say(Cause.PUT_IN_BY_HAND)
     phase = Phase.UNLINKS if kind == "membership" else Phase.DISOWNS
     return Change(
         phase=phase,

@@ -15,9 +15,10 @@ import msgspec
 
 from syncd.errors import UnusablePlanFile
 from syncd.model.change import Action, Change, ObjectKind, Phase
+from syncd.model.reason import Cause, Reason
 from syncd.plan.diff import Origin
 
-FORMAT = 1
+FORMAT = 2
 _START = b'{"syncd_plan": '
 _HEAD = b'"plan": '
 _END = b'"checksum": '
@@ -67,7 +68,9 @@ class FileChange(msgspec.Struct, frozen=True):
     source_id: str | None
     before: dict[str, str | None]
     after: dict[str, str | None]
+    cause: str
     reason: str
+    held_cause: str
     held: str
 
     def make_change(self, source_key: int | None) -> Change:
@@ -83,8 +86,8 @@ class FileChange(msgspec.Struct, frozen=True):
             source_key=source_key,
             before=self.before,
             after=self.after,
-            reason=self.reason,
-            held=self.held,
+            reason=Reason(_find_cause(self.cause), self.reason),
+            held=Reason(_find_cause(self.held_cause), self.held),
         )
 
 
@@ -155,10 +158,22 @@ def open_plan(lines: Callable[[], Iterable[bytes]]) -> PlanFile:
     return PlanFile(head, said, lines)
 
 
+def _find_cause(cause: str) -> Cause:
+    """Return the cause of that name; UnusablePlanFile for one that this program does not have."""
+    try:
+        return Cause(cause)
+    except ValueError:
+        raise UnusablePlanFile(f"it has changes of an unknown cause {cause}: it is another syncd's") from None
+
+
 def _check_format(line: bytes) -> None:
     number = line.removeprefix(_START).strip().removesuffix(b",")
     if not line.startswith(_START) or not number.isdigit():
         raise UnusablePlanFile("it is no plan of syncd: 'syncd plan --out FILE' writes one")
+    if int(number) < FORMAT:
+        raise UnusablePlanFile(
+            f"it was written by an older syncd (format {int(number)}, this one reads {FORMAT}): make the plan again"
+        )
     if int(number) > FORMAT:
         raise UnusablePlanFile(
             f"it was written by a newer syncd (format {int(number)}, this one reads {FORMAT}): make the plan again"

@@ -19,15 +19,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
 
 from syncd.model.change import Change, Phase
+from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.plan.desired import LEAVER_STATES
-from syncd.plan.diff import RENAMED, changes_allowed, choose_leaver_policy
+from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import PolicyRules
-
-STANDS_IN: Final = "stands in for a leaver"
-"""Why a leaver's substitution is made: it belongs to the leaving, and is held and put off with the removals."""
+from syncd.plan.words import say
 
 ALIKE = timedelta(days=1)
 """Two ends that are closer than this are the same: the grace of a renamed account starts when the new one is there."""
@@ -96,7 +94,7 @@ def decide_substitution(
     if departed.state == "renamed":
         if not policy.rename_substitute or departed.heir is None or until <= now:
             return _end(departed, "no substitution is wanted", policy, now)
-        return _arrange(departed, departed.heir, until, RENAMED) if departed.heir.fit else None
+        return _arrange(departed, departed.heir, until, say(Cause.RENAMED)) if departed.heir.fit else None
     if departed.state not in LEAVER_STATES or choose_leaver_policy(departed.state, "user", policy) == "keep":
         return None
     if policy.substitute == "none" or until <= now:
@@ -105,7 +103,7 @@ def decide_substitution(
         return None
     manager = find_manager(departed, superiors)
     if manager is not None:
-        return _arrange(departed, manager, until, STANDS_IN)
+        return _arrange(departed, manager, until, say(Cause.STANDS_IN))
     if present is None or present.fit:
         return None
     return _end(departed, "the substitute is not available any more", policy, now)
@@ -126,7 +124,7 @@ def find_manager(departed: Departed, superiors: Mapping[int, Superior]) -> Super
     return None
 
 
-def _arrange(departed: Departed, substitute: Superior, until: datetime, reason: str) -> tuple[Change, int] | None:
+def _arrange(departed: Departed, substitute: Superior, until: datetime, reason: Reason) -> tuple[Change, int] | None:
     present = departed.arranged
     if substitute.principal is None:
         return None
@@ -167,6 +165,6 @@ def _end(departed: Departed, reason: str, policy: PolicyRules, now: datetime) ->
         source_key=departed.source_key,
         before=before,
         after=after,
-        reason=reason,
+        reason=say(Cause.SUBSTITUTION_OVER, why=reason) if reason else NO_REASON,
     )
     return change, present.principal

@@ -10,9 +10,11 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, UnsafePlan
+from syncd.model.reason import Cause
 from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
+from syncd.plan.words import say
 from syncd.sync.apply.apply import Apply, ApplyOptions
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
@@ -152,7 +154,7 @@ class Push:
         if approval is not None:
             await self._keep_approved(run_id, approval)
         if quiet and approval is None:
-            await store.plans.drop_removals(run_id, "quiet hours: removals are put off (guard.quiet_hours)")
+            await store.plans.drop_removals(run_id, say(Cause.QUIET_HOURS))
         if not retry_failed:
             await store.plans.defer_failing(run_id, now=self._clock.now())
         if write and rules.policy.mode != "plan_only":

@@ -258,7 +258,7 @@ async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str)
     run = await world.sync("full")
     assert "link all@grp" not in world.portal.writes
     told = [
-        placed.error
+        placed.error.text
         for chunk in world.store.plans.iterate_changes(run.id, statuses=("deferred",))
         for placed, _, _ in chunk
         if placed.change.action == "link"

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from syncd.errors import Conflict
-from syncd.model.target import UNSEEN, Account, Creation
+from syncd.model.target import Account, Creation
 from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.store.inventory.foreign_sync import load_blocked
 from syncd.store.reports.status import Report
@@ -40,7 +40,12 @@ def hide(world: World) -> list[str]:
     async def refuse(account: Account, *, sent_before: bool = False) -> Creation:
         if account.bps_id == HIDDEN:
             attempts.append(account.bps_id)
-            raise Conflict(f"409; the id is {UNSEEN}: a deactivated user", status=409, sent=False)
+            raise Conflict(
+                "409; the id is in use by a record that the API does not show",
+                status=409,
+                sent=False,
+                foreign_record=True,
+            )
         return await create(account, sent_before=sent_before)
 
     world.portal.create_account = refuse  # type: ignore[method-assign]
@@ -71,7 +76,7 @@ async def test_it_is_counted_and_explained_until_it_is_solved(world: World) -> N
     assert blocked.describe().startswith("1 user refused since ")
     lines = {line.bps_id: line for line in Report(world.database, PolicyRules()).iterate("user")}
     assert lines[HIDDEN].state == "failing"
-    assert UNSEEN in lines[HIDDEN].reason
+    assert "in use by a record that the API does not show" in lines[HIDDEN].reason
     world.portal.create_account = create  # type: ignore[method-assign]
     assert (await world.sync("delta")).status == "succeeded"
     assert load_blocked(world.database).describe() == ""

@@ -231,7 +231,7 @@ async def test_nothing_is_written_back_that_the_tenant_does_not_want_any_more(wo
     assert record.status == "succeeded", record.error
     assert world.portal.writes == []
     chunks = world.store.plans.iterate_changes(record.id, statuses=("dropped",))
-    assert {planned.error for chunk in chunks for planned, _, _ in chunk} == {
+    assert {planned.error.text for chunk in chunks for planned, _, _ in chunk} == {
         "the tenant or the rules do not want it any more: it stays, and is told, until --adopt takes it as it is"
     }
 

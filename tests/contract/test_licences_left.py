@@ -66,7 +66,7 @@ async def test_the_end_of_the_last_rule_revokes_what_rules_granted_and_then_noth
     assert run.status == "succeeded", run.error
     assert held(world) == {"cleo": "ExternalUser"}
     assert "no licence rule covers this person any more" in {
-        planned.change.reason
+        planned.change.reason.text
         for chunk in world.store.plans.iterate_changes(run.id, statuses=("done",))
         for planned, _, _ in chunk
     }

@@ -36,7 +36,7 @@ def left(world: World, run: RunRecord) -> dict[str, str]:
     for chunk in world.store.plans.iterate_changes(run.id, statuses=("dropped",)):
         for planned, _, _ in chunk:
             change = planned.change
-            found[" ".join(part for part in (change.action, change.bps_id, change.target) if part)] = planned.error
+            found[" ".join(part for part in (change.action, change.bps_id, change.target) if part)] = planned.error.text
     return found
 
 

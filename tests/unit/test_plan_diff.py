@@ -13,9 +13,7 @@ from syncd.plan.diff import Current, Pair, diff_user
 from syncd.plan.rules import PolicyRules
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WANTED = Desired(
-    key=1, state="wanted", reason="", bps_id="ann@x.com", fields={"name": "Ann", "email": "ann@x.com", "phone": None}
-)
+WANTED = Desired(key=1, state="wanted", bps_id="ann@x.com", fields={"name": "Ann", "email": "ann@x.com", "phone": None})
 
 
 def make_current(origin: Any = "created", written: Any = None, **fields: Any) -> Current:

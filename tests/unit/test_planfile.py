@@ -12,8 +12,10 @@ from syncd.plan.planfile import FileChange, Head, Part, RecordState, encode_plan
 HEAD = Head("portal.example", 7, "2026-01-01T00:00:00Z", "rules", {"users": Part(2, "ab")})
 RECORDS = [RecordState("user", "ann@x"), RecordState("group", "g@x", "created", {"name": "Größe", "email": None})]
 CHANGES = [
-    FileChange("USERS", "create", "user", "ann@x", "", False, "u1", {}, {"name": "Ann"}, "", ""),
-    FileChange("LINKS", "link", "membership", "g@x", "ann@x", True, "g", {}, {}, "", "its account waits"),
+    FileChange("USERS", "create", "user", "ann@x", "", False, "u1", {}, {"name": "Ann"}, "", "", "", ""),
+    FileChange(
+        "LINKS", "link", "membership", "g@x", "ann@x", True, "g", {}, {}, "", "", "adoption_held", "its account waits"
+    ),
 ]
 LINES = list(encode_plan(HEAD, RECORDS, CHANGES))
 
@@ -60,7 +62,9 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_with_what_is_wrong(line
 
 def test_a_change_of_an_unknown_phase_is_refused() -> None:
     """A file of another program may be well formed and still mean something else."""
-    lines = list(encode_plan(HEAD, [], [FileChange("LATER", "create", "user", "a@x", "", False, None, {}, {}, "", "")]))
+    lines = list(
+        encode_plan(HEAD, [], [FileChange("LATER", "create", "user", "a@x", "", False, None, {}, {}, "", "", "", "")])
+    )
     entry = next(open_plan(lambda: lines).iterate_changes())
     with pytest.raises(UnusablePlanFile, match="LATER"):
         entry.make_change(None)

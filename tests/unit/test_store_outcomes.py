@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from syncd.model.change import Change, Outcome, Phase
+from syncd.model.reason import Reason
 from syncd.model.target import Account
 from syncd.store.db.database import Database, open_database
 from syncd.store.inventory.bps_ids import intern_bps_ids
@@ -79,7 +80,9 @@ def test_a_record_that_is_written_twice_keeps_both(database: Database) -> None:
 def test_an_update_that_failed_changes_nothing(database: Database) -> None:
     """Only what the portal took is taken over."""
     placed = plan(database, update(ANN, phone="7"))
-    Store(database).outcomes.record.blocking(placed[0][0].run_id, [(placed[0], Outcome(0, "failed", "no"))], now=NOW)
+    Store(database).outcomes.record.blocking(
+        placed[0][0].run_id, [(placed[0], Outcome(0, "failed", Reason(text="no")))], now=NOW
+    )
     assert load(database)[ANN] == ("Ann", "1", None)
 
 

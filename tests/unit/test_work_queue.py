@@ -11,7 +11,7 @@ from syncd.sync.apply.work_queue import Call, WorkQueue
 def make_call(number: int) -> Call:
     """Return a call that can be told from others."""
     change = Change(phase=Phase.USERS, action="create", object="user", bps_id=f"u{number}@x.com")
-    return Call([(PlannedChange(run_id=1, seq=number, change=change, status="planned", error=""), number, None)])
+    return Call([(PlannedChange(run_id=1, seq=number, change=change), number, None)])
 
 
 async def take(calls: WorkQueue, found: list[int], *, pause: asyncio.Event) -> None:

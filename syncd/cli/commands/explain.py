@@ -10,7 +10,8 @@ import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.output import format_time, print_json, print_line, print_table
-from syncd.plan.desired import GUEST_SKIPPED, is_mapped_by_mail
+from syncd.model.reason import Cause
+from syncd.plan.desired import is_mapped_by_mail
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def _list_uses(explanation: Explanation, rules: Rules) -> list[dict[str, Any]]:
 
 def _name_state(desired: Mapping[str, Any]) -> str:
     """Return the decision in the words of ``syncd users``: a guest whom the rules leave out is skipped."""
-    return "skipped" if desired["reason"] == GUEST_SKIPPED else str(desired["state"])
+    return "skipped" if desired["cause"] == Cause.GUEST.value else str(desired["state"])
 
 
 def _make_plain(value: Any) -> Any:

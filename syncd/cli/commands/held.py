@@ -14,8 +14,7 @@ from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
 from syncd.clock import Clock
-from syncd.plan.desired import LEAVER_STATES
-from syncd.plan.substitution import STANDS_IN
+from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
     from syncd.model.change import Change, PlannedChange
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
 _ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link", "grant")
 COLUMNS = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40))
+_LEAVERS = (Cause.DISABLED, Cause.DELETED, Cause.OUT_OF_SCOPE)
 _PATIENCE_SECONDS = 900.0
 _LOOK_SECONDS = 0.5
 
@@ -253,7 +253,7 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
         "reason": record.error if record else "",
         "expires_at": format_time(finished + HELD_FOR) if finished else None,
         "changes": Stream(
-            {**describe_change(planned), "reason": planned.error, "why": why or None}
+            {**describe_change(planned), "reason": planned.error.text, "why": why or None}
             for planned, why in _iterate(database, run_id)
         ),
     }
@@ -293,20 +293,20 @@ def _iterate(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, s
         keys = [_find_leaver(planned.change, record, target) for planned, record, target in chunk]
         reasons = approvals.load_leaver_reasons({key for key in keys if key is not None})
         for (planned, _, _), key in zip(chunk, keys, strict=True):
-            yield planned, tell_why(planned.change.reason, "" if key is None else reasons.get(key, ""))
+            yield planned, tell_why(planned.change, "" if key is None else reasons.get(key, ""))
 
 
 def _find_leaver(change: Change, record: int, target: int | None) -> int | None:
     """Return whose leaving a change follows, if any: a person's in a group, or that of the record itself."""
-    if change.action == "unlink" and change.reason in LEAVER_STATES:
+    if change.action == "unlink" and change.reason.cause in _LEAVERS:
         return target
-    return record if change.action in ("delete", "unlink", "revoke") or change.reason == STANDS_IN else None
+    return record if change.action in ("delete", "unlink", "revoke") or change.reason.cause is Cause.STANDS_IN else None
 
 
-def tell_why(reason: str, leaving: str) -> str:
+def tell_why(change: Change, leaving: str) -> str:
     """Return the reason of a change in words; ``leaving``: why nobody wants the record concerned any more."""
-    if reason in ("disabled", "deleted"):
-        return leaving or f"{reason} in the tenant"
-    words = put_in_words(reason)
-    told = "out of scope" in words or reason == STANDS_IN
+    words, cause = put_in_words(change.reason.text), change.reason.cause
+    if cause in (Cause.DISABLED, Cause.DELETED) and change.action != "delete":
+        return leaving or f"{words} in the tenant"
+    told = cause in (Cause.OUT_OF_SCOPE, Cause.STANDS_IN)
     return f"{words}: {leaving}" if told and leaving else words

@@ -90,7 +90,7 @@ def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons:
 
     for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status]):
         for planned, _, _ in chunk:
-            reason = {"reason": planned.error} if reasons else {}
+            reason = {"reason": planned.error.text} if reasons else {}
             yield {**describe_change(planned), **reason}
 
 
@@ -161,7 +161,7 @@ def _explain(planned: PlannedChange) -> str:
     """Return why, and the values of what is written over; those of a creation would only repeat its person."""
     change = planned.change
     values = describe_values(change) if change.before else ""
-    return "; ".join(part for part in (planned.error or put_in_words(change.reason), values) if part)
+    return "; ".join(part for part in (planned.error.text or put_in_words(change.reason.text), values) if part)
 
 
 def _print_skipped(settings: Settings, database: Database) -> None:

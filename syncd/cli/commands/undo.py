@@ -119,15 +119,15 @@ def describe_proposal(database: Database, record: RunRecord) -> dict[str, object
         ),
         "counts": _count_actions(database, record.id),
         "skipped": Stream(
-            {**describe_change(planned), "source_id": None, "reason": planned.error}
+            {**describe_change(planned), "source_id": None, "reason": planned.error.text}
             for planned in iterate_changes(database, record.id, ("dropped",))
         ),
         "held": Stream(
-            {**describe_change(planned), "reason": planned.error}
+            {**describe_change(planned), "reason": planned.error.text}
             for planned in iterate_changes(database, record.id, ("held",))
         ),
         "deferred": Stream(
-            {**describe_change(planned), "reason": planned.error}
+            {**describe_change(planned), "reason": planned.error.text}
             for planned in iterate_changes(database, record.id, ("deferred",))
         ),
     }
@@ -168,7 +168,7 @@ def print_left(database: Database, run_id: int, heading: str) -> None:
         return
     print_line(f"{heading}: {left:,}")
     rows = (
-        (planned.change.action, planned.change.object, planned.change.bps_id, planned.change.target, planned.error)
+        (planned.change.action, planned.change.object, planned.change.bps_id, planned.change.target, planned.error.text)
         for planned in iterate_changes(database, run_id, ("dropped",))
     )
     shown, hidden = take_shown(rows, left)
@@ -197,7 +197,7 @@ def print_planned(database: Database, run_id: int, *, dry_run: bool = False) -> 
                 planned.change.object,
                 planned.change.bps_id,
                 planned.change.target,
-                "; ".join(part for part in (planned.error, describe_values(planned.change)) if part),
+                "; ".join(part for part in (planned.error.text, describe_values(planned.change)) if part),
             )
             for planned in iterate_changes(database, run_id, (status,))
         )

@@ -55,8 +55,9 @@ def describe_changes(database: Database, run_id: int) -> Iterator[dict[str, obje
                 "outcome": planned.status,
                 "before": dict(change.before),
                 "after": dict(change.after),
-                "reason": change.reason or None,
-                "error": planned.error or None,
+                "cause": change.reason.cause.value or None,
+                "reason": change.reason.text or None,
+                "error": planned.error.text or None,
             }
 
 
@@ -73,7 +74,9 @@ def describe_change(planned: PlannedChange) -> dict[str, object]:
 
 def _explain_change(planned: PlannedChange) -> str:
     change = planned.change
-    return "; ".join(part for part in (planned.error, put_in_words(change.reason), describe_values(change)) if part)
+    return "; ".join(
+        part for part in (planned.error.text, put_in_words(change.reason.text), describe_values(change)) if part
+    )
 
 
 def put_in_words(reason: str) -> str:

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from syncd.plan.desired import GUEST_SKIPPED, LEAVER_STATES
-from syncd.plan.diff import TIED, changes_allowed, choose_leaver_policy
+from syncd.model.reason import Cause, Reason
+from syncd.plan.desired import LEAVER_STATES
+from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import PolicyRules
+from syncd.plan.words import TIED
 
 ObjectStatus = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
 StatusReason = tuple[ObjectStatus, str]
@@ -72,7 +74,7 @@ class StatusFacts:
     gone: bool
     """The tenant has deleted it."""
     desired: str | None
-    reason: str
+    reason: Reason
     record: Record | None
     taken: bool = False
     """Its BPS id belongs to a record of the other kind in the target."""
@@ -96,7 +98,7 @@ def find_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason | None:
         return _find_wanted_status(facts, policy)
     if facts.desired in LEAVER_STATES:
         return _find_leaver_status(facts, policy) if mine else _find_absent_status(facts)
-    reason = facts.reason
+    reason = facts.reason.text
     return "skipped", f"{reason}; its record stays as it is" if mine else reason
 
 
@@ -148,7 +150,7 @@ def _find_leaver_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason
     record, state = facts.record, facts.desired or "unknown"
     trouble = _find_obstacle(facts)
     if trouble is not None or record is None:
-        return trouble or ("leaving", facts.reason)
+        return trouble or ("leaving", facts.reason.text)
     return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}"
 
 
@@ -156,9 +158,9 @@ def _find_absent_status(facts: StatusFacts) -> StatusReason | None:
     """A leaver that was never in the target."""
     if facts.gone or facts.desired == "deleted":
         return None
-    if facts.desired == "out_of_scope" and facts.reason != GUEST_SKIPPED:
-        return "out_of_scope", facts.reason
-    return "skipped", facts.reason
+    if facts.desired == "out_of_scope" and facts.reason.cause is not Cause.GUEST:
+        return "out_of_scope", facts.reason.text
+    return "skipped", facts.reason.text
 
 
 def _find_obstacle(facts: StatusFacts) -> StatusReason | None:

@@ -17,13 +17,15 @@ from dataclasses import replace
 
 from syncd.model.change import Change, Phase
 from syncd.model.licence import Settings, join_processes, subtract_processes
-from syncd.plan.licences import GIVEN_AGAIN, HAND_DELETED, HeldLicence
-from syncd.plan.undo.values import UNDONE, Done, Reverse
+from syncd.model.reason import Cause, Reason
+from syncd.plan.licences import HeldLicence
+from syncd.plan.undo.values import Done, Reverse
+from syncd.plan.words import say
 
 _PROCESSES = "processes"
 
 
-def take(change: Change, licence: HeldLicence, reason: str) -> Change:
+def take(change: Change, licence: HeldLicence, reason: Reason) -> Change:
     """Return the revoke of a licence from the person of a change."""
     return Change(
         phase=Phase.REVOKES, action="revoke", object="licence", bps_id=change.bps_id, target=licence.type,
@@ -45,7 +47,7 @@ def reverse_licence(done: Done) -> Reverse:
     if change.action == "revoke" and not change.after:
         if held is not None:
             return Reverse(left="held again already")
-        reason = GIVEN_AGAIN if change.reason == HAND_DELETED else UNDONE
+        reason = say(Cause.GIVEN_AGAIN if change.reason.cause is Cause.HAND_DELETED else Cause.UNDONE)
         return Reverse((_give(change, {}, change.before, reason),))
     if held is None:
         return Reverse(left="the licence is not there any more")
@@ -55,7 +57,7 @@ def reverse_licence(done: Done) -> Reverse:
         return _add_processes(change, held)
     if change.before:
         return _restore_settings(change, held)
-    return Reverse((take(change, held, UNDONE),))
+    return Reverse((take(change, held, say(Cause.UNDONE)),))
 
 
 def find_held(done: Done) -> HeldLicence | None:
@@ -78,7 +80,7 @@ def licence_still_stands(done: Done) -> bool:
     return _agree(change.before, held.settings, partly=change.action == "revoke" and not whole)
 
 
-def _give(change: Change, before: Settings, after: Settings, reason: str) -> Change:
+def _give(change: Change, before: Settings, after: Settings, reason: Reason) -> Change:
     return Change(
         phase=Phase.GRANTS, action="grant", object="licence", bps_id=change.bps_id, target=change.target,
         source_key=change.source_key,
@@ -92,7 +94,7 @@ def _add_processes(change: Change, held: HeldLicence) -> Reverse:
     if not missing:
         return Reverse(left="there again already")
     wanted = join_processes([*there.split(), *missing.split()])
-    return Reverse((_give(change, {_PROCESSES: there}, {_PROCESSES: wanted}, UNDONE),))
+    return Reverse((_give(change, {_PROCESSES: there}, {_PROCESSES: wanted}, say(Cause.UNDONE)),))
 
 
 def _restore_settings(change: Change, held: HeldLicence) -> Reverse:
@@ -112,12 +114,12 @@ def _restore_settings(change: Change, held: HeldLicence) -> Reverse:
     found: list[Change] = []
     if wanted:
         after = {name: wanted.get(name, value) for name, value in change.after.items() if name != _PROCESSES}
-        found.append(_give(change, {name: there.get(name) for name in after}, after, UNDONE))
+        found.append(_give(change, {name: there.get(name) for name in after}, after, say(Cause.UNDONE)))
     added = subtract_processes(change.after.get(_PROCESSES) or "", change.before.get(_PROCESSES) or "")
     have = there.get(_PROCESSES) or ""
     extra = subtract_processes(added, subtract_processes(added, have))
     if extra:
-        taken, rest = take(change, held, UNDONE), subtract_processes(have, extra)
+        taken, rest = take(change, held, say(Cause.UNDONE)), subtract_processes(have, extra)
         found.append(replace(taken, phase=Phase.UNLINKS, before={_PROCESSES: extra}, after={_PROCESSES: rest}))
     if extra != added:
         kept.add(_PROCESSES)

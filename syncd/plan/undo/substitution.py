@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from syncd.model.change import Action, Change, Phase
+from syncd.model.reason import Cause
 from syncd.plan.substitution import ALIKE, Arranged
-from syncd.plan.undo.values import UNDONE, Done, Reverse
+from syncd.plan.undo.values import Done, Reverse
+from syncd.plan.words import say
 
 _UNTIL = "until"
 
@@ -60,7 +62,7 @@ def _make(
         source_key=key,
         before=dict(before),
         after=dict(after),
-        reason=UNDONE,
+        reason=say(Cause.UNDONE),
     )
 
 

@@ -21,13 +21,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from syncd.model.change import GIVES_BACK, Action, Change, ObjectKind, Phase
-from syncd.plan.diff import COMPLETES_CREATION, changes_allowed, differs
-from syncd.plan.licences import ACCOUNT_DELETED
+from syncd.model.change import Action, Change, ObjectKind, Phase
+from syncd.model.reason import Cause
+from syncd.plan.diff import changes_allowed, differs
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.licence import licence_still_stands, reverse_licence, take
 from syncd.plan.undo.substitution import reverse_substitution
-from syncd.plan.undo.values import UNDONE, Done, Record, Reverse
+from syncd.plan.undo.values import Done, Record, Reverse
+from syncd.plan.words import say
 
 _REVERSED: Mapping[ObjectKind, Mapping[Action, Phase]] = {
     "membership": {"link": Phase.UNLINKS, "unlink": Phase.LINKS},
@@ -63,13 +64,13 @@ def _reverse(done: Done, *, delete_created: bool, now: datetime) -> Reverse:
         return _recreate(change, what) if record is None else Reverse(left=f"the {what} is there again")
     if record is None:
         return Reverse(left=f"the {what} is not there any more")
-    if change.action == "update" and change.reason == GIVES_BACK:
+    if change.action == "update" and change.reason.cause is Cause.GIVES_BACK:
         return _adopt_again(change, record)
     if record.origin is None:
         return Reverse(left=f"the {what} is not ours any more")
     if change.action == "adopt":
         return _give_back(change, record)
-    if change.reason == COMPLETES_CREATION:
+    if change.reason.cause is Cause.COMPLETES_CREATION:
         return Reverse(left=f"part of the creation: it stays or goes with the {what}")
     if change.action == "create":
         return _uncreate(done, record, what, delete_created=delete_created)
@@ -89,8 +90,10 @@ def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) ->
     if by_hand:
         return Reverse(left=f"the account stays: somebody gave it a licence by hand since ({', '.join(by_hand)})")
     phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
-    deletion = replace(change, phase=phase, action="delete", before=dict(record.fields), after={}, reason=UNDONE)
-    return Reverse((*(take(change, licence, ACCOUNT_DELETED) for licence in done.licences), deletion))
+    deletion = replace(
+        change, phase=phase, action="delete", before=dict(record.fields), after={}, reason=say(Cause.UNDONE)
+    )
+    return Reverse((*(take(change, licence, say(Cause.ACCOUNT_DELETED)) for licence in done.licences), deletion))
 
 
 def _give_back(change: Change, record: Record) -> Reverse:
@@ -112,7 +115,7 @@ def _give_back(change: Change, record: Record) -> Reverse:
         source_key=record.source_key,
         before=before,
         after=restored,
-        reason=GIVES_BACK,
+        reason=say(Cause.GIVES_BACK),
     )
     left = f"changed again since, or never to be empty, and left: {', '.join(sorted(kept))}" if kept else ""
     return Reverse((back,), left)
@@ -124,7 +127,9 @@ def _adopt_again(change: Change, record: Record) -> Reverse:
     after = {name: value for name, value in change.before.items() if value is not None}
     before = {name: record.fields.get(name) for name in after}
     phase = Phase.USERS if change.object == "user" else Phase.GROUPS
-    return Reverse((replace(change, phase=phase, action="adopt", before=before, after=after, reason=UNDONE),))
+    return Reverse(
+        (replace(change, phase=phase, action="adopt", before=before, after=after, reason=say(Cause.UNDONE)),)
+    )
 
 
 def _restore(change: Change, record: Record) -> Reverse:
@@ -156,7 +161,7 @@ def _restore(change: Change, record: Record) -> Reverse:
                     source_key=record.source_key,
                     before=before,
                     after=after,
-                    reason=UNDONE,
+                    reason=say(Cause.UNDONE),
                 )
             )
     return Reverse(tuple(found), left)
@@ -166,9 +171,11 @@ def _recreate(change: Change, what: str) -> Reverse:
     fields = {name: value for name, value in change.before.items() if value is not None}
     manager = fields.pop("manager", None)
     phase = Phase.USERS if change.object == "user" else Phase.GROUPS
-    made = [replace(change, phase=phase, action="create", before={}, after=fields, reason=UNDONE)]
+    made = [replace(change, phase=phase, action="create", before={}, after=fields, reason=say(Cause.UNDONE))]
     if manager:
-        late = replace(change, phase=Phase.MANAGERS, action="update", before={"manager": None}, reason=UNDONE)
+        late = replace(
+            change, phase=Phase.MANAGERS, action="update", before={"manager": None}, reason=say(Cause.UNDONE)
+        )
         made.append(replace(late, after={"manager": manager}))
     left = f"a new {what} is made: what hung on the deleted one (tasks, privileges) does not come back"
     return Reverse(tuple(made), left)
@@ -184,12 +191,12 @@ def _reverse_link(done: Done) -> Reverse:
     if change.action == "link":
         if not done.linked:
             return Reverse(left=f"no {what} any more")
-        return Reverse((replace(change, phase=phases["link"], action="unlink", reason=UNDONE),))
+        return Reverse((replace(change, phase=phases["link"], action="unlink", reason=say(Cause.UNDONE)),))
     if done.linked:
         return Reverse(left=f"{what} again already")
     if not done.member_there:
         return Reverse(left="the account is not there any more")
-    return Reverse((replace(change, phase=phases["unlink"], action="link", reason=UNDONE),))
+    return Reverse((replace(change, phase=phases["unlink"], action="link", reason=say(Cause.UNDONE)),))
 
 
 def still_stands(done: Done) -> bool:

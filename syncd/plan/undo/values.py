@@ -10,9 +10,6 @@ from syncd.plan.diff import Origin
 from syncd.plan.licences import HeldLicence
 from syncd.plan.substitution import Arranged
 
-UNDONE = "undone"
-"""Why most changes of an undo are made."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:

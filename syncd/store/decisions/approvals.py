@@ -9,12 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from syncd.model.change import OutcomeStatus, find_written
+from syncd.model.reason import Cause, Reason
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, upsert
+from syncd.store.db.stops import stopped
 from syncd.store.runs.open_changes import find_newest_whole, is_in_force
 from syncd.store.schema.tables import (
     UtcTime,
@@ -91,20 +94,20 @@ class Approvals(StorePart):
                 if approval.covers(row.action, row.record_id, row.target_id or row.target)
             }
             standing: set[Any] = set()
-            fates: dict[tuple[OutcomeStatus, str], list[int]] = {}
+            fates: dict[tuple[OutcomeStatus, Reason], list[int]] = {}
             for row in connection.execute(select(changes).where(changes.c.run_id == run_id)).all():
                 key = _identify(row)
                 if key in wanted:
                     standing.add(key)
                 elif key in old:
-                    fates.setdefault(("held", old[key].error), []).append(row.seq)
+                    fates.setdefault(("held", Reason(Cause(old[key].error_cause), old[key].error)), []).append(row.seq)
                 else:
-                    fates.setdefault(("deferred", "not part of what was approved"), []).append(row.seq)
-            for (status, error), seqs in fates.items():
+                    fates.setdefault(("deferred", say(Cause.NOT_APPROVED)), []).append(row.seq)
+            for (status, reason), seqs in fates.items():
                 connection.execute(
                     update(changes)
                     .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-                    .values(status=status, error=error)
+                    .values(stopped(status, reason))
                 )
         return len(wanted), len(standing)
 
@@ -127,7 +130,7 @@ class Approvals(StorePart):
                 connection.execute(
                     update(changes)
                     .where(changes.c.run_id == approval.run_id, among(changes.c.seq, seqs, connection))
-                    .values(status="dropped", error="rejected")
+                    .values(stopped("dropped", say(Cause.REJECTED)))
                 )
         return len(rows)
 
@@ -166,7 +169,7 @@ class Approvals(StorePart):
 
     def drop_rejected(self, run_id: int) -> int:
         """Take out of a plan what a person rejected before and what has not changed since; return how many."""
-        dropped = {"status": "dropped", "error": "rejected before, and its object has not changed since"}
+        dropped = stopped("dropped", say(Cause.REJECTED_BEFORE))
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
         about = (
             rejections.c.record_key == changes.c.record_key,

@@ -11,11 +11,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table, exists, or_, select, update
 
-from syncd.model.change import Phase
+from syncd.model.change import OutcomeStatus, Phase
+from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import among, decode_json
+from syncd.store.db.stops import stopped
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import (
     changes,
@@ -25,12 +28,6 @@ from syncd.store.schema.tables import (
     target_principals,
     target_users,
 )
-
-KEPT_BY_HELD = "memberships or ownerships that would go with it are held"
-"""Why a deletion is held although there are few enough."""
-
-KEPT_BY_REJECTED = "memberships or ownerships that would go with it stay: their removal was rejected"
-"""Why a deletion is not carried out."""
 
 
 class Declined(StorePart):
@@ -72,14 +69,14 @@ class Declined(StorePart):
             rows = connection.execute(few).all() if records else []
         return {row[0] for row in rows}, {row[1] for row in rows}
 
-    def drop_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
+    def drop_updates(self, run_id: int, records: Collection[int], reason: Reason) -> None:
         """Take the updates of records out of a plan."""
         with self._database.transaction() as connection:
             own = changes.c.action == "update", changes.c.object.in_(("user", "group"))
             theirs = changes.c.run_id == run_id, among(changes.c.record_key, records, connection), *own
-            connection.execute(update(changes).where(*theirs).values(status="dropped", error=reason))
+            connection.execute(update(changes).where(*theirs).values(stopped("dropped", reason)))
 
-    def drop_moves(self, run_id: int, unmade: Collection[int], kept: Collection[int], reason: str) -> None:
+    def drop_moves(self, run_id: int, unmade: Collection[int], kept: Collection[int], reason: Reason) -> None:
         """Take out of a plan that accounts which are not made become somebody's manager, or get somebody's tasks."""
         with self._database.transaction() as connection:
             names = set(
@@ -102,7 +99,7 @@ class Declined(StorePart):
             )
             follows = tasks | among(changes.c.seq, seqs or [-1], connection)
             connection.execute(
-                update(changes).where(changes.c.run_id == run_id, follows).values(status="dropped", error=reason)
+                update(changes).where(changes.c.run_id == run_id, follows).values(stopped("dropped", reason))
             )
 
     def keep_deletions(self, run_id: int, *, rejected: bool) -> None:
@@ -114,13 +111,18 @@ class Declined(StorePart):
         other = changes.alias("other")
         held = other.c.run_id == run_id, other.c.action == "unlink", other.c.status == "held"
         refused = rejections.c.action == "unlink", or_(*(_is_there(table) for table in LINKS.values()))
-        keeping = [
-            ("held", KEPT_BY_HELD, select(other.c.record_key).where(*held), select(other.c.target_key).where(*held))
+        keeping: list[tuple[OutcomeStatus, Reason, Any, Any]] = [
+            (
+                "held",
+                say(Cause.PLACES_HELD),
+                select(other.c.record_key).where(*held),
+                select(other.c.target_key).where(*held),
+            )
         ]
         if rejected:
             groups, members = rejections.c.record_key, rejections.c.target_key
             keeping.append(
-                ("dropped", KEPT_BY_REJECTED, select(groups).where(*refused), select(members).where(*refused))
+                ("dropped", say(Cause.PLACES_STAY), select(groups).where(*refused), select(members).where(*refused))
             )
         doomed = changes.c.run_id == run_id, changes.c.status == "planned", changes.c.action == "delete"
         with self._database.transaction() as connection:
@@ -129,7 +131,7 @@ class Declined(StorePart):
                     (changes.c.object == "group") & changes.c.record_key.in_(groups_kept),
                     (changes.c.object == "user") & changes.c.record_key.in_(members_kept),
                 )
-                connection.execute(update(changes).where(*doomed, kept).values(status=status, error=reason))
+                connection.execute(update(changes).where(*doomed, kept).values(stopped(status, reason)))
 
 
 def _is_there(links: Table) -> ColumnElement[bool]:

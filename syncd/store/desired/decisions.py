@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.store.db.database import reading
@@ -194,8 +195,11 @@ class DesiredState(StorePart):
                 if state == "wanted" and before is not None and before.state == "collision":
                     state = "collision" if before.principal_key == principal else "wanted"
                 fields = tuple(decision.fields.get(name) for name in USER_COLUMNS)
-                reason = before.reason if before is not None and state == "collision" else decision.reason
-                row = (decision.key, state, reason, principal, *fields, decision.manager_key)
+                reason = decision.reason
+                if before is not None and state == "collision":
+                    reason = Reason(Cause(before.cause), before.reason)
+                said = reason.cause.value, reason.text
+                row = (decision.key, state, *said, principal, *fields, decision.manager_key)
                 if before is None or tuple(before) != row:
                     rows.append(row)
             names = [column.name for column in desired_users.c]
@@ -229,7 +233,7 @@ class DesiredState(StorePart):
         moved = {
             row[0]
             for row in rows
-            if row[0] not in old or (old[row[0]].principal_key, old[row[0]].state) != (row[3], row[1])
+            if row[0] not in old or (old[row[0]].principal_key, old[row[0]].state) != (row[4], row[1])
         }
         if moved:
             keys.update(
@@ -272,18 +276,20 @@ class DesiredState(StorePart):
                 found.setdefault(principal, []).append((key, bool(holds)))
         return sorted(found.items())
 
-    def store_collision(self, principal: int, winner: int | None, *, reason: str) -> None:
+    def store_collision(self, principal: int, winner: int | None, *, reason: Reason) -> None:
         """Mark the claimants of one BPS id: the winner is wanted, the others collide."""
         same = desired_users.c.principal_key == principal
         with self._database.transaction() as connection:
             connection.execute(
                 update(desired_users)
                 .where(same, desired_users.c.state.in_(_CLAIMS))
-                .values(state="collision", reason=reason)
+                .values(state="collision", cause=reason.cause.value, reason=reason.text)
             )
             if winner is not None:
                 connection.execute(
-                    update(desired_users).where(desired_users.c.key == winner).values(state="wanted", reason="")
+                    update(desired_users)
+                    .where(desired_users.c.key == winner)
+                    .values(state="wanted", cause="", reason="")
                 )
             touch_principals(connection, {principal})
 
@@ -307,7 +313,8 @@ class DesiredState(StorePart):
                 row = (
                     decision.key,
                     decision.state,
-                    decision.reason,
+                    decision.reason.cause.value,
+                    decision.reason.text,
                     principal,
                     decision.fields.get("name"),
                     decision.fields.get("email"),
@@ -322,16 +329,16 @@ class DesiredState(StorePart):
                 touch_groups(connection, moved, whole=True)
         return len(rows)
 
-    def touch_collided_groups(self, *, reason: str) -> None:
-        """Have the rules decide again about the groups that were skipped for this reason."""
+    def touch_collided_groups(self) -> None:
+        """Have the rules decide again about the groups that lost a collision."""
         with self._database.transaction() as connection:
             lost = select(desired_groups.c.key).where(
                 desired_groups.c.state == literal_column("'skipped'"),  # as the index says it
-                desired_groups.c.reason == reason,
+                desired_groups.c.cause == Cause.GROUP_COLLISION.value,
             )
             touch_groups(connection, connection.scalars(lost).all(), whole=False)
 
-    def resolve_group_collisions(self, *, reason: str, touched_only: bool) -> int:
+    def resolve_group_collisions(self, *, reason: Reason, touched_only: bool) -> int:
         """Of groups that map to one BPS id, the one whose record it is stays, the others are skipped.
 
         ``touched_only``: among those that a touched group wants; nobody else can have begun to collide.
@@ -364,7 +371,7 @@ class DesiredState(StorePart):
                 connection.execute(
                     update(desired_groups)
                     .where(among(desired_groups.c.key, losers, connection))
-                    .values(state="skipped", reason=reason)
+                    .values(state="skipped", cause=reason.cause.value, reason=reason.text)
                 )
         return len(losers)
 

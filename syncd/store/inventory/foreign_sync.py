@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 
-from syncd.model.target import BLOCKED
+from syncd.model.reason import Cause
 from syncd.store.db.database import Database, reading
 from syncd.store.schema.tables import failures, target_principals
 
@@ -51,7 +51,7 @@ def load_blocked(database: Database) -> Blocked:
         .join(target_principals, target_principals.c.key == failures.c.record_key)
         .where(
             failures.c.object.in_(("user", "group")),
-            or_(*(failures.c.error.contains(words, autoescape=True) for words in BLOCKED)),
+            failures.c.cause == Cause.FOREIGN_RECORD.value,
         )
         .order_by(target_principals.c.bps_fold)
     )

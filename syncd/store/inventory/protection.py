@@ -11,9 +11,11 @@ from typing import Literal
 from sqlalchemy import Connection, exists, select, update
 
 from syncd.model.change import Change, Phase
+from syncd.model.reason import Reason
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
+from syncd.store.db.stops import stopped
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
@@ -52,11 +54,11 @@ class Protection(StorePart):
         ]
 
     @in_thread
-    def defer(self, run_id: int, seqs: Collection[int], reason: str) -> None:
+    def defer(self, run_id: int, seqs: Collection[int], reason: Reason) -> None:
         """Put changes of a plan off to a later run."""
         with self._database.transaction() as connection:
             mine = changes.c.run_id == run_id, among(changes.c.seq, seqs, connection)
-            connection.execute(update(changes).where(*mine).values(status="deferred", error=reason))
+            connection.execute(update(changes).where(*mine).values(stopped("deferred", reason)))
 
     @in_thread
     def load_protected_groups(self, protect: Collection[str]) -> list[str]:

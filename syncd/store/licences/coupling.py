@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
-from syncd.model.change import Phase
-from syncd.plan.licences import FOR_DELETION, MOVED, Claim, Shortage, allot
+from syncd.model.change import OutcomeStatus, Phase
+from syncd.model.reason import Cause, Reason
+from syncd.plan.licences import FOR_DELETION, Claim, Shortage, allot
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
+from syncd.store.db.stops import stopped
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import changes, target_licences, target_users
 
 _LICENCE = changes.c.object == "licence"
 _PLANNED = changes.c.status == "planned"
-_STOPPED = ("held", "deferred", "dropped")
+_STOPPED: tuple[OutcomeStatus, ...] = ("held", "deferred", "dropped")
+_FOR_DELETION = [cause.value for cause in FOR_DELETION]
 
 
 class LicencePlans(StorePart):
@@ -33,13 +37,13 @@ class LicencePlans(StorePart):
             return bool(connection.scalar(select(exists().where(changes.c.run_id == run_id, _LICENCE))))
 
     @in_thread
-    def drop_licences(self, run_id: int, reason: str) -> int:
+    def drop_licences(self, run_id: int, reason: Reason) -> int:
         """Take every licence change out of a plan."""
         with self._database.transaction() as connection:
             return connection.execute(
                 update(changes)
                 .where(changes.c.run_id == run_id, _LICENCE, changes.c.status.in_(("planned", "held")))
-                .values(status="dropped", error=reason)
+                .values(stopped("dropped", reason))
             ).rowcount
 
     @in_thread
@@ -54,7 +58,7 @@ class LicencePlans(StorePart):
             return connection.execute(
                 update(changes)
                 .where(*_select_grants(run_id), by_hand)
-                .values(status="dropped", error="given by hand meanwhile, and it stays so")
+                .values(stopped("dropped", say(Cause.GIVEN_BY_HAND)))
             ).rowcount
 
     @in_thread
@@ -95,7 +99,7 @@ class LicencePlans(StorePart):
                 connection.execute(
                     update(changes)
                     .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-                    .values(status="deferred", error=f"no licence seat left: {reason}")
+                    .values(stopped("deferred", say(Cause.NO_SEAT, shortage=reason)))
                 )
             _keep_old(connection, run_id)
             if allotment.early:
@@ -130,7 +134,7 @@ class LicencePlans(StorePart):
                     changes.c.action == "grant",
                     ~ready,
                 )
-                .values(status="deferred", error="its account is not ready in the portal yet")
+                .values(stopped("deferred", say(Cause.NOT_READY, what="its account is not ready in the portal yet")))
             ).rowcount
             _keep_old(connection, run_id)
         return put_off
@@ -175,9 +179,9 @@ def _keep_for_deletion(connection: Connection, run_id: int) -> None:
             update(changes)
             .where(
                 changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke",
-                changes.c.reason.in_(FOR_DELETION), exists().where(*deletion, other.c.status == status),
+                changes.c.cause.in_(_FOR_DELETION), exists().where(*deletion, other.c.status == status),
             )
-            .values(status=status, error="taken only together with the account, whose deletion does not go on")
+            .values(stopped(status, say(Cause.DELETION_STOPPED)))
         )  # fmt: skip
 
 
@@ -186,7 +190,7 @@ def _keep_accounts(connection: Connection, run_id: int) -> None:
     other = changes.alias("other")
     in_way = (
         other.c.run_id == run_id, other.c.record_key == changes.c.record_key,
-        other.c.object == "licence", other.c.action == "revoke", other.c.reason.in_(FOR_DELETION),
+        other.c.object == "licence", other.c.action == "revoke", other.c.cause.in_(_FOR_DELETION),
     )  # fmt: skip
     for status in _STOPPED:
         connection.execute(
@@ -195,7 +199,7 @@ def _keep_accounts(connection: Connection, run_id: int) -> None:
                 changes.c.run_id == run_id, _PLANNED, changes.c.action == "delete", changes.c.object == "user",
                 exists().where(*in_way, other.c.status == status),
             )
-            .values(status=status, error="its licences are not revoked yet")
+            .values(stopped(status, say(Cause.LICENCES_STAY)))
         )  # fmt: skip
 
 
@@ -216,16 +220,18 @@ def _couple_moves(connection: Connection, run_id: int) -> None:
         target_licences.c.origin == "moving",
     )
     moves = (
-        changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "grant", changes.c.reason == MOVED,
+        changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "grant",
+        changes.c.cause == Cause.MOVED.value,
         ~on_its_way, ~exists().where(given_up, other.c.status == "planned"),
     )  # fmt: skip
-    for status in ("held", "deferred"):
+    both: tuple[OutcomeStatus, ...] = ("held", "deferred")
+    for status in both:
         connection.execute(
             update(changes)
             .where(*moves, exists().where(given_up, other.c.status == status))
-            .values(status=status, error="moved only together with the licence of the account before")
+            .values(stopped(status, say(Cause.MOVES_TOGETHER)))
         )
-    connection.execute(update(changes).where(*moves).values(status="dropped", error="the account before keeps it"))
+    connection.execute(update(changes).where(*moves).values(stopped("dropped", say(Cause.MANUAL_STAYS))))
 
 
 def _keep_old(connection: Connection, run_id: int) -> None:
@@ -248,5 +254,5 @@ def _keep_old(connection: Connection, run_id: int) -> None:
             changes.c.action == "revoke",
             waiting,
         )
-        .values(status="deferred", error="kept until the licence that takes its place is given")
+        .values(stopped("deferred", say(Cause.KEPT_UNTIL_GIVEN)))
     )

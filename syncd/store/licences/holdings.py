@@ -12,14 +12,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, exists, func, or_, select, update
 
-from syncd.model.change import SETTLED_LATER, Change
+from syncd.model.change import Change
 from syncd.model.licence import LicenceList, Seats, subtract_processes
+from syncd.model.reason import Cause
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.markers import LICENCES_READ, load_marker, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, insert_missing, upsert
+from syncd.store.db.stops import stopped
 from syncd.store.inventory.bps_ids import intern_bps_ids, iterate_folded
 from syncd.store.inventory.claims import is_taken, leaver_state
 from syncd.store.licences.seats import find_doubted
@@ -149,7 +152,7 @@ def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) 
 
 def _note_granted(connection: Connection, key: int, change: Change) -> None:
     """A licence was granted, or its settings were written: it is ours, unless it was given by hand before and stays."""
-    manual = change.reason in STAYS_MANUAL
+    manual = change.reason.cause in STAYS_MANUAL
     text = encode_json(dict(change.after))
     row = {
         "key": key,
@@ -215,7 +218,7 @@ def _claim_started(connection: Connection) -> None:
     started = and_(changes.c.object == "licence", changes.c.status == "started")
     rows = connection.execute(
         select(changes.c.record_key, changes.c.target, changes.c.after)
-        .where(started, changes.c.action == "grant", changes.c.reason.not_in(STAYS_MANUAL))
+        .where(started, changes.c.action == "grant", changes.c.cause.not_in([cause.value for cause in STAYS_MANUAL]))
         .order_by(changes.c.run_id)
     ).all()
     for record, kind, after in rows:
@@ -225,7 +228,7 @@ def _claim_started(connection: Connection) -> None:
             .where(t.c.key == record, t.c.type == kind, t.c.origin.is_(None))
             .values(origin=_GRANTED, written=after or encode_json({}))
         )
-    connection.execute(update(changes).where(started).values(status="dropped", error=SETTLED_LATER))
+    connection.execute(update(changes).where(started).values(stopped("dropped", say(Cause.SETTLED_LATER))))
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, Select, Table, distinct, exists, func, litera
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
-from syncd.plan.diff import COMPLETES_CREATION, RENAMED
-from syncd.plan.substitution import STANDS_IN
+from syncd.model.reason import NO_REASON, Cause, Reason
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, fetch_together, insert_tuples
+from syncd.store.db.stops import stopped
 from syncd.store.runs.retries import find_failed_alike, has_failures, is_not_due
 from syncd.store.schema.tables import (
     changes,
@@ -31,13 +32,14 @@ Placed = tuple[PlannedChange, int, int | None]
 
 _PLANNED = (
     "run_id", "seq", "phase", "action", "object", "record_key", "target_key", "target", "source_key", "before", "after",
-    "reason", "status", "error",
+    "cause", "reason", "status", "error_cause", "error",
 )  # fmt: skip
 _PHASES = {int(phase): phase for phase in Phase}
+_CAUSES = {cause.value: cause for cause in Cause}
 _READ = (
     changes.c.run_id, changes.c.seq, changes.c.phase, changes.c.action, changes.c.object, changes.c.record_key,
-    changes.c.target_key, changes.c.target, changes.c.source_key, changes.c.before, changes.c.after, changes.c.reason,
-    changes.c.status, changes.c.error,
+    changes.c.target_key, changes.c.target, changes.c.source_key, changes.c.before, changes.c.after, changes.c.cause,
+    changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error,
 )  # fmt: skip
 
 
@@ -56,7 +58,7 @@ class Plans(StorePart):
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
         rows = [
-            (*_make_row(run_id, seq, (change, record, target))[:-2], "dropped", reason)
+            (*_make_row(run_id, seq, (change, record, target))[:-3], "dropped", Cause.LEFT_ALONE.value, reason)
             for seq, (change, record, target, reason) in enumerate(left, start)
         ]
         self._insert(rows)
@@ -73,11 +75,13 @@ class Plans(StorePart):
         A second account for somebody who has one (a rename) counts as an update too; an update that only completes a
         creation does not count. Of substitutions only the new ones of leavers count: they belong to the unlinking.
         """
-        renamed = (changes.c.action == "create") & (changes.c.object == "user") & (changes.c.reason == RENAMED)
+        renamed = (
+            (changes.c.action == "create") & (changes.c.object == "user") & (changes.c.cause == Cause.RENAMED.value)
+        )
         planned = changes.c.run_id == run_id, changes.c.status == "planned"
         statement = (
             select(changes.c.action, changes.c.object, func.count(), func.count(distinct(changes.c.record_key)))
-            .where(*planned, changes.c.reason != COMPLETES_CREATION, changes.c.object != "substitution")
+            .where(*planned, changes.c.cause != Cause.COMPLETES_CREATION.value, changes.c.object != "substitution")
             .group_by(changes.c.action, changes.c.object)
         )
         with reading(self._database) as connection:
@@ -85,7 +89,7 @@ class Plans(StorePart):
                 (row[0], row[1]): row[3] if row[0] == "update" else row[2] for row in connection.execute(statement)
             }
             moves = connection.scalar(select(func.count()).where(*planned, renamed))
-            begun = (changes.c.action == "create") & (changes.c.reason == STANDS_IN)
+            begun = (changes.c.action == "create") & (changes.c.cause == Cause.STANDS_IN.value)
             leavers = connection.scalar(select(func.count()).where(*planned, begun))
         if moves:
             found["update", "user"] = found.get(("update", "user"), 0) + moves
@@ -121,7 +125,7 @@ class Plans(StorePart):
         with reading(self._database) as connection:
             return connection.scalar(statement) in ("deferred", "failed", "started", "planned")
 
-    def hold_updates(self, run_id: int, records: Collection[int], reason: str) -> None:
+    def hold_updates(self, run_id: int, records: Collection[int], reason: Reason) -> None:
         """Withhold the updates of records that are not ours yet."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -131,33 +135,37 @@ class Plans(StorePart):
                     changes.c.action == "update",
                     among(changes.c.record_key, records, connection),
                 )
-                .values(status="held", error=reason)
+                .values(stopped("held", reason))
             )
 
-    def hold(self, run_id: int, action: Action, reason: str) -> None:
+    def hold(self, run_id: int, action: Action, reason: Reason) -> None:
         """Withhold every planned change of an action; a held update takes the renames of the run with it, and held
         unlinking the substitutions of leavers.
 
         What only completes a creation goes through, and the end of a substitution: it takes nothing from anybody.
         """
-        where = [changes.c.run_id == run_id, changes.c.status == "planned", changes.c.reason != COMPLETES_CREATION]
+        where = [
+            changes.c.run_id == run_id,
+            changes.c.status == "planned",
+            changes.c.cause != Cause.COMPLETES_CREATION.value,
+        ]
         kind = changes.c.action == action
         if action == "update":
             kind = kind & (changes.c.object != "substitution")
-            kind = kind | ((changes.c.action == "create") & (changes.c.reason == RENAMED))
+            kind = kind | ((changes.c.action == "create") & (changes.c.cause == Cause.RENAMED.value))
         elif action == "unlink":
-            kind = kind | (changes.c.reason == STANDS_IN)
+            kind = kind | (changes.c.cause == Cause.STANDS_IN.value)
         elif action == "delete":
             kind = kind & (changes.c.object != "substitution")
         with self._database.transaction() as connection:
-            connection.execute(update(changes).where(*where, kind).values(status="held", error=reason))
+            connection.execute(update(changes).where(*where, kind).values(stopped("held", reason)))
             if action == "unlink":
                 connection.execute(
-                    update(changes).where(*where, _goes_with_unlinks(run_id)).values(status="held", error=reason)
+                    update(changes).where(*where, _goes_with_unlinks(run_id)).values(stopped("held", reason))
                 )
 
     @in_thread
-    def drop_removals(self, run_id: int, reason: str) -> int:
+    def drop_removals(self, run_id: int, reason: Reason) -> int:
         """Take every removal out of a plan (quiet hours), with the substitutions of leavers; return how many."""
         with self._database.transaction() as connection:
             return connection.execute(
@@ -166,9 +174,9 @@ class Plans(StorePart):
                     changes.c.run_id == run_id,
                     changes.c.status == "planned",
                     (changes.c.action.in_(("delete", "unlink", "revoke")) & (changes.c.object != "substitution"))
-                    | (changes.c.reason == STANDS_IN),
+                    | (changes.c.cause == Cause.STANDS_IN.value),
                 )
-                .values(status="deferred", error=reason)
+                .values(stopped("deferred", reason))
             ).rowcount
 
     @in_thread
@@ -177,7 +185,7 @@ class Plans(StorePart):
 
         What is to be written otherwise by now, or done otherwise, is tried at once: it may be the correction.
         """
-        deferred = {"status": "deferred", "error": "failed before; its next attempt is not due yet"}
+        deferred = stopped("deferred", say(Cause.NOT_DUE))
         with self._database.transaction() as connection:
             if not has_failures(connection):
                 return 0
@@ -332,9 +340,11 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
         change.source_key,
         encode_json(change.before) if change.before else None,
         encode_json(change.after) if change.after else None,
-        change.reason,
+        change.reason.cause.value,
+        change.reason.text,
         "held" if change.held else "planned",
-        change.held,
+        change.held.cause.value,
+        change.held.text,
     )
 
 
@@ -356,8 +366,8 @@ def _load_places(connection: Connection, few: Select[Any]) -> list[Placed]:
 
 def _place(row: Sequence[Any]) -> Placed:
     """Read a row by position: there may be hundreds of thousands of them."""
-    (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, reason, status, error,
-     record_id, target_id) = row  # fmt: skip
+    (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, cause, reason, status,
+     error_cause, error, record_id, target_id) = row  # fmt: skip
     change = Change(
         phase=_PHASES[phase],
         action=action,
@@ -367,9 +377,14 @@ def _place(row: Sequence[Any]) -> Placed:
         source_key=source,
         before=decode_json(before),
         after=decode_json(after),
-        reason=reason,
+        reason=_read_reason(cause, reason),
     )
-    return PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=error), record, target_key
+    stop = _read_reason(error_cause, error)
+    return PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=stop), record, target_key
+
+
+def _read_reason(cause: str, text: str) -> Reason:
+    return Reason(_CAUSES[cause], text) if cause or text else NO_REASON
 
 
 def _goes_with_unlinks(run_id: int) -> Any:

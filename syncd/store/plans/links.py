@@ -12,9 +12,12 @@ from itertools import chain
 from sqlalchemy import Connection, Text, and_, case, cast, exists, func, or_, select, update
 
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
+from syncd.model.reason import Cause, Reason
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, insert_pairs_from, within
+from syncd.store.db.stops import stopped
 from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
 from syncd.store.inventory.records import LINKS
 from syncd.store.runs.retries import Place, has_failures, note_failures
@@ -22,10 +25,8 @@ from syncd.store.schema.tables import changes, target_groups, target_principals,
 
 _PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
 
-_NOT_READY = "its account or group is not ready in the portal yet"
-_NOT_OURS = (
-    "its account or group is somebody else's in the portal, and not adopted: see 'syncd explain' and 'syncd held'"
-)
+_LONGEST_ERROR = 1000
+"""Characters of a sentence that are kept."""
 
 
 class Links(StorePart):
@@ -82,12 +83,12 @@ class Links(StorePart):
     def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
         """Write how links ended, and what that means for the inventory, in one transaction."""
         with self._database.transaction() as connection:
-            alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
+            alike: dict[tuple[OutcomeStatus, Reason], list[int]] = {}
             done: dict[LinkKind, list[LinkBatch]] = {kind: [] for kind in LINKS}
-            failed: dict[Place, str] = {}
+            failed: dict[Place, Reason] = {}
             for outcome in outcomes:
                 links = outcome.links
-                alike.setdefault((outcome.status, outcome.error[:1000]), []).extend(links.seqs)
+                alike.setdefault((outcome.status, outcome.error), []).extend(links.seqs)
                 if outcome.status == "done":
                     done[links.kind].append(links)
                 elif outcome.status == "failed":
@@ -112,13 +113,19 @@ class Links(StorePart):
         """
         user = exists().where(target_users.c.key == changes.c.target_key)
         group = exists().where(target_groups.c.key == changes.c.record_key)
-        no_stranger = target_users.c.origin.is_not(None) | (changes.c.reason != "")
+        no_stranger = target_users.c.origin.is_not(None) | (changes.c.cause != Cause.NONE.value)
         # As few questions as there can be about each of hundreds of thousands of links, nearly all of which are ready.
         ready = and_(
             user.where(target_users.c.status == "Synchronized", no_stranger),
             group.where(target_groups.c.status == "Synchronized", target_groups.c.origin.is_not(None)),
         )
+        not_ready = say(Cause.NOT_READY, what="its account or group is not ready in the portal yet")
         strange = or_(group.where(target_groups.c.origin.is_(None)), user.where(~no_stranger))
+        not_ours = say(
+            Cause.NOT_OURS,
+            what="its account or group is somebody else's in the portal, and not adopted: see 'syncd explain' and "
+            "'syncd held'",
+        )
         statement = (
             update(changes)
             .where(
@@ -127,16 +134,21 @@ class Links(StorePart):
                 changes.c.status == "planned",
                 ~ready,
             )
-            .values(status="deferred", error=case((strange, _NOT_OURS), else_=_NOT_READY))
+            .values(
+                status="deferred",
+                error=case((strange, not_ours.text), else_=not_ready.text),
+                error_cause=case((strange, not_ours.cause.value), else_=not_ready.cause.value),
+            )
         )
         with self._database.transaction() as connection:
             return connection.execute(statement).rowcount
 
 
 def finish(
-    connection: Connection, run_id: int, seqs: Sequence[int], status: OutcomeStatus, error: str, now: datetime
+    connection: Connection, run_id: int, seqs: Sequence[int], status: OutcomeStatus, error: Reason, now: datetime
 ) -> None:
     """Write how changes ended that ended alike."""
-    ended = {"status": status, "error": error, "finished_at": now}
+    shown = Reason(error.cause, error.text[:_LONGEST_ERROR])
+    ended: dict[str, object] = {**stopped(status, shown), "finished_at": now}
     for which in within(changes.c.seq, seqs, connection):
         connection.execute(update(changes).where(changes.c.run_id == run_id, which).values(**ended))

@@ -8,11 +8,13 @@ from typing import Literal
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from syncd.model.change import GIVES_BACK, SETTLED_LATER, Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
-from syncd.plan.diff import HANDED_OVER, RENAMED
+from syncd.model.change import Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
+from syncd.model.reason import Cause, Reason
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, delete_pairs
+from syncd.store.db.stops import stopped
 from syncd.store.desired.leavers import mark_leaving
 from syncd.store.inventory.drift_notes import forget_links, forget_vanished
 from syncd.store.inventory.records import LINKS, Written, forget_record, own_adopted, own_created, write_fields
@@ -79,7 +81,7 @@ class Outcomes(StorePart):
                 connection.execute(
                     update(changes)
                     .where(changes.c.run_id == row.run_id, changes.c.seq == row.seq)
-                    .values(status="dropped", error=SETTLED_LATER)
+                    .values(stopped("dropped", say(Cause.SETTLED_LATER)))
                 )
         return claimed
 
@@ -125,14 +127,14 @@ class Outcomes(StorePart):
     ) -> None:
         """Write outcomes, and what they mean for the inventory, in one transaction; `Links` does it for links."""
         with self._database.transaction() as connection:
-            alike: dict[tuple[OutcomeStatus, str], list[int]] = {}
+            alike: dict[tuple[OutcomeStatus, Reason], list[int]] = {}
             done: dict[ObjectKind, list[Placed]] = {}
             settled: dict[Action, set[int]] = {}
-            failed: dict[Place, str] = {}
+            failed: dict[Place, Reason] = {}
             for placed, outcome in results:
                 planned, record, target = placed
                 kind, action = planned.change.object, planned.change.action
-                alike.setdefault((outcome.status, outcome.error[:1000]), []).append(outcome.seq)
+                alike.setdefault((outcome.status, outcome.error), []).append(outcome.seq)
                 if outcome.status == "done":
                     done.setdefault(kind, []).append(placed)
                     if action in _SETTLING and kind != "substitution":
@@ -151,7 +153,7 @@ class Outcomes(StorePart):
                         changes.c.object != "substitution",
                         among(changes.c.record_key, records, connection),
                     )
-                    .values(status="dropped", error=SETTLED_LATER)
+                    .values(stopped("dropped", say(Cause.SETTLED_LATER)))
                 )
             for written in _RECORDS:
                 self._apply_records(connection, written, done.get(written, ()), now)
@@ -177,7 +179,7 @@ class Outcomes(StorePart):
                 forget_record(connection, kind, record)
             elif change.action == "create":
                 created.setdefault(planned.run_id, []).append(planned.seq)
-            elif change.reason == GIVES_BACK:
+            elif change.reason.cause is Cause.GIVES_BACK:
                 returned.append(Written(record, change.source_key, change.after))
             elif change.action == "adopt":
                 adopted.append(Written(record, change.source_key, change.after))
@@ -192,7 +194,7 @@ class Outcomes(StorePart):
         arrived = [
             planned.change.source_key
             for planned, _, _ in done
-            if planned.change.action == "adopt" or planned.change.reason in (RENAMED, HANDED_OVER)
+            if planned.change.action == "adopt" or planned.change.reason.cause in (Cause.RENAMED, Cause.HANDED_OVER)
         ]
         if arrived:  # the grace of what they had before starts now
             table = target_users if kind == "user" else target_groups

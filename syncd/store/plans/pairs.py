@@ -325,7 +325,7 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
         values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
         fields = {name: value for name, value in values.items() if name in mapped}
         desired = Desired(
-            key=row.d_key, state="wanted", reason="", bps_id=row.bps_id, fields=fields, manager_key=row.d_manager_key
+            key=row.d_key, state="wanted", bps_id=row.bps_id, fields=fields, manager_key=row.d_manager_key
         )
     # A record that is somebody else's by now does not stand for this manager.
     theirs = row.manager_status is not None and row.manager_owner in (None, row.d_manager_key)
@@ -348,7 +348,7 @@ def _make_group_pair(row: Any, mapped: Collection[str]) -> Pair:
     if row.d_key is not None:
         values = {"name": row.d_name, "email": row.d_email}
         fields = {name: value for name, value in values.items() if name in mapped}
-        desired = Desired(key=row.d_key, state="wanted", reason="", bps_id=row.bps_id, fields=fields)
+        desired = Desired(key=row.d_key, state="wanted", bps_id=row.bps_id, fields=fields)
     state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(
         bps_id=row.bps_id,

@@ -9,11 +9,13 @@ from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
 
 from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
+from syncd.model.reason import Reason
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.db.database import reading
 from syncd.store.db.markers import APPLIED, load_marker, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
+from syncd.store.db.stops import stopped
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.records import LINKS
 from syncd.store.licences.taken import is_held
@@ -81,8 +83,10 @@ class ProposedPlans(StorePart):
                     ids.get(change.source_key),
                     dict(change.before),
                     dict(change.after),
-                    change.reason,
-                    (planned.error or "held") if planned.status == "held" else "",
+                    change.reason.cause.value,
+                    change.reason.text,
+                    planned.error.cause.value if planned.status == "held" else "",
+                    (planned.error.text or "held") if planned.status == "held" else "",
                 )
 
     def _load_source_ids(self, keys: Collection[int | None]) -> dict[int | None, str]:
@@ -148,13 +152,13 @@ class ProposedPlans(StorePart):
         return Plans(self._database).load_places(run_id, seqs)
 
     @in_thread
-    def drop_plan(self, run_id: int, reason: str) -> None:
+    def drop_plan(self, run_id: int, reason: Reason) -> None:
         """Take everything out of a plan that is not to be applied after all."""
         with self._database.transaction() as connection:
             connection.execute(
                 update(changes)
                 .where(changes.c.run_id == run_id, changes.c.status.in_(("planned", "held")))
-                .values(status="dropped", error=reason)
+                .values(stopped("dropped", reason))
             )
 
     @in_thread

@@ -7,16 +7,18 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Table, exists, func, or_, select, update
 
-from syncd.model.change import SETTLED_LATER, OutcomeStatus, find_written
+from syncd.model.change import OutcomeStatus, find_written
+from syncd.model.reason import Cause
 from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
-from syncd.plan.diff import RENAMED
 from syncd.plan.licences import HeldLicence
 from syncd.plan.substitution import Arranged
 from syncd.plan.undo.values import Done, Record
+from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json
+from syncd.store.db.stops import stopped
 from syncd.store.inventory.records import LINKS, Written
 from syncd.store.licences.holdings import load_holding
 from syncd.store.plans.changes import Placed, Plans
@@ -58,7 +60,11 @@ class Undoing(StorePart):
             later.c.action == changes.c.action,
             later.c.status == "done",
         )
-        settled = changes.c.run_id == run_id, changes.c.status == "dropped", changes.c.error == SETTLED_LATER
+        settled = (
+            changes.c.run_id == run_id,
+            changes.c.status == "dropped",
+            changes.c.error_cause == Cause.SETTLED_LATER.value,
+        )
         statement = select(changes.c.seq).where(*settled, repeated if again else ~repeated)
         with reading(self._database) as connection:
             seqs = list(connection.scalars(statement))
@@ -144,7 +150,7 @@ class Undoing(StorePart):
             connection.execute(
                 update(changes)
                 .where(changes.c.run_id == approval.run_id, among(changes.c.seq, seqs or [-1], connection))
-                .values(status="dropped", error=f"approved, and carried out by run {result_run}")
+                .values(stopped("dropped", say(Cause.APPROVED, run=result_run)))
             )
 
 
@@ -169,7 +175,7 @@ def _load_moved(connection: Connection, chunk: list[Placed]) -> set[tuple[int, s
     old = {
         record
         for planned, record, _ in chunk
-        if planned.change.object == "licence" and planned.change.reason == RENAMED
+        if planned.change.object == "licence" and planned.change.reason.cause is Cause.RENAMED
     }
     if not old:
         return set()

@@ -210,6 +210,7 @@ def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> di
     fields = ("name", "email", "phone", "job_title") if found.kind == "user" else ("name", "email")
     return {
         "state": row.state,
+        "cause": row.cause or None,
         "reason": row.reason,
         "bps_id": bps_id,
         "fields": {name: getattr(row, name) for name in fields},

@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 
+from syncd.model.reason import Cause, Reason
 from syncd.plan.report.status import (
     ObjectStatus,
     Obstacle,
@@ -191,7 +192,7 @@ def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datet
         kind=kind,
         gone=row.gone,
         desired=row.desired,
-        reason=row.reason or "",
+        reason=Reason(Cause(row.cause or ""), row.reason or ""),
         record=record,
         taken=bool(row.taken),
         held=troubles.held.get(principal),
@@ -229,6 +230,7 @@ def _select_sources(kind: Kind) -> Select[Any]:
             source.c.name,
             source.c.state.in_(("soft_deleted", "deleted")).label("gone"),
             desired.c.state.label("desired"),
+            desired.c.cause,
             desired.c.reason,
             desired.c.principal_key,
             mapped.c.bps_id.label("mapped"),
@@ -269,6 +271,7 @@ def _select_orphans(kind: Kind) -> Select[Any]:
             func.coalesce(source.c.name, target.c.name).label("name"),
             func.coalesce(source.c.state.in_(("soft_deleted", "deleted")), literal(value=False)).label("gone"),
             desired.c.state.label("desired"),
+            desired.c.cause,
             desired.c.reason,
             desired.c.principal_key,
             mapped.c.bps_id.label("mapped"),

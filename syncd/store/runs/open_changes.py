@@ -12,7 +12,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select, update
 
+from syncd.model.reason import Cause
 from syncd.model.run import REVERSALS, SINGLE_KINDS
+from syncd.plan.words import say
+from syncd.store.db.stops import stopped
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
@@ -113,5 +116,5 @@ def settle_earlier(connection: Connection, run_id: int) -> None:
             changes.c.status.in_(_OPEN),
             is_touched(changes.c.record_key, changes.c.target_key),
         )
-        .values(status="dropped", error=f"planned anew by run {run_id}")
+        .values(stopped("dropped", say(Cause.PLANNED_ANEW, run=run_id)))
     )

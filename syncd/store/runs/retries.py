@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal, select
 
 from syncd.model.change import ObjectKind
+from syncd.model.reason import Reason
 from syncd.store.db.sql import among, decode_json, upsert
 from syncd.store.schema.tables import UtcTime, changes, failures
 
@@ -61,7 +63,7 @@ def _identify(row: Any) -> tuple[object, ...]:
 
 
 def note_failures(
-    connection: Connection, done: Collection[Place], failed: Mapping[Place, str], *, now: datetime
+    connection: Connection, done: Collection[Place], failed: Mapping[Place, Reason], *, now: datetime
 ) -> None:
     """Put off the next attempt of what failed, ever longer, and forget the failures of what is done."""
     if not failed and not has_failures(connection):
@@ -73,7 +75,7 @@ def note_failures(
         same = failures.c.record_key == record, failures.c.target_key == target, failures.c.object == kind
         connection.execute(delete(failures).where(*same))
     rows = []
-    for (record, target, kind), error in sorted(failed.items()):
+    for (record, target, kind), error in sorted(failed.items(), key=itemgetter(0)):
         there = known.get((record, target, kind))
         attempts = there.attempts + 1 if there else 1
         rows.append(
@@ -84,7 +86,8 @@ def note_failures(
                 "attempts": attempts,
                 "first_at": there.first_at if there else now,
                 "next_at": now + min(_FIRST_RETRY * 2 ** min(attempts - 1, 20), _LAST_RETRY),
-                "error": error[:1000],
+                "cause": error.cause.value,
+                "error": error.text[:1000],
             }
         )
     upsert(connection, failures, rows)

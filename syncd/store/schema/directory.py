@@ -152,6 +152,7 @@ desired_users = Table(
     metadata,
     Column("key", Key, primary_key=True, autoincrement=False),  # source key
     Column("state", Text, nullable=False),  # see plan.desired.State
+    Column("cause", Text, nullable=False, server_default=""),
     Column("reason", Text, nullable=False),
     Column("principal_key", Key),
     Column("name", Text),
@@ -177,6 +178,7 @@ desired_groups = Table(
     metadata,
     Column("key", Key, primary_key=True, autoincrement=False),
     Column("state", Text, nullable=False),
+    Column("cause", Text, nullable=False, server_default=""),
     Column("reason", Text, nullable=False),
     Column("principal_key", Key),
     Column("name", Text),

@@ -35,8 +35,10 @@ changes = Table(
     Column("source_key", Key),
     Column("before", Text),
     Column("after", Text),
+    Column("cause", Text, nullable=False, server_default=""),  # a Cause; beside it the sentence
     Column("reason", Text, nullable=False),
     Column("status", Text, nullable=False),
+    Column("error_cause", Text, nullable=False, server_default=""),
     Column("error", Text, nullable=False),
     Column("finished_at", UtcTime),
     PrimaryKeyConstraint("run_id", "seq"),
@@ -54,6 +56,7 @@ failures = Table(
     Column("attempts", Integer, nullable=False),
     Column("first_at", UtcTime, nullable=False),
     Column("next_at", UtcTime, nullable=False),
+    Column("cause", Text, nullable=False, server_default=""),
     Column("error", Text, nullable=False),
     PrimaryKeyConstraint("record_key", "target_key", "object"),
     Index("ix_failures_next_at", "next_at"),

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from syncd.clock import Clock
 from syncd.errors import Conflict, Interrupted, NotFound, RemoteError, StoreError, SyncdError
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, Placed, PlannedChange
+from syncd.model.reason import Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
-from syncd.plan.membership import GROUP_RENAMED
+from syncd.plan.words import say
 from syncd.sync.apply.circuit import Circuit
 from syncd.sync.apply.failure_log import FailureLog
 from syncd.sync.apply.links import iterate_links, send_links
@@ -25,7 +26,7 @@ from syncd.sync.apply.readiness import Readiness
 from syncd.sync.apply.recorder import Recorder
 from syncd.sync.apply.substitutions import Substituting
 from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
-from syncd.sync.portal.licences import fit_together, is_remembered, judge_failure, send_licences
+from syncd.sync.portal.licences import fit_together, is_remembered, judge_failure, read_reason, send_licences
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -196,7 +197,7 @@ class Apply:
         first = call.placed[0][0]
         try:
             if broken := self._circuit.find_broken(first.change.bps_id):
-                outcomes = [Outcome(planned.seq, "failed", broken) for planned, _, _ in call.placed]
+                outcomes = [Outcome(planned.seq, "failed", Reason(text=broken)) for planned, _, _ in call.placed]
             elif first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
             elif first.change.object == "substitution":
@@ -220,13 +221,13 @@ class Apply:
     async def _link(self, links: LinkBatch, failures: FailureLog) -> list[LinkOutcome]:
         try:
             if broken := self._circuit.find_broken(links.bps_id):
-                outcomes = [LinkOutcome(links, "failed", broken)]
+                outcomes = [LinkOutcome(links, "failed", Reason(text=broken))]
             else:
                 outcomes = await send_links(links, self._portal, self._store, self._clock)
                 self._circuit.close()
         except RemoteError as error:
             await self._weigh(links.bps_id, error)
-            outcomes = [LinkOutcome(links, "failed", str(error))]
+            outcomes = [LinkOutcome(links, "failed", read_reason(error))]
         for outcome in outcomes:
             if outcome.status == "failed":
                 await failures.note(outcome.links.seqs, "link", outcome.links.kind, outcome.error)
@@ -244,7 +245,7 @@ class Apply:
         if change.action == "delete":
             return await self._delete(planned, record)
         if planned.seq in self._unready:
-            return Outcome(planned.seq, "deferred", "the account or its manager's is not ready in the portal yet")
+            return _defer(planned, "the account or its manager's is not ready in the portal yet")
         if not change.after:
             return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write
         write = self._portal.update_account if change.object == "user" else self._portal.update_group
@@ -260,7 +261,7 @@ class Apply:
         if planned.change.object == "user":
             account = await self._portal.fetch_account(bps_id)
             if account is None and not isinstance(error, NotFound):
-                return Outcome(planned.seq, "failed", str(error))
+                return Outcome(planned.seq, "failed", read_reason(error))
             await self._store.inventory.store_account(bps_id, account, now=self._clock.now())
             there, status = account is not None, account.status if account else ""
         else:
@@ -268,10 +269,10 @@ class Apply:
             await self._store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
             there, status = detail is not None, detail.group.status if detail else ""
         if not there:
-            return Outcome(planned.seq, "deferred", "the portal does not show the record: the next run sees to it")
+            return _defer(planned, "the portal does not list this record yet; retried in the next run")
         if status == "WaitingForSynchronization":
-            return Outcome(planned.seq, "deferred", "WEBCON still synchronises the record")
-        return Outcome(planned.seq, "failed", str(error))
+            return _defer(planned, "WEBCON still synchronises the record")
+        return Outcome(planned.seq, "failed", read_reason(error))
 
     async def _create(self, planned: PlannedChange, record: int) -> Outcome:
         change = planned.change
@@ -295,22 +296,18 @@ class Apply:
         if sent_before:
             claimed = await self._store.outcomes.claim_started(now=self._clock.now(), only=record)
             if claimed:
-                return Outcome(planned.seq, "deferred", "an earlier run had created it: the next run updates it")
-        return Outcome(
-            planned.seq,
-            "deferred",
-            "the portal has had a record with this BPS id before: the next run plans its adoption",
-        )
+                return _defer(planned, "an earlier run had created it: the next run updates it")
+        return _defer(planned, "the portal has had a record with this BPS id before: the next run plans its adoption")
 
     async def _delete(self, planned: PlannedChange, record: int) -> Outcome:
         change = planned.change
         if tied := await self._protecting.find_reason(change):
-            return Outcome(planned.seq, "deferred", tied)
+            return Outcome(planned.seq, "deferred", say(Cause.TIED, what=tied))
         if change.object == "user":
             if not await self._has_arrived(planned, record):
-                return Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+                return _defer(planned, "the renamed person's new account is not there yet")
             if self._licences and await self._store.licences.has_licences(record):
-                return Outcome(planned.seq, "deferred", "its licences are not revoked yet, and would keep their seats")
+                return _defer(planned, "its licences are not revoked yet, and would keep their seats")
             await self._portal.delete_account(change.bps_id)
         else:
             await self._portal.delete_group(change.bps_id)
@@ -318,20 +315,20 @@ class Apply:
 
     async def _has_arrived(self, planned: PlannedChange, record: int) -> bool:
         """Return whether an old account may go: it was not left by a rename, or the new one is there."""
-        if not planned.change.reason.startswith("renamed") or planned.change.source_key is None:
+        if planned.change.reason.cause is not Cause.RENAMED or planned.change.source_key is None:
             return True
         return await self._store.outcomes.has_current_account(planned.change.source_key, record)
 
     async def _unlink(self, placed: Sequence[Placed]) -> list[Outcome]:
         change, group = placed[0][0].change, placed[0][1]
         if not await self._store.outcomes.is_owned_group(group):
-            return [Outcome(planned.seq, "deferred", "its group is not ours (yet)") for planned, _, _ in placed]
-        if change.reason == GROUP_RENAMED and not await self._store.outcomes.has_group_successor(group):
+            return [_defer(planned, "its group is not ours (yet)") for planned, _, _ in placed]
+        if change.reason.cause is Cause.GROUP_RENAMED and not await self._store.outcomes.has_group_successor(group):
             waits = "the renamed group's new record is not there yet"
-            return [Outcome(planned.seq, "deferred", waits) for planned, _, _ in placed]
+            return [_defer(planned, waits) for planned, _, _ in placed]
         late: set[int] = set()
         for planned, _, target in placed:
-            if planned.change.reason != "renamed" or target is None:
+            if planned.change.reason.cause is not Cause.RENAMED or target is None:
                 continue
             if not await self._store.outcomes.has_successor(target):
                 late.add(planned.seq)
@@ -344,22 +341,26 @@ class Apply:
                 result = await write(change.bps_id, ids)
             except NotFound:
                 await self._store.inventory.store_group_detail(change.bps_id, None, now=self._clock.now())
-                gone = "the portal does not show the group: the next run sees to it"
-                return [Outcome(planned.seq, "deferred", gone) for planned, _, _ in placed]
+                gone = "the portal does not list this group yet; retried in the next run"
+                return [_defer(planned, gone) for planned, _, _ in placed]
         pending, failed = set(result.pending), dict(result.failed)
         outcomes = []
         for planned, _, _ in placed:
             member = planned.change.target
             if planned.seq in late:
                 waits = "the renamed person's new account is not there yet"
-                outcomes.append(Outcome(planned.seq, "deferred", waits))
+                outcomes.append(_defer(planned, waits))
             elif member in failed:
-                outcomes.append(Outcome(planned.seq, "failed", failed[member]))
+                outcomes.append(Outcome(planned.seq, "failed", Reason(text=failed[member])))
             elif member in pending:
-                outcomes.append(Outcome(planned.seq, "deferred", "WEBCON still synchronises the group"))
+                outcomes.append(_defer(planned, "WEBCON still synchronises the group"))
             else:
                 outcomes.append(Outcome(planned.seq, "done"))
         return outcomes
+
+
+def _defer(planned: PlannedChange, what: str) -> Outcome:
+    return Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=what))
 
 
 def _find_end(batch: list[Placed]) -> int | None:

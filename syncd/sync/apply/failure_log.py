@@ -14,6 +14,7 @@ import structlog
 
 from syncd.errors import StoreError
 from syncd.model.change import Action, ObjectKind
+from syncd.model.reason import Reason
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -33,7 +34,7 @@ class FailureLog:
         self._failed = 0
         self._unlogged = 0
 
-    async def note(self, seqs: Sequence[int], action: Action, kind: ObjectKind, error: str) -> None:
+    async def note(self, seqs: Sequence[int], action: Action, kind: ObjectKind, error: Reason) -> None:
         """Log that these changes failed, all alike, with the ids of the first; beyond the limit only count them."""
         self._failed += len(seqs)
         if self._lines >= LOGGED_PER_RUN:
@@ -43,7 +44,7 @@ class FailureLog:
         more: dict[str, object] = {"count": len(seqs)} if len(seqs) > 1 else {}
         with contextlib.suppress(StoreError):  # a line without ids is better than none
             more |= await self._store.outcomes.load_source_ids(self._run_id, seqs[0])
-        self._log.warning("change.failed", seq=seqs[0], action=action, object=kind, error=error, **more)
+        self._log.warning("change.failed", seq=seqs[0], action=action, object=kind, error=error.text, **more)
 
     def close(self) -> None:
         """Say how many failed, when not all of them were logged."""

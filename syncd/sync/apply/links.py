@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from syncd.clock import Clock
 from syncd.errors import NotFound
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome
+from syncd.model.reason import Cause, Reason
 from syncd.model.target import MembersResult
+from syncd.plan.words import say
 from syncd.sync.apply.work_queue import load_ahead
 from syncd.sync.ports.sides import Portal
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8192
 
-_GROUP_GONE = "the portal does not show the group: the next run sees to it"
+_GROUP_GONE = "the portal does not list this group yet; retried in the next run"
 _PENDING = "WEBCON still synchronises the account"
 
 
@@ -63,7 +65,7 @@ async def send_links(links: LinkBatch, portal: Portal, store: Store, clock: Cloc
         result = await write(links.bps_id, links.members)
     except NotFound:
         await store.inventory.store_group_detail(links.bps_id, None, now=clock.now())
-        return [LinkOutcome(links, "deferred", _GROUP_GONE)]
+        return [LinkOutcome(links, "deferred", say(Cause.NOT_READY, what=_GROUP_GONE))]
     if not result.pending and not result.failed:
         return [LinkOutcome(links, "done")]
     return _sort_out(links, result)
@@ -79,9 +81,9 @@ def _sort_out(links: LinkBatch, result: MembersResult) -> list[LinkOutcome]:
             refused.setdefault(failed[member], []).append(place)
         else:
             (late if member in pending else done).append(place)
-    outcomes = [LinkOutcome(links.choose(places), "failed", error) for error, places in refused.items()]
+    outcomes = [LinkOutcome(links.choose(places), "failed", Reason(text=error)) for error, places in refused.items()]
     if late:
-        outcomes.append(LinkOutcome(links.choose(late), "deferred", _PENDING))
+        outcomes.append(LinkOutcome(links.choose(late), "deferred", say(Cause.NOT_READY, what=_PENDING)))
     if done:
         outcomes.append(LinkOutcome(links.choose(done), "done"))
     return outcomes

@@ -14,17 +14,16 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import Forbidden, NotOffered, RemoteError
 from syncd.model.change import Outcome, Placed
+from syncd.model.reason import Cause
 from syncd.model.substitution import Substitution
+from syncd.plan.words import say
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
 
-_FORBIDDEN = (
-    "the portal does not let us arrange substitutions: grant Admin.Substitutions.ReadWrite to the API application, or "
-    'set policy.rename_substitute = false and policy.substitute = "none"'
-)
+_NOT_READY = "one of the two accounts is not ready in the portal yet"
 
 _PAUSE = timedelta(hours=1)
 """So long nothing is sent after a refusal for want of a scope, except by an explicit sync."""
@@ -59,7 +58,7 @@ class Substituting:
                 return await self._arrange(placed)
             except (Forbidden, NotOffered) as error:
                 await self._note_refusal(error)
-        return Outcome(planned.seq, "deferred", _FORBIDDEN)
+        return Outcome(planned.seq, "deferred", say(Cause.SUBSTITUTIONS_REFUSED))
 
     async def _note_refusal(self, error: RemoteError) -> None:
         """Say it once, not in every run."""
@@ -73,7 +72,7 @@ class Substituting:
         change = planned.change
         assert substitute is not None  # every substitution has one
         if not await self.store.substitutions.can_stand_in(original, substitute):
-            return Outcome(planned.seq, "deferred", "one of the two accounts is not ready in the portal yet")
+            return Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=_NOT_READY))
         ends_at = datetime.fromisoformat(change.after["until"] or "")
         there = await self._find(original, change.bps_id)
         starts_at = there.starts_at if there else self.clock.now().replace(microsecond=0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.model.licence import LICENCE_PLACES
+from syncd.model.reason import Cause
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
@@ -22,17 +23,13 @@ from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
-from syncd.plan.substitution import STANDS_IN, Superior, decide_substitution, needs_manager
+from syncd.plan.substitution import Superior, decide_substitution, needs_manager
+from syncd.plan.words import say
 from syncd.sync.planning.kept_by_hand import KeptDrift
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
-_COLLISION = "another person maps to the same BPS id, and neither has its record: neither is written"
-_GROUP_COLLISION = "another group maps to the same BPS id"
-_ADOPTION_HELD = "its account waits for adoption"
-_DECLINED = "its adoption was rejected: hands off"
-_UNMOVED = "the new account of a renamed person was rejected: the old one stays as it is"
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
@@ -116,14 +113,14 @@ class Planner:
             store.desired.store_users([decide_user(user, rules) for user in users], touch=not full)
             self._go_on()
         if not full and not self._single:
-            store.desired.touch_collided_groups(reason=_GROUP_COLLISION)  # what they lost may be free again
+            store.desired.touch_collided_groups()  # what they lost may be free again
         for groups in store.desired.iterate_source_groups(touched_only=not full):
             store.desired.store_groups([decide_group(group, rules) for group in groups], touch=not full)
         for principal, claimants in store.desired.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
-            reason = _COLLISION if winner is None else "another person has the record of this BPS id"
+            reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)
             store.desired.store_collision(principal, winner, reason=reason)
-        store.desired.resolve_group_collisions(reason=_GROUP_COLLISION, touched_only=not full)
+        store.desired.resolve_group_collisions(reason=say(Cause.GROUP_COLLISION), touched_only=not full)
 
     def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
         found: list[int] = []
@@ -238,7 +235,7 @@ class Planner:
                 if decided is None or row.bps_id.casefold() in protect:
                     continue
                 change, substitute = decided
-                if self._removals or change.reason != STANDS_IN:
+                if self._removals or change.reason.cause is not Cause.STANDS_IN:
                     found.append((change, row.key, substitute))
             self._add(found)
             self._go_on()
@@ -254,10 +251,10 @@ class Planner:
         """Keep hands off what was not to be adopted, or not to be moved to: no manager, membership or licence."""
         self._declined = self._store.decisions.load_declined(self._run_id)
         if self._declined:
-            self._store.decisions.drop_updates(self._run_id, self._declined, _DECLINED)
+            self._store.decisions.drop_updates(self._run_id, self._declined, say(Cause.ADOPTION_REJECTED))
         unmade, kept = self._store.decisions.load_unmoved(self._run_id)
         if unmade:
-            self._store.decisions.drop_moves(self._run_id, unmade, kept, _UNMOVED)
+            self._store.decisions.drop_moves(self._run_id, unmade, kept, say(Cause.MOVE_REJECTED))
             self._declined |= unmade | kept
 
     def _hold_adoptions(self) -> None:
@@ -265,7 +262,7 @@ class Planner:
         counts = self._store.plans.count_changes(self._run_id)
         if any(hold.action == "adopt" for hold in hold_excess(counts, {}, self._rules.limits)):
             self._held = self._store.plans.load_adoptions(self._run_id)
-            self._store.plans.hold_updates(self._run_id, self._held, _ADOPTION_HELD)
+            self._store.plans.hold_updates(self._run_id, self._held, say(Cause.ADOPTION_HELD, what="account"))
 
     # ---- memberships and ownerships ---------------------------------------------------------------------------------
 
@@ -384,7 +381,7 @@ class Planner:
             hold_excess(counts, self._store.inventory.count_owned(find_populations_to_know(counts, limits)), limits)
         )
         for hold in holds:
-            self._store.plans.hold(self._run_id, hold.action, hold.reason)
+            self._store.plans.hold(self._run_id, hold.action, say(Cause.GUARD, breach=hold.reason))
         if any(action == "delete" for action, _ in counts):
             self._store.decisions.keep_deletions(self._run_id, rejected=True)
         return Planned(full, self._next, holds)

@@ -13,11 +13,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
+from syncd.model.reason import Cause
 from syncd.model.run import RunKind
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.planfile import PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo.values import Done
+from syncd.plan.words import say
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.read import read_concerned
 from syncd.sync.ports.progress import Progress
@@ -110,7 +112,9 @@ class FromFile:
         overtaken = await store.in_thread(self._take_over, run_id, means)
         if overtaken:
             before = await store.plan_files.load_applied(self.file.checksum)
-            await store.plan_files.drop_plan(run_id, "the portal has changed since the plan was made")
+            await store.plan_files.drop_plan(
+                run_id, say(Cause.NOT_APPLIED, why="the portal has changed since the plan was made")
+            )
             raise UnsafePlan(self._describe(overtaken, before))
         await store.plan_files.note_applied(self.file.checksum, run_id)
         return [Hold(action, count, reason) for action, count, reason in await store.plan_files.load_holds(run_id)]
@@ -154,7 +158,7 @@ class FromFile:
             removals += sum(entry.action in REMOVALS and not entry.held for entry in entries)
             seq = store.plan_files.add_file_changes(run_id, seq, entries)
         if removals and means.quiet:
-            store.plan_files.drop_plan.blocking(run_id, "quiet hours")
+            store.plan_files.drop_plan.blocking(run_id, say(Cause.QUIET_HOURS))
             raise UnsafePlan(
                 f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied, "
                 "apply it when they are over"

@@ -11,20 +11,14 @@ import structlog
 from syncd.errors import UNCLEAR, Forbidden, PermanentError, RemoteError
 from syncd.model.change import Change, Outcome, Placed, PlannedChange
 from syncd.model.licence import Step
+from syncd.model.reason import Cause, Reason
+from syncd.plan.words import say
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
-PERPETUAL = (
-    "licences: the portal has perpetual licensing and assigns licences by itself, so [[licences]] is not carried out"
-)
-
-
-FORBIDDEN = (
-    "licences: some were granted by rules that there are no more, and the portal does not let us see to them: grant "
-    "Admin.Licenses.ReadWrite to the API application until they are revoked, or assign them by hand"
-)
+_NO_SUCCESSOR = "the renamed person's new account is not there yet"
 
 
 class Licensing:
@@ -77,16 +71,16 @@ class Licensing:
         """
         store = self._store
         if self.refused:
-            return [FORBIDDEN]
+            return [say(Cause.LICENCES_REFUSED).text]
         await store.licences.couple_licences(run_id)
         if await store.licences.are_licences_perpetual():
             if self._ruled:
                 self._log.warning("licences.perpetual")
-            return [PERPETUAL] if self._ruled else []
+            return [say(Cause.LICENCES_PERPETUAL).text] if self._ruled else []
         if not await store.licences.count_grants(run_id):
             return []
         if ask and not self._read and not await self._look(run_id):
-            return [PERPETUAL]
+            return [say(Cause.LICENCES_PERPETUAL).text]
         free = await store.licences.load_free_seats()
         shortages = await store.licences.allot_seats(run_id, free)
         for shortage in shortages:
@@ -106,7 +100,7 @@ class Licensing:
             if seats is not None and not self._read:
                 await store.licences.store_seats(seats)
             return True
-        await store.licences.drop_licences(run_id, PERPETUAL)
+        await store.licences.drop_licences(run_id, say(Cause.LICENCES_PERPETUAL))
         self._log.warning("licences.perpetual")
         return False
 
@@ -121,8 +115,8 @@ async def send_licences(
     late: dict[int, Outcome] = {}
     for planned, record, _ in placed:
         change = planned.change
-        if change.reason == "renamed" and not await store.outcomes.has_successor(record):
-            late[planned.seq] = Outcome(planned.seq, "deferred", "the renamed person's new account is not there yet")
+        if change.reason.cause is Cause.RENAMED and not await store.outcomes.has_successor(record):
+            late[planned.seq] = Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=_NO_SUCCESSOR))
     sent = [planned for planned, _, _ in placed if planned.seq not in late]
     steps = [_make_step(planned.change) for planned in sent]
     outcomes = dict(late)
@@ -132,19 +126,19 @@ async def send_licences(
         except Forbidden:
             if not forgiving:
                 raise
-            return [Outcome(planned.seq, "deferred", FORBIDDEN) for planned, _, _ in placed]
+            return [Outcome(planned.seq, "deferred", say(Cause.LICENCES_REFUSED)) for planned, _, _ in placed]
         except PermanentError as error:
             if error.code != "UnsupportedLicensingType":
                 raise
-            return [Outcome(planned.seq, "dropped", PERPETUAL) for planned, _, _ in placed]
+            return [Outcome(planned.seq, "dropped", say(Cause.LICENCES_PERPETUAL)) for planned, _, _ in placed]
         for planned, result in zip(sent, results, strict=True):
             match result.verdict:
                 case "done":
                     outcomes[planned.seq] = Outcome(planned.seq, "done")
                 case "failed":
-                    outcomes[planned.seq] = Outcome(planned.seq, "failed", result.reason)
+                    outcomes[planned.seq] = Outcome(planned.seq, "failed", Reason(text=result.reason))
                 case "pending" | "short":
-                    outcomes[planned.seq] = Outcome(planned.seq, "deferred", result.reason)
+                    outcomes[planned.seq] = Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=result.reason))
     return [outcomes[planned.seq] for planned, _, _ in placed]
 
 
@@ -158,7 +152,12 @@ def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
 
 def is_remembered(change: Change) -> bool:
     """Return whether a change is marked before it is sent: what turns up is ours, and what is taken moves on."""
-    return change.action in ("create", "grant") or (change.object == "licence" and change.reason == "renamed")
+    return change.action in ("create", "grant") or (change.object == "licence" and change.reason.cause is Cause.RENAMED)
+
+
+def read_reason(error: RemoteError) -> Reason:
+    """Return why a request about one record failed: in the words of the other side, and whether they accuse a maker."""
+    return Reason(Cause.FOREIGN_RECORD if error.foreign_record else Cause.NONE, str(error))
 
 
 def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
@@ -166,7 +165,7 @@ def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
     change = planned.change
     licence = change.object == "licence" and is_remembered(change) and isinstance(error, UNCLEAR)
     unclear = error.sent and (change.action == "create" or licence)
-    return Outcome(planned.seq, "started" if unclear else "failed", str(error))
+    return Outcome(planned.seq, "started" if unclear else "failed", read_reason(error))
 
 
 def _make_step(change: Change) -> Step:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.model.change import Change
+from syncd.model.reason import Cause
 from syncd.model.target import fold
-from syncd.plan.diff import TIED
+from syncd.plan.words import TIED, say
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Protecting:
             if reason := await self.find_reason(change):
                 reasons.setdefault(reason, []).append(seq)
         for reason, seqs in reasons.items():
-            await self._store.inventory.defer(run_id, seqs, reason)
+            await self._store.inventory.defer(run_id, seqs, say(Cause.TIED, what=reason))
 
     async def find_reason(self, change: Change) -> str:
         """Return why a record must not be deleted; empty when nothing on the protect list hangs on it."""

@@ -1,0 +1,123 @@
+"""Why something is planned, left out or failed: a cause for the program, beside a sentence for people.
+
+The program compares causes and never sentences, which lie in the store and may be reworded in any release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """The closed list of causes. The values lie in the store: none is renamed, and none is given another meaning."""
+
+    NONE = ""
+    """Nothing more is to be known than the change itself; or the words are those of one of the two sides."""
+
+    # Decisions about a source object.
+    DISABLED = "disabled"
+    DELETED = "deleted"
+    OUT_OF_SCOPE = "out_of_scope"
+    GUEST = "guest"
+    NOT_IN_GROUPS = "not_in_groups"
+    PARTLY_KNOWN = "partly_known"
+    RULE_FAILED = "rule_failed"
+    NO_BPS_ID = "no_bps_id"
+    NO_VALUE = "no_value"
+    PROTECTED = "protected"
+    USER_COLLISION = "user_collision"
+    USER_COLLISION_LOST = "user_collision_lost"
+    GROUP_COLLISION = "group_collision"
+
+    # Why a change is planned.
+    RENAMED = "renamed"
+    """Its person has, or is to have, another account: creation of the new one, and all that the old one gives up."""
+    GROUP_RENAMED = "group_renamed"
+    GROUP_LEAVES = "group_leaves"
+    COMPLETES_CREATION = "completes_creation"
+    """Sets the first manager of an account of ours. It rewrites nothing, so that no guard counts it; otherwise a first
+    sync that was cut short between accounts and managers would be held."""
+    HANDED_OVER = "handed_over"
+    PORTAL_HAD_IT = "portal_had_it"
+    LEFT = "left"
+    PUT_IN_BY_HAND = "put_in_by_hand"
+    REMOVED_BY_HAND = "removed_by_hand"
+    TAKEN_BY_HAND = "taken_by_hand"
+    CHANGED_BY_HAND = "changed_by_hand"
+    UNWANTED = "unwanted"
+    """Nobody wants the record any more, and nothing more is known of its source object."""
+    STANDS_IN = "stands_in"
+    SUBSTITUTION_OVER = "substitution_over"
+    RULE_GIVES = "rule_gives"
+    RULE_SETTINGS = "rule_settings"
+    RULE_GIVES_OTHER = "rule_gives_other"
+    NO_RULE = "no_rule"
+    ACCOUNT_DELETED = "account_deleted"
+    """Every licence of a person is revoked, only together with the deletion of the account."""
+    HAND_DELETED = "hand_deleted"
+    """The same for a licence that was given by hand: should the account be made anew, it stays manual there."""
+    MOVED = "moved"
+    """A grant that stays manual: given by hand to the account before the rename."""
+    GIVEN_AGAIN = "given_again"
+    """Another one: given by hand to an account whose deletion is undone."""
+    UNDONE = "undone"
+    GIVES_BACK = "gives_back"
+    """An update after which the record is not ours any more: an adoption is undone."""
+
+    # Why a planned change does not go on.
+    GUARD = "guard"
+    QUIET_HOURS = "quiet_hours"
+    REJECTED = "rejected"
+    REJECTED_BEFORE = "rejected_before"
+    ADOPTION_REJECTED = "adoption_rejected"
+    MOVE_REJECTED = "move_rejected"
+    ADOPTION_HELD = "adoption_held"
+    PLACES_HELD = "places_held"
+    PLACES_STAY = "places_stay"
+    NOT_DUE = "not_due"
+    TIED = "tied"
+    NOT_APPROVED = "not_approved"
+    OVERTAKEN = "overtaken"
+    PLANNED_ANEW = "planned_anew"
+    APPROVED = "approved"
+    SETTLED_LATER = "settled_later"
+    """It was sent, the run itself never learned how it ended, and a later run found out."""
+    DELETION_STOPPED = "deletion_stopped"
+    LICENCES_STAY = "licences_stay"
+    MOVES_TOGETHER = "moves_together"
+    MANUAL_STAYS = "manual_stays"
+    GIVEN_BY_HAND = "given_by_hand"
+    NO_SEAT = "no_seat"
+    KEPT_UNTIL_GIVEN = "kept_until_given"
+    LICENCES_REFUSED = "licences_refused"
+    LICENCES_PERPETUAL = "licences_perpetual"
+    SUBSTITUTIONS_REFUSED = "substitutions_refused"
+    NOT_READY = "not_ready"
+    NOT_OURS = "not_ours"
+    LEFT_ALONE = "left_alone"
+    NOT_APPLIED = "not_applied"
+
+    # Why one failed.
+    FOREIGN_RECORD = "foreign_record"
+    """The BPS id belongs to a record of another maker: of the portal's own directory synchronisation (deactivated ones
+    too), of an API application, or a built-in one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A cause and its sentence. It is false when there is nothing to say."""
+
+    cause: Cause = Cause.NONE
+    text: str = ""
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to say."""
+        return bool(self.text or self.cause)
+
+    def __str__(self) -> str:
+        """Return the sentence."""
+        return self.text
+
+
+NO_REASON = Reason()
