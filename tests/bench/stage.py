@@ -119,7 +119,7 @@ def open_stage(folder: Path, size: Size, *, latency: float = 0.0) -> Iterator[St
     """
     folder.mkdir(parents=True)
     command = [
-        sys.executable, "-m", "syncd.sandbox", "--users", str(size.users), "--groups", str(size.groups),
+        sys.executable, "-m", "syncd.cli.main", "sandbox", "--users", str(size.users), "--groups", str(size.groups),
         "--memberships", str(size.memberships), "--big-groups", str(size.big_groups), "--portal-delay", "0",
         "--ledger", "counters", "--directory", str(folder), "--for", "4h", "--latency", str(latency * 1000),
     ]  # fmt: skip

@@ -34,7 +34,18 @@ CERTIFICATE = "/etc/syncd/ca.pem"
 def sandbox(tmp_path: Path) -> Iterator[Path]:
     """An imitation tenant and portal on this machine; the folder with its configuration, secrets and certificate."""
     folder = tmp_path / "sandbox"
-    command = (sys.executable, "-m", "syncd.sandbox", "--users", "50", "--for", "240s", "--directory", str(folder))
+    command = (
+        sys.executable,
+        "-m",
+        "syncd.cli.main",
+        "sandbox",
+        "--users",
+        "50",
+        "--for",
+        "240s",
+        "--directory",
+        str(folder),
+    )
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -28,7 +28,7 @@ LOCKED_DOWN = (
 def sandbox(engine: Engine, volume: str) -> Iterator[tuple[str, ...]]:
     """Start an imitation tenant and portal; give the options by which a container is connected to it."""
     name = f"syncd-test-{uuid4().hex}"
-    command = ("-m", "syncd.sandbox", "--users", "50", "--for", "120s", "--directory", SANDBOX)
+    command = ("-m", "syncd.cli.main", "sandbox", "--users", "50", "--for", "120s", "--directory", SANDBOX)
     options = (*LOCKED_DOWN, "--network", "none", "--volume", volume, "--entrypoint", "python", IMAGE, *command)
     with engine.started(name, options) as process:
         read_until(process, "syncd.toml")

@@ -372,7 +372,7 @@ async def test_a_reading_that_ends_early_without_a_word_is_not_swept(database: D
             raise asyncio.CancelledError
 
     tenant.before = give_up
-    with pytest.raises(Interrupted, match="'read changes of users' was broken off"):
+    with pytest.raises(Interrupted, match="'read changes of users' was cancelled"):
         await tenant.pull(database, full=True)
     assert count(database) == (PEOPLE, 1, PEOPLE)
     tenant.before = None

@@ -147,8 +147,8 @@ async def test_the_configuration_is_complete_and_its_files_exist(client: Client)
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_runs_and_stops_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
-    """``python -m syncd.sandbox`` writes its configuration, says Ready, and ends with 0 on a signal."""
-    command = [sys.executable, "-m", "syncd.sandbox", "--users", "30", "--groups", "14", "--for", "1m"]
+    """``syncd sandbox`` writes its configuration, says Ready, and ends with 0 on a signal."""
+    command = [sys.executable, "-m", "syncd.cli.main", "sandbox", "--users", "30", "--groups", "14", "--for", "1m"]
     with subprocess.Popen(
         [*command, "--directory", str(tmp_path / "box")],
         stdout=subprocess.PIPE,
