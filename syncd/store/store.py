@@ -14,6 +14,7 @@ object              keeps
 `substitutions`     the substitutions of ours, and the accounts that may need one
 `licences`          who holds which licence, the seats, and the licence changes of a plan
 `plans`             the changes of a run, their order and state, and the end of a push
+`stops`             what keeps planned changes from being sent
 `outcomes`          what became of changes, with their effect on the inventory
 `plan_files`        plans that were written to a file or come from one
 `undo`              what undoing a run looks at
@@ -61,6 +62,7 @@ from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.pairs import Pairing
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
+from syncd.store.plans.stops import Stops
 from syncd.store.plans.undo import Undoing
 from syncd.store.runs.runlog import RunLog
 from syncd.store.runs.told import SentNotifications
@@ -131,6 +133,7 @@ class Store:
         self.substitutions = Substitutions(database)
         self.licences = Licences(database)
         self.plans = Plans(database)
+        self.stops = Stops(database)
         self.outcomes = Outcomes(database)
         self.plan_files = PlanFiles(database)
         self.undo = Undoing(database)

@@ -10,12 +10,12 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, UnsafePlan
-from syncd.model.reason import Cause
 from syncd.model.run import Approval, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
-from syncd.plan.words import say
+from syncd.plan.sieves import stop_unapproved
 from syncd.sync.apply.apply import Apply, ApplyOptions
+from syncd.sync.passage import pass_moment
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
@@ -153,10 +153,14 @@ class Push:
             await store.licences.accept_taken_licences()
         if approval is not None:
             await self._keep_approved(run_id, approval)
-        if quiet and approval is None:
-            await store.plans.drop_removals(run_id, say(Cause.QUIET_HOURS))
-        if not retry_failed:
-            await store.plans.defer_failing(run_id, now=self._clock.now())
+        await store.in_thread(
+            pass_moment,
+            store,
+            run_id,
+            quiet=quiet and approval is None,
+            retry_failed=retry_failed,
+            now=self._clock.now(),
+        )
         if write and rules.policy.mode != "plan_only":
             await self._spare_tied(run_id)
         licences = bool(rules.licences) or (ours and await store.licences.has_licence_changes(run_id))
@@ -269,7 +273,9 @@ class Push:
         )
 
     async def _keep_approved(self, run_id: int, approval: Approval) -> None:
-        released, standing = await self._store.decisions.select_approved(run_id, approval)
+        stops = self._store.stops
+        found, released, standing = await stops.compare_with_shown(run_id, approval)
+        await self._store.in_thread(stops.stop, run_id, stop_unapproved(found))
         if standing < released:
             raise UnsafePlan(
                 f"{released - standing} of {released} approved changes of run {approval.run_id} are no longer as they "

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import stamina
-from syncd.store.directory.store import SourceStore
 from yarl import URL
 
 from syncd.clock import Clock
@@ -24,6 +23,7 @@ from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.directory.checkpoints import load_checkpoint
+from syncd.store.directory.pages import Directory
 from tests.contract.sandbox_client import MovableClock
 from tests.e2e.program import Program
 from tests.fakes.tenant import ROOT, Tenant, make_error
@@ -109,11 +109,11 @@ async def test_a_delta_link_is_used_again_by_whoever_died_before_the_newer_one_w
     tenant.directory.hire("f", "f@nordwind.example", user_id="f")
     asked = follow_links(tenant, database)
 
-    def die(*args: Any, **kwargs: Any) -> Any:
+    async def die(*args: Any, **kwargs: Any) -> Any:
         raise Interrupted("the process ends here")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SourceStore, "store_pages", die)
+        patch.setattr(Directory, "store_pages", die)
         with pytest.raises(Interrupted):
             await tenant.pull(database)
     assert (await tenant.pull(database)).counts["users_added"] == 1

@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from syncd.model.target import Account, Creation, PortalGroup
-from syncd.plan.diff import TIED
 from syncd.plan.rules import LicenceRule, PolicyRules, ScopeRules, fold_all
+from syncd.plan.words import TIED
 from syncd.store.reports.status import Report
 from syncd.sync.planning.undo import Undo
 from tests.fakes.world import World, make_rules, open_world

@@ -20,7 +20,8 @@ from typing import Any, cast
 from sqlalchemy import select
 
 from syncd.errors import StoreError, Unavailable, UnknownObject
-from syncd.model.change import GIVES_BACK, OutcomeStatus
+from syncd.model.change import OutcomeStatus
+from syncd.model.reason import Cause
 from syncd.model.run import RunRecord, RunRequest
 from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.portal.licences import Holder
@@ -97,7 +98,7 @@ class Changed:
 
     asked: Asked
     status: str
-    reason: str
+    cause: str
 
 
 @dataclass
@@ -328,7 +329,7 @@ class Stage:
                     row.action, row.object, row.bps_id.casefold(), row.person.casefold() if row.person else row.target
                 ),
                 row.status,
-                row.reason,
+                row.cause,
             )
             for row in rows
             if statuses is None or row.status in statuses
@@ -379,7 +380,7 @@ class Stage:
             assert not asked, f"a run that only looks wrote {asked}"
         sendable = {each.asked for each in ended.changes if each.status not in ("held", "dropped")}
         adopted = {each.bps_id for each in sendable if each.action == "adopt"}
-        given_back = {c.asked.bps_id for c in ended.changes if c.reason == GIVES_BACK and c.status == "done"}
+        given_back = {c.asked.bps_id for c in ended.changes if c.cause == Cause.GIVES_BACK and c.status == "done"}
         for each in asked:
             assert _is_planned(each, sendable), f"{each} was in no plan that may be carried out"
         self._judge_adoptions(adopted, request, config, truth, released=allowed is not None)

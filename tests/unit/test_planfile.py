@@ -27,7 +27,7 @@ def test_a_plan_file_gives_back_what_was_written_and_is_json_for_everybody_else(
     assert list(found.iterate_records()) == RECORDS
     assert list(found.iterate_changes()) == CHANGES
     document = json.loads(b"".join(LINES))
-    assert document["syncd_plan"] == 1
+    assert document["syncd_plan"] == 2
     assert [change["bps_id"] for change in document["changes"]] == ["ann@x", "g@x"]
     assert document["checksum"] == found.checksum
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from syncd.model.change import OutcomeStatus, find_written
-from syncd.model.reason import Cause, Reason
+from syncd.model.change import find_written
+from syncd.model.reason import Cause
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.words import say
@@ -74,42 +74,10 @@ class Approvals(StorePart):
         """Return BPS ids of the users and of the groups that the released changes write to."""
         found: dict[str, set[str]] = {"user": set(), "group": set()}
         with reading(self._database) as connection:
-            for row in _load_held(connection, approval.run_id):
+            for row in load_held(connection, approval.run_id):
                 if approval.covers(row.action, row.record_id, row.target_id or row.target):
                     found[find_written(row.object)].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
-
-    @in_thread
-    def select_approved(self, run_id: int, approval: Approval) -> tuple[int, int]:
-        """Keep of a fresh plan only what was released; return (released changes, those of them that still stand).
-
-        A change stands when the fresh plan holds the very same one: same action, record, member, values before and
-        after. What was held and not released stays held; what is new waits for the next run.
-        """
-        with self._database.transaction() as connection:
-            old = {_identify(row): row for row in _load_held(connection, approval.run_id)}
-            wanted = {
-                key
-                for key, row in old.items()
-                if approval.covers(row.action, row.record_id, row.target_id or row.target)
-            }
-            standing: set[Any] = set()
-            fates: dict[tuple[OutcomeStatus, Reason], list[int]] = {}
-            for row in connection.execute(select(changes).where(changes.c.run_id == run_id)).all():
-                key = _identify(row)
-                if key in wanted:
-                    standing.add(key)
-                elif key in old:
-                    fates.setdefault(("held", Reason(Cause(old[key].error_cause), old[key].error)), []).append(row.seq)
-                else:
-                    fates.setdefault(("deferred", say(Cause.NOT_APPROVED)), []).append(row.seq)
-            for (status, reason), seqs in fates.items():
-                connection.execute(
-                    update(changes)
-                    .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-                    .values(stopped(status, reason))
-                )
-        return len(wanted), len(standing)
 
     def reject(self, approval: Approval) -> int:
         """Drop held changes, and remember not to propose them again until their object changes; return how many.
@@ -120,7 +88,7 @@ class Approvals(StorePart):
             kind = connection.scalar(select(runs.c.kind).where(runs.c.id == approval.run_id))
             rows = [
                 row
-                for row in _load_held(connection, approval.run_id)
+                for row in load_held(connection, approval.run_id)
                 if approval.covers(row.action, row.record_id, row.target_id or row.target)
             ]
             if kind not in REVERSALS:
@@ -166,31 +134,6 @@ class Approvals(StorePart):
         )
         with reading(self._database) as connection:
             return {row[0]: row[1] for row in connection.execute(statement)}
-
-    def drop_rejected(self, run_id: int) -> int:
-        """Take out of a plan what a person rejected before and what has not changed since; return how many."""
-        dropped = stopped("dropped", say(Cause.REJECTED_BEFORE))
-        planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        about = (
-            rejections.c.record_key == changes.c.record_key,
-            rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
-            rejections.c.object == changes.c.object,
-            rejections.c.action == changes.c.action,
-        )
-        same = exists().where(*about, rejections.c.after == func.coalesce(changes.c.after, ""))
-        others = select(changes.c.seq, changes.c.action, changes.c.after, rejections.c.after.label("rejected")).where(
-            *planned, *about, changes.c.object.in_(("user", "group")), changes.c.action.in_(("adopt", "update"))
-        )
-        with self._database.transaction() as connection:
-            count = connection.execute(update(changes).where(*planned, same).values(dropped)).rowcount
-            rows = connection.execute(others).all()
-            seqs = [
-                row.seq for row in rows if _is_rejected(row.action, decode_json(row.after), decode_json(row.rejected))
-            ]
-            if seqs:
-                mine = changes.c.run_id == run_id, among(changes.c.seq, seqs, connection)
-                count += connection.execute(update(changes).where(*mine).values(dropped)).rowcount
-            return count
 
     def load_rejected_removals(self) -> set[tuple[str, int, int]]:
         """Return (object, record, target or 0) of the removals that a person rejected."""
@@ -296,19 +239,8 @@ def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: i
     return list(found.values())
 
 
-def _is_rejected(action: str, after: Mapping[str, Any], rejected: Mapping[str, Any]) -> bool:
-    """Return whether an update writes, or an adoption means, nothing else than what was rejected.
-
-    A manager is part of an adoption only once there is an account to name: that alone makes it no other one.
-    """
-    if action == "update":
-        return after.items() <= rejected.items()
-    managers = {values["manager"] for values in (after, rejected) if values.get("manager")}
-    rest = [{name: value for name, value in values.items() if name != "manager"} for values in (after, rejected)]
-    return rest[0] == rest[1] and len(managers) < 2
-
-
-def _load_held(connection: Connection, run_id: int) -> list[Row[Any]]:
+def load_held(connection: Connection, run_id: int) -> list[Row[Any]]:
+    """Return what a run holds, with the BPS ids of record and member."""
     target = target_principals.alias("target_principal")
     statement = (
         select(changes, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
@@ -321,5 +253,6 @@ def _load_held(connection: Connection, run_id: int) -> list[Row[Any]]:
     return list(connection.execute(statement).all())
 
 
-def _identify(row: Row[Any]) -> tuple[Any, ...]:
+def identify_held(row: Row[Any]) -> tuple[Any, ...]:
+    """Return what tells a change from another one: what is done to what, and the values before and after."""
     return (row.action, row.object, row.record_key, row.target_key, row.target, row.before or "", row.after or "")

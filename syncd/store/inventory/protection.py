@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Literal
 
-from sqlalchemy import Connection, exists, select, update
+from sqlalchemy import Connection, exists, select
 
 from syncd.model.change import Change, Phase
-from syncd.model.reason import Reason
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
-from syncd.store.db.stops import stopped
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
@@ -52,13 +50,6 @@ class Protection(StorePart):
             (row.seq, Change(phase=Phase(row.phase), action="delete", object=row.object, bps_id=row.bps_id))
             for row in rows
         ]
-
-    @in_thread
-    def defer(self, run_id: int, seqs: Collection[int], reason: Reason) -> None:
-        """Put changes of a plan off to a later run."""
-        with self._database.transaction() as connection:
-            mine = changes.c.run_id == run_id, among(changes.c.seq, seqs, connection)
-            connection.execute(update(changes).where(*mine).values(stopped("deferred", reason)))
 
     @in_thread
     def load_protected_groups(self, protect: Collection[str]) -> list[str]:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, distinct, exists, func, literal_column, select, update
+from sqlalchemy import Connection, Select, Table, distinct, exists, func, literal_column, select
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import NO_REASON, Cause, Reason
-from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, encode_json, fetch_together, insert_tuples
-from syncd.store.db.stops import stopped
-from syncd.store.runs.retries import find_failed_alike, has_failures, is_not_due
 from syncd.store.schema.tables import (
     changes,
     desired_users,
@@ -124,77 +120,6 @@ class Plans(StorePart):
         )
         with reading(self._database) as connection:
             return connection.scalar(statement) in ("deferred", "failed", "started", "planned")
-
-    def hold_updates(self, run_id: int, records: Collection[int], reason: Reason) -> None:
-        """Withhold the updates of records that are not ours yet."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    changes.c.action == "update",
-                    among(changes.c.record_key, records, connection),
-                )
-                .values(stopped("held", reason))
-            )
-
-    def hold(self, run_id: int, action: Action, reason: Reason) -> None:
-        """Withhold every planned change of an action; a held update takes the renames of the run with it, and held
-        unlinking the substitutions of leavers.
-
-        What only completes a creation goes through, and the end of a substitution: it takes nothing from anybody.
-        """
-        where = [
-            changes.c.run_id == run_id,
-            changes.c.status == "planned",
-            changes.c.cause != Cause.COMPLETES_CREATION.value,
-        ]
-        kind = changes.c.action == action
-        if action == "update":
-            kind = kind & (changes.c.object != "substitution")
-            kind = kind | ((changes.c.action == "create") & (changes.c.cause == Cause.RENAMED.value))
-        elif action == "unlink":
-            kind = kind | (changes.c.cause == Cause.STANDS_IN.value)
-        elif action == "delete":
-            kind = kind & (changes.c.object != "substitution")
-        with self._database.transaction() as connection:
-            connection.execute(update(changes).where(*where, kind).values(stopped("held", reason)))
-            if action == "unlink":
-                connection.execute(
-                    update(changes).where(*where, _goes_with_unlinks(run_id)).values(stopped("held", reason))
-                )
-
-    @in_thread
-    def drop_removals(self, run_id: int, reason: Reason) -> int:
-        """Take every removal out of a plan (quiet hours), with the substitutions of leavers; return how many."""
-        with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    changes.c.status == "planned",
-                    (changes.c.action.in_(("delete", "unlink", "revoke")) & (changes.c.object != "substitution"))
-                    | (changes.c.cause == Cause.STANDS_IN.value),
-                )
-                .values(stopped("deferred", reason))
-            ).rowcount
-
-    @in_thread
-    def defer_failing(self, run_id: int, *, now: datetime) -> int:
-        """Defer what failed before in just this way, and whose next attempt is not due yet; return how many.
-
-        What is to be written otherwise by now, or done otherwise, is tried at once: it may be the correction.
-        """
-        deferred = stopped("deferred", say(Cause.NOT_DUE))
-        with self._database.transaction() as connection:
-            if not has_failures(connection):
-                return 0
-            planned = changes.c.run_id == run_id, changes.c.status == "planned", is_not_due(now)
-            linking = changes.c.object.in_(("membership", "ownership"))  # there is one way to do that
-            count = connection.execute(update(changes).where(*planned, linking).values(deferred)).rowcount
-            alike = find_failed_alike(connection, run_id, *planned)
-            ours = changes.c.run_id == run_id, among(changes.c.seq, alike or [-1], connection)
-            return count + connection.execute(update(changes).where(*ours).values(deferred)).rowcount
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -385,20 +310,3 @@ def _place(row: Sequence[Any]) -> Placed:
 
 def _read_reason(cause: str, text: str) -> Reason:
     return Reason(_CAUSES[cause], text) if cause or text else NO_REASON
-
-
-def _goes_with_unlinks(run_id: int) -> Any:
-    """Return the condition that a change belongs to the leaving of somebody whose memberships are held.
-
-    The licences of that person, which somebody else would get at once, and the end of a substitution by or for that
-    account: whoever comes back after a mistake must find them.
-    """
-    other = changes.alias("other")
-    leaving = select(other.c.target_key).where(
-        other.c.run_id == run_id, other.c.action == "unlink", other.c.status == "held", other.c.object == "membership"
-    )
-    licence = (changes.c.object == "licence") & (changes.c.action == "revoke") & (changes.c.phase == int(Phase.REVOKES))
-    task = (changes.c.object == "substitution") & (changes.c.action == "delete")
-    return (licence & changes.c.record_key.in_(leaving)) | (
-        task & (changes.c.record_key.in_(leaving) | changes.c.target_key.in_(leaving))
-    )

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import get_args
 
-from sqlalchemy import ColumnElement, Table, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Table, exists, func, or_, select
 
 from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.licence import LICENCE_PLACES
-from syncd.model.reason import Reason
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.db.database import reading
 from syncd.store.db.markers import APPLIED, load_marker, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
-from syncd.store.db.stops import stopped
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.records import LINKS
 from syncd.store.licences.taken import is_held
@@ -150,16 +148,6 @@ class ProposedPlans(StorePart):
         with reading(self._database) as connection:
             seqs = list(connection.scalars(statement))
         return Plans(self._database).load_places(run_id, seqs)
-
-    @in_thread
-    def drop_plan(self, run_id: int, reason: Reason) -> None:
-        """Take everything out of a plan that is not to be applied after all."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, changes.c.status.in_(("planned", "held")))
-                .values(stopped("dropped", reason))
-            )
 
     @in_thread
     def load_holds(self, run_id: int) -> list[tuple[Action, int, str]]:

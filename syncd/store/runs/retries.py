@@ -36,26 +36,20 @@ def is_not_due(now: datetime) -> ColumnElement[bool]:
     )
 
 
-def find_failed_alike(connection: Connection, run_id: int, *planned: ColumnElement[bool]) -> list[int]:
-    """Return the places of those planned changes that wrote the very same before and failed.
-
-    A manager that goes along with a creation by now makes it no other one.
-    """
+def load_tried(connection: Connection, run_id: int, records: Collection[int]) -> set[tuple[Any, ...]]:
+    """Return what earlier runs sent about these records, and failed; links left out."""
     columns = changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
-    rows = connection.execute(select(changes.c.seq, *columns).where(*planned)).all()
-    if not rows:
-        return []
     tried = select(*columns).where(
-        among(changes.c.record_key, {row.record_key for row in rows}, connection),
+        among(changes.c.record_key, records, connection),
         changes.c.object.not_in(("membership", "ownership")),
         changes.c.run_id < run_id,
         changes.c.status.in_(("failed", "started")),
     )
-    failed = {_identify(row) for row in connection.execute(tried)}
-    return [row.seq for row in rows if _identify(row) in failed]
+    return {identify_written(row) for row in connection.execute(tried)}
 
 
-def _identify(row: Any) -> tuple[object, ...]:
+def identify_written(row: Any) -> tuple[Any, ...]:
+    """Return what tells one attempt from another. A manager that goes along with a creation makes it no other one."""
     written = decode_json(row.after)
     if row.action == "create":
         written.pop("manager", None)

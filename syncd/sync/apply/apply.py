@@ -26,6 +26,7 @@ from syncd.sync.apply.readiness import Readiness
 from syncd.sync.apply.recorder import Recorder
 from syncd.sync.apply.substitutions import Substituting
 from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
+from syncd.sync.passage import pass_unready_grants
 from syncd.sync.portal.licences import fit_together, is_remembered, judge_failure, read_reason, send_licences
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.ports.progress import Progress
@@ -100,7 +101,7 @@ class Apply:
             if phase is Phase.LINKS and planned & _LINKS.keys():
                 await self._store.outcomes.defer_unready_links(run_id)
             if phase is Phase.REVOKES and self._licences:
-                await self._store.licences.defer_unready_grants(run_id)
+                await self._store.in_thread(pass_unready_grants, self._store, run_id)
             if phase in planned:
                 await self._run_phase(run_id, phase, failures)
 

@@ -19,12 +19,13 @@ from syncd.model.reason import Cause
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
-from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
+from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
 from syncd.plan.words import say
+from syncd.sync.passage import pass_complete, pass_records
 from syncd.sync.planning.kept_by_hand import KeptDrift
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ class Planner:
         self._licences = licences
         self._next = 0
         self._unwritten: list[Placed] = []
-        self._held: set[int] = set()
-        self._declined: set[int] = set()
+        self._held = frozenset[int]()
+        self._declined = frozenset[int]()
         """Records of others whose adoption a person rejected: hands off, as with policy.adopt = "never". Also the old
         and the new account of renamed people whose move was rejected.
         """
@@ -176,9 +177,8 @@ class Planner:
         self._plan_substitutions(full=full)
         self._flush()
         if judged:
-            self._store.decisions.drop_rejected(self._run_id)
-            self._leave_declined()
-            self._hold_adoptions()
+            passed = pass_records(store, self._run_id, rules.limits)
+            self._declined, self._held = passed.declined, passed.held
         self._plan_groups("membership", None if full else touched)
         if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", None if full else touched)
@@ -186,8 +186,8 @@ class Planner:
         self._flush()
         if not judged:
             return Planned(full, self._next)
-        self._store.decisions.drop_rejected(self._run_id)
-        return self._judge(full)
+        holds = pass_complete(store, self._run_id, rules.limits, rejections=True)
+        return Planned(full, self._next, holds)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------
 
@@ -246,23 +246,6 @@ class Planner:
             found = self._store.substitutions.load_superiors(missing)
             known.update(found)
             wanted = {superior.manager_key for superior in found.values() if not superior.fit}
-
-    def _leave_declined(self) -> None:
-        """Keep hands off what was not to be adopted, or not to be moved to: no manager, membership or licence."""
-        self._declined = self._store.decisions.load_declined(self._run_id)
-        if self._declined:
-            self._store.decisions.drop_updates(self._run_id, self._declined, say(Cause.ADOPTION_REJECTED))
-        unmade, kept = self._store.decisions.load_unmoved(self._run_id)
-        if unmade:
-            self._store.decisions.drop_moves(self._run_id, unmade, kept, say(Cause.MOVE_REJECTED))
-            self._declined |= unmade | kept
-
-    def _hold_adoptions(self) -> None:
-        """Judge adoptions before memberships are planned: what waits for adoption is not linked either."""
-        counts = self._store.plans.count_changes(self._run_id)
-        if any(hold.action == "adopt" for hold in hold_excess(counts, {}, self._rules.limits)):
-            self._held = self._store.plans.load_adoptions(self._run_id)
-            self._store.plans.hold_updates(self._run_id, self._held, say(Cause.ADOPTION_HELD, what="account"))
 
     # ---- memberships and ownerships ---------------------------------------------------------------------------------
 
@@ -373,18 +356,6 @@ class Planner:
             some = self._unwritten[start : start + _WRITTEN_AT_ONCE]
             self._next = self._store.plans.add_changes.blocking(self._run_id, self._next, some)
         self._unwritten = []
-
-    def _judge(self, full: bool) -> Planned:
-        counts = self._store.plans.count_changes(self._run_id)
-        limits = self._rules.limits
-        holds = list(
-            hold_excess(counts, self._store.inventory.count_owned(find_populations_to_know(counts, limits)), limits)
-        )
-        for hold in holds:
-            self._store.plans.hold(self._run_id, hold.action, say(Cause.GUARD, breach=hold.reason))
-        if any(action == "delete" for action, _ in counts):
-            self._store.decisions.keep_deletions(self._run_id, rejected=True)
-        return Planned(full, self._next, holds)
 
 
 def describe(counts: dict[tuple[Action, ObjectKind], int]) -> dict[str, int]:

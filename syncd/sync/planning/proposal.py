@@ -20,6 +20,7 @@ from syncd.plan.planfile import PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo.values import Done
 from syncd.plan.words import say
+from syncd.sync.passage import drop_plan
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.read import read_concerned
 from syncd.sync.ports.progress import Progress
@@ -112,8 +113,8 @@ class FromFile:
         overtaken = await store.in_thread(self._take_over, run_id, means)
         if overtaken:
             before = await store.plan_files.load_applied(self.file.checksum)
-            await store.plan_files.drop_plan(
-                run_id, say(Cause.NOT_APPLIED, why="the portal has changed since the plan was made")
+            await store.in_thread(
+                drop_plan, store, run_id, say(Cause.NOT_APPLIED, why="the portal has changed since the plan was made")
             )
             raise UnsafePlan(self._describe(overtaken, before))
         await store.plan_files.note_applied(self.file.checksum, run_id)
@@ -158,7 +159,7 @@ class FromFile:
             removals += sum(entry.action in REMOVALS and not entry.held for entry in entries)
             seq = store.plan_files.add_file_changes(run_id, seq, entries)
         if removals and means.quiet:
-            store.plan_files.drop_plan.blocking(run_id, say(Cause.QUIET_HOURS))
+            drop_plan(store, run_id, say(Cause.QUIET_HOURS))
             raise UnsafePlan(
                 f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied, "
                 "apply it when they are over"

@@ -12,10 +12,11 @@ from syncd.model.change import Change, OutcomeStatus, Phase
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
 from syncd.model.run import Approval, RunKind
-from syncd.plan.guard import REMOVALS, Hold, find_populations_to_know, hold_excess
+from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.undo.undo import find_forbidden, reverse, still_stands
 from syncd.plan.undo.values import Done, Reverse
 from syncd.plan.words import TIED, say
+from syncd.sync.passage import drop_plan, pass_complete
 from syncd.sync.planning.proposal import Means
 
 _DONE: tuple[OutcomeStatus, ...] = ("done",)
@@ -197,15 +198,9 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
     counts = store.plans.count_changes(run_id)
     removals = sum(number for (action, _), number in counts.items() if action in REMOVALS)
     if removals and means.quiet:
-        store.plan_files.drop_plan.blocking(run_id, say(Cause.QUIET_HOURS))
+        drop_plan(store, run_id, say(Cause.QUIET_HOURS))
         raise UnsafePlan(
             f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
             "they are over"
         )
-    limits = means.rules.limits
-    holds = list(hold_excess(counts, store.inventory.count_owned(find_populations_to_know(counts, limits)), limits))
-    for hold in holds:
-        store.plans.hold(run_id, hold.action, say(Cause.GUARD, breach=hold.reason))
-    if any(action == "delete" for action, _ in counts):
-        store.decisions.keep_deletions(run_id, rejected=False)
-    return holds
+    return pass_complete(store, run_id, means.rules.limits, rejections=False)

@@ -12,7 +12,9 @@ from syncd.errors import UNCLEAR, Forbidden, PermanentError, RemoteError
 from syncd.model.change import Change, Outcome, Placed, PlannedChange
 from syncd.model.licence import Step
 from syncd.model.reason import Cause, Reason
+from syncd.plan.sieves import stop_given_by_hand, stop_licences
 from syncd.plan.words import say
+from syncd.sync.passage import pass_licences, pass_seats
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ class Licensing:
         store = self._store
         if self.refused:
             return [say(Cause.LICENCES_REFUSED).text]
-        await store.licences.couple_licences(run_id)
+        await store.in_thread(pass_licences, store, run_id)
         if await store.licences.are_licences_perpetual():
             if self._ruled:
                 self._log.warning("licences.perpetual")
@@ -82,7 +84,7 @@ class Licensing:
         if ask and not self._read and not await self._look(run_id):
             return [say(Cause.LICENCES_PERPETUAL).text]
         free = await store.licences.load_free_seats()
-        shortages = await store.licences.allot_seats(run_id, free)
+        shortages = await store.in_thread(pass_seats, store, run_id, free)
         for shortage in shortages:
             self._log.warning("licences.short", type=shortage.type, need=shortage.need, free=max(shortage.free, 0))
         return [f"licences: {shortage.reason}, {shortage.without} go without" for shortage in shortages]
@@ -93,16 +95,20 @@ class Licensing:
         seats = await self._portal.fetch_seats()
         if seats is not None and await store.licences.has_other_licences(seats):
             await self._fetch()
-            await store.licences.drop_given_by_hand(run_id)
+            await store.in_thread(_drop_given_by_hand, store, run_id)
         elif seats is None:
             await store.licences.store_licences(None, now=self._now)
         if not await store.licences.are_licences_perpetual():
             if seats is not None and not self._read:
                 await store.licences.store_seats(seats)
             return True
-        await store.licences.drop_licences(run_id, say(Cause.LICENCES_PERPETUAL))
+        await store.in_thread(store.stops.stop, run_id, stop_licences())
         self._log.warning("licences.perpetual")
         return False
+
+
+def _drop_given_by_hand(store: Store, run_id: int) -> None:
+    store.stops.stop(run_id, stop_given_by_hand(store.stops.load_given_by_hand(run_id)))
 
 
 async def send_licences(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.model.change import Change
-from syncd.model.reason import Cause
 from syncd.model.target import fold
-from syncd.plan.words import TIED, say
+from syncd.plan.sieves import stop_tied
+from syncd.plan.words import TIED
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Protecting:
         for seq, change in await self._store.inventory.load_deletions(run_id):
             if reason := await self.find_reason(change):
                 reasons.setdefault(reason, []).append(seq)
-        for reason, seqs in reasons.items():
-            await self._store.inventory.defer(run_id, seqs, say(Cause.TIED, what=reason))
+        if reasons:
+            await self._store.in_thread(self._store.stops.stop, run_id, stop_tied(reasons))
 
     async def find_reason(self, change: Change) -> str:
         """Return why a record must not be deleted; empty when nothing on the protect list hangs on it."""

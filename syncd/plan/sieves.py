@@ -1,0 +1,322 @@
+"""What a planned change passes between plan and write, in this order. Each sieve may stop it.
+
+=====  ======================  ================================================================  =========
+stage  sieve                   stops                                                             as
+=====  ======================  ================================================================  =========
+records (accounts and groups are planned, their places are not yet)
+1      `stop_rejected`         what a person rejected before and what has not changed since      dropped
+2      `stop_declined`         updates of records whose adoption was rejected                    dropped
+3      `stop_unmoved`          what follows from a rejected move of a renamed person             dropped
+4      `stop_unadopted`        updates of records whose adoption is beyond the limit             held
+complete (everything is planned)
+5      `stop_rejected`         the same once more, now with places and licences                  dropped
+6      `stop_excess`           every kind beyond a limit of the guard, and what goes with it     held
+7      `stop_kept_places`      deletions that would take along places which are held or stay     held, dropped
+release (instead of 1 to 7, when a person has approved something)
+8      `stop_unapproved`       what was not released, or was not shown                           held, deferred
+write (nothing is sent yet)
+9      `stop_quiet`            removals, in quiet hours                                          deferred
+10     `stop_failing`          what failed alike, until its next attempt is due                  deferred
+11     `stop_tied`             deletions with which the portal would change what is protected    deferred
+12     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
+13     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
+14     `stop_swaps`            the old licence, until the new one is given                       deferred
+seats (the portal's seats are known)
+15     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
+16     `stop_without_seat`     grants without a seat, and again 14                               deferred
+=====  ======================  ================================================================  =========
+
+What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
+the successor of a renamed record, and `sync.apply.circuit` weighs refusals.
+
+Every function is pure: it is given what the store knows and returns what to stop, and why. `sync.passage`
+runs them in this order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
+from syncd.model.reason import Cause, Reason
+from syncd.plan.guard import REMOVALS, Hold
+from syncd.plan.licences import FOR_DELETION, Allotment
+from syncd.plan.selection import Beside, Same, Selection, Stop
+from syncd.plan.words import say
+
+_ANY: tuple[OutcomeStatus, ...] = ("planned", "held", "deferred", "dropped")
+_WAITING: tuple[OutcomeStatus, ...] = ("held", "deferred")
+_STOPPED: tuple[OutcomeStatus, ...] = ("held", "deferred", "dropped")
+_RECORDS: tuple[ObjectKind, ...] = ("user", "group")
+_LINKS: tuple[ObjectKind, ...] = ("membership", "ownership")
+
+
+# ---- what people decided ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedBefore:
+    """A planned change about whose object something was rejected: what it writes, and what was rejected.
+
+    The texts are as the store encodes them; ``values`` are the same as mappings.
+    """
+
+    seq: int
+    action: Action
+    object: ObjectKind
+    after: str
+    rejected: str
+    values: Mapping[str, Any]
+    rejected_values: Mapping[str, Any]
+
+
+def stop_rejected(rows: Iterable[RejectedBefore]) -> tuple[Stop, ...]:
+    """Drop what a person rejected, as long as nothing else is to be written."""
+    return _stop_seqs("dropped", say(Cause.REJECTED_BEFORE), [row.seq for row in rows if _is_rejected(row)])
+
+
+def _is_rejected(row: RejectedBefore) -> bool:
+    """Return whether an update writes, or an adoption means, nothing else than what was rejected.
+
+    A manager is part of an adoption only once there is an account to name: that alone makes it no other one.
+    """
+    if row.after == row.rejected:
+        return True
+    if row.object not in _RECORDS or row.action not in ("adopt", "update"):
+        return False
+    if row.action == "update":
+        return row.values.items() <= row.rejected_values.items()
+    both = row.values, row.rejected_values
+    managers = {values["manager"] for values in both if values.get("manager")}
+    rest = [{name: value for name, value in values.items() if name != "manager"} for values in both]
+    return rest[0] == rest[1] and len(managers) < 2
+
+
+def stop_declined(records: Collection[int]) -> tuple[Stop, ...]:
+    """Write nothing into records of others whose adoption a person rejected."""
+    if not records:
+        return ()
+    updates = Selection(actions=("update",), objects=_RECORDS, records=frozenset(records), statuses=_ANY)
+    return (Stop("dropped", say(Cause.ADOPTION_REJECTED), (updates,)),)
+
+
+def stop_unmoved(kept: Collection[int], managed: Collection[int]) -> tuple[Stop, ...]:
+    """Let an account that is not made become nobody's manager, and get nobody's tasks.
+
+    ``kept``: the accounts that those people keep; ``managed``: places of updates that name such a manager.
+    """
+    tasks = Selection(actions=("create",), objects=("substitution",), records=frozenset(kept), statuses=_ANY)
+    named = Selection(seqs=frozenset(managed), statuses=_ANY)
+    found = (*((tasks,) if kept else ()), *((named,) if managed else ()))
+    return (Stop("dropped", say(Cause.MOVE_REJECTED), found),) if found else ()
+
+
+def stop_unadopted(holds: Iterable[Hold]) -> tuple[Stop, ...]:
+    """Hold the updates of records whose adoption is beyond the limit."""
+    if not any(hold.action == "adopt" for hold in holds):
+        return ()
+    adopted = Beside(of=Selection(actions=("adopt",), statuses=_ANY), same=("record",))
+    updates = Selection(actions=("update",), statuses=_ANY, beside=adopted)
+    return (Stop("held", say(Cause.ADOPTION_HELD, what="account"), (updates,)),)
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """A fresh plan beside what was shown: places that were not shown, and those that were held and not released."""
+
+    unseen: frozenset[int]
+    unreleased: Mapping[Reason, frozenset[int]]
+
+
+def stop_unapproved(found: Approved) -> tuple[Stop, ...]:
+    """Keep what was held and not released, and leave what nobody has seen to the next run."""
+    kept = [stop for reason, seqs in found.unreleased.items() for stop in _stop_seqs("held", reason, seqs)]
+    return (*kept, *_stop_seqs("deferred", say(Cause.NOT_APPROVED), found.unseen))
+
+
+# ---- the guard -------------------------------------------------------------------------------------------------------
+
+
+def stop_excess(holds: Iterable[Hold]) -> tuple[Stop, ...]:
+    """Hold every change of a kind that is beyond a limit, and what goes with it.
+
+    What only completes a creation goes through, and so does the end of a substitution: it takes nothing from anybody.
+    """
+    return tuple(stop for hold in holds for stop in _hold(hold))
+
+
+def _hold(hold: Hold) -> tuple[Stop, ...]:
+    reason, but = say(Cause.GUARD, breach=hold.reason), (Cause.COMPLETES_CREATION,)
+    match hold.action:
+        case "update":
+            renames = Selection(actions=("create",), causes=(Cause.RENAMED,))
+            return (Stop("held", reason, (Selection(actions=("update",), objects=_RECORDS, but_causes=but), renames)),)
+        case "unlink":
+            stand_ins = Selection(causes=(Cause.STANDS_IN,))
+            first = Stop("held", reason, (Selection(actions=("unlink",), but_causes=but), stand_ins))
+            return first, Stop("held", reason, _GOES_WITH_UNLINKS)
+        case "delete":
+            return (Stop("held", reason, (Selection(actions=("delete",), objects=_RECORDS),)),)
+    return (Stop("held", reason, (Selection(actions=(hold.action,), but_causes=but),)),)
+
+
+_LEAVING = Selection(actions=("unlink",), objects=("membership",), statuses=("held",))
+_GOES_WITH_UNLINKS = (
+    Selection(
+        actions=("revoke",),
+        objects=("licence",),
+        phases=(Phase.REVOKES,),
+        beside=Beside(of=_LEAVING, same=("record as member",)),
+    ),
+    Selection(actions=("delete",), objects=("substitution",), beside=Beside(of=_LEAVING, same=("record as member",))),
+    Selection(actions=("delete",), objects=("substitution",), beside=Beside(of=_LEAVING, same=("member",))),
+)
+"""What belongs to the leaving of somebody whose memberships are held: the licences, which somebody else would get at
+once, and the end of a substitution by or for that account. Whoever comes back after a mistake must find them."""
+
+
+def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple[Stop, ...]:
+    """Hold deletions of records whose places are held, and drop those whose places stay by rejection.
+
+    The portal takes all memberships and ownerships of a deleted record along: nobody has allowed that then. ``groups``
+    and ``members``: records with a place whose removal was rejected.
+    """
+    held = Selection(actions=("unlink",), statuses=("held",))
+    stops = [
+        Stop(
+            "held",
+            say(Cause.PLACES_HELD),
+            (
+                Selection(actions=("delete",), objects=("group",), beside=Beside(of=held, same=("record",))),
+                Selection(actions=("delete",), objects=("user",), beside=Beside(of=held, same=("record as member",))),
+            ),
+        )
+    ]
+    staying = (
+        Selection(actions=("delete",), objects=("group",), records=frozenset(groups)),
+        Selection(actions=("delete",), objects=("user",), records=frozenset(members)),
+    )
+    if groups or members:
+        stops.append(Stop("dropped", say(Cause.PLACES_STAY), staying))
+    return tuple(stops)
+
+
+# ---- the moment ------------------------------------------------------------------------------------------------------
+
+
+def stop_quiet() -> tuple[Stop, ...]:
+    """Put every removal off (quiet hours), and the substitutions of leavers with them."""
+    removals = Selection(actions=REMOVALS, objects=(*_RECORDS, *_LINKS, "licence"))
+    return (Stop("deferred", say(Cause.QUIET_HOURS), (removals, Selection(causes=(Cause.STANDS_IN,)))),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retried:
+    """A planned change whose object failed before, and whose next attempt is not due. ``written`` says what is sent."""
+
+    seq: int
+    kind: ObjectKind
+    written: tuple[Any, ...]
+
+
+def stop_failing(rows: Iterable[Retried], tried: Collection[tuple[Any, ...]]) -> tuple[Stop, ...]:
+    """Put off what failed before in just this way. ``tried``: what was sent, and failed.
+
+    What is to be written otherwise by now, or done otherwise, is tried at once: it may be the correction. There is one
+    way only to put somebody into a group or to take somebody out.
+    """
+    seqs = [row.seq for row in rows if row.kind in _LINKS or row.written in tried]
+    return _stop_seqs("deferred", say(Cause.NOT_DUE), seqs)
+
+
+def stop_tied(tied: Mapping[str, Collection[int]]) -> tuple[Stop, ...]:
+    """Put off the deletions with which the portal would change what is on the protect list, by the reason of each."""
+    return tuple(
+        stop for what, seqs in sorted(tied.items()) for stop in _stop_seqs("deferred", say(Cause.TIED, what=what), seqs)
+    )
+
+
+# ---- licences --------------------------------------------------------------------------------------------------------
+
+_DELETION = Selection(actions=("delete",), objects=("user",))
+_FOR_DELETION = Selection(actions=("revoke",), objects=("licence",), causes=FOR_DELETION)
+_GIVEN_UP = Selection(actions=("revoke",), objects=("licence",))
+_MOVE = Selection(actions=("grant",), objects=("licence",), causes=(Cause.MOVED,))
+_SAME_LICENCE: tuple[Same, ...] = ("source", "type")
+
+
+def stop_uncoupled() -> tuple[Stop, ...]:
+    """Let licences that go because of a deletion go only with it, and an account only when all of them go.
+
+    Of an account that stays for one licence the others stay, too: the first rule is asked again.
+    """
+    return tuple(rule(status) for rule in (_keep_licences, _keep_account, _keep_licences) for status in _STOPPED)
+
+
+def _keep_licences(status: OutcomeStatus) -> Stop:
+    stopped = Beside(of=replace(_DELETION, statuses=(status,)), same=("record",))
+    return Stop(status, say(Cause.DELETION_STOPPED), (replace(_FOR_DELETION, beside=stopped),))
+
+
+def _keep_account(status: OutcomeStatus) -> Stop:
+    stopped = Beside(of=replace(_FOR_DELETION, statuses=(status,)), same=("record",))
+    return Stop(status, say(Cause.LICENCES_STAY), (replace(_DELETION, beside=stopped),))
+
+
+def stop_moves(on_their_way: Collection[int]) -> tuple[Stop, ...]:
+    """Move a licence given by hand to the new account only when the old one gives it up, or has given it up.
+
+    ``on_their_way``: places of grants whose licence has left the old account already.
+    """
+    given_up = Beside(of=_GIVEN_UP, same=_SAME_LICENCE)
+    alone = replace(_MOVE, but_seqs=frozenset(on_their_way), without=given_up)
+    held, deferred = (_wait_with_previous(alone, status) for status in _WAITING)
+    return held, deferred, Stop("dropped", say(Cause.MANUAL_STAYS), (alone,))
+
+
+def _wait_with_previous(move: Selection, status: OutcomeStatus) -> Stop:
+    waiting = Beside(of=replace(_GIVEN_UP, statuses=(status,)), same=_SAME_LICENCE)
+    return Stop(status, say(Cause.MOVES_TOGETHER), (replace(move, beside=waiting),))
+
+
+def stop_swaps() -> tuple[Stop, ...]:
+    """Keep the old licence until the new one is given."""
+    waits = Selection(actions=("grant",), objects=("licence",), statuses=("deferred", "held"))
+    old = Selection(actions=("revoke",), objects=("licence",), beside=Beside(of=waits, same=("record", "another type")))
+    return (Stop("deferred", say(Cause.KEPT_UNTIL_GIVEN), (old,)),)
+
+
+def stop_without_seat(allotment: Allotment) -> tuple[Stop, ...]:
+    """Put off the grants for which there is no seat, and keep what they would have taken the place of."""
+    by_reason: dict[str, list[int]] = {}
+    for seq, shortage in allotment.without.items():
+        by_reason.setdefault(shortage.reason, []).append(seq)
+    stops = [
+        stop
+        for shortage, seqs in sorted(by_reason.items())
+        for stop in _stop_seqs("deferred", say(Cause.NO_SEAT, shortage=shortage), seqs)
+    ]
+    return (*stops, *stop_swaps())
+
+
+def stop_given_by_hand(grants: Collection[int]) -> tuple[Stop, ...]:
+    """Drop grants of what somebody gave by hand meanwhile: it stays manual."""
+    return _stop_seqs("dropped", say(Cause.GIVEN_BY_HAND), grants)
+
+
+def stop_licences() -> tuple[Stop, ...]:
+    """Drop every change of a licence: the portal assigns them by itself."""
+    licences = Selection(objects=("licence",), statuses=("planned", "held"))
+    return (Stop("dropped", say(Cause.LICENCES_PERPETUAL), (licences,)),)
+
+
+def stop_everything(reason: Reason) -> tuple[Stop, ...]:
+    """Drop a plan that is not to be applied after all."""
+    return (Stop("dropped", reason, (Selection(statuses=("planned", "held")),)),)
+
+
+def _stop_seqs(status: OutcomeStatus, reason: Reason, seqs: Collection[int] | Sequence[int]) -> tuple[Stop, ...]:
+    """Stop single changes, whatever they are by now."""
+    return (Stop(status, reason, (Selection(seqs=frozenset(seqs), statuses=_ANY),)),) if seqs else ()

@@ -1,0 +1,223 @@
+"""Stopping changes of a plan: what a sieve decided, carried out as one statement for each selection.
+
+`syncd.plan.selection` says what a `Selection` means; a test compares that with the conditions made here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, exists, false, func, or_, select, update
+
+from syncd.model.change import Phase
+from syncd.model.reason import Cause, Reason
+from syncd.model.run import Approval
+from syncd.model.target import fold
+from syncd.plan.selection import Beside, Same, Selection, Stop
+from syncd.plan.sieves import Approved, RejectedBefore, Retried
+from syncd.store.db.database import reading
+from syncd.store.db.part import StorePart, in_thread
+from syncd.store.db.sql import among, decode_json
+from syncd.store.db.stops import stopped
+from syncd.store.decisions.approvals import identify_held, load_held
+from syncd.store.inventory.records import LINKS
+from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
+from syncd.store.schema.tables import changes, rejections, target_licences, target_principals, target_users
+
+_PLANNED = changes.c.status == "planned"
+
+
+class Stops(StorePart):
+    """Stops changes of a plan, and reads what the sieves decide by. Its methods are called in the store's thread."""
+
+    def stop(self, run_id: int, stops: Sequence[Stop]) -> int:
+        """Stop the changes of a plan that are meant, one stop after the other; return how many were stopped."""
+        count = 0
+        if stops:
+            with self._database.transaction() as connection:
+                for each in stops:
+                    for selection in each.selections:
+                        meant = changes.c.run_id == run_id, compile_selection(selection, changes, run_id, connection)
+                        values = stopped(each.status, each.reason)
+                        count += connection.execute(update(changes).where(*meant).values(values)).rowcount
+        return count
+
+    def load_rejected_before(self, run_id: int) -> list[RejectedBefore]:
+        """Return the planned changes about whose object something was rejected."""
+        statement = (
+            select(
+                changes.c.seq, changes.c.action, changes.c.object, changes.c.after, rejections.c.after.label("rejected")
+            )
+            .join(
+                rejections,
+                and_(
+                    rejections.c.record_key == changes.c.record_key,
+                    rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
+                    rejections.c.object == changes.c.object,
+                    rejections.c.action == changes.c.action,
+                ),
+            )
+            .where(changes.c.run_id == run_id, _PLANNED)
+        )
+        with reading(self._database) as connection:
+            rows = connection.execute(statement).all()
+        return [
+            RejectedBefore(
+                seq=row.seq,
+                action=row.action,
+                object=row.object,
+                after=row.after or "",
+                rejected=row.rejected,
+                values=decode_json(row.after),
+                rejected_values=decode_json(row.rejected or None),
+            )
+            for row in rows
+        ]
+
+    def load_managed_by(self, run_id: int, accounts: Sequence[int]) -> list[int]:
+        """Return the places of updates that name one of these accounts as a manager."""
+        if not accounts:
+            return []
+        managers = select(changes.c.seq, changes.c.after).where(
+            changes.c.run_id == run_id, changes.c.phase == int(Phase.MANAGERS), changes.c.action == "update"
+        )
+        with reading(self._database) as connection:
+            folds = select(target_principals.c.bps_fold).where(among(target_principals.c.key, accounts, connection))
+            names = set(connection.scalars(folds))
+            rows = connection.execute(managers).all()
+        return [row.seq for row in rows if fold(decode_json(row.after).get("manager") or "") in names]
+
+    def load_kept_places(self) -> tuple[set[int], set[int]]:
+        """Return the groups and the members with a place whose removal was rejected and that is still there."""
+        there = or_(*(_is_there(table) for table in LINKS.values()))
+        statement = select(rejections.c.record_key, rejections.c.target_key).where(
+            rejections.c.action == "unlink", there
+        )
+        with reading(self._database) as connection:
+            rows = connection.execute(statement).all()
+        return {row[0] for row in rows}, {row[1] for row in rows}
+
+    def load_not_due(self, run_id: int, *, now: datetime) -> tuple[list[Retried], set[tuple[Any, ...]]]:
+        """Return the planned changes whose next attempt is not due, and what was sent before and failed."""
+        columns = changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
+        waiting = select(changes.c.seq, *columns).where(changes.c.run_id == run_id, _PLANNED, is_not_due(now))
+        with reading(self._database) as connection:
+            if not has_failures(connection):
+                return [], set()
+            rows = connection.execute(waiting).all()
+            tried = load_tried(connection, run_id, {row.record_key for row in rows}) if rows else set()
+        return [Retried(seq=row.seq, kind=row.object, written=identify_written(row)) for row in rows], tried
+
+    def load_moves_on_their_way(self, run_id: int) -> list[int]:
+        """Return the places of grants whose licence, given by hand, has left the previous account already."""
+        own = select(target_users.c.key).where(target_users.c.source_key == changes.c.source_key).correlate(changes)
+        on_its_way = exists().where(
+            or_(target_licences.c.key == changes.c.record_key, target_licences.c.key.in_(own)),
+            target_licences.c.type == changes.c.target,
+            target_licences.c.origin == "moving",
+        )
+        moves = changes.c.run_id == run_id, _PLANNED, changes.c.action == "grant", changes.c.cause == Cause.MOVED.value
+        with reading(self._database) as connection:
+            return list(connection.scalars(select(changes.c.seq).where(*moves, on_its_way)))
+
+    def load_given_by_hand(self, run_id: int) -> list[int]:
+        """Return the places of grants that somebody made by hand meanwhile."""
+        by_hand = exists().where(
+            target_licences.c.key == changes.c.record_key,
+            target_licences.c.type == changes.c.target,
+            target_licences.c.origin.is_(None),
+        )
+        grants = changes.c.run_id == run_id, _PLANNED, changes.c.object == "licence", changes.c.action == "grant"
+        with reading(self._database) as connection:
+            return list(connection.scalars(select(changes.c.seq).where(*grants, changes.c.before.is_(None), by_hand)))
+
+    @in_thread
+    def compare_with_shown(self, run_id: int, approval: Approval) -> tuple[Approved, int, int]:
+        """Compare a fresh plan with what was held; return what to stop, how much was released, and how much stands.
+
+        A change stands when the fresh plan holds the very same one: same action, record, member, values before and
+        after. What was held and not released stays held; what is new waits for the next run.
+        """
+        with reading(self._database) as connection:
+            old = {identify_held(row): row for row in load_held(connection, approval.run_id)}
+            fresh = connection.execute(select(changes).where(changes.c.run_id == run_id)).all()
+        wanted = {
+            key for key, row in old.items() if approval.covers(row.action, row.record_id, row.target_id or row.target)
+        }
+        standing: set[Any] = set()
+        unseen: list[int] = []
+        unreleased: dict[Reason, set[int]] = {}
+        for row in fresh:
+            key = identify_held(row)
+            if key in wanted:
+                standing.add(key)
+            elif key in old:
+                unreleased.setdefault(Reason(Cause(old[key].error_cause), old[key].error), set()).add(row.seq)
+            else:
+                unseen.append(row.seq)
+        kept = {reason: frozenset(seqs) for reason, seqs in unreleased.items()}
+        return Approved(frozenset(unseen), kept), len(wanted), len(standing)
+
+
+def _is_there(links: Table) -> ColumnElement[bool]:
+    """Return the condition that a place whose removal was rejected is there."""
+    return (
+        exists()
+        .where(links.c.group_key == rejections.c.record_key, links.c.member_key == rejections.c.target_key)
+        .correlate(rejections)
+    )
+
+
+def compile_selection(
+    selection: Selection, table: FromClause, run_id: int, connection: Connection
+) -> ColumnElement[bool]:
+    """Return the condition that a row of ``table`` (changes, or an alias of it) is meant by a selection."""
+    c = table.c
+    found: list[ColumnElement[bool]] = [c.status.in_(selection.statuses)]
+    if selection.actions:
+        found.append(c.action.in_(selection.actions))
+    if selection.objects:
+        found.append(c.object.in_(selection.objects))
+    if selection.phases:
+        found.append(c.phase.in_([int(phase) for phase in selection.phases]))
+    if selection.causes:
+        found.append(c.cause.in_([cause.value for cause in selection.causes]))
+    if selection.but_causes:
+        found.append(c.cause.not_in([cause.value for cause in selection.but_causes]))
+    if selection.records is not None:
+        found.append(among(c.record_key, selection.records, connection) if selection.records else false())
+    if selection.seqs is not None:
+        found.append(among(c.seq, selection.seqs, connection) if selection.seqs else false())
+    if selection.but_seqs:
+        found.append(~among(c.seq, selection.but_seqs, connection))
+    if selection.fresh is not None:
+        found.append(c.before.is_(None) if selection.fresh else c.before.is_not(None))
+    if selection.beside is not None:
+        found.append(_exists_beside(selection.beside, table, run_id, connection))
+    if selection.without is not None:
+        found.append(~_exists_beside(selection.without, table, run_id, connection))
+    return and_(*found)
+
+
+def _exists_beside(beside: Beside, table: FromClause, run_id: int, connection: Connection) -> ColumnElement[bool]:
+    other = changes.alias()
+    same = [_compile_same(each, table, other) for each in beside.same]
+    return exists().where(other.c.run_id == run_id, *same, compile_selection(beside.of, other, run_id, connection))
+
+
+def _compile_same(same: Same, table: FromClause, other: FromClause) -> ColumnElement[bool]:
+    match same:
+        case "record":
+            return other.c.record_key == table.c.record_key
+        case "record as member":
+            return other.c.target_key == table.c.record_key
+        case "member":
+            return other.c.target_key == table.c.target_key
+        case "source":
+            return other.c.source_key == table.c.source_key
+        case "type":
+            return other.c.target == table.c.target
+        case "another type":
+            return other.c.target != table.c.target

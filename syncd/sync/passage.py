@@ -1,0 +1,99 @@
+"""Take a plan through the sieves of `syncd.plan.sieves`, in their order. Nothing is decided here.
+
+What the sieves decide by is loaded just before each of them, since every sieve sees what those before it left.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from syncd.model.reason import Reason
+from syncd.plan import sieves
+from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
+from syncd.plan.licences import Shortage, allot
+from syncd.plan.rules import GuardLimits
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class PassedRecords:
+    """What the places of a plan must know of its records. ``declined``: hands off; ``held``: adoptions that wait."""
+
+    declined: frozenset[int]
+    held: frozenset[int]
+
+
+def pass_records(store: Store, run_id: int, limits: GuardLimits) -> PassedRecords:
+    """Take planned accounts and groups through the sieves before their places are planned (stage "records")."""
+    stops, decisions = store.stops, store.decisions
+    stops.stop(run_id, sieves.stop_rejected(stops.load_rejected_before(run_id)))
+    declined = decisions.load_declined(run_id)
+    stops.stop(run_id, sieves.stop_declined(declined))
+    unmade, kept = decisions.load_unmoved(run_id)
+    stops.stop(run_id, sieves.stop_unmoved(kept, stops.load_managed_by(run_id, sorted(unmade))))
+    holds = [hold for hold in hold_excess(store.plans.count_changes(run_id), {}, limits) if hold.action == "adopt"]
+    stops.stop(run_id, sieves.stop_unadopted(holds))
+    held = store.plans.load_adoptions(run_id) if holds else set[int]()
+    return PassedRecords(frozenset(declined | unmade | kept), frozenset(held))
+
+
+def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, rejections: bool) -> list[Hold]:
+    """Take a complete plan through rejections and the guard (stage "complete"); return what is withheld.
+
+    ``rejections`` False: what a person rejected of other runs does not count.
+    """
+    stops = store.stops
+    if rejections:
+        stops.stop(run_id, sieves.stop_rejected(stops.load_rejected_before(run_id)))
+    counts = store.plans.count_changes(run_id)
+    populations = store.inventory.count_owned(find_populations_to_know(counts, limits))
+    holds = list(hold_excess(counts, populations, limits))
+    stops.stop(run_id, sieves.stop_excess(holds))
+    if any(action == "delete" for action, _ in counts):
+        groups, members = stops.load_kept_places() if rejections else (set[int](), set[int]())
+        stops.stop(run_id, sieves.stop_kept_places(groups, members))
+    return holds
+
+
+def pass_moment(store: Store, run_id: int, *, quiet: bool, retry_failed: bool, now: datetime) -> None:
+    """Take a plan through what depends on the moment (stage "write"): quiet hours, and attempts that are not due."""
+    if quiet:
+        store.stops.stop(run_id, sieves.stop_quiet())
+    if not retry_failed:
+        store.stops.stop(run_id, sieves.stop_failing(*store.stops.load_not_due(run_id, now=now)))
+
+
+def pass_licences(store: Store, run_id: int) -> None:
+    """Let go only together what belongs together (stage "write")."""
+    stops = store.stops
+    stops.stop(run_id, sieves.stop_uncoupled())
+    stops.stop(run_id, sieves.stop_moves(stops.load_moves_on_their_way(run_id)))
+    stops.stop(run_id, sieves.stop_swaps())
+
+
+def pass_seats(store: Store, run_id: int, free: dict[str, int]) -> tuple[Shortage, ...]:
+    """Put off the grants for which there is no seat, and free seats early where others wait for them (stage "seats").
+
+    ``free``: seats by type, before this plan.
+    """
+    claims, supply = store.licences.load_claims(run_id, free)
+    allotment = allot(claims, supply)
+    store.stops.stop(run_id, sieves.stop_without_seat(allotment))
+    if allotment.early:
+        store.licences.revoke_early(run_id, allotment.early)
+    return allotment.shortages
+
+
+def pass_unready_grants(store: Store, run_id: int) -> None:
+    """Defer the grants whose account is not ready, and keep what they would have taken the place of."""
+    if store.licences.defer_unready_grants(run_id):
+        store.stops.stop(run_id, sieves.stop_swaps())
+
+
+def drop_plan(store: Store, run_id: int, reason: Reason) -> None:
+    """Take everything out of a plan that is not to be applied after all."""
+    store.stops.stop(run_id, sieves.stop_everything(reason))
