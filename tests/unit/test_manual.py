@@ -40,21 +40,21 @@ def test_examples_of_changes_have_the_columns_of_the_program() -> None:
 @pytest.mark.parametrize("knobs", [TenantKnobs, PortalKnobs])
 def test_every_knob_of_the_sandbox_is_listed_with_its_default(knobs: type[TenantKnobs | PortalKnobs]) -> None:
     """By its name, in the order of the program, and nothing is listed that is no knob."""
-    text = pages.read("reference/sandbox.md")
-    whose = text.partition("Of the tenant:" if knobs is TenantKnobs else "Of the portal:")[2]
-    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| `([^`]*)` \|", whose.partition("Of the portal:")[0], re.MULTILINE)
+    whose = "tenant" if knobs is TenantKnobs else "portal"
+    text = pages.read("reference/sandbox.md").partition(f"## Knobs of the {whose}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| `([^`]*)` \|", text, re.MULTILINE)
     assert rows == [(knob.name, _spell(knob.default)) for knob in fields(knobs)]
 
 
 def _spell(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def test_every_fault_and_operation_of_the_sandbox_is_listed() -> None:
     """Only what needs a function of Python's cannot be asked for from outside."""
-    text = pages.read("reference/sandbox.md").partition("Of the tenant:")[0]
+    text = pages.read("reference/sandbox.md").partition("## Knobs of the tenant")[0]
     named = set(re.findall(r"`([\w-]+)`", text))
     assert set(get_args(FaultKind)) - {"alter"} <= named
     assert {*operation_names(), *OPERATIONS} <= named
