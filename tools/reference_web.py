@@ -67,7 +67,8 @@ def make_table(kept: Mapping[str, str]) -> list[str]:
 
 def list_metrics() -> list[tuple[str, str, str]]:
     """Return the name as it is scraped, the type and the labels of each metric, in the order of the page."""
-    last: Mapping[RunKind, RunRecord] = {"full": RunRecord(1, "full", "schedule", "succeeded", _NOON, _NOON)}
+    run = RunRecord(id=1, kind="full", trigger="schedule", status="succeeded", started_at=_NOON, finished_at=_NOON)
+    last: Mapping[RunKind, RunRecord] = {"full": run}
     text = render_metrics(_Sample(), StoreView("", tuple(last.values()), last, _NOON)).decode()
     found: list[tuple[str, str, str]] = []
     for family in text_string_to_metric_families(text):
