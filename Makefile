@@ -72,6 +72,7 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py)
 
 imports: venv
 	$(BIN)/lint-imports --no-logo

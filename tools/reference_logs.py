@@ -65,7 +65,7 @@ def _find_calls(tree: ast.Module) -> Iterator[tuple[str, set[str], list[str | No
         if not isinstance(node, ast.Call):
             continue
         for keyword in node.keywords:
-            if keyword.arg in _HANDED_ON and (name := _read_event(keyword.value)):
+            if keyword.arg is not None and keyword.arg in _HANDED_ON and (name := _read_event(keyword.value)):
                 level, more = _HANDED_ON[keyword.arg]
                 yield name, {level}, [more]
         levels = aliases.get(node.func.id, set()) if isinstance(node.func, ast.Name) else _name_levels(node.func)

@@ -54,7 +54,7 @@ def make_tables(kept: Mapping[str, str]) -> list[str]:
 
 def list_keys() -> list[str]:
     """Return every key of the configuration as it is named in the manual, without the twins that name a file."""
-    named = {**sections.SECTIONS, "licences": sections.LicenceRule}
+    named: dict[str, type[Section]] = {**sections.SECTIONS, "licences": sections.LicenceRule}
     return [key for name, section in named.items() for key, _, _ in _walk(name, section)]
 
 
