@@ -22,9 +22,12 @@ SECONDS = 90.0
 """After so long a command that should have ended, or printed what the page shows, has failed."""
 
 _BLOCK = re.compile(
-    r"(?:^<!-- play: (?P<mark>[^>]+) -->\n)?^```(?P<language>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+    r"(?P<before>(?:^<!-- (?:before|setup): [^\n]+ -->\n)*)(?:^<!-- play: (?P<mark>[^>]+) -->\n)?"
+    r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
+    re.MULTILINE | re.DOTALL,
 )
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?")
+_BEFORE = re.compile(r"<!-- (before|setup): (.+) -->")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?")
 _DURATION = re.compile(r"\b\d+(\.\d+)? (s|m|h)\b")
 _LOOKS = re.compile(r"syncd (runs|users|groups|held)\b")
 """Commands that a reader repeats until they show what the page shows: the daemon works meanwhile."""
@@ -40,11 +43,16 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block of a page. ``mark``: how it is played, "" in the usual way."""
+    """A fenced block of a page.
+
+    ``mark``: how it is played, "" in the usual way. ``before``: what the page does not show and happens first, each
+    with what it is: ``before``, an operation of the sandbox, or ``setup``, a command of which nothing is expected.
+    """
 
     mark: str
     language: str
     text: str
+    before: tuple[tuple[str, str], ...] = ()
 
     @property
     def typed(self) -> tuple[Typed, ...]:
@@ -56,7 +64,10 @@ class Block:
 def read_blocks(page: Path) -> list[Block]:
     """Return the blocks of a page in order."""
     found = _BLOCK.finditer(page.read_text(encoding="utf-8"))
-    return [Block(each["mark"] or "", each["language"], each["text"]) for each in found]
+    return [
+        Block(each["mark"] or "", each["language"], each["text"], tuple(_BEFORE.findall(each["before"])))
+        for each in found
+    ]
 
 
 def explain_difference(shown: Sequence[str], printed: Sequence[str]) -> str:
@@ -84,8 +95,9 @@ class Ports:
 
     @classmethod
     def find(cls, shown: int, count: int) -> Self:
-        """Return free ones."""
-        for first in range(20_000, 60_000, 97):
+        """Return free ones, below those that the system gives away, and others in each process of the tests."""
+        for attempt in range(100):
+            first = 12_000 + (os.getpid() + attempt * 97) % 2_000 * 10
             if all(_is_free(first + number) for number in range(count)):
                 return cls(shown, first, count)
         raise OSError("no free ports in a row")
@@ -165,6 +177,11 @@ class Terminal:
                         break
         assert not difference, f"$ {typed.command}\n{difference}"
         assert code == 0, f"$ {typed.command} ended with {code}"
+
+    async def do(self, command: str) -> None:
+        """Type a command of which nothing is expected."""
+        async with asyncio.timeout(SECONDS):
+            await self._run(command)
 
     async def change_into(self, folder: Path) -> None:
         """Go to a folder."""
