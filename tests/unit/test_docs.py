@@ -87,6 +87,35 @@ def test_setting_up_entra_takes_a_page_that_can_be_read_at_once() -> None:
     assert len(pages.read("how-to/set-up-entra.md").split()) < 400
 
 
+_FOLDERS = [
+    "syncd",
+    "tests",
+    "tools",
+    "migrations",
+    "deploy",
+    "docs",
+    "plan",
+    "model",
+    "unit",
+    "contract",
+    "property",
+    "fault",
+    "e2e",
+    "container",
+]
+_PATH = re.compile(rf"`((?:{'|'.join(_FOLDERS)})/[\w./-]*)`")
+PATHS = [pages.ROOT / "CONTRIBUTING.md", pages.DOCS / "explanation/guarantees.md"]
+PATHS += sorted((pages.DOCS / "development").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PATHS, ids=_name)
+def test_every_file_that_a_page_for_developers_names_is_there(page: Path) -> None:
+    """Also without the ``syncd/`` or ``tests/`` in front: a file that moves takes its mention along."""
+    named = _PATH.findall(pages.strip_blocks(page.read_text(encoding="utf-8")))
+    homes = (pages.ROOT, pages.ROOT / "syncd", pages.ROOT / "tests")
+    assert [path for path in named if not any((home / path).exists() for home in homes)] == []
+
+
 def _list_blocks(language: str) -> Iterator[tuple[Path, str]]:
     for page in PAGES:
         for indent, block in re.findall(
