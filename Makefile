@@ -26,13 +26,14 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-.PHONY: help venv demo test check static format lint types imports bench lock clean
+.PHONY: help venv demo test check static format lint types imports spelling reference bench lock clean
 
 help:
 	@echo 'make demo    start an imitation tenant and portal, and syncd against them (about a minute)'
 	@echo 'make test    run the tests; what needs a missing tool is skipped with a line that says so'
-	@echo 'make check   everything CI asks for: format, lint, types, import contracts, tests (with those of the migrations'
-	@echo '             and of the container image)'
+	@echo 'make check   everything CI asks for: format, lint, types, import contracts, spelling, tests (with those of the'
+	@echo '             migrations and of the container image)'
+	@echo 'make reference  write the tables of docs/reference that come from the program'
 	@echo 'make bench   measure against the floor (see BENCHMARKS.md)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
 	@echo 'make clean   remove what the targets above made'
@@ -61,7 +62,7 @@ test: venv
 check: static
 	$(TEST)
 
-static: format lint types imports
+static: format lint types imports spelling
 
 format: venv
 	$(BIN)/ruff format --check .
@@ -71,9 +72,18 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
+	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py)
 
 imports: venv
 	$(BIN)/lint-imports --no-logo
+
+# Words that are meant as they are stand in pyproject.toml, each with its reason.
+spelling: venv
+	$(BIN)/codespell
+
+# Tables of the reference that the program can fill itself; what only people can say in them is kept.
+reference: venv
+	$(BIN)/python -m tools.reference
 
 bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -203,7 +203,7 @@ More operations: {_list_operations()}.
 Change something in the portal by hand, for 'syncd drift' to find ("target" names an account, "group" a group):
   curl -s {control}/change -d '{{"op": "portal-edit", "field": "jobTitle", "value": "By hand"}}'
   curl -s {control}/change -d '{{"op": "portal-join"}}'
-The others are {" and ".join(OPERATIONS[2:])}. Faults, knobs, expired checkpoints: README, "The sandbox in full".
+The others are {" and ".join(OPERATIONS[2:])}. Faults, knobs, expired checkpoints: docs/reference/sandbox.md.
 
 The configuration that connects syncd to it is in {directory / "syncd.toml"}:
 

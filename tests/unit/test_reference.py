@@ -1,0 +1,95 @@
+"""The reference is what the program says: its tables are made anew and compared, and each row has its meaning."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit import pages
+from tools import reference, reference_commands, reference_logs, reference_settings, reference_web
+
+MADE = reference.list_pages()
+
+
+def _name(page: object) -> str:
+    return str(page).removeprefix(f"{pages.ROOT}/")
+
+
+@pytest.mark.parametrize("page", MADE, ids=_name)
+def test_a_page_is_as_the_program_makes_it(page: Path) -> None:
+    """Keys, values, defaults, commands, options, events, metrics, knobs: where one differs, run make reference."""
+    text = page.read_text(encoding="utf-8")
+    assert reference.remake(text) == text
+
+
+@pytest.mark.parametrize("page", MADE, ids=_name)
+def test_every_row_says_what_it_means(page: Path) -> None:
+    """A new key, event or knob fails until somebody has written its meaning into the last column."""
+    assert reference.list_unwritten(page.read_text(encoding="utf-8")) == []
+
+
+def test_every_part_has_its_place() -> None:
+    """What the program can make stands on exactly one page, so that nothing is compared with nothing."""
+    text = "".join(page.read_text(encoding="utf-8") for page in MADE)
+    assert sorted(re.findall(r"<!-- made by make reference: ([a-z ]+) -->", text)) == sorted(reference.MAKERS)
+    assert text.count("<!-- end -->") == len(reference.MAKERS)
+
+
+def test_what_people_wrote_is_kept() -> None:
+    """Making a page anew changes the facts of a row and never its meaning, not even one with a bar in it."""
+    begin, end = "<!-- made by make reference: faults -->\n", "<!-- end -->\n"
+    old = f"{begin}\n| `status` | said \\| by hand |\n| `gone` | nobody |\n\n{end}"
+    made = reference.remake(old)
+    assert "| `status` | said \\| by hand |" in made
+    assert "gone" not in made
+    assert "`html`" in reference.list_unwritten(made)
+    assert "`status`" not in reference.list_unwritten(made)
+
+
+def test_the_events_are_really_found() -> None:
+    """Those of a direct call, of a chosen level, of an event that is handed on, and with all their fields."""
+    events = reference_logs.list_events()
+    assert events["run.started"].levels == {"info"}
+    assert events["run.started"].fields == ["kind", "trigger"]
+    assert events["run.finished"].levels == {"info", "warning"}
+    assert events["run.finished"].more
+    assert (events["store.error"].levels, events["store.error"].fields) == ({"error"}, ["error"])
+
+
+def test_the_commands_are_really_found() -> None:
+    """Those inside of groups as well, and a group that does something itself."""
+    paths = [path for path, _ in reference_commands.list_commands()]
+    assert {"syncd run", "syncd sync user", "syncd runs", "syncd runs show"} <= set(paths)
+    assert "syncd sync" not in paths
+    assert {"--wait", "--dry-run", "--json"} <= set(reference_commands.list_option_names())
+
+
+def test_the_metrics_are_really_found() -> None:
+    """With the names that Prometheus sees, and their labels."""
+    assert ("syncd_changes_total", "counter", "`action`, `outcome`") in reference_web.list_metrics()
+
+
+PROSE = [page for page in pages.list_pages() if page.name not in ("CHANGELOG.md", "BENCHMARKS.md")]
+NO_SETTINGS = frozenset({"scope.rules", "mapping.manager", "source.owners", "source.owns"})
+"""Keys of the document of `syncd explain`, which only look like settings."""
+
+
+@pytest.fixture(scope="module")
+def known() -> frozenset[str]:
+    """Everything of the program that is written as two words with a point between them."""
+    checks = re.findall(r"`([a-z]+\.[a-z]+)`", pages.read("reference/checks.md"))
+    keys = reference_settings.list_keys()
+    twins = [f"{key}_file" for key in keys]
+    tables = {key.rpartition(".")[0] for key in keys}
+    return frozenset({*keys, *twins, *tables, *checks, *reference_logs.list_events(), *NO_SETTINGS})
+
+
+@pytest.mark.parametrize("page", PROSE, ids=_name)
+def test_a_page_names_only_settings_and_events_that_there_are(page: Path, known: frozenset[str]) -> None:
+    """Whatever looks like a setting or a log event, by the word before its point, is one."""
+    prose = pages.strip_blocks(page.read_text(encoding="utf-8"))
+    areas = {name.partition(".")[0] for name in known}
+    named = set(re.findall(r"`([a-z]+\.(?!py`)[a-z_.]+[a-z])(?: = [^`]*)?`", prose))
+    assert {name for name in named if name.partition(".")[0] in areas} - known == set()

@@ -1,0 +1,95 @@
+"""``make reference``: write into the pages of the reference what the program knows about itself.
+
+A page marks the place of a table by two comments::
+
+    <!-- made by make reference: settings -->
+    <!-- end -->
+
+Everything between them is replaced. What only a person can say, the last column of a table, is kept row by row; a new
+row begins with an empty one, and both this program and a test ask for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tools import reference_commands, reference_logs, reference_sandbox, reference_settings, reference_web
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+Kept = Mapping[str, str]
+"""What stood in the last column, by what stood in the first."""
+
+MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
+    "settings": reference_settings.make_tables,
+    "commands": reference_commands.make_sections,
+    "shared options": reference_commands.make_shared_table,
+    "log events": reference_logs.make_table,
+    "metrics": reference_web.make_table,
+    "tenant knobs": reference_sandbox.make_tenant_knobs,
+    "portal knobs": reference_sandbox.make_portal_knobs,
+    "operations": reference_sandbox.make_operations,
+    "faults": reference_sandbox.make_faults,
+}
+"""What makes each part; the lines of a table end with an empty cell where nobody has written its meaning yet."""
+
+_PART = re.compile(
+    r"(?P<begin><!-- made by make reference: (?P<name>[a-z ]+) -->\n)(?P<body>.*?)(?P<end><!-- end -->)", re.DOTALL
+)
+_CELLS = re.compile(r"(?<!\\)\|")
+
+
+def list_pages() -> list[Path]:
+    """Return the pages that have a part made from the program."""
+    return [page for page in sorted(DOCS.rglob("*.md")) if _PART.search(page.read_text(encoding="utf-8"))]
+
+
+def remake(text: str) -> str:
+    """Return the text of a page with its parts made anew. Raises KeyError for a part that nobody makes."""
+
+    def replace(part: re.Match[str]) -> str:
+        lines = MAKERS[part["name"]](read_kept(part["body"]))
+        return "".join([part["begin"], "\n", "\n".join(lines), "\n\n", part["end"]])
+
+    return _PART.sub(replace, text)
+
+
+def read_kept(body: str) -> dict[str, str]:
+    """Return what people wrote into the last column of the tables of a part."""
+    rows = ([cell.strip() for cell in _CELLS.split(line)] for line in body.splitlines() if line.startswith("| "))
+    return {row[1]: row[-2] for row in rows}
+
+
+def list_unwritten(text: str) -> list[str]:
+    """Return the first cell of every row in a made part that nobody has explained yet."""
+    parts = (part["body"] for part in _PART.finditer(text))
+    return [key for body in parts for key, last in read_kept(body).items() if not last]
+
+
+def main() -> int:
+    """Remake every page; with ``--check`` only say which are not as the program is."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is out of date")
+    check = parser.parse_args().check
+    code = 0
+    for page in list_pages():
+        old = page.read_text(encoding="utf-8")
+        new = remake(old)
+        name = page.relative_to(DOCS.parent)
+        if new != old and check:
+            print(f"{name} is not what the program says: run make reference")  # noqa: T201 - a command
+            code = 1
+        elif new != old:
+            page.write_text(new, encoding="utf-8")
+            print(f"{name} is written anew")  # noqa: T201 - a command
+        if unwritten := list_unwritten(new):
+            print(f"{name} lacks the meaning of {', '.join(unwritten)}: write it into the last column")  # noqa: T201
+            code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The metrics, as a daemon shows them that has done a little of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.web.metrics import render_metrics
+from syncd.web.vitals import StoreView
+from tools.reference_table import escape
+
+_NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_HEAD = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """The vitals of a daemon in which each counter has counted something."""
+
+    role: Literal["starting", "standby", "working", "stopping"] = "working"
+    running: RunRequest | None = None
+    running_since: datetime | None = None
+    progress: Mapping[str, int] = field(default_factory=dict)
+    runs_total: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("delta", "succeeded"): 1})
+    changes_total: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("create", "done"): 1})
+    traffic_total: Mapping[tuple[str, str], int] = field(
+        default_factory=lambda: {("graph", "requests"): 1, ("graph", "throttled"): 1}
+    )
+
+    def now(self) -> datetime:
+        return _NOON
+
+    def next_times(self) -> Mapping[str, datetime]:
+        return {}
+
+    def is_stale(self, last_good: datetime | None) -> bool:
+        return last_good is None
+
+    async def probe_store(self) -> str:
+        return ""
+
+    async def load_runs(self, limit: int) -> Sequence[RunRecord]:
+        del limit
+        return ()
+
+    async def load_last(self, kind: RunKind) -> RunRecord | None:
+        del kind
+        return None
+
+    async def load_last_good(self) -> datetime | None:
+        return None
+
+
+def make_table(kept: Mapping[str, str]) -> list[str]:
+    """Return a table of all metrics."""
+    lines = list(_HEAD)
+    for name, kind, labels in list_metrics():
+        cell = f"`{name}`"
+        lines.append(f"| {cell} | {kind} | {escape(labels)} | {kept.get(cell, '')} |")
+    return lines
+
+
+def list_metrics() -> list[tuple[str, str, str]]:
+    """Return the name as it is scraped, the type and the labels of each metric, in the order of the page."""
+    run = RunRecord(id=1, kind="full", trigger="schedule", status="succeeded", started_at=_NOON, finished_at=_NOON)
+    last: Mapping[RunKind, RunRecord] = {"full": run}
+    text = render_metrics(_Sample(), StoreView("", tuple(last.values()), last, _NOON)).decode()
+    found: list[tuple[str, str, str]] = []
+    for family in text_string_to_metric_families(text):
+        samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
+        labels = sorted({label for sample in samples for label in sample.labels})
+        found.append((samples[0].name, family.type, ", ".join(f"`{label}`" for label in labels) or "–"))
+    return found
