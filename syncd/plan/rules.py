@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from syncd.model.licence import LicenceType
 from syncd.model.target import fold
-from syncd.plan.cel.expressions import Expression
+from syncd.plan.cel.expressions import EVALUATION, Expression
 
 Mode = Literal["sync", "upsert_only", "create_only", "plan_only"]
 LeaverPolicy = Literal["keep", "revoke", "delete"]
@@ -114,6 +114,17 @@ class Rules:
     limits: GuardLimits = field(default_factory=GuardLimits)
     licences: tuple[LicenceRule, ...] = ()
 
+    @property
+    def uses_now(self) -> bool:
+        """Return whether decisions about people or groups change as time passes, without any change in the tenant."""
+        return any(expression.uses_now for expression in self._list_expressions())
+
+    def _list_expressions(self) -> Iterator[Expression]:
+        scope, mapping = self.scope, self.mapping
+        fields = (*mapping.user_fields.values(), *mapping.group_fields.values())
+        rules = (rule.expression for rule in (mapping.user_bps_id, mapping.group_bps_id, *fields))
+        return (expression for expression in (scope.users, scope.groups, *rules) if expression is not None)
+
     def fingerprint(self) -> str:
         """Return a hash of everything that decides about people; when it changes, the next push looks at everybody."""
         scope, mapping, policy = self.scope, self.mapping, self.policy
@@ -130,6 +141,7 @@ class Rules:
             *(f"group {name} {rule.text}" for name, rule in sorted(mapping.group_fields.items())),
             f"{mapping.managers} {mapping.owners} {policy}",
             *(f"licence {rule.group} {rule.type} {sorted(rule.settings.items())}" for rule in self.licences),
+            *({f"evaluation {EVALUATION}" for _ in self._list_expressions()}),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
