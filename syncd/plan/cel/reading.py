@@ -16,6 +16,9 @@ FAILURES = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
 
 _NAMES = {own: name for names in (OWN, WIDENED, ZONED) for name, own in names.items()} | {HAS: "has"}
 _OUR_NAME = re.compile(rf"\b({'|'.join(sorted(_NAMES, key=len, reverse=True))})\b(?=['(])")
+_SYNTAX = re.compile(r"^Failed to parse expression .*?: ERROR: <input>:(.*?)(?: \| .*)?$")
+"""The library repeats the whole text before it says where (line and column) the error is."""
+
 _UNDEFINED = re.compile(r"Undefined variable or function: '(\w+)'.*")
 _CALLBACK = re.compile(r"Function '(\w+)' error: (?:Python function call failed: \w+: )?(.*?)(?:\. Check function.*)?$")
 
@@ -100,6 +103,7 @@ def word_error(error: Exception, limit: int = 200) -> str:
     said = " ".join(str(error).split())
     if isinstance(error, KeyError):
         return f"no attribute {said[:limit]}"
+    said = _SYNTAX.sub(r"\1", said)
     said = _OUR_NAME.sub(lambda match: _NAMES[match[1]], said)
     said = _UNDEFINED.sub(r"\1() does not take such a value", said)
     return _CALLBACK.sub(r"\1(): \2", said)[:limit]
