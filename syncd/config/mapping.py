@@ -15,7 +15,7 @@ from pydantic import Field, ValidationInfo
 
 from syncd.config.base import Parsed, Section, Surroundings
 from syncd.config.problem import Refused
-from syncd.model.attributes import find_attribute_problem, find_value_problem, spell_path
+from syncd.model.attributes import find_attribute_problem, find_value_problem, join_problems, spell_path
 from syncd.model.graph_properties import Entity
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
@@ -55,10 +55,9 @@ def spell_attributes(names: Iterable[str], entity: Entity) -> tuple[str, ...]:
     Refuses, all together, those that a delta query cannot follow or that have no value of their own.
     """
     paths = [tuple(name.split(".")) for name in names]
-    problems = [find_attribute_problem(entity, path) or find_value_problem(entity, path) for path in paths]
-    found = list(dict.fromkeys(problem for problem in problems if problem is not None))
-    if found:
-        raise Refused("; ".join(what for what, _ in found), "; ".join(dict.fromkeys(remedy for _, remedy in found)))
+    problem = join_problems(find_attribute_problem(entity, path) or find_value_problem(entity, path) for path in paths)
+    if problem is not None:
+        raise Refused(*problem)
     return tuple(dict.fromkeys(".".join(spell_path(entity, path)) for path in paths))
 
 

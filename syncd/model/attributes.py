@@ -128,6 +128,14 @@ def find_value_problem(entity: Entity, path: Sequence[str]) -> Problem | None:
     return f"uses {name}, which is an object", f"write {' or '.join(f'{name}.{field}' for field in fields[:3])}"
 
 
+def join_problems(problems: Iterable[Problem | None]) -> Problem | None:
+    """Return several problems as one, each told once and with its way out beside it; None when there is none."""
+    each = list(dict.fromkeys(problem for problem in problems if problem is not None))
+    if len(each) < 2:
+        return each[0] if each else None
+    return "; ".join(f"{what} ({way_out})" for what, way_out in each), "correct each of them"
+
+
 def find_near(name: str, known: Collection[str], *, cutoff: float = _NEAR) -> str | None:
     """Return the known name that a misspelt one most likely means, None when nothing is like it."""
     spellings = {each.casefold(): each for each in sorted(known)}

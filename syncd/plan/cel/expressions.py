@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from syncd.model.attributes import Problem, find_attribute_problem, find_kind, find_near, spell_attribute, spell_path
+from syncd.model.attributes import (
+    Problem,
+    find_attribute_problem,
+    find_kind,
+    find_near,
+    join_problems,
+    spell_attribute,
+    spell_path,
+)
 from syncd.model.graph_properties import PROPERTIES, Entity
 from syncd.plan.cel.functions import NAMESPACES, TYPES, find_call_problem
 from syncd.plan.cel.library import cel
@@ -96,10 +104,7 @@ def find_problem(text: str, entity: Entity) -> Problem | None:
     problems += [find_call_problem(call) for call, _ in found.calls]
     problems += [find_attribute_problem(entity, path) for path in sorted(found.paths[entity])]
     problems += [_find_date_problem(origin) for origin in sorted(found.dated)]
-    each = list(dict.fromkeys(problem for problem in problems if problem is not None))
-    if not each:
-        return None
-    return "; ".join(what for what, _ in each), "; ".join(dict.fromkeys(way_out for _, way_out in each))
+    return join_problems(problems)
 
 
 def _read(text: str) -> References:
