@@ -11,6 +11,7 @@ from syncd.config import (
     MappingRule,
     Settings,
 )
+from syncd.model.attributes import merge_spellings, spell_path
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
@@ -91,16 +92,16 @@ def _make_field(rule: MappingRule) -> FieldRule:
 
 
 def list_attributes(rules: Rules, variable: Literal["user", "group"]) -> tuple[str, ...]:
-    """Return the source attributes that the rules look at: they are selected, and tracked."""
+    """Return the source attributes that the rules look at, as Graph spells them: they are selected, and tracked."""
     mapping, scope = rules.mapping, rules.scope
     fields = mapping.user_fields if variable == "user" else mapping.group_fields
     key = mapping.user_bps_id if variable == "user" else mapping.group_bps_id
     found: set[str] = set()
     for rule in (key, *fields.values()):
-        found.update(rule.attributes)
+        found.update(".".join(spell_path(variable, name.split("."))) for name in rule.attributes)
         if rule.expression is not None:
             found |= rule.expression.attributes[variable]
     condition = scope.users if variable == "user" else scope.groups
     if condition is not None:
         found |= condition.attributes[variable]
-    return tuple(sorted(found))
+    return merge_spellings(found)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from syncd.model.attributes import Entity
+from syncd.model.graph_properties import Entity
 
 CheckExpression = Callable[[str, Entity], tuple[str, str] | None]
 """Says what is wrong with a CEL expression in a rule for users or for groups, and the way out; None: nothing."""

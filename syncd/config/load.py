@@ -16,7 +16,7 @@ from syncd.config.problem import Problem, list_problems
 from syncd.config.sections import SECRET_KEYS, SECTIONS, LicenceRule, Licences
 from syncd.config.settings import Missing, Settings
 from syncd.errors import ConfigError
-from syncd.model.attributes import Entity
+from syncd.model.graph_properties import Entity
 
 SIDES = frozenset({"graph", "bps"})
 CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")

@@ -1,11 +1,13 @@
 """The rules by which a source entity becomes a target record, as they are written; evaluating them is not done here.
 
-Attributes that Graph's delta does not track are refused, in every form: a change of theirs would never arrive.
+Attributes that Graph's delta does not track are refused, in every form: a change of theirs would never arrive. Names
+are kept as Graph spells them, whatever the letter case in which they are written.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,9 +15,11 @@ from pydantic import Field, ValidationInfo
 
 from syncd.config.base import Parsed, Section, Surroundings
 from syncd.config.problem import Refused
-from syncd.model.attributes import Entity, find_attribute_problem
+from syncd.model.attributes import find_attribute_problem, find_value_problem, join_problems, spell_path
+from syncd.model.graph_properties import Entity
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
+_NO_ATTRIBUTES = frozenset({"user", "group", "true", "false"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,19 @@ def show_rule(rule: MappingRule) -> object:
 
 def is_attribute(text: str) -> bool:
     """Say whether this is a plain attribute path; ``user.mail`` and ``group.mail`` are expressions."""
-    return _ATTRIBUTE.fullmatch(text) is not None and text.partition(".")[0] not in {"user", "group", "true", "false"}
+    return _ATTRIBUTE.fullmatch(text) is not None and text.partition(".")[0].casefold() not in _NO_ATTRIBUTES
 
 
-def check_attribute(name: str, entity: Entity) -> None:
-    """Refuse an attribute that a delta query cannot follow, or that has no value of its own."""
-    problem = find_attribute_problem(entity, name.split("."))
+def spell_attributes(names: Iterable[str], entity: Entity) -> tuple[str, ...]:
+    """Return attributes as Microsoft Graph spells them, each once.
+
+    Refuses, all together, those that a delta query cannot follow or that have no value of their own.
+    """
+    paths = [tuple(name.split(".")) for name in names]
+    problem = join_problems(find_attribute_problem(entity, path) or find_value_problem(entity, path) for path in paths)
     if problem is not None:
         raise Refused(*problem)
-    if name == "onPremisesExtensionAttributes":
-        raise Refused("names no extension attribute", f"write {name}.extensionAttribute1 (1 to 15)")
+    return tuple(dict.fromkeys(".".join(spell_path(entity, path)) for path in paths))
 
 
 def parse_expression(value: object, info: ValidationInfo, *, entity: Entity) -> str:
@@ -81,9 +88,7 @@ def _parse_rule(value: object, info: ValidationInfo, *, entity: Entity, required
         raise Refused("is no mapping rule", "write an attribute name, a list of attribute names or a CEL expression")
     if required and not names:
         raise Refused("is empty", "nobody can be written without it: name an attribute or an expression")
-    for name in names:
-        check_attribute(name, entity)
-    return AttributeRule(names)
+    return AttributeRule(spell_attributes(names, entity))
 
 
 def _user_rule(value: object, info: ValidationInfo) -> MappingRule:

@@ -8,7 +8,8 @@ answered.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 from yarl import URL
@@ -28,6 +29,7 @@ from syncd.errors import (
 from syncd.graph.budget import price
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
+from syncd.graph.permissions import list_own_needs
 from syncd.graph.retry import is_transient, repeat_while
 from syncd.graph.wire.batch import BATCH_LIMIT
 from syncd.graph.wire.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
@@ -53,23 +55,28 @@ class Listings(ABC):
     def _select_listed(self, stream: Stream) -> str:
         """Return what a list selects of it."""
 
+    @abstractmethod
+    def _note_values(self, stream: Stream, objects: Iterable[Any], *, first: bool) -> None:
+        """Note which properties with a permission of their own have a value; ``first``: a full read begins."""
+
     async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
         """Return one page of all users (with managers) or all groups. PageExpired when the link came too late."""
         expand = "&$expand=manager($levels=1;$select=id)" if stream == "users" else ""
         path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
         parse = self._parsers[stream].parse
         try:
-            page = await self._client.fetch(self._resolve(path, link), parse, purpose=_make_purpose(stream))
+            page = await self._client.fetch(self._resolve(path, link), parse, purpose=self._make_purpose(stream))
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)
+        self._note_values(stream, (each.attributes for each in page.objects), first=link is None)
         return page
 
     async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
         """Return one page of the bare ids of all users or all groups."""
         path = f"/{stream}?$select=id&$top={_PAGE}"
         try:
-            page = await self._client.fetch(self._resolve(path, link), parse_ids, purpose=_make_purpose(stream))
+            page = await self._client.fetch(self._resolve(path, link), parse_ids, purpose=self._make_purpose(stream))
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)
@@ -164,6 +171,10 @@ class Listings(ABC):
             "Microsoft Graph", response, code, message, self._clock
         )
 
+    def _make_purpose(self, stream: Stream) -> Purpose:
+        own = list_own_needs(self._client.options, stream)
+        return Purpose(f"list {stream}", PERMISSIONS[stream], selects=True, dispensable=True, own=own)
+
     def _resolve(self, path: str, link: str | None) -> URL:
         return self._client.make_url(path) if link is None else self._client.check_link(link)
 
@@ -174,10 +185,6 @@ class Listings(ABC):
         self._client.check_link(link)
         if link == asked:
             raise ProtocolError("Microsoft Graph sent a page of a list that leads to itself")
-
-
-def _make_purpose(stream: Stream) -> Purpose:
-    return Purpose(f"list {stream}", PERMISSIONS[stream], selects=True, dispensable=True)
 
 
 def _expired_or(error: Rejected) -> Rejected:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from syncd.graph.credentials import Credential
 from syncd.http import QuietTimes
+from syncd.model.attributes import merge_spellings, spell_attribute
+from syncd.model.graph_properties import Entity
 from syncd.model.source import Stream
 
 USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
@@ -14,6 +17,8 @@ USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName",
 
 GROUP_ATTRIBUTES = ("displayName",)
 """Always selected for groups."""
+
+ENTITIES: Mapping[Stream, Entity] = {"users": "user", "groups": "group"}
 
 _RELATIONS = frozenset({"manager", "members", "owners"})
 
@@ -47,7 +52,7 @@ class GraphOptions:
 
 
 def list_attributes(options: GraphOptions, stream: Stream) -> tuple[str, ...]:
-    """Return the selected properties of a stream, sorted, each once; of a nested attribute its first segment.
+    """Return the selected properties of a stream as Graph spells them, sorted, each once; of nested ones the head.
 
     ``id`` comes always and the tracked relationships are no properties, so none of them is in the list.
     """
@@ -55,8 +60,8 @@ def list_attributes(options: GraphOptions, stream: Stream) -> tuple[str, ...]:
         wanted = (*USER_ATTRIBUTES, *options.user_attributes)
     else:
         wanted = (*GROUP_ATTRIBUTES, *options.group_attributes)
-    names = {name.split(".", 1)[0].strip() for name in wanted}
-    return tuple(sorted(names - {"", "id"} - _RELATIONS))
+    names = {spell_attribute(ENTITIES[stream], name.split(".", 1)[0].strip()) for name in wanted}
+    return merge_spellings(names - {"", "id"} - _RELATIONS)
 
 
 def list_relations(options: GraphOptions, stream: Stream) -> tuple[str, ...]:

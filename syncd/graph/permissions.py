@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from syncd.graph.options import PERMISSIONS, GraphOptions, list_attributes
+from syncd.graph.options import ENTITIES, PERMISSIONS, GraphOptions, list_attributes
+from syncd.model.graph_properties import OWN_PERMISSION
+from syncd.model.source import STREAMS, Stream
 
 HIDDEN_PERMISSION = "Member.Read.Hidden"
 """Needed, beside the others, for the members of groups whose visibility is HiddenMembership."""
-
-_LEAVE_DATE, _LEAVE_PERMISSION = "employeeLeaveDateTime", "User-LifeCycleInfo.Read.All"
 
 _WIDER = {
     "User.Read.All": ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"),
@@ -28,7 +28,9 @@ _WIDER = {
         "Directory.Read.All",
         "Directory.ReadWrite.All",
     ),
-    _LEAVE_PERMISSION: ("User-LifeCycleInfo.ReadWrite.All",),
+    "CustomSecAttributeAssignment.Read.All": ("CustomSecAttributeAssignment.ReadWrite.All",),
+    "User-LifeCycleInfo.Read.All": ("User-LifeCycleInfo.ReadWrite.All",),
+    "User-PasswordProfile.ReadWrite.All": ("User.ReadWrite.All", "Directory.ReadWrite.All"),
 }
 """Per least permission those that contain it."""
 
@@ -60,8 +62,14 @@ def read_claims(token: str) -> Claims | None:
 
 def list_needs(options: GraphOptions) -> tuple[str, ...]:
     """Return the least permissions for what is read: both streams, and properties with a permission of their own."""
-    more = (_LEAVE_PERMISSION,) if _LEAVE_DATE in list_attributes(options, "users") else ()
-    return (*PERMISSIONS.values(), *more)
+    own = [permission for stream in STREAMS for _, permission in list_own_needs(options, stream)]
+    return (*PERMISSIONS.values(), *dict.fromkeys(own))
+
+
+def list_own_needs(options: GraphOptions, stream: Stream) -> tuple[tuple[str, str], ...]:
+    """Return the selected properties that need a permission of their own, each with the least one that opens it."""
+    own = OWN_PERMISSION[ENTITIES[stream]]
+    return tuple((name, own[name]) for name in list_attributes(options, stream) if name in own)
 
 
 def find_missing(roles: Collection[str], needs: Collection[str]) -> tuple[str, ...]:

@@ -6,11 +6,13 @@ Delta pages must be asked for one at a time per stream; the two streams are inde
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 from urllib.parse import quote
 
+import msgspec
 from yarl import URL
 
 from syncd.clock import Clock
@@ -28,14 +30,14 @@ from syncd.graph.client import GraphClient
 from syncd.graph.listings import Listings
 from syncd.graph.lookups import Lookups
 from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
-from syncd.graph.permissions import HIDDEN_PERMISSION, read_claims
+from syncd.graph.permissions import HIDDEN_PERMISSION, find_missing, list_own_needs, read_claims
 from syncd.graph.retry import is_transient, repeat_while
 from syncd.graph.wire.batch import BATCH_LIMIT, encode_batch, parse_batch
 from syncd.graph.wire.list_pages import ListParser
 from syncd.graph.wire.parse import parse_count, parse_group, parse_members, parse_object, parse_page, parse_user
 from syncd.graph.wire.refusals import Purpose, says_dead, says_missing, says_page_expired
 from syncd.http import Response
-from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
+from syncd.model.source import STREAMS, GroupItem, Link, Page, Role, Stream, UserItem
 
 PAGE_CAP = 200_000
 """Pages of one round. 200 objects or 500 links each: far above any tenant, far below endless."""
@@ -94,6 +96,9 @@ class GraphSource(Lookups, Listings):
             stream: ListParser(stream, names) for stream, names in self._selected.items()
         }
         self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
+        self._own = {stream: list_own_needs(client.options, stream) for stream in STREAMS}
+        self._unshown: dict[Stream, set[str]] = {}
+        """Per stream that is read as a whole: the properties with a permission of their own that nobody showed yet."""
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far, without those for tokens."""
@@ -136,7 +141,38 @@ class GraphSource(Lookups, Listings):
             url = self._client.check_link(link)
         page = await self._fetch_judged(stream, url, carries_link=link is not None)
         self._trails[stream].step(link or str(url), page.next_link, empty=not (page.items or page.bad))
+        self._note_values(stream, (item.attributes for item in page.items), first=link is None)
         return page
+
+    def _note_values(self, stream: Stream, objects: Iterable[Any], *, first: bool) -> None:
+        if first:
+            self._unshown[stream] = {name for name, _ in self._own[stream]}
+        unshown = self._unshown.get(stream)
+        for values in objects:
+            if not unshown:
+                return
+            found = values if isinstance(values, Mapping) else msgspec.to_builtins(values)
+            unshown -= {name for name in unshown if found.get(name) not in (None, [], {})}
+
+    async def find_unreadable(self, stream: Stream) -> str:
+        """Return why what the last full read of a stream showed may not be believed; empty when nothing is known.
+
+        Without its own permission a property reads as if nobody had a value ("Get user", permissions for specific
+        scenarios). Only a token that can be looked into, and an answer without any value, tell that.
+        """
+        unshown = self._unshown.get(stream)
+        if not unshown:
+            return ""
+        claims = read_claims(await self._client.tokens.fetch())
+        if claims is None:
+            return ""
+        lacking = [
+            f"nobody shows {name}, and the token lacks {permission}, which it needs: grant it, or take {name} out of "
+            "the rules"
+            for name, permission in self._own[stream]
+            if name in unshown and find_missing(claims.roles, (permission,))
+        ]
+        return "; ".join(lacking)
 
     async def fetch_latest(self, stream: Stream) -> str:
         """Return a delta link that tells of everything that changes from now on (``$deltatoken=latest``).
@@ -197,7 +233,14 @@ class GraphSource(Lookups, Listings):
             return page
 
         goal = f"read changes of {stream}"
-        purpose = Purpose(goal, PERMISSIONS[stream], carries_link, selects=not carries_link, dispensable=dispensable)
+        purpose = Purpose(
+            goal,
+            PERMISSIONS[stream],
+            carries_link=carries_link,
+            selects=not carries_link,
+            dispensable=dispensable,
+            own=self._own[stream],
+        )
         return await self._client.fetch(url, parse, purpose=purpose)
 
     async def fetch_count(self, stream: Stream) -> int:
@@ -222,7 +265,7 @@ class GraphSource(Lookups, Listings):
             return await self._client.fetch(
                 url,
                 partial(parse_user, selected=selected),
-                purpose=Purpose("read a user", PERMISSIONS["users"], selects=True),
+                purpose=Purpose("read a user", PERMISSIONS["users"], selects=True, own=self._own["users"]),
             )
         except NotFound as error:
             if says_missing(error):

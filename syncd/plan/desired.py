@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
+from syncd.model.attributes import look_up
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import ExpressionFailed
 from syncd.plan.cel.references import Variable
 from syncd.plan.rules import FieldRule, Rules
+from syncd.plan.texts import NoText, as_text
 from syncd.plan.words import say
 
 State = Literal["wanted", "collision", "skipped", "protected", "disabled", "deleted", "out_of_scope"]
@@ -65,17 +68,23 @@ class Desired:
         return self.state in ("wanted", "collision")
 
 
-def decide_user(user: SourceUser, rules: Rules) -> Desired:
-    """Decide about one user. Whatever cannot be evaluated is skipped with the reason, never judged a leaver."""
+def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) -> Desired:
+    """Decide about one user. Whatever cannot be evaluated is skipped with the reason, never judged a leaver.
+
+    ``now`` is the time of the run, which rules that look at ``now`` need.
+    """
     attributes = {"id": user.attributes.get("id"), **user.attributes}
     guest = is_guest(attributes)
     external = "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
     try:
-        bps_id = _map_text(rules.mapping.user_bps_id, "user", attributes)
+        bps_id = _map_text(rules.mapping.user_bps_id, "user", attributes, now=now)
         if is_mapped_by_mail(attributes, rules):
-            bps_id = _text(attributes.get("mail"))
-        fields = {name: _map_text(rule, "user", attributes) for name, rule in sorted(rules.mapping.user_fields.items())}
-        in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes)
+            bps_id = _make_text(attributes.get("mail"), "mail is")
+        fields = {
+            name: _map_text(rule, "user", attributes, now=now)
+            for name, rule in sorted(rules.mapping.user_fields.items())
+        }
+        in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes, now=now)
     except ExpressionFailed as error:
         if user.state in ("soft_deleted", "deleted"):
             return Desired(key=user.key, state="deleted", reason=say(Cause.DELETED))
@@ -121,19 +130,19 @@ def _judge_user(
     return "wanted", NO_REASON
 
 
-def decide_group(group: SourceGroup, rules: Rules) -> Desired:
+def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = None) -> Desired:
     """Decide about one group, in the same manner."""
     if group.state in ("soft_deleted", "deleted"):
         return Desired(key=group.key, state="deleted", reason=say(Cause.DELETED))
     if group.state == "parked":
         return Desired(key=group.key, state="skipped", reason=say(Cause.PARTLY_KNOWN, what="group"))
     try:
-        bps_id = _map_text(rules.mapping.group_bps_id, "group", group.attributes)
+        bps_id = _map_text(rules.mapping.group_bps_id, "group", group.attributes, now=now)
         fields = {
-            name: _map_text(rule, "group", group.attributes)
+            name: _map_text(rule, "group", group.attributes, now=now)
             for name, rule in sorted(rules.mapping.group_fields.items())
         }
-        if rules.scope.groups is not None and not rules.scope.groups.test("group", group.attributes):
+        if rules.scope.groups is not None and not rules.scope.groups.test("group", group.attributes, now=now):
             reason = say(Cause.OUT_OF_SCOPE, rule=f"scope.groups: {rules.scope.groups.text}")
             return Desired(key=group.key, state="out_of_scope", reason=reason, bps_id=bps_id or "", fields=fields)
     except ExpressionFailed as error:
@@ -193,25 +202,23 @@ def resolve_collision(claimants: Sequence[tuple[int, bool]]) -> int | None:
     return holders[0] if len(holders) == 1 else None
 
 
-def _map_text(rule: FieldRule, variable: Variable, attributes: Mapping[str, Any]) -> str | None:
+def _map_text(
+    rule: FieldRule, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None
+) -> str | None:
     if rule.expression is not None:
-        return _text(rule.expression.evaluate(variable, attributes))
+        return _make_text(rule.expression.evaluate(variable, attributes, now=now), f"'{rule.expression.text}' gives")
     for path in rule.attributes:
         value: Any = attributes
         for name in path.split("."):
-            value = value.get(name) if isinstance(value, Mapping) else None
-        text = _text(value)
+            value = look_up(value, name) if isinstance(value, Mapping) else None
+        text = _make_text(value, f"{path} is")
         if text:
             return text
     return None
 
 
-def _text(value: Any) -> str | None:
-    """Return a value as the text of a field: of a list the first element, blank is no value."""
-    if isinstance(value, list):
-        value = value[0] if value else None
-    if value is None or isinstance(value, dict):
-        return None
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value).strip() or None
+def _make_text(value: Any, subject: str) -> str | None:
+    try:
+        return as_text(value)
+    except NoText as error:
+        raise ExpressionFailed(f"{subject} {error}") from error

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
 from syncd.model.licence import LicenceType
 from syncd.model.target import fold
-from syncd.plan.cel.expressions import Expression
+from syncd.plan.cel.expressions import EVALUATION, Expression
+from syncd.plan.cel.references import VARIABLES, Variable
 
 Mode = Literal["sync", "upsert_only", "create_only", "plan_only"]
 LeaverPolicy = Literal["keep", "revoke", "delete"]
@@ -114,6 +115,24 @@ class Rules:
     limits: GuardLimits = field(default_factory=GuardLimits)
     licences: tuple[LicenceRule, ...] = ()
 
+    @property
+    def uses_now(self) -> bool:
+        """Return whether decisions about people or groups change as time passes, without any change in the tenant."""
+        return any(self.list_time_rules("user")) or any(self.list_time_rules("group"))
+
+    def list_time_rules(self, variable: Variable) -> tuple[Expression, ...]:
+        """Return the expressions about users, or about groups, that look at ``now``."""
+        return tuple(expression for expression in self._list_expressions(variable) if expression.uses_now)
+
+    def _list_expressions(self, variable: Variable) -> Iterator[Expression]:
+        scope, mapping = self.scope, self.mapping
+        if variable == "user":
+            condition, key, fields = scope.users, mapping.user_bps_id, mapping.user_fields
+        else:
+            condition, key, fields = scope.groups, mapping.group_bps_id, mapping.group_fields
+        rules = (rule.expression for rule in (key, *fields.values()))
+        return (expression for expression in (condition, *rules) if expression is not None)
+
     def fingerprint(self) -> str:
         """Return a hash of everything that decides about people; when it changes, the next push looks at everybody."""
         scope, mapping, policy = self.scope, self.mapping, self.policy
@@ -130,6 +149,7 @@ class Rules:
             *(f"group {name} {rule.text}" for name, rule in sorted(mapping.group_fields.items())),
             f"{mapping.managers} {mapping.owners} {policy}",
             *(f"licence {rule.group} {rule.type} {sorted(rule.settings.items())}" for rule in self.licences),
+            *({f"evaluation {EVALUATION}" for variable in VARIABLES for _ in self._list_expressions(variable)}),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

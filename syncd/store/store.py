@@ -40,6 +40,7 @@ from syncd.store.decisions.approvals import Approvals
 from syncd.store.decisions.rejections import Declined
 from syncd.store.desired.decisions import DesiredState
 from syncd.store.desired.leavers import Leavers
+from syncd.store.desired.time_rules import TimeRules
 from syncd.store.directory.checkpoints import has_checkpoints, load_checkpoint
 from syncd.store.directory.full_read import Baseline
 from syncd.store.directory.lists import ListedObjects
@@ -89,7 +90,7 @@ class Memberships(Members, MemberChecks):
     """The members of single groups."""
 
 
-class Desired(DesiredState, Leavers):
+class Desired(DesiredState, Leavers, TimeRules):
     """What should be in the portal."""
 
 

@@ -94,3 +94,27 @@ async def test_a_change_of_an_extension_arrives_by_delta(database: Database) -> 
     await tenant.pull(database, source=source)
     assert EXTENSION not in stored(database)
     assert stored(database)["onPremisesExtensionAttributes"] == {"extensionAttribute1": "boss"}
+
+
+async def test_the_letter_case_of_a_rule_makes_no_difference(database: Database) -> None:
+    """Asked for in the schema's spelling, stored once, and read by every rule: nobody is judged by a null."""
+    tenant = make_tenant()
+    tenant.directory.set_attributes("a", department="Sales")
+    settings = read_settings(
+        None,
+        {
+            "SYNCD_SCOPE__USERS": f'user.Department == "Sales" && user["{EXTENSION.lower()}"] == "C1"',
+            "SYNCD_MAPPING__USER__JOB_TITLE": "DEPARTMENT",
+            "SYNCD_MAPPING__USER__PHONE": EXTENSION,
+        },
+        need=frozenset(),
+    )
+    rules = make_rules(settings)
+    names = list_attributes(rules, "user")
+    assert "department" in names
+    assert len([name for name in names if name.casefold() == EXTENSION.casefold()]) == 1
+
+    source = tenant.open_source(user_attributes=names)
+    await tenant.pull(database, source=source)
+    decided = decide_user(SourceUser(key=1, state="active", attributes=stored(database)), rules)
+    assert (decided.state, decided.fields["job_title"], decided.fields["phone"]) == ("wanted", "Sales", "C1")

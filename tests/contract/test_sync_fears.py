@@ -517,3 +517,25 @@ async def test_a_full_run_asks_the_portal_before_it_reads_the_tenant(world: Worl
     assert (await world.sync("full")).status == "succeeded"
     world.portal.unreachable = True
     assert (await world.sync("delta")).status == "succeeded", "a delta without news asks the portal nothing"
+
+
+async def test_properties_that_cannot_be_read_take_nobody_out_of_the_scope(world: World) -> None:
+    """A full read in which a permission is lacking adds and removes nobody, until one can be believed again."""
+    world.rules = make_rules(scope=ScopeRules(users=Expression('user.customSecurityAttributes.Hr.Level == "A"')))
+    for number in range(30):
+        world.source.put_user(f"u{number}", customSecurityAttributes={"Hr": {"Level": "A"}})
+    await settle(world)
+    reason = "nobody shows customSecurityAttributes, and the token lacks CustomSecAttributeAssignment.Read.All"
+    world.source.unreadable["users"] = reason
+    for number in range(30):
+        world.source.put_user(f"u{number}", customSecurityAttributes=None)
+    for kind in KINDS[2:]:
+        run = await world.sync(kind)
+        assert run.status == "partial"
+        assert reason in run.error
+        assert not any(line.startswith(("unlink", "delete", "revoke")) for line in world.changes(run))
+    world.source.unreadable.clear()
+    for number in range(30):
+        world.source.put_user(f"u{number}", customSecurityAttributes={"Hr": {"Level": "A"}})
+    run = await world.sync("full")
+    assert (run.status, world.changes(run)) == ("succeeded", [])

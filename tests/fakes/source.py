@@ -51,8 +51,13 @@ class FakeSource:
     dead: bool = False
     calls: list[str] = field(default_factory=list)
     tracks_owners: bool = False
+    unreadable: dict[Stream, str] = field(default_factory=dict)
     lists: bool = True
     _serial: int = 0
+
+    async def find_unreadable(self, stream: Stream) -> str:
+        """Return why a full read may not be believed, as the test says."""
+        return self.unreadable.get(stream, "")
 
     # ---- events -----------------------------------------------------------------------------------------------------
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from syncd.model.change import LinkBatch, LinkKind
@@ -17,11 +14,9 @@ class PlannedLinks:
 
     def __init__(self, sizes: list[int]) -> None:
         self._links = [record for record, size in enumerate(sizes, 1) for _ in range(size)]
+        self.outcomes = self
 
-    async def call(self, work: Callable[..., Any], *args: Any) -> Any:
-        return work(*args)
-
-    def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
+    async def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
         part = range(after + 1, min(after + 1 + limit, len(self._links)))
         return [
             LinkBatch(

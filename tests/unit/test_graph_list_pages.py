@@ -54,6 +54,18 @@ def test_what_has_no_value_is_left_out() -> None:
     assert describe(answer(empty)) == [("a1", None, "a@x", {"userPrincipalName": "a@x"}, None)]
 
 
+@pytest.mark.parametrize("spelled", ["Cost", "COST", "cost"])
+def test_a_directory_extension_is_read_in_any_letter_case(spelled: str) -> None:
+    """Its own spelling is not known before an answer has it; it is kept as it was asked for, on every page."""
+    extension = "extension_0123456789abcdef0123456789abcdef_Cost"
+    parser = ListParser("users", (*SELECTED, extension))
+    answered = extension.replace("Cost", spelled)
+    for entries in ([{**ANN, answered: "C1"}], [ANN], [ANN, {**ANN, "id": "b2", answered: "C1"}]):
+        page = parser.parse(answer(*entries))
+        values = [msgspec.to_builtins(each.attributes).get(extension) for each in page.objects]
+        assert values == ["C1" if answered in entry else None for entry in entries]
+
+
 @pytest.mark.parametrize("phones", [[], None])
 def test_what_has_no_element_is_left_out(phones: list[str] | None) -> None:
     """Lists state empty collections where delta says nothing."""

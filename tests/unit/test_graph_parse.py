@@ -38,6 +38,18 @@ def test_only_stated_selected_properties_are_kept() -> None:
     assert page.bad == ()
 
 
+def test_a_property_is_named_as_it_was_asked_for() -> None:
+    """Graph answers in a spelling of its own; an exact one wins, and what was not asked for is left out."""
+    extension = "extension_0123456789abcdef0123456789abcdef_costCentre"
+    entry = {"id": "u1", extension.upper(): "C1", "DisplayName": "Ann", "MAIL": "a@x", "mail": "b@x", "JobTitle": "x"}
+    page = parse_page(
+        answer({"value": [entry], "@odata.deltaLink": "https://graph.example/d"}),
+        "users",
+        selected=(extension, "displayName", "mail"),
+    )
+    assert page.items == (UserItem(id="u1", attributes={"mail": "b@x", extension: "C1", "displayName": "Ann"}),)
+
+
 def test_ids_are_opaque_and_compared_without_case() -> None:
     """Ids need not be GUIDs; they come out trimmed and in lower case."""
     page = read(user(id=" 632F6BB2-3ec8-4c1f-9073-0027a8c6859 "))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from syncd.plan.desired import (
     find_bps_id_problem,
     resolve_collision,
 )
-from syncd.plan.rules import FieldRule, Rules, ScopeRules, fold_all
+from syncd.plan.rules import FieldRule, MappingRules, Rules, ScopeRules, fold_all
 from tests.fakes.world import make_rules
 
 ANN: dict[str, Any] = {
@@ -136,3 +137,84 @@ def test_a_collision_has_at_most_one_winner() -> None:
     assert resolve_collision([(1, False), (2, True)]) == 2
     assert resolve_collision([(1, False), (2, False)]) is None
     assert resolve_collision([(1, True), (2, True)]) is None
+
+
+def map_job_title(expression: str, **attributes: Any) -> tuple[str, str | None]:
+    """Return Ann's state with the reason, and what an expression makes of her job title."""
+    rules = make_rules()
+    fields = {**rules.mapping.user_fields, "job_title": FieldRule(expression=Expression(expression))}
+    decided = decide_user(
+        SourceUser(key=1, state="active", attributes={**ANN, **attributes}), with_fields(rules, fields)
+    )
+    return f"{decided.state} {decided.reason}".strip(), decided.fields.get("job_title")
+
+
+def with_fields(rules: Rules, fields: dict[str, FieldRule]) -> Rules:
+    """Return rules with another mapping of people."""
+    mapping: MappingRules = replace(rules.mapping, user_fields=fields)
+    return replace(rules, mapping=mapping)
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("user.businessPhones.first()", "12"),
+        ("user.businessPhones.last()", "34"),
+        ("user.otherMails.first()", None),
+        ("optional.of(user.displayName)", "Ann"),
+        ("user.businessPhones", "12"),
+        ('user.businessPhones.filter(p, p.startsWith("3"))', "34"),
+        ("size(user.displayName)", "3"),
+        ("user.accountEnabled", "true"),
+        ("1.5", "1.5"),
+        ('"  "', None),
+        ("null", None),
+        ("string(duration('90s'))", "1m30s"),
+        ("string(bytes(user.displayName))", "Ann"),
+    ],
+)
+def test_what_a_mapping_gives_is_written_as_a_text(expression: str, text: str | None) -> None:
+    """Texts, numbers, flags, what an optional holds, and of a list the first element."""
+    assert map_job_title(expression, businessPhones=["12", "34"]) == ("wanted", text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "what"),
+    [
+        ("bytes(user.displayName)", "gives bytes, which are no text: write string(…)"),
+        ("duration('90s')", "gives a duration, which is no text: write string(…)"),
+        ("timestamp('2026-01-01T00:00:00Z')", "gives a time, which is no text"),
+        ("{'a': user.displayName}", "gives a map, which is no text"),
+        ("[{'a': user.displayName}]", "gives a map, which is no text"),
+        ("[[user.displayName]]", "gives a list of lists"),
+        ("1.0 / 0.0", "gives a number without an end"),
+        ("user.employeeOrgData", "gives a map, which is no text"),
+    ],
+)
+def test_what_is_no_text_is_never_written(expression: str, what: str) -> None:
+    """The person is skipped with what it is and the way out; nothing of the library's own words reaches the portal."""
+    state, text = map_job_title(expression, employeeOrgData={"division": "A"})
+    assert state.startswith("skipped")
+    assert what in state
+    assert text is None
+
+
+def test_a_directory_extension_is_found_in_any_letter_case() -> None:
+    """Two rules may spell it differently; it is asked for, and stored, once."""
+    extension = "extension_0123456789abcdef0123456789abcdef_Cost"
+    rules = make_rules()
+    fields = {**rules.mapping.user_fields, "job_title": FieldRule(("mobilePhone", extension.lower()))}
+    decided = decide_user(
+        SourceUser(key=1, state="active", attributes={**ANN, extension: "C1"}), with_fields(rules, fields)
+    )
+    assert decided.fields["job_title"] == "C1"
+
+
+def test_a_rule_over_now_decides_by_the_time_of_the_run() -> None:
+    """Somebody is wanted from the moment on that the rule names."""
+    rules = make_rules(scope=ScopeRules(users=Expression("timestamp(user.employeeHireDate) <= now")))
+    person = SourceUser(key=1, state="active", attributes={**ANN, "employeeHireDate": "2026-03-01T00:00:00Z"})
+    states = [decide_user(person, rules, now=datetime(2026, month, 1, tzinfo=UTC)).state for month in (2, 3)]
+    assert states == ["out_of_scope", "wanted"]
+    assert rules.uses_now
+    assert not make_rules().uses_now

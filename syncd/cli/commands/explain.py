@@ -60,7 +60,7 @@ def explain(invocation: Invocation, *, name: str) -> None:
         lines = _load_lines(report, found[0])
     finally:
         database.close()
-    document = _describe(explanation, lines, rules)
+    document = _describe(explanation, lines, rules, now)
     if invocation.json:
         print_json(document)
     else:
@@ -105,7 +105,7 @@ def _load_lines(report: Report, found: Found) -> list[Line]:
     return [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
 
 
-def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> dict[str, Any]:
+def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now: datetime) -> dict[str, Any]:
     desired = explanation.desired
     mapping = rules.mapping
     user = explanation.found.kind == "user"
@@ -133,6 +133,7 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> 
         explanation.places,
         desired["bps_id"] if desired else None,
         rules.scope,
+        now=now,
     )
     document = {
         "source": explanation.source,

@@ -1,40 +1,31 @@
 """Harmless trials of the Graph side for ``syncd check``: token, permissions, properties, counts, hidden groups, habits.
 
-Everything is a read that a run makes too; nothing is changed anywhere, and at most some bare ids are fetched.
+Everything is a read that a run makes too; nothing is changed anywhere. Of a few objects the names of properties are
+looked at, of some others the bare ids.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote
 
 from syncd.clock import Clock
-from syncd.errors import Rejected, RemoteError
+from syncd.errors import RemoteError
 from syncd.graph.checks.hidden_members import probe_members
 from syncd.graph.checks.open_questions import judge_units, probe_links
+from syncd.graph.checks.properties import judge_own_permissions, judge_properties, try_stream
 from syncd.graph.checks.result import GRANT, PATIENCE, Probe, judge_failure
+from syncd.graph.checks.tenant_kind import judge_tenant
 from syncd.graph.client import GraphClient
-from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
+from syncd.graph.options import PERMISSIONS
 from syncd.graph.permissions import Claims, find_missing, find_needless, list_needs, read_claims
-from syncd.graph.wire.parse import parse_count, parse_object
+from syncd.graph.wire.parse import parse_count
 from syncd.graph.wire.refusals import Purpose
 from syncd.http import Response
-from syncd.model.source import STREAMS, Stream
+from syncd.model.source import STREAMS
 
 SKEW_LIMIT_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """Whether a stream can be read, whether its properties are accepted, and the answer that told."""
-
-    stream: Stream
-    probe: Probe
-    refused: str = ""
-    answer: Response | None = None
 
 
 async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
@@ -43,65 +34,24 @@ async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
         token = await client.tokens.fetch()
     except RemoteError as error:
         return (Probe("graph.token", judge_failure(error), str(error), "see the message; nothing else could be tried"),)
-    trials = [await _try_stream(client, stream) for stream in STREAMS]
+    trials = [await try_stream(client, stream) for stream in STREAMS]
     claims, needs = read_claims(token), list_needs(client.options)
     answers = [trial.answer for trial in trials if trial.answer is not None]
     working = {PERMISSIONS[trial.stream] for trial in trials if trial.probe.status == "ok"}
     return (
         Probe("graph.token", "ok", f"token for tenant {client.options.tenant_id} received"),
+        *await judge_tenant(client, claims),
         _judge_missing(claims, needs, working),
         _judge_needless(claims, needs),
         *(trial.probe for trial in trials),
-        _judge_properties(client, trials),
+        judge_properties(client, trials),
+        *judge_own_permissions(client, claims),
         await _try_counts(client),
         *await probe_members(client, claims),
         await probe_links(client),
         judge_units(answers),
         _judge_clock(answers, clock),
     )
-
-
-async def _try_stream(client: GraphClient, stream: Stream) -> _Trial:
-    """Ask for a fresh delta link without any data ("delta query overview", ``$deltatoken=latest``).
-
-    First with all properties that rules look at; when that query is refused, without them, to tell which it is.
-    """
-    names = [quote(name, safe="") for name in list_attributes(client.options, stream)]
-    refused = ""
-    for properties in (names, []):
-        select = ",".join(["id", *properties, *list_relations(client.options, stream)])
-        try:
-            answer = await client.fetch(
-                client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={select}"),
-                _keep_object,
-                purpose=Purpose(f"read changes of {stream}", PERMISSIONS[stream]),
-                retry=PATIENCE,
-            )
-        except RemoteError as error:
-            if isinstance(error, Rejected) and properties:
-                refused = str(error)
-                continue
-            remedy = f"grant {PERMISSIONS[stream]} {GRANT}" if error.status == 403 else "see the message"
-            return _Trial(stream, Probe(f"graph.{stream}", judge_failure(error), str(error), remedy), refused)
-        return _Trial(stream, Probe(f"graph.{stream}", "ok", f"changes of {stream} can be read"), refused, answer)
-    raise AssertionError("unreachable: the second query returns")
-
-
-def _keep_object(response: Response) -> Response:
-    parse_object(response)
-    return response
-
-
-def _judge_properties(client: GraphClient, trials: Iterable[_Trial]) -> Probe:
-    tried = [trial for trial in trials if trial.answer is not None]
-    refused = [trial.refused for trial in tried if trial.refused]
-    if refused:
-        remedy = "correct or remove the property in [mapping] and [scope]; each run would fail with this"
-        return Probe("graph.properties", "failed", "; ".join(refused), remedy)
-    if not tried:
-        return Probe("graph.properties", "unknown", "not tried: no stream can be read")
-    counts = (f"{len(list_attributes(client.options, trial.stream))} of {trial.stream}" for trial in tried)
-    return Probe("graph.properties", "ok", f"Graph tracks the properties that are read: {', '.join(counts)}")
 
 
 async def _try_counts(client: GraphClient) -> Probe:

@@ -1,10 +1,12 @@
 """Single entries of Graph's answers to values; what cannot be read raises BadEntry, for the caller to count. Pure.
 
+Properties are named as they were asked for: Graph takes any letter case and answers in its own.
 ``@odata.context`` is never read: Graph documents it as unreliable for relationships (known issues, "delta query").
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -116,11 +118,22 @@ def describe(value: Any) -> str:
 
 def _read_attributes(entry: Mapping[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
     attributes = {name: entry[name] for name in entry if name in wanted}
+    if len(attributes) < len(wanted):
+        spellings = _fold(wanted)
+        for name in entry:
+            spelled = spellings.get(name.casefold())
+            if spelled is not None and spelled not in attributes:
+                attributes[spelled] = entry[name]
     for name, kind in _TYPES.items():
         value = attributes.get(name)
         if value is not None and type(value) is not kind:
             raise BadEntry(f"its {name} is {describe(value)}")
     return attributes
+
+
+@functools.lru_cache(maxsize=8)
+def _fold(names: frozenset[str]) -> Mapping[str, str]:
+    return {name.casefold(): name for name in names}
 
 
 def _read_manager(user_id: str, changes: Any, bad: list[BadObject]) -> ManagerSet | None:

@@ -13,10 +13,12 @@ from typing import Any, cast
 import msgspec
 
 from syncd.errors import ProtocolError
+from syncd.graph.options import ENTITIES
 from syncd.graph.wire.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
 from syncd.graph.wire.parse import parse_checked, read_link, read_list
 from syncd.http import Response
 from syncd.model.attributes import COLLECTIONS
+from syncd.model.graph_properties import PROPERTIES
 from syncd.model.listing import UNLISTED_KINDS, IdPage, Listed, ListPage
 from syncd.model.source import BadObject, Stream
 
@@ -68,8 +70,10 @@ class ListParser:
         self._stream = stream
         self._selected = frozenset(selected)
         names = sorted(self._selected)
+        known = PROPERTIES[ENTITIES[stream]]
+        self._own = [f'"{name}"'.encode() for name in names if name not in known]
         # Whatever has no value, or no element, is left out when such an object is encoded, as it is in the directory.
-        collections = COLLECTIONS["user" if stream == "users" else "group"]
+        collections = COLLECTIONS[ENTITIES[stream]]
         fields: list[Any] = [
             (f"p{n}", list[Any], msgspec.field(default_factory=list))
             if name in collections
@@ -86,7 +90,7 @@ class ListParser:
         return self._parse_typed(response.body) or self._parse_loosely(response)
 
     def _parse_typed(self, body: bytes) -> ListPage | None:
-        if b"\\u0000" in body:
+        if b"\\u0000" in body or self._is_spelled_otherwise(body):
             return None
         try:
             heads, attributes = _read_heads(body), cast(Any, self._read_attributes(body)).value
@@ -111,6 +115,12 @@ class ListParser:
             for head, values in zip(heads.value, attributes, strict=True)
         )
         return ListPage(objects, (), heads.next_link or None)
+
+    def _is_spelled_otherwise(self, body: bytes) -> bool:
+        """Whether the page has a property of the tenant's own in another letter case than it was asked for."""
+        missing = [name for name in self._own if name not in body]
+        folded = body.lower() if missing else b""
+        return any(name.lower() in folded for name in missing)
 
     def _parse_loosely(self, response: Response) -> ListPage:
         body, _ = parse_checked(response)

@@ -41,7 +41,8 @@ class Purpose:
     ``goal`` completes "Microsoft Graph did not let us …"; ``permission`` is the least application permission for it;
     ``carries_link`` says that the request follows a link of Graph's instead of a query of ours, ``selects`` that the
     query names the properties of mapping and scope, ``dispensable`` that there is another way to the goal, or a life
-    without it: an address that is not known is then NotOffered at once.
+    without it: an address that is not known is then NotOffered at once. ``own``: the properties among those that are
+    read which need a permission of their own, with that permission.
     """
 
     goal: str
@@ -49,6 +50,13 @@ class Purpose:
     carries_link: bool = False
     selects: bool = False
     dispensable: bool = False
+    own: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def lacking(self) -> str:
+        """Return what a refusal says about permissions: the one for the goal, and those of single properties."""
+        more = "".join(f", or {permission}, which {name} needs" for name, permission in self.own)
+        return f"the application probably lacks the application permission {self.permission}{more}"
 
 
 def read_error(response: Response) -> tuple[str, str]:
@@ -109,8 +117,8 @@ def to_error(purpose: Purpose, clock: Clock, response: Response, code: str, mess
         )
     if status == 403:
         return Forbidden(
-            f"Microsoft Graph did not let us {purpose.goal} ({said}); the application probably lacks the application "
-            f"permission {purpose.permission}: grant it in Microsoft Entra ID with admin consent and wait some minutes",
+            f"Microsoft Graph did not let us {purpose.goal} ({said}); {purpose.lacking}: grant it in Microsoft Entra "
+            "ID with admin consent and wait some minutes",
             status=403,
             code=code,
         )

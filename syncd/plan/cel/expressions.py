@@ -1,25 +1,37 @@
 """CEL expressions over ``user`` and ``group``: compiled once, evaluated per object.
 
-An attribute that the object does not have, or that is null, reads as null, also inside of another one; a list reads as
-an empty list. ``has()`` says whether there is a value. So it makes no difference whether Graph leaves a property out
-(delta) or says null (a direct read). ``user.accountEnabled`` reads as true when the tenant does not say.
+An attribute that the object does not have, or that is null, reads as null, also inside of another one and in elements
+of lists; a list reads as an empty list. ``has()`` says whether there is a value. So it makes no difference whether
+Graph leaves a property out (delta) or says null (a direct read). ``user.accountEnabled`` reads as true when the tenant
+does not say. ``now`` is the time of the run. Names count in any letter case, as they do for Graph.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from syncd.model.attributes import COLLECTIONS, Entity, find_attribute_problem
-from syncd.plan.cel.library import add_stdlib_to_context, cel
-from syncd.plan.cel.references import HAS, Path, Variable, find_references
+from syncd.model.attributes import (
+    Problem,
+    find_attribute_problem,
+    find_kind,
+    find_near,
+    join_problems,
+    spell_attribute,
+    spell_path,
+)
+from syncd.model.graph_properties import PROPERTIES, Entity
+from syncd.plan.cel.functions import NAMESPACES, TYPES, find_call_problem
+from syncd.plan.cel.library import cel
+from syncd.plan.cel.reading import FAILURES, Reading, explain_failure, word_error
+from syncd.plan.cel.references import NOW, VARIABLES, Origin, References, Variable, find_references
+from syncd.plan.cel.rewriting import rewrite
+from syncd.plan.cel.shapes import complete, has_value, make_element_shape, make_shape, show
 
-_VARIABLES: tuple[Variable, ...] = ("user", "group")
-_FAILURES = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
-"""What the library raises for an object that an expression does not fit: bad index, wrong type, unreadable date, …"""
-
-Shape = Mapping[str, Any]
-"""What an expression looks at: property -> what it looks at inside of it (the same again; empty: the value itself)."""
+EVALUATION = 2
+"""Which way of reading expressions this is. When it changes, everybody has to be looked at again."""
 
 
 class ExpressionFailed(Exception):
@@ -32,96 +44,115 @@ class Expression:
     def __init__(self, text: str) -> None:
         """Compile; raises ValueError with the parser's words, or with what a rule cannot look at."""
         self.text = text
-        found = find_references(text)
-        try:
-            self._program = cel.compile(found.text)
-            self._context = cel.Context()
-            add_stdlib_to_context(self._context)
-            self._context.add_function(HAS, _has_value)
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(_words(error)) from error
-        unknown = set(self._program.variables()) - {*_VARIABLES, *found.bound}
-        if unknown:
-            raise ValueError(f"unknown name {', '.join(sorted(unknown))}: an expression sees 'user' or 'group'")
-        for variable in sorted(found.whole):
-            raise ValueError(
-                f'looks at {variable} as a whole: name the attributes ({variable}.mail, {variable}["mail"]), '
-                f"and ask for a value by has({variable}.mail)"
-            )
-        self.paths: Mapping[Variable, frozenset[Path]] = {name: frozenset(found.paths[name]) for name in _VARIABLES}
+        found = _read(text)
+        if wrong := _describe_names(found):
+            raise ValueError(wrong)
+        self.uses_now = found.uses_now
         self.attributes: Mapping[Variable, frozenset[str]] = {
-            name: frozenset(path[0] for path in found.paths[name]) for name in _VARIABLES
+            name: frozenset(spell_attribute(name, path[0]) for path in found.paths[name]) for name in VARIABLES
         }
-        self._shapes = {name: _make_shape(found.paths[name]) for name in _VARIABLES}
-        self._lists = {name: COLLECTIONS[name] | found.lists[name] for name in _VARIABLES}
+        """Properties as Graph spells them: they are selected, and tracked."""
+        self._shapes = {name: make_shape(found, name) for name in VARIABLES}
+        self._elements = make_element_shape(found)
+        first, again = rewrite(found), rewrite(found, again=True)
+        self._reading = Reading(first)
+        self._again = Reading(again) if again.text != first.text or self._elements.inner else None
 
-    def evaluate(self, variable: Variable, attributes: Mapping[str, Any]) -> Any:
-        """Return the value for one object; raises ExpressionFailed."""
-        shown = _shape_values(attributes, self._shapes[variable], self._lists[variable])
-        if variable == "user" and "accountEnabled" in shown:
-            shown["accountEnabled"] = shown["accountEnabled"] is not False
-        self._context.add_variable(variable, shown)
+    def evaluate(self, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None = None) -> Any:
+        """Return the value for one object at a time; raises ExpressionFailed.
+
+        Raises ValueError for an expression over ``now`` without a time: that is a mistake of the program.
+        """
+        if self.uses_now and now is None:
+            raise ValueError(f"'{self.text}' looks at now, and no time was given")
+        shown = show(attributes, self._shapes[variable], variable)
+        known: dict[str, Any] = {variable: shown} if now is None else {variable: shown, NOW: now}
         try:
-            return self._program.execute(self._context)
-        except _FAILURES as error:
-            raise ExpressionFailed(f"'{self.text}' fails: {self._explain(error, shown)}") from error
+            return self._reading.run(known)
+        except FAILURES as error:
+            failure = error
+        if self._again is not None:
+            with contextlib.suppress(*FAILURES):
+                return self._again.run({**known, variable: complete(shown, self._elements)})
+        empty = sorted(name for name, value in shown.items() if not has_value(value))
+        raise ExpressionFailed(f"'{self.text}' fails: {explain_failure(failure, empty)}") from failure
 
-    def test(self, variable: Variable, attributes: Mapping[str, Any]) -> bool:
+    def test(self, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None = None) -> bool:
         """Return the value as a condition; anything but true or false raises ExpressionFailed."""
-        value = self.evaluate(variable, attributes)
+        value = self.evaluate(variable, attributes, now=now)
         if isinstance(value, bool):
             return value
         raise ExpressionFailed(f"'{self.text}' gives {value!r}, which is neither true nor false")
 
-    def _explain(self, error: Exception, shown: Mapping[str, Any]) -> str:
-        """Say what is missing, which nearly always is the reason; the library names the function that met a null."""
-        empty = sorted(name for name, value in shown.items() if not _has_value(value))
-        if not empty:
-            return _words(error)
-        return f"no value in {', '.join(empty)}; has() tells whether there is one ({_words(error, 80)})"
 
+def find_problem(text: str, entity: Entity) -> Problem | None:
+    """Return everything why an expression cannot be used in a rule for users or for groups, and the ways out.
 
-def find_problem(text: str, entity: Entity) -> tuple[str, str] | None:
-    """Return why an expression cannot be used in a rule for users or for groups, and the way out; None when it can."""
+    None when it can. Names, functions and the schema are asked; whether Graph tells a property that is newer than the
+    schema is not.
+    """
     try:
-        expression = Expression(text)
+        found = _read(text)
     except ValueError as error:
         return f"is no usable CEL expression: {error}", "correct the expression"
     other: Variable = "group" if entity == "user" else "user"
-    if expression.paths[other]:
-        return f"looks at {other}, but decides about {entity}s", f"use attributes of {entity}"
-    problems = (find_attribute_problem(entity, path) for path in sorted(expression.paths[entity]))
-    return next((problem for problem in problems if problem is not None), None)
+    problems: list[Problem | None] = []
+    if wrong := _describe_names(found):
+        problems.append((f"is no usable CEL expression: {wrong}", "correct the expression"))
+    if found.paths[other]:
+        problems.append((f"looks at {other}, but decides about {entity}s", f"use attributes of {entity}"))
+    problems += [find_call_problem(call) for call, _ in found.calls]
+    problems += [find_attribute_problem(entity, path) for path in sorted(found.paths[entity])]
+    problems += [_find_date_problem(origin) for origin in sorted(found.dated)]
+    return join_problems(problems)
 
 
-def _make_shape(paths: Iterable[Path]) -> Shape:
-    shape: dict[str, Any] = {}
-    for path in paths:
-        inner = shape
-        for name in path:
-            inner = inner.setdefault(name, {})
-    return shape
+def _read(text: str) -> References:
+    """Return what an expression looks at; raises ValueError where the library, or we, cannot read it."""
+    try:
+        found = find_references(text)
+        cel.compile(rewrite(found).text)
+    except (ValueError, RuntimeError) as error:
+        try:
+            cel.compile(text)  # its words should be about what was written
+        except (ValueError, RuntimeError) as written:
+            raise ValueError(word_error(written)) from written
+        raise ValueError(word_error(error)) from error
+    return found
 
 
-def _shape_values(values: Mapping[str, Any], shape: Shape, lists: frozenset[str]) -> dict[str, Any]:
-    """Return just what is looked at, each with a value that can be looked at."""
-    shown: dict[str, Any] = {}
-    for name, inner in shape.items():
-        value = values.get(name)
-        if inner and (value is None or isinstance(value, Mapping)):
-            shown[name] = _shape_values(value or {}, inner, frozenset())
-        else:
-            shown[name] = [] if value is None and name in lists else value
-    return shown
+def _describe_names(found: References) -> str:
+    """Say what is wrong with the names of an expression; empty when nothing is."""
+    wrong: list[str] = []
+    if found.unknown:
+        hints = sorted(hint for name in found.unknown if (hint := _guess_name(name)))
+        wrong.append(
+            f"unknown name {', '.join(sorted(found.unknown))}: an expression sees 'user' or 'group', and 'now'"
+        )
+        wrong += [f"did you mean {', '.join(hints)}?"] if hints else []
+    wrong += [
+        f'looks at {variable} as a whole: name the attributes ({variable}.mail, {variable}["mail"]), '
+        f"and ask for a value by has({variable}.mail)"
+        for variable in sorted(found.whole)
+    ]
+    return "; ".join(wrong)
 
 
-def _has_value(value: Any) -> bool:
-    """Return what ``has()`` says: null, an empty list and an object without any value are no values."""
-    if isinstance(value, Mapping):
-        return any(_has_value(inner) for inner in value.values())
-    return value is not None and value != []
+def _guess_name(name: str) -> str | None:
+    near = find_near(name, {*VARIABLES, NOW})
+    if near is not None:
+        return near
+    for variable in VARIABLES:
+        spelled = spell_attribute(variable, name)
+        if spelled in PROPERTIES[variable]:
+            return f"{variable}.{spelled}"
+    return find_near(name, TYPES | NAMESPACES)
 
 
-def _words(error: Exception, limit: int = 200) -> str:
-    said = " ".join(str(error).split()).replace(f"{HAS}(", "has(")
-    return f"no attribute {said[:limit]}" if isinstance(error, KeyError) else said[:limit]
+def _find_date_problem(origin: Origin) -> Problem | None:
+    variable, path = origin
+    kind = find_kind(variable, path)
+    if kind is None:
+        return None
+    name = f"{variable}.{'.'.join(spell_path(variable, path))}"
+    return f"compares {name} with now, which is a time and no {kind.type}", f"write timestamp({name})"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from syncd.model.target import fold
@@ -43,13 +44,18 @@ def list_verdicts(
     places: Sequence[Place],
     bps_id: str | None,
     rules: ScopeRules,
+    *,
+    now: datetime | None = None,
 ) -> list[RuleVerdict]:
-    """Return what each rule that is set says, in the order in which they are asked."""
+    """Return what each rule that is set says, in the order in which they are asked.
+
+    ``now`` is what rules that look at ``now`` take for the present.
+    """
     found: list[RuleVerdict] = []
     if bps_id and fold(bps_id) in rules.protect:
         found.append(RuleVerdict(rule="scope.protect", value=bps_id, says="out", detail="hands off"))
     if kind == "group":
-        return found + _judge(rules.groups, "scope.groups", "group", attributes)
+        return found + _judge(rules.groups, "scope.groups", "group", attributes, now=now)
     if attributes.get("accountEnabled") is False:
         found.append(RuleVerdict(rule="accountEnabled", value="false", says="out", detail="disabled in the tenant"))
     if is_guest(attributes):
@@ -78,7 +84,7 @@ def list_verdicts(
             )
         else:
             found.append(RuleVerdict(rule="scope.exclude_groups", value=reference, says="no say", detail="not in it"))
-    return found + _judge(rules.users, "scope.users", "user", attributes)
+    return found + _judge(rules.users, "scope.users", "user", attributes, now=now)
 
 
 def find_place(reference: str, places: Sequence[Place]) -> Place | None:
@@ -89,13 +95,15 @@ def find_place(reference: str, places: Sequence[Place]) -> Place | None:
 
 
 def _judge(
-    expression: Expression | None, rule: str, variable: Variable, attributes: Mapping[str, Any]
+    expression: Expression | None, rule: str, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None
 ) -> list[RuleVerdict]:
     if expression is None:
         return []
     try:
         return [
-            RuleVerdict(rule=rule, value=expression.text, says="in" if expression.test(variable, attributes) else "out")
+            RuleVerdict(
+                rule=rule, value=expression.text, says="in" if expression.test(variable, attributes, now=now) else "out"
+            )
         ]
     except ExpressionFailed as error:
         return [RuleVerdict(rule=rule, value=expression.text, says="fails", detail=str(error))]

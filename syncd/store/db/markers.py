@@ -14,6 +14,9 @@ INVENTORY_READ = "inventory_read"
 RULES = "rules"
 """Fingerprint of scope, mapping and policy at the last push over everybody."""
 
+RULES_ASKED = "rules_asked"
+"""For which moment rules over ``now`` were last asked about everybody (ISO 8601)."""
+
 TARGET = "target"
 """The address of the portal that the inventory describes."""
 SCOPE_GROUPS = "scope_groups"

@@ -16,12 +16,14 @@ from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
+from syncd.plan.cel.references import VARIABLES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
+from syncd.plan.passing_time import changes_with_time
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
 from syncd.plan.words import say
@@ -110,18 +112,39 @@ class Planner:
                 below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
                 store.desired.store_scope(role, below, touched_only=not full)
         grouped = bool(included), bool(excluded)
+        if rules.uses_now and not full and not self._single:
+            self._touch_whose_day_has_come()
         for users in store.desired.iterate_users(touched_only=not full, grouped=grouped):
-            store.desired.store_users([decide_user(user, rules) for user in users], touch=not full)
+            store.desired.store_users([decide_user(user, rules, now=self._now) for user in users], touch=not full)
             self._go_on()
         if not full and not self._single:
             store.desired.touch_collided_groups()  # what they lost may be free again
         for groups in store.desired.iterate_source_groups(touched_only=not full):
-            store.desired.store_groups([decide_group(group, rules) for group in groups], touch=not full)
+            store.desired.store_groups([decide_group(group, rules, now=self._now) for group in groups], touch=not full)
         for principal, claimants in store.desired.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)
             store.desired.store_collision(principal, winner, reason=reason)
         store.desired.resolve_group_collisions(reason=say(Cause.GROUP_COLLISION), touched_only=not full)
+        if full:
+            store.desired.save_rules_asked(self._now)
+
+    def _touch_whose_day_has_come(self) -> None:
+        """Touch people and groups of whom rules over ``now`` say something else than when they were last asked."""
+        desired, rules, now = self._store.desired, self._rules, self._now
+        then = desired.load_rules_asked()
+        for variable in VARIABLES:
+            expressions = rules.list_time_rules(variable)
+            for chunk in desired.iterate_active(variable) if expressions else ():
+                keys = [
+                    key
+                    for key, attributes in chunk
+                    if then is None
+                    or changes_with_time(attributes, variable, expressions=expressions, then=then, now=now)
+                ]
+                desired.touch_judged_anew(variable, keys)
+                self._go_on()
+        desired.save_rules_asked(now)
 
     def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
         found: list[int] = []

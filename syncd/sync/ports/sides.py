@@ -55,6 +55,13 @@ class Source(Protocol):
         """Return how many active objects the tenant says it has (``$count``; its index may lag)."""
         ...
 
+    async def find_unreadable(self, stream: Stream) -> str:
+        """Return why what a full read of a stream showed may not be believed (a permission for a property is lacking).
+
+        Empty when nothing is known against it.
+        """
+        ...
+
     async def fetch_user(self, user_id: str) -> UserItem | None:
         """Read one active user with all selected properties and the manager; None when it does not exist (404)."""
         ...

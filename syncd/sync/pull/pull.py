@@ -326,9 +326,10 @@ class Pull:
             note_hidden=partial(self._note_hidden, result=result),
         )
         proof = await sweep.run(checkpoint)
-        result.proof[stream] = proof.describe()
         if proof.counted is not None:
             result.counts[f"{stream}_counted"] = proof.counted
+        proof.reason = proof.reason or await self._source.find_unreadable(stream)
+        result.proof[stream] = proof.describe()
         if proof.reason:
             result.unproven[stream] = proof.reason
             self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)

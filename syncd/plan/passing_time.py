@@ -1,0 +1,32 @@
+"""Whom the mere passing of time concerns: about whom rules over ``now`` say something else than before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from syncd.plan.cel.expressions import Expression, ExpressionFailed
+from syncd.plan.cel.references import Variable
+
+
+def changes_with_time(
+    attributes: Mapping[str, Any],
+    variable: Variable,
+    *,
+    expressions: Iterable[Expression],
+    then: datetime,
+    now: datetime,
+) -> bool:
+    """Return whether any of these rules over ``now`` says something else of an object now than it said then."""
+    return any(
+        _ask(expression, variable, attributes, then) != _ask(expression, variable, attributes, now)
+        for expression in expressions
+    )
+
+
+def _ask(expression: Expression, variable: Variable, attributes: Mapping[str, Any], now: datetime) -> object:
+    try:
+        return expression.evaluate(variable, attributes, now=now)
+    except ExpressionFailed as error:
+        return str(error)

@@ -1,0 +1,155 @@
+"""Rules over ``now``: whose day has come is planned anew, though nothing has changed in the tenant."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import pytest
+
+from syncd.errors import Interrupted
+from syncd.plan.cel.expressions import Expression
+from syncd.plan.rules import FieldRule, ScopeRules
+from syncd.store.desired.time_rules import TimeRules
+from syncd.sync.planning.planner import Planner
+from tests.fakes.world import World, make_rules, open_world
+
+pytestmark = pytest.mark.driver
+
+EMPLOYED = (
+    "(user.employeeHireDate == null || timestamp(user.employeeHireDate) <= now)"
+    " && (user.employeeLeaveDateTime == null || timestamp(user.employeeLeaveDateTime) > now)"
+)
+
+
+def tell(when: datetime) -> str:
+    """Return a time as Graph writes it."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """Twenty people of long standing, one who begins in three days, one who leaves in five; all in one group."""
+    made = open_world(store_url)
+    now = made.clock.now()
+    for number in range(20):
+        name = f"u{number}@x.com"
+        made.source.put_user(f"u{number}", userPrincipalName=name, displayName=f"User {number}", mail=name)
+    made.source.put_user("u18", employeeHireDate=tell(now + timedelta(days=3)))
+    made.source.put_user("u19", employeeLeaveDateTime=tell(now + timedelta(days=5)))
+    made.source.put_group("g1", displayName="All", mailNickname="all@grp", expirationDateTime=tell(now))
+    for number in range(20):
+        made.source.link("g1", f"u{number}")
+    made.rules = make_rules(scope=ScopeRules(users=Expression(EMPLOYED)))
+    assert (await made.sync("full")).status == "succeeded"
+    yield made
+    made.database.close()
+
+
+async def test_a_delta_run_plans_those_whose_day_has_come(world: World) -> None:
+    """Who begins comes, who leaves goes, each with the first run after the moment; nobody else is looked at."""
+    seen: list[list[str]] = []
+    for days in (0, 2, 3.01, 4, 5.01, 6):
+        world.clock.ahead = timedelta(days=days)
+        run = await world.sync("delta")
+        assert run.status == "succeeded", run.error
+        seen.append(world.changes(run))
+    assert seen == [
+        [],
+        [],
+        ["create user u18@x.com done", "link membership all@grp u18@x.com done"],
+        [],
+        ["unlink membership all@grp u19@x.com done"],
+        [],
+    ]
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_delta_run_says_what_a_full_one_would(world: World) -> None:
+    """A person changed in the same round is decided once, by the new values and the new time."""
+    world.clock.ahead = timedelta(days=3.01)
+    world.source.put_user("u18", displayName="Newcomer")
+    run = await world.sync("delta")
+    assert "create user u18@x.com done" in world.changes(run)
+    assert world.portal.accounts["u18@x.com"].name == "Newcomer"
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_dry_run_leaves_them_to_the_next_one(world: World) -> None:
+    """What a plan has looked at is planned again by the run that writes."""
+    world.clock.ahead = timedelta(days=3.01)
+    planned = await world.sync("none", write=False)
+    assert any(line.startswith("create user u18@x.com") for line in world.changes(planned))
+    assert "create user u18@x.com done" in world.changes(await world.sync("delta"))
+
+
+async def test_groups_and_values_follow_the_time_too(world: World) -> None:
+    """A group whose time is over leaves the scope, and a value made of the time is written."""
+    title = FieldRule(expression=Expression("now < timestamp(user.employeeHireDate) ? 'to come' : 'here'"))
+    mapping = world.rules.mapping
+    world.rules = make_rules(
+        scope=ScopeRules(groups=Expression("timestamp(group.expirationDateTime) + duration('48h') > now")),
+        mapping=replace(mapping, user_fields={**mapping.user_fields, "job_title": title}),
+    )
+    await world.sync("full")
+    assert world.portal.accounts["u18@x.com"].job_title == "to come"
+    world.clock.ahead = timedelta(days=3.01)
+    run = await world.sync("delta")
+    assert "update user u18@x.com done" in world.changes(run)
+    assert world.portal.accounts["u18@x.com"].job_title == "here"
+    assert world.portal.picture() == {"all@grp": set()}
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_somebody_alone_is_decided_by_the_present_time(world: World) -> None:
+    """``sync user`` looks at that person only, and leaves the others to the next run."""
+    world.clock.ahead = timedelta(days=5.01)
+    run = await world.sync_one("user", "u18@x.com")
+    assert "create user u18@x.com done" in world.changes(run)
+    assert not any("u19" in line for line in world.changes(run))
+    assert "unlink membership all@grp u19@x.com done" in world.changes(await world.sync("delta"))
+
+
+async def test_rules_without_now_are_not_asked_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a rule over time has a delta run walk through everybody, and only the kind that it is about."""
+    walked: list[str] = []
+    original = TimeRules.iterate_active
+
+    def spy(self: TimeRules, kind: Literal["user", "group"]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+        walked.append(kind)
+        return original(self, kind)
+
+    monkeypatch.setattr(TimeRules, "iterate_active", spy)
+    await world.sync("delta")
+    assert walked == ["user"]
+    walked.clear()
+    world.rules = make_rules()
+    await world.sync("full")
+    await world.sync("delta")
+    assert walked == []
+
+
+async def test_a_run_that_is_broken_off_forgets_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose day has come is planned by a later run, when the run that found that out did not get to it."""
+
+    def stop(*args: object, **more: object) -> None:
+        raise Interrupted("asked to stop")
+
+    world.clock.ahead = timedelta(days=3.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(Planner, "plan", stop)
+        assert (await world.sync("delta")).status == "interrupted"
+    world.clock.ahead = timedelta(days=4)
+    assert "create user u18@x.com done" in world.changes(await world.sync("delta"))
+
+
+async def test_a_clock_that_goes_back_takes_back_what_it_brought(world: World) -> None:
+    """The rules are asked for both moments, in whatever order they come."""
+    world.clock.ahead = timedelta(days=5.01)
+    await world.sync("delta")
+    assert "u19@x.com" not in world.portal.picture()["all@grp"]
+    world.clock.ahead = timedelta(days=4)
+    run = await world.sync("delta")
+    assert "link membership all@grp u19@x.com done" in world.changes(run)
