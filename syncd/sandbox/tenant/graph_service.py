@@ -112,8 +112,10 @@ class GraphService:
         return self._lists.answer(request, query, segments[1:], readable=readable)
 
     def _answer_item(self, request: Request) -> Answer:
-        """Answer one request of a batch; the refusals of one do not touch the others."""
+        """Answer one request of a batch; the refusals of one do not touch the others, and no batch holds a batch."""
         try:
+            if request.segments[1:] == ("$batch",):
+                raise self._refuse(400, "BadRequest", "A batch cannot contain a batch.")
             return self._answer(request)
         except Refusal as refusal:
             return replace(refusal.answer, resource_units=refusal.answer.resource_units or 1)
