@@ -14,7 +14,7 @@ from typing import Literal
 
 from syncd.clock import Clock
 from syncd.errors import Conflict, NotFound
-from syncd.sandbox.tenant.objects import Change, Group, Node, Relation, What
+from syncd.sandbox.tenant.objects import Change, Group, Node, Relation, Subtype, What
 from syncd.sandbox.tenant.view import View
 from syncd.sandbox.wire.knobs import TenantKnobs
 
@@ -48,6 +48,7 @@ class Changes(View):
         elif isinstance(node, Group):
             self.groups.append(node)
         self.objects[node.id] = node
+        self._note_extensions(node.properties)
         return node
 
     def place_links(self, group: Group, object_ids: Iterable[str], *, relation: Relation = "members") -> None:
@@ -59,9 +60,11 @@ class Changes(View):
                 links[object_id] = number
         self._links = number
 
-    def create_user(self, properties: Mapping[str, object], *, user_id: str | None = None) -> str:
-        """Hire somebody: create a user with those properties and return the id."""
-        return self._create(Node(user_id or self.new_id(), "user", dict(properties)))
+    def create_user(
+        self, properties: Mapping[str, object], *, user_id: str | None = None, subtype: Subtype | None = None
+    ) -> str:
+        """Hire somebody: create a user, or an entity of a subtype of user, with those properties and return the id."""
+        return self._create(Node(user_id or self.new_id(), "user", dict(properties), subtype=subtype))
 
     def create_group(
         self,
@@ -80,9 +83,15 @@ class Changes(View):
             self.add_owner(created, owner)
         return created
 
-    def add_object(self, kind: Literal["device", "servicePrincipal", "orgContact"], display_name: str) -> str:
+    def add_object(
+        self,
+        kind: Literal["device", "servicePrincipal", "orgContact"],
+        display_name: str,
+        *,
+        subtype: Subtype | None = None,
+    ) -> str:
         """Create an object that is neither user nor group (it can be a member) and return the id."""
-        return self.place(Node(self.new_id(), kind, {"displayName": display_name})).id
+        return self.place(Node(self.new_id(), kind, {"displayName": display_name}, subtype=subtype)).id
 
     # ---- changing
 
@@ -102,6 +111,7 @@ class Changes(View):
                 self._release(node)
         node.properties.update(changed)
         node.rendered.clear()
+        self._note_extensions(changed)
         self._write(node, "changed", fields=tuple(sorted(changed)))
 
     def set_manager(self, user_id: str, manager_id: str | None) -> None:
@@ -198,6 +208,10 @@ class Changes(View):
             self.log.extend(due)
 
     # ---- inside
+
+    def _note_extensions(self, names: Iterable[str]) -> None:
+        """Remember how the names of directory extensions are spelt."""
+        self.extensions.update((name.casefold(), name) for name in names if name.startswith("extension_"))
 
     def _create(self, node: Node) -> str:
         self.place(node)

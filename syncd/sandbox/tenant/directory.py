@@ -45,6 +45,28 @@ class Directory(Changes):
             user_id=user_id,
         )
 
+    def create_agent(
+        self, display_name: str, upn: str, *, user_id: str | None = None, manager: str | None = None, **more: object
+    ) -> str:
+        """Create the account of an agent, as services of Microsoft do by themselves, and return its id.
+
+        It is a user of the subtype agentUser, whose ``identityParentId`` names the agent's identity, a new service
+        principal (resource page "agentUser").
+        """
+        properties = {
+            "displayName": display_name,
+            "userPrincipalName": upn,
+            "mail": upn,
+            "accountEnabled": True,
+            "userType": "Member",
+            "identityParentId": self.add_object("servicePrincipal", display_name, subtype="agentIdentity"),
+            **more,
+        }
+        created = self.create_user(properties, user_id=user_id, subtype="agentUser")
+        if manager is not None:
+            self.set_manager(created, manager)
+        return created
+
     def rename(self, user_id: str, *, display_name: str, upn: str) -> None:
         """Give a user another name and user principal name (and mail address, where it was the old name)."""
         values: dict[str, object] = {"displayName": display_name, "userPrincipalName": upn}

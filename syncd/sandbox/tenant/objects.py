@@ -28,6 +28,11 @@ class Node:
     subtype: Subtype | None = None
     rendered: dict[object, bytes] = field(default_factory=dict)
 
+    @property
+    def hides_members(self) -> bool:
+        """Return whether its members are shown to those with Member.Read.Hidden only."""
+        return self.properties.get("visibility") == "HiddenMembership"
+
     def copy(self) -> Node:
         """Return the object as it is now, independent of what happens to this one."""
         return replace(self, properties=dict(self.properties), rendered={})
