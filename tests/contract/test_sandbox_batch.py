@@ -70,7 +70,6 @@ async def test_a_throttled_part_fails_those_that_depend_on_it(client: Client) ->
         [{**ONE, "url": ""}],
         [{**ONE, "url": "/"}],
         [{**ONE, "url": None}],
-        [{**ONE, "url": "https://graph.microsoft.com/v1.0/users"}],
         [{**ONE, "headers": ["ConsistencyLevel", "eventual"]}],
         [{**ONE, "headers": []}],
         [{**ONE, "headers": "eventual"}],
@@ -99,6 +98,17 @@ async def test_a_malformed_batch_is_a_bad_request(client: Client, requests: list
 async def test_a_batch_that_is_no_list_of_requests_is_a_bad_request(client: Client, body: object) -> None:
     """Whatever JSON it is."""
     assert (await client.graph("/$batch", method="POST", body=body)).status == 400
+
+
+@pytest.mark.parametrize(
+    ("url", "segment"), [("https://graph.microsoft.com/v1.0/users", "https:"), ("/v1.0/users", "v1.0")]
+)
+async def test_an_absolute_url_fails_that_part_alone(client: Client, url: str, segment: str) -> None:
+    """Its beginning is taken for the name of a resource."""
+    reply = await send(client, {**ONE, "url": url}, {**ONE, "id": "2"})
+    assert statuses(reply) == {"1": 400, "2": 200}
+    (body,) = [part["body"] for part in reply.json["responses"] if part["id"] == "1"]
+    assert body["error"]["message"] == f"Resource not found for the segment '{segment}'."
 
 
 async def test_a_part_may_post_and_may_not_hold_a_batch(client: Client) -> None:

@@ -1,8 +1,9 @@
 """``POST /$batch``: at most 20 requests in one, each with an answer of its own, in any order.
 
 What makes the whole batch a bad request is from "Combine multiple HTTP requests using JSON batching": ids that are
-missing or differ in case only, more than 20 requests, a body without Content-Type, an empty or absolute url. A request
-may depend on ones that stand before it; when one of those fails, it is not sent and answers 424.
+missing or differ in case only, more than 20 requests, a body without Content-Type, an empty url. An absolute url fails
+that request alone (msgraph-sdk-python#1015). A request may depend on ones that stand before it; when one of those
+fails, it is not sent and answers 424.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def _read_part(item: object, batch: Request, clock: Clock) -> _Part:
         raise _malformed(clock)
     if method.upper() not in _READING | _WRITING:
         raise _refuse(clock, f"Invalid method of request Id {part_id}.")
-    if not url.strip("/") or ":" in url.partition("/")[0]:
-        raise _refuse(clock, f"Invalid url of request Id {part_id}: it must be relative and not empty.")
+    if not url.strip("/"):
+        raise _refuse(clock, f"Invalid url of request Id {part_id}: it is empty.")
     headers = _read_headers(item, clock)
     if method.upper() in _WRITING and not ("content-type" in headers and "body" in item):
         raise _refuse(clock, f"Write request id : {part_id} does not contain Content-Type header or body.")

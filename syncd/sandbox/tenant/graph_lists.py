@@ -24,6 +24,7 @@ from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import Seal
 
 _GET_BY_IDS_LIMIT = 1000
+_ROOTS = frozenset({"users", "groups", "directory", "directoryObjects", "organization"})
 
 
 class _Ids(msgspec.Struct, frozen=True):
@@ -92,7 +93,8 @@ class Lists:
                 domain = self._directory.domain
                 document = {"value": [{"displayName": "Nordwind", "verifiedDomains": [{"name": domain}]}]}
                 return Answer(200, msgspec.json.encode(document), JSON_TYPE, route="organization")
-        raise refuse(self._clock, 400, "BadRequest", f"Resource not found for the segment '{path[-1]}'.")
+        unknown = path[-1] if path[0] in _ROOTS else path[0]
+        raise refuse(self._clock, 400, "BadRequest", f"Resource not found for the segment '{unknown}'.")
 
     def _check_cast(self, asked: Asked, path: tuple[str, ...]) -> None:
         if not self._knobs.casts_need_eventual or asked.query.eventual or path[0] == "directory":

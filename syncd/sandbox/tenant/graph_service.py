@@ -69,10 +69,11 @@ class GraphService:
         except Refusal as refusal:
             answer = replace(refusal.answer, route=refusal.answer.route or "refused")
             answer = replace(answer, resource_units=answer.resource_units or 1)
+        echoed = request.headers.get("client-request-id", "")
         headers = {
             "OData-Version": "4.0",
             "request-id": request_id,
-            "client-request-id": request.headers.get("client-request-id", request_id),
+            "client-request-id": echoed if echoed.isascii() and echoed.isprintable() and echoed else request_id,
             "x-ms-ags-diagnostic": '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"1"}}',
             "x-ms-resource-unit": str(answer.resource_units),
             "Cache-Control": "no-cache",

@@ -73,7 +73,8 @@ class Service(Protocol):
 
 
 def make_request(method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
-    """Return the request for a raw target such as ``/v1.0/users?%24top=5``."""
+    """Return the request for a raw target such as ``/v1.0/users?%24top=5``; bytes that are no text are replaced."""
+    target = target.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     path, _, query = target.partition("?")
     return Request(
         method=method,
