@@ -98,14 +98,14 @@ class Expander:
         return b',"%b":[%b]' % (expansion.relation.encode(), b",".join(written))
 
     def _write_manager(self, node: Node, expansion: Expansion, view: View, rights: Rights) -> bytes:
-        chain = [node]
-        while len(chain) <= expansion.levels:
-            manager = view.objects.get(chain[-1].manager or "")
+        chain: list[Node] = []
+        while len(chain) < expansion.levels:
+            manager = view.objects.get((chain[-1] if chain else node).manager or "")
             if manager is None or manager.state != "active" or manager in chain:
                 break
             chain.append(manager)
         written = b""
-        for manager in reversed(chain[1:]):
+        for manager in reversed(chain):
             written = b',"manager":{%b%b}' % (self._write_one(manager, expansion, rights), written)
         return written
 
