@@ -251,3 +251,12 @@ async def test_expanded_members_have_properties_and_stay_hidden_where_they_are(c
     assert (await client.graph(target)).json["members"] == []
     above = await client.graph(f"/users/{members[0]}?$select=id&$expand=memberOf($select=id)")
     assert hidden not in {entry["id"] for entry in above.json["memberOf"]}
+
+
+# ---- links
+
+
+async def test_a_link_is_json_whatever_was_asked(client: Client) -> None:
+    """Quotes and backslashes of an unknown option, or of a name, come back escaped."""
+    for target in ('/users?$select=id&$top=1&x="\\', '/users/delta?$select=extension_"\\'):
+        assert (await client.graph(target)).json["value"]

@@ -109,7 +109,8 @@ class Lists:
 
     def _single(self, asked: Asked, view: View, node: Node, *, route: str, declared: str = "directoryObject") -> Answer:
         encode = self._entities.reader(asked.rights, asked.query, None, reading="single", declared=declared)
-        context = f'{{"@odata.context":"{self._url()}/v1.0/$metadata#{node.kind}s/$entity",'
+        entity_set = {"user": "users", "group": "groups"}.get(declared, "directoryObjects")
+        context = f'{{"@odata.context":"{self._url()}/v1.0/$metadata#{entity_set}/$entity",'
         return Answer(200, context.encode() + encode(node, view)[1:], JSON_TYPE, route=route)
 
     def _manager(self, asked: Asked, view: View, user: Node) -> Answer:

@@ -12,6 +12,8 @@ from datetime import timedelta
 from email.utils import format_datetime
 from uuid import uuid4
 
+import msgspec
+
 from syncd.clock import Clock
 from syncd.sandbox.login.service import GRAPH_AUDIENCE
 from syncd.sandbox.tenant.batch import answer_batch
@@ -149,12 +151,15 @@ class GraphService:
         text = page.text or self.engine.seal.close(token)
         if token.role == "delta":
             self._newest_link[stream] = max(token.serial, self._newest_link.get(stream, 0))
-            link = f'"@odata.deltaLink":"{self._url()}/v1.0/{stream}/delta?$deltatoken={encode_for_link(text)}"'
+            name, option = "@odata.deltaLink", "$deltatoken"
         else:
-            link = f'"@odata.nextLink":"{self._url()}/v1.0/{stream}/delta?$skiptoken={encode_for_link(text)}"'
+            name, option = "@odata.nextLink", "$skiptoken"
         names = ",".join(["id", *token.properties, *token.relations])
-        context = f'"@odata.context":"{self._url()}/v1.0/$metadata#{stream}({names})"'
-        body = b'{%b,%b,"value":[%b]}' % (context.encode(), link.encode(), b",".join(page.entries))
+        head = {
+            "@odata.context": f"{self._url()}/v1.0/$metadata#{stream}({names})",
+            name: f"{self._url()}/v1.0/{stream}/delta?{option}={encode_for_link(text)}",
+        }
+        body = b'%b,"value":[%b]}' % (msgspec.json.encode(head)[:-1], b",".join(page.entries))
         return Answer(200, body, JSON_TYPE, route=f"{stream}/delta")
 
     def _open_link(self, request: Request, query: Query, text: str, *, stream: Stream) -> Token:

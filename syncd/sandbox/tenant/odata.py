@@ -7,6 +7,7 @@ of a benchmark.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from uuid import uuid4
 
 import msgspec
@@ -82,14 +83,15 @@ def encode_type(node: Node, declared: str, *, stated: bool) -> bytes:
     name = node.subtype if stated and node.subtype is not None else node.kind
     if declared in (name, node.subtype):
         return b""
+    return _statement(name)
+
+
+@cache
+def _statement(name: str) -> bytes:
     return f'"@odata.type":"#microsoft.graph.{name}",'.encode()
 
 
 def encode_reference(node: Node, *, stated: bool, removed: bool = False) -> bytes:
     """Return an entry of ``members@delta`` and its like: type and id, and the reason ``deleted`` for an ended link."""
-    tail = ',"@removed":{"reason":"deleted"}' if removed else ""
-    return b'{%b"id":"%b"%b}' % (
-        encode_type(node, "directoryObject", stated=stated),
-        node.id.encode(),
-        tail.encode(),
-    )
+    tail = b',"@removed":{"reason":"deleted"}' if removed else b""
+    return b'{%b"id":"%b"%b}' % (encode_type(node, "directoryObject", stated=stated), node.id.encode(), tail)

@@ -82,19 +82,17 @@ class Pages:
         size = min(size, self._knobs.list_page_objects or size)
         chosen, position = self._slice(nodes, position, size, found=found, test=test)
         more = position < len(nodes) if not self._knobs.page_drift else len(chosen) == size
-        link = ""
+        head: dict[str, object] = {"@odata.context": f"{self._url()}/v1.0/$metadata#{_context(found.declared)}"}
+        if query.advanced and query.skip_token is None:
+            head["@odata.count"] = self._total(found, test)
         if more:
             kept = _without_token(request)
             token = self._seal.close(PageToken(request.path, "&".join(kept), position, self._clock.now().timestamp()))
             options = "&".join([*kept, f"$skiptoken={encode_for_link(token)}"])
-            link = f'"@odata.nextLink":"{self._url()}{request.target.partition("?")[0]}?{options}",'
-        counted = ""
-        if query.advanced and query.skip_token is None:
-            counted = f'"@odata.count":{self._total(found, test)},'
+            head["@odata.nextLink"] = f"{self._url()}{request.target.partition('?')[0]}?{options}"
         entries = [encode(node, view) for node in chosen]
-        context = f'"@odata.context":"{self._url()}/v1.0/$metadata#{found.route}",'
-        head = (context + counted + link).encode()
-        return Answer(200, b'{%b"value":[%b]}' % (head, b",".join(entries)), JSON_TYPE, route=found.route)
+        body = b'%b,"value":[%b]}' % (msgspec.json.encode(head)[:-1], b",".join(entries))
+        return Answer(200, body, JSON_TYPE, route=found.route)
 
     def count(self, asked: Asked, found: Collection) -> Answer:
         """Return the number of a list's objects as plain text. Raises Refusal."""
@@ -166,6 +164,11 @@ class Pages:
 
     def _refuse(self, status: int, code: str, message: str) -> Refusal:
         return refuse(self._clock, status, code, message)
+
+
+def _context(declared: str) -> str:
+    """Return the entity set that a context names for entries of that type."""
+    return {"user": "users", "group": "groups"}.get(declared, "directoryObjects")
 
 
 def _without_token(request: Request) -> list[str]:
