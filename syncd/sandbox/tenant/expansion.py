@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
@@ -20,7 +20,7 @@ from syncd.sandbox.tenant.objects import Group, Node
 from syncd.sandbox.tenant.odata import encode_inner, encode_type, refuse
 from syncd.sandbox.tenant.rights import Rights
 from syncd.sandbox.tenant.schema import SCHEMAS
-from syncd.sandbox.tenant.selection import Selector
+from syncd.sandbox.tenant.selection import Selection, Selector
 from syncd.sandbox.tenant.view import View
 from syncd.sandbox.wire.http import Refusal, read_number
 from syncd.sandbox.wire.knobs import TenantKnobs
@@ -36,11 +36,15 @@ _EXPANDABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What ``$expand`` asks for. ``levels``: of managers above each other; ``select``: as in brackets, None without."""
+    """What ``$expand`` asks for. ``levels``: of managers above each other; ``select``: as in brackets, None without.
+
+    ``chosen`` remembers what that selects of each type.
+    """
 
     relation: str
     select: str | None = None
     levels: int = 1
+    chosen: dict[str, Selection] = field(default_factory=dict)
 
 
 class Expander:
@@ -110,7 +114,11 @@ class Expander:
         return written
 
     def _write_one(self, node: Node, expansion: Expansion, rights: Rights) -> bytes:
-        chosen = self._selector.read_mixed(node, expansion.select, rights=rights)
+        chosen = expansion.chosen.get(node.kind)
+        if chosen is None:
+            chosen = self._selector.read_mixed(node, expansion.select, rights=rights)
+            if node.kind in SCHEMAS:
+                expansion.chosen[node.kind] = chosen
         return encode_type(node, "directoryObject", stated=self._knobs.subtypes_stated) + encode_inner(
             node, chosen.properties, omit_unset=node.kind not in SCHEMAS, unseen=chosen.unseen
         )
