@@ -8,6 +8,9 @@
                                 change the portal by hand and take more keys, see ``by_hand``
 ``POST /faults``                one fault or a list of them (keys as ``faults.Fault``); ``[]`` forgets all
 ``POST /knobs``                 ``{"tenant": {...}, "portal": {...}}`` (keys as ``knobs``); answers the present values
+``POST /freeze``                ``{"reads": ["lists", "links", "singles", "counts"]}`` (none named: all): they go on
+                                answering what is true now, while delta goes on; ``GET /freeze`` names the frozen ones
+``POST /thaw``                  they answer the truth again
 ``POST /expire-checkpoints``    all delta links so far are too old
 ``POST /reset-checkpoints``     all delta links so far answer 410 with a Location
 ``POST /expire-tokens``         all bearer tokens so far are worthless
@@ -34,11 +37,15 @@ from syncd.sandbox.portal.store import PortalStore
 from syncd.sandbox.tenant.delta import DeltaEngine
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.events import happen, operation_names
+from syncd.sandbox.tenant.replicas import Replicas, parse_reads
 from syncd.sandbox.wire.faults import Faults, parse_fault
-from syncd.sandbox.wire.http import Answer, Request
+from syncd.sandbox.wire.http import Answer, Request, Unreadable, read_json, read_number
 from syncd.sandbox.wire.knobs import turn_knobs
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import TokenBook
+
+_MOST = 100_000
+"""So many times something may happen in one request."""
 
 
 class ControlService:
@@ -49,6 +56,7 @@ class ControlService:
         *,
         directory: Directory,
         engine: DeltaEngine,
+        replicas: Replicas,
         portal: PortalStore,
         book: TokenBook,
         faults: Faults,
@@ -56,6 +64,7 @@ class ControlService:
         seed: int,
     ) -> None:
         self._directory = directory
+        self._replicas = replicas
         self._portal = portal
         self._faults = faults
         self._ledger = ledger
@@ -74,7 +83,7 @@ class ControlService:
             return _json(200, self._answer(request))
         except ConfigError as error:
             return _json(400, {"problems": list(error.problems)})
-        except (RemoteError, msgspec.MsgspecError) as error:
+        except (RemoteError, Unreadable) as error:
             return _json(400, {"problems": [str(error)]})
 
     def _answer(self, request: Request) -> object:
@@ -82,17 +91,25 @@ class ControlService:
             case "GET", "state":
                 return self._state(request.query.get("what", ""))
             case "POST", "change":
-                return self._change(msgspec.json.decode(request.body, type=dict[str, object]))
+                return self._change(_read_object(request))
             case "POST", "faults":
-                return self._plan_faults(msgspec.json.decode(request.body))
+                return self._plan_faults(read_json(request.body))
             case "POST", "knobs":
-                return self._turn(msgspec.json.decode(request.body, type=dict[str, dict[str, object]]))
+                return self._turn(_read_object(request))
+            case "POST", "freeze":
+                self._replicas.freeze(*parse_reads(_read_object(request)))
+                return {"frozen": self._replicas.frozen}
+            case "POST", "thaw":
+                self._replicas.thaw(*parse_reads(_read_object(request)))
+                return {"frozen": self._replicas.frozen}
+            case "GET", "freeze":
+                return {"frozen": self._replicas.frozen}
             case "POST", name if name in self._actions:
                 self._actions[name]()
                 return {"done": name}
             case "GET", "ledger":
-                wanted = request.query.get("entries", "0")
-                entries = islice(reversed(self._ledger.entries), int(wanted) if wanted.isdecimal() else 0)
+                wanted = read_number(request.query.get("entries", "0"))
+                entries = islice(reversed(self._ledger.entries), wanted or 0)
                 return {**self._ledger.summary(), "entries": [asdict(entry) for entry in entries]}
         raise ConfigError([f"{request.method} {request.path}: there is no such operation"])
 
@@ -155,8 +172,8 @@ class ControlService:
 
     def _change(self, document: Mapping[str, object]) -> object:
         count, target = document.get("count", 1), document.get("target")
-        if not isinstance(count, int) or not (target is None or isinstance(target, str)):
-            raise ConfigError(["count: a number; target: a text"])
+        if type(count) is not int or not 0 <= count <= _MOST or not (target is None or isinstance(target, str)):
+            raise ConfigError([f"count: a number up to {_MOST}; target: a text"])
         name = str(document.get("op")).removesuffix("-many")
         if name in OPERATIONS:
             return do_by_hand(self._portal, self._random, parse_wish(name, document), count=count)
@@ -169,18 +186,33 @@ class ControlService:
 
     def _plan_faults(self, document: object) -> object:
         planned = document if isinstance(document, list) else [document]
-        faults = [parse_fault(fault) for fault in planned if isinstance(fault, dict)]
+        faults = [parse_fault(_need_object(fault, "a fault is an object with a kind")) for fault in planned]
         if not planned:
             self._faults.clear()
         for fault in faults:
             self._faults.add(fault)
         return {"planned": len(faults)}
 
-    def _turn(self, document: Mapping[str, dict[str, object]]) -> object:
+    def _turn(self, document: Mapping[str, object]) -> object:
         tenant, portal = self._directory.knobs, self._portal.knobs
-        turn_knobs(tenant, document.get("tenant", {}))
-        turn_knobs(portal, document.get("portal", {}))
+        said = "knobs are an object with the keys tenant and portal, each an object"
+        if document.keys() - {"tenant", "portal"}:
+            raise ConfigError([said])
+        changes = [_need_object(document.get(side, {}), said) for side in ("tenant", "portal")]
+        turn_knobs(tenant, changes[0])
+        turn_knobs(portal, changes[1])
         return {"tenant": asdict(tenant), "portal": asdict(portal)}
+
+
+def _read_object(request: Request) -> dict[str, object]:
+    """Return the object that a body is; an empty one for no body. Raises ConfigError and Unreadable."""
+    return _need_object(read_json(request.body) if request.body else {}, "the body is not a JSON object")
+
+
+def _need_object(document: object, problem: str) -> dict[str, object]:
+    if not isinstance(document, dict):
+        raise ConfigError([problem])
+    return document
 
 
 def _json(status: int, document: object) -> Answer:

@@ -105,6 +105,7 @@ class Sandbox:
             ledger=self.ledger,
             graph_url=lambda: self.graph_url,
         )
+        self.replicas = self.graph.replicas
         self.login = LoginService(
             self.registration,
             self.book,
@@ -120,6 +121,7 @@ class Sandbox:
         self.control = ControlService(
             directory=self.directory,
             engine=self.graph.engine,
+            replicas=self.replicas,
             portal=self.portal,
             book=self.book,
             faults=self.faults,

@@ -137,10 +137,11 @@ class Client:
     async def graph(
         self, target: str, *, method: str = "GET", headers: Mapping[str, str] | None = None, body: object = None
     ) -> Reply:
-        """Send a request to Graph; ``target`` is a path behind the version, or a link."""
+        """Send a request to Graph; ``target`` is a path behind the version, whose spaces are encoded, or a link."""
         if "graph" not in self.tokens:
             self.tokens["graph"] = (await self.graph_token()).json["access_token"]
-        url = target if target.startswith("https:") else f"{self.sandbox.graph_url}/v1.0{target}"
+        path = target.replace(" ", "%20")
+        url = target if target.startswith("https:") else f"{self.sandbox.graph_url}/v1.0{path}"
         authorized = {"Authorization": f"Bearer {self.tokens['graph']}", **(headers or {})}
         return await self.send(method, url, headers=authorized, body=body)
 

@@ -178,6 +178,11 @@ def test_knobs_refuse_unknown_names_and_wrong_types() -> None:
         (TenantKnobs(), {"page_object": 5, "shuffle": True}),
         (TenantKnobs(), {"shuffle": 1}),
         (PortalKnobs(), {"max_length": "long"}),
+        (TenantKnobs(), {"expiry_form": "some day", "shuffle": True}),
+        (TenantKnobs(), {"purge_links_after": "never"}),
+        (TenantKnobs(), {"page_objects": -1}),
+        (TenantKnobs(), {"page_objects": 5.5}),
+        (PortalKnobs(), {"no_seat_status": True}),
     ):
         before = repr(knobs)
         with pytest.raises(ConfigError):

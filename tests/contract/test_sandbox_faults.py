@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from syncd.errors import ConfigError
 from syncd.sandbox.server import SandboxOptions
@@ -182,3 +185,50 @@ def test_described_faults_are_checked() -> None:
     assert len(caught.value.problems) == 4
     fault = parse_fault({"kind": "status", "status": 423, "body": {"type": "ResourceIsLocked"}})
     assert (fault.status, fault.body) == (423, b'{"type":"ResourceIsLocked"}')
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /v1.0/users/\xff\xfe HTTP/1.1",
+        b"GET /v1.0/users?$filter=\xc3 HTTP/1.1",
+        b"GET /v1.0/users HTTP/1.1\r\nclient-request-id: \xff\xe9",
+        b"GET /v1.0/users HTTP/1.1\r\nPrefer: \xff",
+        b"BREW /v1.0/users HTTP/1.1",
+        b"GET * HTTP/1.1",
+        b"GET //v1.0//users?? HTTP/1.1",
+    ],
+)
+async def test_bytes_that_are_no_text_are_answered(client: Client, head: bytes) -> None:
+    """By a refusal, or as if they were another text; the server does not fail."""
+    await client.graph("/groups?$top=1")
+    sandbox = client.sandbox
+    trust = ssl.create_default_context(cafile=str(sandbox.ca_file))
+    reader, writer = await asyncio.open_connection("localhost", URL(sandbox.graph_url).port, ssl=trust)
+    end = f"\r\nHost: localhost\r\nAuthorization: Bearer {client.tokens['graph']}\r\nConnection: close\r\n\r\n"
+    writer.write(head + end.encode())
+    status = int((await reader.readline()).split()[1])
+    assert status < 500
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "status", "status": "503"},
+        {"kind": "status", "status": 99},
+        {"kind": "status", "count": "many"},
+        {"kind": "status", "count": True},
+        {"kind": "status", "headers": ["Retry-After"]},
+        {"kind": "status", "headers": {"Retry-After": 7}},
+        {"kind": "status", "headers": {"Retry-After": "7\r\nX: y"}},
+        {"kind": "delay", "seconds": -1},
+        {"kind": "delay", "seconds": "1"},
+        {"kind": "status", "side": 7},
+    ],
+)
+def test_faults_of_a_wrong_type_are_refused_with_their_key(fault: dict[str, object]) -> None:
+    """Before they hit anybody."""
+    key = next(name for name in fault if name != "kind")
+    with pytest.raises(ConfigError, match=f"^{key}: "):
+        parse_fault(fault)

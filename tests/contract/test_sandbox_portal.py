@@ -12,6 +12,10 @@ from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.openapi import Judge
 from tests.contract.sandbox_client import Client, MovableClock, Reply, open_client
 
+SOLUTION = {"type": "SingleSolutionUser"}
+SETTINGS = {"singleSolutionSettings": "all"}
+PROCESSES = {"singleSolutionSettings": {"processes": ["one"]}}
+
 
 @pytest.fixture
 def clock() -> MovableClock:
@@ -488,3 +492,30 @@ async def test_people_can_be_in_the_portal_before_anybody_synchronises(tmp_path:
             assert (user["bpsId"], user["status"]) == (upn, "Synchronized")
             assert user["name"] == f"{person.properties['displayName']} (by hand)"
             assert client.sandbox.portal.accounts[upn.casefold()].origin == "local"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"assignLicenses": ["anna@nordwind.example"]},
+        {"removeLicenses": [7]},
+        {"assignLicenses": "anna@nordwind.example"},
+        {"assignLicenses": {"bpsId": "anna@nordwind.example"}},
+        {"assignLicenses": [{"licenses": []}]},
+        {"assignLicenses": [{"bpsId": "anna@nordwind.example", "licenses": ["User"]}]},
+        {"assignLicenses": [{"bpsId": "anna@nordwind.example", "licenses": {"type": "User"}}]},
+        {"assignLicenses": [{"bpsId": "anna@nordwind.example", "licenses": [{**SOLUTION, **SETTINGS}]}]},
+        {"assignLicenses": [{"bpsId": "anna@nordwind.example", "licenses": [{**SOLUTION, **PROCESSES}]}]},
+    ],
+)
+async def test_an_assignment_of_another_shape_is_refused(client: Client, body: dict[str, object]) -> None:
+    """With 400, and nobody gets anything."""
+    await create(client, "anna")
+    assert (await client.portal("POST", "/admin/licenses/assign", body)).status == 400
+    assert (await client.portal("GET", "/admin/licenses")).json == {"assignedLicenses": []}
+
+
+async def test_numbers_of_any_length_are_answered(client: Client) -> None:
+    """A page beyond all numbers is refused, as a substitution with such a number is unknown."""
+    assert (await client.portal("GET", "/admin/users", page="9" * 5000)).status == 400
+    assert (await client.portal("GET", f"/admin/substitutions/{'9' * 5000}")).status == 404

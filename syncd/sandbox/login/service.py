@@ -132,7 +132,8 @@ class LoginService:
         else:
             self._check_secret(form)
         self._check_scope(form["scope"])
-        lifetime = self._random.randint(self._knobs.token_lifetime_min, self._knobs.token_lifetime_max)
+        shortest = self._knobs.token_lifetime_min
+        lifetime = self._random.randint(shortest, max(shortest, self._knobs.token_lifetime_max))
         token = self._issue(lifetime)
         document = {"token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token}
         return Answer(

@@ -148,17 +148,42 @@ class Licences:
 
 
 def _read_entries(wanted: object) -> list[tuple[str, str, Settings]]:
+    """Return (BPS id, type, settings) of every entry; 400 for what has another shape, 409 for an unknown type."""
     entries = []
-    for person in wanted if isinstance(wanted, list) else []:
-        for licence in person.get("licenses") or []:
+    for person in _read_list(wanted, "licenses"):
+        bps_id = person.get("bpsId")
+        if not isinstance(bps_id, str):
+            raise PortalRefusal(400, "InvalidBodyParameterValue", "Parameter bpsId is required")
+        for licence in _read_list(person.get("licenses"), "licenses"):
             kind = licence.get("type")
-            if kind not in LICENCE_TYPES or not isinstance(person.get("bpsId"), str):
+            if kind not in LICENCE_TYPES:
                 raise PortalRefusal(409, "ValidationError", "Invalid license entry")
             wrong = [name for other, name in _SETTINGS.items() if other != kind and licence.get(name) is not None]
             if wrong:
                 raise PortalRefusal(400, "InvalidBodyParameterValue", f"{wrong[0]} does not belong to {kind}")
-            entries.append((person["bpsId"], kind, dict(licence.get(_SETTINGS.get(kind, "")) or {})))
+            entries.append((bps_id, kind, _read_settings(licence.get(_SETTINGS.get(kind, "")))))
     return entries
+
+
+def _read_settings(settings: object) -> Settings:
+    """Return the settings of a licence; 400 when they, or the processes among them, have another shape."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise PortalRefusal(400, "InvalidBodyParameterValue", "Settings must be an object")
+    read = dict(settings)
+    if "processes" in read:
+        read["processes"] = _read_list(read["processes"], "processes")
+    return read
+
+
+def _read_list(value: object, name: str) -> list[dict[str, Any]]:
+    """Return a list of objects, none for null; 400 for anything else."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
+        raise PortalRefusal(400, "InvalidBodyParameterValue", f"{name} must be a list of objects")
+    return value
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 
 from syncd.sandbox.portal.licences import Licences, Substitutions
 from syncd.sandbox.portal.store import Account, PortalGroup, PortalRefusal, PortalStore
-from syncd.sandbox.wire.http import Answer, Request
+from syncd.sandbox.wire.http import Answer, Request, Unreadable, read_json, read_number
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import Grant, TokenBook
 
@@ -214,7 +214,7 @@ class PortalService:
 
     def _substitutions(self, request: Request, rest: tuple[str, ...]) -> Answer:
         substitutions = self.substitutions
-        number = int(rest[0]) if len(rest) == 1 and rest[0].isdecimal() else None
+        number = read_number(rest[0]) if len(rest) == 1 else None
         match request.method, number, rest:
             case "GET", None, ():
                 page, size = self._paging(request)
@@ -256,10 +256,10 @@ class PortalService:
     def _paging(self, request: Request) -> tuple[int, int]:
         values = []
         for name, default in (("page", 0), ("size", 20)):
-            text = request.query.get(name, str(default))
-            if not text.isdecimal() or (name == "size" and int(text) == 0):
+            number = read_number(request.query.get(name, str(default)))
+            if number is None or (name == "size" and number == 0):
                 raise PortalRefusal(400, "InvalidQueryParameterValue", f"Invalid value of {name}")
-            values.append(int(text))
+            values.append(number)
         cap = self.store.knobs.max_page_size
         return values[0], min(values[1], cap) if cap else values[1]
 
@@ -314,9 +314,12 @@ def _read_object(request: Request) -> dict[str, object]:
     if not request.headers.get("content-type", "").startswith("application/json"):
         raise PortalRefusal(415, "UnsupportedContentType", "The body must be application/json")
     try:
-        return msgspec.json.decode(request.body, type=dict[str, object])
-    except msgspec.MsgspecError as error:
-        raise PortalRefusal(400, "InvalidInput", "The body is not a JSON object") from error
+        body = read_json(request.body)
+    except Unreadable as error:
+        raise PortalRefusal(400, "InvalidInput", "The body is not JSON") from error
+    if not isinstance(body, dict):
+        raise PortalRefusal(400, "InvalidInput", "The body is not a JSON object")
+    return body
 
 
 def _no_route(rest: tuple[str, ...]) -> PortalRefusal:

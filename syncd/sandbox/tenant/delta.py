@@ -19,8 +19,10 @@ import msgspec
 
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.objects import Group, Node, Relation
-from syncd.sandbox.tenant.odata import Selection, encode_inner, encode_reference
+from syncd.sandbox.tenant.odata import encode_inner, encode_reference, encode_type
+from syncd.sandbox.tenant.rights import Rights
 from syncd.sandbox.tenant.rounds import Touched, collect_changes
+from syncd.sandbox.tenant.selection import Selection
 from syncd.sandbox.wire.tokens import Seal
 
 Stream = Literal["users", "groups"]
@@ -88,7 +90,9 @@ class DeltaEngine:
         """Let every link handed out so far answer 410 Gone with the Location of a fresh start."""
         self.reset_below = self.serial + 1
 
-    def start(self, stream: Stream, selection: Selection, *, only: tuple[str, ...], latest: bool, hidden: bool) -> Page:
+    def start(
+        self, stream: Stream, selection: Selection, *, only: tuple[str, ...], latest: bool, rights: Rights
+    ) -> Page:
         """Return the first page of an initial round, or with ``latest`` the empty page that only opens a delta link."""
         until = self._visible_end()
         now = self.directory.clock.now().timestamp()
@@ -110,12 +114,12 @@ class DeltaEngine:
             duplicates=self.knobs.duplicates,
             line=line,
         )
-        return Page([], self._finished(token)) if latest else self.page(token, hidden=hidden)
+        return Page([], self._finished(token)) if latest else self.page(token, rights=rights)
 
-    def resume(self, token: Token, *, text: str, minimal: bool, selection: Selection | None, hidden: bool) -> Page:
+    def resume(self, token: Token, *, text: str, minimal: bool, selection: Selection | None, rights: Rights) -> Page:
         """Return the page that a link leads to; ``selection`` changes what a delta link tracks."""
         if token.role == "next":
-            return self.page(token, hidden=hidden)
+            return self.page(token, rights=rights)
         since = token.previous if self.knobs.replay_previous_round else token.until
         until = max(token.until, self._visible_end())
         opened = msgspec.structs.replace(
@@ -132,27 +136,27 @@ class DeltaEngine:
             paused=False,
             **({} if selection is None else {"properties": selection.properties, "relations": selection.relations}),
         )
-        page = self.page(opened, hidden=hidden)
+        page = self.page(opened, rights=rights)
         if self.knobs.same_delta_token and not page.entries and page.token.role == "delta" and until == token.until:
             return Page([], token, text)
         return page
 
-    def page(self, token: Token, *, hidden: bool) -> Page:
-        """Return the page at a position inside a round; ``hidden``: hidden memberships may be read."""
+    def page(self, token: Token, *, rights: Rights) -> Page:
+        """Return the page at a position inside a round, as far as the rights let it be seen."""
         knobs = self.knobs
         if knobs.endless_rounds:
             return Page([], self._moved(token, index=token.index, relation=token.relation, link=token.link))
         if knobs.empty_page_every and not token.paused and token.page % knobs.empty_page_every == 1:
             paused = self._moved(token, index=token.index, relation=token.relation, link=token.link)
             return Page([], msgspec.structs.replace(paused, paused=True))
-        return self._initial_page(token, hidden=hidden) if token.since < 0 else self._changes_page(token, hidden=hidden)
+        return self._initial_page(token, rights) if token.since < 0 else self._changes_page(token, rights)
 
     # ---- initial rounds
 
-    def _initial_page(self, token: Token, *, hidden: bool) -> Page:
+    def _initial_page(self, token: Token, rights: Rights) -> Page:
         nodes = self._nodes(token.stream)
         order = self._order(token.bound, token.shuffle, token.duplicates)
-        only = frozenset(token.only)
+        only, unseen = frozenset(token.only), _unseen(token, rights)
         entries: list[bytes] = []
         room = self.knobs.page_links
         index, relation, link = token.index, token.relation, token.link
@@ -165,23 +169,24 @@ class DeltaEngine:
                 continue
             if node.state != "active":
                 if self.knobs.initial_removed_objects:
-                    entries.append(_removal(node))
+                    entries.append(self._removal(node))
                 index, relation, link = index + 1, 0, 0
                 continue
-            parts = [encode_inner(node, token.properties, omit_unset=True)]
-            while relation < len(token.relations) and (hidden or not _is_hidden(node)):
+            shown = rights.hidden_members or not node.hides_members
+            parts = [self._encode_object(node, token.properties, unseen)]
+            while relation < len(token.relations) and shown:
                 name = token.relations[relation]
                 references, link, more = self._present_links(node, name, after=link, room=room)
                 room -= len(references)
                 if name == "members" and not more and self.knobs.initial_removed_links and isinstance(node, Group):
-                    references += [encode_reference(self.directory.objects[i], removed=True) for i in node.former]
+                    references += [self._encode_link(i, removed=True) for i in node.former]
                 if references:
                     parts.append(b'"%b@delta":[%b]' % (name.encode(), b",".join(references)))
                 if more:
                     break
                 relation, link = relation + 1, 0
             entries.append(b"{%b}" % b",".join(parts))
-            if relation >= len(token.relations) or (_is_hidden(node) and not hidden):
+            if relation >= len(token.relations) or not shown:
                 index, relation, link = index + 1, 0, 0
         return Page(entries, self._finished(token))
 
@@ -190,7 +195,7 @@ class DeltaEngine:
         objects = self.directory.objects
         if not isinstance(node, Group):
             manager = objects.get(node.manager or "")
-            return ([encode_reference(manager)] if manager is not None else [], 0, False)
+            return ([self._encode_link(manager.id)] if manager is not None else [], 0, False)
         relation: Relation = "owners" if name == "owners" else "members"
         links = node.links(relation)
         if after == 0:
@@ -202,7 +207,7 @@ class DeltaEngine:
             chosen = list(zip(keys[first : first + room], numbers[first : first + room], strict=True))
             left = len(keys) - first - len(chosen)
         last = chosen[-1][1] if chosen else after
-        return [encode_reference(objects[key]) for key, _ in chosen], last, left > 0
+        return [self._encode_link(key) for key, _ in chosen], last, left > 0
 
     def _link_arrays(self, group: Group, relation: Relation) -> tuple[list[str], list[int]]:
         mark = (group.id, relation, len(self.directory.log), len(group.links(relation)))
@@ -223,9 +228,9 @@ class DeltaEngine:
 
     # ---- incremental rounds
 
-    def _changes_page(self, token: Token, *, hidden: bool) -> Page:
+    def _changes_page(self, token: Token, rights: Rights) -> Page:
         touched = self._touched(token.stream, token.since, token.until, token.properties, token.relations)
-        only = frozenset(token.only)
+        only, unseen = frozenset(token.only), _unseen(token, rights)
         entries: list[bytes] = []
         room = self.knobs.page_links
         index, link = token.index, token.link
@@ -238,50 +243,72 @@ class DeltaEngine:
                 index += 1
                 continue
             if node.state != "active":
-                entries.append(_removal(node))
+                entries.append(self._removal(node))
                 index, link = index + 1, 0
                 continue
-            reported = change.links if hidden or not _is_hidden(node) else []
+            reported = change.links if rights.hidden_members or not node.hides_members else []
             links = reported[link : link + room]
             room -= len(links)
-            entries.append(self._encode_change(node, change, token, links, first=link == 0))
+            entries.append(self._encode_change(node, change, token, links, unseen=unseen, first=link == 0))
             link += len(links)
             if link >= len(reported):
                 index, link = index + 1, 0
         return Page(entries, self._finished(token))
 
     def _encode_change(
-        self, node: Node, change: Touched, token: Token, links: Sequence[tuple[str, str, bool]], *, first: bool
+        self,
+        node: Node,
+        change: Touched,
+        token: Token,
+        links: Sequence[tuple[str, str, bool]],
+        *,
+        unseen: frozenset[str],
+        first: bool,
     ) -> bytes:
-        objects = self.directory.objects
         properties = token.properties
         if token.minimal and not change.whole:
             properties = tuple(name for name in properties if name in change.fields)
-        parts = [encode_inner(node, properties, omit_unset=True)]
+        parts = [self._encode_object(node, properties, unseen)]
         for name in dict.fromkeys(relation for relation, _, _ in links):
-            references = [encode_reference(objects[i], removed=gone) for its, i, gone in links if its == name]
+            references = [self._encode_link(i, removed=gone) for its, i, gone in links if its == name]
             parts.append(b'"%b@delta":[%b]' % (name.encode(), b",".join(references)))
         if first and "manager" in token.relations and (references := self._manager_links(node, change)):
             parts.append(b'"manager@delta":[%b]' % b",".join(references))
         return b"{%b}" % b",".join(parts)
 
     def _manager_links(self, node: Node, change: Touched) -> list[bytes]:
-        objects, knobs = self.directory.objects, self.knobs
+        knobs = self.knobs
         if not (change.whole or change.manager_changed or knobs.repeat_relationships):
             return []
-        present = [encode_reference(objects[node.manager])] if node.manager is not None else []
+        present = [self._encode_link(node.manager)] if node.manager is not None else []
         before = change.manager_before
         if not change.manager_changed or before is None or before == node.manager:
             return present
         if present and not knobs.manager_names_old:
             return present
-        old = [encode_reference(objects[before], removed=True)]
+        old = [self._encode_link(before, removed=True)]
         return present + old if knobs.manager_removed_last else old + present
 
     def _collect(
         self, stream: Stream, since: int, until: int, properties: tuple[str, ...], relations: tuple[str, ...]
     ) -> list[Touched]:
         return collect_changes(self.directory, stream, since, until, tracked=frozenset([*properties, *relations]))
+
+    # ---- encoding
+
+    def _encode_object(self, node: Node, properties: tuple[str, ...], unseen: frozenset[str]) -> bytes:
+        """Return an entry without its braces; what is not set, or not to be seen, is left out."""
+        stated = encode_type(node, node.kind, stated=self.knobs.subtypes_stated)
+        return stated + encode_inner(node, properties, omit_unset=True, unseen=unseen)
+
+    def _encode_link(self, object_id: str, *, removed: bool = False) -> bytes:
+        node = self.directory.objects[object_id]
+        return encode_reference(node, stated=self.knobs.subtypes_stated, removed=removed)
+
+    def _removal(self, node: Node) -> bytes:
+        reason = "changed" if node.state == "deleted" else "deleted"
+        stated = encode_type(node, node.kind, stated=self.knobs.subtypes_stated)
+        return b'{%b"id":"%b","@removed":{"reason":"%b"}}' % (stated, node.id.encode(), reason.encode())
 
     # ---- tokens
 
@@ -318,10 +345,5 @@ class DeltaEngine:
         )
 
 
-def _removal(node: Node) -> bytes:
-    reason = "changed" if node.state == "deleted" else "deleted"
-    return f'{{"id":"{node.id}","@removed":{{"reason":"{reason}"}}}}'.encode()
-
-
-def _is_hidden(node: Node) -> bool:
-    return node.properties.get("visibility") == "HiddenMembership"
+def _unseen(token: Token, rights: Rights) -> frozenset[str]:
+    return rights.unseen("user" if token.stream == "users" else "group", token.properties)

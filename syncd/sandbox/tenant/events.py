@@ -69,6 +69,7 @@ def _operations() -> dict[str, Callable[[Directory, random.Random], Described | 
     return {
         "hire": _hire,
         "guest": _guest,
+        "agent": _agent,
         "leave": _leave,
         "delete": _delete,
         "disable": _disable,
@@ -151,6 +152,15 @@ def _guest(directory: Directory, chance: random.Random) -> Described:
     first, last, _ = _new_name(directory, chance)
     mail = f"{plain(first)}.{plain(last)}.{chance.getrandbits(20):05x}@partner.example"
     return _described("guest", directory.get(directory.invite_guest(mail, display_name=f"{first} {last}")))
+
+
+def _agent(directory: Directory, chance: random.Random) -> Described:
+    number = f"{chance.getrandbits(20):05x}"
+    agent = directory.create_agent(f"Agent {number}", f"agent-{number}@{directory.domain}")
+    groups = _open_groups(directory)
+    for group in chance.sample(groups, min(2, len(groups))):
+        directory.add_member(group.id, agent)
+    return _described("agent", directory.get(agent))
 
 
 def _leave(directory: Directory, chance: random.Random) -> Described | None:

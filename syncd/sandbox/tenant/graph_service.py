@@ -1,7 +1,6 @@
-"""The imitation Microsoft Graph: tokens, permissions, headers, prices, delta links, and dispatch to lists and batches.
+"""The imitation Microsoft Graph: tokens, headers, prices, delta links, and dispatch to lists and batches.
 
-What a request costs and how an empty bucket answers follow Graph's throttling page; which permission reads what follows
-the permission tables of the single operations.
+What a request costs and how an empty bucket answers follow Graph's throttling page.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
-from urllib.parse import unquote
 from uuid import uuid4
+
+import msgspec
 
 from syncd.clock import Clock
 from syncd.sandbox.login.service import GRAPH_AUDIENCE
@@ -20,21 +20,19 @@ from syncd.sandbox.tenant.batch import answer_batch
 from syncd.sandbox.tenant.delta import DeltaEngine, Page, Stream, Token
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.graph_lists import Lists
-from syncd.sandbox.tenant.odata import JSON_TYPE, parse_select, refuse
+from syncd.sandbox.tenant.odata import JSON_TYPE, refuse
+from syncd.sandbox.tenant.pages import Asked
+from syncd.sandbox.tenant.paths import read_path
 from syncd.sandbox.tenant.queries import Query, parse_id_filter, parse_query
+from syncd.sandbox.tenant.replicas import Replicas
+from syncd.sandbox.tenant.rights import Rights
 from syncd.sandbox.wire.faults import Faults
 from syncd.sandbox.wire.http import Answer, Refusal, Request
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import TokenBook, encode_for_link
 
-_READS_USERS = frozenset({"User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"})
-_READS_GROUP_PROPERTIES = frozenset(
-    {"Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
-)
-_READS_GROUPS = _READS_GROUP_PROPERTIES | {"GroupMember.Read.All", "GroupMember.ReadWrite.All"}
 _LINES = 10_000
 """Of so many lines of delta links it is remembered which one was used last."""
-_DELTA_NAMES = frozenset({"delta", "delta()", "microsoft.graph.delta", "microsoft.graph.delta()"})
 
 
 class GraphService:
@@ -51,6 +49,7 @@ class GraphService:
         graph_url: Callable[[], str],
     ) -> None:
         self.directory = directory
+        self.replicas = Replicas(directory)
         self.engine = DeltaEngine(directory, seed=seed)
         self._knobs = directory.knobs
         self._clock: Clock = directory.clock
@@ -58,7 +57,7 @@ class GraphService:
         self._faults = faults
         self._ledger = ledger
         self._url = graph_url
-        self._lists = Lists(directory, seal=self.engine.seal, ledger=ledger, graph_url=graph_url)
+        self._lists = Lists(directory, self.replicas, seal=self.engine.seal, ledger=ledger, graph_url=graph_url)
         self._random = random.Random(f"graph-{seed}")  # noqa: S311 - reproducible imitation, not a secret
         self._bucket: tuple[float, float, int] = (0.0, 0.0, 0)
         self._newest_link: dict[str, int] = {}
@@ -72,10 +71,11 @@ class GraphService:
         except Refusal as refusal:
             answer = replace(refusal.answer, route=refusal.answer.route or "refused")
             answer = replace(answer, resource_units=answer.resource_units or 1)
+        echoed = request.headers.get("client-request-id", "")
         headers = {
             "OData-Version": "4.0",
             "request-id": request_id,
-            "client-request-id": request.headers.get("client-request-id", request_id),
+            "client-request-id": echoed if echoed.isascii() and echoed.isprintable() and echoed else request_id,
             "x-ms-ags-diagnostic": '{"ServerInfo":{"DataCenter":"Sandbox","Slice":"E","Ring":"1"}}',
             "x-ms-resource-unit": str(answer.resource_units),
             "Cache-Control": "no-cache",
@@ -85,43 +85,45 @@ class GraphService:
         return replace(answer, headers=headers)
 
     def _answer(self, request: Request) -> Answer:
-        roles = self._check_token(request)
-        segments = request.segments
-        if segments[0] != "v1.0":
-            raise self._refuse(400, "BadRequest", f"Invalid version: {segments[0]}.")
-        if segments[1:] == ("$batch",) and request.method == "POST":
+        rights = Rights(self._check_token(request))
+        version, *rest = request.segments
+        if version != "v1.0":
+            raise self._refuse(400, "BadRequest", f"Invalid version: {version}.")
+        path = read_path(tuple(rest))
+        if path == ("$batch",) and request.method == "POST":
             return answer_batch(request, self._answer_item, faults=self._faults, ledger=self._ledger, clock=self._clock)
-        if request.method != "GET" and segments[1:] != ("directoryObjects", "getByIds"):
+        if request.method != "GET" and path != ("directoryObjects", "getByIds"):
             raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
         query = parse_query(request, clock=self._clock)
-        price = _price(segments[1:], query)
+        price = _price(path, query)
         self._spend(price)
         try:
-            answer = self._answer_path(request, query, roles)
+            answer = self._answer_path(Asked(request, query, rights), path)
         except Refusal as refusal:  # what is refused in the end has cost as much
             raise Refusal(replace(refusal.answer, resource_units=price)) from refusal
         return replace(answer, resource_units=price)
 
-    def _answer_path(self, request: Request, query: Query, roles: frozenset[str]) -> Answer:
-        segments = request.segments
-        self._check_roles(segments[1:], roles)
-        if len(segments) == 3 and segments[1] in ("users", "groups") and segments[2].lower() in _DELTA_NAMES:
-            stream: Stream = "users" if segments[1] == "users" else "groups"
-            return self._delta(request, query, stream=stream, roles=roles)
-        readable = {"user": bool(roles & _READS_USERS), "hidden": "Member.Read.Hidden" in roles}
-        return self._lists.answer(request, query, segments[1:], readable=readable)
+    def _answer_path(self, asked: Asked, path: tuple[str, ...]) -> Answer:
+        if not asked.rights.allow(path):
+            raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+        match path:
+            case ("users" | "groups" as kinds, "delta"):
+                return self._delta(asked, stream=kinds)
+        return self._lists.answer(asked, path)
 
     def _answer_item(self, request: Request) -> Answer:
-        """Answer one request of a batch; the refusals of one do not touch the others."""
+        """Answer one request of a batch; the refusals of one do not touch the others, and no batch holds a batch."""
         try:
+            if read_path(request.segments[1:]) == ("$batch",):
+                raise self._refuse(400, "BadRequest", "A batch cannot contain a batch.")
             return self._answer(request)
         except Refusal as refusal:
             return replace(refusal.answer, resource_units=refusal.answer.resource_units or 1)
 
     # ---- delta
 
-    def _delta(self, request: Request, query: Query, *, stream: Stream, roles: frozenset[str]) -> Answer:
-        engine = self.engine
+    def _delta(self, asked: Asked, *, stream: Stream) -> Answer:
+        engine, request, query, rights = self.engine, asked.request, asked.query, asked.rights
         kind = "user" if stream == "users" else "group"
         if query.skip_token is not None and query.delta_token is not None:
             raise self._refuse(
@@ -129,17 +131,16 @@ class GraphService:
             )
         minimal = "return=minimal" in request.headers.get("prefer", "").replace(" ", "")
         text = query.skip_token if query.skip_token is not None else query.delta_token
-        hidden = "Member.Read.Hidden" in roles
         if text and (text.lower() != "latest" or query.skip_token is not None):
             token = self._open_link(request, query, text, stream=stream)
             selection = None
             if query.select is not None:
-                selection = parse_select(kind, query.select, delta=True, clock=self._clock)
-            page = engine.resume(token, text=text, minimal=minimal, selection=selection, hidden=hidden)
+                selection = self._lists.selector.read(kind, query.select, reading="delta", rights=rights)
+            page = engine.resume(token, text=text, minimal=minimal, selection=selection, rights=rights)
         else:
-            selection = parse_select(kind, query.select, delta=True, clock=self._clock)
+            selection = self._lists.selector.read(kind, query.select, reading="delta", rights=rights)
             only = parse_id_filter(query.filter, clock=self._clock) if query.filter else ()
-            page = engine.start(stream, selection, only=only, latest=bool(text), hidden=hidden)
+            page = engine.start(stream, selection, only=only, latest=bool(text), rights=rights)
         answer = self._encode_page(page, stream)
         if "prefer" in request.headers and minimal:
             answer = replace(answer, headers={**answer.headers, "Preference-Applied": "return=minimal"})
@@ -150,12 +151,15 @@ class GraphService:
         text = page.text or self.engine.seal.close(token)
         if token.role == "delta":
             self._newest_link[stream] = max(token.serial, self._newest_link.get(stream, 0))
-            link = f'"@odata.deltaLink":"{self._url()}/v1.0/{stream}/delta?$deltatoken={encode_for_link(text)}"'
+            name, option = "@odata.deltaLink", "$deltatoken"
         else:
-            link = f'"@odata.nextLink":"{self._url()}/v1.0/{stream}/delta?$skiptoken={encode_for_link(text)}"'
+            name, option = "@odata.nextLink", "$skiptoken"
         names = ",".join(["id", *token.properties, *token.relations])
-        context = f'"@odata.context":"{self._url()}/v1.0/$metadata#{stream}({names})"'
-        body = b'{%b,%b,"value":[%b]}' % (context.encode(), link.encode(), b",".join(page.entries))
+        head = {
+            "@odata.context": f"{self._url()}/v1.0/$metadata#{stream}({names})",
+            name: f"{self._url()}/v1.0/{stream}/delta?{option}={encode_for_link(text)}",
+        }
+        body = b'%b,"value":[%b]}' % (msgspec.json.encode(head)[:-1], b",".join(page.entries))
         return Answer(200, body, JSON_TYPE, route=f"{stream}/delta")
 
     def _open_link(self, request: Request, query: Query, text: str, *, stream: Stream) -> Token:
@@ -235,21 +239,6 @@ class GraphService:
         headers = {"WWW-Authenticate": 'Bearer realm="", authorization_uri="https://login.example/common/oauth2"'}
         raise refuse(self._clock, 401, "InvalidAuthenticationToken", message, headers=headers)
 
-    def _check_roles(self, segments: tuple[str, ...], roles: frozenset[str]) -> None:
-        match segments:
-            case ("users", *_) | ("directory", "deletedItems", "microsoft.graph.user", *_):
-                allowed = _READS_USERS
-            case ("groups", *_):
-                allowed = _READS_GROUPS
-            case ("directory", "deletedItems", "microsoft.graph.group", *_):
-                allowed = _READS_GROUP_PROPERTIES
-            case ("directory", *_):
-                allowed = _READS_USERS | _READS_GROUP_PROPERTIES
-            case _:
-                allowed = _READS_USERS | _READS_GROUPS
-        if not roles & allowed:
-            raise self._refuse(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-
     def _tell_level(self) -> dict[str, str]:
         """Return the header that says how full the bucket is, as Graph sends it from four fifths on."""
         level, at, budget = self._bucket
@@ -284,16 +273,16 @@ class GraphService:
         return refuse(self._clock, status, code, message)
 
 
-def _price(segments: tuple[str, ...], query: Query) -> int:
+def _price(path: tuple[str, ...], query: Query) -> int:
     """Return the resource units of a request.
 
     Base costs and what ``$select``, ``$expand`` and a small ``$top`` change are those of Microsoft's throttling limits,
     "Identity and access service limits"; what the page lists for ``me`` holds for ``users/{id}``, and a path that it
     does not list costs 1. Of ``getByIds`` it says in words that a selection makes it 2.
     """
-    if segments == ("directoryObjects", "getByIds") and query.select is not None:
+    if path == ("directoryObjects", "getByIds") and query.select is not None:
         return 2
-    match tuple(unquote(segment).partition("(")[0] for segment in segments):
+    match path:
         case ("groups", _, "transitiveMembers", *_) | ("directoryObjects", "getByIds"):
             base = 5
         case ("groups", _, "members", *_):

@@ -97,6 +97,38 @@ def _spoil_links(page: dict[str, Any], how: LinkFault, asked: str) -> None:
         page.pop("@odata.deltaLink", None)
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 1_000_000_000
+
+
+def _is_status(value: object) -> bool:
+    return _is_whole(value) and 200 <= int(str(value)) <= 599
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+def _are_headers(value: object) -> bool:
+    return isinstance(value, dict) and all(_is_text(name) and name and _is_text(each) for name, each in value.items())
+
+
+_TYPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "side": (_is_text, "a text"),
+    "method": (_is_text, "a text"),
+    "path": (_is_text, "a text"),
+    "count": (_is_whole, "a whole number, -1 for ever"),
+    "skip": (_is_whole, "a whole number"),
+    "status": (_is_status, "a status from 200 to 599"),
+    "headers": (_are_headers, "an object of texts"),
+    "seconds": (_is_number, "a number of seconds"),
+}
+
+
 class Faults:
     """The planned faults, first match first. Safe to change at any time from the event loop."""
 
@@ -147,6 +179,11 @@ def parse_fault(document: Mapping[str, Any]) -> Fault:
             re.compile(str(document.get(name, "")))
         except re.error as error:
             problems.append(f"{name}: not a regular expression ({error})")
+    problems += [
+        f"{name}: {value!r} is not {_TYPES[name][1]}"
+        for name, value in document.items()
+        if name in _TYPES and not _TYPES[name][0](value)
+    ]
     if problems:
         raise ConfigError(problems)
     fields = dict(document)

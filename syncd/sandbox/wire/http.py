@@ -9,9 +9,10 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
+import msgspec
 from aiohttp import web
 
 from syncd.clock import Clock
@@ -61,6 +62,10 @@ class Refusal(SyncdError):
         self.answer = answer
 
 
+class Unreadable(SyncdError):
+    """A request's body is no JSON, or JSON that nobody could read: broken text, nested too deep."""
+
+
 class Service(Protocol):
     """What the web server asks for an answer; must not block and must not raise."""
 
@@ -68,7 +73,8 @@ class Service(Protocol):
 
 
 def make_request(method: str, target: str, *, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Request:
-    """Return the request for a raw target such as ``/v1.0/users?%24top=5``."""
+    """Return the request for a raw target such as ``/v1.0/users?%24top=5``; bytes that are no text are replaced."""
+    target = target.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     path, _, query = target.partition("?")
     return Request(
         method=method,
@@ -78,6 +84,19 @@ def make_request(method: str, target: str, *, headers: Mapping[str, str] | None 
         headers={name.lower(): value for name, value in (headers or {}).items()},
         body=body,
     )
+
+
+def read_json(body: bytes) -> Any:
+    """Return the decoded body. Raises Unreadable; msgspec lets broken UTF-8 and deep nesting pass as foreign errors."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unreadable("the body is not JSON that can be read") from error
+
+
+def read_number(text: str) -> int | None:
+    """Return the whole number that a text of at most nine digits states, None for any other text."""
+    return int(text) if len(text) < 10 and text.isdecimal() else None
 
 
 @dataclass(frozen=True, slots=True)

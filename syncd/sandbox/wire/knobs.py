@@ -7,8 +7,9 @@ sees the new value. Nothing here acts.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
+from types import UnionType
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from syncd.errors import ConfigError
 
@@ -50,7 +51,15 @@ class TenantKnobs:
     page_drift: bool = False  # list pages are offsets into the living list, so changes shift them
     members_omit_service_principals: bool = True  # known issue of v1.0
     count_offset: int = 0  # what $count, which reads an index, says beyond the truth
+    count_status: int = 0  # the status that $count is refused with, in the path and in the query; 0: it answers
     hidden_membership: Literal["empty", "forbidden"] = "empty"  # HiddenMembership groups without Member.Read.Hidden
+    subtypes_stated: bool = True  # an agent's account says that it is an agentUser; False: it passes for a user
+    subtypes_listed: bool = True  # the list of users shows agents' accounts
+    subtypes_counted: bool = True  # the count of users counts them
+    select_relations: Literal["refused", "ignored"] = "refused"  # a relationship in the $select of a list or object
+    unpermitted_property: Literal["empty", "forbidden"] = "empty"  # without the permission that a property needs
+    manager_levels: Literal["free", "documented"] = "free"  # documented: $levels of single users only, with the header
+    casts_need_eventual: bool = False  # as the pages of members and memberOf say
     # transport and tokens
     latency: float = 0.0  # how long every answer is held back
     gzip: bool = False
@@ -103,21 +112,39 @@ class PortalKnobs:
 
 def turn_knobs(knobs: TenantKnobs | PortalKnobs, changes: Mapping[str, object]) -> None:
     """Set the named knobs, all or none. Raises ConfigError naming every unknown knob and every unusable value."""
-    known = {field.name for field in fields(knobs)}
+    known = get_type_hints(type(knobs))
     problems = [f"{name}: there is no such knob (known: {', '.join(sorted(known))})" for name in changes.keys() - known]
-    for name in sorted(changes.keys() & known):
-        present, wanted = getattr(knobs, name), changes[name]
-        if not _fits(present, wanted) and name != "purge_links_after":
-            problems.append(f"{name}: {wanted!r} is not a {type(present).__name__}")
+    problems += [
+        f"{name}: {changes[name]!r} is not {_describe(known[name])}"
+        for name in sorted(changes.keys() & known.keys())
+        if not _fits(known[name], changes[name])
+    ]
+    problems += [
+        f"{name}: {wanted!r} is less than nothing"
+        for name, wanted in sorted(changes.items())
+        if isinstance(wanted, int | float) and wanted < 0 and name != "count_offset"
+    ]
     if problems:
         raise ConfigError(problems)
     for name, wanted in changes.items():
         setattr(knobs, name, wanted)
 
 
-def _fits(present: object, wanted: object) -> bool:
-    if isinstance(present, bool) or isinstance(wanted, bool):
-        return isinstance(present, bool) and isinstance(wanted, bool)
-    if isinstance(present, float):
-        return isinstance(wanted, int | float)
-    return isinstance(wanted, type(present))
+def _fits(expected: object, wanted: object) -> bool:
+    if get_origin(expected) is Literal:
+        return any(type(wanted) is type(choice) and wanted == choice for choice in get_args(expected))
+    if isinstance(expected, UnionType):
+        return any(_fits(each, wanted) for each in get_args(expected))
+    if expected is float:
+        return isinstance(wanted, int | float) and not isinstance(wanted, bool)
+    return type(wanted) is expected
+
+
+def _describe(expected: object) -> str:
+    """Return in words what a knob takes."""
+    if get_origin(expected) is Literal:
+        return f"one of {', '.join(map(str, get_args(expected)))}"
+    if isinstance(expected, UnionType):
+        return " or ".join(_describe(each) for each in get_args(expected))
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
+    return next((word for kind, word in words.items() if kind is expected), str(expected))
