@@ -64,7 +64,8 @@ def reasons(world: World, run: RunRecord) -> dict[str, str]:
     chunks = world.store.plans.iterate_changes(run.id, statuses=("dropped",))
     dropped = [planned for chunk in chunks for planned, _, _ in chunk]
     return {
-        " ".join(part for part in (d.change.action, d.change.bps_id, d.change.target) if part): d.error for d in dropped
+        " ".join(part for part in (d.change.action, d.change.bps_id, d.change.target) if part): d.error.text
+        for d in dropped
     }
 
 
