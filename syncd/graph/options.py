@@ -35,13 +35,13 @@ class GraphOptions:
     tenant_id: str
     client_id: str
     credential: Credential
-    authority_url: str = "https://login.microsoftonline.com"
-    base_url: str = "https://graph.microsoft.com"
-    ca_file: Path | None = None
-    proxy_url: str | None = field(default=None, repr=False)
-    user_attributes: tuple[str, ...] = ()
-    group_attributes: tuple[str, ...] = ()
-    owners: bool = False
+    authority_url: str
+    base_url: str
+    ca_file: Path | None
+    proxy_url: str | None = field(repr=False)
+    user_attributes: tuple[str, ...]
+    group_attributes: tuple[str, ...]
+    owners: bool
     concurrency: int = 8
     quiet: QuietTimes = field(default_factory=QuietTimes)
 

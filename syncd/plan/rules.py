@@ -1,4 +1,7 @@
-"""The administrator's rules as plain values: what the decisions in this folder are made by."""
+"""The administrator's rules as plain values: what the decisions in this folder are made by.
+
+No setting has a default here: defaults are those of the configuration, and stand there only.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,12 @@ class FieldRule:
 class ScopeRules:
     """Who is meant for the target. Group references are resolved to source keys before anything is decided."""
 
-    include_groups: tuple[str, ...] = ()
-    exclude_groups: tuple[str, ...] = ()
-    users: Expression | None = None
-    groups: Expression | None = None
-    guests: Literal["skip", "mail"] = "skip"
-    protect: frozenset[str] = frozenset()
+    include_groups: tuple[str, ...]
+    exclude_groups: tuple[str, ...]
+    users: Expression | None
+    groups: Expression | None
+    guests: Literal["skip", "mail"]
+    protect: frozenset[str]
     """Folded BPS ids."""
 
 
@@ -51,24 +54,24 @@ class MappingRules:
     group_bps_id: FieldRule
     user_fields: Mapping[str, FieldRule]
     group_fields: Mapping[str, FieldRule]
-    managers: bool = True
-    owners: bool = False
+    managers: bool
+    owners: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRules:
     """Which kinds of change are permitted, and what happens to leavers."""
 
-    mode: Mode = "sync"
-    adopt: Literal["match", "never"] = "match"
-    disabled_users: LeaverPolicy = "revoke"
-    out_of_scope: LeaverPolicy = "revoke"
-    deleted_users: LeaverPolicy = "revoke"
-    deleted_groups: GroupPolicy = "empty"
-    grace: timedelta = timedelta(days=30)
-    drift: Literal["revert", "adopt", "report"] = "revert"
-    substitute: Literal["none", "manager"] = "none"
-    rename_substitute: bool = True
+    mode: Mode
+    adopt: Literal["match", "never"]
+    disabled_users: LeaverPolicy
+    out_of_scope: LeaverPolicy
+    deleted_users: LeaverPolicy
+    deleted_groups: GroupPolicy
+    grace: timedelta
+    drift: Literal["revert", "adopt", "report"]
+    substitute: Literal["none", "manager"]
+    rename_substitute: bool
 
     @property
     def wants_substitutions(self) -> bool:
@@ -85,11 +88,11 @@ class PolicyRules:
 class GuardLimits:
     """How much of a plan goes through unasked. ``None`` switches a limit off; 0 allows none."""
 
-    max_removals: int | None = 500
-    max_removal_percent: float | None = 10
-    min_population: int = 20
-    max_adoptions: int | None = 0
-    max_update_percent: float | None = 60
+    max_removals: int | None
+    max_removal_percent: float | None
+    min_population: int
+    max_adoptions: int | None
+    max_update_percent: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +114,8 @@ class Rules:
     scope: ScopeRules
     mapping: MappingRules
     policy: PolicyRules
-    limits: GuardLimits = field(default_factory=GuardLimits)
-    licences: tuple[LicenceRule, ...] = ()
+    limits: GuardLimits
+    licences: tuple[LicenceRule, ...]
 
     def fingerprint(self) -> str:
         """Return a hash of everything that decides about people; when it changes, the next push looks at everybody."""

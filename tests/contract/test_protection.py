@@ -12,12 +12,13 @@ import structlog
 
 from syncd.model.target import Account, Creation, PortalGroup
 from syncd.plan.diff import TIED
-from syncd.plan.rules import LicenceRule, PolicyRules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule, fold_all
 from syncd.store.reports.status import Report
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
-POLICY = PolicyRules(deleted_users="delete", deleted_groups="delete", grace=timedelta(days=3))
+POLICY = make_policy(deleted_users="delete", deleted_groups="delete", grace=timedelta(days=3))
 KINDS: list[Literal["delta", "full"]] = ["delta", "full"]
 
 
@@ -39,7 +40,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
 
 def protect(world: World, *bps_ids: str) -> None:
     """Set scope.protect."""
-    world.rules = make_rules(policy=POLICY, scope=ScopeRules(protect=fold_all(bps_ids)))
+    world.rules = make_rules(policy=POLICY, scope=make_scope(protect=fold_all(bps_ids)))
 
 
 async def let_go(world: World, kind: Literal["delta", "full"]) -> None:

@@ -173,7 +173,7 @@ class Inventory(StorePart):
             connection.execute(delete(target_users).where(gone_users))
 
     @in_thread
-    def load_groups_to_detail(self, protect: Collection[str] = ()) -> list[str]:
+    def load_groups_to_detail(self, protect: Collection[str]) -> list[str]:
         """Return the portal's groups whose members matter: ours, those that a source group wants, and protected ones.
 
         ``protect``: folded BPS ids.

@@ -94,7 +94,7 @@ async def read_members(
     now: datetime,
     concurrency: int,
     stopping: Callable[[], bool],
-    protect: frozenset[str] = frozenset(),
+    protect: frozenset[str],
 ) -> int:
     """Read the members of our groups, of those that a source group wants, and of those on the protect list.
 
