@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from syncd.config import (
     AttributeRule,
     ExpressionRule,
@@ -11,6 +9,7 @@ from syncd.config import (
     MappingRule,
     Settings,
 )
+from syncd.model.kinds import RecordKind
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule, GuardLimits, LicenceRule, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
@@ -86,7 +85,7 @@ def _make_field(rule: MappingRule) -> FieldRule:
     return FieldRule(expression=Expression(rule.text))
 
 
-def list_attributes(rules: Rules, variable: Literal["user", "group"]) -> tuple[str, ...]:
+def list_attributes(rules: Rules, variable: RecordKind) -> tuple[str, ...]:
     """Return the source attributes that the rules look at: they are selected, and tracked."""
     mapping, scope = rules.mapping, rules.scope
     fields = mapping.user_fields if variable == "user" else mapping.group_fields

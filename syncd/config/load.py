@@ -16,13 +16,13 @@ from syncd.config.problem import Problem, list_problems
 from syncd.config.sections import SECRET_KEYS, SECTIONS, Licences, LicenceSetting
 from syncd.config.settings import Missing, Settings
 from syncd.errors import ConfigError
-from syncd.model.attributes import Entity
+from syncd.model.kinds import RecordKind
 from syncd.model.sides import BOTH_SIDES
 
 CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")
 
 
-def _no_check(expression: str, entity: Entity) -> tuple[str, str] | None:
+def _no_check(expression: str, entity: RecordKind) -> tuple[str, str] | None:
     del expression, entity
     return None
 

@@ -13,7 +13,8 @@ from pydantic import Field, ValidationInfo
 
 from syncd.config.base import Parsed, Section, Surroundings
 from syncd.config.problem import Refused
-from syncd.model.attributes import Entity, find_attribute_problem
+from syncd.model.attributes import find_attribute_problem
+from syncd.model.kinds import RecordKind
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
 
@@ -45,7 +46,7 @@ def is_attribute(text: str) -> bool:
     return _ATTRIBUTE.fullmatch(text) is not None and text.partition(".")[0] not in {"user", "group", "true", "false"}
 
 
-def check_attribute(name: str, entity: Entity) -> None:
+def check_attribute(name: str, entity: RecordKind) -> None:
     """Refuse an attribute that a delta query cannot follow, or that has no value of its own."""
     problem = find_attribute_problem(entity, name.split("."))
     if problem is not None:
@@ -54,7 +55,7 @@ def check_attribute(name: str, entity: Entity) -> None:
         raise Refused("names no extension attribute", f"write {name}.extensionAttribute1 (1 to 15)")
 
 
-def parse_expression(value: object, info: ValidationInfo, *, entity: Entity) -> str:
+def parse_expression(value: object, info: ValidationInfo, *, entity: RecordKind) -> str:
     """Return a CEL expression that compiles and looks at tracked attributes only; empty stays empty."""
     if not isinstance(value, str):
         raise Refused("must be text", "write the CEL expression in quotes")
@@ -67,7 +68,7 @@ def parse_expression(value: object, info: ValidationInfo, *, entity: Entity) -> 
     return text
 
 
-def _parse_rule(value: object, info: ValidationInfo, *, entity: Entity, required: bool) -> MappingRule:
+def _parse_rule(value: object, info: ValidationInfo, *, entity: RecordKind, required: bool) -> MappingRule:
     if isinstance(value, str):
         text = value.strip()
         if text and not is_attribute(text):

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
-Entity = Literal["user", "group"]
+from syncd.model.kinds import RecordKind
 
 _USER_UNTRACKED = (
     "signInActivity cloudLicensing mailboxSettings deviceEnrollmentLimit print aboutMe birthday hireDate interests "
@@ -48,7 +47,7 @@ _NUMBERED = re.compile(r"extensionAttribute(?:[1-9]|1[0-5])")
 _DIRECTORY_EXTENSION = re.compile(r"extension_[0-9a-fA-F]{32}_\w+", re.ASCII)
 
 
-def find_attribute_problem(entity: Entity, path: Sequence[str]) -> tuple[str, str] | None:
+def find_attribute_problem(entity: RecordKind, path: Sequence[str]) -> tuple[str, str] | None:
     """Return why a rule cannot follow a property, and the way out; None when it can.
 
     ``path`` is the property and what is looked at inside of it. Whether Graph knows the property is not judged here.

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import ExpressionFailed
-from syncd.plan.cel.references import Variable
 from syncd.plan.rules import FieldRule, Rules
 from syncd.plan.words import say
 
@@ -193,7 +193,7 @@ def resolve_collision(claimants: Sequence[tuple[int, bool]]) -> int | None:
     return holders[0] if len(holders) == 1 else None
 
 
-def _map_text(rule: FieldRule, variable: Variable, attributes: Mapping[str, Any]) -> str | None:
+def _map_text(rule: FieldRule, variable: RecordKind, attributes: Mapping[str, Any]) -> str | None:
     if rule.expression is not None:
         return _text(rule.expression.evaluate(variable, attributes))
     for path in rule.attributes:

@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 import structlog
 
+from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, Creation, PortalGroup
 from syncd.plan.diff import TIED
 from syncd.plan.rules import LicenceRule, fold_all
@@ -53,7 +54,7 @@ async def let_go(world: World, kind: Literal["delta", "full"]) -> None:
         assert world.changes(run) == []
 
 
-def explain(world: World, kind: Literal["user", "group"], bps_id: str) -> str:
+def explain(world: World, kind: RecordKind, bps_id: str) -> str:
     """Return why a record stands where it stands."""
     report = Report(world.database, POLICY, protect=world.rules.scope.protect)
     return next(line.reason for line in report.iterate(kind) if line.bps_id == bps_id)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.clock import Clock
-from syncd.model.run import PullKind, RunRecord, RunRequest, SingleKind, Wanted
+from syncd.model.kinds import RecordKind
+from syncd.model.run import PullKind, RunRecord, RunRequest, Wanted
 from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, open_database
@@ -68,7 +69,7 @@ class World:
             RunRequest(pull=kind, trigger="cli", write=write, retry_failed=retry_failed), self.open_sides()
         )
 
-    async def sync_one(self, kind: SingleKind, name: str) -> RunRecord:
+    async def sync_one(self, kind: RecordKind, name: str) -> RunRecord:
         """Run one sync of a single object and return its record."""
         request = RunRequest(pull="none", trigger="cli", retry_failed=True, only=Wanted(kind, name))
         return await self.runs.execute(request, self.open_sides())

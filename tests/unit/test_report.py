@@ -8,9 +8,10 @@ from datetime import timedelta
 
 import pytest
 
+from syncd.model.kinds import RecordKind
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.reports.status import Kind, Line, Report
+from syncd.store.reports.status import Line, Report
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World
 
@@ -31,7 +32,7 @@ def world(store_url: str) -> Iterator[World]:
     database.close()
 
 
-def report(world: World, kind: Kind = "user", *, needle: str = "") -> dict[str, Line]:
+def report(world: World, kind: RecordKind = "user", *, needle: str = "") -> dict[str, Line]:
     """Return the lines by source id, or by BPS id where there is none."""
     lines = list(Report(world.database, world.rules.policy).iterate(kind, needle=needle))
     found = {line.source_id or line.bps_id or "": line for line in lines}

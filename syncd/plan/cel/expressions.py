@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from syncd.model.attributes import COLLECTIONS, Entity, find_attribute_problem
+from syncd.model.attributes import COLLECTIONS, find_attribute_problem
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.plan.cel.library import add_stdlib_to_context, cel
-from syncd.plan.cel.references import HAS, Path, Variable, find_references
+from syncd.plan.cel.references import HAS, Path, find_references
 
-_VARIABLES: tuple[Variable, ...] = ("user", "group")
 _FAILURES = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
 """What the library raises for an object that an expression does not fit: bad index, wrong type, unreadable date, …"""
 
@@ -40,7 +40,7 @@ class Expression:
             self._context.add_function(HAS, _has_value)
         except (ValueError, RuntimeError) as error:
             raise ValueError(_words(error)) from error
-        unknown = set(self._program.variables()) - {*_VARIABLES, *found.bound}
+        unknown = set(self._program.variables()) - {*RECORD_KINDS, *found.bound}
         if unknown:
             raise ValueError(f"unknown name {', '.join(sorted(unknown))}: an expression sees 'user' or 'group'")
         for variable in sorted(found.whole):
@@ -48,14 +48,14 @@ class Expression:
                 f'looks at {variable} as a whole: name the attributes ({variable}.mail, {variable}["mail"]), '
                 f"and ask for a value by has({variable}.mail)"
             )
-        self.paths: Mapping[Variable, frozenset[Path]] = {name: frozenset(found.paths[name]) for name in _VARIABLES}
-        self.attributes: Mapping[Variable, frozenset[str]] = {
-            name: frozenset(path[0] for path in found.paths[name]) for name in _VARIABLES
+        self.paths: Mapping[RecordKind, frozenset[Path]] = {name: frozenset(found.paths[name]) for name in RECORD_KINDS}
+        self.attributes: Mapping[RecordKind, frozenset[str]] = {
+            name: frozenset(path[0] for path in found.paths[name]) for name in RECORD_KINDS
         }
-        self._shapes = {name: _make_shape(found.paths[name]) for name in _VARIABLES}
-        self._lists = {name: COLLECTIONS[name] | found.lists[name] for name in _VARIABLES}
+        self._shapes = {name: _make_shape(found.paths[name]) for name in RECORD_KINDS}
+        self._lists = {name: COLLECTIONS[name] | found.lists[name] for name in RECORD_KINDS}
 
-    def evaluate(self, variable: Variable, attributes: Mapping[str, Any]) -> Any:
+    def evaluate(self, variable: RecordKind, attributes: Mapping[str, Any]) -> Any:
         """Return the value for one object; raises ExpressionFailed."""
         shown = _shape_values(attributes, self._shapes[variable], self._lists[variable])
         if variable == "user" and "accountEnabled" in shown:
@@ -66,7 +66,7 @@ class Expression:
         except _FAILURES as error:
             raise ExpressionFailed(f"'{self.text}' fails: {self._explain(error, shown)}") from error
 
-    def test(self, variable: Variable, attributes: Mapping[str, Any]) -> bool:
+    def test(self, variable: RecordKind, attributes: Mapping[str, Any]) -> bool:
         """Return the value as a condition; anything but true or false raises ExpressionFailed."""
         value = self.evaluate(variable, attributes)
         if isinstance(value, bool):
@@ -81,13 +81,13 @@ class Expression:
         return f"no value in {', '.join(empty)}; has() tells whether there is one ({_words(error, 80)})"
 
 
-def find_problem(text: str, entity: Entity) -> tuple[str, str] | None:
+def find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:
     """Return why an expression cannot be used in a rule for users or for groups, and the way out; None when it can."""
     try:
         expression = Expression(text)
     except ValueError as error:
         return f"is no usable CEL expression: {error}", "correct the expression"
-    other: Variable = "group" if entity == "user" else "user"
+    other: RecordKind = "group" if entity == "user" else "user"
     if expression.paths[other]:
         return f"looks at {other}, but decides about {entity}s", f"use attributes of {entity}"
     problems = (find_attribute_problem(entity, path) for path in sorted(expression.paths[entity]))

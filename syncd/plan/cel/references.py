@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
-Variable = Literal["user", "group"]
+from syncd.model.kinds import RecordKind
+
 Path = tuple[str, ...]
 
 HAS = "_is"
@@ -54,9 +54,9 @@ class References:
     """
 
     text: str
-    paths: dict[Variable, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
-    lists: dict[Variable, set[str]] = field(default_factory=lambda: {"user": set(), "group": set()})
-    whole: set[Variable] = field(default_factory=set)
+    paths: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    lists: dict[RecordKind, set[str]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    whole: set[RecordKind] = field(default_factory=set)
     bound: set[str] = field(default_factory=set)
 
 
@@ -70,7 +70,7 @@ def find_references(text: str) -> References:
             continue
         if after_dot and token.text in _MACROS and [t.text for t in tokens[index + 1 : index + 4 : 2]] == ["(", ","]:
             found.bound.add(tokens[index + 2].text)
-        variable: Variable | None = "user" if token.text == "user" else "group" if token.text == "group" else None
+        variable: RecordKind | None = "user" if token.text == "user" else "group" if token.text == "group" else None
         if variable is None or after_dot:
             continue
         _note(found, variable, tokens, index + 1)
@@ -79,7 +79,7 @@ def find_references(text: str) -> References:
     return found
 
 
-def _note(found: References, variable: Variable, tokens: list[_Token], index: int) -> None:
+def _note(found: References, variable: RecordKind, tokens: list[_Token], index: int) -> None:
     """Note the property that follows a variable, as deep as it is spelled out."""
     path: list[str] = []
     while True:

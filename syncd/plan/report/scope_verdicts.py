@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from syncd.model.kinds import RecordKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import Expression, ExpressionFailed
-from syncd.plan.cel.references import Variable
 from syncd.plan.desired import is_guest
 from syncd.plan.rules import ScopeRules
 
@@ -38,7 +38,7 @@ class RuleVerdict:
 
 
 def list_verdicts(
-    kind: Literal["user", "group"],
+    kind: RecordKind,
     attributes: Mapping[str, Any],
     places: Sequence[Place],
     bps_id: str | None,
@@ -89,7 +89,7 @@ def find_place(reference: str, places: Sequence[Place]) -> Place | None:
 
 
 def _judge(
-    expression: Expression | None, rule: str, variable: Variable, attributes: Mapping[str, Any]
+    expression: Expression | None, rule: str, variable: RecordKind, attributes: Mapping[str, Any]
 ) -> list[RuleVerdict]:
     if expression is None:
         return []

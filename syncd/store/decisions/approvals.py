@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from syncd.model.change import OutcomeStatus, find_written
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause, Reason
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
@@ -179,7 +180,7 @@ class Approvals(StorePart):
         )
         same = exists().where(*about, rejections.c.after == func.coalesce(changes.c.after, ""))
         others = select(changes.c.seq, changes.c.action, changes.c.after, rejections.c.after.label("rejected")).where(
-            *planned, *about, changes.c.object.in_(("user", "group")), changes.c.action.in_(("adopt", "update"))
+            *planned, *about, changes.c.object.in_(RECORD_KINDS), changes.c.action.in_(("adopt", "update"))
         )
         with self._database.transaction() as connection:
             count = connection.execute(update(changes).where(*planned, same).values(dropped)).rowcount
@@ -280,7 +281,7 @@ def forget_rejections(connection: Connection, source_keys: Collection[int]) -> N
 
 def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: int) -> list[dict[str, Any]]:
     """Return what to remember of rejected changes; of the updates of one record the sum, as its manager comes later."""
-    records = {row.record_key for row in rows if row.action == "update" and row.object in ("user", "group")}
+    records = {row.record_key for row in rows if row.action == "update" and row.object in RECORD_KINDS}
     before = select(rejections).where(
         among(rejections.c.record_key, records, connection), rejections.c.action == "update"
     )

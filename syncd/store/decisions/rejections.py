@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, exists, or_, select, update
 
 from syncd.model.change import OutcomeStatus, Phase
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.words import say
@@ -72,7 +73,7 @@ class Declined(StorePart):
     def drop_updates(self, run_id: int, records: Collection[int], reason: Reason) -> None:
         """Take the updates of records out of a plan."""
         with self._database.transaction() as connection:
-            own = changes.c.action == "update", changes.c.object.in_(("user", "group"))
+            own = changes.c.action == "update", changes.c.object.in_(RECORD_KINDS)
             theirs = changes.c.run_id == run_id, among(changes.c.record_key, records, connection), *own
             connection.execute(update(changes).where(*theirs).values(stopped("dropped", reason)))
 
