@@ -31,7 +31,7 @@ class HookOptions:
     """``url`` is asked anew for every message, since it may stand in a file; ``portal`` tells installations apart."""
 
     url: Callable[[], str]
-    portal: str = ""
+    portal: str
 
 
 class WebHook:

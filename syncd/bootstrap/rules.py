@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
 from syncd.config import (
     AttributeRule,
     ExpressionRule,
-    LicenceRule,
+    LicenceSetting,
     MappingRule,
     Settings,
 )
 from syncd.model.attributes import merge_spellings, spell_path
+from syncd.model.kinds import RecordKind
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
-from syncd.plan.rules import LicenceRule as LicenceRuleValue
-
-if TYPE_CHECKING:
-    pass
+from syncd.plan.rules import FieldRule, GuardLimits, LicenceRule, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
 
 
 def make_rules(settings: Settings) -> Rules:
@@ -71,14 +66,14 @@ def make_rules(settings: Settings) -> Rules:
     )
 
 
-def _make_licence_rule(rule: LicenceRule) -> LicenceRuleValue:
+def _make_licence_rule(rule: LicenceSetting) -> LicenceRule:
     found: dict[str, str] = {}
     if rule.type == "DesignerDeskUser" and (rule.project_creation, rule.project_publishing) != (None, None):
         found["project_creation"] = "true" if rule.project_creation else "false"
         found["project_publishing"] = "true" if rule.project_publishing else "false"
     if rule.processes:
         found["processes"] = join_processes(format_process(item.db_id, item.id, item.guid) for item in rule.processes)
-    return LicenceRuleValue(rule.group, rule.type, found)
+    return LicenceRule(rule.group, rule.type, found)
 
 
 def _is_set(rule: MappingRule) -> bool:
@@ -91,7 +86,7 @@ def _make_field(rule: MappingRule) -> FieldRule:
     return FieldRule(expression=Expression(rule.text))
 
 
-def list_attributes(rules: Rules, variable: Literal["user", "group"]) -> tuple[str, ...]:
+def list_attributes(rules: Rules, variable: RecordKind) -> tuple[str, ...]:
     """Return the source attributes that the rules look at, as Graph spells them: they are selected, and tracked."""
     mapping, scope = rules.mapping, rules.scope
     fields = mapping.user_fields if variable == "user" else mapping.group_fields

@@ -12,12 +12,11 @@ from syncd.config import (
     Settings,
     load_settings,
 )
+from syncd.model.sides import BOTH_SIDES
 from syncd.plan.cel.expressions import find_problem
 
 if TYPE_CHECKING:
     from syncd.graph.credentials import Credential
-
-BOTH_SIDES = frozenset({"graph", "bps"})
 
 
 def read_settings(

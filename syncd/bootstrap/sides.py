@@ -1,4 +1,4 @@
-"""The composition root: settings in, opened adapters and use cases out. The only place that puts the parts together."""
+"""Both sides, opened and put together with the use cases, and the options that the settings make for each."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from syncd.sync.runs import Sides
 if TYPE_CHECKING:
     from syncd.bps.options import BpsOptions
     from syncd.graph.client import GraphClient
+    from syncd.graph.options import GraphOptions
     from syncd.http import QuietTimes
 
 _TURN_SECONDS = 0.001
@@ -58,13 +59,7 @@ async def open_sides(
     async with open_graph(settings, rules, clock, quiet) as client, portal:
         source = GraphSource(client, clock)
         pull = Pull(source, Store(database), clock, progress, stopping)
-        options = ApplyOptions(
-            concurrency=settings.bps.concurrency,
-            members_per_request=settings.bps.members_per_request,
-            sync_wait=settings.bps.sync_wait.total_seconds(),
-            licences=bool(rules.licences),
-        )
-        push = Push(portal, target, rules, clock, options, progress, stopping)
+        push = Push(portal, target, rules, clock, make_apply_options(settings), progress, stopping)
         yield Sides(pull, push, {"graph": source, "bps": portal})
 
 
@@ -73,11 +68,17 @@ def open_graph(
 ) -> AbstractAsyncContextManager[GraphClient]:
     """Return the authorised client of the tenant, to be opened."""
     from syncd.graph.client import open_client
+
+    return open_client(make_graph_options(settings, rules, quiet), clock)
+
+
+def make_graph_options(settings: Settings, rules: Rules, quiet: QuietTimes | None = None) -> GraphOptions:
+    """Return how to reach the tenant; nothing is read or sent yet."""
     from syncd.graph.options import GraphOptions
     from syncd.http import QuietTimes
 
     graph = settings.graph
-    options = GraphOptions(
+    return GraphOptions(
         tenant_id=graph.tenant_id,
         client_id=graph.client_id or "",
         credential=make_credential(graph),
@@ -90,10 +91,10 @@ def open_graph(
         owners=rules.mapping.owners,
         quiet=quiet or QuietTimes(),
     )
-    return open_client(options, clock)
 
 
 def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> BpsOptions:
+    """Return how to reach the portal; nothing is read or sent yet."""
     from syncd.bps.options import BpsOptions
     from syncd.http import QuietTimes
 
@@ -107,6 +108,16 @@ def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> Bps
         concurrency=bps.concurrency,
         members_per_request=bps.members_per_request,
         quiet=quiet or QuietTimes(),
+    )
+
+
+def make_apply_options(settings: Settings) -> ApplyOptions:
+    """Return how to apply a plan."""
+    bps = settings.bps
+    return ApplyOptions(
+        concurrency=bps.concurrency,
+        members_per_request=bps.members_per_request,
+        sync_wait=bps.sync_wait.total_seconds(),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from syncd.http import QuietTimes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BpsOptions:
     """The portal's address and our registration there.
 
@@ -22,10 +22,10 @@ class BpsOptions:
     portal_url: str
     client_id: str
     secret: Callable[[], str]
-    ca_file: Path | None = None
-    proxy_url: str | None = None
-    concurrency: int = 4
-    members_per_request: int = 500
+    ca_file: Path | None
+    proxy_url: str | None = field(repr=False)
+    concurrency: int
+    members_per_request: int
     page_size: int = 1000
     quiet: QuietTimes = field(default_factory=QuietTimes)
 

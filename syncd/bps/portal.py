@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from syncd.bps.answers import NAME
 from syncd.bps.auth import TokenSource
@@ -18,6 +18,7 @@ from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
 from syncd.http import HttpClient, HttpOptions
+from syncd.model.kinds import RecordKind
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
@@ -76,7 +77,7 @@ class BpsPortal:
         """Yield pages of all groups (without members) until an empty page; a record may come twice."""
         return self._inventory.fetch_groups()
 
-    def find_malformed(self, kind: Literal["user", "group"]) -> Malformed:
+    def find_malformed(self, kind: RecordKind) -> Malformed:
         """Return what the last ``fetch_accounts`` or ``fetch_groups`` had to skip."""
         bad = self._inventory.bad_accounts if kind == "user" else self._inventory.bad_groups
         return Malformed(bad.count, tuple(bad.first))

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 
+from syncd.model.sides import BOTH_SIDES
+
 if TYPE_CHECKING:
     from syncd.config import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-BOTH_SIDES = frozenset({"graph", "bps"})
 STORE_ONLY = frozenset[str]()
 """For commands that look into the store and nowhere else: what is wrong with other settings does not stop them."""
 _STORE_SECTIONS = frozenset({"store"})

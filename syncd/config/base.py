@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
-from syncd.model.graph_properties import Entity
+from syncd.model.kinds import RecordKind
 
-CheckExpression = Callable[[str, Entity], tuple[str, str] | None]
+CheckExpression = Callable[[str, RecordKind], tuple[str, str] | None]
 """Says what is wrong with a CEL expression in a rule for users or for groups, and the way out; None: nothing."""
 
 

@@ -13,16 +13,16 @@ from syncd.config.explain import explain, missing_key, unknown_section
 from syncd.config.files import SecretFile
 from syncd.config.layers import Layer, Table
 from syncd.config.problem import Problem, list_problems
-from syncd.config.sections import SECRET_KEYS, SECTIONS, LicenceRule, Licences
+from syncd.config.sections import SECRET_KEYS, SECTIONS, Licences, LicenceSetting
 from syncd.config.settings import Missing, Settings
 from syncd.errors import ConfigError
-from syncd.model.graph_properties import Entity
+from syncd.model.kinds import RecordKind
+from syncd.model.sides import BOTH_SIDES
 
-SIDES = frozenset({"graph", "bps"})
 CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")
 
 
-def _no_check(expression: str, entity: Entity) -> tuple[str, str] | None:
+def _no_check(expression: str, entity: RecordKind) -> tuple[str, str] | None:
     del expression, entity
     return None
 
@@ -33,7 +33,7 @@ def load_settings(
     *,
     check_expression: CheckExpression = _no_check,
     cwd: Path | None = None,
-    need: frozenset[str] = SIDES,
+    need: frozenset[str] = BOTH_SIDES,
     only: frozenset[str] | None = None,
 ) -> Settings:
     """Return the settings of file and environment, or raise ``ConfigError`` with every problem, unknown keys first.
@@ -55,7 +55,7 @@ def load_settings(
     reader.refuse_unknown_sections()
 
     missing: dict[str, Missing] = {}
-    for side in SIDES - need:
+    for side in BOTH_SIDES - need:
         absent = tuple(problem for problem in reader.problems if problem.section == side and problem.absent)
         if absent:
             missing[side] = Missing(list_problems(absent))
@@ -68,13 +68,13 @@ def load_settings(
         where = layers.describe_place(file, environment, cwd=here)
         raise ConfigError(list_problems(reader.problems), where=where)
     for name in [name for name, section in loaded.items() if section is None]:
-        if name in SIDES:
+        if name in BOTH_SIDES:
             told = list_problems(problem for problem in aside if problem.section == name)
             missing.setdefault(name, Missing(told))
         else:
             loaded[name] = SECTIONS[name]()
-    sides = {f"{side}_side": missing.get(side) or loaded.pop(side) for side in sorted(SIDES)}
-    own = {name: section for name, section in loaded.items() if name not in SIDES}
+    sides = {f"{side}_side": missing.get(side) or loaded.pop(side) for side in sorted(BOTH_SIDES)}
+    own = {name: section for name, section in loaded.items() if name not in BOTH_SIDES}
     return Settings.model_validate(
         {
             **sides,
@@ -125,7 +125,7 @@ class _Reader:
             return TypeAdapter(Licences).validate_python(raw, context=self._surroundings)
         except ValidationError as error:
             self.problems += [
-                explain(detail, "licences", model=LicenceRule, origins=self._layer.origins)
+                explain(detail, "licences", model=LicenceSetting, origins=self._layer.origins)
                 for detail in error.errors(include_url=False)
             ]
             return ()

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo
 from syncd.config.base import Parsed, Section, Surroundings
 from syncd.config.problem import Refused
 from syncd.model.attributes import find_attribute_problem, find_value_problem, join_problems, spell_path
-from syncd.model.graph_properties import Entity
+from syncd.model.kinds import RecordKind
 
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:\.[A-Za-z][A-Za-z0-9_]*)?", re.ASCII)
 _NO_ATTRIBUTES = frozenset({"user", "group", "true", "false"})
@@ -49,7 +49,7 @@ def is_attribute(text: str) -> bool:
     return _ATTRIBUTE.fullmatch(text) is not None and text.partition(".")[0].casefold() not in _NO_ATTRIBUTES
 
 
-def spell_attributes(names: Iterable[str], entity: Entity) -> tuple[str, ...]:
+def spell_attributes(names: Iterable[str], entity: RecordKind) -> tuple[str, ...]:
     """Return attributes as Microsoft Graph spells them, each once.
 
     Refuses, all together, those that a delta query cannot follow or that have no value of their own.
@@ -61,7 +61,7 @@ def spell_attributes(names: Iterable[str], entity: Entity) -> tuple[str, ...]:
     return tuple(dict.fromkeys(".".join(spell_path(entity, path)) for path in paths))
 
 
-def parse_expression(value: object, info: ValidationInfo, *, entity: Entity) -> str:
+def parse_expression(value: object, info: ValidationInfo, *, entity: RecordKind) -> str:
     """Return a CEL expression that compiles and looks at tracked attributes only; empty stays empty."""
     if not isinstance(value, str):
         raise Refused("must be text", "write the CEL expression in quotes")
@@ -74,7 +74,7 @@ def parse_expression(value: object, info: ValidationInfo, *, entity: Entity) -> 
     return text
 
 
-def _parse_rule(value: object, info: ValidationInfo, *, entity: Entity, required: bool) -> MappingRule:
+def _parse_rule(value: object, info: ValidationInfo, *, entity: RecordKind, required: bool) -> MappingRule:
     if isinstance(value, str):
         text = value.strip()
         if text and not is_attribute(text):

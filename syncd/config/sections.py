@@ -26,6 +26,7 @@ from syncd.config.files import SecretFile, resolve
 from syncd.config.mapping import MappingSettings, parse_expression
 from syncd.config.problem import Refused
 from syncd.config.secret import Normalise, Secret, masked, unchanged
+from syncd.model.licence import LicenceType
 
 SECRET_KEYS: dict[str, frozenset[str]] = {
     "graph": frozenset({"client_secret", "certificate_password"}),
@@ -36,7 +37,6 @@ SECRET_KEYS: dict[str, frozenset[str]] = {
 MASKED_KEYS = frozenset({"client_secret", "certificate_password", "url", "webhook_url", "proxy_url"})
 
 Credential = Literal["secret", "certificate", "federated_token", "managed_identity"]
-LicenceType = Literal["User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser"]
 Leave = Literal["keep", "revoke", "delete"]
 
 
@@ -222,7 +222,7 @@ class ProcessSetting(Section):
     guid: Annotated[str, simple(_parse_guid)] | None = None
 
 
-class LicenceRule(Section):
+class LicenceSetting(Section):
     """One entry of ``[[licences]]``: members of the group get the licence; the first matching rule comes first.
 
     The settings belong to one type each; what is not given is left to the portal.
@@ -266,7 +266,7 @@ class LogSettings(Section):
     level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = "info"
 
 
-Licences = Annotated[tuple[LicenceRule, ...], BeforeValidator(_tuple)]
+Licences = Annotated[tuple[LicenceSetting, ...], BeforeValidator(_tuple)]
 
 SECTIONS: dict[str, type[Section]] = {
     "graph": GraphSettings,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from typing import Literal
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, NotFound, NotOffered, Rejected, Unavailable
@@ -12,6 +11,7 @@ from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.wire.parse import parse_count, parse_object
 from syncd.graph.wire.refusals import Purpose, says_missing, says_unknown
+from syncd.model.kinds import RecordKind
 from syncd.model.source import GroupItem, Link, Role, Stream, UserItem
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -73,7 +73,7 @@ class Lookups(ABC):
         )
         return None if found is None else frozenset(link.member_id for link in found if link.kind == "group")
 
-    async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+    async def fetch_member_count(self, group_id: str, *, kind: RecordKind | None = None) -> int | None:
         """Return how many direct members Graph counts, of one type (an OData cast) or of any.
 
         None when it says that there is no such group. NotOffered when it counts no members at all.

@@ -9,7 +9,7 @@ from pathlib import Path
 from syncd.graph.credentials import Credential
 from syncd.http import QuietTimes
 from syncd.model.attributes import merge_spellings, spell_attribute
-from syncd.model.graph_properties import Entity
+from syncd.model.kinds import RecordKind
 from syncd.model.source import Stream
 
 USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
@@ -18,7 +18,7 @@ USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName",
 GROUP_ATTRIBUTES = ("displayName",)
 """Always selected for groups."""
 
-ENTITIES: Mapping[Stream, Entity] = {"users": "user", "groups": "group"}
+ENTITIES: Mapping[Stream, RecordKind] = {"users": "user", "groups": "group"}
 
 _RELATIONS = frozenset({"manager", "members", "owners"})
 
@@ -40,13 +40,13 @@ class GraphOptions:
     tenant_id: str
     client_id: str
     credential: Credential
-    authority_url: str = "https://login.microsoftonline.com"
-    base_url: str = "https://graph.microsoft.com"
-    ca_file: Path | None = None
-    proxy_url: str | None = field(default=None, repr=False)
-    user_attributes: tuple[str, ...] = ()
-    group_attributes: tuple[str, ...] = ()
-    owners: bool = False
+    authority_url: str
+    base_url: str
+    ca_file: Path | None
+    proxy_url: str | None = field(repr=False)
+    user_attributes: tuple[str, ...]
+    group_attributes: tuple[str, ...]
+    owners: bool
     concurrency: int = 8
     quiet: QuietTimes = field(default_factory=QuietTimes)
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from syncd.model.graph_properties import OBJECTS, PROPERTIES, RELATIONS, UNTOLD, UNTRACKED, Entity, Kind
+from syncd.model.graph_properties import OBJECTS, PROPERTIES, RELATIONS, UNTOLD, UNTRACKED, Kind
+from syncd.model.kinds import RecordKind
 
 Path = tuple[str, ...]
 Problem = tuple[str, str]
@@ -21,7 +22,7 @@ Problem = tuple[str, str]
 
 ELEMENT = "*"
 
-COLLECTIONS: Mapping[Entity, frozenset[str]] = {
+COLLECTIONS: Mapping[RecordKind, frozenset[str]] = {
     entity: frozenset(name for name, kind in properties.items() if kind.many)
     for entity, properties in PROPERTIES.items()
 }
@@ -51,12 +52,12 @@ def is_directory_extension(name: str) -> bool:
     return _DIRECTORY_EXTENSION.fullmatch(name) is not None
 
 
-def spell_attribute(entity: Entity, name: str) -> str:
+def spell_attribute(entity: RecordKind, name: str) -> str:
     """Return a property as Graph spells it; a name that the table does not know stays as it is."""
     return _SPELLINGS[entity].get(name.casefold(), name)
 
 
-def spell_path(entity: Entity, path: Sequence[str]) -> Path:
+def spell_path(entity: RecordKind, path: Sequence[str]) -> Path:
     """Return a path as Graph spells it, as far as the table knows it."""
     return _walk(entity, path)[0]
 
@@ -66,7 +67,7 @@ def merge_spellings(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({name.casefold(): name for name in sorted(names, reverse=True)}.values()))
 
 
-def find_kind(entity: Entity, path: Sequence[str]) -> Kind | None:
+def find_kind(entity: RecordKind, path: Sequence[str]) -> Kind | None:
     """Return what the schema says about the last part of a path; None when it says nothing."""
     return _walk(entity, path)[1]
 
@@ -85,7 +86,7 @@ def look_up_loosely(values: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def find_attribute_problem(entity: Entity, path: Sequence[str]) -> Problem | None:
+def find_attribute_problem(entity: RecordKind, path: Sequence[str]) -> Problem | None:
     """Return why a rule cannot follow a property, and the way out; None when it can.
 
     A name that neither the table nor anything like it knows is left to Graph, which refuses the selection by name.
@@ -112,7 +113,7 @@ def find_attribute_problem(entity: Entity, path: Sequence[str]) -> Problem | Non
     return _judge_inner(entity, [spell_attribute(entity, head), *inner])
 
 
-def find_value_problem(entity: Entity, path: Sequence[str]) -> Problem | None:
+def find_value_problem(entity: RecordKind, path: Sequence[str]) -> Problem | None:
     """Return why a property cannot be the value of a field: because it is an object, or a list of objects."""
     spelled, kind = _walk(entity, path)
     if kind is None or kind.type in ("text", "flag", "number", "time"):
@@ -143,7 +144,7 @@ def find_near(name: str, known: Collection[str], *, cutoff: float = _NEAR) -> st
     return spellings[found[0]] if found else None
 
 
-def _walk(entity: Entity, path: Sequence[str]) -> tuple[Path, Kind | None]:
+def _walk(entity: RecordKind, path: Sequence[str]) -> tuple[Path, Kind | None]:
     """Follow a path through the schema, as far as it knows the way."""
     head, *inner = path
     spelled = [spell_attribute(entity, head)]
@@ -159,8 +160,8 @@ def _walk(entity: Entity, path: Sequence[str]) -> tuple[Path, Kind | None]:
     return tuple(spelled), kind
 
 
-def _judge_unknown(entity: Entity, name: str) -> Problem | None:
-    other: Entity = "group" if entity == "user" else "user"
+def _judge_unknown(entity: RecordKind, name: str) -> Problem | None:
+    other: RecordKind = "group" if entity == "user" else "user"
     folded = name.casefold()
     if folded in _SPELLINGS[other]:
         return f"uses {name}, which {other}s have and {entity}s have not", f"use an attribute of {entity}"
@@ -177,7 +178,7 @@ def _judge_unknown(entity: Entity, name: str) -> Problem | None:
     return f"uses {name}, which Microsoft Graph v1.0 does not know", f"did you mean {near}?"
 
 
-def _judge_inner(entity: Entity, path: Sequence[str]) -> Problem | None:
+def _judge_inner(entity: RecordKind, path: Sequence[str]) -> Problem | None:
     """Judge what is looked at inside of a property that the table knows."""
     for end in range(1, len(path)):
         outer, part = path[:end], path[end]

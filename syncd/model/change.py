@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Reason
 
 Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant", "revoke"]
@@ -20,7 +21,7 @@ OutcomeStatus = Literal["planned", "started", "done", "failed", "deferred", "hel
 run; held: withheld by a guard; dropped: the run ended, or was only a plan, before it was tried."""
 
 
-def find_written(kind: ObjectKind) -> Literal["user", "group"]:
+def find_written(kind: ObjectKind) -> RecordKind:
     """Return which kind of record of the target a change writes to: a membership, say, is written to its group."""
     return "user" if kind in ("user", "licence", "substitution") else "group"
 

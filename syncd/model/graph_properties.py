@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
-Entity = Literal["user", "group"]
+from syncd.model.kinds import RecordKind
 
 SCHEMA_DATE = "2026-08-03"
 
@@ -118,12 +117,12 @@ _OBJECTS = {
     },
 }
 
-PROPERTIES: Mapping[Entity, Mapping[str, Kind]] = {"user": _read(_USER), "group": _read(_GROUP)}
+PROPERTIES: Mapping[RecordKind, Mapping[str, Kind]] = {"user": _read(_USER), "group": _read(_GROUP)}
 
 OBJECTS: Mapping[str, Mapping[str, Kind]] = {name: _read(table) for name, table in _OBJECTS.items()}
 """What objects hold. A type without an entry is open, or never looked into: its names are not judged."""
 
-RELATIONS: Mapping[Entity, frozenset[str]] = {
+RELATIONS: Mapping[RecordKind, frozenset[str]] = {
     "user": _split(
         "activities adhocCalls agreementAcceptances appRoleAssignments authentication calendar calendarGroups "
         "calendars calendarView chats cloudClipboard cloudPCs contactFolders contacts createdObjects "
@@ -143,7 +142,7 @@ RELATIONS: Mapping[Entity, frozenset[str]] = {
 }
 """What leads to other objects: no value of its own, and as a selection either refused or empty for everybody."""
 
-UNTRACKED: Mapping[Entity, frozenset[str]] = {
+UNTRACKED: Mapping[RecordKind, frozenset[str]] = {
     "user": _split(
         "signInActivity cloudLicensing mailboxSettings deviceEnrollmentLimit print aboutMe birthday hireDate "
         "interests mySite pastProjects preferredName responsibilities schools skills licenseAssignmentStates"
@@ -156,13 +155,13 @@ UNTRACKED: Mapping[Entity, frozenset[str]] = {
 }
 """Properties whose changes no delta query reports. They are stored outside of the directory's main store."""
 
-UNTOLD: Mapping[Entity, frozenset[str]] = {
+UNTOLD: Mapping[RecordKind, frozenset[str]] = {
     "user": frozenset(),
     "group": frozenset({"hasMembersWithLicenseErrors"}),
 }
 """Properties that Graph only filters by and never returns."""
 
-OWN_PERMISSION: Mapping[Entity, Mapping[str, str]] = {
+OWN_PERMISSION: Mapping[RecordKind, Mapping[str, str]] = {
     "user": {
         "customSecurityAttributes": "CustomSecAttributeAssignment.Read.All",
         "employeeLeaveDateTime": "User-LifeCycleInfo.Read.All",

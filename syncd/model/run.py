@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from syncd.model.kinds import RECORD_KINDS, RecordKind
+
 PullKind = Literal["full", "delta", "none"]
-SingleKind = Literal["user", "group"]
 RunKind = Literal["full", "delta", "plan", "apply", "undo", "drift", "user", "group"]
-SINGLE_KINDS: tuple[SingleKind, ...] = ("user", "group")
+SINGLE_KINDS: tuple[RunKind, ...] = RECORD_KINDS
 """Runs over one object: they say nothing about the others, and what is open of those stays open."""
 REVERSALS: tuple[RunKind, ...] = ("undo", "drift")
 """Kinds of run that set something back and compare nothing: what other runs left open stays open beside them."""
@@ -56,7 +57,7 @@ class Approval:
 class Wanted:
     """The one object that an operator asked for: by its id, a user also by UPN, a group also by its display name."""
 
-    kind: SingleKind
+    kind: RecordKind
     name: str
 
 
@@ -64,7 +65,7 @@ class Wanted:
 class Subject:
     """The one object of a run, found: its kind and its source id."""
 
-    kind: SingleKind
+    kind: RecordKind
     id: str
 
 

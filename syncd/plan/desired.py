@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 from syncd.model.attributes import look_up
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import ExpressionFailed
-from syncd.plan.cel.references import Variable
 from syncd.plan.rules import FieldRule, Rules
 from syncd.plan.texts import NoText, as_text
 from syncd.plan.words import say
@@ -203,7 +203,7 @@ def resolve_collision(claimants: Sequence[tuple[int, bool]]) -> int | None:
 
 
 def _map_text(
-    rule: FieldRule, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None
+    rule: FieldRule, variable: RecordKind, attributes: Mapping[str, Any], *, now: datetime | None
 ) -> str | None:
     if rule.expression is not None:
         return _make_text(rule.expression.evaluate(variable, attributes, now=now), f"'{rule.expression.text}' gives")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from syncd.model.change import Action, Change, LinkKind, Phase
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.diff import Current, Pair, changes_allowed, differs, is_accepted
 from syncd.plan.rules import PolicyRules
@@ -27,7 +28,7 @@ _UNWANTED = "the tenant or the rules do not want it any more: it stays, and is t
 class Ours:
     """What is ours to write, as the rules have it: the fields of accounts and groups, and which links of groups."""
 
-    fields: Mapping[Literal["user", "group"], Collection[str]]
+    fields: Mapping[RecordKind, Collection[str]]
     links: tuple[LinkKind, ...]
 
 

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from syncd.model.kinds import RecordKind
 from syncd.plan.cel.expressions import Expression, ExpressionFailed
-from syncd.plan.cel.references import Variable
 
 
 def changes_with_time(
     attributes: Mapping[str, Any],
-    variable: Variable,
+    variable: RecordKind,
     *,
     expressions: Iterable[Expression],
     then: datetime,
@@ -25,7 +25,7 @@ def changes_with_time(
     )
 
 
-def _ask(expression: Expression, variable: Variable, attributes: Mapping[str, Any], now: datetime) -> object:
+def _ask(expression: Expression, variable: RecordKind, attributes: Mapping[str, Any], now: datetime) -> object:
     try:
         return expression.evaluate(variable, attributes, now=now)
     except ExpressionFailed as error:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from syncd.errors import UnusablePlanFile
 from syncd.model.change import Action, Change, ObjectKind, Phase
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.diff import Origin
 
@@ -47,7 +48,7 @@ class Head(msgspec.Struct, frozen=True):
 class RecordState(msgspec.Struct, frozen=True):
     """A record of the target as the inventory has it; ``fields`` None: there is none with this BPS id."""
 
-    object: Literal["user", "group"]
+    object: RecordKind
     bps_id: str
     ours: Origin | None = None
     fields: dict[str, str | None] | None = None

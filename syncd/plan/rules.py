@@ -1,4 +1,7 @@
-"""The administrator's rules as plain values: what the decisions in this folder are made by."""
+"""The administrator's rules as plain values: what the decisions in this folder are made by.
+
+No setting has a default here: defaults are those of the configuration, and stand there only.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.licence import LicenceType
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import EVALUATION, Expression
-from syncd.plan.cel.references import VARIABLES, Variable
 
 Mode = Literal["sync", "upsert_only", "create_only", "plan_only"]
 LeaverPolicy = Literal["keep", "revoke", "delete"]
@@ -35,12 +38,12 @@ class FieldRule:
 class ScopeRules:
     """Who is meant for the target. Group references are resolved to source keys before anything is decided."""
 
-    include_groups: tuple[str, ...] = ()
-    exclude_groups: tuple[str, ...] = ()
-    users: Expression | None = None
-    groups: Expression | None = None
-    guests: Literal["skip", "mail"] = "skip"
-    protect: frozenset[str] = frozenset()
+    include_groups: tuple[str, ...]
+    exclude_groups: tuple[str, ...]
+    users: Expression | None
+    groups: Expression | None
+    guests: Literal["skip", "mail"]
+    protect: frozenset[str]
     """Folded BPS ids."""
 
 
@@ -52,24 +55,24 @@ class MappingRules:
     group_bps_id: FieldRule
     user_fields: Mapping[str, FieldRule]
     group_fields: Mapping[str, FieldRule]
-    managers: bool = True
-    owners: bool = False
+    managers: bool
+    owners: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRules:
     """Which kinds of change are permitted, and what happens to leavers."""
 
-    mode: Mode = "sync"
-    adopt: Literal["match", "never"] = "match"
-    disabled_users: LeaverPolicy = "revoke"
-    out_of_scope: LeaverPolicy = "revoke"
-    deleted_users: LeaverPolicy = "revoke"
-    deleted_groups: GroupPolicy = "empty"
-    grace: timedelta = timedelta(days=30)
-    drift: Literal["revert", "adopt", "report"] = "revert"
-    substitute: Literal["none", "manager"] = "none"
-    rename_substitute: bool = True
+    mode: Mode
+    adopt: Literal["match", "never"]
+    disabled_users: LeaverPolicy
+    out_of_scope: LeaverPolicy
+    deleted_users: LeaverPolicy
+    deleted_groups: GroupPolicy
+    grace: timedelta
+    drift: Literal["revert", "adopt", "report"]
+    substitute: Literal["none", "manager"]
+    rename_substitute: bool
 
     @property
     def wants_substitutions(self) -> bool:
@@ -86,11 +89,11 @@ class PolicyRules:
 class GuardLimits:
     """How much of a plan goes through unasked. ``None`` switches a limit off; 0 allows none."""
 
-    max_removals: int | None = 500
-    max_removal_percent: float | None = 10
-    min_population: int = 20
-    max_adoptions: int | None = 0
-    max_update_percent: float | None = 60
+    max_removals: int | None
+    max_removal_percent: float | None
+    min_population: int
+    max_adoptions: int | None
+    max_update_percent: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +115,19 @@ class Rules:
     scope: ScopeRules
     mapping: MappingRules
     policy: PolicyRules
-    limits: GuardLimits = field(default_factory=GuardLimits)
-    licences: tuple[LicenceRule, ...] = ()
+    limits: GuardLimits
+    licences: tuple[LicenceRule, ...]
 
     @property
     def uses_now(self) -> bool:
         """Return whether decisions about people or groups change as time passes, without any change in the tenant."""
         return any(self.list_time_rules("user")) or any(self.list_time_rules("group"))
 
-    def list_time_rules(self, variable: Variable) -> tuple[Expression, ...]:
+    def list_time_rules(self, variable: RecordKind) -> tuple[Expression, ...]:
         """Return the expressions about users, or about groups, that look at ``now``."""
         return tuple(expression for expression in self._list_expressions(variable) if expression.uses_now)
 
-    def _list_expressions(self, variable: Variable) -> Iterator[Expression]:
+    def _list_expressions(self, variable: RecordKind) -> Iterator[Expression]:
         scope, mapping = self.scope, self.mapping
         if variable == "user":
             condition, key, fields = scope.users, mapping.user_bps_id, mapping.user_fields
@@ -149,7 +152,7 @@ class Rules:
             *(f"group {name} {rule.text}" for name, rule in sorted(mapping.group_fields.items())),
             f"{mapping.managers} {mapping.owners} {policy}",
             *(f"licence {rule.group} {rule.type} {sorted(rule.settings.items())}" for rule in self.licences),
-            *({f"evaluation {EVALUATION}" for variable in VARIABLES for _ in self._list_expressions(variable)}),
+            *({f"evaluation {EVALUATION}" for variable in RECORD_KINDS for _ in self._list_expressions(variable)}),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

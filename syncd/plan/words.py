@@ -5,8 +5,7 @@ This is the only place to reword them, and the place to translate them. Nothing 
 
 from __future__ import annotations
 
-from typing import Literal
-
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 
 SENTENCES: dict[Cause, str] = {
@@ -99,7 +98,7 @@ def say(cause: Cause, **values: object) -> Reason:
     return Reason(cause, sentence.format(**values) if values else sentence)
 
 
-TIED: dict[Literal["user", "group"], str] = {
+TIED: dict[RecordKind, str] = {
     "user": "the account stays: it is in a group on the protect list (scope.protect)",
     "group": "the group stays: somebody on the protect list (scope.protect) is in it",
 }

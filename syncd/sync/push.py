@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -232,8 +232,9 @@ class Push:
             if status == "planned"
         )
         self._progress("changes planned", waiting)
-        options = replace(self._options, protect=self._rules.scope.protect)
-        apply = Apply(self._portal, self._store, self._clock, options, self._progress, self._stopping)
+        apply = Apply(
+            self._portal, self._store, self._rules, self._clock, self._options, self._progress, self._stopping
+        )
         await apply.run(run_id, licences=licences, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:

@@ -21,6 +21,7 @@ from aiohttp import web
 from syncd.clock import Clock
 from syncd.graph.credentials import ClientSecret
 from syncd.graph.options import GraphOptions
+from tests.fakes.rules import make_graph_options
 
 TENANT = "11111111-1111-4111-8111-111111111111"
 
@@ -109,7 +110,7 @@ class FakeGraph:
             "base_url": self.root,
             "ca_file": self.ca_file,
         }
-        return GraphOptions(**(settings | changes))
+        return make_graph_options(**(settings | changes))
 
     async def answer_discovery(self, request: web.Request) -> web.Response:
         if self.discoveries:

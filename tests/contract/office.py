@@ -11,20 +11,19 @@ from typing import Any
 
 from syncd.model.run import Approval, PullKind, RunRecord, RunRequest
 from syncd.plan.planfile import Head, encode_plan, open_plan
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, Rules
+from syncd.plan.rules import LicenceRule, Rules
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import Database
 from syncd.store.store import Store
-from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.planning.proposal import FromFile, Proposal
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.contract.openapi import Judge
 from tests.contract.sandbox_client import MovableClock
+from tests.fakes.rules import make_apply_options, make_limits, make_policy, make_rules
 from tests.fakes.source import FakeSource
 from tests.fakes.wired import Asked, Wire
-from tests.fakes.world import make_rules
 
 DAY = 86_400.0
 
@@ -65,9 +64,7 @@ class Office:
         store = Store(self.database)
         portal = self.wire.open(members_per_request=self.per_request, page_size=100)
         pull = Pull(self.source, Store(self.database), self.clock, lambda name, number: None, lambda: False)
-        options = ApplyOptions(
-            concurrency=4, members_per_request=self.per_request, sync_wait=patience, licences=bool(self.rules.licences)
-        )
+        options = make_apply_options(members_per_request=self.per_request, sync_wait=patience)
         push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
         runs = Runs(Store(self.database), self.clock, lambda now: False)
         return await runs.execute(request, Sides(pull, push, {"bps": portal}), proposal=proposal)
@@ -114,8 +111,8 @@ class Office:
 def make_office_rules(**policy: Any) -> Rules:
     """Return rules with licences and owners, that delete the disabled and vanished groups, and no guard."""
     rules = make_rules(
-        policy=PolicyRules(grace=timedelta(days=3), disabled_users="delete", deleted_groups="delete", **policy),
-        limits=GuardLimits(
+        policy=make_policy(grace=timedelta(days=3), disabled_users="delete", deleted_groups="delete", **policy),
+        limits=make_limits(
             max_removals=None, max_removal_percent=None, min_population=20, max_adoptions=0, max_update_percent=None
         ),
         licences=(LicenceRule("Group g", "PowerUser"), LicenceRule("Group h", "User")),

@@ -10,9 +10,9 @@ import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.planfile import open_plan
-from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.sync.planning.proposal import FromFile
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def test_what_was_changed_by_hand_elsewhere_is_no_hindrance(world: World) 
 async def test_a_file_is_refused_under_other_rules(world: World) -> None:
     """A rule that would have planned something else makes the plan stale."""
     proposal = await make_file(world)
-    world.rules = replace(world.rules, policy=PolicyRules(deleted_users="delete"))
+    world.rules = replace(world.rules, policy=make_policy(deleted_users="delete"))
     record = await world.carry_out(proposal)
     assert record.status == "failed"
     assert "rules" in record.error
@@ -146,7 +146,7 @@ async def test_a_file_is_refused_under_other_rules(world: World) -> None:
 
 async def test_nothing_is_applied_under_plan_only(world: World) -> None:
     """The mode that writes nothing writes nothing from a file either."""
-    world.rules = replace(world.rules, policy=PolicyRules(mode="plan_only"))
+    world.rules = replace(world.rules, policy=make_policy(mode="plan_only"))
     proposal = await make_file(world)
     writes(world)
     record = await world.carry_out(proposal)
@@ -167,7 +167,7 @@ async def test_removals_of_a_file_are_refused_in_quiet_hours(world: World) -> No
 
 async def test_what_the_plan_held_stays_held_until_it_is_approved(world: World) -> None:
     """The guard is not asked again for the rest, and held changes do not slip through in a file."""
-    world.rules = make_rules(limits=GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=0, max_removal_percent=None, max_update_percent=None))
     proposal = await make_file(world)
     record = await world.carry_out(proposal)
     assert record.status == "held"

@@ -10,10 +10,11 @@ import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
-from syncd.plan.rules import GuardLimits, LicenceRule
+from syncd.plan.rules import LicenceRule
 from syncd.store.reports.status import Report
 from syncd.sync.runs import Sides
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_rules
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
     """Ten people in one group, synchronised, and then four of them disabled: the unlinking is held."""
     structlog.reset_defaults()
     made = open_world(store_url)
-    made.rules = make_rules(limits=GuardLimits(max_removal_percent=10, min_population=4))
+    made.rules = make_rules(limits=make_limits(max_removal_percent=10, min_population=4))
     made.source.put_group("g", displayName="All", mailNickname="all@grp")
     for number in range(10):
         name = f"u{number}@x.com"
@@ -164,7 +165,7 @@ async def test_an_order_is_taken_by_whoever_works_on_the_store(world: World) -> 
 async def test_an_approval_of_an_ownership_looks_at_its_group_once_more(store_url: str) -> None:
     """Somebody took that owner out by hand: the portal has changed, and what was shown is refused."""
     world = open_world(store_url)
-    rules = make_rules(limits=GuardLimits(max_removals=0))
+    rules = make_rules(limits=make_limits(max_removals=0))
     world.rules = replace(rules, mapping=replace(rules.mapping, owners=True))
     world.source.tracks_owners = True
     world.source.put_group("g", displayName="All", mailNickname="all@grp")
@@ -203,7 +204,7 @@ async def test_a_rejected_removal_is_proposed_again_when_the_person_came_back_an
 ) -> None:
     """The tenant has said in between that the person belongs there: what was rejected is over."""
     world = open_world(store_url)
-    world.rules = make_rules(limits=GuardLimits(max_removals=0))
+    world.rules = make_rules(limits=make_limits(max_removals=0))
     world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name in ("u1", "u2"):
         world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
@@ -249,7 +250,7 @@ async def test_a_membership_is_not_written_as_long_as_its_group_or_account_is_so
 async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str) -> None:
     """The plan counted on it; what is somebody else's stays as it is all the same."""
     world = open_world(store_url)
-    world.rules = make_rules(limits=GuardLimits(max_adoptions=None))
+    world.rules = make_rules(limits=make_limits(max_adoptions=None))
     world.source.put_group("g", displayName="All", mailNickname="all@grp")
     world.source.put_user("u1", userPrincipalName="u1@x.com", displayName="U1", mail="u1@x.com")
     world.source.link("g", "u1")
@@ -277,7 +278,7 @@ async def test_of_an_adoption_that_was_rejected_nothing_is_planned_any_more(stor
     structlog.reset_defaults()
     world = open_world(store_url)
     licences = LicenceRule("Power", "User")
-    world.rules = make_rules(limits=GuardLimits(max_adoptions=0), licences=(licences,))
+    world.rules = make_rules(limits=make_limits(max_adoptions=0), licences=(licences,))
     world.portal.totals = {"User": 9}
     world.portal.add_account("ann@x.com", name="By hand")
     world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="all@grp")
@@ -291,7 +292,7 @@ async def test_of_an_adoption_that_was_rejected_nothing_is_planned_any_more(stor
     world.source.link("g1", "ben")
     world.source.link("g2", "ann")
     for limit in (0, None):
-        world.rules = make_rules(limits=GuardLimits(max_adoptions=limit), licences=(licences,))
+        world.rules = make_rules(limits=make_limits(max_adoptions=limit), licences=(licences,))
         for kind in ("delta", "full"):
             run = await world.sync(kind)
             assert run.status == "succeeded", run.error
@@ -315,7 +316,7 @@ async def test_a_rejected_update_stays_away_in_all_its_parts(store_url: str) -> 
         world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
     world.source.put_user("ann", manager="ben")
     await world.sync("full")
-    world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1))
+    world.rules = make_rules(limits=make_limits(max_update_percent=0, min_population=1))
     world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora")
     world.source.put_user("ann", displayName="Ann", manager="dora")
     assert sorted(world.changes(await world.sync("delta"))) == [
@@ -353,7 +354,7 @@ async def test_a_renamed_person_whose_new_account_was_rejected_keeps_the_old_one
     world.source.link("g2", "ann")
     await world.sync("full")
     before = dict(world.portal.accounts), world.portal.picture()
-    world.rules = make_rules(limits=GuardLimits(max_update_percent=0, min_population=1), licences=licences)
+    world.rules = make_rules(limits=make_limits(max_update_percent=0, min_population=1), licences=licences)
     world.source.put_user("ann", userPrincipalName="anna@x.com")
     assert (await world.sync("delta")).status == "held"
     assert world.store.decisions.reject(Approval(run_id=held(world) or 0, only=part)) == (2 if part else 4)

@@ -11,9 +11,9 @@ import structlog
 
 from syncd.errors import Conflict
 from syncd.model.target import Account, Creation
-from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.store.inventory.foreign_sync import load_blocked
 from syncd.store.reports.status import Report
+from tests.fakes.rules import make_limits, make_policy
 from tests.fakes.world import World, open_world
 
 HIDDEN = "ann@x.com"
@@ -74,7 +74,7 @@ async def test_it_is_counted_and_explained_until_it_is_solved(world: World) -> N
     blocked = load_blocked(world.database)
     assert (blocked.users, blocked.groups, blocked.attempts, blocked.examples) == (1, 0, 2, (HIDDEN,))
     assert blocked.describe().startswith("1 user refused since ")
-    lines = {line.bps_id: line for line in Report(world.database, PolicyRules()).iterate("user")}
+    lines = {line.bps_id: line for line in Report(world.database, make_policy()).iterate("user")}
     assert lines[HIDDEN].state == "failing"
     assert "in use by a record that the API does not show" in lines[HIDDEN].reason
     world.portal.create_account = create  # type: ignore[method-assign]
@@ -102,7 +102,7 @@ async def test_a_group_of_thousands_takes_as_few_calls_as_there_can_be(world: Wo
     assert len(world.portal.members["all@grp"]) == 1002
     world.portal.writes.clear()
     world.source.remove_group("g")
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=None, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=None, max_removal_percent=None))
     await world.sync("delta")
     assert world.portal.writes == ["unlink all@grp"] * 6
     assert world.portal.members["all@grp"] == {}

@@ -10,12 +10,12 @@ import pytest
 import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
-from syncd.plan.rules import GuardLimits, PolicyRules
 from syncd.store.reports.status import Report
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World, open_world
 
-_FEW = GuardLimits(max_removals=2, max_removal_percent=None, max_update_percent=None)
+_FEW = make_limits(max_removals=2, max_removal_percent=None, max_update_percent=None)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
         made.source.put_group(f"h{number}", displayName=f"H{number}", mailNickname=f"h{number}@grp")
         made.source.link(f"h{number}", "u0")
     assert (await made.sync("full")).status == "succeeded"
-    policy = PolicyRules(
+    policy = make_policy(
         deleted_groups="delete", deleted_users="delete", disabled_users="delete", grace=timedelta(days=1)
     )
     made.rules = make_rules(policy=policy, limits=_FEW)

@@ -18,8 +18,9 @@ import pytest
 from sqlalchemy import event
 
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
-from tests.fakes.world import World, make_rules, open_world
+from syncd.plan.rules import LicenceRule
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 GROWING = {
     "source_objects", "source_users", "source_groups", "source_members", "source_owners", "scope_members",
@@ -82,13 +83,13 @@ async def world(tmp_path: Path) -> Any:
     """A company with nested groups, managers, owners and licences, in step with its portal, under every policy."""
     made = open_world(f"sqlite:///{tmp_path / 'store.db'}")
     rules = make_rules(
-        scope=ScopeRules(
+        scope=make_scope(
             include_groups=("All",), users=Expression("user.jobTitle != 'X'"), protect=frozenset({"boss@x.com"})
         ),
-        policy=PolicyRules(
+        policy=make_policy(
             disabled_users="delete", deleted_groups="delete", substitute="manager", grace=timedelta(days=1)
         ),
-        limits=GuardLimits(
+        limits=make_limits(
             max_removals=50, max_removal_percent=50, min_population=3, max_adoptions=0, max_update_percent=100
         ),
         licences=(LicenceRule("Sales", "PowerUser"),),

@@ -14,11 +14,12 @@ from syncd.cli.screen.names import name_owners
 from syncd.model.run import RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.drift import Drift
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
+from syncd.plan.rules import PolicyRules
 from syncd.store.reports.status import Report
 from syncd.store.schema.tables import target_users
 from syncd.sync.planning.drift import DriftCheck
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 HOUR = 3600.0
 
@@ -130,19 +131,19 @@ async def test_drift_is_written_back_on_request(world: World) -> None:
 async def test_writing_back_is_guarded_protected_and_kept_within_the_mode(world: World) -> None:
     """Like any plan; quiet hours refuse the removals in it."""
     change_everything_by_hand(world)
-    world.rules = make_rules(limits=GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=0, max_removal_percent=None, max_update_percent=None))
     record, _ = await check(world, "revert")
     assert record.status == "held"
     assert "eve@x.com" in world.portal.picture()["all@grp"]
     assert world.portal.accounts["ann@x.com"].name == "ann"
     change_everything_by_hand(world)
-    world.rules = make_rules(scope=ScopeRules(protect=frozenset({"ann@x.com", "eve@x.com"})))
+    world.rules = make_rules(scope=make_scope(protect=frozenset({"ann@x.com", "eve@x.com"})))
     assert (await check(world, "revert"))[0].status == "succeeded"
     assert world.portal.accounts["ann@x.com"].name == "Annie"
     assert "eve@x.com" in world.portal.picture()["all@grp"]
     world.rules = make_rules()
     assert (await check(world, "revert", quiet=True))[0].status == "failed"
-    world.rules = make_rules(policy=PolicyRules(mode="plan_only"))
+    world.rules = make_rules(policy=make_policy(mode="plan_only"))
     assert (await check(world, "revert"))[0].status == "failed"
 
 
@@ -171,7 +172,7 @@ async def test_adopted_drift_stays_until_the_source_changes_that_very_thing(worl
 @pytest.mark.parametrize("policy", ["adopt", "report"])
 async def test_a_policy_that_does_not_revert_leaves_what_was_done_by_hand(world: World, policy: str) -> None:
     """In full runs and in delta runs; under adopt it is not told any more, under report it is."""
-    world.rules = make_rules(policy=PolicyRules(drift=policy))  # type: ignore[arg-type]
+    world.rules = make_rules(policy=make_policy(drift=policy))  # type: ignore[arg-type]
     await world.sync("full")
     change_everything_by_hand(world)
     run = await world.sync("full")
@@ -238,7 +239,7 @@ async def test_nothing_is_written_back_that_the_tenant_does_not_want_any_more(wo
 
 async def test_a_record_removed_by_hand_stays_away_where_drift_is_not_reverted(world: World) -> None:
     """With its memberships, and nobody is left with it as the manager; a change in the source brings it back."""
-    world.rules = make_rules(policy=PolicyRules(drift="report"))
+    world.rules = make_rules(policy=make_policy(drift="report"))
     await world.sync("full")
     world.portal.accounts.pop("ben@x.com")
     world.portal.members["all@grp"].pop("ben@x.com")
@@ -274,7 +275,7 @@ async def test_a_group_removed_by_hand_can_be_adopted_as_gone(world: World) -> N
 
 async def test_our_own_late_or_lost_writes_are_no_drift(world: World) -> None:
     """A membership that the portal does not show yet, and one that was sent when the run was cut short."""
-    world.rules = make_rules(policy=PolicyRules(drift="report"))
+    world.rules = make_rules(policy=make_policy(drift="report"))
     await world.sync("full")
     world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com")
     world.source.link("g", "dora")
@@ -300,7 +301,7 @@ async def test_a_change_by_hand_that_is_taken_back_by_hand_is_forgotten(world: W
 
 async def test_a_leaver_put_back_by_hand_leaves_again_whatever_the_drift_policy(world: World) -> None:
     """The policy for leavers says who may stay in groups."""
-    world.rules = make_rules(policy=PolicyRules(drift="report"))
+    world.rules = make_rules(policy=make_policy(drift="report"))
     world.source.put_user("cleo", accountEnabled=False)
     await world.sync("full")
     await world.clock.sleep(2 * HOUR)
@@ -318,9 +319,9 @@ async def test_users_says_why_an_account_stays_away_or_comes_back(world: World) 
 
     world.portal.accounts.pop("cleo@x.com")
     await check(world)
-    assert reason(PolicyRules())[0] == "pending"
-    assert "the next full run makes it again" in reason(PolicyRules())[1]
-    assert reason(PolicyRules(drift="report"))[0] == "skipped"
+    assert reason(make_policy())[0] == "pending"
+    assert "the next full run makes it again" in reason(make_policy())[1]
+    assert reason(make_policy(drift="report"))[0] == "skipped"
     await check(world, "adopt")
-    assert reason(PolicyRules())[0] == "skipped"
-    assert "removed by hand" in reason(PolicyRules())[1]
+    assert reason(make_policy())[0] == "skipped"
+    assert "removed by hand" in reason(make_policy())[1]

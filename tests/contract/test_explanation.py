@@ -16,12 +16,12 @@ from syncd.model.target import MembersResult, PortalGroup
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.planfile import open_plan
 from syncd.plan.report.scope_verdicts import list_verdicts
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.reports.explain import Explanation, Explanations
 from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ async def test_the_manager_that_is_told_is_the_one_that_the_portal_is_given(worl
     world.source.put_user("u3", userPrincipalName="+")
     await world.sync("full")
     assert tell() == (world.portal.accounts["ann@x.com"].manager, None) == ("bad@x.com", None)
-    world.rules = make_rules(policy=PolicyRules(adopt="never"))
+    world.rules = make_rules(policy=make_policy(adopt="never"))
     world.portal.add_account("hand@x.com", name="By hand", email="hand@x.com")
     world.source.put_user("u5", userPrincipalName="hand@x.com", displayName="Hand", accountEnabled=False)
     world.source.put_user("u1", manager="u5")
@@ -289,7 +289,7 @@ async def test_a_group_is_explained_with_its_members(world: World) -> None:
 async def test_the_rules_of_the_scope_are_told_one_by_one_with_the_path_that_led_there(world: World) -> None:
     """Which group let somebody in through which others, and what the other rules say."""
     explained = explain(world, "u1")
-    scope = ScopeRules(
+    scope = make_scope(
         include_groups=("Nobody", "All"),
         exclude_groups=("Sales",),
         users=Expression('user.displayName == "Ann"'),
@@ -303,7 +303,7 @@ async def test_the_rules_of_the_scope_are_told_one_by_one_with_the_path_that_led
         ("scope.exclude_groups", "out", ("Sales",)),
         ("scope.users", "in", ()),
     ]
-    nobody = list_verdicts("user", {"userType": "Guest"}, [], None, ScopeRules(include_groups=("All",)))
+    nobody = list_verdicts("user", {"userType": "Guest"}, [], None, make_scope(include_groups=("All",)))
     assert [(verdict.rule, verdict.says) for verdict in nobody] == [
         ("scope.guests", "out"),
         ("scope.include_groups", "out"),
@@ -324,7 +324,7 @@ async def test_what_was_changed_by_hand_and_what_was_rejected_is_told(world: Wor
     await world.portal.update_account("ann@x.com", {"name": "Annie"})
     world.clock.ahead += timedelta(hours=2)
     world.portal.members["all@grp"].pop("ann@x.com")
-    world.rules = make_rules(policy=PolicyRules(drift="report"), limits=GuardLimits(max_removals=0))
+    world.rules = make_rules(policy=make_policy(drift="report"), limits=make_limits(max_removals=0))
     await world.sync("full")
     explained = explain(world, "u1")
     assert explained.target is not None
@@ -344,7 +344,7 @@ async def test_what_was_changed_by_hand_and_what_was_rejected_is_told(world: Wor
 
 async def test_what_an_undo_holds_is_open_until_it_expires(world: World) -> None:
     """Nobody plans it anew."""
-    world.rules = make_rules(limits=GuardLimits(max_removals=0))
+    world.rules = make_rules(limits=make_limits(max_removals=0))
     await world.carry_out(Undo(run_id=1))
     held = [item for item in explain(world, "u1").pending if item["outcome"] == "held"]
     assert {(item["action"], item["object"]) for item in held} == {("unlink", "membership")}

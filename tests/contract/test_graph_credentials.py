@@ -32,6 +32,7 @@ from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
 from tests.contract.certificates import Issued, issue, make_key
 from tests.contract.connect_proxy import serve_proxy
+from tests.fakes.rules import make_graph_options
 
 AZURE_VARIABLES = (
     "IDENTITY_ENDPOINT",
@@ -61,7 +62,7 @@ def make_options(sandbox: Sandbox, credential: Credential, **changes: Any) -> Gr
         "base_url": sandbox.graph_url,
         "ca_file": sandbox.ca_file,
     }
-    return GraphOptions(**(settings | changes))
+    return make_graph_options(**(settings | changes))
 
 
 async def sign_in(sandbox: Sandbox, credential: Credential, **changes: Any) -> str:

@@ -13,11 +13,11 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
-from syncd.plan.rules import GuardLimits
 from syncd.store.store import Store
 from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_rules
+from tests.fakes.world import World, open_world
 
 
 @dataclass
@@ -109,7 +109,7 @@ async def test_workflows_of_teams_get_a_card_beside_the_text(monkeypatch: pytest
 
     monkeypatch.setattr("syncd.webhook.HttpClient.send", send)
     for host in ("prod-1.westeurope.logic.azure.com", "hooks.slack.com"):
-        async with WebHook(HookOptions(lambda host=host: f"https://{host}/x"), Clock()) as hook:  # type: ignore[misc]
+        async with WebHook(HookOptions(lambda host=host: f"https://{host}/x", ""), Clock()) as hook:  # type: ignore[misc]
             await hook.post({"text": "hello", "event": "held"})
     card, plain = sent
     assert card["attachments"][0]["content"]["body"][0]["text"] == "hello"
@@ -158,7 +158,7 @@ async def test_a_failure_is_told_once_and_its_end_once(world: World, receiver: R
 
 async def test_what_could_not_be_delivered_is_told_after_the_next_run(world: World, receiver: Receiver) -> None:
     """A refusing hook fails nothing, and what it missed still counts as news."""
-    world.rules = make_rules(limits=GuardLimits(max_adoptions=0))
+    world.rules = make_rules(limits=make_limits(max_adoptions=0))
     world.portal.add_account("ben@x.com", name="Ben", email="b@x.com")
     world.source.put_user("u2", userPrincipalName="ben@x.com", displayName="Ben")
     first, second = await world.sync("full"), await world.sync("full")

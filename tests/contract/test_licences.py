@@ -14,12 +14,13 @@ from syncd.errors import Rejected
 from syncd.model.licence import LicenceList, Step, StepResult
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.planfile import open_plan
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule, fold_all
 from syncd.store.reports.explain import Explanations
 from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.runs import RunRecord
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 POWER = LicenceRule("Power", "PowerUser")
 USER = LicenceRule("All", "User")
@@ -263,7 +264,7 @@ async def test_what_the_guard_holds_frees_no_seat(world: World) -> None:
     """The revoke waits for approval, and so does the newcomer for the seat; the approval settles it."""
     world.portal.totals = {"PowerUser": 2, "User": 3}
     await settle(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     await world.sync("full")
     world.source.put_user("u2", accountEnabled=False)
     world.source.put_user("u9", userPrincipalName="u9@x.com", displayName="New", mail="u9@x.com")
@@ -304,7 +305,7 @@ async def test_a_leaver_gives_the_licence_back_by_policy(world: World) -> None:
     world.source.put_user("u2", accountEnabled=True)
     await world.sync("delta")
     assert held(world) == EVERYBODY
-    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="keep"))
+    world.rules = replace(world.rules, policy=make_policy(disabled_users="keep"))
     world.source.put_user("u2", accountEnabled=False)
     await world.sync("delta")
     assert held(world) == EVERYBODY
@@ -312,7 +313,7 @@ async def test_a_leaver_gives_the_licence_back_by_policy(world: World) -> None:
 
 async def test_every_licence_is_revoked_before_its_account_is_deleted(world: World) -> None:
     """One given by hand goes together with the account, and not before."""
-    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="delete", grace=timedelta(days=1)))
+    world.rules = replace(world.rules, policy=make_policy(disabled_users="delete", grace=timedelta(days=1)))
     world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
     await settle(world)
     world.source.put_user("u2", accountEnabled=False)
@@ -329,7 +330,7 @@ async def test_an_account_stays_as_long_as_the_portal_refuses_to_take_its_licenc
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The portal would keep the seat of an account that is gone."""
-    world.rules = replace(world.rules, policy=PolicyRules(disabled_users="delete", grace=timedelta(days=1)))
+    world.rules = replace(world.rules, policy=make_policy(disabled_users="delete", grace=timedelta(days=1)))
     world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
     await settle(world)
     world.source.put_user("u2", accountEnabled=False)
@@ -354,7 +355,7 @@ async def test_licences_of_people_whose_leaving_is_held_go_to_nobody_else(world:
     """Few enough for the guard by themselves: whoever comes back after the mistake still has a seat."""
     world.portal.totals["PowerUser"] = 2
     await settle(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=1, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=1, max_removal_percent=None))
     world.source.put_user("u1", accountEnabled=False)
     world.source.put_user("u5", userPrincipalName="u5@x.com", displayName="New", mail="u5@x.com")
     world.source.link("g2", "u5")
@@ -377,8 +378,8 @@ async def test_licences_of_people_whose_leaving_is_held_go_to_nobody_else(world:
 
 async def test_a_held_deletion_takes_no_licence(world: World) -> None:
     """The licence given by hand waits with the deletion; approving it takes both."""
-    policy = PolicyRules(disabled_users="delete", grace=timedelta(days=1))
-    limits = GuardLimits(max_removals=0, max_removal_percent=None)
+    policy = make_policy(disabled_users="delete", grace=timedelta(days=1))
+    limits = make_limits(max_removals=0, max_removal_percent=None)
     world.rules = replace(world.rules, policy=policy)
     world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
     await settle(world)
@@ -404,7 +405,7 @@ async def test_a_held_deletion_takes_no_licence(world: World) -> None:
 async def test_a_protected_person_keeps_and_gets_no_licence(world: World) -> None:
     """The protect list covers licences."""
     await settle(world)
-    protect = ScopeRules(protect=fold_all(("u2@x.com", "u3@x.com")))
+    protect = make_scope(protect=fold_all(("u2@x.com", "u3@x.com")))
     world.rules = replace(world.rules, scope=protect, licences=(POWER,))
     run = await world.sync("full")
     assert licence_changes(world, run) == ["revoke u4@x.com User done"]
@@ -413,7 +414,7 @@ async def test_a_protected_person_keeps_and_gets_no_licence(world: World) -> Non
 async def test_a_protected_account_keeps_its_licence_when_its_owner_goes_by_another_name(world: World) -> None:
     """The protect list names the account, not the person: what a renamed one left behind is no exception."""
     await settle(world)
-    world.rules = replace(world.rules, scope=ScopeRules(protect=fold_all(("u2@x.com",))))
+    world.rules = replace(world.rules, scope=make_scope(protect=fold_all(("u2@x.com",))))
     world.source.put_user("u2", userPrincipalName="married@x.com")
     assert licence_changes(world, await world.sync("full")) == ["grant married@x.com User done"]
     assert held(world)["u2@x.com"] == "User"
@@ -421,7 +422,7 @@ async def test_a_protected_account_keeps_its_licence_when_its_owner_goes_by_anot
 
 async def test_upsert_only_grants_and_never_revokes(world: World) -> None:
     """Nothing is taken in this mode."""
-    world.rules = replace(world.rules, policy=PolicyRules(mode="upsert_only"))
+    world.rules = replace(world.rules, policy=make_policy(mode="upsert_only"))
     await settle(world)
     assert held(world) == EVERYBODY
     world.source.link("g2", "u2")
@@ -432,7 +433,7 @@ async def test_upsert_only_grants_and_never_revokes(world: World) -> None:
 
 async def test_create_only_gives_new_accounts_their_first_licence(world: World) -> None:
     """Whoever was there before gets none."""
-    world.rules = replace(make_rules(), policy=PolicyRules(mode="create_only"))
+    world.rules = replace(make_rules(), policy=make_policy(mode="create_only"))
     await settle(world)
     world.rules = replace(world.rules, licences=(POWER, USER))
     world.portal.totals["User"] = 0
@@ -447,7 +448,7 @@ async def test_create_only_gives_new_accounts_their_first_licence(world: World) 
 
 async def test_somebody_who_waits_for_adoption_gets_no_licence(world: World) -> None:
     """The grant waits with the adoption, and comes with its approval."""
-    world.rules = replace(world.rules, limits=GuardLimits(max_adoptions=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_adoptions=0, max_removal_percent=None))
     world.portal.add_account("u2@x.com", name="User 2", email="u2@x.com")
     run = await world.sync("full")
     assert "grant u2@x.com User held" in licence_changes(world, run)
@@ -460,7 +461,7 @@ async def test_somebody_who_waits_for_adoption_gets_no_licence(world: World) -> 
 
 async def test_a_foreign_account_is_left_alone(world: World) -> None:
     """adopt = "never": hands off that account, and no licence either."""
-    world.rules = replace(world.rules, policy=PolicyRules(adopt="never"))
+    world.rules = replace(world.rules, policy=make_policy(adopt="never"))
     world.portal.add_account("u2@x.com", name="User 2", email="u2@x.com")
     await settle(world)
     assert held(world) == {k: v for k, v in EVERYBODY.items() if k != "u2@x.com"}
@@ -520,7 +521,7 @@ async def test_what_the_guard_holds_at_the_old_account_does_not_move(world: Worl
     """Nobody holds two seats because a revoke waits for approval."""
     world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
     await settle(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     await world.sync("full")
     world.source.put_user("u2", userPrincipalName="married@x.com")
     run = await world.sync("delta")
@@ -542,7 +543,7 @@ async def test_a_licence_on_its_way_to_one_person_lets_nobody_elses_go(world: Wo
     world.source.put_user("u3", userPrincipalName="other@x.com")
     await world.sync("delta")
     assert "u3@x.com" not in held(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     await world.sync("full")
     world.source.put_user("u2", userPrincipalName="married@x.com")
     run = await world.sync("delta")
@@ -795,7 +796,7 @@ async def test_one_person_alone_gets_the_licence(world: World) -> None:
 async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
     """Until the person changes."""
     await settle(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     await world.sync("full")
     world.source.unlink("g1", "u3")
     run = await world.sync("delta")
@@ -808,12 +809,12 @@ async def test_a_rejected_revoke_is_not_proposed_again(world: World) -> None:
 
 async def test_an_account_that_stays_for_a_rejected_revoke_keeps_what_was_given_by_hand(world: World) -> None:
     """Of two licences that stood in the way of its deletion the other one is not taken either."""
-    policy = PolicyRules(disabled_users="delete", grace=timedelta(days=1))
+    policy = make_policy(disabled_users="delete", grace=timedelta(days=1))
     world.rules = replace(world.rules, policy=policy)
     world.portal.licences["u2@x.com"] = {"ExternalUser": {}}
     await settle(world)
     world.source.put_user("u2", accountEnabled=False)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     run = await world.sync("delta")
     assert world.store.decisions.reject(Approval(run_id=run.id, actions=("revoke",))) == 1
     world.rules = replace(world.rules, limits=make_rules().limits)

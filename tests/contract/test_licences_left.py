@@ -12,9 +12,10 @@ import structlog
 from syncd.model.licence import LicenceList
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.drift import Drift
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules
+from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.drift import DriftCheck
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World, open_world
 
 USER = LicenceRule("All", "User")
 POWER = LicenceRule("Power", "PowerUser")
@@ -78,7 +79,7 @@ async def test_the_end_of_the_last_rule_revokes_what_rules_granted_and_then_noth
 
 async def test_the_guard_looks_at_those_revokes(world: World) -> None:
     """A rule that was deleted by mistake takes nobody's licence unasked."""
-    limits = GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None)
+    limits = make_limits(max_removals=1, max_removal_percent=None, max_update_percent=None)
     world.rules = make_rules(limits=limits)
     run = await world.sync()
     assert run.status == "held"
@@ -218,6 +219,6 @@ async def test_our_own_revoke_is_nobodys_doing(world: World) -> None:
     world.rules = replace(world.rules, licences=(POWER,))
     await world.sync("full")
     assert held(world) == {"cleo": "ExternalUser"}
-    world.rules = replace(world.rules, licences=(POWER, USER), policy=PolicyRules(drift="report"))
+    world.rules = replace(world.rules, licences=(POWER, USER), policy=make_policy(drift="report"))
     await world.sync("full")
     assert held(world) == {"ann": "User", "ben": "User", "cleo": "ExternalUser User"}

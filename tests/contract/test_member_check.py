@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Literal
 
 import pytest
 import structlog
 
 from syncd.errors import ProtocolError, Rejected, RemoteError, Unavailable
+from syncd.model.kinds import RecordKind
 from syncd.model.members import CheckPace
 from syncd.model.run import RunRecord
 from syncd.model.source import Link
@@ -187,7 +187,7 @@ async def test_a_group_that_cannot_be_counted_hinders_no_other(world: World, err
     """The others are counted and corrected, and what cures itself stays suspected."""
     fetch = world.source.fetch_member_count
 
-    async def count(group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+    async def count(group_id: str, *, kind: RecordKind | None = None) -> int | None:
         if group_id == "g1":
             raise error
         return await fetch(group_id, kind=kind)

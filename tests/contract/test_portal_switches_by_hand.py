@@ -12,12 +12,12 @@ import pytest
 
 from syncd.model.run import Approval, RunRecord
 from syncd.plan.drift import Drift
-from syncd.plan.rules import GuardLimits
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.undo import Undo
 from tests.contract.office import Office, make_office_rules
 from tests.contract.test_portal_switches import SWITCHES
+from tests.fakes.rules import make_limits
 
 _HOURS = 7200.0
 _on_every_portal = pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def approve_and_reject(office: Office) -> None:
     before = picture(office)
     office.rules = replace(
         office.rules,
-        limits=GuardLimits(
+        limits=make_limits(
             max_removals=1, max_removal_percent=None, min_population=20, max_adoptions=0, max_update_percent=None
         ),
     )

@@ -10,14 +10,16 @@ from typing import Literal
 import pytest
 import structlog
 
+from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, Creation, PortalGroup
-from syncd.plan.rules import LicenceRule, PolicyRules, ScopeRules, fold_all
+from syncd.plan.rules import LicenceRule, fold_all
 from syncd.plan.words import TIED
 from syncd.store.reports.status import Report
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
-POLICY = PolicyRules(deleted_users="delete", deleted_groups="delete", grace=timedelta(days=3))
+POLICY = make_policy(deleted_users="delete", deleted_groups="delete", grace=timedelta(days=3))
 KINDS: list[Literal["delta", "full"]] = ["delta", "full"]
 
 
@@ -39,7 +41,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
 
 def protect(world: World, *bps_ids: str) -> None:
     """Set scope.protect."""
-    world.rules = make_rules(policy=POLICY, scope=ScopeRules(protect=fold_all(bps_ids)))
+    world.rules = make_rules(policy=POLICY, scope=make_scope(protect=fold_all(bps_ids)))
 
 
 async def let_go(world: World, kind: Literal["delta", "full"]) -> None:
@@ -52,7 +54,7 @@ async def let_go(world: World, kind: Literal["delta", "full"]) -> None:
         assert world.changes(run) == []
 
 
-def explain(world: World, kind: Literal["user", "group"], bps_id: str) -> str:
+def explain(world: World, kind: RecordKind, bps_id: str) -> str:
     """Return why a record stands where it stands."""
     report = Report(world.database, POLICY, protect=world.rules.scope.protect)
     return next(line.reason for line in report.iterate(kind) if line.bps_id == bps_id)

@@ -11,10 +11,11 @@ import pytest
 
 from syncd.errors import Interrupted
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import FieldRule, ScopeRules
+from syncd.plan.rules import FieldRule
 from syncd.store.desired.time_rules import TimeRules
 from syncd.sync.planning.planner import Planner
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 pytestmark = pytest.mark.driver
 
@@ -42,7 +43,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
     made.source.put_group("g1", displayName="All", mailNickname="all@grp", expirationDateTime=tell(now))
     for number in range(20):
         made.source.link("g1", f"u{number}")
-    made.rules = make_rules(scope=ScopeRules(users=Expression(EMPLOYED)))
+    made.rules = make_rules(scope=make_scope(users=Expression(EMPLOYED)))
     assert (await made.sync("full")).status == "succeeded"
     yield made
     made.database.close()
@@ -90,7 +91,7 @@ async def test_groups_and_values_follow_the_time_too(world: World) -> None:
     title = FieldRule(expression=Expression("now < timestamp(user.employeeHireDate) ? 'to come' : 'here'"))
     mapping = world.rules.mapping
     world.rules = make_rules(
-        scope=ScopeRules(groups=Expression("timestamp(group.expirationDateTime) + duration('48h') > now")),
+        scope=make_scope(groups=Expression("timestamp(group.expirationDateTime) + duration('48h') > now")),
         mapping=replace(mapping, user_fields={**mapping.user_fields, "job_title": title}),
     )
     await world.sync("full")

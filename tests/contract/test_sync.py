@@ -15,11 +15,12 @@ from syncd.model.run import PullKind
 from syncd.model.source import Link
 from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
+from syncd.plan.rules import fold_all
 from syncd.store.reports.status import Report
 from syncd.store.store import Store
 from syncd.sync.runs import RunRecord
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 pytestmark = pytest.mark.driver
 
@@ -264,7 +265,7 @@ async def test_a_dead_checkpoint_leads_to_one_full_pull(world: World) -> None:
 
 async def test_a_mass_removal_is_held_and_additions_go_through(world: World) -> None:
     """Beyond the percentage the whole kind is withheld; the run says so until the source comes to its senses."""
-    limits = GuardLimits(max_removal_percent=10, min_population=4)
+    limits = make_limits(max_removal_percent=10, min_population=4)
     world.rules = make_rules(limits=limits)
     await settle(world)
     for number in range(4):
@@ -307,7 +308,7 @@ async def test_an_allowed_adoption_writes_what_is_set_and_leaves_the_rest(world:
 
 async def test_adopt_never_keeps_hands_off(world: World) -> None:
     """A foreign account is neither written nor linked, and that is no failure."""
-    world.rules = make_rules(policy=PolicyRules(adopt="never"))
+    world.rules = make_rules(policy=make_policy(adopt="never"))
     world.portal.add_account("u1@x.com", name="Somebody")
     run = await world.sync("full")
     assert run.status == "succeeded"
@@ -347,7 +348,7 @@ async def test_the_milder_modes_do_no_more_than_they_say(world: World, mode: str
     """plan_only writes nothing; create_only never touches what is there; upsert_only never takes away."""
     await settle(world)
     before = dict(world.portal.accounts)
-    world.rules = make_rules(policy=PolicyRules(mode=mode))  # type: ignore[arg-type]
+    world.rules = make_rules(policy=make_policy(mode=mode))  # type: ignore[arg-type]
     world.source.put_user("u2", displayName="Changed")
     world.source.put_user("u8", userPrincipalName="u8@x.com", displayName="U8", mail="u8@x.com")
     world.source.link("g1", "u8")
@@ -365,7 +366,7 @@ async def test_the_protect_list_keeps_every_hand_off(world: World) -> None:
     """Neither created nor changed nor linked nor unlinked, but named as a manager all the same."""
     world.portal.add_account("u0@x.com", name="The boss")
     world.portal.add_account("u4@x.com", name="By hand")
-    world.rules = make_rules(scope=ScopeRules(protect=fold_all(["U0@x.com", "u4@x.com", "u7@x.com"])))
+    world.rules = make_rules(scope=make_scope(protect=fold_all(["U0@x.com", "u4@x.com", "u7@x.com"])))
     run = await settle(world)
     assert run.status == "succeeded"
     assert world.portal.accounts["u0@x.com"].name == "The boss"
@@ -376,7 +377,7 @@ async def test_the_protect_list_keeps_every_hand_off(world: World) -> None:
 
 async def test_deleting_is_asked_for_and_waits_for_the_grace(world: World) -> None:
     """deleted_users = "delete": emptied at once, deleted after the grace, by a plain delta run."""
-    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", grace=timedelta(days=3)))
+    world.rules = make_rules(policy=make_policy(deleted_users="delete", grace=timedelta(days=3)))
     await settle(world)
     world.source.remove_user("u4")
     await world.sync("delta")
@@ -393,8 +394,8 @@ async def test_deleting_is_asked_for_and_waits_for_the_grace(world: World) -> No
 
 async def test_keep_freezes_a_leaver(world: World) -> None:
     """out_of_scope = "keep": whoever leaves the scope stays as it is, memberships included."""
-    scope = ScopeRules(users=Expression('user.jobTitle != "Contractor"'))
-    world.rules = make_rules(policy=PolicyRules(out_of_scope="keep"), scope=scope)
+    scope = make_scope(users=Expression('user.jobTitle != "Contractor"'))
+    world.rules = make_rules(policy=make_policy(out_of_scope="keep"), scope=scope)
     await settle(world)
     world.source.put_user("u4", jobTitle="Contractor", displayName="Changed too")
     run = await world.sync("delta")
@@ -405,7 +406,7 @@ async def test_keep_freezes_a_leaver(world: World) -> None:
 
 async def test_scope_by_group_follows_nested_groups(world: World) -> None:
     """include_groups reaches people through nesting, in full and in delta runs; exclude_groups takes them out."""
-    world.rules = make_rules(scope=ScopeRules(include_groups=("Sales",)))
+    world.rules = make_rules(scope=make_scope(include_groups=("Sales",)))
     await settle(world)
     assert set(world.portal.accounts) == {"u0@x.com", "u4@x.com"}
     world.source.link("g3", "u7")
@@ -421,7 +422,7 @@ async def test_scope_by_group_follows_nested_groups(world: World) -> None:
 async def test_an_unknown_group_in_the_scope_fails_before_anything_is_planned(world: World) -> None:
     """A configured group that nobody bears is not an empty scope."""
     await settle(world)
-    world.rules = make_rules(scope=ScopeRules(include_groups=("Nobody",)))
+    world.rules = make_rules(scope=make_scope(include_groups=("Nobody",)))
     run = await world.sync("delta")
     assert run.status == "failed"
     assert "Nobody" in run.error
@@ -732,7 +733,7 @@ async def test_a_group_that_waits_for_adoption_keeps_its_members(world: World) -
 
 async def test_create_only_finishes_first_memberships_that_were_deferred(world: World) -> None:
     """A link that WEBCON was not ready for is still one of the new account's first memberships."""
-    world.rules = make_rules(policy=PolicyRules(mode="create_only"))
+    world.rules = make_rules(policy=make_policy(mode="create_only"))
     world.portal.slow = True
     await world.sync("full")
     world.portal.slow = False

@@ -13,11 +13,12 @@ from syncd.errors import ProtocolError, Unavailable
 from syncd.model.run import PullKind, RunRecord
 from syncd.model.target import GroupDetail
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import FieldRule, GuardLimits, PolicyRules, ScopeRules, fold_all
+from syncd.plan.rules import FieldRule, fold_all
 from syncd.store.store import Store
 from syncd.sync.runs import Runs
 from tests.fakes.portal import FakePortal
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ async def settle(world: World) -> RunRecord:
 
 
 ALL = {f"u{number}@x.com" for number in range(6)}
-DEFAULT_LIMITS = GuardLimits()
+DEFAULT_LIMITS = make_limits()
 KINDS: tuple[PullKind, ...] = ("delta", "delta", "full", "delta")
 
 
@@ -79,7 +80,7 @@ async def test_a_dry_run_of_other_rules_does_not_reach_the_next_real_run(world: 
 async def test_a_dry_run_does_not_start_the_grace(world: World) -> None:
     """The grace before a deletion starts with a real run, not with a look at what would happen."""
     await settle(world)
-    world.rules = make_rules(policy=PolicyRules(out_of_scope="delete", deleted_users="delete", grace=timedelta(days=3)))
+    world.rules = make_rules(policy=make_policy(out_of_scope="delete", deleted_users="delete", grace=timedelta(days=3)))
     world.source.remove_user("u4")
     await world.sync("delta", write=False)
     world.clock.ahead += timedelta(days=9)
@@ -92,7 +93,7 @@ async def test_a_dry_run_does_not_start_the_grace(world: World) -> None:
 async def test_a_dry_run_shows_the_deletions_of_a_grace_of_nothing(world: World) -> None:
     """grace = "0d": whom the next run deletes at once, the plan before it shows as deleted."""
     await settle(world)
-    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", deleted_groups="delete", grace=timedelta()))
+    world.rules = make_rules(policy=make_policy(deleted_users="delete", deleted_groups="delete", grace=timedelta()))
     world.source.remove_user("u4")
     world.source.remove_group("g2")
     world.source.put_user("u5", userPrincipalName="new@x.com")
@@ -113,12 +114,12 @@ async def test_a_dry_run_of_other_rules_forgets_nothing_that_was_accepted(world:
     accounts = world.portal.accounts
     accounts["u3@x.com"] = replace(accounts["u3@x.com"], name="u3@x.com")
     del accounts["u9@x.com"]
-    real = make_rules(policy=PolicyRules(drift="adopt"))
+    real = make_rules(policy=make_policy(drift="adopt"))
     world.rules = real
     await world.sync("full")
     assert world.changes(await world.sync("full")) == []
     names = {**real.mapping.user_fields, "name": FieldRule(("userPrincipalName",))}
-    scope = ScopeRules(users=Expression('user.displayName != "User 5" && user.displayName != "User 9"'))
+    scope = make_scope(users=Expression('user.displayName != "User 5" && user.displayName != "User 9"'))
     world.rules = replace(real, scope=scope, mapping=replace(real.mapping, user_fields=names))
     await world.sync("full", write=False)
     world.rules = real
@@ -130,9 +131,9 @@ async def test_create_only_does_not_carry_out_what_was_only_planned(world: World
     """A link between existing records that a dry run, or plan_only, showed is not one of the first memberships."""
     await settle(world)
     world.source.link("g2", "u5")
-    world.rules = make_rules(policy=PolicyRules(mode=mode))  # type: ignore[arg-type]
+    world.rules = make_rules(policy=make_policy(mode=mode))  # type: ignore[arg-type]
     await world.sync("delta", write=mode == "plan_only")
-    world.rules = make_rules(policy=PolicyRules(mode="create_only"))
+    world.rules = make_rules(policy=make_policy(mode="create_only"))
     run = await world.sync("delta")
     assert world.changes(run) == []
     assert world.portal.picture()["sales@grp"] == {"u4@x.com"}
@@ -241,7 +242,7 @@ async def test_managers_are_compared_without_case(world: World) -> None:
 
 async def test_reports_of_a_deleted_manager_are_set_right_by_the_next_delta(world: World) -> None:
     """When a manager's account is deleted after the grace, the reports do not keep the dead reference."""
-    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", grace=timedelta(days=3)))
+    world.rules = make_rules(policy=make_policy(deleted_users="delete", grace=timedelta(days=3)))
     world.source.put_user("u9", manager="u5")
     await settle(world)
     world.source.remove_user("u5")
@@ -309,7 +310,7 @@ async def test_of_two_groups_with_one_bps_id_the_second_follows_when_the_first_g
 
 async def test_a_name_in_the_scope_that_moves_to_another_group_moves_everybody(world: World) -> None:
     """include_groups by name: a delta run follows the name to another group as a full one does."""
-    world.rules = make_rules(scope=ScopeRules(include_groups=("All",)))
+    world.rules = make_rules(scope=make_scope(include_groups=("All",)))
     await settle(world)
     world.source.put_group("g1", displayName="Old all")
     world.source.put_group("g2", displayName="All")
@@ -398,7 +399,7 @@ async def test_a_failure_that_is_no_longer_wanted_leaves_the_alarm(world: World)
 
 async def test_a_user_whose_id_is_a_groups_leaves_the_plan_empty(world: World) -> None:
     """A BPS id that a group of the portal has is reported as foreign; nothing about it is planned over and over."""
-    world.rules = make_rules(scope=ScopeRules(protect=fold_all(["none@x.com"])))
+    world.rules = make_rules(scope=make_scope(protect=fold_all(["none@x.com"])))
     await settle(world)
     world.source.put_user("u31", userPrincipalName="sales@grp", displayName="Sales person", manager="u0")
     world.source.link("g1", "u31")
@@ -412,7 +413,7 @@ async def test_a_user_whose_id_is_a_groups_leaves_the_plan_empty(world: World) -
 
 async def test_a_grace_that_was_broken_off_starts_anew(world: World) -> None:
     """Who returns and leaves again has the whole grace once more."""
-    world.rules = make_rules(policy=PolicyRules(disabled_users="delete", grace=timedelta(days=5)))
+    world.rules = make_rules(policy=make_policy(disabled_users="delete", grace=timedelta(days=5)))
     await settle(world)
     for enabled in (False, True, False):
         world.source.put_user("u4", accountEnabled=enabled)
@@ -428,7 +429,7 @@ async def test_a_grace_that_was_broken_off_starts_anew(world: World) -> None:
 
 async def test_a_rename_taken_back_retires_the_other_account(world: World) -> None:
     """After the grace the account that nobody goes by is deleted, and never the one in use."""
-    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", grace=timedelta(days=5)))
+    world.rules = make_rules(policy=make_policy(deleted_users="delete", grace=timedelta(days=5)))
     await settle(world)
     for name in ("b@x.com", "u4@x.com"):
         world.source.put_user("u4", userPrincipalName=name)
@@ -457,7 +458,7 @@ async def test_a_removal_put_off_in_quiet_hours_happens_afterwards_without_a_new
 
 async def test_a_deleted_group_of_the_scope_fails_every_run_and_removes_nobody(world: World) -> None:
     """include_groups whose group is gone is no empty scope, neither today nor in the next run."""
-    world.rules = make_rules(scope=ScopeRules(include_groups=("Sales",)))
+    world.rules = make_rules(scope=make_scope(include_groups=("Sales",)))
     await settle(world)
     world.source.remove_group("g2")
     for kind in KINDS:
@@ -470,8 +471,8 @@ async def test_a_deleted_group_of_the_scope_fails_every_run_and_removes_nobody(w
 async def test_a_leaver_who_is_protected_or_not_ours_is_left_alone(world: World) -> None:
     """Protect list and adopt = "never" hold for leavers too: neither unlinked nor deleted."""
     world.portal.add_account("u5@x.com", name="By hand")
-    policy = PolicyRules(adopt="never", deleted_users="delete", grace=timedelta())
-    world.rules = make_rules(policy=policy, scope=ScopeRules(protect=fold_all(["U4@X.com"])))
+    policy = make_policy(adopt="never", deleted_users="delete", grace=timedelta())
+    world.rules = make_rules(policy=policy, scope=make_scope(protect=fold_all(["U4@X.com"])))
     await world.sync("full")
     await world.portal.add_members("all@grp", ["u5@x.com"])
     before = world.portal.accounts["u5@x.com"]
@@ -521,7 +522,7 @@ async def test_a_full_run_asks_the_portal_before_it_reads_the_tenant(world: Worl
 
 async def test_properties_that_cannot_be_read_take_nobody_out_of_the_scope(world: World) -> None:
     """A full read in which a permission is lacking adds and removes nobody, until one can be believed again."""
-    world.rules = make_rules(scope=ScopeRules(users=Expression('user.customSecurityAttributes.Hr.Level == "A"')))
+    world.rules = make_rules(scope=make_scope(users=Expression('user.customSecurityAttributes.Hr.Level == "A"')))
     for number in range(30):
         world.source.put_user(f"u{number}", customSecurityAttributes={"Hr": {"Level": "A"}})
     await settle(world)

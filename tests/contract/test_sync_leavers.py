@@ -14,15 +14,15 @@ from syncd.errors import Forbidden, NotOffered, RemoteError, StoreError, Unavail
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.substitution import Substitution
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules, fold_all
-from syncd.sync.apply.apply import ApplyOptions
+from syncd.plan.rules import fold_all
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
+from tests.fakes.rules import make_apply_options, make_limits, make_policy, make_rules, make_scope
 from tests.fakes.store import watch_store
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.world import World, open_world
 
 GRACE = timedelta(days=30)
-MANAGER = PolicyRules(substitute="manager")
+MANAGER = make_policy(substitute="manager")
 ALL = {f"u{number}@x.com" for number in range(5)}
 
 
@@ -102,7 +102,7 @@ def find_line(world: World, bps_id: str) -> Any:
 async def test_each_way_to_leave_has_its_policy_and_a_way_back(world: World, way: str, policy: str) -> None:
     """keep: nothing happens; revoke: out of the groups; delete: gone after the grace. Returning gives it all back."""
     setting = {"disabled": "disabled_users", "deleted": "deleted_users", "out_of_scope": "out_of_scope"}[way]
-    world.rules = replace(world.rules, scope=ScopeRules(users=Expression('user.jobTitle != "Contractor"')))
+    world.rules = replace(world.rules, scope=make_scope(users=Expression('user.jobTitle != "Contractor"')))
     use(world, **{setting: policy})
     await world.sync("full")
     leave(world, way)
@@ -186,7 +186,7 @@ async def test_a_manager_who_is_no_help_is_passed_over(world: World) -> None:
     come_back(world, "disabled", "u2")
     await settle(world)
     assert world.portal.stand_ins() == {"u3@x.com": "u2@x.com", "u1@x.com": "u0@x.com"}
-    world.rules = replace(world.rules, scope=ScopeRules(protect=fold_all(("u0@x.com", "u3@x.com"))))
+    world.rules = replace(world.rules, scope=make_scope(protect=fold_all(("u0@x.com", "u3@x.com"))))
     come_back(world, "disabled", "u1")
     await settle(world)
     assert world.portal.stand_ins() == {"u3@x.com": "u2@x.com"}, "what is protected stays as it is"
@@ -256,7 +256,7 @@ async def test_a_manager_of_somebody_elses_account_does_not_stand_in(world: Worl
 
 async def test_a_mass_leaving_that_is_held_passes_no_tasks_on(world: World) -> None:
     """The substitutions of leavers are counted and held with the removals, and approved with them."""
-    world.rules = replace(world.rules, limits=GuardLimits(max_removal_percent=40, min_population=3))
+    world.rules = replace(world.rules, limits=make_limits(max_removal_percent=40, min_population=3))
     for user in ("u1", "u2", "u3"):
         leave(world, "disabled", user)
     run = await world.sync("delta")
@@ -276,7 +276,7 @@ async def test_leavers_without_a_group_are_counted_too(world: World) -> None:
     for number in range(5):
         world.source.unlink("g", f"u{number}")
     await settle(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removal_percent=40, min_population=3))
+    world.rules = replace(world.rules, limits=make_limits(max_removal_percent=40, min_population=3))
     await world.sync("delta")
     for user in ("u1", "u2", "u3"):
         leave(world, "disabled", user)
@@ -347,7 +347,7 @@ async def test_a_portal_that_forbids_substitutions_gets_everything_else(
 async def test_a_rejected_removal_is_named_in_the_list_of_users(world: World) -> None:
     """Who keeps memberships because a person said so is not said to be out of all groups."""
     use(world, substitute="none")
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     leave(world, "disabled")
     run = await world.sync("delta")
     assert run.status == "held"
@@ -405,7 +405,7 @@ async def test_a_substitution_stays_while_the_leaving_of_its_people_is_held(worl
     await settle(world)
     arranged = world.portal.stand_ins()
     assert arranged["u4@x.com"] == "new@x.com"
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     world.source.put_user("u4", accountEnabled=False)
     for pull in ("delta", "full"):
         run = await world.sync(pull)  # type: ignore[arg-type]
@@ -562,7 +562,7 @@ async def test_a_new_name_that_a_stranger_has_leaves_the_old_account_as_it_is(wo
     assert world.changes(await world.sync("full")) == []
 
     use(world, adopt="match")
-    world.rules = replace(world.rules, limits=GuardLimits(max_adoptions=1))
+    world.rules = replace(world.rules, limits=make_limits(max_adoptions=1))
     await world.sync("delta")
     await settle(world)
     assert people(world) == ALL - {"u1@x.com"} | {"new@x.com"}
@@ -625,7 +625,7 @@ async def run_killed(world: World, at: int) -> bool:
     kill = Kill(world, at)
     portal = cast(Any, KilledPortal(kill))
     store = watch_store(world.database, kill.check)
-    options = ApplyOptions(concurrency=1, sync_wait=5)
+    options = make_apply_options(concurrency=1, sync_wait=5)
     push = Push(portal, store, world.rules, world.clock, options, lambda name, number: None, lambda: False)
     sides = Sides(world.open_sides().pull, push, {})
     await world.runs.execute(RunRequest(pull="delta", trigger="cli", retry_failed=True), sides)

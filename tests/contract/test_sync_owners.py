@@ -13,13 +13,14 @@ from syncd.errors import Rejected
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.drift import Drift
 from syncd.plan.planfile import open_plan
-from syncd.plan.rules import GuardLimits, PolicyRules, fold_all
+from syncd.plan.rules import fold_all
 from syncd.store.reports.explain import Explanations
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ async def test_the_protect_list_keeps_places_of_which_the_tenant_knows_nothing(w
 
 async def test_owners_of_a_group_that_is_kept_are_kept(world: World) -> None:
     """policy.deleted_groups = "keep" freezes the group as it is."""
-    world.rules = replace(world.rules, policy=PolicyRules(deleted_groups="keep"))
+    world.rules = replace(world.rules, policy=make_policy(deleted_groups="keep"))
     await settle(world)
     world.source.remove_group("g1")
     world.source.remove_group("g2")
@@ -269,7 +270,7 @@ async def test_a_restored_group_gets_its_owners_from_a_direct_read(world: World)
 
 async def test_the_guard_counts_ownership_apart_and_a_rejection_drops_it(world: World) -> None:
     """Percentages are of the owned ownerships, not of all links; what was rejected is not proposed again."""
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=None, max_removal_percent=30, min_population=0))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=None, max_removal_percent=30, min_population=0))
     await settle(world)
     world.source.disown("g1", "u1")
     run = await world.sync("delta")
@@ -283,7 +284,7 @@ async def test_the_guard_counts_ownership_apart_and_a_rejection_drops_it(world: 
 
 async def test_a_rejected_membership_does_not_hide_an_ownership(world: World) -> None:
     """The same person in the same group: two questions, two answers."""
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0))
     await settle(world)
     world.source.unlink("g1", "u1")
     run = await world.sync("delta")
@@ -319,7 +320,7 @@ async def test_a_failing_membership_does_not_delay_an_ownership(world: World) ->
 @pytest.mark.parametrize("mode", ["create_only", "upsert_only"])
 async def test_modes_hold_for_owners(world: World, mode: str) -> None:
     """create_only: first owners only; upsert_only: nobody loses ownership."""
-    world.rules = replace(make_rules(policy=PolicyRules(mode=mode)), mapping=world.rules.mapping)  # type: ignore[arg-type]
+    world.rules = replace(make_rules(policy=make_policy(mode=mode)), mapping=world.rules.mapping)  # type: ignore[arg-type]
     await world.sync("full")
     assert world.portal.ownership() == OWNERS
     world.source.own("g2", "u3")
@@ -355,7 +356,7 @@ async def test_explain_names_owners_and_what_somebody_owns(world: World) -> None
 
 async def test_grace_does_not_matter_for_ownership(world: World) -> None:
     """Deleted after the grace: the account goes, its ownership went before."""
-    world.rules = replace(world.rules, policy=PolicyRules(deleted_users="delete", grace=timedelta(days=1)))
+    world.rules = replace(world.rules, policy=make_policy(deleted_users="delete", grace=timedelta(days=1)))
     await settle(world)
     world.source.remove_user("u1")
     await world.sync("delta")
@@ -441,7 +442,7 @@ async def test_owners_changed_by_hand_are_drift_and_undone_ownerships_come_back(
     undone = await world.carry_out(Undo(run_id=run.id))
     assert undone.status == "succeeded", undone.error
     assert set(owners) == {"u0@x.com", "u2@x.com"}
-    world.rules = replace(world.rules, policy=PolicyRules(drift="report"))
+    world.rules = replace(world.rules, policy=make_policy(drift="report"))
     await world.carry_out(Undo(run_id=undone.id))
     await world.clock.sleep(7200)
     owners.pop("u1@x.com")
@@ -454,7 +455,7 @@ async def test_owners_changed_by_hand_are_drift_and_undone_ownerships_come_back(
 async def test_a_held_undo_of_ownerships_is_refused_when_the_portal_has_changed(world: World) -> None:
     """What is released is looked at in the portal first: the group, whose owners they are."""
     await settle(world)
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=0, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     undone = await world.carry_out(Undo(run_id=1))
     assert undone.status == "held"
     world.portal.owners["sales@grp"].clear()

@@ -12,10 +12,10 @@ import structlog
 from syncd.errors import Forbidden, NotOffered, Unavailable, UnknownObject
 from syncd.model.source import Role
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.reports.explain import Explanations
 from syncd.store.store import Store
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 PEOPLE = 8
 
@@ -367,7 +367,7 @@ async def test_after_a_plan_a_single_user_can_be_tried_first(world: World) -> No
 async def test_new_rules_are_tried_on_one_user_and_reach_the_others_later(world: World) -> None:
     """The rules leave two people out; the run over one of them takes that one's places, and nobody else's."""
     await settle(world)
-    world.rules = make_rules(scope=ScopeRules(users=Expression('user.displayName != "User 3" && user.id != "u4"')))
+    world.rules = make_rules(scope=make_scope(users=Expression('user.displayName != "User 3" && user.id != "u4"')))
     run = await world.sync_one("user", "u3")
     assert world.changes(run) == ["unlink membership all@grp u3@x.com done"]
     assert "u4@x.com" in world.portal.picture()["all@grp"]
@@ -419,7 +419,7 @@ async def test_a_killed_single_run_loses_no_touch_of_the_others(world: World) ->
 async def test_the_guard_judges_the_one_object(world: World) -> None:
     """A group that was emptied is held by itself, and can be approved."""
     await settle(world)
-    world.rules = make_rules(limits=GuardLimits(max_removals=3, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=3, max_update_percent=None))
     await world.sync("full")
     for number in range(6):
         world.source.unlink("g1", f"u{number}")
@@ -432,7 +432,7 @@ async def test_the_guard_judges_the_one_object(world: World) -> None:
 async def test_what_a_run_over_everybody_holds_stays_held_but_for_the_one_object(world: World) -> None:
     """Six removals are held; one of these people is synchronised alone: five are still held, and explain knows."""
     await settle(world)
-    world.rules = make_rules(limits=GuardLimits(max_removals=3, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=3, max_update_percent=None))
     await world.sync("full")
     for number in range(6):
         world.source.unlink("g1", f"u{number}")
@@ -475,7 +475,7 @@ async def test_the_failure_of_somebody_else_is_not_forgotten(world: World) -> No
 
 async def test_leavers_are_handled_by_the_policy(world: World) -> None:
     """A disabled user keeps what the policy keeps."""
-    world.rules = make_rules(policy=PolicyRules(disabled_users="keep"))
+    world.rules = make_rules(policy=make_policy(disabled_users="keep"))
     await settle(world)
     world.source.put_user("u3", accountEnabled=False)
     run = await world.sync_one("user", "u3")
@@ -488,7 +488,7 @@ async def test_who_left_the_tenant_is_left_to_the_policy_and_not_to_the_list_of_
     world: World, policy: Literal["keep", "revoke"]
 ) -> None:
     """No list shows who is deleted: with keep that person keeps the places, with revoke loses them by a delta."""
-    world.rules = make_rules(policy=PolicyRules(deleted_users=policy))
+    world.rules = make_rules(policy=make_policy(deleted_users=policy))
     world.rules = replace(world.rules, mapping=replace(world.rules.mapping, owners=True))
     world.source.tracks_owners = True
     world.source.own("g2", "u6")

@@ -10,10 +10,10 @@ import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
 from syncd.store.store import Store
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ async def test_a_deleted_account_is_made_anew_and_the_loss_is_said(world: World)
     """Its values and its manager come back; what hung on it does not, and that is in the plan."""
     world.source.put_user("cleo", jobTitle="Clerk", manager="ann")
     await world.sync()
-    world.rules = replace(world.rules, policy=PolicyRules(deleted_users="delete", grace=PolicyRules().grace * 0))
+    world.rules = replace(world.rules, policy=make_policy(deleted_users="delete", grace=make_policy().grace * 0))
     world.source.remove_user("cleo")
     first = await world.sync()
     run = first if "delete user cleo@x.com" in done(world, first) else await world.sync("full")
@@ -161,7 +161,7 @@ async def test_a_deleted_account_is_made_anew_and_the_loss_is_said(world: World)
 async def test_undoing_an_adoption_gives_the_record_back(store_url: str) -> None:
     """The values that it overwrote return, its memberships go, and it is not ours: the next run asks again."""
     world = open_world(store_url)
-    world.rules = make_rules(limits=GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None))
+    world.rules = make_rules(limits=make_limits(max_adoptions=None, max_update_percent=None, max_removal_percent=None))
     world.source.put_group("g", displayName="All", mailNickname="all@grp")
     world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
     world.source.link("g", "ann")
@@ -187,7 +187,7 @@ async def test_undoing_an_adoption_gives_the_record_back(store_url: str) -> None
 async def test_a_given_back_group_loses_our_members_first(store_url: str) -> None:
     """Memberships are corrected as long as the group is ours; whom we put out of it comes back."""
     world = open_world(store_url)
-    world.rules = make_rules(limits=GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None))
+    world.rules = make_rules(limits=make_limits(max_adoptions=None, max_update_percent=None, max_removal_percent=None))
     world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name in ("ann", "ben"):
         world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
@@ -207,7 +207,7 @@ async def test_a_given_back_group_loses_our_members_first(store_url: str) -> Non
 
 async def test_the_guard_holds_what_is_too_much_and_an_approval_lets_it_through(world: World) -> None:
     """Held beside what ordinary runs hold, applied as it was shown, refused when the portal has changed since."""
-    world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=1, max_removal_percent=None, max_update_percent=None))
     undone = await world.carry_out(Undo(run_id=1))
     assert undone.status == "held"
     assert "guard.max_removals" in undone.error
@@ -231,7 +231,7 @@ async def test_the_guard_holds_what_is_too_much_and_an_approval_lets_it_through(
 
 async def test_rejecting_a_held_undo_rejects_nothing_of_ordinary_runs(world: World) -> None:
     """The same removal, when the tenant wants it, goes through later."""
-    world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=1, max_removal_percent=None, max_update_percent=None))
     undone = await world.carry_out(Undo(run_id=1))
     world.store.decisions.reject(Approval(run_id=undone.id))
     world.source.put_user("cleo", accountEnabled=False)
@@ -241,7 +241,7 @@ async def test_rejecting_a_held_undo_rejects_nothing_of_ordinary_runs(world: Wor
 
 async def test_a_held_undo_expires(world: World) -> None:
     """After a week it is planned anew, or not at all."""
-    world.rules = make_rules(limits=GuardLimits(max_removals=1, max_removal_percent=None, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=1, max_removal_percent=None, max_update_percent=None))
     await world.carry_out(Undo(run_id=1))
     await world.clock.sleep(8 * 86_400)
     assert held(world) == []
@@ -259,15 +259,15 @@ async def test_a_dry_run_writes_nothing_and_holds_nothing(world: World) -> None:
 
 async def test_protect_list_mode_and_quiet_hours_hold_for_an_undo_too(world: World) -> None:
     """What must not be written in an ordinary run is not written this way either."""
-    world.rules = replace(world.rules, scope=ScopeRules(protect=frozenset({"ann@x.com"})))
+    world.rules = replace(world.rules, scope=make_scope(protect=frozenset({"ann@x.com"})))
     planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     assert left(world, planned)["create ann@x.com"] == "scope.protect names it: hands off"
     assert left(world, planned)["link all@grp ann@x.com"] == "scope.protect names it: hands off"
-    world.rules = make_rules(policy=PolicyRules(mode="upsert_only"))
+    world.rules = make_rules(policy=make_policy(mode="upsert_only"))
     planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     assert "planned" not in planned.counts
     assert 'policy.mode = "upsert_only" forbids to unlink' in left(world, planned).values()
-    world.rules = make_rules(policy=PolicyRules(mode="plan_only"))
+    world.rules = make_rules(policy=make_policy(mode="plan_only"))
     assert (await world.carry_out(Undo(run_id=1))).status == "failed"
     world.rules = make_rules()
     quiet = await world.carry_out(Undo(run_id=1), quiet=True)
@@ -291,7 +291,7 @@ async def test_an_undo_that_breaks_off_is_finished_by_undoing_again(world: World
 
 async def test_what_others_wait_for_is_not_hidden_by_an_undo(world: World) -> None:
     """Held changes of an ordinary run stay the newest of their sort."""
-    world.rules = make_rules(limits=GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None))
+    world.rules = make_rules(limits=make_limits(max_removals=0, max_removal_percent=None, max_update_percent=None))
     world.source.put_user("cleo", accountEnabled=False)
     run = await world.sync()
     assert run.status == "held"
@@ -333,7 +333,7 @@ async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: Worl
 
 async def test_a_deleted_group_is_made_anew_with_the_members_that_the_run_took_out(world: World) -> None:
     """Its inner id is lost, its people are not."""
-    policy = PolicyRules(deleted_groups="delete", grace=PolicyRules().grace * 0)
+    policy = make_policy(deleted_groups="delete", grace=make_policy().grace * 0)
     world.rules = replace(world.rules, policy=policy)
     world.source.remove_group("g")
     first = await world.sync()
@@ -353,7 +353,7 @@ async def test_what_a_later_run_deleted_is_named_and_left(world: World) -> None:
     world.source.put_user("cleo", displayName="Cleopatra")
     world.source.unlink("g", "cleo")
     run = await world.sync()
-    world.rules = replace(world.rules, policy=PolicyRules(deleted_users="delete", grace=PolicyRules().grace * 0))
+    world.rules = replace(world.rules, policy=make_policy(deleted_users="delete", grace=make_policy().grace * 0))
     world.source.remove_user("cleo")
     await world.sync()
     await world.sync("full")

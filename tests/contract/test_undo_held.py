@@ -11,12 +11,13 @@ import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
+from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 _DESK = LicenceRule("All", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"})
-_OPEN = GuardLimits(max_adoptions=None, max_update_percent=None, max_removal_percent=None)
+_OPEN = make_limits(max_adoptions=None, max_update_percent=None, max_removal_percent=None)
 
 
 @pytest.fixture
@@ -252,8 +253,8 @@ async def test_a_held_deletion_is_refused_when_the_account_is_another_one_by_now
 @pytest.mark.parametrize(
     ("rules", "reason"),
     [
-        ({"scope": ScopeRules(protect=frozenset({"cleo@x.com"}))}, "scope.protect names it"),
-        ({"policy": PolicyRules(mode="create_only")}, 'policy.mode = "create_only" forbids to update'),
+        ({"scope": make_scope(protect=frozenset({"cleo@x.com"}))}, "scope.protect names it"),
+        ({"policy": make_policy(mode="create_only")}, 'policy.mode = "create_only" forbids to update'),
     ],
 )
 async def test_a_held_undo_is_refused_under_rules_that_forbid_it_by_now(

@@ -12,13 +12,14 @@ import structlog
 from syncd.errors import Unavailable
 from syncd.model.licence import Step, StepResult
 from syncd.model.run import Approval, RunRecord, RunRequest
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules
+from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World, open_world
 
 POWER = LicenceRule("Power", "PowerUser")
 USER = LicenceRule("All", "User")
-DELETES = PolicyRules(deleted_users="delete", grace=PolicyRules().grace * 0)
+DELETES = make_policy(deleted_users="delete", grace=make_policy().grace * 0)
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ async def test_a_deleted_account_made_anew_has_its_licences_again_and_the_manual
     assert held(world)["cleo"] == "ExternalUser User"
     assert "cleo@x.com" in world.portal.picture()["all@grp"]
     assert left(world, undone) == {}
-    world.rules = replace(world.rules, policy=PolicyRules())
+    world.rules = replace(world.rules, policy=make_policy())
     await world.sync("full")
     assert held(world)["cleo"] == "ExternalUser"  # a leaver gives back what a rule gave, and keeps what is manual
 
@@ -172,7 +173,7 @@ async def test_created_accounts_are_deleted_without_their_seats(world: World) ->
 
 async def test_a_held_deletion_keeps_the_licences_and_an_approval_takes_both(world: World) -> None:
     """What the guard holds is held as a whole, and goes through as it was shown."""
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=2, max_removal_percent=None))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=2, max_removal_percent=None))
     run = await world.carry_out(Undo(run_id=1, delete_created=True))
     assert run.status == "held"
     assert held(world) == {"ann": "PowerUser", "ben": "User", "cleo": "User"}

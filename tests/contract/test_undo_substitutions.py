@@ -10,9 +10,9 @@ import pytest
 import structlog
 
 from syncd.model.run import RunRecord
-from syncd.plan.rules import PolicyRules
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_policy, make_rules
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
     """Managers ann < ben < cleo, and dan; a leaver's tasks go to the manager."""
     structlog.reset_defaults()
     made = open_world(store_url)
-    made.rules = make_rules(policy=PolicyRules(substitute="manager"))
+    made.rules = make_rules(policy=make_policy(substitute="manager"))
     made.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name, manager in (("ann", None), ("ben", "ann"), ("cleo", "ben"), ("dan", None)):
         upn = f"{name}@x.com"

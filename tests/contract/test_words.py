@@ -12,12 +12,13 @@ from sqlalchemy import update
 from syncd.model.reason import Cause
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan import words
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules
+from syncd.plan.rules import LicenceRule
 from syncd.store.schema.tables import changes, desired_groups, desired_users, failures
 from syncd.sync.planning.undo import Undo
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World, open_world
 
-DELETES = PolicyRules(
+DELETES = make_policy(
     disabled_users="delete",
     deleted_users="delete",
     deleted_groups="delete",
@@ -41,7 +42,7 @@ async def found_company(url: str) -> World:
             made.source.put_user(name, manager="u0")
     made.source.put_user("guest", userPrincipalName="guest@x.com", displayName="guest", userType="Guest")
     made.source.link("h", "u1")
-    limits = GuardLimits(max_removals=3, max_removal_percent=None, max_update_percent=None)
+    limits = make_limits(max_removals=3, max_removal_percent=None, max_update_percent=None)
     made.rules = make_rules(licences=(LicenceRule("Power", "PowerUser"),), policy=DELETES, limits=limits)
     made.portal.totals = {"PowerUser": 5, "User": 5}
     await made.sync("full")

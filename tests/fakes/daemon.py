@@ -18,15 +18,14 @@ from syncd.model.source import Page, Stream
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
-from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.notify import Hook
 from syncd.sync.ports.progress import Progress
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal
+from tests.fakes.rules import make_apply_options, make_rules
 from tests.fakes.source import FakeSource
-from tests.fakes.world import make_rules
 
 
 class LogWatch:
@@ -139,7 +138,7 @@ class FakeParts:
         self.open_sides_now += 1
         self.most_open_sides = max(self.most_open_sides, self.open_sides_now)
         pull = Pull(self.source, Store(database), clock, progress, stopping)
-        options = ApplyOptions(sync_wait=5)
+        options = make_apply_options(sync_wait=5)
         push = Push(self.portal, Store(database), make_rules(), clock, options, progress, stopping)
         try:
             yield Sides(pull, push, {"graph": Meter()})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from syncd.errors import Conflict, Forbidden, NotFound, Rejected, RemoteError, Unavailable
+from syncd.model.kinds import RecordKind
 from syncd.model.licence import (
     Licence,
     LicenceHolder,
@@ -84,7 +85,7 @@ class FakePortal:
         if self.groups:
             yield tuple(self.groups[key] for key in sorted(self.groups))
 
-    def find_malformed(self, kind: Literal["user", "group"]) -> Malformed:
+    def find_malformed(self, kind: RecordKind) -> Malformed:
         """Nothing here is malformed."""
         return Malformed()
 

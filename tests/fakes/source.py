@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from syncd.errors import Forbidden, Rejected, ResyncRequired
+from syncd.model.kinds import RecordKind
 from syncd.model.listing import IdPage, ListAnswer, Listed, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
 
@@ -336,7 +336,7 @@ class FakeSource:
 
     # ---- single objects and counts ----------------------------------------------------------------------------------
 
-    async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+    async def fetch_member_count(self, group_id: str, *, kind: RecordKind | None = None) -> int | None:
         """Count a group's members, of every type or of one, that exist, or lie."""
         self.calls.append(f"members {group_id} {kind or ''}$count")
         group = self.groups.get(group_id)

@@ -20,7 +20,6 @@ from syncd.clock import Clock
 from syncd.errors import Timeout, Unavailable
 from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.client import GraphClient
-from syncd.graph.credentials import ClientSecret
 from syncd.graph.options import GraphOptions
 from syncd.graph.source import GraphSource
 from syncd.http import HttpClient, HttpOptions, Response
@@ -36,6 +35,7 @@ from syncd.store.db.database import Database
 from syncd.store.store import Store
 from syncd.sync.pull.pull import Pull, PullResult
 from tests.contract.sandbox_client import MovableClock
+from tests.fakes.rules import make_graph_options
 
 ROOT = "https://graph.example"
 _DRIPS = 10
@@ -153,9 +153,7 @@ class Tenant:
 
     def open_client(self, **options: Any) -> GraphClient:
         """Return the authorised client, as a fresh process would open it."""
-        chosen = GraphOptions(
-            tenant_id="tenant", client_id="client", credential=ClientSecret(lambda: ""), base_url=ROOT, **options
-        )
+        chosen = make_graph_options(base_url=ROOT, **options)
         return GraphClient(_Door(self), _Tokens(self, chosen), options=chosen, clock=self.clock)
 
     def open_source(self, **options: Any) -> GraphSource:

@@ -28,6 +28,7 @@ from syncd.sandbox.wire.http import Answer, make_request
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import TokenBook
+from tests.fakes.rules import make_bps_options
 
 _LINKS: Mapping[str, str] = {"members": "membership", "owners": "ownership"}
 
@@ -101,7 +102,7 @@ class Wire:
 
     def open(self, **options: Any) -> WiredPortal:
         """Return the adapter of a new process."""
-        return WiredPortal(self, BpsOptions("https://portal.example/bps", "client", lambda: "secret", **options))
+        return WiredPortal(self, make_bps_options(**options))
 
     def add_account(self, bps_id: str, *, origin: Origin = "local", active: bool = True, **values: str | None) -> None:
         """Put a record there that nobody of ours made."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from syncd.clock import Clock
-from syncd.model.run import PullKind, RunRecord, RunRequest, SingleKind, Wanted
+from syncd.model.kinds import RecordKind
+from syncd.model.run import PullKind, RunRecord, RunRequest, Wanted
 from syncd.plan.planfile import Head, encode_plan
-from syncd.plan.rules import FieldRule, GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
+from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
-from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal
+from tests.fakes.rules import make_apply_options, make_rules
 from tests.fakes.source import FakeSource
 
 
@@ -39,24 +40,6 @@ class OwnClock(Clock):
     async def sleep(self, seconds: float) -> None:
         """Move on at once."""
         self.ahead += timedelta(seconds=max(0.0, seconds))
-
-
-def make_rules(**changes: object) -> Rules:
-    """Return the default rules with changes by section: scope=…, policy=…, limits=…, mapping=…."""
-    mapping = MappingRules(
-        user_bps_id=FieldRule(("userPrincipalName",)),
-        group_bps_id=FieldRule(("mailNickname", "displayName")),
-        user_fields={
-            "name": FieldRule(("displayName",)),
-            "email": FieldRule(("mail", "userPrincipalName")),
-            "phone": FieldRule(("mobilePhone",)),
-            "job_title": FieldRule(("jobTitle",)),
-        },
-        group_fields={"name": FieldRule(("displayName",)), "email": FieldRule(("mail",))},
-    )
-    limits = GuardLimits(max_removal_percent=None, max_update_percent=None)
-    rules = Rules(scope=ScopeRules(), mapping=mapping, policy=PolicyRules(), limits=limits)
-    return replace(rules, **changes)  # type: ignore[arg-type]
 
 
 class _NoTraffic:
@@ -86,7 +69,7 @@ class World:
             RunRequest(pull=kind, trigger="cli", write=write, retry_failed=retry_failed), self.open_sides()
         )
 
-    async def sync_one(self, kind: SingleKind, name: str) -> RunRecord:
+    async def sync_one(self, kind: RecordKind, name: str) -> RunRecord:
         """Run one sync of a single object and return its record."""
         request = RunRequest(pull="none", trigger="cli", retry_failed=True, only=Wanted(kind, name))
         return await self.runs.execute(request, self.open_sides())
@@ -120,7 +103,7 @@ class World:
             self.store,
             self.rules,
             self.clock,
-            ApplyOptions(sync_wait=5, licences=bool(self.rules.licences)),
+            make_apply_options(sync_wait=5),
             lambda name, number: None,
             lambda: False,
         )

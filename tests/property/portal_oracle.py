@@ -13,14 +13,11 @@ from typing import Literal, cast
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import (
     FieldRule,
-    GuardLimits,
     LicenceRule,
-    PolicyRules,
     Rules,
-    ScopeRules,
 )
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.source import FakeGroup, FakeSource, FakeUser
-from tests.fakes.world import make_rules
 
 LEAVERS = frozenset({"disabled", "deleted", "out_of_scope"})
 FROZEN = frozenset({"skipped", "protected"})
@@ -71,7 +68,7 @@ class Config:
     def make(self) -> Rules:
         """Return syncd's rules of these settings."""
         base = make_rules()
-        scope = ScopeRules(
+        scope = make_scope(
             include_groups=("Group g0",) if self.scope == "include" else (),
             exclude_groups=("Group g0",) if self.scope == "exclude" else (),
             users=Expression('user.jobTitle != "Contractor"') if self.scope == "clerks" else None,
@@ -84,13 +81,13 @@ class Config:
             user_bps_id=base.mapping.user_bps_id, group_bps_id=base.mapping.group_bps_id, user_fields=named,
             group_fields=base.mapping.group_fields, managers=self.managers, owners=self.owners,
         )  # fmt: skip
-        policy = PolicyRules(
+        policy = make_policy(
             mode=self.mode, adopt=self.adopt, disabled_users=self.disabled, out_of_scope=self.outside,
             deleted_users=self.deleted, deleted_groups=self.groups,
             grace=timedelta(days=self.grace), drift=self.drift, substitute=self.substitute,
             rename_substitute=self.rename_substitute,
         )  # fmt: skip
-        limits = GuardLimits(
+        limits = make_limits(
             max_removals=self.max_removals,
             max_removal_percent=self.percent,
             min_population=3,

@@ -29,12 +29,12 @@ from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database, reading
 from syncd.store.schema.tables import changes, target_principals
 from syncd.store.store import Store
-from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Runs, Sides
 from tests.contract.sandbox_client import MovableClock
+from tests.fakes.rules import make_apply_options
 from tests.fakes.source import FakeSource
 from tests.fakes.store import watch_store
 from tests.fakes.wired import Asked, Wire, WiredPortal
@@ -238,7 +238,7 @@ class Stage:
             """Count nothing."""
 
         pull = Pull(cast(Any, source), store, self.clock, note, stopping)
-        options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=60.0, licences=bool(rules.licences))
+        options = make_apply_options(concurrency=2, members_per_request=3)
         push = Push(portal, store, rules, self.clock, options, note, stopping)
         return Sides(pull, push, {"bps": portal})
 

@@ -25,15 +25,15 @@ from syncd.errors import StoreError, Unavailable, UnknownObject
 from syncd.model.run import PullKind, RunRequest, Wanted
 from syncd.model.substitution import Substitution
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import FieldRule, LicenceRule, PolicyRules, Rules, ScopeRules
+from syncd.plan.rules import FieldRule, LicenceRule, Rules
 from syncd.store.db.database import open_database
-from syncd.sync.apply.apply import ApplyOptions
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.portal import FakePortal
+from tests.fakes.rules import make_apply_options, make_policy, make_rules, make_scope
 from tests.fakes.store import watch_store
-from tests.fakes.world import World, make_rules
+from tests.fakes.world import World
 from tests.stores import template
 
 USERS = [f"u{number}" for number in range(6)]
@@ -88,13 +88,13 @@ round_ = st.tuples(
 
 def rules_named(name: str) -> Rules:
     """Return one of the configurations that a history moves between."""
-    policy = PolicyRules(grace=timedelta(days=3), substitute="manager")
+    policy = make_policy(grace=timedelta(days=3), substitute="manager")
     base = make_rules(policy=policy, licences=LICENCES.get(name, LICENCES["all"]))
     base = replace(base, mapping=replace(base.mapping, owners=name != "no owners"))
     if name == "clerks":
-        return replace(base, scope=ScopeRules(users=Expression('user.jobTitle != "Contractor"')))
+        return replace(base, scope=make_scope(users=Expression('user.jobTitle != "Contractor"')))
     if name == "group":
-        return replace(base, scope=ScopeRules(exclude_groups=("Group g0",)))
+        return replace(base, scope=make_scope(exclude_groups=("Group g0",)))
     if name == "titles":
         named = {**base.mapping.user_fields, "phone": FieldRule(("jobTitle",))}
         return replace(base, mapping=replace(base.mapping, user_fields=named))
@@ -407,14 +407,14 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
     if trouble == "other rules dry":
         mapped = {**rules.mapping.user_fields, "name": FieldRule(("userPrincipalName",))}
         mapping = replace(rules.mapping, user_fields=mapped)
-        policy = PolicyRules(out_of_scope="delete", grace=timedelta())
+        policy = make_policy(out_of_scope="delete", grace=timedelta())
         rules = replace(rules_named("clerks"), policy=policy, mapping=mapping)
 
     def note(name: str, number: int) -> None:
         """Count nothing."""
 
     pull = Pull(cast(Any, source), store, world.clock, note, stopping)
-    options = ApplyOptions(concurrency=2, members_per_request=3, sync_wait=1, licences=bool(rules.licences))
+    options = make_apply_options(concurrency=2, members_per_request=3, sync_wait=1)
     push = Push(cast(Any, portal), store, rules, world.clock, options, note, stopping)
     request = RunRequest(
         pull="none", trigger="cli", retry_failed=True, only=Wanted("user" if kind[0] == "u" else "group", kind)

@@ -23,9 +23,10 @@ from syncd.config import layers
 from syncd.model.run import Approval, RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import GuardLimits, LicenceRule, PolicyRules, ScopeRules
+from syncd.plan.rules import LicenceRule
 from syncd.store.db.revision import load_head
-from tests.fakes.world import World, make_rules, open_world
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World, open_world
 
 
 @pytest.fixture(autouse=True)
@@ -125,7 +126,7 @@ async def test_explain_says_through_which_groups_and_when_it_is_tried_again(worl
     world.source.put_group("all", displayName="All", mailNickname="all@groups.example")
     world.source.link("all", "staff", "group")
     world.source.link("all", "cleo")
-    world.rules = make_rules(scope=ScopeRules(include_groups=("All",)), licences=(LicenceRule("All", "User"),))
+    world.rules = make_rules(scope=make_scope(include_groups=("All",)), licences=(LicenceRule("All", "User"),))
     world.source.put_user("ann", userPrincipalName="zoe@x.example")
     await world.sync("full")
     ann = document("explain", "ann", "--json")
@@ -201,7 +202,7 @@ async def test_explain_says_why_an_account_that_was_there_before_us_gets_no_lice
     world: World, policy: str, says: str | None
 ) -> None:
     """A rule covers the person: what nobody adopts gets nothing, what waits for adoption is to get it."""
-    setting, rules = policy.replace("rejected", ""), PolicyRules()
+    setting, rules = policy.replace("rejected", ""), make_policy()
     if setting:
         name, value = setting.replace('"', "").split(" = ")
         rules = replace(rules, **{name: value})  # type: ignore[arg-type]
@@ -377,8 +378,8 @@ async def test_users_and_groups_are_listed_with_state_and_reason(world: World) -
 async def test_what_is_held_says_the_limit_once_and_why_each_person_goes(world: World) -> None:
     """Deleted, disabled, or which rule of the scope: whoever approves must see it. The document has both."""
     world.portal.refuse.clear()
-    scope = ScopeRules(users=Expression('user.displayName != "Ben"'))
-    limits = GuardLimits(max_removals=0, max_removal_percent=None, max_update_percent=None)
+    scope = make_scope(users=Expression('user.displayName != "Ben"'))
+    limits = make_limits(max_removals=0, max_removal_percent=None, max_update_percent=None)
     world.source.link("staff", "ben")
     world.source.put_user("dan", userPrincipalName="dan@x.example", displayName="Dan", userType="Member")
     world.source.link("staff", "dan")
@@ -407,7 +408,7 @@ async def test_what_is_held_says_the_limit_once_and_why_each_person_goes(world: 
 async def test_a_held_update_shows_the_values(world: World) -> None:
     """Nobody leaves there; what would be written is what is to be judged."""
     world.rules = make_rules(
-        limits=GuardLimits(min_population=0, max_update_percent=0, max_removal_percent=None),
+        limits=make_limits(min_population=0, max_update_percent=0, max_removal_percent=None),
     )
     world.portal.refuse.clear()
     world.source.put_user("ann", displayName="Anna")

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from syncd.config import AttributeRule, ExpressionRule, Interval, LicenceRule, Settings, layers, load_settings
+from syncd.config import AttributeRule, ExpressionRule, Interval, LicenceSetting, Settings, layers, load_settings
 from syncd.errors import ConfigError
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -145,7 +145,7 @@ def test_effective_settings_are_json(load: Load) -> None:
     assert json.loads(json.dumps(settings.effective()))["licences"] == [
         {"group": "BPS power users", "type": "PowerUser"}
     ]
-    assert settings.licences == (LicenceRule(group="BPS power users", type="PowerUser"),)
+    assert settings.licences == (LicenceSetting(group="BPS power users", type="PowerUser"),)
 
 
 def test_the_same_text_gives_equal_settings(load: Load) -> None:

@@ -25,3 +25,10 @@ def test_use_cases_name_only_the_store_for_types() -> None:
     assert found, "the use cases are handed a store"
     assert not [each for each in found if not each[1].startswith("syncd.store.")]
     assert not set(_iterate_type_imports("model")) | set(_iterate_type_imports("plan"))
+
+
+def test_the_kinds_of_record_are_spelled_out_once() -> None:
+    """Whoever needs them takes ``RecordKind``; the sandbox shares nothing with what it tests."""
+    files = [path for path in sorted((ROOT / "syncd").rglob("*.py")) if "sandbox" not in path.parts]
+    spelling = [path.name for path in files if 'Literal["user", "group"]' in path.read_text(encoding="utf-8")]
+    assert spelling == ["kinds.py"]

@@ -17,8 +17,8 @@ from syncd.plan.desired import (
     find_bps_id_problem,
     resolve_collision,
 )
-from syncd.plan.rules import FieldRule, MappingRules, Rules, ScopeRules, fold_all
-from tests.fakes.world import make_rules
+from syncd.plan.rules import FieldRule, Rules, fold_all
+from tests.fakes.rules import make_rules, make_scope
 
 ANN: dict[str, Any] = {
     "id": "1",
@@ -64,14 +64,14 @@ def test_each_kind_of_person_is_decided(attributes: dict[str, Any], expected: tu
 
 def test_a_guest_by_mail_takes_the_mail_address() -> None:
     """scope.guests = "mail"."""
-    rules = make_rules(scope=ScopeRules(guests="mail"))
+    rules = make_rules(scope=make_scope(guests="mail"))
     assert decide(rules, userType="Guest") == ("wanted", "ann.a@x.com")
     assert decide(rules, userType="Guest", mail=None)[0] == "skipped"
 
 
 def test_a_deleted_or_disabled_person_is_never_judged_by_scope_first() -> None:
     """Who is disabled and out of scope is treated by the policy for the disabled."""
-    rules = make_rules(scope=ScopeRules(users=Expression("user.accountEnabled")))
+    rules = make_rules(scope=make_scope(users=Expression("user.accountEnabled")))
     assert decide(rules, accountEnabled=False)[0] == "disabled"
     assert decide(rules, state="soft_deleted")[0] == "deleted"
     assert decide(rules)[0] == "wanted"
@@ -81,7 +81,7 @@ def test_a_deleted_or_disabled_person_is_never_judged_by_scope_first() -> None:
 
 def test_an_expression_that_fails_skips_and_never_removes() -> None:
     """A person for whom the scope cannot be evaluated is skipped with the reason, not judged out of scope."""
-    rules = make_rules(scope=ScopeRules(users=Expression('user.department.startsWith("S")')))
+    rules = make_rules(scope=make_scope(users=Expression('user.department.startsWith("S")')))
     decided = decide_user(SourceUser(key=1, state="active", attributes=ANN), rules)
     assert decided.state == "skipped"
     assert "user.department" in decided.reason.text
@@ -91,7 +91,7 @@ def test_an_expression_that_fails_skips_and_never_removes() -> None:
 
 def test_the_protect_list_wins_over_everything() -> None:
     """A protected person is protected, disabled or not, whatever the case of the id."""
-    rules = make_rules(scope=ScopeRules(protect=fold_all(["ANN@x.com"])))
+    rules = make_rules(scope=make_scope(protect=fold_all(["ANN@x.com"])))
     assert decide(rules)[0] == "protected"
     assert decide(rules, accountEnabled=False)[0] == "protected"
 
@@ -115,7 +115,7 @@ def test_groups_are_decided_in_the_same_manner() -> None:
     """Mapped by expression, mail falls back to the id, scope.groups chooses, deleted groups are leavers."""
     rules = make_rules()
     mapping = replace(rules.mapping, group_bps_id=FieldRule(expression=Expression('group.id + "@g.example"')))
-    scope = ScopeRules(groups=Expression('!group.displayName.startsWith("tmp")'))
+    scope = make_scope(groups=Expression('!group.displayName.startsWith("tmp")'))
     rules = replace(rules, mapping=mapping, scope=scope)
     decided = decide_group(SourceGroup(1, "active", {"id": "77", "displayName": "Sales"}), rules)
     assert (decided.state, decided.bps_id, decided.fields["email"]) == ("wanted", "77@g.example", "77@g.example")
@@ -151,8 +151,7 @@ def map_job_title(expression: str, **attributes: Any) -> tuple[str, str | None]:
 
 def with_fields(rules: Rules, fields: dict[str, FieldRule]) -> Rules:
     """Return rules with another mapping of people."""
-    mapping: MappingRules = replace(rules.mapping, user_fields=fields)
-    return replace(rules, mapping=mapping)
+    return replace(rules, mapping=replace(rules.mapping, user_fields=fields))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +211,7 @@ def test_a_directory_extension_is_found_in_any_letter_case() -> None:
 
 def test_a_rule_over_now_decides_by_the_time_of_the_run() -> None:
     """Somebody is wanted from the moment on that the rule names."""
-    rules = make_rules(scope=ScopeRules(users=Expression("timestamp(user.employeeHireDate) <= now")))
+    rules = make_rules(scope=make_scope(users=Expression("timestamp(user.employeeHireDate) <= now")))
     person = SourceUser(key=1, state="active", attributes={**ANN, "employeeHireDate": "2026-03-01T00:00:00Z"})
     states = [decide_user(person, rules, now=datetime(2026, month, 1, tzinfo=UTC)).state for month in (2, 3)]
     assert states == ["out_of_scope", "wanted"]

@@ -11,6 +11,7 @@ from syncd.plan.closure import find_below, make_edges
 from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair, diff_user
 from syncd.plan.rules import PolicyRules
+from tests.fakes.rules import make_policy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WANTED = Desired(key=1, state="wanted", bps_id="ann@x.com", fields={"name": "Ann", "email": "ann@x.com", "phone": None})
@@ -24,7 +25,7 @@ def make_current(origin: Any = "created", written: Any = None, **fields: Any) ->
 
 def diff(pair: Pair, policy: PolicyRules | None = None) -> list[tuple[str, dict[str, Any]]]:
     """Return (action, after) of each change."""
-    found = diff_user(pair, policy or PolicyRules(), managers=True, now=NOW)
+    found = diff_user(pair, policy or make_policy(), managers=True, now=NOW)
     return [(change.action, dict(change.after)) for change in found]
 
 
@@ -60,20 +61,20 @@ def test_an_adopted_record_keeps_what_we_never_set() -> None:
 def test_a_change_by_hand_is_reverted_only_where_the_policy_says_so(drift: Any, changes: int) -> None:
     """The field was written by us, is wanted as we wrote it, and reads differently: somebody changed it."""
     current = make_current(written={"name": "Ann"}, name="By hand")
-    assert len(diff(Pair(bps_id="ann@x.com", desired=WANTED, current=current), PolicyRules(drift=drift))) == changes
+    assert len(diff(Pair(bps_id="ann@x.com", desired=WANTED, current=current), make_policy(drift=drift))) == changes
 
 
 @pytest.mark.parametrize(
     ("state", "policy", "deleted"),
     [
-        ("deleted", PolicyRules(deleted_users="delete"), True),
-        ("deleted", PolicyRules(), False),
-        ("disabled", PolicyRules(deleted_users="delete", out_of_scope="delete"), False),
-        ("out_of_scope", PolicyRules(out_of_scope="delete"), True),
-        ("skipped", PolicyRules(deleted_users="delete", disabled_users="delete", out_of_scope="delete"), False),
-        ("unknown", PolicyRules(deleted_users="delete", disabled_users="delete", out_of_scope="delete"), False),
-        ("deleted", PolicyRules(deleted_users="delete", mode="upsert_only"), False),
-        ("deleted", PolicyRules(deleted_users="delete", grace=timedelta(days=60)), False),
+        ("deleted", make_policy(deleted_users="delete"), True),
+        ("deleted", make_policy(), False),
+        ("disabled", make_policy(deleted_users="delete", out_of_scope="delete"), False),
+        ("out_of_scope", make_policy(out_of_scope="delete"), True),
+        ("skipped", make_policy(deleted_users="delete", disabled_users="delete", out_of_scope="delete"), False),
+        ("unknown", make_policy(deleted_users="delete", disabled_users="delete", out_of_scope="delete"), False),
+        ("deleted", make_policy(deleted_users="delete", mode="upsert_only"), False),
+        ("deleted", make_policy(deleted_users="delete", grace=timedelta(days=60)), False),
     ],
 )
 def test_only_an_asked_for_deletion_whose_grace_is_over_is_planned(
@@ -103,7 +104,7 @@ def test_a_record_that_is_not_ours_is_never_deleted() -> None:
         written={},
         leaving_at=NOW - timedelta(days=400),
     )
-    policy = PolicyRules(deleted_users="delete", out_of_scope="delete", disabled_users="delete")
+    policy = make_policy(deleted_users="delete", out_of_scope="delete", disabled_users="delete")
     for state in ("deleted", "disabled", "out_of_scope", "renamed"):
         assert diff(Pair(bps_id="ann@x.com", desired=None, current=current, leaver_state=state), policy) == []  # type: ignore[arg-type]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from syncd.model.graph_properties import Entity
+from syncd.model.kinds import RecordKind
 from syncd.plan.cel.expressions import Expression, ExpressionFailed, find_problem
 
 EXTENSION = "extension_0123456789abcdef0123456789abcdef_costCentre"
@@ -371,7 +371,7 @@ def test_an_attribute_is_asked_for_as_graph_spells_it() -> None:
     ],
 )
 def test_a_property_that_reads_null_for_everybody_is_refused(
-    text: str, entity: Entity, problem: str, way_out: str
+    text: str, entity: RecordKind, problem: str, way_out: str
 ) -> None:
     """Misspelt ones, those of the other kind, relations, what is not in there; what is like nothing, Graph judges."""
     found = find_problem(text, entity)

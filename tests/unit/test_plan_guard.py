@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.plan.guard import find_populations_to_know, hold_excess
-from syncd.plan.rules import GuardLimits
+from tests.fakes.rules import make_limits
 
-LIMITS = GuardLimits()
+LIMITS = make_limits()
 
 
 @pytest.mark.parametrize(
@@ -38,9 +38,9 @@ def test_the_default_limits(action: str, kind: str, count: int, population: int,
 def test_a_limit_of_zero_allows_none_and_a_limit_off_allows_all() -> None:
     """0 is the strictest setting, also for a small population; None is what false in the settings becomes."""
     counts = {("delete", "user"): 1}
-    assert hold_excess(counts, {"user": 5}, GuardLimits(max_removals=0))  # type: ignore[arg-type]
-    assert hold_excess(counts, {"user": 5}, GuardLimits(max_removal_percent=0))  # type: ignore[arg-type]
-    off = GuardLimits(max_removals=None, max_removal_percent=None)
+    assert hold_excess(counts, {"user": 5}, make_limits(max_removals=0))  # type: ignore[arg-type]
+    assert hold_excess(counts, {"user": 5}, make_limits(max_removal_percent=0))  # type: ignore[arg-type]
+    off = make_limits(max_removals=None, max_removal_percent=None)
     assert not hold_excess({("delete", "user"): 10**6}, {"user": 10**6}, off)
 
 
@@ -70,7 +70,7 @@ def test_counting_no_further_than_needed_judges_alike(
     counts: dict[tuple[str, str], int], users: int, groups: int, removal: float | None, update: float | None
 ) -> None:
     """What is ours is counted up to a number that the planned changes give, to the same judgement and words."""
-    limits = GuardLimits(max_removals=None, max_removal_percent=removal, max_update_percent=update)
+    limits = make_limits(max_removals=None, max_removal_percent=removal, max_update_percent=update)
     enough = find_populations_to_know(counts, limits)  # type: ignore[arg-type]
     whole = {"user": users, "group": groups}
     counted = {kind: min(whole[kind], number) for kind, number in enough.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from syncd.plan.membership import GroupView, MemberView, decide_unlink
-from tests.fakes.world import make_rules
+from tests.fakes.rules import make_rules
 
 GROUP = GroupView(key=1, bps_id="sales@grp", source_key=10, state="wanted", exists=True, owned=True)
 

@@ -9,10 +9,10 @@ import pytest
 
 from syncd.model.change import Change, Phase
 from syncd.plan.licences import HeldLicence
-from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.licence import reverse_licence
 from syncd.plan.undo.undo import find_forbidden, still_stands
 from syncd.plan.undo.values import Done, Record
+from tests.fakes.rules import make_policy
 
 OURS = Record(fields={"name": "Ann"}, origin="created", source_key=1)
 STRANGER = Record(fields={"name": "Ann"}, origin=None, source_key=None)
@@ -156,6 +156,6 @@ def test_the_protect_list_forbids_by_the_record_and_by_the_member() -> None:
     """Whatever the case, and before the mode is looked at."""
     change = Change(phase=Phase.UNLINKS, action="unlink", object="membership", bps_id="All@grp", target="Ann@x.com")
     for protect in ({"all@grp"}, {"ann@x.com"}):
-        assert "scope.protect" in find_forbidden(change, PolicyRules(), protect=frozenset(protect))
-    assert find_forbidden(change, PolicyRules(), protect=frozenset({"ben@x.com"})) == ""
-    assert "policy.mode" in find_forbidden(change, PolicyRules(mode="upsert_only"), protect=frozenset())
+        assert "scope.protect" in find_forbidden(change, make_policy(), protect=frozenset(protect))
+    assert find_forbidden(change, make_policy(), protect=frozenset({"ben@x.com"})) == ""
+    assert "policy.mode" in find_forbidden(change, make_policy(mode="upsert_only"), protect=frozenset())

@@ -8,11 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from syncd.plan.rules import GuardLimits, PolicyRules, ScopeRules
+from syncd.model.kinds import RecordKind
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
-from syncd.store.reports.status import Kind, Line, Report
-from tests.fakes.world import World, make_rules
+from syncd.store.reports.status import Line, Report
+from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
+from tests.fakes.world import World
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def world(store_url: str) -> Iterator[World]:
     database.close()
 
 
-def report(world: World, kind: Kind = "user", *, needle: str = "") -> dict[str, Line]:
+def report(world: World, kind: RecordKind = "user", *, needle: str = "") -> dict[str, Line]:
     """Return the lines by source id, or by BPS id where there is none."""
     lines = list(Report(world.database, world.rules.policy).iterate(kind, needle=needle))
     found = {line.source_id or line.bps_id or "": line for line in lines}
@@ -77,7 +78,7 @@ async def test_a_leaver_is_leaving_with_what_happens_to_the_account(world: World
     await world.sync()
     world.source.put_user("ann", accountEnabled=False)
     world.source.remove_user("ben")
-    world.rules = make_rules(policy=PolicyRules(deleted_users="delete", grace=timedelta(days=7)))
+    world.rules = make_rules(policy=make_policy(deleted_users="delete", grace=timedelta(days=7)))
     await world.sync()
     lines = report(world)
     assert lines["ann"].state == lines["ben"].state == "leaving"
@@ -91,7 +92,7 @@ async def test_who_never_came_is_not_listed_when_deleted(world: World) -> None:
     """Deleted before ever being in the target: no line. Disabled or out of scope: said so."""
     world.source.remove_user("ann")
     world.source.put_user("ben", accountEnabled=False)
-    world.rules = make_rules(scope=ScopeRules(include_groups=("sales",)))
+    world.rules = make_rules(scope=make_scope(include_groups=("sales",)))
     await world.sync()
     lines = report(world)
     assert "ann" not in lines
@@ -102,7 +103,7 @@ async def test_who_never_came_is_not_listed_when_deleted(world: World) -> None:
 
 async def test_a_protected_person_is_skipped(world: World) -> None:
     """The protect list is named as the reason."""
-    world.rules = make_rules(scope=ScopeRules(protect=frozenset({"ann@x.example"})))
+    world.rules = make_rules(scope=make_scope(protect=frozenset({"ann@x.example"})))
     await world.sync()
     assert report(world)["ann"].state == "skipped"
     assert "scope.protect" in report(world)["ann"].reason
@@ -116,7 +117,7 @@ async def test_a_record_that_the_portal_had_before_us_is_held_or_foreign(world: 
     assert report(world)["ann"].state == "held"
     assert "guard.max_adoptions" in report(world)["ann"].reason
     assert report(world)["ann"].last_synced_at is None
-    world.rules = replace(world.rules, policy=PolicyRules(adopt="never"))
+    world.rules = replace(world.rules, policy=make_policy(adopt="never"))
     await world.sync()
     assert report(world)["ann"].state == "foreign"
 
@@ -124,7 +125,7 @@ async def test_a_record_that_the_portal_had_before_us_is_held_or_foreign(world: 
 async def test_a_held_removal_shows_at_the_people_concerned_until_it_is_gone(world: World) -> None:
     """The unlinks of one group are held; when the members come back, nothing is held any more."""
     await world.sync()
-    world.rules = replace(world.rules, limits=GuardLimits(max_removals=1))
+    world.rules = replace(world.rules, limits=make_limits(max_removals=1))
     world.source.unlink("staff", "ann")
     world.source.unlink("staff", "ben")
     assert (await world.sync()).status == "held"

@@ -11,23 +11,15 @@ from typing import Any
 
 import pytest
 
-from syncd.model.graph_properties import (
-    OBJECTS,
-    OWN_PERMISSION,
-    PROPERTIES,
-    RELATIONS,
-    SCHEMA_DATE,
-    UNTOLD,
-    UNTRACKED,
-    Entity,
-)
+from syncd.model.graph_properties import OBJECTS, OWN_PERMISSION, PROPERTIES, RELATIONS, SCHEMA_DATE, UNTOLD, UNTRACKED
+from syncd.model.kinds import RecordKind
 from syncd.plan.cel.expressions import Expression, ExpressionFailed, find_problem
 from syncd.plan.cel.functions import FUNCTIONS, TYPES
 from syncd.plan.cel.library import add_stdlib_to_context, cel
 
 PAGE = (Path(__file__).parents[2] / "docs/reference/rules.md").read_text()
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-ENTITIES: tuple[Entity, ...] = ("user", "group")
+ENTITIES: tuple[RecordKind, ...] = ("user", "group")
 
 
 def read_section(heading: str) -> str:
@@ -103,7 +95,7 @@ def test_each_departure_from_the_specification_is_as_told(
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_the_lists_of_properties_are_the_table(entity: Entity) -> None:
+def test_the_lists_of_properties_are_the_table(entity: RecordKind) -> None:
     """Every property that a rule may use is listed, with what is in it; none that it may not."""
     section = read_section(f"### Of a {entity}")
     usable = PROPERTIES[entity].keys() - UNTRACKED[entity] - UNTOLD[entity]
@@ -125,7 +117,7 @@ def test_properties_with_a_permission_of_their_own_are_told() -> None:
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_relations_and_untracked_properties_are_refused_in_any_letter_case(entity: Entity) -> None:
+def test_relations_and_untracked_properties_are_refused_in_any_letter_case(entity: RecordKind) -> None:
     """All of them, in an expression and as an attribute of their own."""
     for name in sorted(RELATIONS[entity] | UNTRACKED[entity] | UNTOLD[entity]):
         for spelled in (name, name.upper(), name[0].upper() + name[1:]):
@@ -136,7 +128,7 @@ def test_relations_and_untracked_properties_are_refused_in_any_letter_case(entit
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
-def test_every_usable_property_is_taken_in_any_letter_case(entity: Entity) -> None:
+def test_every_usable_property_is_taken_in_any_letter_case(entity: RecordKind) -> None:
     """And asked of Graph in the spelling of the schema."""
     for name in sorted(PROPERTIES[entity].keys() - UNTRACKED[entity] - UNTOLD[entity]):
         for spelled in (name, name.upper(), name.lower()):

@@ -15,6 +15,7 @@ from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.plan_file import check_place, write_plan
 from syncd.cli.screen.runs import explain_result
+from syncd.model.kinds import RECORD_KINDS
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -109,7 +110,7 @@ def _iterate_skipped(settings: Settings, database: Database) -> Iterator[dict[st
     from syncd.store.reports.status import Report
 
     report = Report(database, make_rules(settings).policy)
-    for kind in ("user", "group"):
+    for kind in RECORD_KINDS:
         for line in report.iterate(kind):
             if line.state == "skipped":
                 yield {"source_id": line.source_id, "reason": line.reason}

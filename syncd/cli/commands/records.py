@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table
 from syncd.clock import Clock
+from syncd.model.kinds import RecordKind
 
 if TYPE_CHECKING:
     from syncd.store.reports.status import Line, Report
@@ -47,7 +48,7 @@ def groups(invocation: Invocation, *, name: str, state: str | None) -> None:
     _list(invocation, "group", name, state=state)
 
 
-def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *, state: str | None) -> None:
+def _list(invocation: Invocation, kind: RecordKind, needle: str, *, state: str | None) -> None:
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.status import Report
@@ -88,7 +89,7 @@ def _list(invocation: Invocation, kind: Literal["user", "group"], needle: str, *
 
 
 def _select(
-    report: Report, kind: Literal["user", "group"], needle: str, *, state: str | None, counts: dict[str, int]
+    report: Report, kind: RecordKind, needle: str, *, state: str | None, counts: dict[str, int]
 ) -> Iterator[Line]:
     for line in report.iterate(kind, needle=needle):
         if state is None or line.state == state:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
+from syncd.model.kinds import RecordKind
 
 if TYPE_CHECKING:
-    from syncd.model.run import PullKind, SingleKind
+    from syncd.model.run import PullKind
 
 
 @click.group("sync")
@@ -81,7 +82,7 @@ def _sync(
     kind: PullKind,
     *,
     wait: timedelta | None,
-    only: tuple[SingleKind, str] | None = None,
+    only: tuple[RecordKind, str] | None = None,
 ) -> int:
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute

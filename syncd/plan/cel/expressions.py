@@ -22,11 +22,12 @@ from syncd.model.attributes import (
     spell_attribute,
     spell_path,
 )
-from syncd.model.graph_properties import PROPERTIES, Entity
+from syncd.model.graph_properties import PROPERTIES
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.plan.cel.functions import NAMESPACES, TYPES, find_call_problem
 from syncd.plan.cel.library import cel
 from syncd.plan.cel.reading import FAILURES, Reading, explain_failure, word_error
-from syncd.plan.cel.references import NOW, VARIABLES, Origin, References, Variable, find_references
+from syncd.plan.cel.references import NOW, Origin, References, find_references
 from syncd.plan.cel.rewriting import rewrite
 from syncd.plan.cel.shapes import complete, has_value, make_element_shape, make_shape, show
 
@@ -48,17 +49,17 @@ class Expression:
         if wrong := _describe_names(found):
             raise ValueError(wrong)
         self.uses_now = found.uses_now
-        self.attributes: Mapping[Variable, frozenset[str]] = {
-            name: frozenset(spell_attribute(name, path[0]) for path in found.paths[name]) for name in VARIABLES
+        self.attributes: Mapping[RecordKind, frozenset[str]] = {
+            name: frozenset(spell_attribute(name, path[0]) for path in found.paths[name]) for name in RECORD_KINDS
         }
         """Properties as Graph spells them: they are selected, and tracked."""
-        self._shapes = {name: make_shape(found, name) for name in VARIABLES}
+        self._shapes = {name: make_shape(found, name) for name in RECORD_KINDS}
         self._elements = make_element_shape(found)
         first, again = rewrite(found), rewrite(found, again=True)
         self._reading = Reading(first)
         self._again = Reading(again) if again.text != first.text or self._elements.inner else None
 
-    def evaluate(self, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None = None) -> Any:
+    def evaluate(self, variable: RecordKind, attributes: Mapping[str, Any], *, now: datetime | None = None) -> Any:
         """Return the value for one object at a time; raises ExpressionFailed.
 
         Raises ValueError for an expression over ``now`` without a time: that is a mistake of the program.
@@ -77,7 +78,7 @@ class Expression:
         empty = sorted(name for name, value in shown.items() if not has_value(value))
         raise ExpressionFailed(f"'{self.text}' fails: {explain_failure(failure, empty)}") from failure
 
-    def test(self, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None = None) -> bool:
+    def test(self, variable: RecordKind, attributes: Mapping[str, Any], *, now: datetime | None = None) -> bool:
         """Return the value as a condition; anything but true or false raises ExpressionFailed."""
         value = self.evaluate(variable, attributes, now=now)
         if isinstance(value, bool):
@@ -85,7 +86,7 @@ class Expression:
         raise ExpressionFailed(f"'{self.text}' gives {value!r}, which is neither true nor false")
 
 
-def find_problem(text: str, entity: Entity) -> Problem | None:
+def find_problem(text: str, entity: RecordKind) -> Problem | None:
     """Return everything why an expression cannot be used in a rule for users or for groups, and the ways out.
 
     None when it can. Names, functions and the schema are asked; whether Graph tells a property that is newer than the
@@ -95,7 +96,7 @@ def find_problem(text: str, entity: Entity) -> Problem | None:
         found = _read(text)
     except ValueError as error:
         return f"is no usable CEL expression: {error}", "correct the expression"
-    other: Variable = "group" if entity == "user" else "user"
+    other: RecordKind = "group" if entity == "user" else "user"
     problems: list[Problem | None] = []
     if wrong := _describe_names(found):
         problems.append((f"is no usable CEL expression: {wrong}", "correct the expression"))
@@ -139,10 +140,10 @@ def _describe_names(found: References) -> str:
 
 
 def _guess_name(name: str) -> str | None:
-    near = find_near(name, {*VARIABLES, NOW})
+    near = find_near(name, {*RECORD_KINDS, NOW})
     if near is not None:
         return near
-    for variable in VARIABLES:
+    for variable in RECORD_KINDS:
         spelled = spell_attribute(variable, name)
         if spelled in PROPERTIES[variable]:
             return f"{variable}.{spelled}"

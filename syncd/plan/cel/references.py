@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
 
 from syncd.model.attributes import ELEMENT, Path
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.plan.cel.functions import FUNCTIONS, LIST_FUNCTIONS, MACROS, TYPES, name_function
 from syncd.plan.cel.syntax import Bracket, Call, Expr, Index, Name, Node, Operator, Select, parse
 
-Variable = Literal["user", "group"]
-Origin = tuple[Variable, Path]
+Origin = tuple[RecordKind, Path]
 Scope = Mapping[str, Origin | None]
 """Names that macros bind, with what they stand for where that is known."""
 
-VARIABLES: tuple[Variable, ...] = get_args(Variable)
 NOW = "now"
 
 _WORDS = TYPES | {"true", "false", "null"}
@@ -42,12 +40,12 @@ class References:
     """
 
     text: str
-    paths: dict[Variable, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
-    lists: dict[Variable, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
-    list_places: dict[Variable, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    paths: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    lists: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
+    list_places: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
     elements: set[Path] = field(default_factory=set)
     element_lists: set[str] = field(default_factory=set)
-    whole: set[Variable] = field(default_factory=set)
+    whole: set[RecordKind] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     calls: list[tuple[Call, Scope]] = field(default_factory=list)
     dated: set[Origin] = field(default_factory=set)
@@ -168,7 +166,7 @@ class _Walker:
             self._visit(call.base, scope)
         if bound is not None:
             assert call.base is not None  # as get_bound_name says
-            if bound in VARIABLES or bound == NOW:
+            if bound in RECORD_KINDS or bound == NOW:
                 self.found.unknown.add(f"{bound} (a name that {call.name}() must not give to something else)")
             element = _extend(trace(call.base, scope), ELEMENT)
             self._note_list(call.base, scope)

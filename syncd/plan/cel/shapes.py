@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syncd.model.attributes import ELEMENT, LIST_FIELDS, Path, find_kind, look_up_loosely, spell_path
-from syncd.plan.cel.references import References, Variable
+from syncd.model.kinds import RecordKind
+from syncd.plan.cel.references import References
 
 _FLAG_BY_DEFAULT = ("user", "accountEnabled")
 
@@ -28,7 +29,7 @@ class Shape:
     inner: dict[str, Shape] = field(default_factory=dict)
 
 
-def make_shape(found: References, variable: Variable) -> Shape:
+def make_shape(found: References, variable: RecordKind) -> Shape:
     """Return what is looked at of a user or of a group."""
     shape = Shape()
     for path in sorted(found.paths[variable]):
@@ -56,7 +57,7 @@ def make_element_shape(found: References) -> Shape:
     return shape
 
 
-def show(values: Mapping[str, Any], shape: Shape, variable: Variable) -> dict[str, Any]:
+def show(values: Mapping[str, Any], shape: Shape, variable: RecordKind) -> dict[str, Any]:
     """Return what is looked at of one object."""
     shown = _show(values, shape)
     for name, inner in shape.inner.items():
@@ -81,7 +82,7 @@ def has_value(value: Any) -> bool:
     return value is not None and value != []
 
 
-def _is_list(found: References, variable: Variable, path: Path) -> bool:
+def _is_list(found: References, variable: RecordKind, path: Path) -> bool:
     """Return whether no value means an empty list: by the schema, a macro, or its place where both say nothing."""
     kind = find_kind(variable, path)
     if kind is not None and kind.many:

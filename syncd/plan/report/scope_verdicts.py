@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from syncd.model.kinds import RecordKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import Expression, ExpressionFailed
-from syncd.plan.cel.references import Variable
 from syncd.plan.desired import is_guest
 from syncd.plan.rules import ScopeRules
 
@@ -95,7 +95,12 @@ def find_place(reference: str, places: Sequence[Place]) -> Place | None:
 
 
 def _judge(
-    expression: Expression | None, rule: str, variable: Variable, attributes: Mapping[str, Any], *, now: datetime | None
+    expression: Expression | None,
+    rule: str,
+    variable: RecordKind,
+    attributes: Mapping[str, Any],
+    *,
+    now: datetime | None,
 ) -> list[RuleVerdict]:
     if expression is None:
         return []

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
@@ -70,7 +71,7 @@ class Obstacle:
 class StatusFacts:
     """Everything that decides. ``desired``: the state of the last planning, None before the first one."""
 
-    kind: Literal["user", "group"]
+    kind: RecordKind
     gone: bool
     """The tenant has deleted it."""
     desired: str | None
@@ -187,7 +188,7 @@ def _describe_leaving(state: str, facts: StatusFacts, policy: PolicyRules) -> st
     return since + _describe_places(choice, facts.kind, record, policy) + _describe_tasks(state, facts, policy)
 
 
-def _describe_places(choice: str, kind: Literal["user", "group"], record: Record, policy: PolicyRules) -> str:
+def _describe_places(choice: str, kind: RecordKind, record: Record, policy: PolicyRules) -> str:
     what = "account" if kind == "user" else "group"
     several = record.kept != 1
     stay = (

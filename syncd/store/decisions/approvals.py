@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from syncd.model.change import find_written
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
@@ -223,7 +224,7 @@ def forget_rejections(connection: Connection, source_keys: Collection[int]) -> N
 
 def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: int) -> list[dict[str, Any]]:
     """Return what to remember of rejected changes; of the updates of one record the sum, as its manager comes later."""
-    records = {row.record_key for row in rows if row.action == "update" and row.object in ("user", "group")}
+    records = {row.record_key for row in rows if row.action == "update" and row.object in RECORD_KINDS}
     before = select(rejections).where(
         among(rejections.c.record_key, records, connection), rejections.c.action == "update"
     )

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Table, func, select, union
 
-from syncd.model.run import SingleKind, Subject
+from syncd.model.kinds import RecordKind
+from syncd.model.run import Subject
 from syncd.model.source import STREAMS
 from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_marker
@@ -25,7 +26,7 @@ from syncd.store.schema.tables import (
     touched_users,
 )
 
-_TABLES: dict[SingleKind, tuple[Table, Table, Table]] = {
+_TABLES: dict[RecordKind, tuple[Table, Table, Table]] = {
     "user": (source_users, desired_users, target_users),
     "group": (source_groups, desired_groups, target_groups),
 }
@@ -42,7 +43,7 @@ class Singles(StorePart):
             return load_marker(connection, INVENTORY_READ) is not None and not emptied
 
     @in_thread
-    def find_objects(self, kind: SingleKind, name: str) -> list[str]:
+    def find_objects(self, kind: RecordKind, name: str) -> list[str]:
         """Return the ids of the stored objects that are meant: by id, else those that are not deleted, by UPN or name.
 
         UPNs and names are compared without case, as the tenant does.

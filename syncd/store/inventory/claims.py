@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import ColumnElement, exists, or_
 
+from syncd.model.kinds import RecordKind
 from syncd.store.schema.tables import (
     target_groups,
     target_users,
 )
 
 
-def is_taken(principal: ColumnElement[Any], kind: Literal["user", "group"]) -> ColumnElement[bool]:
+def is_taken(principal: ColumnElement[Any], kind: RecordKind) -> ColumnElement[bool]:
     """Return the condition that a record of a kind cannot have this BPS id: a stranger or the other kind has it."""
     same, other = (target_users, target_groups) if kind == "user" else (target_groups, target_users)
     stranger, different = same.alias("stranger"), other.alias("different")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Table, delete, exists, select, true, update
 
 from syncd.model.change import LinkKind
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import Current
 from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
@@ -27,8 +28,7 @@ from syncd.store.schema.tables import (
 )
 
 Pair = tuple[int, int]
-Kind = Literal["user", "group"]
-_TABLES: Mapping[Kind, tuple[Table, Table, tuple[str, ...]]] = {
+_TABLES: Mapping[RecordKind, tuple[Table, Table, tuple[str, ...]]] = {
     "user": (target_users, desired_users, ACCOUNT_FIELDS),
     "group": (target_groups, desired_groups, GROUP_FIELDS),
 }
@@ -72,7 +72,7 @@ class ByHand(StorePart):
         found: list[Vanished] = []
         with reading(self._database) as connection:
             noted = list(connection.scalars(select(vanished_records.c.key)))
-            for kind in ("user", "group") if noted else ():
+            for kind in RECORD_KINDS if noted else ():
                 table, desired, names = _TABLES[kind]
                 mapped = [name for name in names if name in desired.c]
                 statement = (
@@ -110,7 +110,7 @@ class ByHand(StorePart):
             with self._database.transaction() as connection:
                 connection.execute(delete(vanished_records).where(among(vanished_records.c.key, keys, connection)))
 
-    def settle_fields(self, kind: Kind, settled: Mapping[int, Mapping[str, str | None]]) -> None:
+    def settle_fields(self, kind: RecordKind, settled: Mapping[int, Mapping[str, str | None]]) -> None:
         """Source and target agree about these fields again, whatever we wrote: take that for written."""
         table = _TABLES[kind][0]
         with self._database.transaction() as connection:
@@ -129,7 +129,7 @@ class ByHand(StorePart):
 
     def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
         """Yield what was changed by hand and not accepted: fields, then memberships, then removed records."""
-        for kind in ("user", "group"):
+        for kind in RECORD_KINDS:
             for rows in self._iterate_owned(kind):
                 yield [
                     Drift(
@@ -149,7 +149,7 @@ class ByHand(StorePart):
             yield from self._iterate_links(links)
         yield self._load_removed()
 
-    def _iterate_owned(self, kind: Kind) -> Iterator[Sequence[Any]]:
+    def _iterate_owned(self, kind: RecordKind) -> Iterator[Sequence[Any]]:
         table, desired, _ = _TABLES[kind]
         statement = (
             select(
@@ -216,7 +216,7 @@ class ByHand(StorePart):
 
     def _load_removed(self) -> list[Drift]:
         found: list[Drift] = []
-        for kind in ("user", "group"):
+        for kind in RECORD_KINDS:
             statement = (
                 select(vanished_records, source_objects.c.id.label("source_id"))
                 .outerjoin(source_objects, source_objects.c.key == vanished_records.c.source_key)
@@ -238,7 +238,7 @@ class ByHand(StorePart):
     @in_thread
     def accept_drift(self, scope: Ours) -> None:
         """Take everything that was changed by hand up to now as it is, until the source says something else."""
-        for kind in ("user", "group"):
+        for kind in RECORD_KINDS:
             table = _TABLES[kind][0]
             for rows in self._iterate_owned(kind):
                 values = []
@@ -257,7 +257,7 @@ class ByHand(StorePart):
             connection.execute(update(vanished_records).values(accepted=True))
 
 
-def _make_current(row: Any, kind: Kind) -> Current:
+def _make_current(row: Any, kind: RecordKind) -> Current:
     return Current(
         fields={name: getattr(row, name) for name in _TABLES[kind][2]},
         status=row.status,

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, select, update
 
 from syncd.model.change import LinkKind
+from syncd.model.kinds import RecordKind
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, upsert
 from syncd.store.schema.tables import (
     changes,
@@ -25,8 +25,7 @@ from syncd.store.schema.tables import (
 )
 
 Pair = tuple[int, int]
-Kind = Literal["user", "group"]
-_TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+_TABLES: Mapping[RecordKind, Table] = {"user": target_users, "group": target_groups}
 HAND_LINKS: Mapping[LinkKind, Table] = {"membership": hand_members, "ownership": hand_owners}
 _SHOWN_WITHIN = timedelta(hours=1)
 """So long the portal may take to show what we wrote; it speaks of seconds."""
@@ -99,14 +98,14 @@ def is_any_by_hand(connection: Connection, kind: LinkKind) -> bool:
     return bool(connection.scalar(select(exists().where(HAND_LINKS[kind].c.group_key.is_not(None)))))
 
 
-def forget_links_of(connection: Connection, kind: Kind, keys: Collection[int]) -> None:
+def forget_links_of(connection: Connection, kind: RecordKind, keys: Collection[int]) -> None:
     """These records are gone, and with them what was done by hand to their memberships and ownerships."""
     for table in HAND_LINKS.values():
         column = table.c.member_key if kind == "user" else table.c.group_key
         connection.execute(delete(table).where(among(column, keys or [0], connection)))
 
 
-def note_vanished(connection: Connection, kind: Kind, gone: ColumnElement[bool], *, now: datetime) -> None:
+def note_vanished(connection: Connection, kind: RecordKind, gone: ColumnElement[bool], *, now: datetime) -> None:
     """Records that meet ``gone`` leave the inventory: remember those that somebody else removed. Call it before.
 
     A record that the portal never showed as ready was lost on the way, and one that we may have deleted ourselves was

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.store.db.database import Database, reading
 from syncd.store.schema.tables import failures, target_principals
@@ -50,7 +51,7 @@ def load_blocked(database: Database) -> Blocked:
         select(failures.c.object, failures.c.first_at, failures.c.attempts, target_principals.c.bps_id)
         .join(target_principals, target_principals.c.key == failures.c.record_key)
         .where(
-            failures.c.object.in_(("user", "group")),
+            failures.c.object.in_(RECORD_KINDS),
             failures.c.cause == Cause.FOREIGN_RECORD.value,
         )
         .order_by(target_principals.c.bps_fold)

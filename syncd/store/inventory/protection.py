@@ -6,24 +6,22 @@ The portal takes a deleted account out of every group, and everybody out of a de
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal
 
 from sqlalchemy import Connection, exists, select
 
 from syncd.model.change import Change, Phase
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
 from syncd.store.inventory.records import LINKS
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
-Kind = Literal["user", "group"]
-
 
 class Protection(StorePart):
     """Its methods are called in the store's thread."""
 
-    def find_tied(self, kind: Kind, records: Collection[int], protect: Collection[str]) -> set[int]:
+    def find_tied(self, kind: RecordKind, records: Collection[int], protect: Collection[str]) -> set[int]:
         """Return those of the accounts that are in a protected group, or of the groups that have a protected person."""
         if not records or not protect:
             return set()
@@ -40,7 +38,7 @@ class Protection(StorePart):
                 changes.c.run_id == run_id,
                 changes.c.status == "planned",
                 changes.c.action == "delete",
-                changes.c.object.in_(("user", "group")),
+                changes.c.object.in_(RECORD_KINDS),
             )
             .order_by(changes.c.seq)
         )
@@ -66,7 +64,7 @@ class Protection(StorePart):
 
 
 def load_tied(
-    connection: Connection, kind: Kind, protect: Collection[str], records: Collection[int] | None = None
+    connection: Connection, kind: RecordKind, protect: Collection[str], records: Collection[int] | None = None
 ) -> set[int]:
     """Return the accounts (or groups) whose deletion would change something on the protect list; all, or of these."""
     found = set[int]()

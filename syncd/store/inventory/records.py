@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     Connection,
@@ -24,6 +24,7 @@ from sqlalchemy import (
 )
 
 from syncd.model.change import LinkKind, ObjectKind, PlannedChange
+from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, Fields, GroupDetail, PortalGroup, fold
 from syncd.store.db.database import reading
 from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_marker, save_marker
@@ -55,13 +56,12 @@ from syncd.store.schema.tables import (
     target_users,
 )
 
-Kind = Literal["user", "group"]
 _SHOWN_WITHIN = timedelta(hours=1)
 """A record that we created and that waits for synchronisation may be invisible for so long at most. The portal speaks
 of seconds; whoever forgets such a record too early loses its ownership, and finds it again as a stranger's."""
-_TABLES: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+_TABLES: Mapping[RecordKind, Table] = {"user": target_users, "group": target_groups}
 LINKS: Mapping[LinkKind, Table] = {"membership": target_members, "ownership": target_owners}
-_OWN_FIELDS: Mapping[Kind, tuple[str, ...]] = {
+_OWN_FIELDS: Mapping[RecordKind, tuple[str, ...]] = {
     "user": ("name", "email", "phone", "job_title", "manager"),
     "group": ("name", "email"),
 }
@@ -109,7 +109,9 @@ class Inventory(StorePart):
         """Take over a page of groups."""
         self._store_records(target_groups, "group", groups)
 
-    def _store_records(self, table: Table, kind: Kind, records: Sequence[Account] | Sequence[PortalGroup]) -> None:
+    def _store_records(
+        self, table: Table, kind: RecordKind, records: Sequence[Account] | Sequence[PortalGroup]
+    ) -> None:
         fields = _OWN_FIELDS[kind]
         with self._database.transaction() as connection:
             keys = intern_bps_ids(connection, [record.bps_id for record in records], spelling=True)
@@ -131,7 +133,7 @@ class Inventory(StorePart):
             insert_keys(connection, seen_principals, fresh)
 
     @in_thread
-    def load_missing(self, kind: Kind, *, now: datetime) -> list[str]:
+    def load_missing(self, kind: RecordKind, *, now: datetime) -> list[str]:
         """Return BPS ids of our records that the full read did not meet: each is read singly before it is gone.
 
         What was created so recently that the portal may not show it yet is not missing.
@@ -173,7 +175,7 @@ class Inventory(StorePart):
             connection.execute(delete(target_users).where(gone_users))
 
     @in_thread
-    def load_groups_to_detail(self, protect: Collection[str] = ()) -> list[str]:
+    def load_groups_to_detail(self, protect: Collection[str]) -> list[str]:
         """Return the portal's groups whose members matter: ours, those that a source group wants, and protected ones.
 
         ``protect``: folded BPS ids.
@@ -323,7 +325,7 @@ class Written:
     fields: Fields
 
 
-def own_created(connection: Connection, kind: Kind, run_id: int, seqs: Sequence[int], *, now: datetime) -> None:
+def own_created(connection: Connection, kind: RecordKind, run_id: int, seqs: Sequence[int], *, now: datetime) -> None:
     """Records were created as these changes say: they are ours, and WEBCON still has to copy them.
 
     The database takes them over from the plan by itself: a first push creates everybody.
@@ -347,7 +349,7 @@ def own_created(connection: Connection, kind: Kind, run_id: int, seqs: Sequence[
     insert_from(connection, table, columns, created)
 
 
-def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], *, now: datetime) -> None:
+def own_adopted(connection: Connection, kind: RecordKind, records: Sequence[Written], *, now: datetime) -> None:
     """Records that the portal had before us were adopted: they are ours from now on."""
     table = _TABLES[kind]
     for record in records:
@@ -367,7 +369,7 @@ def own_adopted(connection: Connection, kind: Kind, records: Sequence[Written], 
 
 
 def write_fields(
-    connection: Connection, kind: Kind, written: Sequence[tuple[PlannedChange, int]], *, now: datetime
+    connection: Connection, kind: RecordKind, written: Sequence[tuple[PlannedChange, int]], *, now: datetime
 ) -> None:
     """Fields of records of ours (a change and the key of its record) were written as these changes say.
 
@@ -400,7 +402,7 @@ def write_fields(
     forget_accepted(connection, table, names)
 
 
-def forget_record(connection: Connection, kind: Kind, key: int) -> None:
+def forget_record(connection: Connection, kind: RecordKind, key: int) -> None:
     """A record is gone from the portal, and with it its memberships and ownerships."""
     table = _TABLES[kind]
     connection.execute(delete(table).where(table.c.key == key))

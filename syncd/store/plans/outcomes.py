@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Literal
 
 from sqlalchemy import Connection, Table, func, select, update
 
 from syncd.model.change import Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.words import say
 from syncd.store.db.database import reading
@@ -34,7 +34,6 @@ from syncd.store.schema.tables import (
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member."""
 
-_RECORDS: tuple[Literal["user", "group"], ...] = ("user", "group")
 _SETTLING = frozenset({"create", "grant", "revoke"})
 """Actions that are marked as started before they are sent."""
 
@@ -62,7 +61,7 @@ class Outcomes(StorePart):
         statement = select(changes).where(
             changes.c.action == "create",
             changes.c.status == "started",
-            changes.c.object.in_(_RECORDS),
+            changes.c.object.in_(RECORD_KINDS),
         )
         if only is not None:
             statement = statement.where(changes.c.record_key == only)
@@ -92,7 +91,7 @@ class Outcomes(StorePart):
             changes.c.run_id < run_id,
             changes.c.action == "create",
             changes.c.status == "started",
-            changes.c.object.in_(_RECORDS),
+            changes.c.object.in_(RECORD_KINDS),
         )
         with reading(self._database) as connection:
             return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
@@ -155,7 +154,7 @@ class Outcomes(StorePart):
                     )
                     .values(stopped("dropped", say(Cause.SETTLED_LATER)))
                 )
-            for written in _RECORDS:
+            for written in RECORD_KINDS:
                 self._apply_records(connection, written, done.get(written, ()), now)
             for link, links in LINKS.items():
                 unlinked = [(record, target) for _, record, target in done.get(link, ()) if target is not None]
@@ -166,9 +165,7 @@ class Outcomes(StorePart):
             past = [(record, target or 0, planned.change.object) for planned, record, target in finished]
             note_failures(connection, past, failed, now=now)
 
-    def _apply_records(
-        self, connection: Connection, kind: Literal["user", "group"], done: Sequence[Placed], now: datetime
-    ) -> None:
+    def _apply_records(self, connection: Connection, kind: RecordKind, done: Sequence[Placed], now: datetime) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
         adopted, returned = list[Written](), list[Written]()
         updated: list[tuple[PlannedChange, int]] = []

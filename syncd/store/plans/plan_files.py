@@ -8,6 +8,7 @@ from typing import get_args
 from sqlalchemy import ColumnElement, Table, exists, func, or_, select
 
 from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.db.database import reading
@@ -45,7 +46,7 @@ class ProposedPlans(StorePart):
             .distinct()
             .order_by(target_principals.c.bps_fold)
         )
-        for kind in ("user", "group"):
+        for kind in RECORD_KINDS:
             last = ""
             objects = [name for name in get_args(ObjectKind) if find_written(name) == kind]
             while True:

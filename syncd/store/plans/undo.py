@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Table, exists, func, or_, select, update
 
 from syncd.model.change import OutcomeStatus, find_written
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause
 from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
@@ -118,7 +119,7 @@ class Undoing(StorePart):
         statement = select(changes.c.record_key).where(
             changes.c.run_id == run_id,
             changes.c.action == "delete",
-            changes.c.object.in_(("user", "group")),
+            changes.c.object.in_(RECORD_KINDS),
             changes.c.status == "done",
             changes.c.record_key.not_in(there),
         )
@@ -221,7 +222,7 @@ def _select_accounts(connection: Connection, keys: Collection[int]) -> Any:
     return select(target_users.c.key).where(among(target_users.c.key, keys or [0], connection))
 
 
-def give_back(connection: Connection, kind: Literal["user", "group"], records: Sequence[Written]) -> None:
+def give_back(connection: Connection, kind: RecordKind, records: Sequence[Written]) -> None:
     """Records are not ours any more: an adoption was undone."""
     table = target_users if kind == "user" else target_groups
     names = ("origin", "source_key", "written", "accepted", "leaving_at", "leaving_as", "synced_at")

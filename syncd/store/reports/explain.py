@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, Table, false, func, or_, select
 
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE
 from syncd.plan.report.scope_verdicts import Place
@@ -35,10 +36,9 @@ from syncd.store.schema.tables import (
     target_users,
 )
 
-Kind = Literal["user", "group"]
-_SOURCE: Mapping[Kind, Table] = {"user": source_users, "group": source_groups}
-_DESIRED: Mapping[Kind, Table] = {"user": desired_users, "group": desired_groups}
-_TARGET: Mapping[Kind, Table] = {"user": target_users, "group": target_groups}
+_SOURCE: Mapping[RecordKind, Table] = {"user": source_users, "group": source_groups}
+_DESIRED: Mapping[RecordKind, Table] = {"user": desired_users, "group": desired_groups}
+_TARGET: Mapping[RecordKind, Table] = {"user": target_users, "group": target_groups}
 _FOUND_AT_MOST = 200
 
 
@@ -46,7 +46,7 @@ _FOUND_AT_MOST = 200
 class Found:
     """Which object was meant."""
 
-    kind: Kind
+    kind: RecordKind
     key: int
     id: str
     name: str = ""
@@ -84,7 +84,7 @@ class Explanations:
         with reading(self._database) as connection:
             for number in range(5 if in_part else 4):
                 found: list[Found] = []
-                for kind in _kinds():
+                for kind in RECORD_KINDS:
                     condition = _make_conditions(kind, text)[number]
                     table = _SOURCE[kind]
                     statement = (
@@ -130,11 +130,7 @@ class Explanations:
             )
 
 
-def _kinds() -> tuple[Kind, ...]:
-    return ("user", "group")
-
-
-def _make_conditions(kind: Kind, text: str) -> tuple[Any, ...]:
+def _make_conditions(kind: RecordKind, text: str) -> tuple[Any, ...]:
     """Return what an object may be known by, the surest first."""
     upn = func.lower(source_users.c.upn) == text.lower() if kind == "user" else false()
     return (
@@ -146,7 +142,7 @@ def _make_conditions(kind: Kind, text: str) -> tuple[Any, ...]:
     )
 
 
-def _has_bps_id(kind: Kind, folded: str) -> Any:
+def _has_bps_id(kind: RecordKind, folded: str) -> Any:
     principal = select(target_principals.c.key).where(target_principals.c.bps_fold == folded)
     desired, target = _DESIRED[kind], _TARGET[kind]
     return or_(
@@ -240,7 +236,7 @@ def _load_target(connection: Connection, found: Found, records: list[int]) -> di
     return {**described[0], "other_records": described[1:]}
 
 
-def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[str, Any]:
+def _describe_record(connection: Connection, kind: RecordKind, row: Row[Any]) -> dict[str, Any]:
     names = ("name", "email", "phone", "job_title", "manager") if kind == "user" else ("name", "email")
     return {
         "bps_id": row.bps_id,
@@ -257,7 +253,7 @@ def _describe_record(connection: Connection, kind: Kind, row: Row[Any]) -> dict[
     }
 
 
-def _load_linked(connection: Connection, links: Table, kind: Kind, key: int) -> list[str]:
+def _load_linked(connection: Connection, links: Table, kind: RecordKind, key: int) -> list[str]:
     """Return the BPS ids at the other end of a record's memberships or ownerships."""
     mine, other = links.c.member_key, links.c.group_key
     if kind == "group":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select
 
+from syncd.model.kinds import RecordKind
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import differs
 from syncd.plan.drift import LINK_FIELDS
@@ -56,7 +57,7 @@ def load_places(connection: Connection, key: int) -> list[Place]:
     return sorted(found.values(), key=lambda place: (place.name, place.id))
 
 
-def load_by_hand(connection: Connection, kind: Literal["user", "group"], row: Row[Any]) -> list[Mapping[str, Any]]:
+def load_by_hand(connection: Connection, kind: RecordKind, row: Row[Any]) -> list[Mapping[str, Any]]:
     """Return what somebody changed by hand at one record of ours, and whether that was taken as it is."""
     if row.origin is None:
         return []

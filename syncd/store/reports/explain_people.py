@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, Row, exists, select
 
+from syncd.model.kinds import RecordKind
 from syncd.store.db.markers import OWNERS, load_marker
 from syncd.store.schema.tables import (
     desired_users,
@@ -17,8 +18,6 @@ from syncd.store.schema.tables import (
     target_principals,
     target_users,
 )
-
-Kind = Literal["user", "group"]
 
 
 def load_manager(connection: Connection, key: int) -> dict[str, Any] | None:
@@ -82,7 +81,7 @@ def _say_why_not(row: Any) -> str:
     return f"the manager is not wanted in the portal: {row.reason or row.state.replace('_', ' ')}"
 
 
-def load_owned(connection: Connection, kind: Kind, key: int) -> list[dict[str, Any]] | None:
+def load_owned(connection: Connection, kind: RecordKind, key: int) -> list[dict[str, Any]] | None:
     """Return the groups that a person owns in the tenant, or the owners of a group, by name.
 
     None where the tenant is not asked for owners (``mapping.group.owners``): nothing is known of them.
@@ -105,7 +104,7 @@ def load_owned(connection: Connection, kind: Kind, key: int) -> list[dict[str, A
     return [{"id": row.id, "name": row.name, "state": row.state} for row in rows]
 
 
-def load_untied(connection: Connection, folded: str) -> tuple[Kind, Row[Any]] | None:
+def load_untied(connection: Connection, folded: str) -> tuple[RecordKind, Row[Any]] | None:
     """Return the record of that BPS id with its kind, when it belongs to no object of the tenant that is known."""
     for kind, table in (("user", target_users), ("group", target_groups)):
         row = connection.execute(

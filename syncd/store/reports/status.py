@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 
+from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.report.status import (
     ObjectStatus,
@@ -62,7 +63,6 @@ from syncd.store.schema.tables import (
     vanished_records,
 )
 
-Kind = Literal["user", "group"]
 _CHUNK = 1000
 _OPEN = ("planned", "started", "failed", "deferred", "held")
 
@@ -100,7 +100,7 @@ class _Notes(NamedTuple):
     declined: set[int]
 
 
-_TABLES: dict[Kind, _Tables] = {
+_TABLES: dict[RecordKind, _Tables] = {
     "user": _Tables(source_users, desired_users, target_users, target_groups),
     "group": _Tables(source_groups, desired_groups, target_groups, target_users),
 }
@@ -123,7 +123,7 @@ class Report:
         self._now = now
         self._protect = protect
 
-    def iterate(self, kind: Kind, *, needle: str = "") -> Iterator[Line]:
+    def iterate(self, kind: RecordKind, *, needle: str = "") -> Iterator[Line]:
         """Yield the lines in the order of names, records without a source object last.
 
         ``needle``: only those whose name, principal name, BPS id or source id contains it, without case.
@@ -173,7 +173,7 @@ def _make_line(row: Any, judged: StatusReason) -> Line:
     )
 
 
-def _gather(kind: Kind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> StatusFacts:
+def _gather(kind: RecordKind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> StatusFacts:
     record = None
     if row.record is not None:
         ours = row.origin is not None
@@ -217,7 +217,7 @@ def _record_of(tables: _Tables) -> ColumnElement[Any]:
     )
 
 
-def _select_sources(kind: Kind) -> Select[Any]:
+def _select_sources(kind: RecordKind) -> Select[Any]:
     tables = _TABLES[kind]
     source, desired, target, other = tables
     mapped = target_principals.alias("mapped")
@@ -256,7 +256,7 @@ def _select_sources(kind: Kind) -> Select[Any]:
     )
 
 
-def _select_orphans(kind: Kind) -> Select[Any]:
+def _select_orphans(kind: RecordKind) -> Select[Any]:
     tables = _TABLES[kind]
     source, desired, target, _ = tables
     mapped = target_principals.alias("mapped")
@@ -299,7 +299,7 @@ def _select_orphans(kind: Kind) -> Select[Any]:
     )
 
 
-def _load_order(connection: Connection, kind: Kind, needle: str) -> Sequence[int]:
+def _load_order(connection: Connection, kind: RecordKind, needle: str) -> Sequence[int]:
     source = _TABLES[kind].source
     inner = _select_sources(kind).subquery()
     upn = source.c.upn if kind == "user" else null()
@@ -318,7 +318,7 @@ def _load_order(connection: Connection, kind: Kind, needle: str) -> Sequence[int
     return _match(connection, statement, needle)
 
 
-def _load_orphans(connection: Connection, kind: Kind, needle: str) -> Sequence[int]:
+def _load_orphans(connection: Connection, kind: RecordKind, needle: str) -> Sequence[int]:
     inner = _select_orphans(kind).subquery()
     statement = select(inner.c.key, inner.c.name, inner.c.source_id, inner.c.bps_id, inner.c.mapped).order_by(
         func.lower(inner.c.bps_id)
@@ -338,7 +338,7 @@ def _match(connection: Connection, statement: Select[Any], needle: str) -> Seque
 # ---- troubles -------------------------------------------------------------------------------------------------------
 
 
-def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
+def _load_troubles(connection: Connection, kind: RecordKind) -> _Troubles:
     """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
     troubles = _Troubles({}, {}, {})
     newest = find_newest_planned(connection)
@@ -383,7 +383,7 @@ def _load_troubles(connection: Connection, kind: Kind) -> _Troubles:
     return troubles
 
 
-def _load_notes(connection: Connection, kind: Kind, protect: frozenset[str]) -> _Notes:
+def _load_notes(connection: Connection, kind: RecordKind, protect: frozenset[str]) -> _Notes:
     """Return by record how many removals of memberships and which deletions were rejected, and who stands in.
 
     Also which records are tied to the protect list, and of which the adoption was rejected.

@@ -18,6 +18,7 @@ from syncd.errors import Conflict, Interrupted, NotFound, RemoteError, StoreErro
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, Placed, PlannedChange
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
+from syncd.plan.rules import Rules
 from syncd.plan.words import say
 from syncd.sync.apply.circuit import Circuit
 from syncd.sync.apply.failure_log import FailureLog
@@ -44,13 +45,9 @@ _LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ow
 class ApplyOptions:
     """How to apply: requests in flight, members per call, and how long (seconds) to wait for WEBCON's own copying."""
 
-    concurrency: int = 4
-    members_per_request: int = 200
-    sync_wait: float = 60.0
-    licences: bool = False
-    """Whether there are licence rules."""
-    protect: frozenset[str] = frozenset()
-    """Folded BPS ids on the protect list."""
+    concurrency: int
+    members_per_request: int
+    sync_wait: float
 
 
 class Apply:
@@ -60,6 +57,7 @@ class Apply:
         self,
         portal: Portal,
         store: Store,
+        rules: Rules,
         clock: Clock,
         options: ApplyOptions,
         progress: Progress,
@@ -67,6 +65,7 @@ class Apply:
     ) -> None:
         self._portal = portal
         self._store = store
+        self._rules = rules
         self._clock = clock
         self._options = options
         self._progress = progress
@@ -78,7 +77,7 @@ class Apply:
         self._unready: set[int] = set()
         self._substituting = Substituting(portal=portal, store=store, clock=clock)
         self._readiness = Readiness(portal, store, clock, stopping)
-        self._protecting = Protecting(portal, store, clock, options.protect)
+        self._protecting = Protecting(portal, store, clock, rules.scope.protect)
 
     async def run(self, run_id: int, *, licences: bool = False, retry_failed: bool = False) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
@@ -205,7 +204,7 @@ class Apply:
                 outcomes = [await self._substituting.send(call.placed[0])]
             elif first.change.object == "licence":
                 outcomes = await send_licences(
-                    self._portal, self._store, call.placed, forgiving=not self._options.licences
+                    self._portal, self._store, call.placed, forgiving=not self._rules.licences
                 )
             else:
                 outcomes = [await self._send_record(call.placed[0])]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from syncd.model.change import LinkKind
+from syncd.model.kinds import RecordKind
 from syncd.model.target import fold
 from syncd.plan.diff import Pair
 from syncd.plan.drift import Ours, find_settled, stays_away
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 
-Kind = Literal["user", "group"]
 Membership = tuple[int, int]
 
 
 def list_ours(rules: Rules) -> Ours:
     """Return what is ours to write: fields with a rule, managers, members, and owners where that is asked for."""
     managers = {"manager"} if rules.mapping.managers else set[str]()
-    fields: dict[Kind, Collection[str]] = {
+    fields: dict[RecordKind, Collection[str]] = {
         "user": rules.mapping.user_fields.keys() | managers,
         "group": rules.mapping.group_fields.keys(),
     }

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import ConfigError, Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
-from syncd.plan.cel.references import VARIABLES
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
@@ -133,7 +133,7 @@ class Planner:
         """Touch people and groups of whom rules over ``now`` say something else than when they were last asked."""
         desired, rules, now = self._store.desired, self._rules, self._now
         then = desired.load_rules_asked()
-        for variable in VARIABLES:
+        for variable in RECORD_KINDS:
             expressions = rules.list_time_rules(variable)
             for chunk in desired.iterate_active(variable) if expressions else ():
                 keys = [

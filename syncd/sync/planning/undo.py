@@ -9,6 +9,7 @@ from typing import Literal
 
 from syncd.errors import Forbidden, Interrupted, UnsafePlan
 from syncd.model.change import Change, OutcomeStatus, Phase
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
 from syncd.model.run import Approval, RunKind
@@ -110,11 +111,7 @@ class Undo:
             return Reverse(left=_NOBODY)
         what = done.change.object
         deletes = any(each.action == "delete" for each in result.changes)
-        if (
-            deletes
-            and what in ("user", "group")
-            and means.store.inventory.find_tied(what, {record}, rules.scope.protect)
-        ):
+        if deletes and what in RECORD_KINDS and means.store.inventory.find_tied(what, {record}, rules.scope.protect):
             return Reverse(left=TIED[what])
         return result
 

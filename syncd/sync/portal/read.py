@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.errors import Interrupted, ProtocolError
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import GroupDetail, Malformed, MalformedRecord
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -18,9 +19,7 @@ from syncd.tasks import task_group
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
-Kind = Literal["user", "group"]
 
-_KINDS: tuple[Kind, ...] = ("user", "group")
 _GROUPS_AT_ONCE = 100
 _MEMBERS_AT_ONCE = 20_000
 _SINGLY = 200
@@ -42,7 +41,7 @@ async def read_records(portal: Portal, store: Store, progress: Progress, *, now:
     async for groups in portal.fetch_groups():
         await store.inventory.store_portal_groups(groups)
         progress("portal groups read", len(groups))
-    counts = {f"portal_{kind}s_malformed": _tell_malformed(kind, portal.find_malformed(kind)) for kind in _KINDS}
+    counts = {f"portal_{kind}s_malformed": _tell_malformed(kind, portal.find_malformed(kind)) for kind in RECORD_KINDS}
     gone: list[str] = []
     for bps_id in await store.inventory.load_missing("user", now=now):
         try:
@@ -68,7 +67,7 @@ async def read_records(portal: Portal, store: Store, progress: Progress, *, now:
     return {name: count for name, count in counts.items() if count}
 
 
-def _tell_malformed(kind: Kind, malformed: Malformed) -> int:
+def _tell_malformed(kind: RecordKind, malformed: Malformed) -> int:
     for record in malformed.first:
         _tell(kind, record)
     if malformed.count > len(malformed.first):
@@ -77,7 +76,7 @@ def _tell_malformed(kind: Kind, malformed: Malformed) -> int:
     return malformed.count
 
 
-def _tell(kind: Kind, record: MalformedRecord) -> None:
+def _tell(kind: RecordKind, record: MalformedRecord) -> None:
     """Log a record that could not be understood: a group by its BPS id, a person by it at the level debug only."""
     log = structlog.get_logger("syncd.portal")
     named = {"bps_id": record.bps_id} if kind == "group" else {}
@@ -94,7 +93,7 @@ async def read_members(
     now: datetime,
     concurrency: int,
     stopping: Callable[[], bool],
-    protect: frozenset[str] = frozenset(),
+    protect: frozenset[str],
 ) -> int:
     """Read the members of our groups, of those that a source group wants, and of those on the protect list.
 

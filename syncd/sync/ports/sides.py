@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
+from syncd.model.kinds import RecordKind
 from syncd.model.licence import LicenceList, Seats, Step, StepResult
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
@@ -85,7 +86,7 @@ class Source(Protocol):
         """Read all owners of a group; None when the group does not exist (404)."""
         ...
 
-    async def fetch_member_count(self, group_id: str, *, kind: Literal["user", "group"] | None = None) -> int | None:
+    async def fetch_member_count(self, group_id: str, *, kind: RecordKind | None = None) -> int | None:
         """Return how many direct members, of one type or of any, the tenant counts; its index may lag.
 
         None when there is no such group. Raises Rejected where single types cannot be counted.
@@ -132,7 +133,7 @@ class Portal(Protocol):
         """Yield pages of all groups (without members) until an empty page; a record may come twice."""
         ...
 
-    def find_malformed(self, kind: Literal["user", "group"]) -> Malformed:
+    def find_malformed(self, kind: RecordKind) -> Malformed:
         """Return what the last reading of the list of users or groups had to skip."""
         ...
 

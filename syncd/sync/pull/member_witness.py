@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from syncd.errors import Forbidden, NotOffered, Rejected
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.source import Link
 from syncd.sync.ports.sides import Source
 
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 Tolerance = Callable[[int], int]
 """By how many members a count may exceed what the readings met."""
-
-_KINDS: tuple[Literal["user", "group"], ...] = ("user", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ async def judge_missing(
     except (Forbidden, Rejected) as error:
         return Verdict(f"the tenant does not let us count its members ({error.status})", met)
     counted = sum(count or 0 for count in counts)
-    met = max(sum(link.kind in _KINDS for link in links), known - (len(missing) - unlisted))
+    met = max(sum(link.kind in RECORD_KINDS for link in links), known - (len(missing) - unlisted))
     if counted <= met + tolerate(counted):
         return Verdict("", met, counted)
     return Verdict(f"the tenant counts {counted} users and groups in it, and the readings met {met}", met, counted)
@@ -107,7 +106,7 @@ async def judge_missing(
 async def _count_kinds(source: Source, group_id: str) -> list[int | None]:
     """Count the users and the groups among the members. Rejected when only all members together can be counted."""
     try:
-        return [await source.fetch_member_count(group_id, kind=kind) for kind in _KINDS]
+        return [await source.fetch_member_count(group_id, kind=kind) for kind in RECORD_KINDS]
     except NotOffered as error:
         raise Rejected(str(error), status=error.status, code=error.code) from error
 

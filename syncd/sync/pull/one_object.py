@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.errors import Forbidden, IncompleteRead, Rejected, UnknownObject
-from syncd.model.run import SingleKind, Subject, Wanted
+from syncd.model.kinds import RecordKind
+from syncd.model.run import Subject, Wanted
 from syncd.model.source import STREAMS, GroupItem, Link, Stream, UserItem
 from syncd.sync.ports.sides import Source
 from syncd.sync.pull.member_witness import Reading, Verdict, judge_missing, read_members, store_members
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 _LISTED = 20
-_STREAMS: dict[SingleKind, Stream] = {"user": "users", "group": "groups"}
-_HOW: dict[SingleKind, str] = {
+_STREAMS: dict[RecordKind, Stream] = {"user": "users", "group": "groups"}
+_HOW: dict[RecordKind, str] = {
     "user": "the object id or the user principal name",
     "group": "the object id or the exact display name",
 }

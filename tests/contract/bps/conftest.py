@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from syncd.bps.options import BpsOptions
 from syncd.bps.portal import BpsPortal
 from syncd.clock import Clock
 from syncd.model.target import Account, PortalGroup
 from tests.contract.fake_portal import FakePortal
+from tests.fakes.rules import make_bps_options
 
 ANN = Account(bps_id="ann@corp.example", name="Ann", email="ann@corp.example", phone="1", job_title="Clerk")
 TEAM = PortalGroup(bps_id="team@groups.example", name="Team", email="team@groups.example")
@@ -58,7 +58,8 @@ async def port(fake: FakePortal) -> AsyncIterator[int]:
 def opener(fake: FakePortal, port: int) -> Opener:
     @asynccontextmanager
     async def open_portal(clock: Clock | None = None, **settings: Any) -> AsyncIterator[BpsPortal]:
-        options = BpsOptions(f"http://127.0.0.1:{port}{fake.prefix}", fake.client_id, lambda: "s+e/c=r&t")
+        address = f"http://127.0.0.1:{port}{fake.prefix}"
+        options = make_bps_options(portal_url=address, client_id=fake.client_id, secret=lambda: "s+e/c=r&t")
         async with BpsPortal(replace(options, **settings), clock or LoopClock()) as portal:
             yield portal
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from syncd.bps.options import BpsOptions
 from syncd.bps.portal import BpsPortal
 from syncd.bps.probe import probe_portal
 from syncd.errors import Forbidden, Rejected
@@ -17,6 +16,7 @@ from syncd.sandbox.server import SandboxOptions
 from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.openapi import Judge
 from tests.contract.sandbox_client import Client, MovableClock, open_client
+from tests.fakes.rules import make_bps_options
 
 PEOPLE = [f"u{number}@nordwind.example" for number in range(8)]
 
@@ -38,8 +38,11 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
 async def portal(client: Client) -> AsyncIterator[BpsPortal]:
     """The adapter."""
     sandbox = client.sandbox
-    options = BpsOptions(
-        sandbox.portal_url, sandbox.portal_client_id, lambda: sandbox.portal_client_secret, ca_file=sandbox.ca_file
+    options = make_bps_options(
+        portal_url=sandbox.portal_url,
+        client_id=sandbox.portal_client_id,
+        secret=lambda: sandbox.portal_client_secret,
+        ca_file=sandbox.ca_file,
     )
     async with BpsPortal(options, MovableClock()) as opened:
         yield opened

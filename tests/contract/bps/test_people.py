@@ -38,11 +38,12 @@ async def test_members_are_added_in_batches(fake: FakePortal, opener: Opener) ->
     assert set(people(fake).members) == set(ids)
 
 
-async def test_one_unknown_member_is_found_by_splitting(fake: FakePortal, portal: BpsPortal) -> None:
+async def test_one_unknown_member_is_found_by_splitting(fake: FakePortal, opener: Opener) -> None:
     """All others go through, the unknown one is pending, and it costs far fewer requests than people."""
     ids = fill(fake, 300)
     del fake.users[ids[123]]
-    result = await portal.add_members(G, ids)
+    async with opener(members_per_request=300) as portal:
+        result = await portal.add_members(G, ids)
     assert result.pending == (ids[123],)
     assert result.done == tuple(bps_id for bps_id in ids if bps_id != ids[123])
     assert result.failed == ()

@@ -1,0 +1,9 @@
+"""The two kinds of record that both sides have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+RecordKind = Literal["user", "group"]
+
+RECORD_KINDS: tuple[RecordKind, ...] = ("user", "group")
