@@ -48,13 +48,13 @@ def make_tables(kept: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
     for name, section in sections.SECTIONS.items():
         lines += [f"### `[{name}]`", "", *_HEAD, *_make_rows(name, section, kept), ""]
-    lines += ["### `[[licences]]`", "", *_HEAD, *_make_rows("licences", sections.LicenceRule, kept)]
+    lines += ["### `[[licences]]`", "", *_HEAD, *_make_rows("licences", sections.LicenceSetting, kept)]
     return lines
 
 
 def list_keys() -> list[str]:
     """Return every key of the configuration as it is named in the manual, without the twins that name a file."""
-    named: dict[str, type[Section]] = {**sections.SECTIONS, "licences": sections.LicenceRule}
+    named: dict[str, type[Section]] = {**sections.SECTIONS, "licences": sections.LicenceSetting}
     return [key for name, section in named.items() for key, _, _ in _walk(name, section)]
 
 

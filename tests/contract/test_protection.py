@@ -157,7 +157,7 @@ async def test_an_undo_spares_them_too(world: World) -> None:
     protect(world, "all@grp")
     planned = await world.carry_out(Undo(run_id=1, delete_created=True), write=False)
     entries = [entry for chunk in world.store.plans.iterate_changes(planned.id) for entry, _, _ in chunk]
-    told = {f"{entry.change.action} {entry.change.bps_id}": entry.error for entry in entries}
+    told = {f"{entry.change.action} {entry.change.bps_id}": entry.error.text for entry in entries}
     assert told["create ann@x.com"] == TIED["user"]
     protect(world, "ben@x.com")
     run = await world.carry_out(Undo(run_id=1, delete_created=True))
