@@ -61,6 +61,7 @@ def make_rules(settings: Settings) -> Rules:
             min_population=guard.min_population,
             max_adoptions=guard.max_adoptions,
             max_update_percent=guard.max_update_percent,
+            max_creation_percent=guard.max_creation_percent,
         ),
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
     )

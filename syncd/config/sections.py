@@ -211,6 +211,7 @@ class GuardSettings(Section):
     min_population: Annotated[int, Field(ge=0)] = 20
     max_adoptions: Limit = 0
     max_update_percent: Percent = 60
+    max_creation_percent: Limit = 100
     quiet_hours: Annotated[values.QuietHours | None, simple(values.parse_quiet_hours, values.format_optional)] = None
 
 

@@ -37,10 +37,14 @@ _WIDER = {
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a token names: ``roles`` are application permissions, ``scopes`` delegated ones."""
+    """What a token names: ``roles`` are application permissions, ``scopes`` delegated ones.
+
+    ``tenant`` is the id of the tenant that issued it, in lower case; empty when it does not say.
+    """
 
     roles: frozenset[str]
     scopes: frozenset[str]
+    tenant: str = ""
 
 
 def read_claims(token: str) -> Claims | None:
@@ -57,7 +61,9 @@ def read_claims(token: str) -> Claims | None:
     roles, scopes = claims.get("roles", []), claims.get("scp", "")
     if not isinstance(roles, list) or not isinstance(scopes, str):
         return None
-    return Claims(frozenset(role for role in roles if isinstance(role, str)), frozenset(scopes.split()))
+    tenant = claims.get("tid")
+    named = frozenset(role for role in roles if isinstance(role, str))
+    return Claims(named, frozenset(scopes.split()), tenant.lower() if isinstance(tenant, str) else "")
 
 
 def list_needs(options: GraphOptions) -> tuple[str, ...]:

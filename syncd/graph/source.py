@@ -111,6 +111,16 @@ class GraphSource(Lookups, Listings):
         }
 
     @property
+    def tenant(self) -> str:
+        """The tenant as the configuration names it, in lower case."""
+        return self._client.options.tenant_id.lower()
+
+    async def identify_tenant(self) -> str:
+        """Return the tenant id that the token names (claim ``tid``), or where it says nothing the configured name."""
+        claims = read_claims(await self._client.tokens.fetch())
+        return (claims.tenant if claims is not None else "") or self.tenant
+
+    @property
     def tracks_owners(self) -> bool:
         """Whether the groups stream and its direct reads tell owners."""
         return "owners" in self._relations["groups"]

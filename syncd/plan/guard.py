@@ -36,7 +36,7 @@ def hold_excess(
     ``min_population``.
     """
     holds: list[Hold] = []
-    for action in (*REMOVALS, "update", "adopt"):
+    for action in (*REMOVALS, "update", "adopt", "create"):
         kinds = {kind: number for (act, kind), number in sorted(counts.items()) if act == action and number}
         total = sum(kinds.values())
         reason = _find_breach(action, kinds, total, populations, limits)
@@ -52,11 +52,22 @@ def find_populations_to_know(counts: Mapping[Kind, int], limits: GuardLimits) ->
     """
     enough: dict[ObjectKind, int] = {}
     for (action, kind), number in counts.items():
-        percent = limits.max_removal_percent if action in REMOVALS else limits.max_update_percent
-        if number and percent is not None and action in (*REMOVALS, "update"):
+        _, percent = _find_percent(action, limits)
+        if number and percent is not None:
             wanted = number * 100 / percent if percent else _ALL  # none is allowed: the reason names the whole number
             enough[kind] = max(enough.get(kind, 0), math.floor(min(wanted, _ALL)) + 1)
     return enough
+
+
+def _find_percent(action: Action, limits: GuardLimits) -> tuple[str, float | None]:
+    """Return the setting that limits a kind of change by a share of the owned records, and its value."""
+    if action in REMOVALS:
+        return "guard.max_removal_percent", limits.max_removal_percent
+    if action == "update":
+        return "guard.max_update_percent", limits.max_update_percent
+    if action == "create":
+        return "guard.max_creation_percent", limits.max_creation_percent
+    return "", None
 
 
 def _find_breach(
@@ -73,11 +84,12 @@ def _find_breach(
     removal = action in REMOVALS
     if removal and limits.max_removals is not None and total > limits.max_removals:
         return f"{total} times {action}, guard.max_removals allows {limits.max_removals} in a run"
-    percent = limits.max_removal_percent if removal else limits.max_update_percent
-    name = "guard.max_removal_percent" if removal else "guard.max_update_percent"
+    name, percent = _find_percent(action, limits)
     if percent is None:
         return ""
     for kind, number in kinds.items():
+        if action == "create" and kind not in ("user", "group"):
+            continue  # a substitution is no record
         population = populations.get(kind, 0)
         if population > limits.min_population and number * 100 > percent * population:
             share = number * 100 / population

@@ -94,6 +94,7 @@ class GuardLimits:
     min_population: int
     max_adoptions: int | None
     max_update_percent: float | None
+    max_creation_percent: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,11 @@ from typing import Literal
 from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
 from syncd.model.reason import Cause, Reason
 
-Same = Literal["record", "record as member", "member", "source", "type", "another type"]
-"""What another change has in common with this one. ``record as member``: its member is the record of this one;
-``type``: both are about one type of licence."""
+Same = Literal[
+    "record", "record as member", "member as record", "member", "source", "type", "another type"
+]  # fmt: skip
+"""What another change has in common with this one. ``record as member``: its member is the record of this one, and the
+other way round; ``type``: both are about one type of licence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,8 @@ def _is_same(same: Same, row: PlannedRow, other: PlannedRow) -> bool:
             return other.record == row.record
         case "record as member":
             return other.member == row.record
+        case "member as record":
+            return other.record == row.member
         case "member":
             return row.member is not None and other.member == row.member
         case "source":

@@ -157,10 +157,20 @@ def _hold(hold: Hold) -> tuple[Stop, ...]:
             stand_ins = Selection(causes=(Cause.STANDS_IN,))
             first = Stop("held", reason, (Selection(actions=("unlink",), but_causes=but), stand_ins))
             return first, Stop("held", reason, _GOES_WITH_UNLINKS)
+        case "create":
+            return Stop("held", reason, (_CREATION,)), Stop("held", reason, _GOES_WITH_CREATIONS)
         case "delete":
             return (Stop("held", reason, (Selection(actions=("delete",), objects=_RECORDS),)),)
     return (Stop("held", reason, (Selection(actions=(hold.action,), but_causes=but),)),)
 
+
+_CREATION = Selection(actions=("create",), objects=_RECORDS, but_causes=(Cause.RENAMED,))
+_HELD_CREATION = replace(_CREATION, statuses=("held",))
+_GOES_WITH_CREATIONS = (
+    Selection(actions=("update", "link", "grant"), beside=Beside(of=_HELD_CREATION, same=("record",))),
+    Selection(actions=("link",), beside=Beside(of=_HELD_CREATION, same=("member as record",))),
+)
+"""The managers, places and licences of accounts and groups that are not made: with an approval they come together."""
 
 _LEAVING = Selection(actions=("unlink",), objects=("membership",), statuses=("held",))
 _GOES_WITH_UNLINKS = (

@@ -48,6 +48,7 @@ from syncd.store.directory.member_counts import MemberChecks
 from syncd.store.directory.members import Members
 from syncd.store.directory.one_object import Singles
 from syncd.store.directory.purge import Purged
+from syncd.store.directory.tenant import TenantBinding
 from syncd.store.inventory.drift import ByHand
 from syncd.store.inventory.protection import Protection
 from syncd.store.inventory.records import Inventory as Records
@@ -72,7 +73,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Directory(ListedObjects, Purged):
+class Directory(ListedObjects, Purged, TenantBinding):
     """The stored copy of the tenant."""
 
     @in_thread

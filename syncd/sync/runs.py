@@ -78,6 +78,7 @@ class Runs:
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
             try:
+                await sides.pull.check_tenant()
                 if pull_kind == "full":
                     run.begin("read portal")
                     await sides.push.check()  # before the whole tenant is read for nothing

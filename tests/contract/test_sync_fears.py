@@ -161,7 +161,7 @@ async def test_a_wave_of_new_people_is_no_mass_update(world: World) -> None:
     """New accounts whose managers are new too do not trip max_update_percent."""
     world.rules = make_rules(limits=DEFAULT_LIMITS)
     await settle(world)
-    for number in range(30, 90):
+    for number in range(30, 60):
         manager = "u30" if number > 30 else None
         world.source.put_user(
             f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}", manager=manager

@@ -53,7 +53,13 @@ class FakeSource:
     tracks_owners: bool = False
     unreadable: dict[Stream, str] = field(default_factory=dict)
     lists: bool = True
+    tenant: str = "contoso.example"
+    tenant_id: str = "11111111-2222-4333-8444-555555555555"
     _serial: int = 0
+
+    async def identify_tenant(self) -> str:
+        """Return the id of the tenant."""
+        return self.tenant_id
 
     async def find_unreadable(self, stream: Stream) -> str:
         """Return why a full read may not be believed, as the test says."""

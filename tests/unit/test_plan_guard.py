@@ -24,12 +24,15 @@ LIMITS = make_limits()
         ("update", "user", 600, 1000, False),
         ("update", "user", 601, 1000, True),
         ("adopt", "user", 1, 1000, True),
-        ("create", "user", 9999, 10, False),
+        ("create", "user", 9999, 10, False),  # a first push, and a small pilot
+        ("create", "user", 1000, 1000, False),  # exactly as many again
+        ("create", "user", 1001, 1000, True),
+        ("create", "substitution", 1001, 1000, False),
         ("link", "membership", 9999, 10, False),
     ],
 )
 def test_the_default_limits(action: str, kind: str, count: int, population: int, held: bool) -> None:
-    """Percentages above the minimum population, absolute numbers always, additions never."""
+    """Percentages above the minimum population, absolute numbers always, links never."""
     holds = hold_excess({(action, kind): count}, {kind: population}, LIMITS)  # type: ignore[dict-item]
     assert bool(holds) is held
     assert all("guard." in hold.reason for hold in holds)

@@ -124,6 +124,23 @@ def test_a_held_update_takes_renames_along_and_lets_a_creation_be_completed() ->
     assert set(draft.apply(stop_excess([Hold("update", 2, "2 of 2")]))) == {update, rename}
 
 
+def test_what_hangs_on_a_held_creation_is_held_with_it() -> None:
+    """A group full of people who are not made would be shown as something that waits for the portal."""
+    draft = Draft()
+    person, group = draft.add("create", "user", 1), draft.add("create", "group", 100)
+    follows = {
+        draft.add("update", "user", 1, cause=Cause.COMPLETES_CREATION),
+        draft.add("link", "membership", 50, member=1),
+        draft.add("link", "membership", 100, member=2),
+        draft.add("grant", "licence", 1, type="User"),
+    }
+    draft.add("create", "user", 3, cause=Cause.RENAMED)
+    draft.add("link", "membership", 50, member=2)
+    draft.add("unlink", "membership", 50, member=1)
+    stopped = draft.apply(stop_excess([Hold("create", 2, "2 of 30")]))
+    assert set(stopped) == {person, group, *follows}
+
+
 def test_no_deletion_carries_out_removals_that_are_held_or_stay() -> None:
     """The portal takes all places of a deleted record along."""
     draft = Draft()

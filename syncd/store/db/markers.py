@@ -18,6 +18,8 @@ RULES_ASKED = "rules_asked"
 """For which moment rules over ``now`` were last asked about everybody (ISO 8601)."""
 
 TARGET = "target"
+TENANT = "tenant"
+TENANT_NAMES = "tenant_names"
 """The address of the portal that the inventory describes."""
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""

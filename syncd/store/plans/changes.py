@@ -68,8 +68,9 @@ class Plans(StorePart):
     def count_changes(self, run_id: int) -> dict[tuple[Action, ObjectKind], int]:
         """Return how many changes of each kind are planned and not held; updates count each record once.
 
-        A second account for somebody who has one (a rename) counts as an update too; an update that only completes a
-        creation does not count. Of substitutions only the new ones of leavers count: they belong to the unlinking.
+        A second account for somebody who has one (a rename) counts as an update and not as a creation. An update that
+        only completes a creation does not count. Of substitutions only the new ones of leavers count: they belong to
+        the unlinking.
         """
         renamed = (
             (changes.c.action == "create") & (changes.c.object == "user") & (changes.c.cause == Cause.RENAMED.value)
@@ -89,6 +90,7 @@ class Plans(StorePart):
             leavers = connection.scalar(select(func.count()).where(*planned, begun))
         if moves:
             found["update", "user"] = found.get(("update", "user"), 0) + moves
+            found["create", "user"] -= moves
         if leavers:
             found["unlink", "user"] = leavers
         return found

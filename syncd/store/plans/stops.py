@@ -213,6 +213,8 @@ def _compile_same(same: Same, table: FromClause, other: FromClause) -> ColumnEle
             return other.c.record_key == table.c.record_key
         case "record as member":
             return other.c.target_key == table.c.record_key
+        case "member as record":
+            return other.c.record_key == table.c.target_key
         case "member":
             return other.c.target_key == table.c.target_key
         case "source":

@@ -17,6 +17,15 @@ class Source(Protocol):
     """Reads the tenant. Every method raises RemoteErrors; Throttled and the like only after its own patience."""
 
     @property
+    def tenant(self) -> str:
+        """The tenant as the configuration names it: its id, or one of its domains, in lower case."""
+        ...
+
+    async def identify_tenant(self) -> str:
+        """Return the id of the tenant that accepts us, or where nothing tells it the configured name."""
+        ...
+
+    @property
     def tracks_owners(self) -> bool:
         """Whether owners of groups are read at all."""
         ...

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import EndlessRound, Forbidden, Interrupted, ProtocolError, RemoteError, ResyncRequired
+from syncd.errors import ConfigError, EndlessRound, Forbidden, Interrupted, ProtocolError, RemoteError, ResyncRequired
 from syncd.model.listing import Chunk
 from syncd.model.run import PullKind, Subject, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Link, Page, Role, Stream
@@ -76,6 +76,24 @@ class Pull:
         self._clock = clock
         self._progress = progress
         self._log = structlog.get_logger("syncd.pull")
+
+    async def check_tenant(self) -> None:
+        """Raise ConfigError when the store belongs to another tenant than the one that the configuration names.
+
+        A name that is known costs nothing; another one is looked up once, in the token.
+        """
+        directory, name = self._store.directory, self._source.tenant
+        if await directory.is_tenant_known(name):
+            return
+        tenant = await self._source.identify_tenant()
+        other = await directory.bind_tenant(tenant, name)
+        if other is not None:
+            problem = (
+                f"graph.tenant_id: the store belongs to the tenant {other}, not to {tenant}; in another tenant "
+                "everybody whom it knows would count as deleted. Set the old tenant again, or take a new store "
+                "(store.url)"
+            )
+            raise ConfigError([problem])
 
     async def run(self, kind: PullKind) -> PullResult:
         """Read both streams side by side; ``full`` reads everything, ``delta`` what changed where a checkpoint allows.
