@@ -67,6 +67,8 @@ class Cause(StrEnum):
 
     # Why a planned change does not go on.
     GUARD = "guard"
+    HELD_BEFORE = "held_before"
+    """An earlier run held the very same change, and nobody has decided about it yet."""
     QUIET_HOURS = "quiet_hours"
     REJECTED = "rejected"
     REJECTED_BEFORE = "rejected_before"

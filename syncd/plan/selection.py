@@ -24,7 +24,7 @@ other way round; ``type``: both are about one type of licence."""
 class PlannedRow:
     """A change of a plan as far as selections look at it. ``member`` is a key, ``type`` the type of a licence.
 
-    ``fresh``: it says nothing of values before; ``last``: nothing of values afterwards.
+    ``fresh``: it says nothing of values before. ``held_by``: earlier runs that hold the very same change.
     """
 
     seq: int
@@ -38,7 +38,7 @@ class PlannedRow:
     cause: Cause = Cause.NONE
     status: OutcomeStatus = "planned"
     fresh: bool = True
-    last: bool = True
+    held_by: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,8 @@ class Selection:
     seqs: frozenset[int] | None = None
     but_seqs: frozenset[int] = frozenset()
     fresh: bool | None = None
+    held_by: int | None = None
+    """An earlier run that holds the very same change: done to the same, and for an update with the same values."""
     beside: Beside | None = None
     without: Beside | None = None
     """Another change that must not be there."""
@@ -101,6 +103,7 @@ def _means(selection: Selection, row: PlannedRow, rows: Sequence[PlannedRow]) ->
         and (selection.seqs is None or row.seq in selection.seqs)
         and row.seq not in selection.but_seqs
         and (selection.fresh is None or row.fresh == selection.fresh)
+        and (selection.held_by is None or selection.held_by in row.held_by)
     )
 
 

@@ -10,20 +10,21 @@ records (accounts and groups are planned, their places are not yet)
 4      `stop_unadopted`        updates of records whose adoption is beyond the limit             held
 complete (everything is planned)
 5      `stop_rejected`         the same once more, now with places and licences                  dropped
-6      `stop_excess`           every kind beyond a limit of the guard, and what goes with it     held
-7      `stop_kept_places`      deletions that would take along places which are held or stay     held, dropped
-release (instead of 1 to 7, when a person has approved something)
-8      `stop_unapproved`       what was not released, or was not shown                           held, deferred
+6      `stop_held_before`      what an earlier run holds, until a person decides                 held
+7      `stop_excess`           every kind beyond a limit of the guard, and what goes with it     held
+8      `stop_kept_places`      deletions that would take along places which are held or stay     held, dropped
+release (instead of 1 to 8, when a person has approved something)
+9      `stop_unapproved`       what was not released, or was not shown                           held, deferred
 write (nothing is sent yet)
-9      `stop_quiet`            removals, in quiet hours                                          deferred
-10     `stop_failing`          what failed alike, until its next attempt is due                  deferred
-11     `stop_tied`             deletions with which the portal would change what is protected    deferred
-12     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
-13     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
-14     `stop_swaps`            the old licence, until the new one is given                       deferred
+10     `stop_quiet`            removals, in quiet hours                                          deferred
+11     `stop_failing`          what failed alike, until its next attempt is due                  deferred
+12     `stop_tied`             deletions with which the portal would change what is protected    deferred
+13     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
+14     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
+15     `stop_swaps`            the old licence, until the new one is given                       deferred
 seats (the portal's seats are known)
-15     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
-16     `stop_without_seat`     grants without a seat, and again 14                               deferred
+16     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
+17     `stop_without_seat`     grants without a seat, and again 15                               deferred
 =====  ======================  ================================================================  =========
 
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
@@ -137,6 +138,30 @@ def stop_unapproved(found: Approved) -> tuple[Stop, ...]:
 
 
 # ---- the guard -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBefore:
+    """A run that holds changes because of a limit, and the reason it gave."""
+
+    run_id: int
+    reason: Reason
+
+
+def stop_held_before(held: Iterable[HeldBefore]) -> tuple[Stop, ...]:
+    """Keep held what an earlier run holds, whatever today's numbers say of it: the guard has a memory.
+
+    A population that has grown, a run over one object, or a wider limit decide nothing: a person does.
+    """
+    stops = []
+    for each in held:
+        reason = each.reason
+        if reason.cause is not Cause.HELD_BEFORE:
+            reason = say(Cause.HELD_BEFORE, run=each.run_id, breach=reason.text)
+        stops.append(Stop("held", reason, (Selection(held_by=each.run_id),)))
+    if stops:
+        stops.append(Stop("held", stops[-1].reason, (*_GOES_WITH_UNLINKS, *_GOES_WITH_CREATIONS)))
+    return tuple(stops)
 
 
 def stop_excess(holds: Iterable[Hold]) -> tuple[Stop, ...]:

@@ -50,6 +50,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.GIVES_BACK: "undone: the record is given back",
     # Why a planned change does not go on.
     Cause.GUARD: "{breach}",
+    Cause.HELD_BEFORE: "held since run {run} ({breach}), until somebody approves or rejects it",
     Cause.QUIET_HOURS: "quiet hours: removals are put off (guard.quiet_hours)",
     Cause.REJECTED: "rejected",
     Cause.REJECTED_BEFORE: "rejected before, and its object has not changed since",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from syncd.model.reason import Reason
+from syncd.model.reason import Cause, Reason
 from syncd.plan import sieves
 from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
@@ -41,22 +41,26 @@ def pass_records(store: Store, run_id: int, limits: GuardLimits) -> PassedRecord
     return PassedRecords(frozenset(declined | unmade | kept), frozenset(held))
 
 
-def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, rejections: bool) -> list[Hold]:
-    """Take a complete plan through rejections and the guard (stage "complete"); return what is withheld.
+def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: bool, now: datetime) -> list[Hold]:
+    """Take a complete plan through what people decided and the guard (stage "complete"); return what is withheld.
 
-    ``rejections`` False: what a person rejected of other runs does not count.
+    ``decisions`` False: what was rejected or is held of other runs does not count.
     """
     stops = store.stops
-    if rejections:
+    held: list[Hold] = []
+    if decisions:
         stops.stop(run_id, sieves.stop_rejected(stops.load_rejected_before(run_id)))
+        if stops.stop(run_id, sieves.stop_held_before(stops.load_held_before(run_id, now=now))):
+            remembered = store.plans.load_holds(run_id, Cause.HELD_BEFORE)
+            held = [Hold(action, number, reason) for action, number, reason in remembered]
     counts = store.plans.count_changes(run_id)
     populations = store.inventory.count_owned(find_populations_to_know(counts, limits))
     holds = list(hold_excess(counts, populations, limits))
     stops.stop(run_id, sieves.stop_excess(holds))
     if any(action == "delete" for action, _ in counts):
-        groups, members = stops.load_kept_places() if rejections else (set[int](), set[int]())
+        groups, members = stops.load_kept_places() if decisions else (set[int](), set[int]())
         stops.stop(run_id, sieves.stop_kept_places(groups, members))
-    return holds
+    return held + holds
 
 
 def pass_moment(store: Store, run_id: int, *, quiet: bool, retry_failed: bool, now: datetime) -> None:

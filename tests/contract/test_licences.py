@@ -817,6 +817,8 @@ async def test_an_account_that_stays_for_a_rejected_revoke_keeps_what_was_given_
     world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     run = await world.sync("delta")
     assert world.store.decisions.reject(Approval(run_id=run.id, actions=("revoke",))) == 1
+    rest = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
+    assert (await world.runs.execute(rest, world.open_sides())).status == "succeeded"
     world.rules = replace(world.rules, limits=make_rules().limits)
     world.clock.ahead += timedelta(days=2)
     for kind in ("delta", "full"):

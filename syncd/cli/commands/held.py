@@ -263,7 +263,7 @@ def _print_held(database: Database, run_id: int) -> None:
     """Print once per kind which limit withholds it, and per change why it is wanted."""
     from syncd.store.store import Store
 
-    holds = Store(database).plan_files.load_holds.blocking(run_id)
+    holds = Store(database).plans.load_holds(run_id)
     print_line(f"Run {run_id} holds changes until {_describe_held(database, run_id)['expires_at']}:")
     for action, number, reason in holds:
         print_line(f"  {action} {number:,}: {reason}")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, distinct, exists, func, literal_column, select
+from sqlalchemy import Connection, Select, Table, distinct, exists, func, literal_column, select, true
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
@@ -213,6 +213,18 @@ class Plans(StorePart):
         with reading(self._database) as connection:
             few = statement.where(among(target_principals.c.bps_fold, folds, connection))
             return {row[0]: row[1] is not None for row in fetch_together(connection, few)}
+
+    def load_holds(self, run_id: int, *causes: Cause) -> list[tuple[Action, int, str]]:
+        """Return what a run withholds: action, number and reason; for these causes, or (none given) for any."""
+        for_these = changes.c.error_cause.in_([cause.value for cause in causes]) if causes else true()
+        statement = (
+            select(changes.c.action, func.count(), changes.c.error)
+            .where(changes.c.run_id == run_id, changes.c.status == "held", for_these)
+            .group_by(changes.c.action, changes.c.error)
+            .order_by(changes.c.action, changes.c.error)
+        )
+        with reading(self._database) as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
 
     @in_thread
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import get_args
 
-from sqlalchemy import ColumnElement, Table, exists, func, or_, select
+from sqlalchemy import ColumnElement, Table, exists, or_, select
 
-from syncd.model.change import Action, LinkKind, ObjectKind, OutcomeStatus, find_written
+from syncd.model.change import LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
@@ -149,18 +149,6 @@ class ProposedPlans(StorePart):
         with reading(self._database) as connection:
             seqs = list(connection.scalars(statement))
         return Plans(self._database).load_places(run_id, seqs)
-
-    @in_thread
-    def load_holds(self, run_id: int) -> list[tuple[Action, int, str]]:
-        """Return what a run withholds: action, number and reason."""
-        statement = (
-            select(changes.c.action, func.count(), changes.c.error)
-            .where(changes.c.run_id == run_id, changes.c.status == "held")
-            .group_by(changes.c.action, changes.c.error)
-            .order_by(changes.c.action, changes.c.error)
-        )
-        with reading(self._database) as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
 
     @in_thread
     def load_applied(self, checksum: str) -> str | None:

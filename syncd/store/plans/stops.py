@@ -13,20 +13,21 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, exist
 
 from syncd.model.change import Phase
 from syncd.model.reason import Cause, Reason
-from syncd.model.run import Approval
+from syncd.model.run import REVERSALS, Approval
 from syncd.model.target import fold
 from syncd.plan.selection import Beside, Same, Selection, Stop
-from syncd.plan.sieves import Approved, RejectedBefore, Retried
+from syncd.plan.sieves import Approved, HeldBefore, RejectedBefore, Retried
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json
 from syncd.store.db.stops import stopped
-from syncd.store.decisions.approvals import identify_held, load_held
+from syncd.store.decisions.approvals import Approvals, identify_held, load_held
 from syncd.store.inventory.records import LINKS
 from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
-from syncd.store.schema.tables import changes, rejections, target_licences, target_principals, target_users
+from syncd.store.schema.tables import changes, rejections, runs, target_licences, target_principals, target_users
 
 _PLANNED = changes.c.status == "planned"
+_GUARDED = (Cause.GUARD.value, Cause.HELD_BEFORE.value)
 
 
 class Stops(StorePart):
@@ -88,6 +89,27 @@ class Stops(StorePart):
             names = set(connection.scalars(folds))
             rows = connection.execute(managers).all()
         return [row.seq for row in rows if fold(decode_json(row.after).get("manager") or "") in names]
+
+    def load_held_before(self, run_id: int, *, now: datetime) -> list[HeldBefore]:
+        """Return what the guard holds in runs before this one, and nobody has decided about: once per limit."""
+        runs_before = [run for run in Approvals(self._database).load_holding_runs(now=now) if run < run_id]
+        if not runs_before:
+            return []
+        statement = (
+            select(changes.c.run_id, changes.c.error_cause, changes.c.error)
+            .join(runs, runs.c.id == changes.c.run_id)
+            .where(
+                changes.c.run_id.in_(runs_before),
+                changes.c.status == "held",
+                changes.c.error_cause.in_(_GUARDED),
+                runs.c.kind.not_in(REVERSALS),
+            )
+            .distinct()
+            .order_by(changes.c.run_id, changes.c.error)
+        )
+        with reading(self._database) as connection:
+            rows = connection.execute(statement).all()
+        return [HeldBefore(row.run_id, Reason(Cause(row.error_cause), row.error)) for row in rows]
 
     def load_kept_places(self) -> tuple[set[int], set[int]]:
         """Return the groups and the members with a place whose removal was rejected and that is still there."""
@@ -194,11 +216,28 @@ def compile_selection(
         found.append(~among(c.seq, selection.but_seqs, connection))
     if selection.fresh is not None:
         found.append(c.before.is_(None) if selection.fresh else c.before.is_not(None))
+    if selection.held_by is not None:
+        found.append(_is_held_by(selection.held_by, table))
     if selection.beside is not None:
         found.append(_exists_beside(selection.beside, table, run_id, connection))
     if selection.without is not None:
         found.append(~_exists_beside(selection.without, table, run_id, connection))
     return and_(*found)
+
+
+def _is_held_by(run_id: int, table: FromClause) -> ColumnElement[bool]:
+    """Return the condition that an earlier run holds the very same change because of the guard."""
+    other, mine = changes.alias(), table.c
+    return exists().where(
+        other.c.run_id == run_id,
+        other.c.status == "held",
+        other.c.error_cause.in_(_GUARDED),
+        other.c.record_key == mine.record_key,
+        func.coalesce(other.c.target_key, 0) == func.coalesce(mine.target_key, 0),
+        other.c.action == mine.action,
+        other.c.object == mine.object,
+        or_(mine.action != "update", func.coalesce(other.c.after, "") == func.coalesce(mine.after, "")),
+    )
 
 
 def _exists_beside(beside: Beside, table: FromClause, run_id: int, connection: Connection) -> ColumnElement[bool]:

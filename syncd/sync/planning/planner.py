@@ -209,7 +209,7 @@ class Planner:
         self._flush()
         if not judged:
             return Planned(full, self._next)
-        holds = pass_complete(store, self._run_id, rules.limits, rejections=True)
+        holds = pass_complete(store, self._run_id, rules.limits, decisions=True, now=self._now)
         return Planned(full, self._next, holds)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------

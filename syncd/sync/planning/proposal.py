@@ -118,7 +118,8 @@ class FromFile:
             )
             raise UnsafePlan(self._describe(overtaken, before))
         await store.plan_files.note_applied(self.file.checksum, run_id)
-        return [Hold(action, count, reason) for action, count, reason in await store.plan_files.load_holds(run_id)]
+        holds = await store.in_thread(store.plans.load_holds, run_id)
+        return [Hold(action, count, reason) for action, count, reason in holds]
 
     async def _check_source(self, means: Means) -> None:
         head, store = self.file.head, means.store

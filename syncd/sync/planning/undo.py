@@ -200,4 +200,4 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
             f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
             "they are over"
         )
-    return pass_complete(store, run_id, means.rules.limits, rejections=False)
+    return pass_complete(store, run_id, means.rules.limits, decisions=False, now=means.now)
