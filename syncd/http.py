@@ -67,7 +67,7 @@ Classify = Callable[[Response, str, str], RemoteError | None]
 """Given (answer, code, message), may name a more precise error than the table; None keeps the table's."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How long a request may be repeated.
 
@@ -84,7 +84,7 @@ class RetryPolicy:
     repeatable: bool = True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Traffic:
     """What went through a client so far."""
 
@@ -101,7 +101,7 @@ class QuietTimes:
     until: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpOptions:
     """How to reach one side. Times are in seconds, sizes in bytes.
 
@@ -233,7 +233,7 @@ class HttpClient:
             return response
         code, message = read_error(response) if read_error else ("", excerpt(response.body))
         error = classify(response, code, message) if classify else None
-        error = error or make_error(self.name, response, code, message, self._clock)
+        error = error or make_error(self.name, response, code=code, message=message, clock=self._clock)
         if isinstance(error, Throttled):
             self._note_throttle(_name_host(url), error)
         raise error
@@ -337,7 +337,7 @@ def make_ssl_context(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-def make_error(name: str, response: Response, code: str, message: str, clock: Clock) -> RemoteError:
+def make_error(name: str, response: Response, *, code: str, message: str, clock: Clock) -> RemoteError:
     """Map an answer that is no success to an error of our taxonomy (the status table)."""
     status = response.status
     said = f"{name} answered {status}" + (f" {code}" if code else "") + (f": {message}" if message else "")

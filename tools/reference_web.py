@@ -69,7 +69,9 @@ def list_metrics() -> list[tuple[str, str, str]]:
     """Return the name as it is scraped, the type and the labels of each metric, in the order of the page."""
     run = RunRecord(id=1, kind="full", trigger="schedule", status="succeeded", started_at=_NOON, finished_at=_NOON)
     last: Mapping[RunKind, RunRecord] = {"full": run}
-    text = render_metrics(_Sample(), StoreView("", tuple(last.values()), last, _NOON)).decode()
+    text = render_metrics(
+        _Sample(), StoreView(problem="", runs=tuple(last.values()), last=last, last_good=_NOON)
+    ).decode()
     found: list[tuple[str, str, str]] = []
     for family in text_string_to_metric_families(text):
         samples = [sample for sample in family.samples if not sample.name.endswith("_created")]

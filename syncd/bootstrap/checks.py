@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from syncd.bootstrap.rules import make_rules
@@ -27,6 +27,7 @@ class Check:
 
     check: str
     status: Literal["ok", "warning", "failed", "unknown"]
+    _: KW_ONLY
     detail: str
     remedy: str = ""
 
@@ -41,16 +42,16 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
 
     rules = make_rules(settings)
     where = str(settings.file) if settings.file else "the environment"
-    found = [Check("configuration", "ok", f"read from {where}")]
+    found = [Check("configuration", "ok", detail=f"read from {where}")]
     found.append(check_store(settings))
     item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
-    found.append(Check(item.check, item.status, item.detail, item.remedy))
+    found.append(Check(item.check, item.status, detail=item.detail, remedy=item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
             results = [*await probe(client, clock), *await probe_groups(client, list_group_references(settings))]
-            found += [Check(item.check, item.status, item.detail, item.remedy) for item in results]
+            found += [Check(item.check, item.status, detail=item.detail, remedy=item.remedy) for item in results]
     except SyncdError as error:
-        found.append(Check("graph", "failed", str(error), "correct the settings of [graph]"))
+        found.append(Check("graph", "failed", detail=str(error), remedy="correct the settings of [graph]"))
     try:
         async with BpsPortal(make_bps_options(settings), clock) as portal:
             checks = await probe_portal(
@@ -61,15 +62,15 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
             for row in checks:
                 spare = row.check.startswith("portal licenses") and not settings.licences  # no run fails for it
                 status = "warning" if spare and row.status == "failed" else row.status
-                found.append(Check(row.check, status, row.detail, row.remedy))
+                found.append(Check(row.check, status, detail=row.detail, remedy=row.remedy))
     except SyncdError as error:
-        found.append(Check("bps", "failed", str(error), "correct the settings of [bps]"))
+        found.append(Check("bps", "failed", detail=str(error), remedy="correct the settings of [bps]"))
     found.append(check_coexistence(settings))
     problem = await probe_hook(settings, clock)
     if problem is not None:
         remedy = "correct notify.webhook_url, or open the way there" if problem else ""
         said = problem or "the hook is reachable; no message was sent"
-        found.append(Check("notify.webhook", "failed" if problem else "ok", said, remedy))
+        found.append(Check("notify.webhook", "failed" if problem else "ok", detail=said, remedy=remedy))
     return found
 
 
@@ -85,15 +86,17 @@ def check_coexistence(settings: Settings) -> Check:
     """Look in the store for signs of the portal's own synchronisation at work on the same people."""
     name = "portal coexistence"
     if check_store(settings).detail.endswith("is empty"):
-        return Check(name, "unknown", "no run yet: another one who fills the portal shows when a creation is refused")
+        return Check(
+            name, "unknown", detail="no run yet: another one who fills the portal shows when a creation is refused"
+        )
     try:
         with contextlib.closing(open_store(settings, create=False)) as database:
             found = load_blocked(database)
     except SyncdError as error:
-        return Check(name, "unknown", f"not tried: {error}")
+        return Check(name, "unknown", detail=f"not tried: {error}")
     if said := found.describe():
-        return Check(name, "warning", said, WAY_OUT)
-    return Check(name, "ok", "nothing is refused because of records of the portal's own Entra synchronisation")
+        return Check(name, "warning", detail=said, remedy=WAY_OUT)
+    return Check(name, "ok", detail="nothing is refused because of records of the portal's own Entra synchronisation")
 
 
 def owns_licences(settings: Settings) -> bool:
@@ -112,17 +115,17 @@ def check_store(settings: Settings) -> Check:
     try:
         database = open_database(settings.store.url.reveal())
     except SyncdError as error:
-        return Check("store", "failed", str(error), "correct store.url")
+        return Check("store", "failed", detail=str(error), remedy="correct store.url")
     try:
         revision, head = load_revision(database), load_head()
     except SyncdError as error:
-        return Check("store", "failed", str(error), "see the message")
+        return Check("store", "failed", detail=str(error), remedy="see the message")
     finally:
         database.close()
     where = settings.store.url.shown()
     if revision == head:
-        return Check("store", "ok", f"{where} is at revision {head}")
+        return Check("store", "ok", detail=f"{where} is at revision {head}")
     if revision is None:
-        return Check("store", "ok", f"{where} is empty", "'syncd run' and 'syncd sync' bring it up")
+        return Check("store", "ok", detail=f"{where} is empty", remedy="'syncd run' and 'syncd sync' bring it up")
     detail = f"{where} is at revision {revision}, this syncd needs {head}"
-    return Check("store", "failed", detail, "stop every syncd on it and run 'syncd migrate'")
+    return Check("store", "failed", detail=detail, remedy="stop every syncd on it and run 'syncd migrate'")

@@ -58,8 +58,16 @@ async def open_sides(
     portal = BpsPortal(make_bps_options(settings, quiet), clock)
     async with open_graph(settings, rules, clock, quiet) as client, portal:
         source = GraphSource(client, clock)
-        pull = Pull(source, Store(database), clock, progress, stopping)
-        push = Push(portal, target, rules, clock, make_apply_options(settings), progress, stopping)
+        pull = Pull(source, Store(database), clock=clock, progress=progress, stopping=stopping)
+        push = Push(
+            portal,
+            target,
+            rules=rules,
+            clock=clock,
+            options=make_apply_options(settings),
+            progress=progress,
+            stopping=stopping,
+        )
         yield Sides(pull, push, {"graph": source, "bps": portal})
 
 

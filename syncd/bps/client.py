@@ -68,7 +68,7 @@ class BpsClient:
         """
         encoded = None if body is None else msgspec.json.encode(body)
         try:
-            return await self._send_authorised(method, path, noun, encoded, _POLICIES[repeatable])
+            return await self._send_authorised(method, path, noun=noun, body=encoded, retry=_POLICIES[repeatable])
         except BareNotFound as error:
             await self._confirm_api(error)
             raise
@@ -78,7 +78,7 @@ class BpsClient:
         return await self.send("GET", path, noun=noun)
 
     async def _send_authorised(
-        self, method: str, path: str, noun: Noun, body: bytes | None, retry: RetryPolicy
+        self, method: str, path: str, *, noun: Noun, body: bytes | None, retry: RetryPolicy
     ) -> Response:
         url = URL(self._root + path, encoded=True)
         classify = self._classifiers[
@@ -125,14 +125,16 @@ class BpsClient:
         may lack ``/me``; the list of users is what nobody can do without.
         """
         try:
-            await self._send_authorised("GET", "/me", "me", None, _POLICIES["always"])
+            await self._send_authorised("GET", "/me", noun="me", body=None, retry=_POLICIES["always"])
         except Forbidden:
             return
         except Rejected as error:
             if error.status != 404:
                 raise
             with contextlib.suppress(Forbidden):
-                await self._send_authorised("GET", "/admin/users?size=1&page=0", "users", None, _POLICIES["always"])
+                await self._send_authorised(
+                    "GET", "/admin/users?size=1&page=0", noun="users", body=None, retry=_POLICIES["always"]
+                )
 
     async def _confirm_api(self, error: BareNotFound) -> None:
         """A bare 404 means a missing record only where the API answers at all."""

@@ -16,7 +16,7 @@ member may be refused (nothing documents it); the reading of step 1, and another
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
 from syncd.bps.client import BpsClient, make_path
@@ -55,7 +55,7 @@ class People:
         Adding to a group that is gone raises NotFound; from such a group everybody is removed already.
         """
         unique = list({fold(bps_id): bps_id for bps_id in reversed(ids)}.values())[::-1]
-        call = _Call(self._client, self._inventory, group_id, verb, role)
+        call = _Call(self._client, self._inventory, group_id=group_id, verb=verb, role=role)
         sorting = _Sorting()
         for start in range(0, len(unique), self._per_request):
             await call.settle(unique[start : start + self._per_request], sorting)
@@ -76,6 +76,7 @@ class _Call:
 
     client: BpsClient
     inventory: Inventory
+    _: KW_ONLY
     group_id: str
     verb: Verb
     role: Role

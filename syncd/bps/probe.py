@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
@@ -38,6 +38,7 @@ class Check:
 
     check: str
     status: Literal["ok", "warning", "failed", "unknown"]
+    _: KW_ONLY
     detail: str
     remedy: str = ""
 
@@ -57,7 +58,10 @@ async def probe_portal(
         names = ["api", "users read", "groups read", "users write", "groups write", "clock"]
         names[5:5] = ["substitutions"] if substitutions else []
         names[5:5] = ["licenses read", "licenses write"] if licences else []
-        return (*findings, *(Check(f"portal {name}", "unknown", "not tried: there is no token") for name in names))
+        return (
+            *findings,
+            *(Check(f"portal {name}", "unknown", detail="not tried: there is no token") for name in names),
+        )
     me = await _try(lambda: portal.client.read("/me", noun="me"))
     findings.append(_judge_me(me))
     findings.append(_judge_read("users", await _try(lambda: _read_one(portal, "users"))))
@@ -79,12 +83,12 @@ async def probe_portal(
 
 def _check_https(portal_url: str) -> Check:
     if portal_url.lower().startswith("https:"):
-        return Check("portal https", "ok", "the portal is addressed by https")
+        return Check("portal https", "ok", detail="the portal is addressed by https")
     return Check(
         "portal https",
         "warning",
-        "the portal is addressed by plain http: secret, tokens and personal data travel readable",
-        "give the portal a certificate and set bps.portal_url to its https address",
+        detail="the portal is addressed by plain http: secret, tokens and personal data travel readable",
+        remedy="give the portal a certificate and set bps.portal_url to its https address",
     )
 
 
@@ -95,35 +99,48 @@ async def _check_token(portal: BpsPortal) -> list[Check]:
         if error.status is None:
             return [
                 Check(
-                    "portal reachable", "failed", str(error), "check bps.portal_url, bps.proxy_url, DNS and firewall"
+                    "portal reachable",
+                    "failed",
+                    detail=str(error),
+                    remedy="check bps.portal_url, bps.proxy_url, DNS and firewall",
                 ),
-                Check("portal token", "unknown", "not tried: the portal cannot be reached"),
+                Check("portal token", "unknown", detail="not tried: the portal cannot be reached"),
             ]
         failure: RemoteError = error
     except Rejected as error:
         if error.status is None:
             return [
                 Check(
-                    "portal reachable", "failed", str(error), "set bps.ca_file to the issuing authority's certificate"
+                    "portal reachable",
+                    "failed",
+                    detail=str(error),
+                    remedy="set bps.ca_file to the issuing authority's certificate",
                 ),
-                Check("portal token", "unknown", "not tried: the portal's certificate is not trusted"),
+                Check("portal token", "unknown", detail="not tried: the portal's certificate is not trusted"),
             ]
         failure = error
     except RemoteError as error:
         failure = error
     else:
         return [
-            Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
-            Check("portal token", "ok", "the portal gave a token"),
+            Check("portal reachable", "ok", detail=f"{portal.options.portal_url} answers"),
+            Check("portal token", "ok", detail="the portal gave a token"),
         ]
     if isinstance(failure, ProtocolError) or failure.status in (404, 405):
         return [
-            Check("portal reachable", "failed", str(failure), "correct bps.portal_url: host, port and path"),
-            Check("portal token", "unknown", "not tried: something answers there, but it is no portal"),
+            Check(
+                "portal reachable", "failed", detail=str(failure), remedy="correct bps.portal_url: host, port and path"
+            ),
+            Check("portal token", "unknown", detail="not tried: something answers there, but it is no portal"),
         ]
     return [
-        Check("portal reachable", "ok", f"{portal.options.portal_url} answers"),
-        Check("portal token", "failed", str(failure), "check bps.client_id, bps.client_secret and bps.portal_url"),
+        Check("portal reachable", "ok", detail=f"{portal.options.portal_url} answers"),
+        Check(
+            "portal token",
+            "failed",
+            detail=str(failure),
+            remedy="check bps.client_id, bps.client_secret and bps.portal_url",
+        ),
     ]
 
 
@@ -156,58 +173,65 @@ def _find_perpetual() -> Check:
     return Check(
         "portal licenses read",
         "warning",
-        "the portal has perpetual licensing and assigns licences by itself: [[licences]] is not carried out",
-        "remove the [[licences]] rules",
+        detail="the portal has perpetual licensing and assigns licences by itself: [[licences]] is not carried out",
+        remedy="remove the [[licences]] rules",
     )
 
 
 def _judge_me(result: Response | RemoteError) -> Check:
     if isinstance(result, RemoteError):
-        return Check("portal api", "failed", str(result), "check bps.portal_url and the API application")
+        return Check("portal api", "failed", detail=str(result), remedy="check bps.portal_url and the API application")
     try:
         me = parse_json(result)
     except RemoteError as error:
-        return Check("portal api", "failed", str(error), "check bps.portal_url")
+        return Check("portal api", "failed", detail=str(error), remedy="check bps.portal_url")
     if isinstance(me, dict) and me.get("impersonated") is True:
         return Check(
             "portal api",
             "failed",
-            "the API application acts in the name of a user, and the administrative API refuses that",
-            "register an application in application context and use its client id and secret",
+            detail="the API application acts in the name of a user, and the administrative API refuses that",
+            remedy="register an application in application context and use its client id and secret",
         )
     name = me.get("bpsId") if isinstance(me, dict) else None
-    return Check("portal api", "ok", f"the REST API v6.0 answers; we are {name or 'an unnamed application'}")
+    return Check("portal api", "ok", detail=f"the REST API v6.0 answers; we are {name or 'an unnamed application'}")
 
 
 def _judge_read(noun: Noun, result: Response | RemoteError) -> Check:
     name = f"portal {noun} read"
     if not isinstance(result, RemoteError):
-        return Check(name, "ok", f"the list of {noun} can be read")
+        return Check(name, "ok", detail=f"the list of {noun} can be read")
     remedy = (
         f"grant Admin.{noun.capitalize()}.ReadWrite to the API application" if isinstance(result, Forbidden) else ""
     )
-    return Check(name, "failed", str(result), remedy)
+    return Check(name, "failed", detail=str(result), remedy=remedy)
 
 
 def _judge_write(noun: Noun, result: Response | RemoteError) -> Check:
     name = f"portal {noun} write"
     match result:
         case NotFound() | Conflict():
-            return Check(name, "ok", f"{noun} can be written (a record that does not exist was refused as missing)")
+            return Check(
+                name, "ok", detail=f"{noun} can be written (a record that does not exist was refused as missing)"
+            )
         case Forbidden():
             return Check(
-                name, "failed", str(result), f"grant Admin.{noun.capitalize()}.ReadWrite to the API application"
+                name,
+                "failed",
+                detail=str(result),
+                remedy=f"grant Admin.{noun.capitalize()}.ReadWrite to the API application",
             )
         case AuthFailed() | Unavailable() | Timeout():
-            return Check(name, "unknown", str(result))
+            return Check(name, "unknown", detail=str(result))
         case RemoteError() if result.status == 405:
-            return Check(name, "failed", str(result))
+            return Check(name, "failed", detail=str(result))
         case RemoteError():
-            return Check(name, "unknown", str(result))
+            return Check(name, "unknown", detail=str(result))
         case _ if noun == "licenses":
-            return Check(name, "ok", "licenses can be written (taking one from nobody was accepted)")
+            return Check(name, "ok", detail="licenses can be written (taking one from nobody was accepted)")
         case _:
-            return Check(name, "warning", f"the portal accepted a change to one of its {noun} that does not exist")
+            return Check(
+                name, "warning", detail=f"the portal accepted a change to one of its {noun} that does not exist"
+            )
 
 
 def _judge_clock(portal: BpsPortal, result: Response | RemoteError) -> Check:
@@ -215,14 +239,14 @@ def _judge_clock(portal: BpsPortal, result: Response | RemoteError) -> Check:
     try:
         skew = (portal.clock.now() - parsedate_to_datetime(text)).total_seconds()
     except (ValueError, TypeError):
-        return Check("portal clock", "unknown", "the portal did not tell its time")
+        return Check("portal clock", "unknown", detail="the portal did not tell its time")
     if abs(skew) <= _SKEW_LIMIT:
-        return Check("portal clock", "ok", f"the clocks differ by {abs(skew):.0f} s")
+        return Check("portal clock", "ok", detail=f"the clocks differ by {abs(skew):.0f} s")
     return Check(
         "portal clock",
         "warning",
-        f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the portal's",
-        "synchronise both clocks (NTP): tokens are valid by time",
+        detail=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the portal's",
+        remedy="synchronise both clocks (NTP): tokens are valid by time",
     )
 
 
@@ -235,10 +259,10 @@ def _judge_substitutions(result: Response | RemoteError) -> Check:
     judged = _judge_write("substitutions", result)
     name = "portal substitutions"
     if not isinstance(result, Forbidden):
-        return Check(name, judged.status, judged.detail, judged.remedy)
+        return Check(name, judged.status, detail=judged.detail, remedy=judged.remedy)
     return Check(
         name,
         "warning",
-        f"{result}; the tasks of leavers and of renamed people are not passed on, everything else is done",
-        f'{judged.remedy}, or set policy.rename_substitute = false and policy.substitute = "none"',
+        detail=f"{result}; the tasks of leavers and of renamed people are not passed on, everything else is done",
+        remedy=f'{judged.remedy}, or set policy.rename_substitute = false and policy.substitute = "none"',
     )

@@ -52,7 +52,16 @@ def execute(
     stop = Stop()
     try:
         with showing_progress() as report:
-            work = _Work(settings, database, request, stop, wait, report, proposal, shown)
+            work = _Work(
+                settings=settings,
+                database=database,
+                request=request,
+                stop=stop,
+                wait=wait,
+                report=report,
+                proposal=proposal,
+                shown=shown,
+            )
             return asyncio.run(_execute(work))
     except asyncio.CancelledError:
         raise click.exceptions.Exit(128 + stop.number) from None
@@ -104,7 +113,7 @@ class Stop:
         click.echo("syncd: finishing what is in hand; the same signal again leaves at once", err=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Work:
     """One run's worth of work."""
 

@@ -21,7 +21,7 @@ _LONGEST_MONTH = {month: 29 if month == 2 else 30 if month in {4, 6, 9, 11} else
 _PART = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d{1,3}))?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
     """The five fields, each ``*`` or a sorted list: numbers, and for ``weekday`` names from ``mon`` to ``sun``."""
 

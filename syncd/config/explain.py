@@ -24,7 +24,7 @@ def explain(detail: ErrorDetails, section: str, *, model: type[Section], origins
     if kind == "missing":
         return missing_key(key)
     if kind == "extra_forbidden":
-        return Problem(key, "is unknown", _unknown_remedy(section, model, detail["loc"]), unknown=True)
+        return Problem(key, "is unknown", remedy=_unknown_remedy(section, model, detail["loc"]), unknown=True)
     shown = ""
     if isinstance(value, SecretFile):
         key, shown = f"{key}_file", show_path(value.path) if isinstance(value.path, str) else ""
@@ -34,7 +34,7 @@ def explain(detail: ErrorDetails, section: str, *, model: type[Section], origins
         shown = show_value(value)
     what, remedy, absent = _judge(kind, context, detail["msg"], value)
     origin = origins.get(key) or origins.get(section, "")
-    return Problem(key, what, remedy, shown, origin, absent)
+    return Problem(key, what, remedy=remedy, value=shown, origin=origin, absent=absent)
 
 
 def unknown_section(name: str) -> Problem:
@@ -45,7 +45,7 @@ def unknown_section(name: str) -> Problem:
     way_out = (
         f"did you mean {meant or homes}?" if meant or homes else f"remove it; known are {', '.join(sorted(known))}"
     )
-    return Problem(name, "is no section of the configuration", way_out, unknown=True)
+    return Problem(name, "is no section of the configuration", remedy=way_out, unknown=True)
 
 
 def _judge(kind: str, context: dict[str, object], message: str, value: object) -> tuple[str, str, bool]:
@@ -80,9 +80,9 @@ def missing_key(key: str) -> Problem:
     variable = layers.PREFIX + key.replace(".", "__").upper()
     section, _, name = key.partition(".")
     if "[" in section:
-        return Problem(key, "is missing", "add it to that entry", absent=True)
+        return Problem(key, "is missing", remedy="add it to that entry", absent=True)
     also = f", or {name}_file" if name in SECRET_KEYS.get(section, ()) else ""
-    return Problem(key, "is missing", f"set it in [{section}] or as {variable}{also}", absent=True)
+    return Problem(key, "is missing", remedy=f"set it in [{section}] or as {variable}{also}", absent=True)
 
 
 def _homes(name: str) -> str:

@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from syncd.config.base import Section
@@ -36,6 +36,7 @@ class Layer:
 
     values: Table = field(default_factory=dict)
     origins: dict[str, str] = field(default_factory=dict)
+    _: KW_ONLY
     problems: tuple[Problem, ...] = ()
     file: Path | None = None
 
@@ -72,13 +73,15 @@ def _read_toml(path: Path, *, key: str, optional: bool = False) -> Layer:
         with path.open("rb") as file:
             return Layer(tomllib.load(file), file=path)
     except tomllib.TOMLDecodeError as error:
-        problem = Problem(key, f"is not valid TOML: {error}", "correct that line", show_path(str(path)))
+        problem = Problem(key, f"is not valid TOML: {error}", remedy="correct that line", value=show_path(str(path)))
     except (FileNotFoundError, NotADirectoryError) as error:
         if optional:
             return Layer()
-        problem = Problem(key, file_failure(error), "name a file that exists", show_path(str(path)))
+        problem = Problem(key, file_failure(error), remedy="name a file that exists", value=show_path(str(path)))
     except (OSError, ValueError) as error:
-        problem = Problem(key, file_failure(error), "name a TOML file that this user may read", show_path(str(path)))
+        problem = Problem(
+            key, file_failure(error), remedy="name a TOML file that this user may read", value=show_path(str(path))
+        )
     return Layer(problems=(problem,), file=path)
 
 
@@ -100,7 +103,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
                 table["licences"] = json.loads(text)
             except ValueError:
                 remedy = 'write a list such as [{"group": "BPS users", "type": "User"}]'
-                problems.append(Problem("licences", "is not JSON", remedy, show_value(text), name))
+                problems.append(Problem("licences", "is not JSON", remedy=remedy, value=show_value(text), origin=name))
             origins["licences"] = name
         elif name in known:
             path, annotation = known[name]
@@ -110,8 +113,8 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
             lowered = {candidate.casefold(): candidate for candidate in (*known, LICENCES)}
             meant = lowered.get(suggest(name, lowered))
             remedy = f"did you mean {meant}?" if meant else "remove it; settings are named SYNCD_SECTION__KEY"
-            problems.append(Problem(name, "is no setting of syncd", remedy, unknown=True))
-    return Layer(table, origins, tuple(problems))
+            problems.append(Problem(name, "is no setting of syncd", remedy=remedy, unknown=True))
+    return Layer(table, origins, problems=tuple(problems))
 
 
 def merge(file: Layer, environment: Layer) -> Layer:
@@ -127,8 +130,8 @@ def merge(file: Layer, environment: Layer) -> Layer:
     return Layer(
         _overlay(below, environment.values),
         environment.origins,
-        (*file.problems, *environment.problems),
-        file.file,
+        problems=(*file.problems, *environment.problems),
+        file=file.file,
     )
 
 

@@ -146,7 +146,12 @@ class _Reader:
             if chosen.get(key, "") != "":
                 origin = self._layer.origins.get(f"{section}.{key}", "")
                 self.problems.append(
-                    Problem(f"{section}.{key}", f"is given together with {name}", "keep one of the two", origin=origin)
+                    Problem(
+                        f"{section}.{key}",
+                        f"is given together with {name}",
+                        remedy="keep one of the two",
+                        origin=origin,
+                    )
                 )
             chosen[key] = SecretFile(path)
         return chosen
@@ -157,15 +162,22 @@ class _Reader:
         if not given:
             self.problems.append(
                 Problem(
-                    "graph.client_secret", "is missing, and so is every other credential", f"set {choice}", absent=True
+                    "graph.client_secret",
+                    "is missing, and so is every other credential",
+                    remedy=f"set {choice}",
+                    absent=True,
                 )
             )
         elif len(given) > 1:
-            self.problems.append(Problem("graph", f"has several credentials: {', '.join(given)}", "keep exactly one"))
+            self.problems.append(
+                Problem("graph", f"has several credentials: {', '.join(given)}", remedy="keep exactly one")
+            )
         if "certificate_password" in raw and "certificate_file" not in raw:
             self.problems.append(
                 Problem(
-                    "graph.certificate_password", "has no certificate to open", "set certificate_file, or remove it"
+                    "graph.certificate_password",
+                    "has no certificate to open",
+                    remedy="set certificate_file, or remove it",
                 )
             )
         if "client_id" not in raw and "managed_identity" not in raw:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 MASK = "********"
 
@@ -37,6 +37,7 @@ class Problem:
 
     key: str
     what: str
+    _: KW_ONLY
     remedy: str
     value: str = ""
     origin: str = ""

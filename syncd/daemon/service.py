@@ -38,7 +38,7 @@ def serve(load_settings: Callable[[], Settings], composition: Composition, clock
     """
     settings = load_settings()
     configure_logs(settings.log.format, settings.log.level, sys.stdout)
-    return asyncio.run(Service(settings, load_settings, composition, clock).run())
+    return asyncio.run(Service(settings, load_settings, composition=composition, clock=clock).run())
 
 
 class Service:
@@ -48,9 +48,9 @@ class Service:
         self,
         settings: Settings,
         load_settings: Callable[[], Settings],
+        *,
         composition: Composition,
         clock: Clock,
-        *,
         leave: Callable[[int], None] = leave_at_once,
     ) -> None:
         self._load_settings = load_settings

@@ -168,7 +168,7 @@ class Listings(ABC):
         purpose = Purpose(f"read {request.relation}", permission, dispensable=True)
         code, message = read_error(response)
         return to_error(purpose, self._clock, response, code, message) or make_error(
-            "Microsoft Graph", response, code, message, self._clock
+            "Microsoft Graph", response, code=code, message=message, clock=self._clock
         )
 
     def _make_purpose(self, stream: Stream) -> Purpose:

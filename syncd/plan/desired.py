@@ -90,7 +90,7 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) 
             return Desired(key=user.key, state="deleted", reason=say(Cause.DELETED))
         return Desired(key=user.key, state="skipped", reason=say(Cause.RULE_FAILED, problem=error))
     decided = Desired(key=user.key, state="wanted", bps_id=bps_id or "", fields=fields, manager_key=user.manager_key)
-    state, reason = _judge_user(user, attributes, guest, in_scope, rules)
+    state, reason = _judge_user(user, attributes, guest=guest, in_scope=in_scope, rules=rules)
     if state == "wanted":
         problem = find_bps_id_problem(bps_id)
         if problem:
@@ -112,7 +112,7 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) 
 
 
 def _judge_user(
-    user: SourceUser, attributes: Mapping[str, Any], guest: bool, in_scope: bool, rules: Rules
+    user: SourceUser, attributes: Mapping[str, Any], *, guest: bool, in_scope: bool, rules: Rules
 ) -> tuple[State, Reason]:
     if user.state in ("soft_deleted", "deleted"):
         return "deleted", say(Cause.DELETED)

@@ -41,6 +41,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
+from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause, Reason
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.licences import FOR_DELETION, Allotment
@@ -50,7 +51,6 @@ from syncd.plan.words import say
 _ANY: tuple[OutcomeStatus, ...] = ("planned", "held", "deferred", "dropped")
 _WAITING: tuple[OutcomeStatus, ...] = ("held", "deferred")
 _STOPPED: tuple[OutcomeStatus, ...] = ("held", "deferred", "dropped")
-_RECORDS: tuple[ObjectKind, ...] = ("user", "group")
 _LINKS: tuple[ObjectKind, ...] = ("membership", "ownership")
 
 
@@ -85,7 +85,7 @@ def _is_rejected(row: RejectedBefore) -> bool:
     """
     if row.after == row.rejected:
         return True
-    if row.object not in _RECORDS or row.action not in ("adopt", "update"):
+    if row.object not in RECORD_KINDS or row.action not in ("adopt", "update"):
         return False
     if row.action == "update":
         return row.values.items() <= row.rejected_values.items()
@@ -99,7 +99,7 @@ def stop_declined(records: Collection[int]) -> tuple[Stop, ...]:
     """Write nothing into records of others whose adoption a person rejected."""
     if not records:
         return ()
-    updates = Selection(actions=("update",), objects=_RECORDS, records=frozenset(records), statuses=_ANY)
+    updates = Selection(actions=("update",), objects=RECORD_KINDS, records=frozenset(records), statuses=_ANY)
     return (Stop("dropped", say(Cause.ADOPTION_REJECTED), (updates,)),)
 
 
@@ -177,7 +177,9 @@ def _hold(hold: Hold) -> tuple[Stop, ...]:
     match hold.action:
         case "update":
             renames = Selection(actions=("create",), causes=(Cause.RENAMED,))
-            return (Stop("held", reason, (Selection(actions=("update",), objects=_RECORDS, but_causes=but), renames)),)
+            return (
+                Stop("held", reason, (Selection(actions=("update",), objects=RECORD_KINDS, but_causes=but), renames)),
+            )
         case "unlink":
             stand_ins = Selection(causes=(Cause.STANDS_IN,))
             first = Stop("held", reason, (Selection(actions=("unlink",), but_causes=but), stand_ins))
@@ -185,7 +187,7 @@ def _hold(hold: Hold) -> tuple[Stop, ...]:
         case "create":
             return Stop("held", reason, (_CREATION,)), Stop("held", reason, _GOES_WITH_CREATIONS)
         case "delete":
-            return (Stop("held", reason, (Selection(actions=("delete",), objects=_RECORDS),)),)
+            return (Stop("held", reason, (Selection(actions=("delete",), objects=RECORD_KINDS),)),)
     return (Stop("held", reason, (Selection(actions=(hold.action,), but_causes=but),)),)
 
 
@@ -243,7 +245,7 @@ def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple
 
 def stop_quiet() -> tuple[Stop, ...]:
     """Put every removal off (quiet hours), and the substitutions of leavers with them."""
-    removals = Selection(actions=REMOVALS, objects=(*_RECORDS, *_LINKS, "licence"))
+    removals = Selection(actions=REMOVALS, objects=(*RECORD_KINDS, *_LINKS, "licence"))
     return (Stop("deferred", say(Cause.QUIET_HOURS), (removals, Selection(causes=(Cause.STANDS_IN,)))),)
 
 

@@ -69,7 +69,7 @@ class Notifications:
         try:
             for setting, expires_at in sorted(expiring.items()):
                 told = await store.notifications.load_last_sent(setting)
-                news, told_then = notify_about_credential(setting, expires_at, self._clock.now(), told)
+                news, told_then = notify_about_credential(setting, expires_at, now=self._clock.now(), told=told)
                 if news is not None and await self._deliver(hook, news):
                     await store.notifications.save_last_sent(setting, told_then)
         except StoreError as error:

@@ -50,6 +50,7 @@ class Push:
         self,
         portal: Portal,
         store: Store,
+        *,
         rules: Rules,
         clock: Clock,
         options: ApplyOptions,
@@ -222,7 +223,7 @@ class Push:
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
 
     async def _spare_tied(self, run_id: int) -> None:
-        protecting = Protecting(self._portal, self._store, self._clock, self._rules.scope.protect)
+        protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)
         await protecting.defer_deletions(run_id)
 
     async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> None:
@@ -233,7 +234,13 @@ class Push:
         )
         self._progress("changes planned", waiting)
         apply = Apply(
-            self._portal, self._store, self._rules, self._clock, self._options, self._progress, self._stopping
+            self._portal,
+            self._store,
+            rules=self._rules,
+            clock=self._clock,
+            options=self._options,
+            progress=self._progress,
+            stopping=self._stopping,
         )
         await apply.run(run_id, licences=licences, retry_failed=retry_failed)
 
@@ -265,9 +272,9 @@ class Push:
         await read_concerned(
             self._portal,
             self._store,
-            self._progress,
-            users,
-            groups,
+            progress=self._progress,
+            users=users,
+            groups=groups,
             now=self._clock.now(),
             concurrency=self._options.concurrency,
             stopping=self._stopping,

@@ -110,12 +110,12 @@ class _Pages:
         vitals = self._vitals
         problem = await vitals.probe_store()
         if problem:
-            return StoreView(problem)
+            return StoreView(problem=problem)
         try:
             runs = await vitals.load_runs(_RUNS_SHOWN)
             last = {kind: await vitals.load_last(kind) for kind in PULLS}
             last_good = await vitals.load_last_good()
         except StoreError as error:
-            return StoreView(str(error))
+            return StoreView(problem=str(error))
         closed = {kind: run for kind, run in last.items() if run is not None}
-        return StoreView("", runs, closed, last_good, vitals.is_stale(last_good))
+        return StoreView(problem="", runs=runs, last=closed, last_good=last_good, stale=vitals.is_stale(last_good))

@@ -79,7 +79,7 @@ class Vitals(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreView:
     """What the store said when it was asked for a page: nothing but ``problem`` when it said nothing.
 

@@ -63,9 +63,23 @@ class Office:
     ) -> RunRecord:
         store = Store(self.database)
         portal = self.wire.open(members_per_request=self.per_request, page_size=100)
-        pull = Pull(self.source, Store(self.database), self.clock, lambda name, number: None, lambda: False)
+        pull = Pull(
+            self.source,
+            Store(self.database),
+            clock=self.clock,
+            progress=lambda name, number: None,
+            stopping=lambda: False,
+        )
         options = make_apply_options(members_per_request=self.per_request, sync_wait=patience)
-        push = Push(portal, store, self.rules, self.clock, options, lambda name, number: None, lambda: False)
+        push = Push(
+            portal,
+            store,
+            rules=self.rules,
+            clock=self.clock,
+            options=options,
+            progress=lambda name, number: None,
+            stopping=lambda: False,
+        )
         runs = Runs(Store(self.database), self.clock, lambda now: False)
         return await runs.execute(request, Sides(pull, push, {"bps": portal}), proposal=proposal)
 

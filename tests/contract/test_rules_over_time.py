@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from syncd.errors import Interrupted
+from syncd.model.kinds import RecordKind
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule
 from syncd.store.desired.time_rules import TimeRules
@@ -118,7 +119,7 @@ async def test_rules_without_now_are_not_asked_again(world: World, monkeypatch: 
     walked: list[str] = []
     original = TimeRules.iterate_active
 
-    def spy(self: TimeRules, kind: Literal["user", "group"]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    def spy(self: TimeRules, kind: RecordKind) -> Iterator[list[tuple[int, dict[str, Any]]]]:
         walked.append(kind)
         return original(self, kind)
 

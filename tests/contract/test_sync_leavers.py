@@ -626,7 +626,15 @@ async def run_killed(world: World, at: int) -> bool:
     portal = cast(Any, KilledPortal(kill))
     store = watch_store(world.database, kill.check)
     options = make_apply_options(concurrency=1, sync_wait=5)
-    push = Push(portal, store, world.rules, world.clock, options, lambda name, number: None, lambda: False)
+    push = Push(
+        portal,
+        store,
+        rules=world.rules,
+        clock=world.clock,
+        options=options,
+        progress=lambda name, number: None,
+        stopping=lambda: False,
+    )
     sides = Sides(world.open_sides().pull, push, {})
     await world.runs.execute(RunRequest(pull="delta", trigger="cli", retry_failed=True), sides)
     return kill.dead

@@ -137,9 +137,17 @@ class FakeParts:
             raise self.refusals.pop(0)
         self.open_sides_now += 1
         self.most_open_sides = max(self.most_open_sides, self.open_sides_now)
-        pull = Pull(self.source, Store(database), clock, progress, stopping)
+        pull = Pull(self.source, Store(database), clock=clock, progress=progress, stopping=stopping)
         options = make_apply_options(sync_wait=5)
-        push = Push(self.portal, Store(database), make_rules(), clock, options, progress, stopping)
+        push = Push(
+            self.portal,
+            Store(database),
+            rules=make_rules(),
+            clock=clock,
+            options=options,
+            progress=progress,
+            stopping=stopping,
+        )
         try:
             yield Sides(pull, push, {"graph": Meter()})
         finally:

@@ -169,7 +169,13 @@ class Tenant:
         stopping: Callable[[], bool] = lambda: False,
     ) -> PullResult:
         """Run one pull of this tenant into a store."""
-        use_case = Pull(source or self.open_source(), Store(database), self.clock, lambda name, number: None, stopping)
+        use_case = Pull(
+            source or self.open_source(),
+            Store(database),
+            clock=self.clock,
+            progress=lambda name, number: None,
+            stopping=stopping,
+        )
         return await use_case.run("full" if full else "delta")
 
     def deltas(self) -> list[str]:

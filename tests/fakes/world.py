@@ -97,15 +97,17 @@ class World:
 
     def open_sides(self) -> Sides:
         """Return the use cases over the fakes."""
-        pull = Pull(self.source, self.store, self.clock, lambda name, number: None, lambda: False)
+        pull = Pull(
+            self.source, self.store, clock=self.clock, progress=lambda name, number: None, stopping=lambda: False
+        )
         push = Push(
             self.portal,
             self.store,
-            self.rules,
-            self.clock,
-            make_apply_options(sync_wait=5),
-            lambda name, number: None,
-            lambda: False,
+            rules=self.rules,
+            clock=self.clock,
+            options=make_apply_options(sync_wait=5),
+            progress=lambda name, number: None,
+            stopping=lambda: False,
         )
         return Sides(pull, push, {"graph": _NoTraffic()})
 

@@ -237,9 +237,9 @@ class Stage:
         def note(name: str, number: int) -> None:
             """Count nothing."""
 
-        pull = Pull(cast(Any, source), store, self.clock, note, stopping)
+        pull = Pull(cast(Any, source), store, clock=self.clock, progress=note, stopping=stopping)
         options = make_apply_options(concurrency=2, members_per_request=3)
-        push = Push(portal, store, rules, self.clock, options, note, stopping)
+        push = Push(portal, store, rules=rules, clock=self.clock, options=options, progress=note, stopping=stopping)
         return Sides(pull, push, {"bps": portal})
 
     def run(

@@ -413,9 +413,11 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
     def note(name: str, number: int) -> None:
         """Count nothing."""
 
-    pull = Pull(cast(Any, source), store, world.clock, note, stopping)
+    pull = Pull(cast(Any, source), store, clock=world.clock, progress=note, stopping=stopping)
     options = make_apply_options(concurrency=2, members_per_request=3, sync_wait=1)
-    push = Push(cast(Any, portal), store, rules, world.clock, options, note, stopping)
+    push = Push(
+        cast(Any, portal), store, rules=rules, clock=world.clock, options=options, progress=note, stopping=stopping
+    )
     request = RunRequest(
         pull="none", trigger="cli", retry_failed=True, only=Wanted("user" if kind[0] == "u" else "group", kind)
     )

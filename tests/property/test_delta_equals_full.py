@@ -120,7 +120,7 @@ def truth(source: FakeSource) -> dict[str, object]:
 
 async def pull(database: Database, source: FakeSource, *, full: bool) -> PullResult:
     """Run one pull."""
-    use_case = Pull(source, Store(database), Clock(), lambda name, number: None, lambda: False)
+    use_case = Pull(source, Store(database), clock=Clock(), progress=lambda name, number: None, stopping=lambda: False)
     return await use_case.run("full" if full else "delta")
 
 

@@ -43,7 +43,7 @@ def links_of(found: dict[str, object]) -> Links:
 async def pull(database: Database, source: FakeSource, clock: OwnClock, *, full: bool) -> None:
     """Pull once, some hours later."""
     clock.ahead += timedelta(hours=7)
-    use_case = Pull(source, Store(database), clock, lambda name, number: None, lambda: False)
+    use_case = Pull(source, Store(database), clock=clock, progress=lambda name, number: None, stopping=lambda: False)
     await use_case.run("full" if full else "delta")
 
 

@@ -29,7 +29,7 @@ async def living(store_url: str, parts: FakeParts, **keys: str) -> AsyncIterator
     """Let a daemon live for a block, and stop it at the end; it must end with exit code 0."""
     settings = make_settings(store_url, **keys)
     with watching_logs() as log:
-        service = Service(settings, lambda: settings, parts.composition(), Clock(), leave=_never)
+        service = Service(settings, lambda: settings, composition=parts.composition(), clock=Clock(), leave=_never)
         async with asyncio.TaskGroup() as tasks:
             context = tasks.create_task(service.run(), name="daemon")
             yield service, log
@@ -126,7 +126,9 @@ async def test_a_stop_counts_even_when_its_log_line_is_broken_off(
 
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     with watching_logs() as log:
-        service = Service(settings, lambda: settings, FakeParts().composition(), Clock(), leave=_never)
+        service = Service(
+            settings, lambda: settings, composition=FakeParts().composition(), clock=Clock(), leave=_never
+        )
         context = asyncio.create_task(service.run(), name="daemon")
         await log.wait("run.finished")
         with monkeypatch.context() as patch:
@@ -193,7 +195,7 @@ async def test_a_store_of_another_revision_is_refused(tmp_path: Path) -> None:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
     database.close()
     settings = make_settings(url)
-    service = Service(settings, lambda: settings, FakeParts().composition(), Clock(), leave=_never)
+    service = Service(settings, lambda: settings, composition=FakeParts().composition(), clock=Clock(), leave=_never)
     with watching_logs(), pytest.raises(SchemaMismatch, match="syncd migrate"):
         await service.run()
 
@@ -230,7 +232,11 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
 
     with watching_logs() as log:
         service = Service(
-            make_settings(url, schedule__on_start="none"), load, FakeParts().composition(), Clock(), leave=_never
+            make_settings(url, schedule__on_start="none"),
+            load,
+            composition=FakeParts().composition(),
+            clock=Clock(),
+            leave=_never,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(service.run(), name="daemon")
@@ -249,7 +255,11 @@ async def test_a_reload_moves_to_another_store(tmp_path: Path) -> None:
     old, new = (f"sqlite:///{tmp_path / name}.db" for name in ("old", "new"))
     with watching_logs() as log:
         service = Service(
-            make_settings(old), lambda: make_settings(new), FakeParts().composition(), Clock(), leave=_never
+            make_settings(old),
+            lambda: make_settings(new),
+            composition=FakeParts().composition(),
+            clock=Clock(),
+            leave=_never,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(service.run(), name="daemon")

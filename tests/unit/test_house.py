@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -32,3 +33,31 @@ def test_the_kinds_of_record_are_spelled_out_once() -> None:
     files = [path for path in sorted((ROOT / "syncd").rglob("*.py")) if "sandbox" not in path.parts]
     spelling = [path.name for path in files if 'Literal["user", "group"]' in path.read_text(encoding="utf-8")]
     assert spelling == ["kinds.py"]
+
+
+GIVEN_FORMS = {"cert_verify", "to_error"}
+"""Methods whose form is given: one of requests, and one that a ``Classify`` is made of."""
+
+
+def _list_values(node: ast.AST) -> list[str]:
+    """Return the types of what a function or the constructor of a dataclass takes by position."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in GIVEN_FORMS:
+        taken = [each for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
+        return [ast.unparse(each.annotation) if each.annotation else "" for each in taken]
+    if isinstance(node, ast.ClassDef):
+        marks = " ".join(ast.unparse(each) for each in node.decorator_list)
+        if marks.startswith("dataclass") and "kw_only=True" not in marks:
+            types = [ast.unparse(each.annotation) for each in node.body if isinstance(each, ast.AnnAssign)]
+            return types[: types.index("KW_ONLY")] if "KW_ONLY" in types else types
+    return []
+
+
+def test_what_could_change_places_is_handed_over_by_name() -> None:
+    """Of more than three values no two of one type stand side by side, where swapping them would pass the types."""
+    found = []
+    for path in sorted((ROOT / "syncd").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if "sandbox" not in path.parts else ():
+            values = _list_values(node)
+            if len(values) > 3 and any(one == other for one, other in pairwise(values)):
+                found.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}")
+    assert found == []

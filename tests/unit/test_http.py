@@ -166,7 +166,7 @@ async def test_every_form_of_retry_after_is_read(value: str | None, seconds: flo
 )
 async def test_each_status_has_its_error(code: int, kind: type[RemoteError], sent: bool) -> None:
     """The status table names the situation, and says whether a write may have taken effect."""
-    error = make_error("it", Response(code, {}, b""), "Code", "words", LoopClock())
+    error = make_error("it", Response(code, {}, b""), code="Code", message="words", clock=LoopClock())
     assert type(error) is kind
     assert (error.status, error.sent) == (code, sent)
     assert "it answered" in str(error)

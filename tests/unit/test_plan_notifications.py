@@ -74,10 +74,10 @@ def test_the_end_of_a_credential_is_told_at_four_stages() -> None:
     """30, 7 and 1 days before, and at the end; each once, and anew for a new end."""
     told, stages = "", []
     for days in range(40, -4, -1):
-        news, told = notify_about_credential("graph.certificate_file", END, END - timedelta(days=days), told)
+        news, told = notify_about_credential("graph.certificate_file", END, now=END - timedelta(days=days), told=told)
         if news is not None:
             stages.append((days, news.fields["days_left"]))
     assert stages == [(30, 30), (7, 7), (1, 1), (0, 0)]
-    assert notify_about_credential("graph.certificate_file", END, END, told)[0] is None
+    assert notify_about_credential("graph.certificate_file", END, now=END, told=told)[0] is None
     later = END + timedelta(days=1)
-    assert notify_about_credential("graph.certificate_file", later, END, told)[0] is not None
+    assert notify_about_credential("graph.certificate_file", later, now=END, told=told)[0] is not None

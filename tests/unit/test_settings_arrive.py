@@ -21,13 +21,13 @@ import pytest
 import structlog
 
 from syncd.bootstrap.settings import read_settings
-from syncd.config import LicenceSetting, layers
-from syncd.config.base import Section
-from syncd.config.sections import SECRET_KEYS, SECTIONS, ProcessSetting
+from syncd.config import layers
+from syncd.config.sections import SECRET_KEYS
 from syncd.errors import ConfigError
 from tests.contract.certificates import issue
 from tests.fakes.borders import observe
 from tests.stores import template
+from tools.reference_settings import list_keys
 
 ABSENT = object()
 """Instead of a value: the key is not written, or nothing arrives at that border."""
@@ -370,20 +370,9 @@ def read_alike(keys: Mapping[str, object]) -> bool:
     return one == other
 
 
-def list_keys(model: type[Section], *parents: str) -> Iterator[str]:
-    """Yield every key of a section, those of its tables included."""
-    for name, spec in model.model_fields.items():
-        if isinstance(spec.annotation, type) and issubclass(spec.annotation, Section):
-            yield from list_keys(spec.annotation, *parents, name)
-        else:
-            yield ".".join((*parents, name))
-
-
 def test_every_key_of_the_configuration_is_in_the_table() -> None:
     """A new key needs a line that says where it arrives."""
-    keys = {key for name, model in SECTIONS.items() for key in list_keys(model, name)}
-    keys |= {f"{name}.{key}_file" for name, secrets in SECRET_KEYS.items() for key in secrets}
-    keys |= {*list_keys(LicenceSetting, "licences"), *list_keys(ProcessSetting, "licences", "processes")}
+    keys = {*list_keys(), *(f"{name}.{key}_file" for name, secrets in SECRET_KEYS.items() for key in secrets)}
     assert {"missing": keys - TABLE.keys(), "unknown": TABLE.keys() - keys} == {"missing": set(), "unknown": set()}
 
 

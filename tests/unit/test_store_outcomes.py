@@ -42,7 +42,11 @@ def plan(database: Database, *changes: Change) -> list[Placed]:
     Store(database).plans.add_changes.blocking(
         run, 0, [(change, keys[change.bps_id.casefold()], None) for change in changes]
     )
-    return [placed for phase in Phase for placed in Store(database).plans.load_batch.blocking(run, phase, -1, 100)]
+    return [
+        placed
+        for phase in Phase
+        for placed in Store(database).plans.load_batch.blocking(run, phase, after=-1, limit=100)
+    ]
 
 
 def update(bps_id: str, phase: Phase = Phase.USERS, **after: str | None) -> Change:

@@ -94,7 +94,7 @@ def approve(
     settings = invocation.start()
     database = open_store(settings, create=False)
     try:
-        approval = _make_approval(database, run, kinds, only, more)
+        approval = _make_approval(database, run, kinds=kinds, only=only, more=more)
         if approval is None:
             context.exit(0)
         try:
@@ -140,9 +140,10 @@ def reject(
     database = open_store(invocation.start(need=STORE_ONLY), create=False)
     try:
         if withdraw:
-            _withdraw(database, run, *_join_words(kinds, only, more))
+            kinds, only = _join_words(kinds, only, more)
+            _withdraw(database, run, kinds=kinds, only=only)
             return
-        approval = _make_approval(database, run, kinds, only, more)
+        approval = _make_approval(database, run, kinds=kinds, only=only, more=more)
         if approval is not None:
             number = Store(database).decisions.reject(approval)
             print_line(
@@ -153,7 +154,7 @@ def reject(
         database.close()
 
 
-def _withdraw(database: Database, run: int, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
+def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...]) -> None:
     from syncd.model.run import Approval
     from syncd.store.store import Store
 
@@ -184,7 +185,7 @@ def _join_words(
 
 
 def _make_approval(
-    database: Database, run: int, kinds: tuple[str, ...], only: tuple[str, ...], more: tuple[str, ...]
+    database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...], more: tuple[str, ...]
 ) -> Approval | None:
     """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
     from syncd.model.run import HELD_FOR, Approval

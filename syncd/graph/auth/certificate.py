@@ -25,7 +25,7 @@ _BYTES_LIMIT = 1 << 20
 _REMEDY = "create an RSA key with at least 2048 bits and a certificate for it"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningCertificate:
     """An RSA key with its certificate; ``chain`` is DER, our own certificate first and then its issuers as found."""
 
@@ -52,7 +52,9 @@ def load_certificate(credential: ClientCertificate) -> SigningCertificate:
         own = _find_own(key, certificates)
         chain = (own, *_list_issuers(own, certificates))
         encoded = tuple(certificate.public_bytes(Encoding.DER) for certificate in chain)
-        return SigningCertificate(key, encoded, own.fingerprint(SHA256()), own.not_valid_after_utc)
+        return SigningCertificate(
+            key=key, chain=encoded, thumbprint=own.fingerprint(SHA256()), expires_at=own.not_valid_after_utc
+        )
     except ValueError as error:  # names and dates are read only when they are asked for
         raise AuthFailed(f"a certificate in {_SETTING} is malformed; create it anew") from error
 

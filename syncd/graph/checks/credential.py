@@ -34,13 +34,14 @@ def probe_credential(credential: Credential, now: datetime) -> Probe:
             return Probe(
                 _CHECK,
                 "unknown",
-                "a client secret; Microsoft Entra ID does not tell when it expires",
-                "look under App registrations, Certificates & secrets, and note the date (a certificate's end is seen)",
+                detail="a client secret; Microsoft Entra ID does not tell when it expires",
+                remedy="look under App registrations, Certificates & secrets, and note the date "
+                "(a certificate's end is seen)",
             )
         case FederatedToken():
-            return Probe(_CHECK, "ok", "a federated token, which the platform renews")
+            return Probe(_CHECK, "ok", detail="a federated token, which the platform renews")
         case ManagedIdentity():
-            return Probe(_CHECK, "ok", "a managed identity, which has nothing to renew")
+            return Probe(_CHECK, "ok", detail="a managed identity, which has nothing to renew")
         case ClientCertificate():
             return _probe_certificate(credential, now)
         case _:
@@ -51,11 +52,13 @@ def _probe_certificate(credential: ClientCertificate, now: datetime) -> Probe:
     try:
         expires_at = load_certificate(credential).expires_at
     except AuthFailed as error:
-        return Probe(_CHECK, "failed", str(error), "correct graph.certificate_file or graph.certificate_password")
+        return Probe(
+            _CHECK, "failed", detail=str(error), remedy="correct graph.certificate_file or graph.certificate_password"
+        )
     rest, day = expires_at - now, f"{expires_at:%Y-%m-%d %H:%M} UTC"
     remedy = "register a new certificate with the application, then replace graph.certificate_file (no restart needed)"
     if rest <= timedelta():
-        return Probe(_CHECK, "failed", f"the certificate expired at {day}", remedy)
+        return Probe(_CHECK, "failed", detail=f"the certificate expired at {day}", remedy=remedy)
     if rest <= NOTICE:
-        return Probe(_CHECK, "warning", f"the certificate expires in {rest.days} days, at {day}", remedy)
-    return Probe(_CHECK, "ok", f"the certificate is good until {day}")
+        return Probe(_CHECK, "warning", detail=f"the certificate expires in {rest.days} days, at {day}", remedy=remedy)
+    return Probe(_CHECK, "ok", detail=f"the certificate is good until {day}")

@@ -26,16 +26,16 @@ async def _probe_group(client: GraphClient, key: str, reference: str) -> Probe:
     try:
         found = await _count(client, reference.strip())
     except RemoteError as error:
-        return Probe(name, "unknown", f"'{reference}' could not be looked for: {error}")
+        return Probe(name, "unknown", detail=f"'{reference}' could not be looked for: {error}")
     if found == 1:
-        return Probe(name, "ok", f"'{reference}' is one group of the tenant")
+        return Probe(name, "ok", detail=f"'{reference}' is one group of the tenant")
     if found:
-        return Probe(name, "failed", f"{found} groups are named '{reference}'", "name the one by its id")
+        return Probe(name, "failed", detail=f"{found} groups are named '{reference}'", remedy="name the one by its id")
     return Probe(
         name,
         "failed",
-        f"no group of the tenant has the id or the name '{reference}'",
-        f"correct {key}: a run fails before anything is planned",
+        detail=f"no group of the tenant has the id or the name '{reference}'",
+        remedy=f"correct {key}: a run fails before anything is planned",
     )
 
 

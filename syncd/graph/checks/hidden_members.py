@@ -38,8 +38,8 @@ async def probe_members(client: GraphClient, claims: Claims | None) -> tuple[Pro
     try:
         found = await _find_groups(client)
     except RemoteError as error:
-        said = Probe("graph.members", judge_failure(error), str(error), "see the message")
-        return said, Probe("graph.hidden", "unknown", "not tried: the groups cannot be listed")
+        said = Probe("graph.members", judge_failure(error), detail=str(error), remedy="see the message")
+        return said, Probe("graph.hidden", "unknown", detail="not tried: the groups cannot be listed")
     return await _try_open(client, found.open_id), await _try_hidden(client, found, claims)
 
 
@@ -75,24 +75,26 @@ async def _has_members(client: GraphClient, group_id: str) -> bool:
 
 async def _try_open(client: GraphClient, group_id: str | None) -> Probe:
     if group_id is None:
-        return Probe("graph.members", "ok", "no group to try: the tenant shows none that is open")
+        return Probe("graph.members", "ok", detail="no group to try: the tenant shows none that is open")
     try:
         await _has_members(client, group_id)
     except NotFound:
-        return Probe("graph.members", "unknown", "the group that was tried has just been deleted", "try again")
+        return Probe(
+            "graph.members", "unknown", detail="the group that was tried has just been deleted", remedy="try again"
+        )
     except RemoteError as error:
         remedy = f"grant {PERMISSIONS['groups']} {GRANT}" if error.status == 403 else "see the message"
-        return Probe("graph.members", judge_failure(error), str(error), remedy)
-    return Probe("graph.members", "ok", "the members of a single group can be read")
+        return Probe("graph.members", judge_failure(error), detail=str(error), remedy=remedy)
+    return Probe("graph.members", "ok", detail="the members of a single group can be read")
 
 
 async def _try_hidden(client: GraphClient, found: _Found, claims: Claims | None) -> Probe:
     if not found.hidden:
         if not found.whole:
-            return Probe("graph.hidden", "unknown", "too many groups: not all were looked at")
+            return Probe("graph.hidden", "unknown", detail="too many groups: not all were looked at")
         held = claims is not None and HIDDEN_PERMISSION in claims.roles
         more = f" ({HIDDEN_PERMISSION} is granted and not needed now)" if held else ""
-        return Probe("graph.hidden", "ok", f"no group hides its members{more}")
+        return Probe("graph.hidden", "ok", detail=f"no group hides its members{more}")
     refused: list[tuple[str, str]] = []
     empty: list[tuple[str, str]] = []
     for group in found.hidden[:_TRIED]:
@@ -104,12 +106,12 @@ async def _try_hidden(client: GraphClient, found: _Found, claims: Claims | None)
         except NotFound:
             continue
         except RemoteError as error:
-            return Probe("graph.hidden", "unknown", str(error), "see the message")
-    return _judge(found, refused, empty, claims)
+            return Probe("graph.hidden", "unknown", detail=str(error), remedy="see the message")
+    return _judge(found, refused=refused, empty=empty, claims=claims)
 
 
 def _judge(
-    found: _Found, refused: Sequence[tuple[str, str]], empty: Sequence[tuple[str, str]], claims: Claims | None
+    found: _Found, *, refused: Sequence[tuple[str, str]], empty: Sequence[tuple[str, str]], claims: Claims | None
 ) -> Probe:
     """Say which groups cannot be read; an empty list is believed of whom the token names the permission."""
     count = f"{len(found.hidden)} group{'s hide their' if len(found.hidden) > 1 else ' hides its'} members"
@@ -119,7 +121,7 @@ def _judge(
         unreadable, doubtful = [*refused, *empty], claims is None and not refused
     if not unreadable:
         some = f"; {_TRIED} of them were tried, and these" if len(found.hidden) > _TRIED else ", and they"
-        return Probe("graph.hidden", "ok", f"{count}{some} can be read")
+        return Probe("graph.hidden", "ok", detail=f"{count}{some} can be read")
     names = ", ".join(f"{name} ({group_id})" for group_id, name in unreadable[:_NAMED])
     more = f" and {len(unreadable) - _NAMED} more" if len(unreadable) > _NAMED else ""
     tried = f", of which {_TRIED} were tried" if len(found.hidden) > _TRIED else ""
@@ -127,7 +129,7 @@ def _judge(
     return Probe(
         "graph.hidden",
         "unknown" if doubtful else "warning",
-        f"{count}{tried}; {what} to us: {names}{more}. Nobody is removed from such a group, and new members stay "
-        "unknown",
-        f"grant {HIDDEN_PERMISSION} {GRANT}, and run 'syncd sync full'; or leave these groups out of the scope",
+        detail=f"{count}{tried}; {what} to us: {names}{more}. Nobody is removed from such a group, and new members "
+        "stay unknown",
+        remedy=f"grant {HIDDEN_PERMISSION} {GRANT}, and run 'syncd sync full'; or leave these groups out of the scope",
     )

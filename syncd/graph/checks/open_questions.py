@@ -31,18 +31,18 @@ async def probe_links(client: GraphClient) -> Probe:
     except (ResyncRequired, Rejected, NotFound) as error:
         said = f"a delta link that is not Graph's is refused with {error.status} {error.code or 'and no code'}"
         if says_dead(error):
-            return Probe(name, "ok", f"{said}: a link that is refused so leads to one full pull")
+            return Probe(name, "ok", detail=f"{said}: a link that is refused so leads to one full pull")
         return Probe(
             name,
             "ok",
-            f"{said}, which may mean the query as well: of a link that is refused so the query is tried without it, "
-            "before it leads to one full pull",
+            detail=f"{said}, which may mean the query as well: of a link that is refused so the query is tried without "
+            "it, before it leads to one full pull",
         )
     except (AuthFailed, Forbidden) as error:
-        return Probe(name, "unknown", f"not tried: {error}")
+        return Probe(name, "unknown", detail=f"not tried: {error}")
     except RemoteError as error:
-        return Probe(name, "unknown", str(error))
-    return Probe(name, "unknown", "Graph followed a delta link that it never gave out")
+        return Probe(name, "unknown", detail=str(error))
+    return Probe(name, "unknown", detail="Graph followed a delta link that it never gave out")
 
 
 def judge_units(answers: Iterable[Response]) -> Probe:
@@ -50,9 +50,11 @@ def judge_units(answers: Iterable[Response]) -> Probe:
     name = "graph.units"
     told = [units for answer in answers if (units := answer.headers.get("x-ms-resource-unit"))]
     if told:
-        return Probe(name, "ok", f"Graph tells what a request costs (resource units, of delta: {', '.join(told)})")
+        return Probe(
+            name, "ok", detail=f"Graph tells what a request costs (resource units, of delta: {', '.join(told)})"
+        )
     return Probe(
         name,
         "ok",
-        "Graph does not tell what a request costs: the published prices keep syncd below the tenant's limits",
+        detail="Graph does not tell what a request costs: the published prices keep syncd below the tenant's limits",
     )

@@ -33,13 +33,20 @@ async def probe(client: GraphClient, clock: Clock) -> tuple[Probe, ...]:
     try:
         token = await client.tokens.fetch()
     except RemoteError as error:
-        return (Probe("graph.token", judge_failure(error), str(error), "see the message; nothing else could be tried"),)
+        return (
+            Probe(
+                "graph.token",
+                judge_failure(error),
+                detail=str(error),
+                remedy="see the message; nothing else could be tried",
+            ),
+        )
     trials = [await try_stream(client, stream) for stream in STREAMS]
     claims, needs = read_claims(token), list_needs(client.options)
     answers = [trial.answer for trial in trials if trial.answer is not None]
     working = {PERMISSIONS[trial.stream] for trial in trials if trial.probe.status == "ok"}
     return (
-        Probe("graph.token", "ok", f"token for tenant {client.options.tenant_id} received"),
+        Probe("graph.token", "ok", detail=f"token for tenant {client.options.tenant_id} received"),
         *await judge_tenant(client, claims),
         _judge_missing(claims, needs, working),
         _judge_needless(claims, needs),
@@ -68,36 +75,38 @@ async def _try_counts(client: GraphClient) -> Probe:
             )
         except RemoteError as error:
             remedy = "without a count a full read is not proven, and removes nobody"
-            return Probe("graph.counts", judge_failure(error), str(error), remedy)
+            return Probe("graph.counts", judge_failure(error), detail=str(error), remedy=remedy)
         found.append(f"{count:,} {stream}")
-    return Probe("graph.counts", "ok", f"the tenant counts {' and '.join(found)}")
+    return Probe("graph.counts", "ok", detail=f"the tenant counts {' and '.join(found)}")
 
 
 def _judge_missing(claims: Claims | None, needs: tuple[str, ...], working: set[str]) -> Probe:
     if claims is None:
-        return Probe("graph.roles", "unknown", "the token cannot be looked into; the trials below tell what works")
+        return Probe(
+            "graph.roles", "unknown", detail="the token cannot be looked into; the trials below tell what works"
+        )
     missing = find_missing(claims.roles, needs)
     if missing:
         return Probe(
             "graph.roles",
             "warning" if working.issuperset(missing) else "failed",
-            f"the token lacks {', '.join(missing)}",
-            f"grant it {GRANT}",
+            detail=f"the token lacks {', '.join(missing)}",
+            remedy=f"grant it {GRANT}",
         )
-    return Probe("graph.roles", "ok", f"the token carries {', '.join(sorted(claims.roles))}")
+    return Probe("graph.roles", "ok", detail=f"the token carries {', '.join(sorted(claims.roles))}")
 
 
 def _judge_needless(claims: Claims | None, needs: tuple[str, ...]) -> Probe:
     if claims is None:
-        return Probe("graph.needless", "unknown", "the token cannot be looked into")
+        return Probe("graph.needless", "unknown", detail="the token cannot be looked into")
     needless = find_needless(claims.roles, needs)
     said = [f"the application may do more than syncd needs: {', '.join(needless)}"] if needless else []
     if claims.scopes:
         said.append(f"the token is delegated, for {', '.join(sorted(claims.scopes))}")
     if not said:
-        return Probe("graph.needless", "ok", "the application may do no more than syncd needs")
+        return Probe("graph.needless", "ok", detail="the application may do no more than syncd needs")
     remedy = f"syncd only reads: take them away; the application permissions {' and '.join(needs)} suffice"
-    return Probe("graph.needless", "warning", "; ".join(said), remedy)
+    return Probe("graph.needless", "warning", detail="; ".join(said), remedy=remedy)
 
 
 def _judge_clock(answers: Iterable[Response], clock: Clock) -> Probe:
@@ -114,8 +123,8 @@ def _judge_clock(answers: Iterable[Response], clock: Clock) -> Probe:
             return Probe(
                 "graph.clock",
                 "warning",
-                f"this machine's clock is {abs(skew):.0f} s {side} Microsoft Graph's",
-                "set the clock by NTP: tokens and certificates depend on it",
+                detail=f"this machine's clock is {abs(skew):.0f} s {side} Microsoft Graph's",
+                remedy="set the clock by NTP: tokens and certificates depend on it",
             )
-        return Probe("graph.clock", "ok", f"this machine's clock differs by {abs(skew):.0f} s")
-    return Probe("graph.clock", "unknown", "no answer of Microsoft Graph told the time")
+        return Probe("graph.clock", "ok", detail=f"this machine's clock differs by {abs(skew):.0f} s")
+    return Probe("graph.clock", "unknown", detail="no answer of Microsoft Graph told the time")

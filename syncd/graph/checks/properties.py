@@ -6,7 +6,7 @@ The names that a few objects are answered with are compared with those that were
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, NotFound, Rejected, RemoteError
@@ -35,6 +35,7 @@ class Trial:
 
     stream: Stream
     probe: Probe
+    _: KW_ONLY
     refused: str = ""
     answer: Response | None = None
     unnamed: tuple[str, ...] = ()
@@ -65,11 +66,13 @@ async def try_stream(client: GraphClient, stream: Stream) -> Trial:
             if isinstance(error, Rejected | Forbidden) and properties:
                 refused = refused or str(error)
                 continue
-            probe = Probe(f"graph.{stream}", judge_failure(error), str(error), _find_remedy(error, permission))
-            return Trial(stream, probe, refused)
+            probe = Probe(
+                f"graph.{stream}", judge_failure(error), detail=str(error), remedy=_find_remedy(error, permission)
+            )
+            return Trial(stream, probe, refused=refused)
         unnamed = await _find_unnamed(client, stream, properties)
-        probe = Probe(f"graph.{stream}", "ok", f"changes of {stream} can be read")
-        return Trial(stream, probe, refused, answer, unnamed)
+        probe = Probe(f"graph.{stream}", "ok", detail=f"changes of {stream} can be read")
+        return Trial(stream, probe, refused=refused, answer=answer, unnamed=unnamed)
     raise AssertionError("unreachable: the last query returns")
 
 
@@ -87,15 +90,15 @@ def judge_properties(client: GraphClient, trials: Iterable[Trial]) -> Probe:
         remedy = "correct or remove the property in [mapping] and [scope]; each run would fail with this"
         if any(list_own_needs(client.options, trial.stream) for trial in tried if trial.refused):
             remedy += ". A property with a permission of its own is read when that is granted"
-        return Probe("graph.properties", "failed", "; ".join(refused), remedy)
+        return Probe("graph.properties", "failed", detail="; ".join(refused), remedy=remedy)
     if not tried:
-        return Probe("graph.properties", "unknown", "not tried: no stream can be read")
+        return Probe("graph.properties", "unknown", detail="not tried: no stream can be read")
     counts = (f"{len(list_attributes(client.options, trial.stream))} of {trial.stream}" for trial in tried)
     said = f"Graph tracks the properties that are read: {', '.join(counts)}"
     unnamed = [f"{', '.join(trial.unnamed)} of {trial.stream}" for trial in tried if trial.unnamed]
     if unnamed:
         said += f"; nobody who was looked at has a value in, or is answered with, {' and '.join(unnamed)}"
-    return Probe("graph.properties", "ok", said)
+    return Probe("graph.properties", "ok", detail=said)
 
 
 def judge_own_permissions(client: GraphClient, claims: Claims | None) -> tuple[Probe, ...]:
@@ -107,17 +110,24 @@ def judge_own_permissions(client: GraphClient, claims: Claims | None) -> tuple[P
     said = ", ".join(f"{each} needs {permission}" for each, permission in needs)
     otherwise = "without it nobody seems to have a value"
     if claims is None:
-        return (Probe(name, "unknown", f"{said}: the token cannot be looked into", f"make sure of it: {otherwise}"),)
+        return (
+            Probe(
+                name,
+                "unknown",
+                detail=f"{said}: the token cannot be looked into",
+                remedy=f"make sure of it: {otherwise}",
+            ),
+        )
     missing = find_missing(claims.roles, [permission for _, permission in needs])
     if not missing:
-        return (Probe(name, "ok", f"{said}, which the token carries"),)
+        return (Probe(name, "ok", detail=f"{said}, which the token carries"),)
     lacking = ", ".join(f"{each} ({permission})" for each, permission in needs if permission in missing)
     return (
         Probe(
             name,
             "failed",
-            f"the token lacks the permission for {lacking}: {otherwise}",
-            f"grant it {GRANT}, or take the property out of [mapping] and [scope]",
+            detail=f"the token lacks the permission for {lacking}: {otherwise}",
+            remedy=f"grant it {GRANT}, or take the property out of [mapping] and [scope]",
         ),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from syncd.errors import RemoteError, Throttled
@@ -22,6 +22,7 @@ class Probe:
 
     check: str
     status: Status
+    _: KW_ONLY
     detail: str
     remedy: str = ""
 

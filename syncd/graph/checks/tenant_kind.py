@@ -32,8 +32,9 @@ async def judge_tenant(client: GraphClient, claims: Claims | None) -> tuple[Prob
         Probe(
             "graph.tenant",
             "failed",
-            f"the tenant is one of {kind}, in which Microsoft Graph offers no change tracking",
-            "name the tenant of your employees (graph.tenant_id, graph.authority_url); syncd cannot follow this one",
+            detail=f"the tenant is one of {kind}, in which Microsoft Graph offers no change tracking",
+            remedy="name the tenant of your employees (graph.tenant_id, graph.authority_url); syncd cannot follow this "
+            "one",
         ),
     )
 

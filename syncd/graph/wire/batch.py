@@ -90,4 +90,6 @@ def _check_same(part: Response, object_id: str) -> None:
 
 def _read_refusal(part: Response, purpose: Purpose, clock: Clock) -> RemoteError:
     code, message = read_error(part)
-    return to_error(purpose, clock, part, code, message) or make_error("Microsoft Graph", part, code, message, clock)
+    return to_error(purpose, clock, part, code, message) or make_error(
+        "Microsoft Graph", part, code=code, message=message, clock=clock
+    )

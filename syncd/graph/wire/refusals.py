@@ -7,7 +7,7 @@ of ``users/delta``); being refused, throttled or unreachable says nothing about 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import msgspec
 
@@ -47,6 +47,7 @@ class Purpose:
 
     goal: str
     permission: str
+    _: KW_ONLY
     carries_link: bool = False
     selects: bool = False
     dispensable: bool = False

@@ -7,7 +7,7 @@ told in advance (``user[x]``) is reported as a look at everything.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from syncd.model.attributes import ELEMENT, Path
 from syncd.model.kinds import RECORD_KINDS, RecordKind
@@ -40,6 +40,7 @@ class References:
     """
 
     text: str
+    _: KW_ONLY
     paths: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
     lists: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})
     list_places: dict[RecordKind, set[Path]] = field(default_factory=lambda: {"user": set(), "group": set()})

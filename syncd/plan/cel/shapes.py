@@ -6,7 +6,7 @@ Pure. Names are shown as they were written and looked up as Graph spells them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 from syncd.model.attributes import ELEMENT, LIST_FIELDS, Path, find_kind, look_up_loosely, spell_path
@@ -24,6 +24,7 @@ class Shape:
     """
 
     source: str = ""
+    _: KW_ONLY
     is_list: bool = False
     loose: bool = False
     inner: dict[str, Shape] = field(default_factory=dict)
@@ -53,7 +54,9 @@ def make_element_shape(found: References) -> Shape:
     for path in sorted(paths):
         inner = shape
         for name in path:
-            inner = inner.inner.setdefault(name, Shape(name, name in LIST_FIELDS or name in found.element_lists))
+            inner = inner.inner.setdefault(
+                name, Shape(name, is_list=name in LIST_FIELDS or name in found.element_lists)
+            )
     return shape
 
 

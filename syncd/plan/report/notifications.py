@@ -83,7 +83,7 @@ def notify_about_unrecorded(error: str) -> Notification:
 
 
 def notify_about_credential(
-    setting: str, expires_at: datetime, now: datetime, told: str
+    setting: str, expires_at: datetime, *, now: datetime, told: str
 ) -> tuple[Notification | None, str]:
     """Return the message about a credential that ends soon, and what counts as told: once per stage and end."""
     left = expires_at - now

@@ -39,7 +39,7 @@ class RuleVerdict:
 
 
 def list_verdicts(
-    kind: Literal["user", "group"],
+    kind: RecordKind,
     attributes: Mapping[str, Any],
     places: Sequence[Place],
     bps_id: str | None,

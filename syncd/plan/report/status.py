@@ -103,7 +103,7 @@ def find_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason | None:
     return "skipped", f"{reason}; its record stays as it is" if mine else reason
 
 
-def find_orphan_status(state: str, successor: str, facts: StatusFacts, policy: PolicyRules) -> StatusReason:
+def find_orphan_status(state: str, *, successor: str, facts: StatusFacts, policy: PolicyRules) -> StatusReason:
     """Return state and reason of a record of ours that is not the present one of its source object.
 
     ``state``: renamed, when that has the record ``successor`` now, otherwise the object's own state, or unknown.

@@ -48,7 +48,7 @@ def reverse_licence(done: Done) -> Reverse:
         if held is not None:
             return Reverse(left="held again already")
         reason = say(Cause.GIVEN_AGAIN if change.reason.cause is Cause.HAND_DELETED else Cause.UNDONE)
-        return Reverse((_give(change, {}, change.before, reason),))
+        return Reverse((_give(change, before={}, after=change.before, reason=reason),))
     if held is None:
         return Reverse(left="the licence is not there any more")
     if not held.ours:
@@ -80,7 +80,7 @@ def licence_still_stands(done: Done) -> bool:
     return _agree(change.before, held.settings, partly=change.action == "revoke" and not whole)
 
 
-def _give(change: Change, before: Settings, after: Settings, reason: Reason) -> Change:
+def _give(change: Change, *, before: Settings, after: Settings, reason: Reason) -> Change:
     return Change(
         phase=Phase.GRANTS, action="grant", object="licence", bps_id=change.bps_id, target=change.target,
         source_key=change.source_key,
@@ -94,7 +94,7 @@ def _add_processes(change: Change, held: HeldLicence) -> Reverse:
     if not missing:
         return Reverse(left="there again already")
     wanted = join_processes([*there.split(), *missing.split()])
-    return Reverse((_give(change, {_PROCESSES: there}, {_PROCESSES: wanted}, say(Cause.UNDONE)),))
+    return Reverse((_give(change, before={_PROCESSES: there}, after={_PROCESSES: wanted}, reason=say(Cause.UNDONE)),))
 
 
 def _restore_settings(change: Change, held: HeldLicence) -> Reverse:
@@ -114,7 +114,9 @@ def _restore_settings(change: Change, held: HeldLicence) -> Reverse:
     found: list[Change] = []
     if wanted:
         after = {name: wanted.get(name, value) for name, value in change.after.items() if name != _PROCESSES}
-        found.append(_give(change, {name: there.get(name) for name in after}, after, say(Cause.UNDONE)))
+        found.append(
+            _give(change, before={name: there.get(name) for name in after}, after=after, reason=say(Cause.UNDONE))
+        )
     added = subtract_processes(change.after.get(_PROCESSES) or "", change.before.get(_PROCESSES) or "")
     have = there.get(_PROCESSES) or ""
     extra = subtract_processes(added, subtract_processes(added, have))

@@ -32,7 +32,18 @@ def reverse_substitution(done: Done, *, now: datetime) -> Reverse:
     if not _is_as_left(change.after, present):
         return Reverse(left="the substitution was changed again since")
     if change.action == "create":
-        return Reverse((_make(change, Phase.SUBSTITUTION_ENDS, "delete", present.bps_id, _describe(present), {}),))
+        return Reverse(
+            (
+                _make(
+                    change,
+                    Phase.SUBSTITUTION_ENDS,
+                    action="delete",
+                    substitute=present.bps_id,
+                    before=_describe(present),
+                    after={},
+                ),
+            )
+        )
     return _arrange(change, _describe(present), now)
 
 
@@ -41,12 +52,15 @@ def _arrange(change: Change, before: Mapping[str, str | None], now: datetime) ->
     if datetime.fromisoformat(until) <= now:
         return Reverse(left="the time of the substitution before is over")
     action: Action = "update" if before else "create"
-    return Reverse((_make(change, Phase.SUBSTITUTIONS, action, substitute, before, change.before),))
+    return Reverse(
+        (_make(change, Phase.SUBSTITUTIONS, action=action, substitute=substitute, before=before, after=change.before),)
+    )
 
 
 def _make(
     change: Change,
     phase: Phase,
+    *,
     action: Action,
     substitute: str,
     before: Mapping[str, str | None],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import select
 
+from syncd.model.kinds import RecordKind
 from syncd.store.db.database import reading
 from syncd.store.db.markers import RULES_ASKED, load_marker, save_marker
 from syncd.store.db.part import StorePart
@@ -32,7 +33,7 @@ class TimeRules(StorePart):
         with self._database.transaction() as connection:
             save_marker(connection, RULES_ASKED, now.isoformat())
 
-    def iterate_active(self, kind: Literal["user", "group"]) -> Iterator[list[tuple[int, dict[str, Any]]]]:
+    def iterate_active(self, kind: RecordKind) -> Iterator[list[tuple[int, dict[str, Any]]]]:
         """Yield (key, attributes) of all active users or groups in chunks."""
         table = source_users if kind == "user" else source_groups
         statement = (
@@ -51,7 +52,7 @@ class TimeRules(StorePart):
             yield [(row[0], {**decode_json(row[1]), "id": row[2]}) for row in rows]
             last = rows[-1][0]
 
-    def touch_judged_anew(self, kind: Literal["user", "group"], keys: Collection[int]) -> None:
+    def touch_judged_anew(self, kind: RecordKind, keys: Collection[int]) -> None:
         """Have the rules decide about these again."""
         with self._database.transaction() as connection:
             if kind == "user":

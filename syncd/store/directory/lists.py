@@ -113,9 +113,11 @@ class ListedObjects(Directory):
         changed: list[dict[str, object]] = []
         for key, (stored, upn, name) in fresh.items():
             if key not in old:
-                added.append(_make_row(stream, key, stored, upn, name))
+                added.append(_make_row(stream, key, stored=stored, upn=upn, name=name))
             elif old[key] != stored:
-                changed.append(dict(zip(_COLUMNS[stream], _make_row(stream, key, stored, upn, name), strict=True)))
+                changed.append(
+                    dict(zip(_COLUMNS[stream], _make_row(stream, key, stored=stored, upn=upn, name=name), strict=True))
+                )
         counts.added, counts.changed = len(added), len(changed)
         if added:
             added.sort()
@@ -187,10 +189,10 @@ class ListedObjects(Directory):
     def store_ties(
         self,
         object_id: str,
+        *,
         groups: Collection[str],
         owned: Collection[str],
         reports: Collection[str],
-        *,
         tracked: bool,
     ) -> int:
         """Add the groups in which an object is and those that it owns, and make it the manager of its reports.
@@ -260,7 +262,7 @@ def _drop_empty(attributes: str) -> str:
 
 
 def _make_row(
-    stream: Stream, key: int, stored: DirectoryRow, upn: str | None, name: str | None
+    stream: Stream, key: int, *, stored: DirectoryRow, upn: str | None, name: str | None
 ) -> tuple[int | str | bool | None, ...]:
     if stream == "users":
         return key, stored.state, upn or None, name or None, stored.attributes, stored.extra

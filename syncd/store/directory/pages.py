@@ -151,7 +151,7 @@ class Directory(StorePart):
             purged.discard(key)
             seen.add(key)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
-        self._write_objects(connection, source_users, changed, fresh, old, counts, now)
+        self._write_objects(connection, source_users, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         if purged:  # Graph reports the memberships of the hard-deleted late or never
             for table in LINKS.values():
                 connection.execute(delete(table).where(among(table.c.member_key, purged, connection)))
@@ -204,7 +204,7 @@ class Directory(StorePart):
                     ((key, keys[link.member_id]), link) for link in stated if link.kind not in UNLISTED_KINDS
                 )
         changed = {key for key, value in fresh.items() if old.get(key) != value}
-        self._write_objects(connection, source_groups, changed, fresh, old, counts, now)
+        self._write_objects(connection, source_groups, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         counts.links += len(links)
         _store_links(connection, "members", links, tracked=checkpoint.tracked)
         _store_links(connection, "owners", owners, tracked=checkpoint.tracked)
@@ -249,6 +249,7 @@ class Directory(StorePart):
         self,
         connection: Connection,
         table: Table,
+        *,
         changed: Collection[int],
         fresh: Mapping[int, DirectoryRow],
         old: Mapping[int, DirectoryRow],

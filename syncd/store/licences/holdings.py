@@ -71,7 +71,7 @@ class Licences(StorePart):
             held = select(t.c.key, t.c.type, t.c.settings).where(_IS_HELD)
             there = {(row[0], row[1]): row[2] for row in connection.execute(held)}
             gone = there.keys() - fresh.keys() if found.complete else set[tuple[int, str]]()
-            doubted = find_doubted(connection, gone, fresh, seats)
+            doubted = find_doubted(connection, gone=gone, listed=fresh, seats=seats)
             gone = {(key, kind) for key, kind in gone if kind not in doubted}
             _move_started(connection, gone)
             note_taken(connection, gone, now=now)
@@ -124,7 +124,9 @@ class Licences(StorePart):
                 taken = load_taken(connection, [row.key for row in rows])
                 moving = _load_moving(connection, [row.d_key for row in rows if row.d_key is not None])
             yield [
-                _make_person(row, held.get(row.key, []), moving.get(row.key, []), taken.get(row.key, {}))
+                _make_person(
+                    row, held=held.get(row.key, []), moving=moving.get(row.key, []), removed=taken.get(row.key, {})
+                )
                 for row in rows
             ]
 
@@ -333,7 +335,7 @@ def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, l
 
 
 def _make_person(
-    row: Any, held: Sequence[HeldLicence], moving: Sequence[HeldLicence], removed: Mapping[str, bool]
+    row: Any, *, held: Sequence[HeldLicence], moving: Sequence[HeldLicence], removed: Mapping[str, bool]
 ) -> PersonView:
     wanted = row.d_key is not None
     return PersonView(

@@ -52,6 +52,7 @@ class LicenceSeats(StorePart):
 
 def find_doubted(
     connection: Connection,
+    *,
     gone: Collection[tuple[int, str]],
     listed: Collection[tuple[int, str]],
     seats: Sequence[Seats],

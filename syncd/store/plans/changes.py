@@ -103,13 +103,13 @@ class Plans(StorePart):
 
     def was_left_unlinked(self, group: int, member: int, *, kind: LinkKind) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
-        return self._was_left("link", kind, group, member)
+        return self._was_left("link", kind, record=group, target=member)
 
     def was_left_ungranted(self, record: int, kind: str) -> bool:
         """Return whether the newest attempt to grant a person this licence was not finished, in the same sense."""
-        return self._was_left("grant", "licence", record, LICENCE_PLACES[kind])
+        return self._was_left("grant", "licence", record=record, target=LICENCE_PLACES[kind])
 
-    def _was_left(self, action: Action, kind: ObjectKind, record: int, target: int) -> bool:
+    def _was_left(self, action: Action, kind: ObjectKind, *, record: int, target: int) -> bool:
         cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
         tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
         statement = (
@@ -156,7 +156,7 @@ class Plans(StorePart):
             return set(map(Phase, connection.scalars(statement)))
 
     @in_thread
-    def load_batch(self, run_id: int, phase: Phase, after: int, limit: int) -> list[Placed]:
+    def load_batch(self, run_id: int, phase: Phase, *, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""
         statement = (
             select(*_READ)

@@ -33,7 +33,7 @@ class Links(StorePart):
     """Hands out links to apply and records how they ended. Its methods are called in the store's thread."""
 
     @in_thread
-    def load_links(self, run_id: int, kind: LinkKind, after: int, limit: int) -> list[LinkBatch]:
+    def load_links(self, run_id: int, kind: LinkKind, *, after: int, limit: int) -> list[LinkBatch]:
         """Return the next ``limit`` planned links of a kind behind place ``after`` of the plan, by group."""
         few = (
             select(changes.c.seq, changes.c.record_key, changes.c.target_key)

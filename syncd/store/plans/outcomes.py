@@ -201,9 +201,9 @@ class Outcomes(StorePart):
     @in_thread
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a source user owns the account that it should have: a renamed person has arrived."""
-        return self._owns_desired(target_users, desired_users, source_key, besides)
+        return self._owns_desired(target_users, desired_users, source_key=source_key, besides=besides)
 
-    def _owns_desired(self, table: Table, desired: Table, source_key: int, besides: int) -> bool:
+    def _owns_desired(self, table: Table, desired: Table, *, source_key: int, besides: int) -> bool:
         statement = (
             select(func.count())
             .select_from(table)
@@ -231,7 +231,9 @@ class Outcomes(StorePart):
         """Return whether the group that left this record by a rename has its new one."""
         with reading(self._database) as connection:
             source = connection.scalar(select(target_groups.c.source_key).where(target_groups.c.key == record))
-        return source is not None and self._owns_desired(target_groups, desired_groups, source, record)
+        return source is not None and self._owns_desired(
+            target_groups, desired_groups, source_key=source, besides=record
+        )
 
 
 def _same(found: str | None, sent: str | None) -> bool:

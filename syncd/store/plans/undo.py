@@ -82,7 +82,7 @@ class Undoing(StorePart):
                 "group": _load_records(connection, "group", groups),
             }
             pairs: dict[str, set[tuple[int, int]]] = {
-                kind: _load_pairs(connection, links, groups, members) for kind, links in LINKS.items()
+                kind: _load_pairs(connection, links, groups=groups, members=members) for kind, links in LINKS.items()
             }
             there = set(connection.scalars(_select_accounts(connection, members))) | set(recreated)
             people = {
@@ -208,7 +208,7 @@ def _load_arranged(connection: Connection, keys: Collection[int]) -> dict[int, A
 
 
 def _load_pairs(
-    connection: Connection, links: Table, groups: Collection[int], members: Collection[int]
+    connection: Connection, links: Table, *, groups: Collection[int], members: Collection[int]
 ) -> set[tuple[int, int]]:
     if not groups or not members:
         return set()

@@ -144,7 +144,7 @@ class Report:
                 if state == "wanted":
                     state = "blocked" if row.blocked else "renamed"
                 facts = _gather(kind, row, troubles, notes, self._now)
-                judged = find_orphan_status(state, row.mapped or "", facts, self._policy)
+                judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
                 yield _make_line(row, judged)
 
     def is_unread(self) -> bool:

@@ -57,6 +57,7 @@ class Apply:
         self,
         portal: Portal,
         store: Store,
+        *,
         rules: Rules,
         clock: Clock,
         options: ApplyOptions,
@@ -76,8 +77,8 @@ class Apply:
         self._sent_before: set[int] = set()
         self._unready: set[int] = set()
         self._substituting = Substituting(portal=portal, store=store, clock=clock)
-        self._readiness = Readiness(portal, store, clock, stopping)
-        self._protecting = Protecting(portal, store, clock, rules.scope.protect)
+        self._readiness = Readiness(portal, store, clock=clock, stopping=stopping)
+        self._protecting = Protecting(portal, store, clock=clock, protect=rules.scope.protect)
 
     async def run(self, run_id: int, *, licences: bool = False, retry_failed: bool = False) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
@@ -109,7 +110,7 @@ class Apply:
     async def _run_phase(self, run_id: int, phase: Phase, failures: FailureLog) -> None:
         """Keep ``concurrency`` requests in flight; load and record beside them."""
         calls = WorkQueue()
-        recorder = Recorder(self._store, self._clock, run_id, self._give_up)
+        recorder = Recorder(self._store, self._clock, run_id=run_id, give_up=self._give_up)
         unsent: list[Call] = []
         try:
             async with task_group() as group:
@@ -152,7 +153,7 @@ class Apply:
         gathered: list[Placed] = []
 
         async def load(after: int) -> list[Placed]:
-            return await self._store.plans.load_batch(run_id, phase, after, _BATCH)
+            return await self._store.plans.load_batch(run_id, phase, after=after, limit=_BATCH)
 
         async with aclosing(load_ahead(load, _find_end)) as batches:
             async for batch in batches:

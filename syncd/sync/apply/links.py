@@ -28,7 +28,7 @@ async def iterate_links(store: Store, run_id: int, kind: LinkKind, size: int) ->
     """Yield the planned links in the plan's order, ``size`` of one group at most: as few requests as there can be."""
 
     async def load(after: int) -> list[LinkBatch]:
-        return await store.outcomes.load_links(run_id, kind, after, _AT_ONCE)
+        return await store.outcomes.load_links(run_id, kind, after=after, limit=_AT_ONCE)
 
     rest: LinkBatch | None = None
     async with aclosing(load_ahead(load, _find_end)) as loaded:

@@ -23,7 +23,7 @@ _FEW = 25
 class Readiness:
     """Finds out which records of a plan are synchronised by now."""
 
-    def __init__(self, portal: Portal, store: Store, clock: Clock, stopping: Callable[[], bool]) -> None:
+    def __init__(self, portal: Portal, store: Store, *, clock: Clock, stopping: Callable[[], bool]) -> None:
         self._portal = portal
         self._store = store
         self._clock = clock

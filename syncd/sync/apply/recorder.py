@@ -31,7 +31,7 @@ class Recorder:
     of the sending. When the store fails, ``give_up`` is told once, and what comes afterwards is thrown away.
     """
 
-    def __init__(self, store: Store, clock: Clock, run_id: int, give_up: Callable[[StoreError], None]) -> None:
+    def __init__(self, store: Store, clock: Clock, *, run_id: int, give_up: Callable[[StoreError], None]) -> None:
         self._store = store
         self._clock = clock
         self._run_id = run_id

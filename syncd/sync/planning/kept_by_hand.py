@@ -77,7 +77,7 @@ class KeptDrift:
             self._store.drift.settle_fields("user" if user else "group", settled)
         return found
 
-    def settle_group(self, kind: LinkKind, group: int, current: Collection[int], wanted: Collection[int]) -> None:
+    def settle_group(self, kind: LinkKind, group: int, *, current: Collection[int], wanted: Collection[int]) -> None:
         """Forget what was done by hand, or rejected, about the members of a group about whom both sides agree."""
         if self._rejected:
             self._forget_rejected({(kind, group, member) for member in set(current) & set(wanted)})
@@ -89,7 +89,7 @@ class KeptDrift:
             )
 
     def settle_members(
-        self, kind: LinkKind, members: Collection[int], have: set[Membership], want: set[Membership]
+        self, kind: LinkKind, members: Collection[int], *, have: set[Membership], want: set[Membership]
     ) -> None:
         """Forget what was done by hand, or rejected, about the places of people about whom both sides agree."""
         if self._rejected:

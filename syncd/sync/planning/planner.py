@@ -284,10 +284,10 @@ class Planner:
             below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
             wanted = store.pairs.load_desired_members(below, kind=kind) if below else []
             current = store.pairs.load_current_members(group.key, kind=kind) if group.exists else []
-            self._by_hand.settle_group(kind, group.key, current, wanted)
+            self._by_hand.settle_group(kind, group.key, current=current, wanted=wanted)
             if wanted != current:
                 have, want = set(current), set(wanted)
-                self._compare(kind, group, want - have, have - want)
+                self._compare(kind, group, missing=want - have, extra=have - want)
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
@@ -295,7 +295,7 @@ class Planner:
                 some = touched[start : start + _MEMBERS_AT_ONCE]
                 wanted_pairs = store.pairs.load_desired_pairs(some, kind=kind)
                 current_pairs = store.pairs.load_current_pairs(some, kind=kind)
-                self._by_hand.settle_members(kind, some, current_pairs, wanted_pairs)
+                self._by_hand.settle_members(kind, some, have=current_pairs, want=wanted_pairs)
                 for key, member in wanted_pairs - current_pairs:
                     pairs.setdefault(key, (set(), set()))[0].add(member)
                 for key, member in current_pairs - wanted_pairs:
@@ -303,9 +303,9 @@ class Planner:
             rows = store.pairs.load_group_views(pairs.keys() - done)
             for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):
                 missing, extra = pairs[group.key]
-                self._compare(kind, group, missing, extra)
+                self._compare(kind, group, missing=missing, extra=extra)
 
-    def _compare(self, kind: LinkKind, group: GroupView, missing: set[int], extra: set[int]) -> None:
+    def _compare(self, kind: LinkKind, group: GroupView, *, missing: set[int], extra: set[int]) -> None:
         rules = self._rules
         if group.bps_id.casefold() in rules.scope.protect:
             return

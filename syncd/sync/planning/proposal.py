@@ -63,9 +63,9 @@ class Means:
         await read_concerned(
             self.portal,
             self.store,
-            self.progress,
-            users,
-            groups,
+            progress=self.progress,
+            users=users,
+            groups=groups,
             now=self.now,
             concurrency=self.concurrency,
             stopping=self.stopping,

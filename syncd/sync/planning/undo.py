@@ -64,7 +64,7 @@ class Undo:
         seats: list[Placed] = []
         for found in self._iterate_reversed(means, licences=licences):
             made = [
-                (each, record, _find_target(each, done, target, means))
+                (each, record, _find_target(each, done=done, target=target, means=means))
                 for result, done, record, target in found
                 for each in result.changes
             ]
@@ -133,7 +133,7 @@ def _order_licence(placed: Placed) -> tuple[str, int, bool, str]:
     return change.bps_id.casefold(), record, change.action == "grant", change.target
 
 
-def _find_target(change: Change, done: Change, target: int | None, means: Means) -> int | None:
+def _find_target(change: Change, *, done: Change, target: int | None, means: Means) -> int | None:
     """Return the key that stands for the target of a reverse: its own one, when it is another than that of the done."""
     if change.object == "licence":
         return LICENCE_PLACES.get(change.target)

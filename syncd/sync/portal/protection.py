@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Protecting:
     """Looks at the portal before the deletions of one run. Not reused."""
 
-    def __init__(self, portal: Portal, store: Store, clock: Clock, protect: frozenset[str]) -> None:
+    def __init__(self, portal: Portal, store: Store, *, clock: Clock, protect: frozenset[str]) -> None:
         """``protect``: folded BPS ids."""
         self._portal = portal
         self._store = store

@@ -109,10 +109,10 @@ async def read_members(
 async def read_concerned(
     portal: Portal,
     store: Store,
+    *,
     progress: Progress,
     users: Sequence[str],
     groups: Sequence[str],
-    *,
     now: datetime,
     concurrency: int,
     stopping: Callable[[], bool],

@@ -67,7 +67,7 @@ class Pull:
     """Brings the directory up to date with the source."""
 
     def __init__(
-        self, source: Source, store: Store, clock: Clock, progress: Progress, stopping: Callable[[], bool]
+        self, source: Source, store: Store, *, clock: Clock, progress: Progress, stopping: Callable[[], bool]
     ) -> None:
         """``stopping`` is asked after each page; when it says so, the pull ends there with Interrupted."""
         self._stopping = stopping

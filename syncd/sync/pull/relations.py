@@ -93,9 +93,14 @@ class Relations:
                     waiting.append(again)
         store = self._store.directory.store_ties
         for object_id in ids:
-            groups, owned = found[object_id, "memberOf"], found[object_id, "ownedObjects"]
-            reports = found[object_id, "directReports"]
-            new = await self._store.in_thread(store, object_id, groups, owned, reports, tracked=tracked)
+            new = await self._store.in_thread(
+                store,
+                object_id,
+                groups=found[object_id, "memberOf"],
+                owned=found[object_id, "ownedObjects"],
+                reports=found[object_id, "directReports"],
+                tracked=tracked,
+            )
             self._count("ties_found", new)
 
     def _list_relations(self, stream: Stream) -> tuple[Relation, ...]:
