@@ -191,7 +191,7 @@ def _hold(hold: Hold) -> tuple[Stop, ...]:
     return (Stop("held", reason, (Selection(actions=(hold.action,), but_causes=but),)),)
 
 
-_CREATION = Selection(actions=("create",), objects=_RECORDS, but_causes=(Cause.RENAMED,))
+_CREATION = Selection(actions=("create",), objects=RECORD_KINDS, but_causes=(Cause.RENAMED,))
 _HELD_CREATION = replace(_CREATION, statuses=("held",))
 _GOES_WITH_CREATIONS = (
     Selection(actions=("update", "link", "grant"), beside=Beside(of=_HELD_CREATION, same=("record",))),
