@@ -634,6 +634,9 @@ class Portal(RuleBasedStateMachine):
             stage.clock.elapsed += days * DAY
             for _ in range(_PATIENCE):
                 last = stage.run(RunRequest(pull="full", trigger="cli", retry_failed=True))
+                if last.record is not None and last.record.status == "held":  # a wider limit lets nothing through
+                    approval = Approval(run_id=last.run_id)
+                    stage.run(RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval))
                 if not (left := [change for change in last.changes if change.status != "dropped"]):
                     break
             assert last is not None

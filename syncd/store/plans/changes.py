@@ -70,7 +70,7 @@ class Plans(StorePart):
 
         A second account for somebody who has one (a rename) counts as an update and not as a creation. An update that
         only completes a creation does not count. Of substitutions only the new ones of leavers count: they belong to
-        the unlinking.
+        the unlinking. A creation that an earlier run was let to begin, and did not finish, does not count again.
         """
         renamed = (
             (changes.c.action == "create") & (changes.c.object == "user") & (changes.c.cause == Cause.RENAMED.value)
@@ -91,9 +91,34 @@ class Plans(StorePart):
         if moves:
             found["update", "user"] = found.get(("update", "user"), 0) + moves
             found["create", "user"] -= moves
+        for kind in ("user", "group"):
+            if found.get(("create", kind)):
+                found["create", kind] -= self._count_begun(run_id, kind)
         if leavers:
             found["unlink", "user"] = leavers
         return found
+
+    def _count_begun(self, run_id: int, kind: ObjectKind) -> int:
+        """Return how many planned creations an earlier run began, or would have begun if it had not been cut short."""
+        earlier = changes.alias("earlier")
+        cut_short = exists().where(
+            runs.c.id == earlier.c.run_id,
+            runs.c.status.in_(("running", "interrupted", "failed")),
+            runs.c.kind != "plan",
+        )
+        begun = exists().where(
+            earlier.c.record_key == changes.c.record_key,
+            earlier.c.run_id < run_id,
+            earlier.c.action == "create",
+            earlier.c.object == kind,
+            earlier.c.status.in_(("started", "failed", "deferred")) | ((earlier.c.status == "planned") & cut_short),
+        )
+        planned = changes.c.run_id == run_id, changes.c.status == "planned", changes.c.action == "create"
+        statement = select(func.count()).where(
+            *planned, changes.c.object == kind, changes.c.cause != Cause.RENAMED.value, begun
+        )
+        with reading(self._database) as connection:
+            return connection.scalar(statement) or 0
 
     def load_adoptions(self, run_id: int) -> set[int]:
         """Return the records that a plan wants to adopt."""
