@@ -68,7 +68,7 @@ class _Tokens(TokenSource):
         super().__init__(options, tenant.clock)
         self._tenant = tenant
 
-    def _ask(self) -> Mapping[str, Any]:
+    async def _ask(self, claims: str) -> Mapping[str, Any]:
         return {"access_token": self._tenant.issue_token(), "expires_in": 3600}
 
 
