@@ -128,15 +128,15 @@ class BpsClient:
     async def greet(self) -> None:
         """Ask for something that always exists. Raises what any request would, Rejected where there is no API.
 
-        Forbidden is no objection: the application may do more elsewhere. A copy of the portal, or a gateway before it,
-        may lack ``/me``; the list of users is what nobody can do without.
+        Forbidden is no objection: the application may do more elsewhere. A copy of the portal may lack ``/me``, and a
+        gateway before it may refuse that; the list of users is what nobody can do without.
         """
         try:
             await self._send_authorised("GET", "/me", noun="me", body=None, retry=_POLICIES["always"])
         except Forbidden:
             return
-        except Rejected as error:
-            if error.status != 404:
+        except (Rejected, Intercepted) as error:
+            if error.status != 404 and not (isinstance(error, Intercepted) and (error.status or 0) >= 400):
                 raise
             with contextlib.suppress(Forbidden):
                 await self._send_authorised(
@@ -158,7 +158,9 @@ class BpsClient:
         group = noun == "groups"
         nobody = make_path("/admin/group" if group else "/admin/user", make_nobody())
         try:
-            await self._send_authorised("GET", nobody, "groups" if group else "users", None, _POLICIES["always"])
+            await self._send_authorised(
+                "GET", nobody, noun="groups" if group else "users", body=None, retry=_POLICIES["always"]
+            )
         except BareNotFound:
             return
         except NotFound as missing:

@@ -56,7 +56,7 @@ class Response(msgspec.Struct, frozen=True):
     confidential: Confidential = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What an error answer says: the API's code, its words, and where its side logged it.
 
@@ -80,7 +80,7 @@ def make_told(response: Response, *, code: str = "", words: str = "", number: st
     if not _CODE.fullmatch(code):
         words, code = f"{code} {words}".strip(), ""
     reference = f"{log}: {number}" if _CODE.fullmatch(number) else ""
-    return Told(code, _shorten(words, 300), reference, own=True)
+    return Told(code=code, words=_shorten(words, 300), reference=reference, own=True)
 
 
 def read_page(response: Response) -> Told:

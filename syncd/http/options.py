@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How long a request may be repeated.
 
@@ -24,7 +24,7 @@ class RetryPolicy:
     repeatable: bool = True
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Traffic:
     """What went through a client so far."""
 
@@ -41,7 +41,7 @@ class QuietTimes:
     until: dict[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HttpOptions:
     """How to reach one side. Times are in seconds, sizes in bytes.
 

@@ -85,7 +85,7 @@ def status(code: int, body: str = "", **headers: str) -> Answer:
 
 def read_own(response: Response) -> Told:
     """Read any body as the words of the other side itself."""
-    return Told("E1", response.body.decode(), own=True)
+    return Told(code="E1", words=response.body.decode(), own=True)
 
 
 async def hang_up(request: web.Request) -> web.StreamResponse:
@@ -173,7 +173,7 @@ async def test_every_form_of_retry_after_is_read(value: str | None, seconds: flo
 )
 async def test_each_status_has_its_error(code: int, kind: type[RemoteError], sent: bool) -> None:
     """The status table names the situation, and says whether a write may have taken effect."""
-    error = make_error("it", Response(code, {}, b""), Told("Code", "words", own=True), LoopClock())
+    error = make_error("it", Response(code, {}, b""), Told(code="Code", words="words", own=True), LoopClock())
     assert type(error) is kind
     assert (error.status, error.sent) == (code, sent)
     assert "it answered" in str(error)

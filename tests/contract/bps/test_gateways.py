@@ -143,6 +143,15 @@ async def test_a_gateway_that_has_pages_for_every_404_hides_no_missing_record(
     assert await portal.fetch_account("nobody@corp.example") is None
 
 
+async def test_a_gateway_that_refuses_the_greeting_only_is_passed_by(fake: FakePortal, portal: BpsPortal) -> None:
+    """The list of users is what nobody can do without."""
+    fake.faults = [gateway("GET /api/data/v6.0/me", 403)]
+    await portal.check()
+    fake.faults = [gateway("GET /api/data/v6.0/(me|admin/users)", 403)]
+    with pytest.raises(Intercepted):
+        await portal.check()
+
+
 async def test_a_sign_in_before_the_portal_is_no_refused_token(fake: FakePortal, portal: BpsPortal) -> None:
     """A page with 401 is tried with a fresh token once, and then told as what it is."""
     fake.faults = [gateway("GET /api/data", 401)]
