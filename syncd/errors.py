@@ -12,11 +12,13 @@
     │   ├── AuthFailed          401, or the token endpoint refused us
     │   ├── Forbidden           403, or a scope or permission is missing
     │   ├── NotFound            404
+    │   ├── ProxyRefused        the forward proxy of the settings does not let us through
     │   ├── Conflict            409 (and WEBCON's 405 "already exist")
     │   └── Rejected            any other 4xx
     │       ├── PageExpired     the link to a list's next page came too late: the list must be read from its start
     │       └── BadQuery        what the settings make us ask for cannot be asked for                 exit 2
     ├── ProtocolError           the other side broke its contract (shape, foreign link)
+    │   ├── Intercepted         something between us and the other side answered in its place
     │   └── EndlessRound        pages in a circle or without an end: the round must begin anew
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
@@ -63,6 +65,7 @@ class RemoteError(SyncdError):
     whether the request may have taken effect, ``location`` the Location header of the answer, ``repeated`` that this
     answers a repetition: an attempt before was turned away, and whoever did that may not have known its effect.
     ``foreign_record``: the other side said that the record written to belongs to another maker.
+    ``own``: these are the other side's own words, in the shape in which its API answers; without it nobody is accused.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class RemoteError(SyncdError):
         self.location = location
         self.foreign_record = foreign_record
         self.repeated = False
+        self.own = False
 
 
 class TransientError(RemoteError):
@@ -118,6 +122,10 @@ class NotFound(PermanentError):
     """The object does not exist (any more)."""
 
 
+class ProxyRefused(PermanentError):
+    """The forward proxy that the settings name wants a sign-in, or does not let us reach that address."""
+
+
 class Conflict(PermanentError):
     """The other side already has such an object, or a named object does not exist there."""
 
@@ -140,6 +148,13 @@ class BadQuery(Rejected):
 
 class ProtocolError(RemoteError):
     """The other side broke its contract: an unreadable shape, a link to a foreign host."""
+
+
+class Intercepted(ProtocolError):
+    """Something between us and the other side (a gateway, a firewall, a web server) answered in its place.
+
+    It says nothing about a scope, a record or who made it. Whether the request was passed on is not known.
+    """
 
 
 UNCLEAR = (TransientError, ProtocolError)

@@ -19,6 +19,7 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.errors import Unavailable
 from syncd.http import HttpClient, HttpOptions, RetryPolicy, make_ssl_context
+from syncd.http.silence import name_cause
 
 _CONNECT_SECONDS = 5.0
 _LIMITS = HttpOptions(concurrency=1, connect_timeout=_CONNECT_SECONDS, answer_timeout=10)
@@ -61,6 +62,7 @@ class WebHook:
             url,
             headers={"Content-Type": "application/json"},
             body=msgspec.json.encode(body),
+            secrets=(url.raw_path_qs.strip("/"),),
             retry=_RETRY,
         )
 
@@ -71,8 +73,10 @@ class WebHook:
             context = await asyncio.to_thread(make_ssl_context, None) if url.scheme == "https" else None
             async with asyncio.timeout(_CONNECT_SECONDS):
                 _, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
-        except (OSError, TimeoutError) as error:
-            raise Unavailable(f"{url.host}:{url.port} cannot be reached: {error!r}", sent=False) from error
+        except TimeoutError:
+            raise Unavailable(f"{url.host}:{url.port} cannot be reached: nobody answers", sent=False) from None
+        except OSError as error:
+            raise Unavailable(f"{url.host}:{url.port} cannot be reached: {name_cause(error)}", sent=False) from None
         writer.transport.abort()
 
 

@@ -1,24 +1,32 @@
-"""What the portal says when it does not simply obey: error bodies, web pages, and one sentence for each situation.
+"""What the portal says when it does not simply obey, and whether it is the portal that speaks.
 
 The error body of the data API is ``{"type", "description", "errorGuid"}`` (developer.webcon.com, "API errors");
-2026 R1 renames the guid to a correlation id in its logs, so its name is read leniently. The sentences name the side,
-the setting and the way out; decisions are made on status and ``type``, never on the description.
+2026 R1 renames the guid to a correlation id in its logs, so its name is read leniently. The token endpoint answers
+``{"error"}`` or ``{"message"}`` (WEBCON's own Power BI connector reads both). The web framework under the portal has a
+shape of its own for a body that it cannot read (RFC 9457 with a ``traceId``). Whatever else comes, with any status, is
+of something before the portal. The sentences name the side, the setting and the way out; decisions are made on status
+and ``type``, never on the description.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
-import msgspec
-
-from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError
-from syncd.http import Response, excerpt
-from syncd.model.target import NO_RIGHTS
+from syncd.errors import Forbidden, Intercepted, NotFound, PermanentError, ProtocolError, Rejected, RemoteError
+from syncd.http import Response, Told, read_json_object, read_page, say
+from syncd.http.answer import make_intercepted, make_redirected, make_told, wants_bearer
+from syncd.model.target import NO_RIGHTS, NO_SCOPE
 
 NAME: Final = "WEBCON BPS portal"
 """How every message names this side."""
+
+SIDE: Final = "the portal"
+"""How a message names it that is about something before it."""
+
+UNTOUCHABLE: Final = "it is a record that the API does not let us change"
+
+REDIRECTED: Final = "set bps.portal_url to the portal's final https address"
 
 Noun = Literal["users", "groups", "licenses", "substitutions", "me"]
 """Which part of the API a request belongs to; decides the scope that it needs."""
@@ -26,42 +34,53 @@ Noun = Literal["users", "groups", "licenses", "substitutions", "me"]
 _CODES = ("type", "error", "code")
 _MESSAGES = ("description", "error_description", "message", "detail", "title")
 _GUIDS = ("errorGuid", "guid", "correlationId", "correlationID")
-_UNREADABLE = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"<[^>]*>")
+_FRAMEWORK_STATUSES = frozenset({400, 415})
 
 
 class BareNotFound(NotFound):
-    """A 404 without the API's error body: the record is missing, or the whole API is."""
+    """A 404 that is not in the API's own words: the record is missing, or the whole API, or something else says so."""
 
 
-def is_web_page(response: Response) -> bool:
-    """Tell whether the answer is a page for people (a sign-in page, maintenance, a web server's own error page)."""
-    return response.body.lstrip()[:1] == b"<" or response.headers.get("Content-Type", "").startswith("text/html")
+def read_error(response: Response) -> Told:
+    """Return what an answer of the data API says; accepts any body."""
+    body = read_json_object(response.body)
+    own = _is_api_error(body) or _is_framework_error(response.status, body) or wants_bearer(response)
+    return _read_told(response, body, own=own)
 
 
-def read_error(response: Response) -> tuple[str, str]:
-    """Return (code, message) of an error answer; accepts any body."""
-    if is_web_page(response):
-        text = _TAG.sub(" ", _UNREADABLE.sub(" ", response.body[:20_000].decode("utf-8", "replace")))
-        return "", f"a web page: {excerpt(text.encode())}"
-    body = _read_object(response.body)
-    if not body:
-        return "", excerpt(response.body)
-    code, message, guid = (_first_text(body, names) for names in (_CODES, _MESSAGES, _GUIDS))
-    return code, excerpt(message.encode()) + (f" (portal log: {guid})" if guid else "")
+def read_token_error(response: Response) -> Told:
+    """Return what an answer of the token endpoint says; accepts any body."""
+    body = read_json_object(response.body)
+    own = _is_api_error(body) or any(isinstance(body.get(name), str) for name in ("error", "message"))
+    return _read_told(response, body, own=own)
 
 
-def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, str, str], RemoteError | None]:
+def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, Told], RemoteError | None]:
     """Return what tells a refusal of one part of the API by name; ``single``: requests name one record."""
     scope = f"Admin.{noun.capitalize()}.{'ReadWrite' if write else 'Read'}"
 
-    def classify(response: Response, code: str, message: str) -> RemoteError | None:
-        status = response.status
-        said = f"{NAME} answered {status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
+    def classify(response: Response, told: Told) -> RemoteError | None:
+        status, code = response.status, told.code
+        said = f"{NAME} answered {status}{say(told)}"
+        if 300 <= status < 400:
+            return make_redirected(NAME, response, REDIRECTED)
+        if status == 404 and not single:
+            return make_api_missing(said)
+        if status == 404 and not told.own:
+            return BareNotFound(said, status=status, code=code)
+        if not told.own:
+            return None if _may_pass(status) else make_intercepted(SIDE, response, told)
         if status == 403 and code == NO_RIGHTS:
             return Forbidden(
                 f"{said}; the account behind the API application of bps.client_id may not do this to that record: give "
                 "it the rights in the portal, or name the BPS id in scope.protect",
+                status=status,
+                code=code,
+            )
+        if status == 403 and code != NO_SCOPE:
+            return Forbidden(
+                f"{said}; the API application of bps.client_id may not do this: look there (Administration > "
+                f"Integrations > API) whether it is active and has the scope {scope}",
                 status=status,
                 code=code,
             )
@@ -73,10 +92,6 @@ def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Respons
                 status=status,
                 code=code,
             )
-        if status == 404:
-            if not single:
-                return make_api_missing(said)
-            return None if _is_api_error(response) else BareNotFound(said, status=status, code=code)
         if status == 405 and code == "UnsupportedInstallationType":
             return Rejected(
                 f"{said}; this kind of installation has no BPS {noun} to manage (they exist on standalone and WEBCON "
@@ -84,20 +99,27 @@ def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Respons
                 status=status,
                 code=code,
             )
-        if status == 405 and write and single and "impersonat" not in message:
+        if status == 405 and write and single and "impersonat" not in told.words:
             return Rejected(
-                f"{said}; it is a record that the API does not let us change: "
-                f"one of the portal's own directory synchronisation, of an API "
+                f"{said}; {UNTOUCHABLE}: one of the portal's own directory synchronisation, of an API "
                 "application, or a built-in one. Switch that synchronisation off, or name the BPS id in scope.protect",
                 status=status,
                 code=code,
                 foreign_record=True,
             )
-        if 300 <= status < 400:
-            return make_redirected(response)
         return None
 
     return classify
+
+
+def is_divisible(error: RemoteError, statuses: frozenset[int]) -> bool:
+    """Tell whether a refused request may pass in parts: by the portal's statuses, or as a gateway minds its content.
+
+    A gateway that refuses a method, or a sign-in, refuses all parts.
+    """
+    if isinstance(error, Intercepted):
+        return 400 <= (error.status or 0) < 500 and error.status not in (401, 405)
+    return isinstance(error, PermanentError) and error.status in statuses
 
 
 def make_api_missing(said: str) -> Rejected:
@@ -109,42 +131,39 @@ def make_api_missing(said: str) -> Rejected:
     )
 
 
-def make_redirected(response: Response) -> ProtocolError:
-    """Name the situation in which the portal, or something before it, sends us elsewhere."""
-    location = response.headers.get("Location", "an unnamed place")
-    return ProtocolError(
-        f"{NAME} answered {response.status}, a redirect to {location}, and redirects are not followed: "
-        "set bps.portal_url to the portal's final https address",
-        status=response.status,
-        location=location,
-    )
-
-
 def make_not_json(response: Response) -> ProtocolError:
     """Name the situation in which a success carries something that is no answer of the API."""
-    page = read_error(response)[1] if is_web_page(response) else excerpt(response.body)
-    return ProtocolError(
-        f"{NAME} answered {response.status} with something that is no answer of its API ({page}): check "
-        "bps.portal_url, and whether a sign-in page or a maintenance page stands before the portal",
+    return Intercepted(
+        f"{NAME} answered {response.status} with something that is no answer of its API{say(read_page(response))}; "
+        "check bps.portal_url, and whether a sign-in page or a maintenance page stands before the portal",
         status=response.status,
     )
 
 
-def _is_api_error(response: Response) -> bool:
-    """Tell whether the body has the API's own error shape."""
-    body = _read_object(response.body)
-    return "description" in body or any(name in body for name in _GUIDS)
+def _may_pass(status: int) -> bool:
+    """Tell a status that may pass by itself, or that a fresh token cures, whoever answers with it."""
+    return status in (401, 408, 423, 425, 429) or (status >= 500 and status != 501)
 
 
-def _read_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return {}
-    return value if isinstance(value, dict) else {}
+def _read_told(response: Response, body: Mapping[str, Any], *, own: bool) -> Told:
+    if not own:
+        return read_page(response)
+    code, words, guid = (_first_text(body, names) for names in (_CODES, _MESSAGES, _GUIDS))
+    return make_told(response, code=code, words=words, number=guid, log="portal log")
 
 
-def _first_text(body: dict[str, Any], names: tuple[str, ...]) -> str:
+def _is_api_error(body: Mapping[str, Any]) -> bool:
+    """Tell whether the body has the API's own error shape, or two of its three properties."""
+    parts = ("type" in body, "description" in body, any(name in body for name in _GUIDS))
+    return sum(parts) >= 2
+
+
+def _is_framework_error(status: int, body: Mapping[str, Any]) -> bool:
+    """Tell whether the portal's web framework says that it cannot read a request; for other refusals it has no say."""
+    return status in _FRAMEWORK_STATUSES and {"title", "status", "traceId"} <= body.keys()
+
+
+def _first_text(body: Mapping[str, Any], names: tuple[str, ...]) -> str:
     for name in names:
         value = body.get(name)
         if isinstance(value, str) and value.strip():

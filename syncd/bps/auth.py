@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
-from syncd.bps.answers import NAME, is_web_page, make_not_json, make_redirected, read_error
+from syncd.bps.answers import NAME, REDIRECTED, SIDE, make_not_json, read_token_error
 from syncd.bps.options import BpsOptions
 from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, RemoteError
-from syncd.http import HttpClient, Response
+from syncd.http import HttpClient, Response, Told, is_web_page, say
+from syncd.http.answer import make_intercepted, make_redirected
 
 _MARGIN = 60.0
 """Seconds before its end in which a token is not used any more, at most a tenth of its life."""
@@ -75,20 +76,21 @@ class TokenSource:
         secret = self._options.secret()
         form = {"grant_type": "client_credentials", "client_id": self._options.client_id, "client_secret": secret}
 
-        def classify(response: Response, code: str, message: str) -> RemoteError | None:
-            if 300 <= response.status < 400:
-                return make_redirected(response)
-            if response.status not in (400, 401, 403, 404, 405):
-                return None
-            said = " ".join(part for part in (str(response.status), code, message) if part)
-            return _make_refusal(_mask(said, secret), response)
+        def classify(response: Response, told: Told) -> RemoteError | None:
+            status = response.status
+            if 300 <= status < 400:
+                return make_redirected(NAME, response, REDIRECTED)
+            if status in (404, 405) or (told.own and status in (400, 401, 403)):
+                return _make_refusal(status, told)
+            return make_intercepted(SIDE, response, told) if 400 <= status < 404 else None
 
         response = await self._http.send(
             "POST",
             self._url,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
             body=urlencode(form).encode(),
-            read_error=read_error,
+            secrets=(secret,),
+            read_error=read_token_error,
             classify=classify,
         )
         if is_web_page(response):
@@ -107,16 +109,16 @@ class TokenSource:
         )
 
 
-def _make_refusal(said: str, response: Response) -> AuthFailed:
+def _make_refusal(status: int, told: Told) -> AuthFailed:
     """Say which setting made the token endpoint refuse us."""
-    if is_web_page(response) or response.status in (404, 405):
+    if status in (404, 405):
         cure = "there is no token endpoint: check bps.portal_url, which must carry the portal's path"
     else:
         cure = (
             "check bps.client_id and bps.client_secret against the API application in the portal "
             "(Administration > Integrations > API): is it active, in application context, the secret not removed?"
         )
-    return AuthFailed(f"{NAME} refused to give a token ({said}); {cure}", status=response.status)
+    return AuthFailed(f"{NAME} refused to give a token ({status}{say(told)}); {cure}", status=status, code=told.code)
 
 
 def _read_lifetime(value: float | str | None) -> float:
@@ -126,10 +128,3 @@ def _read_lifetime(value: float | str | None) -> float:
     except ValueError:
         seconds = 0.0
     return seconds - min(_MARGIN, seconds / 10) if seconds > 0 else float("inf")
-
-
-def _mask(said: str, secret: str) -> str:
-    for form in {secret, quote(secret, safe=""), urlencode({"": secret})[1:]}:
-        if form:
-            said = said.replace(form, "***")
-    return said

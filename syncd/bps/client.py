@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 from urllib.parse import quote
@@ -16,17 +17,17 @@ import msgspec
 from yarl import URL
 
 from syncd.bps.answers import (
+    NAME,
     BareNotFound,
     Noun,
-    is_web_page,
     make_api_missing,
     make_classify,
     make_not_json,
     read_error,
 )
 from syncd.bps.auth import TokenSource
-from syncd.errors import AuthFailed, Forbidden, ProtocolError, Rejected, RemoteError, Unavailable
-from syncd.http import HttpClient, Response, RetryPolicy
+from syncd.errors import AuthFailed, Forbidden, Intercepted, NotFound, ProtocolError, Rejected, RemoteError, Unavailable
+from syncd.http import HttpClient, Response, RetryPolicy, is_web_page
 
 API = "/api/data/v6.0"
 _PLAIN = re.compile(r"[A-Za-z0-9._~@-]+")
@@ -70,7 +71,7 @@ class BpsClient:
         try:
             return await self._send_authorised(method, path, noun=noun, body=encoded, retry=_POLICIES[repeatable])
         except BareNotFound as error:
-            await self._confirm_api(error)
+            await self._confirm_api(error, noun)
             raise
 
     async def read(self, path: str, *, noun: Noun) -> Response:
@@ -102,6 +103,12 @@ class BpsClient:
                 self.tokens.invalidate(token)
                 if once and known is not None:
                     raise Unavailable(f"{error}; the next attempt takes a fresh one", status=401, sent=False) from error
+                if (fresh or once) and not error.own:
+                    raise Intercepted(
+                        f"{error}; these are no words of the portal's API: something before it wants a sign-in of its "
+                        "own, which syncd does not do; let it pass requests to the API",
+                        status=error.status,
+                    ) from error
                 if fresh or once:
                     raise AuthFailed(
                         f"{error}; it refused a token that it had just given: check that the API application of "
@@ -121,27 +128,54 @@ class BpsClient:
     async def greet(self) -> None:
         """Ask for something that always exists. Raises what any request would, Rejected where there is no API.
 
-        Forbidden is no objection: the application may do more elsewhere. A copy of the portal, or a gateway before it,
-        may lack ``/me``; the list of users is what nobody can do without.
+        Forbidden is no objection: the application may do more elsewhere. A copy of the portal may lack ``/me``, and a
+        gateway before it may refuse that; the list of users is what nobody can do without.
         """
         try:
             await self._send_authorised("GET", "/me", noun="me", body=None, retry=_POLICIES["always"])
         except Forbidden:
             return
-        except Rejected as error:
-            if error.status != 404:
+        except (Rejected, Intercepted) as error:
+            if error.status != 404 and not (isinstance(error, Intercepted) and (error.status or 0) >= 400):
                 raise
             with contextlib.suppress(Forbidden):
                 await self._send_authorised(
                     "GET", "/admin/users?size=1&page=0", noun="users", body=None, retry=_POLICIES["always"]
                 )
 
-    async def _confirm_api(self, error: BareNotFound) -> None:
-        """A bare 404 means a missing record only where the API answers at all."""
+    async def _confirm_api(self, error: BareNotFound, noun: Noun) -> None:
+        """Return where a 404 that is not in the API's words means a missing record, as for one that cannot exist.
+
+        Raises Rejected where there is no API at all, and Intercepted where the API has words of its own for a record
+        that is missing: then something before it speaks of this one, and nobody knows what the portal has.
+        """
         try:
             await self.greet()
+        except Intercepted:
+            raise
         except (Rejected, ProtocolError) as missing:
             raise make_api_missing(str(error)) from missing
+        group = noun == "groups"
+        nobody = make_path("/admin/group" if group else "/admin/user", make_nobody())
+        try:
+            await self._send_authorised(
+                "GET", nobody, noun="groups" if group else "users", body=None, retry=_POLICIES["always"]
+            )
+        except BareNotFound:
+            return
+        except NotFound as missing:
+            raise Intercepted(
+                f"{error}; these are no words of the {NAME}, which has others for a record that it does not have: a "
+                "gateway or a firewall before it refused this record",
+                status=error.status,
+            ) from missing
+        except RemoteError:
+            return
+
+
+def make_nobody() -> str:
+    """Return a BPS id that no record has."""
+    return f"syncd-probe-{uuid.uuid4()}@invalid.example"
 
 
 def make_path(route: str, bps_id: str) -> str:

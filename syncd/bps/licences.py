@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from syncd.bps.answers import is_divisible
 from syncd.bps.client import BpsClient, make_path, parse_json
 from syncd.bps.licence_records import encode_steps, parse_holder, parse_holders, parse_seats
-from syncd.errors import NotFound, PermanentError, Rejected
+from syncd.errors import NotFound, Rejected, RemoteError
 from syncd.model.licence import LicenceHolder, LicenceList, Seats, Settings, Step, StepResult, subtract_processes
 from syncd.model.target import fold
 
@@ -52,13 +53,13 @@ class Licences:
         results = await call.settle(people)
         return tuple(result for person in people for result in _spread(person, results[fold(person[0].bps_id)]))
 
-    async def send(self, people: Sequence[tuple[Step, ...]]) -> PermanentError | None:
+    async def send(self, people: Sequence[tuple[Step, ...]]) -> RemoteError | None:
         """Send one request; None when it was taken, else the refusal."""
         body = encode_steps([step for person in people for step in person])
         try:
             await self._client.send("POST", "/admin/licenses/assign", noun="licenses", body=body)
-        except PermanentError as error:
-            if error.status not in _REFUSALS:
+        except RemoteError as error:
+            if not is_divisible(error, _REFUSALS):
                 raise
             return error
         return None
@@ -81,7 +82,7 @@ class Licences:
             raise
 
 
-def is_unsupported(error: PermanentError) -> bool:
+def is_unsupported(error: RemoteError) -> bool:
     """Return whether the portal has another licensing model, in which nobody assigns licences."""
     return error.code == "UnsupportedLicensingType"
 
@@ -97,9 +98,7 @@ class _Call:
         refusal = await self.licences.send(people)
         return await self._narrow(people, refusal)
 
-    async def _narrow(
-        self, people: Sequence[tuple[Step, ...]], refusal: PermanentError | None
-    ) -> dict[str, StepResult]:
+    async def _narrow(self, people: Sequence[tuple[Step, ...]], refusal: RemoteError | None) -> dict[str, StepResult]:
         if refusal is None:
             return {fold(person[0].bps_id): _DONE for person in people}
         if len(people) == 1:
@@ -117,7 +116,7 @@ class _Call:
                 found.update(await self._narrow(hopeful, await self.licences.send(hopeful)))
         return found
 
-    async def _explain(self, person: tuple[Step, ...], refusal: PermanentError) -> StepResult:
+    async def _explain(self, person: tuple[Step, ...], refusal: RemoteError) -> StepResult:
         holder = await self.licences.fetch_holder(person[0].bps_id)
         if holder is None:
             if all(step.remove for step in person):

@@ -9,6 +9,9 @@ The portal takes a batch as a whole or not at all and does not say which id it m
    is pending. The others are sent together, and one by one when that is refused as well.
 4. An id that is refused alone although it is there is failed, with the portal's reason.
 
+A gateway before the portal may refuse a batch for one of its ids, or for its size; it is narrowed down likewise. Where
+twelve parts are refused by one and none has passed, it is the group that is refused, and that is raised.
+
 An unclear answer is repeated by the door, since both calls may be repeated without harm. Removing somebody who is no
 member may be refused (nothing documents it); the reading of step 1, and another one at the end, settle that.
 """
@@ -19,15 +22,17 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Literal
 
+from syncd.bps.answers import is_divisible
 from syncd.bps.client import BpsClient, make_path
 from syncd.bps.inventory import Inventory
-from syncd.errors import NotFound, PermanentError
+from syncd.errors import Intercepted, NotFound, RemoteError
 from syncd.model.target import GroupDetail, MembersResult, fold
 
 Role = Literal["members", "owners"]
 Verb = Literal["add", "remove"]
 
 _SMALL = 8
+_WALL = 12
 _REFUSALS = frozenset({400, 404, 409, 413})
 
 
@@ -80,6 +85,8 @@ class _Call:
     group_id: str
     verb: Verb
     role: Role
+    passed: bool = False
+    intercepted: int = 0
 
     async def settle(self, ids: Sequence[str], sorting: _Sorting) -> None:
         """Send one batch, and sort out its ids when it is refused."""
@@ -112,7 +119,7 @@ class _Call:
         sorting.done.extend(bps_id for bps_id, _ in sorting.failed if fold(bps_id) not in present)
         sorting.failed = [failure for failure in sorting.failed if fold(failure[0]) in present]
 
-    async def _narrow(self, ids: Sequence[str], refusal: PermanentError | None, sorting: _Sorting) -> None:
+    async def _narrow(self, ids: Sequence[str], refusal: RemoteError | None, sorting: _Sorting) -> None:
         """Find the ids because of which a batch was refused."""
         if refusal is None:
             sorting.done.extend(ids)
@@ -150,16 +157,18 @@ class _Call:
                 ready.append(bps_id)
         return ready
 
-    async def _send(self, ids: Sequence[str]) -> PermanentError | None:
+    async def _send(self, ids: Sequence[str]) -> RemoteError | None:
         """Send one batch; None when it was taken, else the refusal that another cut may cure."""
         body = {self.role: [{"bpsId": bps_id} for bps_id in ids]}
         path = make_path(f"/admin/group/{self.role}/{self.verb}", self.group_id)
         try:
             await self.client.send("POST", path, noun="groups", body=body)
-        except PermanentError as error:
-            if error.status not in _REFUSALS:
+        except RemoteError as error:
+            self.intercepted += isinstance(error, Intercepted)
+            if not is_divisible(error, _REFUSALS) or (self.intercepted >= _WALL and not self.passed):
                 raise
             return error
+        self.passed = True
         return None
 
     def _ids_in(self, detail: GroupDetail) -> frozenset[str]:

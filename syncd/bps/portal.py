@@ -35,6 +35,7 @@ class BpsPortal:
             HttpOptions(
                 address_setting="bps.portal_url, bps.proxy_url and the network",
                 ca_setting="bps.ca_file",
+                proxy_setting="bps.proxy_url",
                 ca_file=options.ca_file,
                 proxy_url=options.proxy_url,
                 concurrency=options.concurrency,

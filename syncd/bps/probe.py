@@ -6,14 +6,13 @@ scope is there and 403 where it is missing.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from syncd.bps.answers import Noun
-from syncd.bps.client import make_path, parse_json
+from syncd.bps.client import make_nobody, make_path, parse_json
 from syncd.bps.portal import BpsPortal
 from syncd.errors import (
     AuthFailed,
@@ -52,7 +51,7 @@ async def probe_portal(
     ``substitutions``: a policy asks for them; a missing scope is a warning, since everything else is done without them.
     ``probe_id`` is the BPS id that cannot exist; a random one by default.
     """
-    nobody = probe_id or f"syncd-probe-{uuid.uuid4()}@invalid.example"
+    nobody = probe_id or make_nobody()
     findings = [_check_https(portal.options.portal_url), *await _check_token(portal)]
     if findings[-1].status != "ok":
         names = ["api", "users read", "groups read", "users write", "groups write", "clock"]

@@ -10,6 +10,7 @@ the portal answers         and a reading then shows                    the creat
 409; groups also 405       nothing                                     Conflict: an invisible record has the id
 unclear                    our values / other values                   SETTLED / EXISTS
 unclear                    nothing                                     sent again, a bounded number of times
+refused by a gateway       nothing                                     Intercepted: it may be there, not shown yet
 409 or 405 after busy      our values / other values                   SETTLED / EXISTS
 409 or 405 after busy      nothing, also some seconds later            Conflict: an invisible record has the id
 409 or 405 after unclear   our values / other values                   SETTLED / EXISTS
@@ -33,13 +34,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.bps.answers import NAME, BareNotFound
+from syncd.bps.answers import NAME, UNTOUCHABLE, BareNotFound
 from syncd.bps.clearing import Clearing
 from syncd.bps.client import BpsClient, make_path
 from syncd.bps.inventory import Inventory
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock
-from syncd.errors import UNCLEAR, Conflict, NotFound, PermanentError, Rejected, RemoteError, Unavailable
+from syncd.errors import UNCLEAR, Conflict, Intercepted, NotFound, PermanentError, Rejected, RemoteError, Unavailable
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, Account, Creation, Fields, PortalGroup, fold
 
 _ATTEMPTS = 3
@@ -190,7 +191,8 @@ class Writes:
                 progress.unclear = True
                 if (seen := await look()) != "nothing":
                     return _settle(seen)
-                if attempt == _ATTEMPTS - 1:
+                refused = isinstance(error, Intercepted) and (error.status or 0) >= 400
+                if refused or attempt == _ATTEMPTS - 1:  # a gateway would say the same again
                     raise
             except PermanentError as error:
                 if error.status == 404:  # no answer of the API, which has creations: something before it speaks
@@ -228,12 +230,18 @@ class Writes:
         noun: Literal["users", "groups"] = "users" if route == "/admin/user" else "groups"
         try:
             await self._client.send("DELETE", make_path(route, bps_id), noun=noun)
-        except BareNotFound as error:
+        except NotFound as error:
             fetch = self._inventory.fetch_account if noun == "users" else self._inventory.fetch_group
-            if await fetch(bps_id) is not None:
+            if await fetch(bps_id) is None:
+                return
+            if isinstance(error, BareNotFound) or error.repeated:
                 raise Unavailable(f"{error}, and shows the record afterwards", status=error.status) from error
-        except NotFound:
-            return
+            raise Rejected(
+                f"{error}, and shows the record all the same; {UNTOUCHABLE}",
+                status=404,
+                code=error.code,
+                foreign_record=True,
+            ) from error
 
 
 def _settle(seen: Sighting) -> Creation:

@@ -92,6 +92,9 @@ def parse_store_url(value: str) -> str:
             rest = text.removeprefix(spelling)
             if not rest.strip("/"):
                 raise Refused("names no server", _STORE_REMEDY)
+            if rest.partition("?")[0].count("@") > 1:
+                # Which of them ends the password is a guess, and the rest of it would be taken for the server's name.
+                raise Refused("has more than one @", "write @ as %40 in the user name and in the password")
             return POSTGRESQL + rest
     if text.startswith("sqlite:///"):
         path = text.removeprefix("sqlite:///").partition("?")[0]

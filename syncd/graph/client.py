@@ -13,14 +13,16 @@ from typing import TypeVar
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, Forbidden, ProtocolError, RemoteError, Unavailable
+from syncd.errors import AuthFailed, Forbidden, Intercepted, ProtocolError, RemoteError, Unavailable
+from syncd.graph.auth.challenge import ClaimsWanted
 from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.budget import ResourceBudget, price
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.graph.retry import repeat_while
 from syncd.graph.wire.refusals import Purpose, read_error, to_error
-from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy
+from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy, Told
+from syncd.logs.quotes import quote
 
 T = TypeVar("T")
 
@@ -63,15 +65,16 @@ class GraphClient:
         """
         try:
             url = URL(link, encoded=True)
-            at_home = url.scheme == "https" and url.port == self._root.port
-            at_home = at_home and (url.host or "").lower() == (self._root.host or "").lower()
+            host, port = url.host or "", url.port  # read here: of a host outside of ASCII they raise
+            at_home = url.scheme == "https" and port == self._root.port
+            at_home = at_home and host.lower() == (self._root.host or "").lower()
             inside = url.raw_path.startswith(f"{_VERSION}/") and ".." not in url.raw_path
             plain = not url.user and not url.password and link.isascii() and link.isprintable() and " " not in link
         except ValueError as error:
             raise ProtocolError("Microsoft Graph sent a link that is no address; it is not followed") from error
         if not (at_home and inside and plain):
             raise ProtocolError(
-                f"Microsoft Graph sent a link to {url.host or 'nowhere'}:{url.port or ''}, outside of "
+                f"Microsoft Graph sent a link to {quote(self.door.confidential.mask(host)) or 'nowhere'}, outside of "
                 f"{self._root}{_VERSION}; it is not followed (graph.base_url names the only permitted host)"
             )
         return url
@@ -120,10 +123,10 @@ class GraphClient:
         headers["client-request-id"] = self._new_id()
         budget = self.budget
 
-        def judge_answer(response: Response, code: str, message: str) -> RemoteError | None:
+        def judge_answer(response: Response, told: Told) -> RemoteError | None:
             if response.status == 429:
                 budget.hold(None)  # the door keeps the Retry-After itself
-            return to_error(purpose, self._clock, response, code, message)
+            return to_error(purpose, self._clock, response, told)
 
         async def send(token: str) -> Response:
             await budget.take(units)
@@ -146,6 +149,7 @@ class GraphClient:
             if error.status != 401:
                 raise
             self.tokens.invalidate(token)
+            claims = error.claims if isinstance(error, ClaimsWanted) else ""
         except Forbidden as error:
             newer = await self.tokens.renew(token)
             if newer is not None:
@@ -159,10 +163,18 @@ class GraphClient:
                 status=error.status,
                 code=error.code,
             ) from error
-        fresh = await self.tokens.fetch()
+        fresh = await self.tokens.fetch(claims)
         try:
             return await send(fresh)
+        except ClaimsWanted:
+            raise
         except AuthFailed as error:
+            if not error.own:
+                raise Intercepted(
+                    f"{error}; these are no words of Microsoft Graph: something before it wants a sign-in of its own, "
+                    "which syncd does not do; let it pass requests to Graph",
+                    status=error.status,
+                ) from error
             raise AuthFailed(
                 f"{error}; a fresh token of {self.options.authority_url} was refused too: "
                 "check that graph.base_url and graph.authority_url belong to the same cloud",
@@ -181,6 +193,7 @@ async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[Grap
     door_options = HttpOptions(
         address_setting="graph.base_url, graph.proxy_url and the network",
         ca_setting="graph.ca_file",
+        proxy_setting="graph.proxy_url",
         ca_file=options.ca_file,
         proxy_url=options.proxy_url,
         concurrency=options.concurrency,

@@ -145,7 +145,7 @@ class Listings(ABC):
             except (ProtocolError, Unavailable) as error:
                 return Unavailable(f"a part of a batch is unreadable: {error}", status=200)
             return ListAnswer(request=request, ids=ids, next_link=link, bad=bad)
-        refusal = self._judge_part(request, part.as_response())
+        refusal = self._judge_part(request, part.as_response(self._client.door.confidential))
         match refusal:
             case NotFound() if says_missing(refusal):
                 return ListAnswer(request=request, state="missing")
@@ -166,10 +166,12 @@ class Listings(ABC):
     def _judge_part(self, request: ListRequest, response: Response) -> RemoteError:
         permission = PERMISSIONS["users" if request.owner_is_user else "groups"]
         purpose = Purpose(f"read {request.relation}", permission, dispensable=True)
-        code, message = read_error(response)
-        return to_error(purpose, self._clock, response, code, message) or make_error(
-            "Microsoft Graph", response, code=code, message=message, clock=self._clock
+        told = read_error(response)
+        error = to_error(purpose, self._clock, response, told) or make_error(
+            "Microsoft Graph", response, told, self._clock
         )
+        error.own = told.own
+        return error
 
     def _make_purpose(self, stream: Stream) -> Purpose:
         own = list_own_needs(self._client.options, stream)

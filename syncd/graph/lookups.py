@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from urllib.parse import quote
 
-from syncd.errors import Forbidden, NotFound, NotOffered, Rejected, Unavailable
+from syncd.errors import Forbidden, Intercepted, NotFound, NotOffered, Rejected, Unavailable
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.wire.parse import parse_count, parse_object
@@ -86,7 +86,7 @@ class Lookups(ABC):
                 purpose=Purpose("count the members of a group", PERMISSIONS["groups"]),
                 headers=_COUNTING,
             )
-        except (NotFound, Rejected, Unavailable) as error:
+        except (NotFound, Rejected, Unavailable, Intercepted) as error:
             if isinstance(error, NotFound) and says_missing(error):
                 return None
             if says_unknown(error):  # a last witness: only after every repetition is it believed that there is none

@@ -269,7 +269,7 @@ class GraphSource(Lookups, Listings):
         """
         selected = self._selected["users"]
         url = self._client.make_url(
-            f"/users/{quote(user_id, safe='')}?$select={_select(selected)}&$expand=manager($levels=1;$select=id)"
+            f"/{_make_user_key(user_id)}?$select={_select(selected)}&$expand=manager($levels=1;$select=id)"
         )
         try:
             return await self._client.fetch(
@@ -417,6 +417,17 @@ class GraphSource(Lookups, Listings):
             trail.step(str(url), next_link, empty=not links)
             url = None if next_link is None else self._client.check_link(next_link)
         return tuple(found.values())
+
+
+def _make_user_key(name: str) -> str:
+    """Return the path of one user; a name that begins with ``$`` is only found as a key in brackets.
+
+    In a path of its own it would be a function or an option (get user, "User principal names that begin with $").
+    """
+    if not name.startswith("$"):
+        return f"users/{quote(name, safe='')}"
+    key = name.replace("'", "''")
+    return f"users('{quote(key, safe='')}')"
 
 
 def _select(names: Sequence[str]) -> str:

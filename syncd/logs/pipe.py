@@ -21,8 +21,8 @@ Format = Literal["auto", "json", "console"]
 # Libraries that tell each of their steps at info level; theirs is our debug level.
 TALKATIVE = ("aiohttp", "alembic", "apscheduler", "msal", "urllib3", "sqlalchemy")
 
-# Libraries that warn with values of people: the expressions of the rules, for each person whom one does not fit.
-INDISCREET = ("cel",)
+# Libraries that warn with values: the expressions of the rules, for each person whom one does not fit; and cookies.
+INDISCREET = ("cel", "aiohttp.client")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -92,13 +92,15 @@ class _Sink:
     def write(self, line: str) -> None:
         with self._lock:
             try:
-                try:
-                    self._stream.write(line + "\n")
-                except UnicodeEncodeError:
-                    self._stream.write(line.encode("ascii", "backslashreplace").decode() + "\n")
+                self._stream.write(_spell(line, getattr(self._stream, "encoding", None) or "utf-8") + "\n")
                 self._stream.flush()
             except (OSError, ValueError):
                 return  # the reader went away; there is nowhere left to say so
+
+
+def _spell(line: str, encoding: str) -> str:
+    """Return the line with escapes for what the stream cannot spell; by itself it may put question marks there."""
+    return line.encode(encoding, "backslashreplace").decode(encoding)
 
 
 class _Named:

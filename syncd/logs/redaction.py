@@ -14,6 +14,8 @@ from typing import Literal
 
 from structlog.typing import EventDict, WrappedLogger
 
+from syncd.logs.quotes import hide_quotes
+
 MASK = "********"
 HIDDEN = "<hidden>"
 FIELD_CHARACTERS = 2_000
@@ -64,7 +66,9 @@ def redact_event(logger: WrappedLogger, method: str, event: EventDict) -> EventD
 
 
 def redact_text(text: str, *, personal: bool = False) -> str:
-    """Return the text without secrets, and without mail addresses and user names unless ``personal`` is allowed."""
+    """Return the text without secrets; without foreign words, mail addresses and user names unless ``personal``."""
+    if not personal:
+        text = hide_quotes(text)
     if not _SUSPICIOUS.search(text):
         return text
     for pattern, replacement in _SECRETS:

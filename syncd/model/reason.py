@@ -104,6 +104,11 @@ class Cause(StrEnum):
     FOREIGN_RECORD = "foreign_record"
     """The BPS id belongs to a record of another maker: of the portal's own directory synchronisation (deactivated ones
     too), of an API application, or a built-in one."""
+    REFUSED = "refused"
+    """The portal itself refused it, for another reason. Where it refuses every change of a record that it had before
+    us, that is a sign of another maker too."""
+    INTERCEPTED = "intercepted"
+    """Something before the portal answered in its place: nothing is known of the record."""
 
 
 @dataclass(frozen=True, slots=True)

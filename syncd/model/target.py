@@ -20,6 +20,9 @@ Fields = Mapping[str, str | None]
 NO_RIGHTS = "InsufficientAccountPermissions"
 """WEBCON's code of a 403 that is about the rights of the account, not about the scope of the API application."""
 
+NO_SCOPE = "InvalidScope"
+"""WEBCON's code of a 403 that is about a scope of the API application, and so about every such request."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:

@@ -90,6 +90,8 @@ SENTENCES: dict[Cause, str] = {
     Cause.LEFT_ALONE: "{why}",
     Cause.NOT_APPLIED: "{why}",
     Cause.FOREIGN_RECORD: "{error}",
+    Cause.REFUSED: "{error}",
+    Cause.INTERCEPTED: "{error}",
 }
 
 

@@ -172,7 +172,7 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            await self._apply(run_id, licences=licences, retry_failed=retry_failed)
+            notes += await self._apply(run_id, licences=licences, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals and read_portal
             single = subject is not None
             await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
@@ -218,7 +218,7 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
-            await self._apply(run_id, licences=licences)
+            notes += await self._apply(run_id, licences=licences)
             await store.plan_files.finish_proposal(run_id)
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
 
@@ -226,7 +226,8 @@ class Push:
         protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)
         await protecting.defer_deletions(run_id)
 
-    async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> None:
+    async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> list[str]:
+        """Send what is planned; return what is to be told of it beside the outcomes."""
         waiting = sum(
             number
             for (_, _, status), number in (await self._store.plans.count_outcomes(run_id)).items()
@@ -243,6 +244,7 @@ class Push:
             stopping=self._stopping,
         )
         await apply.run(run_id, licences=licences, retry_failed=retry_failed)
+        return apply.notes
 
     async def _check_target(self) -> None:
         other = await self._store.inventory.bind_target(self._portal.address)

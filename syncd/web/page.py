@@ -1,4 +1,7 @@
-"""The status page: one look tells an operator how syncd is. No personal data: ids, times, counts and reasons only."""
+"""The status page: one look tells an operator how syncd is. No personal data: ids, times, counts and reasons only.
+
+Of a reason our own words are shown: those of the two sides may name somebody, and are in ``syncd runs show``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from html import escape
 
+from syncd.logs.redaction import redact_text
 from syncd.model.run import RunRecord
 from syncd.web.vitals import StoreView, Vitals
 
@@ -42,7 +46,7 @@ def render_page(vitals: Vitals, store: StoreView) -> str:
 def _iterate_facts(vitals: Vitals, store: StoreView) -> Iterable[tuple[str, str]]:
     yield "Time", _show_time(vitals.now())
     if store.problem:
-        yield "Store", f'<span class="bad">{escape(store.problem)}</span>'
+        yield "Store", f'<span class="bad">{_show_reason(store.problem)}</span>'
     else:
         yield "Store", '<span class="good">ok</span>'
         last = "never" if store.last_good is None else _show_time(store.last_good)
@@ -71,7 +75,7 @@ def _iterate_sides(runs: Sequence[RunRecord]) -> Iterable[tuple[str, str]]:
 def _judge_side(run: RunRecord, side: str) -> str:
     """Return how a side was in a run, nothing when the run does not tell."""
     pulled_only = set(run.phases) <= {"pull"}
-    failed = f'<span class="bad">{escape(run.error)}</span>'
+    failed = f'<span class="bad">{_show_reason(run.error)}</span>'
     if run.status == "failed" and not run.phases:
         return failed
     if side == "source":
@@ -88,7 +92,7 @@ def _render_held(store: StoreView) -> str:
     held, run = store.count_held()
     if run is None or not held:
         return "<p>Nothing.</p>"
-    reasons = escape(run.error) or "see 'syncd runs show'"
+    reasons = _show_reason(run.error) or "see 'syncd runs show'"
     return f'<p class="warn">{held} changes of run {run.id}: {reasons}</p>'
 
 
@@ -112,13 +116,17 @@ def _render_run(run: RunRecord) -> str:
         _show_time(run.started_at),
         took,
         escape(counts),
-        escape(run.error),
+        _show_reason(run.error),
     ]
     return "<tr>" + "".join(f"<td>{cell}" for cell in cells) + "</tr>"
 
 
 def _render_table(rows: Iterable[tuple[str, str]]) -> str:
     return "<table>" + "".join(f"<tr><th>{name}<td>{value}</tr>" for name, value in rows) + "</table>"
+
+
+def _show_reason(text: str) -> str:
+    return escape(redact_text(text))
 
 
 def _show_time(time: datetime) -> str:

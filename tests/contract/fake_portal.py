@@ -64,6 +64,7 @@ class Fault:
     """Something that goes wrong with the next requests whose "METHOD path" matches ``pattern``.
 
     ``answer`` is a status, or how the connection ends; ``effect`` says whether the request is carried out all the same.
+    ``holding`` is searched in the body, which must be larger than ``above`` bytes: what a gateway looks at.
     """
 
     pattern: str
@@ -73,6 +74,8 @@ class Fault:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     code: str = "InternalError"
+    holding: str = ""
+    above: int = -1
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,7 @@ class FakePortal:
         path = raw.removeprefix(self.prefix)
         payload = await request.json() if body and request.content_type == "application/json" else body.decode() or None
         self.seen.append(Seen(request.method, path, payload, asyncio.get_running_loop().time()))
-        fault = self._next_fault(f"{request.method} {path}")
+        fault = self._next_fault(f"{request.method} {path}", body.decode("utf-8", "replace"))
         if fault is not None and not fault.effect:
             return self._spoil(request, fault)
         try:
@@ -178,9 +181,10 @@ class FakePortal:
             answer = self._refuse(refusal)
         return answer if fault is None else self._spoil(request, fault)
 
-    def _next_fault(self, call: str) -> Fault | None:
+    def _next_fault(self, call: str, body: str) -> Fault | None:
         for fault in self.faults:
-            if fault.times > 0 and re.search(fault.pattern, call):
+            minded = re.search(fault.holding, body) is not None and len(body) > fault.above
+            if fault.times > 0 and minded and re.search(fault.pattern, call):
                 fault.times -= 1
                 return fault
         return None

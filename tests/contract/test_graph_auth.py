@@ -165,7 +165,7 @@ async def test_a_refusal_names_side_setting_words_and_way_out(
     with pytest.raises(AuthFailed, match=way_out) as raised:
         await TokenSource(graph.make_options(), LoopClock()).fetch()
     text = str(raised.value)
-    assert text.startswith(f"Microsoft Entra ID ({graph.root}) answered 401: AADSTS{number}: That is not right")
+    assert text.startswith(f"Microsoft Entra ID ({graph.root}) answered 401 AADSTS{number}: “That is not right")
     assert setting in text
     assert "Trace ID" not in text
     assert raised.value.code == f"AADSTS{number}"
@@ -222,17 +222,17 @@ async def test_variables_of_the_environment_change_nothing(
 
 async def test_an_unreachable_login_host_or_proxy_is_named(graph: FakeGraph) -> None:
     """Refused connections are retried, then told with the settings to look at."""
-    refused = r"\(https://localhost:1\) cannot be reached: Connection refused; check graph\.authority_url"
+    refused = r"Microsoft Entra ID \(localhost:1\) cannot be reached: Connection refused; check graph\.authority_url"
     with pytest.raises(Unavailable, match=refused):
         await TokenSource(graph.make_options(authority_url="https://localhost:1"), LoopClock()).fetch()
-    with pytest.raises(Unavailable, match=r"through graph\.proxy_url: Connection refused"):
+    with pytest.raises(Unavailable, match=r"the proxy of graph\.proxy_url cannot be reached: Connection refused"):
         await TokenSource(graph.make_options(proxy_url="http://localhost:1"), LoopClock()).fetch()
 
 
 async def test_a_silent_login_host_is_given_up(graph: FakeGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     """msal's own session would wait for ever."""
     for name in ("_CONNECT_SECONDS", "_ANSWER_SECONDS"):
-        monkeypatch.setattr(f"syncd.graph.auth.login_session.{name}", 0.05)
+        monkeypatch.setattr(f"syncd.graph.auth.authority.{name}", 0.05)
 
     async def stay_silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()

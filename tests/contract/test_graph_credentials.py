@@ -261,7 +261,7 @@ async def test_app_service_gives_tokens(sandbox: Sandbox, monkeypatch: pytest.Mo
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{sandbox.login_url}/msi/token")
     monkeypatch.setenv("IDENTITY_HEADER", sandbox.login.platform.identities.header)
     assert await sign_in(sandbox, ManagedIdentity())
-    with pytest.raises(AuthFailed, match=r"400: No User Assigned.*managed_identity: assign the identity 'other'"):
+    with pytest.raises(AuthFailed, match=r"400: “No User Assigned.*managed_identity: assign the identity 'other'"):
         await sign_in(sandbox, ManagedIdentity("other"))
 
 
@@ -269,7 +269,7 @@ async def test_a_missing_identity_names_the_setting(sandbox: Sandbox, monkeypatc
     """What is to be switched on in Azure is said."""
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", sandbox.login_url)
     sandbox.login.platform.identities.system = False
-    with pytest.raises(AuthFailed, match=r"400: Identity not found; check graph\.managed_identity: switch on"):
+    with pytest.raises(AuthFailed, match=r"400: “Identity not found”; check graph\.managed_identity: switch on"):
         await sign_in(sandbox, ManagedIdentity())
 
 
@@ -289,7 +289,8 @@ async def test_a_machine_outside_of_azure_is_told(sandbox: Sandbox, monkeypatch:
     """Nobody answers there; the way out is another credential."""
     monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1")
     with pytest.raises(
-        RemoteError, match=r"cannot be reached: Connection refused; graph\.managed_identity works on Azure"
+        RemoteError,
+        match=r"cannot be reached: Connection refused; check where syncd runs: graph\.managed_identity works on Azure",
     ):
         await sign_in(sandbox, ManagedIdentity())
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT"):

@@ -18,6 +18,7 @@ from syncd.errors import (
     AuthFailed,
     BadQuery,
     Forbidden,
+    Intercepted,
     NotFound,
     ProtocolError,
     Rejected,
@@ -445,6 +446,40 @@ async def test_a_user_is_looked_for_by_id_or_principal_name_and_by_nothing_else(
     assert len(graph.targets()) == 2
 
 
+async def test_a_principal_name_that_begins_with_a_dollar_sign_is_a_key_in_brackets(
+    graph: FakeGraph, source: GraphSource
+) -> None:
+    """In a path of its own it would name an option; quotation marks are doubled."""
+    graph.queue(*[Answer(200, {"id": "U1", "displayName": "A"})] * 2)
+    for name in ("$anna@x.example", "$o'neill@x.example"):
+        assert await source.find_user(name) is not None
+    assert [target.partition("?")[0] for target in graph.targets()] == [
+        "/v1.0/users('%24anna%40x.example')",
+        "/v1.0/users('%24o%27%27neill%40x.example')",
+    ]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://łódź.example/v1.0/users/delta?$deltatoken=1",
+        "http://łódź.example/v1.0/users/delta?$deltatoken=1",
+        "https://łódź.example:8443/v1.0/users/delta?$deltatoken=1",
+        "//łódź.example/v1.0/users/delta?$deltatoken=1",
+        "https://\ud800.example/v1.0/users/delta?$deltatoken=1",
+    ],
+)
+async def test_a_link_to_a_host_outside_of_ascii_is_refused_like_any_foreign_one(
+    graph: FakeGraph, source: GraphSource, link: str
+) -> None:
+    """It is neither followed nor returned, and ends in no error of a library."""
+    with pytest.raises(ProtocolError, match="it is not followed"):
+        await source.fetch_page("users", link)
+    graph.queue(*[Answer(200, {"value": [], "@odata.deltaLink": link})] * 3)
+    with pytest.raises(RemoteError):
+        await source.fetch_page("users", None)
+
+
 async def test_groups_are_looked_for_by_id_or_by_their_quoted_name(graph: FakeGraph, source: GraphSource) -> None:
     """Quotation marks are doubled and everything is encoded; all pages count."""
     graph.queue(
@@ -553,7 +588,7 @@ async def test_a_throttled_batch_as_a_whole_is_sent_again(graph: FakeGraph, sour
     [
         ({"status": 403, "body": {"error": {"code": "Authorization_RequestDenied"}}}, Forbidden),
         ({"status": 404, "body": {"error": {"code": "ResourceMoved"}}}, NotFound),
-        ({"status": 400, "body": None}, Rejected),
+        ({"status": 400, "body": None}, Intercepted),
         ({"status": 200, "body": {"id": "somebody-else"}}, ProtocolError),
         ({"status": "404"}, ProtocolError),
         ({"status": 404, "body": "<html/>"}, Throttled),

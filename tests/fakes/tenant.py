@@ -27,6 +27,7 @@ from syncd.sandbox.login.service import GRAPH_AUDIENCE
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.graph_service import GraphService
 from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.gateways import answer_in_place, spoil_on_the_way
 from syncd.sandbox.wire.http import Answer, make_request
 from syncd.sandbox.wire.knobs import TenantKnobs
 from syncd.sandbox.wire.ledger import Ledger
@@ -67,7 +68,7 @@ class _Tokens(TokenSource):
         super().__init__(options, tenant.clock)
         self._tenant = tenant
 
-    def _ask(self) -> Mapping[str, Any]:
+    async def _ask(self, claims: str) -> Mapping[str, Any]:
         return {"access_token": self._tenant.issue_token(), "expires_in": 3600}
 
 
@@ -118,7 +119,7 @@ class Tenant:
         try:
             if self.before is not None:
                 self.before(target)
-            fault = self.faults.take("graph", method, target)
+            fault = self.faults.take("graph", method, target, body)
             if fault is not None and fault.kind == "reset":
                 raise Unavailable("Microsoft Graph: the connection broke")
             if fault is not None and fault.kind == "delay":
@@ -127,7 +128,7 @@ class Tenant:
                 clear = {name: value.replace("|", ".") for name, value in headers.items()}
                 answer = self.service.answer(make_request(method, target, headers=clear, body=body))
             else:
-                answer = Answer(fault.status, fault.body, fault.content_type, dict(fault.headers), route="(fault)")
+                answer = answer_in_place(fault, make_request(method, target, headers=headers, body=body))
             if fault is not None and fault.kind in ("lose", "truncate"):
                 answer = Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
                 raise Unavailable("Microsoft Graph: the connection broke")
@@ -136,9 +137,7 @@ class Tenant:
                 await self._be_slow(_DRIPS * fault.seconds, patience)
                 answer = whole
             if fault is not None and fault.passes:
-                answer = Answer(
-                    answer.status, fault.alter(answer.body, asked=target), answer.content_type, answer.headers
-                )
+                answer = spoil_on_the_way(fault, answer, asked=target)
             return answer
         finally:
             self.ledger.end("graph", method, target, answer=answer, started=started, body=body)

@@ -24,6 +24,7 @@ from syncd.sandbox.portal.foreign import add_application
 from syncd.sandbox.portal.service import Observer, PortalApplication, PortalService
 from syncd.sandbox.portal.store import Account, Origin, PortalStore
 from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.gateways import answer_in_place, spoil_on_the_way
 from syncd.sandbox.wire.http import Answer, make_request
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.sandbox.wire.ledger import Ledger
@@ -116,12 +117,15 @@ class Wire:
         try:
             if self.before is not None:
                 self.before(method, target)
-            fault = self.faults.take("portal", method, target)
+            fault = self.faults.take("portal", method, target, body)
             if fault is not None and fault.kind == "reset":
                 raise Unavailable("the connection broke")
+            request = make_request(method, target, headers=headers, body=body)
             if fault is not None and not fault.passes:
-                return (answer := Answer(fault.status, fault.body, fault.content_type, dict(fault.headers)))
-            answer = self.service.answer(make_request(method, target, headers=headers, body=body))
+                return (answer := answer_in_place(fault, request))
+            answer = self.service.answer(request)
+            if fault is not None:
+                answer = spoil_on_the_way(fault, answer, asked=target)
             if self.after is not None:
                 self.after(method, target)
             if self.spoil is not None:

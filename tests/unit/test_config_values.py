@@ -381,3 +381,27 @@ def test_proxies_speak_http(proxy: str) -> None:
 
     assert "bps.proxy_url: is" in problem
     assert "hunter2" not in problem
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://syncd:p@ss-canary@db.example/syncd",
+        "postgresql+psycopg://syncd@corp:s3cret-canary@db.example:5432/syncd?sslmode=require",
+        "postgres://syncd:@@canary@db.example/syncd",
+    ],
+)
+def test_an_at_sign_in_the_stores_password_is_refused_without_showing_it(url: str) -> None:
+    """Which one ends the password is not to be known, and its tail would be taken for the server's name."""
+    with pytest.raises(ConfigError) as raised:
+        load({"SYNCD_STORE__URL": url})
+    (problem,) = [problem for problem in raised.value.problems if problem.startswith("store.url")]
+    assert "write @ as %40" in problem
+    assert "canary" not in str(raised.value)
+    assert "canary" not in repr(raised.value)
+
+
+def test_an_at_sign_that_is_encoded_or_in_a_parameter_is_taken() -> None:
+    """Only user name, password and host are looked at."""
+    url = "postgresql+psycopg://syncd:p%40ss@db.example/syncd?application_name=a@b"
+    assert load({"SYNCD_STORE__URL": url}).store.url.reveal() == url

@@ -192,7 +192,7 @@ def test_a_body_that_is_not_complete_json_may_pass(body: bytes) -> None:
     ("body", "said"),
     [
         ([], "a list where an object belongs"),
-        ({"error": {"code": "Oops", "message": "no"}}, "Oops no"),
+        ({"error": {"code": "Oops", "message": "no"}}, "Oops: “no”"),
         ({"value": {}, "@odata.nextLink": NEXT}, "an object instead of a list"),
         ({"@odata.nextLink": NEXT}, "nothing instead of a list"),
         ({"value": []}, "neither"),

@@ -21,6 +21,7 @@ from syncd.errors import (
     AuthFailed,
     Conflict,
     Forbidden,
+    Intercepted,
     NotFound,
     ProtocolError,
     Rejected,
@@ -35,6 +36,7 @@ from syncd.http import (
     QuietTimes,
     Response,
     RetryPolicy,
+    Told,
     excerpt,
     make_error,
     parse_retry_after,
@@ -79,6 +81,11 @@ def status(code: int, body: str = "", **headers: str) -> Answer:
         return web.Response(status=code, text=body, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
     return answer
+
+
+def read_own(response: Response) -> Told:
+    """Read any body as the words of the other side itself."""
+    return Told(code="E1", words=response.body.decode(), own=True)
 
 
 async def hang_up(request: web.Request) -> web.StreamResponse:
@@ -166,11 +173,28 @@ async def test_every_form_of_retry_after_is_read(value: str | None, seconds: flo
 )
 async def test_each_status_has_its_error(code: int, kind: type[RemoteError], sent: bool) -> None:
     """The status table names the situation, and says whether a write may have taken effect."""
-    error = make_error("it", Response(code, {}, b""), code="Code", message="words", clock=LoopClock())
+    error = make_error("it", Response(code, {}, b""), Told(code="Code", words="words", own=True), LoopClock())
     assert type(error) is kind
     assert (error.status, error.sent) == (code, sent)
     assert "it answered" in str(error)
-    assert "words" in str(error)
+    assert code == 302 or "Code: “words”" in str(error)
+
+
+@pytest.mark.parametrize("code", [400, 402, 403, 404, 405, 406, 409, 410, 411, 413, 414, 415, 418, 421, 451, 501])
+async def test_words_that_are_not_its_own_accuse_nobody(code: int) -> None:
+    """A permanent refusal by something in between is Intercepted, and whether it was passed on is not known."""
+    page = Told(words="Forbidden by policy", page=True)
+    error = make_error("it", Response(code, {}, b"", "PATCH"), page, LoopClock())
+    assert type(error) is Intercepted
+    assert (error.status, error.sent, error.own) == (code, True, False)
+    assert f"({code}: a web page “Forbidden by policy”)" in str(error)
+    assert ("does not let PATCH through" in str(error)) == (code in (405, 501))
+
+
+@pytest.mark.parametrize(("code", "kind"), [(401, AuthFailed), (408, Timeout), (423, Unavailable), (429, Throttled)])
+async def test_what_may_pass_is_the_same_whoever_says_it(code: int, kind: type[RemoteError]) -> None:
+    """A fresh token, or a later time, may help."""
+    assert type(make_error("it", Response(code, {}, b""), Told(page=True), LoopClock())) is kind
 
 
 async def test_a_retry_after_is_waited_for_to_the_second(server: Scripted, door: HttpClient) -> None:
@@ -290,7 +314,7 @@ async def test_the_sum_of_all_waiting_stays_within_the_patience(server: Scripted
 async def test_retries_end_with_the_last_error(server: Scripted, door: HttpClient) -> None:
     """The number of attempts is a bound, the first one included."""
     server.answers = [status(503, "down")] * 9
-    with pytest.raises(Unavailable, match="answered 503: down"):
+    with pytest.raises(Unavailable, match="answered 503: “down”"):
         await door.send("GET", server.url, retry=RetryPolicy(attempts=3))
     assert len(server.asked_at) == 3
 
@@ -320,7 +344,7 @@ async def test_a_permanent_refusal_is_not_retried(server: Scripted, door: HttpCl
     """What would fail again is raised at once."""
     server.answers = [status(409, "there is one")]
     with pytest.raises(Conflict, match="there is one"):
-        await door.send("POST", server.url)
+        await door.send("POST", server.url, read_error=read_own)
     assert len(server.asked_at) == 1
 
 
@@ -339,8 +363,8 @@ async def test_the_judge_has_the_last_word(server: Scripted, door: HttpClient) -
         await door.send(
             "GET",
             server.url,
-            read_error=lambda answer: ("E1", answer.body.decode()),
-            classify=lambda answer, code, message: Rejected(f"{code} {message}", status=answer.status),
+            read_error=read_own,
+            classify=lambda answer, told: Rejected(f"{told.code} {told.words}", status=answer.status),
         )
 
 
@@ -413,5 +437,5 @@ async def test_a_closed_door_sends_nothing(server: Scripted) -> None:
 
 async def test_an_excerpt_is_one_short_line() -> None:
     """Whatever a body contains, a message gets one printable line of bounded length."""
-    assert excerpt(b"a\n\tb\xff") == "a b\ufffd"
-    assert len(excerpt(b"y" * 9000, 50)) == 50
+    assert excerpt(Response(200, {}, b"a\n\tb\xff")) == "a b\ufffd"
+    assert len(excerpt(Response(200, {}, b"y" * 9000), 50)) == 50

@@ -80,7 +80,7 @@ def format_time(moment: datetime | None) -> str | None:
 
 def print_line(text: str = "") -> None:
     """Print a line of text, without what could steer a terminal."""
-    click.echo(printable(text))
+    click.echo(printable(text), file=sys.stdout)  # by itself it would send UTF-8 to a stream that is said to be ASCII
 
 
 def printable(text: str) -> str:

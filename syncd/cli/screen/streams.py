@@ -3,7 +3,7 @@
 ``syncd undo 7 | head`` closes stdout while the undo goes on. From the first write that fails on, what is written is
 dropped: the work ends as it would have ended, with the same exit code. Long listings ask whether anybody still reads,
 and end. Output that is lost for another reason than a reader who went away (a full disk, say) is told at the end, and
-a program that would have left with 0 leaves with 1.
+a program that would have left with 0 leaves with 1. A character that the terminal or the pipe cannot spell is replaced.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _guard(stream: TextIO) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(_Outlet(descriptor, "wb", closefd=False)),
         encoding=stream.encoding,
-        errors=stream.errors,
+        errors="backslashreplace" if stream is sys.stderr else "replace",
         line_buffering=stream.isatty() or stream is sys.stderr,
     )
 

@@ -10,15 +10,15 @@ import re
 from dataclasses import dataclass
 from typing import assert_never
 
-import msgspec
-
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, RemoteError, Throttled, Unavailable
+from syncd.errors import AuthFailed, Intercepted, RemoteError, Throttled, Unavailable
 from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
 from syncd.graph.options import GraphOptions
-from syncd.http import Response, excerpt, parse_retry_after
+from syncd.http import Response, Told, parse_retry_after, read_json_object, read_page, say
+from syncd.http.answer import make_intercepted, make_told
 
 SIDE = "Microsoft Entra ID"
+_WORD = re.compile(r"[a-z_]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,11 @@ _IDENTITY = _Advice("graph.managed_identity", "assign this identity to the machi
 _STALE = _Advice(
     "the clock of this machine", "set it by NTP; with graph.federated_token_file, see that the platform renews the file"
 )
-_BLOCKED = _Advice("graph.client_id", "a Conditional Access policy blocks the application: exempt it or its address")
+_BLOCKED = _Advice(
+    "graph.client_id",
+    "a Conditional Access policy for workload identities blocks the application: exempt it, or add the address that "
+    "this machine has outside to a location that the policy trusts",
+)
 
 _BY_NUMBER = {
     7000215: _NEW_SECRET,
@@ -105,18 +109,27 @@ _PASSING_WORDS = frozenset({"temporarily_unavailable", "server_error"})
 
 
 def explain_refusal(response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
-    """Map an error answer of the token endpoint: Throttled or Unavailable for what passes, otherwise AuthFailed."""
-    word, numbers, said = _read_refusal(response)
-    told = f"{SIDE} ({options.authority_url}) answered {response.status}" + (f": {said}" if said else "")
+    """Map an error answer of the token endpoint: Throttled or Unavailable for what passes, otherwise AuthFailed.
+
+    Intercepted where it is not the endpoint that speaks: a page of a gateway says nothing about credentials.
+    """
+    word, numbers, told = _read_refusal(response)
+    status, side = response.status, f"{SIDE} ({options.authority_url})"
+    said = f"{side} answered {status}{say(told)}"
     wait = parse_retry_after(response.headers.get("Retry-After"), clock)
     code = f"AADSTS{numbers[0]}" if numbers else word
-    if response.status == 429 or _TENANT_THROTTLED in numbers:
-        return Throttled(told, status=response.status, code=code, retry_after=wait)
-    if response.status >= 500 or not _PASSING.isdisjoint(numbers) or word in _PASSING_WORDS:
-        return Unavailable(told, status=response.status, code=code, retry_after=wait)
-    advice = next((_BY_NUMBER[number] for number in numbers if number in _BY_NUMBER), None)
-    advice = advice or _advise_by_word(word, options.credential)
-    return AuthFailed(f"{told}; check {advice.setting}: {advice.remedy}", status=response.status, code=code)
+    if status == 429 or _TENANT_THROTTLED in numbers:
+        return Throttled(said, status=status, code=code, retry_after=wait)
+    if status >= 500 or not _PASSING.isdisjoint(numbers) or word in _PASSING_WORDS:
+        return Unavailable(said, status=status, code=code, retry_after=wait)
+    if not told.own:
+        error: RemoteError = make_intercepted(side, response, told)
+    else:
+        advice = next((_BY_NUMBER[number] for number in numbers if number in _BY_NUMBER), None)
+        advice = advice or _advise_by_word(word, options.credential)
+        error = AuthFailed(f"{said}; check {advice.setting}: {advice.remedy}", status=status, code=code)
+    error.own = told.own
+    return error
 
 
 def _advise_by_word(word: str, credential: Credential) -> _Advice:
@@ -142,30 +155,33 @@ def _advise_by_word(word: str, credential: Credential) -> _Advice:
 def explain_no_tenant(response: Response, *, options: GraphOptions, clock: Clock) -> RemoteError:
     """Map an error answer of the tenant's OpenID configuration, which is asked for before any token."""
     refusal = explain_refusal(response, options=options, clock=clock)
+    if isinstance(refusal, Intercepted):
+        return Intercepted(
+            f"{refusal}; or nobody there speaks for the tenant: check graph.authority_url", status=response.status
+        )
     if not isinstance(refusal, AuthFailed):
         return refusal
-    _, _, said = _read_refusal(response)
+    _, _, told = _read_refusal(response)
     return AuthFailed(
-        f"{SIDE} does not know the tenant {options.tenant_id!r} at {options.authority_url} "
-        f"({response.status}{': ' + said if said else ''}); check graph.tenant_id: {_TENANT.remedy}; "
+        f"{SIDE} does not know the tenant '{options.tenant_id}' at {options.authority_url} "
+        f"({response.status}{say(told)}); check graph.tenant_id: {_TENANT.remedy}; "
         "or graph.authority_url, if you set one",
         status=response.status,
         code=refusal.code,
     )
 
 
-def _read_refusal(response: Response) -> tuple[str, tuple[int, ...], str]:
-    """Return the OAuth error word, the AADSTS numbers, and the first sentence of what was said."""
-    try:
-        body = msgspec.json.decode(response.body)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        return "", (), excerpt(response.body, 120)
+def _read_refusal(response: Response) -> tuple[str, tuple[int, ...], Told]:
+    """Return the OAuth error word, the AADSTS numbers, and the first sentence of what was said, after its number."""
+    body = read_json_object(response.body)
     word, description, listed = body.get("error"), body.get("error_description"), body.get("error_codes")
-    word = word if isinstance(word, str) else ""
+    if not isinstance(word, str):
+        return "", (), read_page(response)
     text = description if isinstance(description, str) else ""
     numbers = [number for number in listed if isinstance(number, int)] if isinstance(listed, list) else []
     numbers += [int(found) for found in re.findall(r"AADSTS(\d{4,9})", text)]
     sentence = re.split(r"(?<=[a-z0-9'\")])\.\s|\s*(?:Trace ID:|\r|\n)", text, maxsplit=1)[0]
-    return word, tuple(dict.fromkeys(numbers)), excerpt(sentence.encode("utf-8", "replace"), 250) or word
+    code = f"AADSTS{numbers[0]}" if numbers else word
+    words = sentence.removeprefix(code).lstrip(": ")
+    told = make_told(response, code=code, words=words)
+    return word if _WORD.fullmatch(word) else "", tuple(dict.fromkeys(numbers)), told

@@ -1,8 +1,9 @@
 """Access tokens for Microsoft Graph: the only module that knows msal.
 
 msal is synchronous, does network work in its constructor, answers errors again from a cache of its own and cannot be
-made to renew a token. So it runs in a thread, one call at a time, and every new token comes from a fresh application
-object, made from files that are read anew; the token itself is kept here, until five minutes before it expires.
+made to renew a token. So it runs in a thread, one call at a time, while our own client sends its requests. Every new
+token comes from a fresh application object, made from files that are read anew; the token itself is kept here, until
+five minutes before it expires.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from urllib.parse import quote
 import msgspec
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, ProtocolError, TransientError
+from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
+from syncd.graph.auth.authority import check_authority, open_authority
+from syncd.graph.auth.bridge import Bridge
 from syncd.graph.auth.certificate import load_certificate
 from syncd.graph.auth.login_errors import SIDE, explain_refusal
+from syncd.graph.auth.platform import add_elsewhere, check_platform, open_platform
 from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
 from syncd.graph.options import GraphOptions
 from syncd.graph.retry import is_transient, repeat_while
@@ -36,6 +40,7 @@ _TOKEN_LETTERS = frozenset(string.ascii_letters + string.digits + "-_.")
 class _Token:
     text: str = field(repr=False)
     good_until: float
+    claims: str = ""
 
 
 class TokenSource:
@@ -48,15 +53,17 @@ class TokenSource:
         self._token: _Token | None = None
         self._no_renewal_before = float("-inf")
 
-    async def fetch(self) -> str:
+    async def fetch(self, claims: str = "") -> str:
         """Return a token that is good for some minutes, asking for a new one when there is none.
 
+        ``claims`` (JSON) are what Graph asks a token to hold; one that was given without them does not do.
         Raises AuthFailed with the setting that is wrong; Throttled, Unavailable or Timeout after some retries.
         """
         async with self._lock:
-            if self._token is None or self._clock.monotonic() >= self._token.good_until:
-                self._token = await self._acquire()
-            return self._token.text
+            known = self._token
+            if known is None or self._clock.monotonic() >= known.good_until or (claims and known.claims != claims):
+                self._token = known = await self._acquire(claims)
+            return known.text
 
     def invalidate(self, token: str) -> None:
         """Forget this token; a newer one, which another request has fetched meanwhile, stays."""
@@ -82,33 +89,56 @@ class TokenSource:
         fresh = await self.fetch()
         return fresh if fresh != token else None
 
-    async def _acquire(self) -> _Token:
+    async def _acquire(self, claims: str = "") -> _Token:
         async for attempt in repeat_while(is_transient):
             with attempt:
                 asked_at = self._clock.monotonic()
-                answer = await asyncio.to_thread(self._ask)
-                return self._read_answer(answer, asked_at)
+                return self._read_answer(await self._ask(claims), asked_at, claims)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _ask(self) -> Mapping[str, Any]:
-        """Run msal, in a thread. Its exceptions are of every kind; those of our sessions pass through it."""
+    async def _ask(self, claims: str) -> Mapping[str, Any]:
+        """Run msal in a thread, over connections of its own that end with it. Raises RemoteErrors."""
+        options, clock, credential = self._options, self._clock, self._options.credential
+        managed = isinstance(credential, ManagedIdentity)
+
+        def check(method: str, response: Response) -> None:
+            if managed:
+                check_platform(response, options=options, clock=clock)
+            else:
+                check_authority(method, response, options=options, clock=clock)
+
+        async with open_platform(options, clock) if managed else open_authority(options, clock) as http:
+            bridge = Bridge(http, check)
+            try:
+                return await asyncio.to_thread(self._run_msal, bridge, claims)
+            except RemoteError as error:
+                if not managed:
+                    raise
+                raise add_elsewhere(error) from None
+            finally:
+                bridge.close()
+
+    def _run_msal(self, bridge: Bridge, claims: str) -> Mapping[str, Any]:
+        """Return msal's answer; blocks. Its exceptions are of every kind; those of our client pass through it."""
         resource, credential = self._options.base_url.rstrip("/"), self._options.credential
         try:
             if isinstance(credential, ManagedIdentity):
-                return ask_platform(credential, resource, options=self._options, clock=self._clock)
-            return ask_authority(credential, f"{resource}/.default", options=self._options, clock=self._clock)
+                return ask_platform(credential, resource, bridge=bridge, claims=claims)
+            return ask_authority(
+                credential, f"{resource}/.default", options=self._options, bridge=bridge, claims=claims
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             managed = isinstance(credential, ManagedIdentity)
             setting = "graph.managed_identity" if managed else "graph.authority_url and graph.tenant_id"
             raise ProtocolError(
                 f"{self._side()} answered in a way that cannot be understood ({type(error).__name__}); check {setting}"
-            ) from error
+            ) from None
 
     def _side(self) -> str:
         managed = isinstance(self._options.credential, ManagedIdentity)
         return f"{SIDE} ({'managed identity' if managed else self._options.authority_url})"
 
-    def _read_answer(self, answer: Mapping[str, Any], asked_at: float) -> _Token:
+    def _read_answer(self, answer: Mapping[str, Any], asked_at: float, claims: str) -> _Token:
         token, lifetime = answer.get("access_token"), answer.get("expires_in", 3600)
         if "error" in answer:
             raise explain_refusal(
@@ -117,19 +147,22 @@ class TokenSource:
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise ProtocolError(f"{self._side()} answered without an access token")
         seconds = float(lifetime) if isinstance(lifetime, int | float) else 3600.0
-        return _Token(token, asked_at + max(seconds / 2, seconds - _MARGIN_SECONDS))
+        return _Token(token, asked_at + max(seconds / 2, seconds - _MARGIN_SECONDS), claims)
 
 
 def ask_authority(
-    credential: ClientSecret | ClientCertificate | FederatedToken, scope: str, *, options: GraphOptions, clock: Clock
+    credential: ClientSecret | ClientCertificate | FederatedToken,
+    scope: str,
+    *,
+    options: GraphOptions,
+    bridge: Bridge,
+    claims: str,
 ) -> Mapping[str, Any]:
     """Return the token endpoint's answer to a client secret or a client assertion; blocks. Raises RemoteErrors.
 
     Instance discovery is off for every authority: it would ask a host that nobody configured.
     """
     import msal
-
-    from syncd.graph.auth.login_session import LoginSession
 
     match credential:
         case ClientSecret():
@@ -142,28 +175,23 @@ def ask_authority(
             proof = {"client_assertion": lambda: sign(application.authority.token_endpoint)}
         case _:
             assert_never(credential)
-    with LoginSession(options, clock) as session:
-        application: Any = msal.ConfidentialClientApplication(
-            options.client_id,
-            client_credential=proof,
-            authority=f"{options.authority_url.rstrip('/')}/{quote(options.tenant_id, safe='')}",
-            http_client=session,
-            instance_discovery=False,
-        )
-        return application.acquire_token_for_client([scope]) or {}
+    application: Any = msal.ConfidentialClientApplication(
+        options.client_id,
+        client_credential=proof,
+        authority=f"{options.authority_url.rstrip('/')}/{quote(options.tenant_id, safe='')}",
+        http_client=bridge,
+        instance_discovery=False,
+    )
+    return application.acquire_token_for_client([scope], claims_challenge=claims or None) or {}
 
 
-def ask_platform(
-    credential: ManagedIdentity, resource: str, *, options: GraphOptions, clock: Clock
-) -> Mapping[str, Any]:
+def ask_platform(credential: ManagedIdentity, resource: str, *, bridge: Bridge, claims: str) -> Mapping[str, Any]:
     """Return the answer of the platform's token service for a managed identity; blocks. Raises RemoteErrors.
 
     Service Fabric is refused: for its own TLS rules msal would leave our session, and it ignores the client id.
     """
     import msal
     from msal.managed_identity import SERVICE_FABRIC, get_managed_identity_source
-
-    from syncd.graph.auth.metadata_session import MetadataSession
 
     if get_managed_identity_source() is SERVICE_FABRIC:
         raise AuthFailed("graph.managed_identity does not work on Service Fabric; use graph.certificate_file instead")
@@ -172,17 +200,14 @@ def ask_platform(
         if credential.client_id is None
         else msal.UserAssignedManagedIdentity(client_id=credential.client_id)
     )
-    with MetadataSession(options, clock) as session:
-        try:
-            return (
-                msal.ManagedIdentityClient(identity, http_client=session).acquire_token_for_client(resource=resource)
-                or {}
-            )
-        except OSError as error:  # Azure Arc proves that we are on the machine by a file that not everybody may read
-            raise AuthFailed(
-                f"the key file of Azure Arc cannot be read ({error.strerror}); for graph.managed_identity the user "
-                "that runs syncd must be in the group himds"
-            ) from error
+    try:
+        client = msal.ManagedIdentityClient(identity, http_client=bridge)
+        return client.acquire_token_for_client(resource=resource, claims_challenge=claims or None) or {}
+    except OSError as error:  # Azure Arc proves that we are on the machine by a file that not everybody may read
+        raise AuthFailed(
+            f"the key file of Azure Arc cannot be read ({error.strerror}); for graph.managed_identity the user "
+            "that runs syncd must be in the group himds"
+        ) from error
 
 
 def _read_secret(credential: ClientSecret) -> str:

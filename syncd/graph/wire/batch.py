@@ -54,7 +54,7 @@ def parse_batch(response: Response, ids: Sequence[str], *, purpose: Purpose, clo
     pending: list[str] = []
     waits: list[float] = []
     for number, object_id in enumerate(ids):
-        part = _read_part(by_number.get(str(number)))
+        part = _read_part(by_number.get(str(number)), response)
         if part is None:
             pending.append(object_id)
         elif part.status == 200:
@@ -70,7 +70,7 @@ def parse_batch(response: Response, ids: Sequence[str], *, purpose: Purpose, clo
     return BatchAnswer(frozenset(found), tuple(pending), max(waits, default=None))
 
 
-def _read_part(answer: Mapping[str, Any] | None) -> Response | None:
+def _read_part(answer: Mapping[str, Any] | None, whole: Response) -> Response | None:
     """Return one answer of the batch as if it had come alone; header names in any case."""
     if answer is None:
         return None
@@ -79,7 +79,7 @@ def _read_part(answer: Mapping[str, Any] | None) -> Response | None:
         raise ProtocolError("Microsoft Graph answered a part of a batch without a status")
     stated = headers if isinstance(headers, dict) else {}
     named = {str(name).title(): str(value) for name, value in stated.items()}
-    return Response(status, named, msgspec.json.encode(answer.get("body")))
+    return Response(status, named, msgspec.json.encode(answer.get("body")), confidential=whole.confidential)
 
 
 def _check_same(part: Response, object_id: str) -> None:
@@ -89,7 +89,7 @@ def _check_same(part: Response, object_id: str) -> None:
 
 
 def _read_refusal(part: Response, purpose: Purpose, clock: Clock) -> RemoteError:
-    code, message = read_error(part)
-    return to_error(purpose, clock, part, code, message) or make_error(
-        "Microsoft Graph", part, code=code, message=message, clock=clock
-    )
+    told = read_error(part)
+    error = to_error(purpose, clock, part, told) or make_error("Microsoft Graph", part, told, clock)
+    error.own = told.own
+    return error

@@ -17,6 +17,7 @@ from syncd.graph.options import ENTITIES
 from syncd.graph.wire.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
 from syncd.graph.wire.parse import parse_checked, read_link, read_list
 from syncd.http import Response
+from syncd.http.confidential import Confidential
 from syncd.model.attributes import COLLECTIONS
 from syncd.model.graph_properties import PROPERTIES
 from syncd.model.listing import UNLISTED_KINDS, IdPage, Listed, ListPage
@@ -205,10 +206,10 @@ class Part(msgspec.Struct):
     headers: dict[str, Any] | None = None
     body: msgspec.Raw = msgspec.Raw(b"null")
 
-    def as_response(self) -> Response:
+    def as_response(self, confidential: Confidential) -> Response:
         """Return it as if it had come alone; header names in any case."""
         headers = {str(name).title(): str(value) for name, value in (self.headers or {}).items()}
-        return Response(self.status, headers, bytes(self.body))
+        return Response(self.status, headers, bytes(self.body), confidential=confidential)
 
 
 class _Batch(msgspec.Struct):

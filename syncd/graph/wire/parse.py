@@ -26,7 +26,8 @@ from syncd.graph.wire.entries import (
     refuse_unstorable,
 )
 from syncd.graph.wire.refusals import read_error
-from syncd.http import Response, excerpt
+from syncd.http import Response, excerpt, say
+from syncd.logs.quotes import quote
 from syncd.model.source import BadObject, GroupItem, Item, Link, ManagerSet, Page, Stream, UserItem
 
 _decode = msgspec.json.Decoder().decode
@@ -125,7 +126,8 @@ def parse_count(response: Response) -> int:
     text = response.body.decode("utf-8-sig", "replace").strip()
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         raise Unavailable(
-            f"Microsoft Graph answered a count with {excerpt(response.body, 80)!r}", status=response.status
+            f"Microsoft Graph answered a count with something else: {quote(excerpt(response, 80))}",
+            status=response.status,
         )
     return int(text)
 
@@ -138,11 +140,11 @@ def parse_checked(response: Response) -> tuple[dict[str, Any], bool]:
             f"Microsoft Graph answered with {describe(body)} where an object belongs", status=response.status
         )
     if body.get("error") is not None:
-        code, message = read_error(response)
+        told = read_error(response)
         raise ProtocolError(
-            f"Microsoft Graph answered {response.status} with an error inside: {code} {message}",
+            f"Microsoft Graph answered {response.status} with an error inside{say(told)}",
             status=response.status,
-            code=code,
+            code=told.code,
         )
     return body, suspicious
 
@@ -157,7 +159,7 @@ def _parse_json(response: Response) -> tuple[Any, bool]:
     except (ValueError, RecursionError) as error:
         raise Unavailable(
             f"Microsoft Graph answered {response.status} with something that is not complete JSON "
-            f"({len(response.body)} bytes, beginning {excerpt(response.body, 60)!r})",
+            f"({len(response.body)} bytes, beginning {quote(excerpt(response, 60))})",
             status=response.status,
         ) from error
 

@@ -7,7 +7,7 @@ of ``users/delta``); being refused, throttled or unreachable says nothing about 
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import msgspec
 
@@ -23,7 +23,9 @@ from syncd.errors import (
     Throttled,
     Unavailable,
 )
-from syncd.http import Response, excerpt, parse_retry_after
+from syncd.graph.auth.challenge import read_challenge
+from syncd.http import Response, Told, parse_retry_after, read_json_object, read_page, say
+from syncd.http.answer import make_told, wants_bearer
 
 _MISSING = "request_resourcenotfound"
 _EXPIRED_PAGE = "directory_expiredpagetoken"
@@ -31,6 +33,10 @@ _UNSUPPORTED = "request_unsupportedquery"
 
 _DEAD_ANYWHERE = frozenset({"syncstatenotfound", "resyncrequired"})
 _DEAD_WITH_400 = frozenset({_UNSUPPORTED, _EXPIRED_PAGE, "badrequest", "request_badrequest"})
+_BARE = frozenset({404, 410, 424})
+"""Statuses that Graph was seen to send, or is documented with, without words of its own."""
+_GATEWAYS = frozenset({403, 406, 413, 415})
+"""With these a gateway refuses a method, a kind of body or its size; where there is another way it is taken."""
 _TELLS_NOTHING = frozenset({401, 403, 408, 423, 424, 425, 429})
 
 
@@ -60,20 +66,17 @@ class Purpose:
         return f"the application probably lacks the application permission {self.permission}{more}"
 
 
-def read_error(response: Response) -> tuple[str, str]:
-    """Return (code, message) of the error envelope; of a body without one, no code and its beginning."""
-    try:
-        body = msgspec.json.decode(response.body)
-    except (ValueError, RecursionError):
-        return "", excerpt(response.body)
-    envelope = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(envelope, dict):
-        return "", excerpt(response.body) if not _has_page(response) else ""
-    code, message = envelope.get("code"), envelope.get("message")
-    return (
-        code if isinstance(code, str) else "",
-        excerpt(message.encode("utf-8", "replace"), 300) if isinstance(message, str) else "",
-    )
+def read_error(response: Response) -> Told:
+    """Return what the error envelope says; a body without one is none of Graph's words, and is quoted as what it is."""
+    body = read_json_object(response.body)
+    envelope = body.get("error")
+    if isinstance(envelope, dict) and isinstance(envelope.get("code"), str):
+        message = envelope.get("message")
+        return make_told(response, code=envelope["code"], words=message if isinstance(message, str) else "")
+    if _has_page(response):
+        return Told(own=True)
+    told = read_page(response)
+    return replace(told, own=True) if wants_bearer(response) else told
 
 
 def says_missing(error: NotFound) -> bool:
@@ -97,14 +100,19 @@ def says_unknown(error: RemoteError) -> bool:
     return _is_unknown(error.status, error.code.lower(), str(error))
 
 
-def to_error(purpose: Purpose, clock: Clock, response: Response, code: str, message: str) -> RemoteError | None:
-    """Name the error more precisely than the status alone would; None leaves it to the status table of the door."""
-    status, bare = response.status, code.lower()
-    said = f"{status}" + (f" {code}" if code else "") + (f": {message}" if message else "")
+def to_error(purpose: Purpose, clock: Clock, response: Response, told: Told) -> RemoteError | None:
+    """Name the error more precisely than the status alone would; None leaves it to the status table of the client."""
+    status, code, bare = response.status, told.code, told.code.lower()
+    if challenge := read_challenge(response, told):
+        return challenge
+    said = f"{status}{say(told)}"
     if status == 400 and _has_page(response):
         return Unavailable(f"Microsoft Graph answered 400 with a page inside ({purpose.goal})", status=400, code=code)
-    if purpose.dispensable and _is_unknown(status, bare, message):
+    if purpose.dispensable and _is_unknown(status, bare, told.words):
         return NotOffered(f"Microsoft Graph offers no way to {purpose.goal} ({said})", status=status, code=code)
+    if not told.own and (status not in _BARE or (told.page and status == 410)):
+        blocked = purpose.dispensable and status in _GATEWAYS
+        return _make_blocked(purpose, said, status) if blocked else None
     if status == 404 and bare != _MISSING:
         if bare in ("", "unknownerror"):
             return Unavailable(f"Microsoft Graph did not know the address for a moment: {said}", status=404, code=code)
@@ -123,7 +131,7 @@ def to_error(purpose: Purpose, clock: Clock, response: Response, code: str, mess
             status=403,
             code=code,
         )
-    if purpose.carries_link and _is_dead(status, bare, message):
+    if purpose.carries_link and _is_dead(status, bare, told.words):
         return ResyncRequired(
             f"Microsoft Graph no longer accepts the stored link to {purpose.goal} ({said}); everything is read again",
             status=status,
@@ -141,6 +149,10 @@ def to_error(purpose: Purpose, clock: Clock, response: Response, code: str, mess
             code=code,
         )
     return None
+
+
+def _make_blocked(purpose: Purpose, said: str, status: int) -> NotOffered:
+    return NotOffered(f"something before Microsoft Graph does not let us {purpose.goal} ({said})", status=status)
 
 
 def _is_unknown(status: int | None, code: str, message: str) -> bool:

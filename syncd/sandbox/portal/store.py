@@ -23,6 +23,9 @@ Origin = Literal["rest", "local", "builtin", "application"]
 _FORBIDDEN = re.compile(r'[\\%&*+/=?{}|<>();:,\[\]"#\s]')
 _WRITABLE = ("name", "email", "phoneNumber", "managerBpsId", "jobTitle")
 _CLEARABLE = ("phoneNumber", "managerBpsId", "jobTitle")
+_IDS = ("bpsId", "managerBpsId")
+_CUT = 24
+"""Characters that are kept of a value where the portal cuts them."""
 
 
 class PortalRefusal(SyncdError):
@@ -284,7 +287,7 @@ class PortalStore:
                 raise PortalRefusal(400, "InvalidBodyParameterValue", f"Invalid value of {name}")
             if value is not None and 0 < self.knobs.max_length < len(value):
                 raise PortalRefusal(400, "InvalidBodyParameterValue", f"Value of {name} is too long")
-            values[name] = value
+            values[name] = value if value is None or name in _IDS else _spell(value, self.knobs.spelling)
         return values
 
     def _read_links(self, wanted: object) -> list[str]:
@@ -298,6 +301,12 @@ class PortalStore:
             if account is None or not account.active or not self.is_born(account):
                 raise PortalRefusal(409, "ValidationError", "At least one of BpsId does not exist")
         return keys
+
+
+def _spell(value: str, spelling: str) -> str:
+    """Return a value as the portal keeps it; one that would be lost altogether stays as it is."""
+    kept = {"trimmed": " ".join(value.split()), "lower": value.lower(), "cut": value[:_CUT].rstrip()}
+    return kept.get(spelling, value) or value
 
 
 def _read_ids(wanted: object) -> list[str]:

@@ -1,7 +1,8 @@
 """Faults on request: which requests shall go wrong, how, and how often.
 
 In-process a test adds Fault objects; from outside the control endpoint does. A fault is matched by side (graph, login,
-portal, batch: an item inside a Graph batch), method and a regular expression searched in the raw path with query.
+portal, batch: an item inside a Graph batch), method, a regular expression searched in the raw path with query, one
+searched in the body (``holding``), and the size of the body (``above`` so many bytes).
 """
 
 from __future__ import annotations
@@ -15,11 +16,26 @@ import msgspec
 
 from syncd.errors import ConfigError
 
-FaultKind = Literal["status", "html", "reset", "lose", "truncate", "delay", "drip", "links", "alter"]
+FaultKind = Literal[
+    "status",
+    "html",
+    "reset",
+    "lose",
+    "truncate",
+    "delay",
+    "drip",
+    "links",
+    "alter",
+    "echo",
+    "redirect",
+    "mark",
+    "header",
+    "bomb",
+]
 LinkFault = Literal["same", "foreign", "neither", "both"]
 _KINDS: tuple[str, ...] = get_args(FaultKind)
 _LINKS: tuple[str, ...] = get_args(LinkFault)
-_PASSING = frozenset({"lose", "truncate", "delay", "drip", "links", "alter"})
+_PASSING = frozenset({"lose", "truncate", "delay", "drip", "links", "alter", "mark", "header"})
 _HTML = b"<!DOCTYPE html><html><head><title>Service Unavailable</title></head><body><h2>Maintenance</h2></body></html>"
 
 
@@ -30,9 +46,10 @@ class Fault:
     ``kind``: status (answer ``status`` with ``body`` and ``headers``, without effect), html (the same with a
     maintenance page), reset (connection dropped, no effect), lose (effect, then the connection is dropped), truncate
     (half of the body), delay (``seconds``), drip (a tenth of the body every ``seconds``), links (the page's links are
-    spoiled as ``link`` says), alter (``change`` edits the decoded JSON in place; in-process only). ``skip`` requests
-    pass unharmed first, then ``count`` are hit;
-    -1 is for ever.
+    spoiled as ``link`` says), alter (``change`` edits the decoded JSON in place; in-process only), echo (``status``
+    with an error that repeats the request, as JSON, text or a page by ``content_type``), redirect (to the very address
+    by http), mark (a byte order mark before the body), header (a header line of ``size`` bytes more), bomb (a gzip
+    that becomes ``size`` bytes). ``skip`` requests pass unharmed first, then ``count`` are hit; -1 is for ever.
     """
 
     kind: FaultKind
@@ -47,6 +64,9 @@ class Fault:
     content_type: str = "application/json"
     seconds: float = 0.0
     link: LinkFault = "same"
+    holding: str = ""
+    above: int = -1
+    size: int = 60_000
     change: Callable[[Any], None] | None = None
     hits: int = 0
 
@@ -59,12 +79,14 @@ class Fault:
         """Return whether the service does its work although the answer is spoiled."""
         return self.kind in _PASSING
 
-    def matches(self, side: str, method: str, target: str) -> bool:
+    def matches(self, side: str, method: str, target: str, body: bytes = b"") -> bool:
         """Return whether the request is one that this fault is meant for."""
         return (
             self.side in ("any", side)
             and re.fullmatch(self.method, method, re.IGNORECASE) is not None
             and re.search(self.path, target) is not None
+            and len(body) > self.above
+            and re.search(self.holding, body.decode("utf-8", "replace")) is not None
         )
 
     def alter(self, body: bytes, *, asked: str) -> bytes:
@@ -126,6 +148,10 @@ _TYPES: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "status": (_is_status, "a status from 200 to 599"),
     "headers": (_are_headers, "an object of texts"),
     "seconds": (_is_number, "a number of seconds"),
+    "content_type": (_is_text, "a text"),
+    "holding": (_is_text, "a text"),
+    "above": (_is_whole, "a whole number of bytes"),
+    "size": (_is_whole, "a whole number of bytes"),
 }
 
 
@@ -144,12 +170,12 @@ class Faults:
         """Forget all planned faults."""
         self._planned.clear()
 
-    def take(self, side: str, method: str, target: str) -> Fault | None:
+    def take(self, side: str, method: str, target: str, body: bytes = b"") -> Fault | None:
         """Return the fault that hits this request, counting it, or None."""
         if not self._planned:
             return None
         for fault in self._planned:
-            if not fault.matches(side, method, target):
+            if not fault.matches(side, method, target, body):
                 continue
             if fault.skip > 0:
                 fault.skip -= 1
@@ -168,13 +194,13 @@ def parse_fault(document: Mapping[str, Any]) -> Fault:
 
     Raises ConfigError naming every unusable key.
     """
-    known = {"kind", "side", "method", "path", "count", "skip", "status", "headers", "body", "seconds", "link"}
+    known = {"kind", "body", "link", *_TYPES}
     problems = [f"{name}: there is no such key" for name in sorted(document.keys() - known)]
     if document.get("kind") not in _KINDS or document.get("kind") == "alter":
         problems.append(f"kind: one of {', '.join(kind for kind in _KINDS if kind != 'alter')}")
     if document.get("link", "same") not in _LINKS:
         problems.append(f"link: one of {', '.join(_LINKS)}")
-    for name in ("method", "path"):
+    for name in ("method", "path", "holding"):
         try:
             re.compile(str(document.get(name, "")))
         except re.error as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -17,41 +17,23 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import SyncdError
-from syncd.sandbox.wire.faults import Fault, Faults
+from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.gateways import answer_in_place, spoil_on_the_way
 from syncd.sandbox.wire.ledger import Ledger
+from syncd.sandbox.wire.messages import Answer, Request
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it came: ``target`` is the raw path with query, ``path`` decoded, header names in lower case."""
-
-    method: str
-    target: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes = b""
-
-    @property
-    def segments(self) -> tuple[str, ...]:
-        """Return the decoded path segments; a percent-encoded slash does not split one."""
-        return tuple(unquote(part) for part in self.target.partition("?")[0].strip("/").split("/"))
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer; ``route`` names what answered, for the ledger; ``resource_units`` is Graph's price.
-
-    ``parts``: of a batch, (method, target, answer) of each request in it.
-    """
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    route: str = ""
-    resource_units: int = 0
-    parts: tuple[tuple[str, str, Answer], ...] = ()
+__all__ = [
+    "Answer",
+    "Refusal",
+    "Request",
+    "Service",
+    "Unreadable",
+    "Wire",
+    "make_application",
+    "make_request",
+    "read_json",
+    "read_number",
+]
 
 
 class Refusal(SyncdError):
@@ -118,15 +100,15 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
         started = wire.ledger.begin(side, request.method, request.target, body=body)
         answer = Answer(status=0)
         try:
-            fault = wire.faults.take(side, request.method, request.target)
+            fault = wire.faults.take(side, request.method, request.target, body)
             delay = wire.latency() + (fault.seconds if fault is not None and fault.kind != "drip" else 0.0)
             if delay > 0:
                 await wire.clock.sleep(delay)
             if fault is not None and fault.kind == "reset":
                 return _abort(raw)
-            answer = service.answer(request) if fault is None or fault.passes else _answer_of(fault)
+            answer = service.answer(request) if fault is None or fault.passes else answer_in_place(fault, request)
             if fault is not None and fault.passes:
-                answer = replace(answer, body=fault.alter(answer.body, asked=request.target))
+                answer = spoil_on_the_way(fault, answer, asked=request.target)
             if fault is not None and fault.kind in ("lose", "truncate"):
                 cut, answer = answer, Answer(status=0, route=answer.route)  # whatever it was, nobody has seen it
                 return _abort(raw) if fault.kind == "lose" else await _truncate(raw, cut)
@@ -141,12 +123,6 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
     application = web.Application(client_max_size=64 * 1024 * 1024)
     application.router.add_route("*", "/{tail:.*}", handle)
     return application
-
-
-def _answer_of(fault: Fault) -> Answer:
-    return Answer(
-        fault.status, fault.body, content_type=fault.content_type, headers=dict(fault.headers), route="(fault)"
-    )
 
 
 def _respond(request: Request, answer: Answer, *, compress: bool) -> web.Response:

@@ -88,6 +88,7 @@ class PortalKnobs:
     case_matters: bool = False  # BPS ids that differ in case only are two
     deletion_clears_places: bool = True  # False: a deleted user stays in the groups, and is shown there
     max_length: int = 255  # of any value; 0: no limit
+    spelling: Literal["as sent", "trimmed", "lower", "cut"] = "as sent"  # what becomes of a value that is written
     max_page_size: int = 0  # the server's cap on size; 0: none
     substitution_answer: Literal["number", "nothing"] = "number"  # what a creation is answered with
     substitution_first_page: int = 0  # the document says 1, WEBCON's own importer starts at 0

@@ -7,6 +7,8 @@ one thread (`call`), so that the event loop never waits for a disk and SQLite ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -151,13 +153,16 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
 
 def _open_sqlite(url: URL) -> Database:
     engine = create_engine(url, connect_args={"timeout": 30.0, "check_same_thread": False})
-    named = bool(url.database) and url.database != ":memory:" and not url.query
+    in_file = bool(url.database) and url.database != ":memory:" and not str(url.database).startswith("file:")
+    named = in_file and not url.query
     watch = FileWatch(Path(url.database or "").absolute()) if named else None
 
     @event.listens_for(engine, "do_connect")
     def look(*_: object) -> None:
         if watch is not None:
             watch.check()  # before SQLite makes an empty file where ours has been
+        if in_file:
+            _make_private(Path(url.database or ""))
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: object) -> None:
@@ -184,6 +189,15 @@ def _open_sqlite(url: URL) -> Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if not _reads_only(connection) else "BEGIN")
 
     return Database(engine, watch)
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, where there is none, so that nobody else may read it.
+
+    SQLite gives its -wal and -shm the same mode. Who may read an older file is the operator's decision.
+    """
+    with contextlib.suppress(OSError):  # SQLite says what is wrong
+        os.close(os.open(path.resolve(), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _reads_only(connection: Connection) -> bool:

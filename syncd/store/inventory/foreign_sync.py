@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import and_, exists, not_, or_, select
 
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.store.db.database import Database, reading
-from syncd.store.schema.tables import failures, target_principals
+from syncd.store.schema.tables import failures, target_groups, target_principals, target_users
 
 _NAMED = 3
+_OFTEN = 2
 WAY_OUT = (
     "switch off the portal's own synchronisation with Entra ID and remove what it left (deactivated users too) in the "
     "portal, or name the ids in scope.protect; 'syncd users --state failing' lists them"
@@ -25,13 +26,19 @@ WAY_OUT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """Records that could not be written for that reason: how many, since when, how often, and a few of their ids."""
+    """Records that could not be written for that reason: how many, since when, how often, and a few of their ids.
+
+    ``refused`` of them are records that the portal had before us and whose changes it refuses in other words;
+    ``example`` are the words for the first of these.
+    """
 
     users: int
     groups: int
     since: datetime | None
     attempts: int
     examples: tuple[str, ...]
+    refused: int = 0
+    example: str = ""
 
     def describe(self) -> str:
         """Return it as a sentence, nothing when nothing is blocked."""
@@ -39,29 +46,45 @@ class Blocked:
             return ""
         kinds = ((self.users, "user"), (self.groups, "group"))
         what = " and ".join(f"{number} {name}{'s' if number != 1 else ''}" for number, name in kinds if number)
-        return (
+        said = (
             f"{what} refused since {self.since:%Y-%m-%d}, up to {self.attempts} times: their BPS ids belong to records "
             f"of another maker (such as {', '.join(self.examples)})"
         )
+        if not self.refused:
+            return said
+        which = "all of them" if self.refused == self.users + self.groups else f"{self.refused} of them"
+        return f"{said}; the portal had {which} before syncd, and refuses each change: {self.example}"
 
 
 def load_blocked(database: Database) -> Blocked:
-    """Return what is blocked at present; what was solved is not."""
+    """Return what is blocked at present; what was solved is not.
+
+    A record that was there before us counts from the second refusal on, whatever the portal's words are.
+    """
+    made = [
+        exists().where(table.c.key == failures.c.record_key, table.c.origin == "created")
+        for table in (target_users, target_groups)
+    ]
+    there = [exists().where(table.c.key == failures.c.record_key) for table in (target_users, target_groups)]
+    refused = and_(
+        failures.c.cause == Cause.REFUSED.value, failures.c.attempts >= _OFTEN, or_(*there), not_(or_(*made))
+    )
+    columns = (failures.c.object, failures.c.first_at, failures.c.attempts, failures.c.cause, failures.c.error)
     statement = (
-        select(failures.c.object, failures.c.first_at, failures.c.attempts, target_principals.c.bps_id)
+        select(*columns, target_principals.c.bps_id)
         .join(target_principals, target_principals.c.key == failures.c.record_key)
-        .where(
-            failures.c.object.in_(RECORD_KINDS),
-            failures.c.cause == Cause.FOREIGN_RECORD.value,
-        )
+        .where(failures.c.object.in_(RECORD_KINDS), or_(failures.c.cause == Cause.FOREIGN_RECORD.value, refused))
         .order_by(target_principals.c.bps_fold)
     )
     with reading(database) as connection:
         rows = connection.execute(statement).all()
+    others = [row for row in rows if row.cause == Cause.REFUSED.value]
     return Blocked(
         users=sum(row.object == "user" for row in rows),
         groups=sum(row.object == "group" for row in rows),
         since=min((row.first_at for row in rows), default=None),
         attempts=max((row.attempts for row in rows), default=0),
         examples=tuple(row.bps_id for row in rows[:_NAMED]),
+        refused=len(others),
+        example=f"{others[0].bps_id}: {others[0].error}" if others else "",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
-from syncd.store.schema.types import Key, UtcTime, metadata
+from syncd.store.schema.types import ErrorText, Key, UtcTime, metadata
 
 runs = Table(
     "runs",
@@ -17,7 +17,7 @@ runs = Table(
     Column("finished_at", UtcTime),
     Column("counts", Text, nullable=False),
     Column("phases", Text, nullable=False),
-    Column("error", Text, nullable=False),
+    Column("error", ErrorText, nullable=False),
     Column("proof", Text),  # JSON: what the completeness of a full read rests on
 )
 
@@ -39,7 +39,7 @@ changes = Table(
     Column("reason", Text, nullable=False),
     Column("status", Text, nullable=False),
     Column("error_cause", Text, nullable=False, server_default=""),
-    Column("error", Text, nullable=False),
+    Column("error", ErrorText, nullable=False),
     Column("finished_at", UtcTime),
     PrimaryKeyConstraint("run_id", "seq"),
     Index("ix_changes_record_key", "record_key"),
@@ -57,7 +57,7 @@ failures = Table(
     Column("first_at", UtcTime, nullable=False),
     Column("next_at", UtcTime, nullable=False),
     Column("cause", Text, nullable=False, server_default=""),
-    Column("error", Text, nullable=False),
+    Column("error", ErrorText, nullable=False),
     PrimaryKeyConstraint("record_key", "target_key", "object"),
     Index("ix_failures_next_at", "next_at"),
 )

@@ -1,11 +1,13 @@
-"""What all tables are made with: the type of keys, instants in UTC, and the one collection that they belong to."""
+"""What all tables are made with: the types of keys, instants and errors, and the one collection that they belong to."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData
+from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData, Text
 from sqlalchemy.types import TypeDecorator
+
+from syncd.logs.redaction import redact_text
 
 Key = BigInteger().with_variant(Integer(), "sqlite")
 
@@ -27,6 +29,21 @@ class UtcTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Give back as aware UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class ErrorText(TypeDecorator[str]):
+    """What went wrong, in words, without secrets: also in rows of a release that let one get in."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - signature
+        """Store without what looks like a secret."""
+        return redact_text(value, personal=True) if value else value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Give back without what looks like a secret."""
+        return redact_text(value, personal=True) if value else value
 
 
 metadata = MetaData(

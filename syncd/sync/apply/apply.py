@@ -20,7 +20,7 @@ from syncd.model.reason import Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.rules import Rules
 from syncd.plan.words import say
-from syncd.sync.apply.circuit import Circuit
+from syncd.sync.apply.circuit import Circuit, Kind
 from syncd.sync.apply.failure_log import FailureLog
 from syncd.sync.apply.links import iterate_links, send_links
 from syncd.sync.apply.readiness import Readiness
@@ -79,6 +79,11 @@ class Apply:
         self._substituting = Substituting(portal=portal, store=store, clock=clock)
         self._readiness = Readiness(portal, store, clock=clock, stopping=stopping)
         self._protecting = Protecting(portal, store, clock=clock, protect=rules.scope.protect)
+
+    @property
+    def notes(self) -> list[str]:
+        """What concerns more than one record, as sentences for the run."""
+        return self._circuit.notes
 
     async def run(self, run_id: int, *, licences: bool = False, retry_failed: bool = False) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
@@ -196,8 +201,9 @@ class Apply:
 
     async def _send(self, call: Call, failures: FailureLog) -> list[tuple[Placed, Outcome]]:
         first = call.placed[0][0]
+        kind = (first.change.action, first.change.object)
         try:
-            if broken := self._circuit.find_broken(first.change.bps_id):
+            if broken := self._circuit.find_broken(first.change.bps_id, kind):
                 outcomes = [Outcome(planned.seq, "failed", Reason(text=broken)) for planned, _, _ in call.placed]
             elif first.change.action == "unlink":
                 outcomes = await self._unlink(call.placed)
@@ -210,9 +216,9 @@ class Apply:
             else:
                 outcomes = [await self._send_record(call.placed[0])]
             if not broken:
-                self._circuit.close()
+                self._circuit.close(kind)
         except RemoteError as error:
-            await self._weigh(first.change.bps_id, error)
+            await self._weigh(first.change.bps_id, kind, error)
             outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
@@ -220,23 +226,24 @@ class Apply:
         return list(zip(call.placed, outcomes, strict=True))
 
     async def _link(self, links: LinkBatch, failures: FailureLog) -> list[LinkOutcome]:
+        kind: Kind = ("link", links.kind)
         try:
-            if broken := self._circuit.find_broken(links.bps_id):
+            if broken := self._circuit.find_broken(links.bps_id, kind):
                 outcomes = [LinkOutcome(links, "failed", Reason(text=broken))]
             else:
                 outcomes = await send_links(links, self._portal, self._store, self._clock)
-                self._circuit.close()
+                self._circuit.close(kind)
         except RemoteError as error:
-            await self._weigh(links.bps_id, error)
+            await self._weigh(links.bps_id, kind, error)
             outcomes = [LinkOutcome(links, "failed", read_reason(error))]
         for outcome in outcomes:
             if outcome.status == "failed":
                 await failures.note(outcome.links.seqs, "link", outcome.links.kind, outcome.error)
         return outcomes
 
-    async def _weigh(self, bps_id: str, error: RemoteError) -> None:
+    async def _weigh(self, bps_id: str, kind: Kind, error: RemoteError) -> None:
         """Let the error of one call end the run when it is that of all."""
-        self._fatal = await self._circuit.weigh(bps_id, error) or self._fatal
+        self._fatal = await self._circuit.weigh(bps_id, kind, error) or self._fatal
 
     async def _send_record(self, placed: Placed) -> Outcome:
         planned, record, _ = placed

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.errors import UNCLEAR, Forbidden, PermanentError, RemoteError
+from syncd.errors import UNCLEAR, AuthFailed, Forbidden, Intercepted, PermanentError, RemoteError, Throttled
 from syncd.model.change import Change, Outcome, Placed, PlannedChange
 from syncd.model.licence import Step
 from syncd.model.reason import Cause, Reason
@@ -162,8 +162,16 @@ def is_remembered(change: Change) -> bool:
 
 
 def read_reason(error: RemoteError) -> Reason:
-    """Return why a request about one record failed: in the words of the other side, and whether they accuse a maker."""
-    return Reason(Cause.FOREIGN_RECORD if error.foreign_record else Cause.NONE, str(error))
+    """Return why a request about one record failed: who refused it, and whether the portal accuses another maker."""
+    if error.foreign_record:
+        cause = Cause.FOREIGN_RECORD
+    elif isinstance(error, Intercepted):
+        cause = Cause.INTERCEPTED
+    elif error.own and not isinstance(error, AuthFailed | Throttled):
+        cause = Cause.REFUSED
+    else:
+        cause = Cause.NONE
+    return Reason(cause, str(error))
 
 
 def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:

@@ -116,7 +116,7 @@ async def test_the_portals_own_words_and_log_id_are_passed_on(
     """Code, description and the id under which the portal logged it are in the message, whatever the id is called."""
     fake.guid_name = guid_name
     with pytest.raises(
-        Rejected, match=r"400 InvalidBodyParameterValue: bpsId must have UPN format \(portal log: [0-9a-f-]{36}\)"
+        Rejected, match=r"400 InvalidBodyParameterValue: “bpsId must have UPN format” \(portal log: [0-9a-f-]{36}\)"
     ):
         await portal.create_account(replace(ANN, bps_id="a+b@x.example"))
 
@@ -139,7 +139,7 @@ async def test_a_maintenance_page_is_waited_out_or_reported(fake: FakePortal, po
     fake.faults = [Fault("GET .*users", 503, body=page)]
     assert await read_all(portal) == []
     fake.faults = [Fault("GET .*users", 503, body=page, times=99)]
-    with pytest.raises(Unavailable, match=r"503: a web page: Service Unavailable"):
+    with pytest.raises(Unavailable, match=r"503: a web page “Service Unavailable”"):
         await read_all(portal)
 
 

@@ -98,7 +98,7 @@ async def test_a_portal_url_without_its_path_is_named(fake: FakePortal, portal: 
 async def test_a_sign_in_page_instead_of_an_answer_is_named(fake: FakePortal, portal: BpsPortal, pattern: str) -> None:
     """A page for people with status 200 is no answer of the API, and is quoted without its markup."""
     fake.faults = [Fault(pattern, 200, body="<html><style>x{}</style><title>Sign in</title></html>")]
-    with pytest.raises(ProtocolError, match=r"\(a web page: Sign in\).*bps\.portal_url"):
+    with pytest.raises(ProtocolError, match=r"a web page “Sign in”.*bps\.portal_url"):
         await portal.fetch_account("a@b.example")
 
 

@@ -1,0 +1,38 @@
+"""The one HTTP client: connections, bounds, retries, and who it was that answered."""
+
+from syncd.http.answer import (
+    Response,
+    Told,
+    excerpt,
+    is_json_object,
+    is_web_page,
+    make_error,
+    parse_retry_after,
+    read_json_object,
+    read_page,
+    say,
+)
+from syncd.http.client import Classify, ErrorReader, HttpClient
+from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
+from syncd.http.trust import make_ssl_context
+
+__all__ = [
+    "Classify",
+    "ErrorReader",
+    "HttpClient",
+    "HttpOptions",
+    "QuietTimes",
+    "Response",
+    "RetryPolicy",
+    "Told",
+    "Traffic",
+    "excerpt",
+    "is_json_object",
+    "is_web_page",
+    "make_error",
+    "make_ssl_context",
+    "parse_retry_after",
+    "read_json_object",
+    "read_page",
+    "say",
+]

@@ -1,0 +1,62 @@
+"""How one side is reached, and how long a request to it may be repeated. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long a request may be repeated.
+
+    ``repeatable`` says that sending it twice does no harm, so that answers which leave its effect unclear (time-out,
+    broken connection, 500, 502, 504) are retried too. Refusals that had no effect (429, 503, connection refused) are
+    always retried. ``wait_max`` bounds our own backoff; ``patience`` bounds one Retry-After and the sum of all waiting,
+    in seconds: a longer one is not waited for, the error is raised.
+    """
+
+    attempts: int = 6
+    patience: float = 180.0
+    wait_initial: float = 0.4
+    wait_max: float = 20.0
+    repeatable: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class Traffic:
+    """What went through a client so far."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes_received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class QuietTimes:
+    """Until when (monotonic seconds) each host wants no request. Clients that share it also share what one was told."""
+
+    until: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """How to reach one side. Times are in seconds, sizes in bytes.
+
+    ``address_setting``, ``ca_setting`` and ``proxy_setting`` name the settings that an operator looks at when it cannot
+    be reached.
+    """
+
+    address_setting: str = "the address"
+    ca_setting: str = "ca_file"
+    proxy_setting: str = "proxy_url"
+    ca_file: Path | None = None
+    proxy_url: str | None = field(default=None, repr=False)
+    concurrency: int = 8
+    connect_timeout: float = 15.0
+    answer_timeout: float = 100.0
+    size_limit: int = 64 << 20
+    headers: Mapping[str, str] = field(default_factory=dict)
+    quiet: QuietTimes = field(default_factory=QuietTimes)
