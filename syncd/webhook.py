@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self
 
@@ -18,7 +18,7 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import Unavailable
-from syncd.http import HttpClient, HttpOptions, RetryPolicy, make_ssl_context
+from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy, Told, make_ssl_context, read_page
 from syncd.http.silence import name_cause
 
 _CONNECT_SECONDS = 5.0
@@ -64,6 +64,7 @@ class WebHook:
             body=msgspec.json.encode(body),
             secrets=(url.raw_path_qs.strip("/"),),
             retry=_RETRY,
+            read_error=_read_answer,
         )
 
     async def probe(self) -> None:
@@ -78,6 +79,11 @@ class WebHook:
         except OSError as error:
             raise Unavailable(f"{url.host}:{url.port} cannot be reached: {name_cause(error)}", sent=False) from None
         writer.transport.abort()
+
+
+def _read_answer(response: Response) -> Told:
+    """Take whatever a hook answers for its own word: it may be anybody's, and has no shape to be known by."""
+    return replace(read_page(response), own=True)
 
 
 def _make_card(text: str) -> dict[str, object]:
