@@ -120,6 +120,14 @@ class HttpOptions:
     quiet: QuietTimes = field(default_factory=QuietTimes)
 
 
+def silence_retries() -> None:
+    """Let stamina say nothing of each retry in this process: it would log errors whole, which may name people.
+
+    A client logs the first failure and the recovery itself, and counts the rest.
+    """
+    stamina.instrumentation.set_on_retry_hooks(())
+
+
 class HttpClient:
     """The HTTP client of one remote: pool, time and size limits, retries, and a Retry-After that all requests share.
 
@@ -139,7 +147,6 @@ class HttpClient:
         self._log = structlog.get_logger("syncd.http")
 
     async def __aenter__(self) -> Self:
-        stamina.instrumentation.set_on_retry_hooks(())  # it would log every repetition; the run log counts them
         context = await asyncio.to_thread(make_ssl_context, self._options.ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=context, keepalive_timeout=30),
