@@ -85,6 +85,14 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _retries_are_silent() -> None:
+    """Let retries be logged as in a process of ours, without the rest of what such a process changes for itself."""
+    from syncd.http import silence_retries  # imported late: not every suite under this file has a client
+
+    silence_retries()
+
+
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
 
