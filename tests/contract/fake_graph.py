@@ -94,6 +94,9 @@ class FakeGraph:
         self.forms: list[Mapping[str, str]] = []
         self.good_tokens: set[str] = set()
         self.secret = "first-secret"
+        self.drip = 0.0
+        """Seconds between the bytes of a token answer; 0: all at once."""
+        self.dripping = False
 
     def queue(self, *answers: Answer | Callable[[Asked], Answer]) -> None:
         self.answers.extend(answers)
@@ -123,14 +126,25 @@ class FakeGraph:
         }
         return Answer(200, document).make_response()
 
-    async def answer_login(self, request: web.Request) -> web.Response:
+    async def answer_login(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
         self.forms.append({name: str(value) for name, value in form.items()})
+        if self.drip:
+            return await self.drip_login(request)
         if self.logins:
             return self.logins.pop(0).make_response()
         token = f"token-{len(self.forms)}"
         self.good_tokens.add(token)
         return Answer(200, {"token_type": "Bearer", "expires_in": 3600, "access_token": token}).make_response()
+
+    async def drip_login(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
+        await response.prepare(request)
+        self.dripping = True
+        for _ in range(1000):
+            await response.write(b" ")
+            await asyncio.sleep(self.drip)
+        return response
 
     async def answer_graph(self, request: web.Request) -> web.Response:
         asked = Asked(request.method, request.raw_path, dict(request.headers), await request.read())

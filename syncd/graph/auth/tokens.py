@@ -110,13 +110,17 @@ class TokenSource:
         async with open_platform(options, clock) if managed else open_authority(options, clock) as http:
             bridge = Bridge(http, check)
             try:
-                return await asyncio.to_thread(self._run_msal, bridge, claims)
+                answer = await asyncio.to_thread(self._run_msal, bridge, claims)
             except RemoteError as error:
                 if not managed:
                     raise
                 raise add_elsewhere(error) from None
             finally:
                 bridge.close()
+            if "error" in answer:
+                told = Response(200, {}, msgspec.json.encode(answer), confidential=http.confidential)
+                raise explain_refusal(told, options=options, clock=clock)
+            return answer
 
     def _run_msal(self, bridge: Bridge, claims: str) -> Mapping[str, Any]:
         """Return msal's answer; blocks. Its exceptions are of every kind; those of our client pass through it."""
@@ -140,10 +144,6 @@ class TokenSource:
 
     def _read_answer(self, answer: Mapping[str, Any], asked_at: float, claims: str) -> _Token:
         token, lifetime = answer.get("access_token"), answer.get("expires_in", 3600)
-        if "error" in answer:
-            raise explain_refusal(
-                Response(200, {}, msgspec.json.encode(answer)), options=self._options, clock=self._clock
-            )
         if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
             raise ProtocolError(f"{self._side()} answered without an access token")
         seconds = float(lifetime) if isinstance(lifetime, int | float) else 3600.0

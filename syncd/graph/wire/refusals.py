@@ -15,6 +15,7 @@ from syncd.clock import Clock
 from syncd.errors import (
     BadQuery,
     Forbidden,
+    Intercepted,
     NotFound,
     NotOffered,
     Rejected,
@@ -91,6 +92,8 @@ def says_page_expired(error: Rejected) -> bool:
 
 def says_dead(error: RemoteError) -> bool:
     """Whether Graph says in so many words that a delta link is dead; a bare bad request only may mean it."""
+    if isinstance(error, Intercepted):
+        return False
     code = error.code.lower()
     return error.status == 410 or code in _DEAD_ANYWHERE or code in (_UNSUPPORTED, _EXPIRED_PAGE)
 
