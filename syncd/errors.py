@@ -37,9 +37,6 @@ They decide something in three places only: ``http`` (retry), ``sync.apply`` (sk
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
-
-Side = Literal["source", "target", "store"]
 
 
 class SyncdError(Exception):

@@ -36,7 +36,6 @@ SECRET_KEYS: dict[str, frozenset[str]] = {
 }
 MASKED_KEYS = frozenset({"client_secret", "certificate_password", "url", "webhook_url", "proxy_url"})
 
-Credential = Literal["secret", "certificate", "federated_token", "managed_identity"]
 Leave = Literal["keep", "revoke", "delete"]
 
 
@@ -101,7 +100,6 @@ UserCondition = Annotated[str, Parsed(partial(parse_expression, entity="user"))]
 GroupCondition = Annotated[str, Parsed(partial(parse_expression, entity="group"))]
 Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
 Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
-PositiveDuration = Annotated[timedelta, simple(values.parse_positive_duration, values.format_duration)]
 CadenceValue = Annotated[Cadence, simple(parse_cadence)]
 Limit = Annotated[int | None, simple(values.parse_limit, values.format_limit)]
 ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
@@ -133,15 +131,6 @@ class GraphSettings(Section):
     def root(self) -> str:
         """Return the host root of Graph; without version. Also the host of the token's scope."""
         return self.base_url or addresses.CLOUDS[self.cloud][1]
-
-    @property
-    def credential(self) -> Credential:
-        """Return which of the four kinds of credential is set."""
-        if self.certificate_file is not None:
-            return "certificate"
-        if self.federated_token_file is not None:
-            return "federated_token"
-        return "secret" if self.client_secret is not None else "managed_identity"
 
 
 class BpsSettings(Section):

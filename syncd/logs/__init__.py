@@ -1,5 +1,5 @@
 """structlog: JSON or console, redaction, standard-library records through the same pipe."""
 
-from syncd.logs.pipe import bind_run, configure_logs, get_logger
+from syncd.logs.pipe import configure_logs, get_logger
 
-__all__ = ["bind_run", "configure_logs", "get_logger"]
+__all__ = ["configure_logs", "get_logger"]

@@ -6,8 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, TextIO, cast
 
 import structlog
@@ -73,13 +72,6 @@ def configure_logs(
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return a logger whose lines carry ``logger=name``; it follows every later ``configure_logs``."""
     return cast(FilteringBoundLogger, structlog.get_logger(name))  # structlog promises Any
-
-
-@contextmanager
-def bind_run(run_id: str) -> Iterator[None]:
-    """Put ``run_id`` on every line of this task and of those it starts, until the block ends."""
-    with structlog.contextvars.bound_contextvars(run_id=run_id):
-        yield
 
 
 class _Sink:

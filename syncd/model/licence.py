@@ -19,8 +19,6 @@ LICENCE_TYPES: tuple[LicenceType, ...] = get_args(LicenceType)
 LICENCE_PLACES: Mapping[str, int] = {name: -number for number, name in enumerate(LICENCE_TYPES, 1)}
 """The number that stands for a licence type where the store keeps the key of a member."""
 
-DESIGNER_SETTINGS: tuple[str, ...] = ("project_creation", "project_publishing")
-
 Settings = Mapping[str, str | None]
 
 

@@ -62,11 +62,6 @@ class Desired:
     fields: Mapping[str, str | None] = field(default_factory=dict)
     manager_key: int | None = None
 
-    @property
-    def claims(self) -> bool:
-        """Return whether it wants a record of its own."""
-        return self.state in ("wanted", "collision")
-
 
 def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) -> Desired:
     """Decide about one user. Whatever cannot be evaluated is skipped with the reason, never judged a leaver.

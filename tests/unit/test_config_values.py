@@ -302,13 +302,14 @@ def test_the_credential_is_one_of_four(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("eyJ")
     kinds = {
-        "secret": SECRET,
-        "certificate": {"SYNCD_GRAPH__CERTIFICATE_FILE": str(pem), "SYNCD_GRAPH__CERTIFICATE_PASSWORD": "x"},
-        "federated_token": {"SYNCD_GRAPH__FEDERATED_TOKEN_FILE": str(token)},
+        "client_secret": SECRET,
+        "certificate_file": {"SYNCD_GRAPH__CERTIFICATE_FILE": str(pem), "SYNCD_GRAPH__CERTIFICATE_PASSWORD": "x"},
+        "federated_token_file": {"SYNCD_GRAPH__FEDERATED_TOKEN_FILE": str(token)},
         "managed_identity": {"SYNCD_GRAPH__MANAGED_IDENTITY": "system", "SYNCD_GRAPH__CLIENT_ID": ""},
     }
     for kind, env in kinds.items():
-        assert load_settings(None, {**GRAPH, **BPS, **env}, cwd=EMPTY).graph.credential == kind
+        graph = load_settings(None, {**GRAPH, **BPS, **env}, cwd=EMPTY).graph
+        assert [name for name in kinds if getattr(graph, name) is not None] == [kind]
 
     assert "has several credentials: client_secret, managed_identity; keep exactly one" in problem_of(
         kinds["managed_identity"]

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.clock import Clock
-from syncd.logs import bind_run, configure_logs, get_logger
+from syncd.logs import configure_logs, get_logger
 from syncd.logs.pipe import INDISCREET, TALKATIVE, Format, _Bridge
 from syncd.logs.redaction import redact_text
 
@@ -192,12 +192,12 @@ def test_the_run_id_is_on_every_line_of_the_run() -> None:
     stream = start()
     log = get_logger("x")
 
-    with bind_run("run-7"):
+    with structlog.contextvars.bound_contextvars(run=7):
         contextvars.copy_context().run(log.info, "page")
         logging.getLogger("library").warning("w")
     log.info("after")
 
-    assert [line.get("run_id") for line in lines_of(stream)] == ["run-7", "run-7", None]
+    assert [line.get("run") for line in lines_of(stream)] == [7, 7, None]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
 from syncd.model.source import STREAMS, Checkpoint, Stream
 from syncd.store.db.database import Database, reading
@@ -49,8 +49,3 @@ def has_checkpoints(database: Database) -> bool:
     with reading(database) as connection:
         found = connection.execute(select(checkpoints.c.stream).where(checkpoints.c.delta_link.is_not(None))).all()
     return {row.stream for row in found} >= set(STREAMS)
-
-
-def forget_checkpoint(connection: Connection, stream: Stream) -> None:
-    """Drop a checkpoint: the next pull of the stream is a baseline."""
-    connection.execute(delete(checkpoints).where(checkpoints.c.stream == stream))

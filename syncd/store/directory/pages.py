@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
@@ -359,12 +359,6 @@ class Directory(StorePart):
                 .values(state="soft_deleted", removed_at=now)
             )
             return result.rowcount
-
-    def count_active(self, stream: Stream) -> int:
-        """Return how many objects of the stream count as existing."""
-        table = TABLES[stream]
-        with reading(self._database) as connection:
-            return connection.scalar(select(func.count()).select_from(table).where(table.c.state == "active")) or 0
 
 
 def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:

@@ -246,11 +246,6 @@ class Inventory(StorePart):
             save_marker(connection, INVENTORY_READ, "yes")
             connection.execute(delete(seen_principals))
 
-    def was_read(self) -> bool:
-        """Return whether the portal was ever read completely."""
-        with reading(self._database) as connection:
-            return load_marker(connection, INVENTORY_READ) is not None
-
     # ---- single records ---------------------------------------------------------------------------------------------
 
     @in_thread
