@@ -85,6 +85,14 @@ def postgres_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _retries_are_not_logged() -> None:
+    """Let retries be logged as little as in a process of ours, which is all of `tune_process` that tests rely on."""
+    from syncd.http import stop_logging_retries  # imported late: not every suite under this file has a client
+
+    stop_logging_retries()
+
+
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from syncd.bootstrap.process import tune_process
 from syncd.bootstrap.settings import list_expiring
 from syncd.bootstrap.sides import open_sides
 from syncd.bootstrap.store import make_runs, open_store
@@ -15,24 +14,6 @@ from syncd.config import (
     Settings,
 )
 from syncd.notifications import open_hook
-
-if TYPE_CHECKING:
-    pass
-
-_COLLECT_AFTER = 10_000
-"""So many more values made than forgotten let Python look for cycles among the youngest (its own number is 700)."""
-
-
-def spare_collector() -> None:
-    """Let Python's collector of cycles pass over what is loaded by now, and look at the rest more rarely.
-
-    To be called once by a process whose business is runs. A plan makes hundreds of thousands of values, none of them in
-    a cycle: with Python's own thresholds a seventh of the time of planning went into looking at them again and again.
-    What is in a cycle waits a little longer for its end, which costs some 3 MB.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
 
 
 def run_daemon(load_settings: Callable[[], Settings]) -> int:
@@ -45,7 +26,7 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
     from syncd.http import QuietTimes
     from syncd.web.health import serve_health
 
-    spare_collector()
+    tune_process()
     clock = Clock()
     composition = Composition(
         open_store=partial(open_store, create=True),

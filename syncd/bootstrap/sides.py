@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from syncd.graph.options import GraphOptions
     from syncd.http import QuietTimes
 
-_TURN_SECONDS = 0.001
-
 
 @asynccontextmanager
 async def open_sides(
@@ -50,8 +47,6 @@ async def open_sides(
     from syncd.graph.source import GraphSource
     from syncd.http import QuietTimes
 
-    # The store works in a thread of its own: a short turn keeps it from holding up requests that have their answer.
-    sys.setswitchinterval(_TURN_SECONDS)
     rules = make_rules(settings)
     target = Store(database)
     quiet = quiet or QuietTimes()

@@ -140,7 +140,7 @@ async def _execute(work: _Work) -> RunRecord:
 
 
 async def _carry_out(work: _Work) -> RunRecord:
-    from syncd.bootstrap.daemon import spare_collector
+    from syncd.bootstrap.process import tune_process
     from syncd.bootstrap.sides import open_sides
     from syncd.bootstrap.store import make_runs
     from syncd.daemon.async_lock import AsyncLock
@@ -162,9 +162,9 @@ async def _carry_out(work: _Work) -> RunRecord:
         log = get_logger("syncd.run")
         for run_id in await Store(database).runs.interrupt_open():
             log.warning("run.found_interrupted", run=run_id)
-        spare_collector()
         runs = make_runs(settings, database, clock)
         async with open_sides(settings, database, clock, progress=work.report, stopping=stop.requested) as sides:
+            tune_process()  # both sides are loaded by now
             return await runs.execute(work.request, sides, proposal=work.proposal, shown=work.shown)
     except asyncio.CancelledError:
         if lost.is_set() and not stop.number:

@@ -53,6 +53,14 @@ Classify = Callable[[Response, Told], RemoteError | None]
 """Given an answer and what it says, may name a more precise error than the table; None keeps the table's."""
 
 
+def stop_logging_retries() -> None:
+    """Let stamina say nothing of each retry in this process: it would log errors whole, which may name people.
+
+    A client logs the first failure and the recovery itself, and counts the rest.
+    """
+    stamina.instrumentation.set_on_retry_hooks(())
+
+
 class HttpClient:
     """The HTTP client of one remote: pool, time and size limits, retries, and a Retry-After that all requests share.
 
@@ -80,7 +88,6 @@ class HttpClient:
         return self._confidential
 
     async def __aenter__(self) -> Self:
-        stamina.instrumentation.set_on_retry_hooks(())  # it would log every repetition; the run log counts them
         context = await asyncio.to_thread(make_ssl_context, self._options.ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=context, keepalive_timeout=30),

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from syncd.bootstrap.daemon import spare_collector
+from syncd.bootstrap.process import tune_process
 from syncd.bootstrap.settings import read_settings
 from syncd.bootstrap.sides import open_sides
 from syncd.bootstrap.store import make_runs, open_store
@@ -125,7 +125,7 @@ def main() -> None:
     options = parser.parse_args()
     settings = read_settings(options.config, os.environ)
     database = open_store(settings, create=True)
-    spare_collector()
+    tune_process()
     try:
         if options.what == "empty":
             found: dict[str, object] = {}

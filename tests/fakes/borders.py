@@ -146,7 +146,7 @@ def observe(settings: Settings, config: Path) -> dict[str, object]:
     with pytest.MonkeyPatch.context() as patch:
         for name, replacement in (
             ("syncd.bootstrap.daemon.Clock", _StoppedClock),
-            ("syncd.bootstrap.daemon.spare_collector", lambda: None),
+            ("syncd.bootstrap.daemon.tune_process", lambda: None),
             ("syncd.bootstrap.sides.Pull", lambda *_, **__: None),
             ("syncd.bootstrap.sides.Push", borders.make_push),
             ("syncd.bootstrap.store.Runs", borders.make_runs),

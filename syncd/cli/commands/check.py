@@ -26,9 +26,11 @@ def check(context: click.Context, invocation: Invocation) -> None:
     Exit code 1 if anything failed. The table form also prints the configuration in force, with secrets masked.
     """
     from syncd.bootstrap.checks import check as try_everything
+    from syncd.bootstrap.process import tune_process
     from syncd.clock import Clock
 
     settings = invocation.start()
+    tune_process()
     checks = asyncio.run(try_everything(settings, Clock()))
     if invocation.json:
         print_json(
