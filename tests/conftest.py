@@ -86,11 +86,11 @@ def postgres_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _retries_are_silent() -> None:
-    """Let retries be logged as in a process of ours, without the rest of what such a process changes for itself."""
-    from syncd.http import silence_retries  # imported late: not every suite under this file has a client
+def _retries_are_not_logged() -> None:
+    """Let retries be logged as little as in a process of ours, which is all of `tune_process` that tests rely on."""
+    from syncd.http import stop_logging_retries  # imported late: not every suite under this file has a client
 
-    silence_retries()
+    stop_logging_retries()
 
 
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]

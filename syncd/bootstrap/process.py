@@ -18,12 +18,12 @@ def tune_process() -> None:
     The interpreter's threads take short turns. The collector of cycles passes over what is loaded by now, and looks at
     the rest more rarely: a plan makes hundreds of thousands of values, none of them in a cycle, and with Python's own
     thresholds a seventh of the time of planning went into looking at them again and again. What is in a cycle waits a
-    little longer for its end, which costs some 3 MB. Retries are not logged one by one (`syncd.http.silence_retries`).
+    little longer for its end, which costs some 3 MB. Retries are not logged one by one.
     """
-    from syncd.http import silence_retries  # late: a command that only reads the store needs no client
+    from syncd.http import stop_logging_retries  # late: a command that only reads the store needs no client
 
     sys.setswitchinterval(_TURN_SECONDS)
-    silence_retries()
+    stop_logging_retries()
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER)

@@ -12,7 +12,7 @@ from syncd.http.answer import (
     read_page,
     say,
 )
-from syncd.http.client import Classify, ErrorReader, HttpClient, silence_retries
+from syncd.http.client import Classify, ErrorReader, HttpClient, stop_logging_retries
 from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
 from syncd.http.trust import make_ssl_context
 
@@ -35,5 +35,5 @@ __all__ = [
     "read_json_object",
     "read_page",
     "say",
-    "silence_retries",
+    "stop_logging_retries",
 ]

@@ -53,7 +53,7 @@ Classify = Callable[[Response, Told], RemoteError | None]
 """Given an answer and what it says, may name a more precise error than the table; None keeps the table's."""
 
 
-def silence_retries() -> None:
+def stop_logging_retries() -> None:
     """Let stamina say nothing of each retry in this process: it would log errors whole, which may name people.
 
     A client logs the first failure and the recovery itself, and counts the rest.

@@ -35,13 +35,9 @@ def test_the_kinds_of_record_are_spelled_out_once() -> None:
     assert spelling == ["kinds.py"]
 
 
-GIVEN_FORMS = {"cert_verify", "to_error"}
-"""Methods whose form is given: one of requests, and one that a ``Classify`` is made of."""
-
-
 def _list_values(node: ast.AST) -> list[str]:
     """Return the types of what a function or the constructor of a dataclass takes by position."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name not in GIVEN_FORMS:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         taken = [each for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
         return [ast.unparse(each.annotation) if each.annotation else "" for each in taken]
     if isinstance(node, ast.ClassDef):
