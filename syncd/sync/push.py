@@ -227,12 +227,8 @@ class Push:
         await protecting.defer_deletions(run_id)
 
     async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> None:
-        waiting = sum(
-            number
-            for (_, _, status), number in (await self._store.plans.count_outcomes(run_id)).items()
-            if status == "planned"
-        )
-        self._progress("changes planned", waiting)
+        planned = await self._store.plans.count_planned(run_id)
+        self._progress("changes planned", sum(planned.values()))
         apply = Apply(
             self._portal,
             self._store,
@@ -242,7 +238,7 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
-        await apply.run(run_id, licences=licences, retry_failed=retry_failed)
+        await apply.run(run_id, planned.keys(), licences=licences, retry_failed=retry_failed)
 
     async def _check_target(self) -> None:
         other = await self._store.inventory.bind_target(self._portal.address)

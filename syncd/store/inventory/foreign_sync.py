@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import Database
 from syncd.store.schema.tables import failures, target_principals
 
 _NAMED = 3
@@ -47,17 +47,7 @@ class Blocked:
 
 def load_blocked(database: Database) -> Blocked:
     """Return what is blocked at present; what was solved is not."""
-    statement = (
-        select(failures.c.object, failures.c.first_at, failures.c.attempts, target_principals.c.bps_id)
-        .join(target_principals, target_principals.c.key == failures.c.record_key)
-        .where(
-            failures.c.object.in_(RECORD_KINDS),
-            failures.c.cause == Cause.FOREIGN_RECORD.value,
-        )
-        .order_by(target_principals.c.bps_fold)
-    )
-    with reading(database) as connection:
-        rows = connection.execute(statement).all()
+    rows = database.load_rows(_SELECT_BLOCKED)
     return Blocked(
         users=sum(row.object == "user" for row in rows),
         groups=sum(row.object == "group" for row in rows),
@@ -65,3 +55,14 @@ def load_blocked(database: Database) -> Blocked:
         attempts=max((row.attempts for row in rows), default=0),
         examples=tuple(row.bps_id for row in rows[:_NAMED]),
     )
+
+
+_SELECT_BLOCKED = (
+    select(failures.c.object, failures.c.first_at, failures.c.attempts, target_principals.c.bps_id)
+    .join(target_principals, target_principals.c.key == failures.c.record_key)
+    .where(
+        failures.c.object.in_(RECORD_KINDS),
+        failures.c.cause == Cause.FOREIGN_RECORD.value,
+    )
+    .order_by(target_principals.c.bps_fold)
+)
