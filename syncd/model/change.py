@@ -44,6 +44,10 @@ class Phase(IntEnum):
     USER_DELETES = 90
 
 
+NEEDING_SYNCHRONIZED = frozenset({Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS})
+"""Phases whose changes name records that WEBCON has to have synchronised before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One intended write.

@@ -41,7 +41,8 @@ from syncd.store.decisions.rejections import Declined
 from syncd.store.desired.decisions import DesiredState
 from syncd.store.desired.leavers import Leavers
 from syncd.store.desired.time_rules import TimeRules
-from syncd.store.directory.checkpoints import has_checkpoints, load_checkpoint
+from syncd.store.directory.checkpoints import has_checkpoints, load_checkpoints
+from syncd.store.directory.direct_reads import DirectReads
 from syncd.store.directory.full_read import Baseline
 from syncd.store.directory.lists import ListedObjects
 from syncd.store.directory.member_counts import MemberChecks
@@ -73,13 +74,13 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Directory(ListedObjects, Purged, TenantBinding):
+class Directory(ListedObjects, DirectReads, Purged, TenantBinding):
     """The stored copy of the tenant."""
 
     @in_thread
-    def load_checkpoint(self, stream: Stream) -> Checkpoint | None:
-        """Return where the stream stands."""
-        return load_checkpoint(self._database, stream)
+    def load_checkpoints(self) -> dict[Stream, Checkpoint]:
+        """Return where the streams stand; one that was never pulled is missing."""
+        return load_checkpoints(self._database)
 
     @in_thread
     def has_checkpoints(self) -> bool:

@@ -73,6 +73,8 @@ def pass_moment(store: Store, run_id: int, *, quiet: bool, retry_failed: bool, n
 
 def pass_licences(store: Store, run_id: int) -> None:
     """Let go only together what belongs together (stage "write")."""
+    if not store.licences.has_licence_changes.blocking(run_id):
+        return
     stops = store.stops
     stops.stop(run_id, sieves.stop_uncoupled())
     stops.stop(run_id, sieves.stop_moves(stops.load_moves_on_their_way(run_id)))

@@ -228,12 +228,8 @@ class Push:
 
     async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> list[str]:
         """Send what is planned; return what is to be told of it beside the outcomes."""
-        waiting = sum(
-            number
-            for (_, _, status), number in (await self._store.plans.count_outcomes(run_id)).items()
-            if status == "planned"
-        )
-        self._progress("changes planned", waiting)
+        planned = await self._store.plans.count_planned(run_id)
+        self._progress("changes planned", sum(planned.values()))
         apply = Apply(
             self._portal,
             self._store,
@@ -243,7 +239,7 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
-        await apply.run(run_id, licences=licences, retry_failed=retry_failed)
+        await apply.run(run_id, planned.keys(), licences=licences, retry_failed=retry_failed)
         return apply.notes
 
     async def _check_target(self) -> None:

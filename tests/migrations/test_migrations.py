@@ -35,6 +35,21 @@ def test_there_is_one_head() -> None:
     assert len(ScriptDirectory(str(find_migrations())).get_heads()) == 1
 
 
+def test_the_needed_revision_is_read_from_the_names_of_the_migrations() -> None:
+    """It is the head that Alembic finds, which executes every migration for it; and each file is named by its own."""
+    scripts = ScriptDirectory(str(find_migrations()))
+    assert load_head() == scripts.get_current_head()
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
+
+
+def test_a_store_without_tables_has_no_revision(database: Database) -> None:
+    """A database that is there and empty is no error, and stays empty."""
+    with database.transaction() as connection:
+        connection.execute(text("CREATE TABLE another (key INTEGER)"))
+    assert load_revision(database) is None
+
+
 def test_migrations_equal_the_tables(database: Database) -> None:
     """What the migrations build is what the code expects: no missing column, no forgotten index."""
     assert migrate(database) == (None, load_head())

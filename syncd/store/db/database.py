@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, Executable, Row, create_engine, event, make_url
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -24,6 +24,7 @@ from syncd.errors import StoreError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+AnyRow = Row[*tuple[Any, ...]]
 
 # A server that vanished without a word is noticed within half a minute, also by a session that only holds a lock.
 _POSTGRESQL = {
@@ -49,6 +50,16 @@ class Database:
         """Return ``sqlite`` or ``postgresql``."""
         return self.engine.dialect.name
 
+    @cached_property
+    def reader(self) -> Engine:
+        """Return the engine of transactions that only read; see `reading`."""
+        return self.engine.execution_options(reads_only=True)
+
+    @cached_property
+    def _alone(self) -> Engine:
+        """Return the engine of single statements, which need no transaction around them."""
+        return self.engine.execution_options(alone=True)
+
     def check_file(self) -> None:
         """Raise StoreError when the file of this store is gone or another one since it was opened."""
         if self._watch is not None:
@@ -59,6 +70,35 @@ class Database:
         """Run a short transaction: committed at the end, rolled back on error; database errors become StoreError."""
         try:
             with self.engine.begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreError(explain(error, self.engine.url)) from error
+
+    def load_rows(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[AnyRow]:
+        """Return the rows of one statement that only reads: it is a transaction by itself. Raises StoreError."""
+        with self.asking() as connection:
+            return connection.execute(statement, parameters).all()
+
+    def load_row(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> AnyRow | None:
+        """Return the first row of such a statement, None when there is none. Raises StoreError."""
+        with self.asking() as connection:
+            return connection.execute(statement, parameters).first()
+
+    def load_values(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> list[Any]:
+        """Return the first column of such a statement. Raises StoreError."""
+        with self.asking() as connection:
+            return list(connection.execute(statement, parameters).scalars())
+
+    def load_value(self, statement: Executable, parameters: Mapping[str, Any] | None = None) -> Any:
+        """Return the first value of such a statement, None when there is no row. Raises StoreError."""
+        with self.asking() as connection:
+            return connection.execute(statement, parameters).scalar()
+
+    @contextmanager
+    def asking(self) -> Iterator[Connection]:
+        """Yield a connection for one reading statement, which is a transaction by itself. Raises StoreError."""
+        try:
+            with self._alone.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
             raise StoreError(explain(error, self.engine.url)) from error
@@ -151,42 +191,46 @@ def _prepare_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
+# WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and loses
+# nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent. A full pull
+# dirties the same index pages in every transaction: a longer log (64 MB at most) lets a checkpoint write each once.
+_SQLITE = (
+    "journal_mode=WAL",
+    "synchronous=NORMAL",
+    "cache_size=-8000",
+    "temp_store=FILE",
+    "wal_autocheckpoint=16000",
+)
+
+
 def _open_sqlite(url: URL) -> Database:
-    engine = create_engine(url, connect_args={"timeout": 30.0, "check_same_thread": False})
     in_file = bool(url.database) and url.database != ":memory:" and not str(url.database).startswith("file:")
     named = in_file and not url.query
     watch = FileWatch(Path(url.database or "").absolute()) if named else None
 
-    @event.listens_for(engine, "do_connect")
-    def look(*_: object) -> None:
+    def connect() -> Any:
         if watch is not None:
             watch.check()  # before SQLite makes an empty file where ours has been
         if in_file:
             _make_private(Path(url.database or ""))
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        # WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and
-        # loses nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent.
-        connection.isolation_level = None
-        # A full pull dirties the same index pages in every transaction: a longer log (64 MB at most) lets a checkpoint
-        # write each of them once.
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=NORMAL",
-            "cache_size=-8000",
-            "temp_store=FILE",
-            "wal_autocheckpoint=16000",
-        ):
+        arguments, options = engine.dialect.create_connect_args(url)
+        ours: dict[str, Any] = {**options, "timeout": 30.0, "check_same_thread": False, "isolation_level": None}
+        connection: Any = engine.dialect.connect(*arguments, **ours)
+        for pragma in _SQLITE:
             connection.execute(f"PRAGMA {pragma}")
         if watch is not None:
             watch.note()
+        return connection
+
+    engine = create_engine(url, creator=connect)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         if watch is not None:
             watch.check()
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if not _reads_only(connection) else "BEGIN")
+        options = connection.get_execution_options()
+        if not options.get("alone"):  # a single statement is a transaction without being told
+            connection.exec_driver_sql("BEGIN" if options.get("reads_only") else "BEGIN IMMEDIATE")
 
     return Database(engine, watch)
 
@@ -200,15 +244,11 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path.resolve(), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
-def _reads_only(connection: Connection) -> bool:
-    return bool(connection.get_execution_options().get("reads_only"))
-
-
 @contextmanager
 def reading(database: Database) -> Iterator[Connection]:
     """Run a read-only transaction that never waits for a writer (SQLite WAL) and never blocks one."""
     try:
-        with database.engine.connect().execution_options(reads_only=True) as connection, connection.begin():
+        with database.reader.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
         raise StoreError(explain(error, database.engine.url)) from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
+from syncd.store.db.database import Database
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.sql import upsert
 from syncd.store.schema.tables import facts
 
@@ -57,14 +59,25 @@ TOLD = "told:"
 """With a subject behind it (``run``, or the setting of a credential): what the hook was last told about it."""
 
 
+SELECT_MARKER = select(facts.c.value).where(facts.c.name == bindparam("marker"))
+"""The value of the fact ``:marker``."""
+_LOAD_MARKERS = select(facts.c.name, facts.c.value).where(among_bound(facts.c.name, "markers", textual=True))
+_DELETE_MARKER = delete(facts).where(facts.c.name == bindparam("marker"))
+
+
+def load_markers(database: Database, *names: str) -> dict[str, str]:
+    """Return those of the facts that are set, in one question."""
+    return {row[0]: row[1] for row in database.load_rows(_LOAD_MARKERS, {"markers": names})}
+
+
 def load_marker(connection: Connection, name: str) -> str | None:
-    """Return a fact's value, None when it is not set."""
-    return connection.scalar(select(facts.c.value).where(facts.c.name == name))
+    """Return a fact's value, None when it is not set, within a transaction."""
+    return connection.scalar(SELECT_MARKER, {"marker": name})
 
 
 def save_marker(connection: Connection, name: str, value: str | None) -> None:
     """Set a fact, or remove it (None)."""
     if value is None:
-        connection.execute(delete(facts).where(facts.c.name == name))
+        connection.execute(_DELETE_MARKER, {"marker": name})
     else:
         upsert(connection, facts, [{"name": name, "value": value}])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.errors import SchemaMismatch, StoreError
@@ -28,14 +28,17 @@ def find_migrations() -> Path:
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
+@cache
 def load_head() -> str:
-    """Return the revision that this program needs."""
-    from alembic.script import ScriptDirectory
+    """Return the revision that this program needs: the number of its last migration, ``0008`` of ``0008_costs.py``.
 
-    head = ScriptDirectory(str(find_migrations())).get_current_head()
-    if head is None:
+    Read from the names of the files, and once: Alembic executes every migration to find it out. Raises StoreError when
+    there is none.
+    """
+    numbers = [path.name.partition("_")[0] for path in (find_migrations() / "versions").glob("[0-9]*_*.py")]
+    if not numbers:
         raise StoreError("this installation of syncd has no migrations")
-    return head
+    return max(numbers)
 
 
 def load_revision(database: Database) -> str | None:
@@ -44,11 +47,15 @@ def load_revision(database: Database) -> str | None:
     database.check_file()
     if database.dialect == "sqlite" and url.database and not url.query and not Path(url.database).exists():
         return None
-    with reading(database) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            return None
-        row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
-        return None if row is None else str(row[0])
+    try:  # a store is opened often, and empty once: only then is it looked for the table
+        with database.asking() as connection:
+            row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+            return None if row is None else str(row[0])
+    except StoreError:
+        with reading(database) as connection:
+            if connection.dialect.has_table(connection, "alembic_version"):
+                raise
+        return None
 
 
 def migrate(database: Database) -> tuple[str | None, str]:

@@ -1,33 +1,18 @@
-"""The few places where SQLite and PostgreSQL want different words: many keys in, many rows in, rows from parameters."""
+"""Writing many rows at once, which SQLite and PostgreSQL want said differently. Conditions over many: `parameters`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Executable,
-    Select,
-    Table,
-    Text,
-    any_,
-    bindparam,
-    cast,
-    exists,
-    func,
-    literal_column,
-    select,
-)
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, bindparam, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from syncd.store.db.parameters import among_bound
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -50,30 +35,6 @@ def decode_json(text: str | None) -> Any:
     return _decode(text) if text else {}
 
 
-def among(column: ColumnElement[Any], values: Collection[int] | Collection[str], connection: Connection) -> Any:
-    """Return the condition ``column in values``, with the values as one parameter, so that the statement is cached."""
-    listed = list(values)
-    textual = bool(listed) and isinstance(listed[0], str)
-    if connection.dialect.name == "postgresql":
-        kind = postgresql.ARRAY(Text() if textual else BigInteger())
-        return column == any_(bindparam(None, listed, type_=kind, unique=True))
-    source = func.json_each(bindparam(None, _encode(listed).decode(), type_=Text(), unique=True)).table_valued("value")
-    return column.in_(select(source.c.value))
-
-
-def among_bound(column: ColumnElement[Any], name: str, dialect: str) -> Any:
-    """Return the condition ``column in :name`` for integer keys, for a statement that is built once; see `pack`."""
-    if dialect == "postgresql":
-        return column == any_(bindparam(name, type_=postgresql.ARRAY(BigInteger())))
-    source = func.json_each(bindparam(name, type_=Text())).table_valued("value")
-    return column.in_(select(source.c.value))
-
-
-def pack(keys: Collection[int], dialect: str) -> object:
-    """Return integer keys as the value of a parameter of `among_bound`."""
-    return list(keys) if dialect == "postgresql" else _encode(list(keys)).decode()
-
-
 def chunked(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
     """Yield slices of at most ``size``."""
     for start in range(0, len(values), size):
@@ -81,21 +42,34 @@ def chunked(values: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
 
 
 _RANGE_FROM = 64
+S = TypeVar("S", bound=Executable)
 
 
-def within(column: ColumnElement[Any], numbers: Iterable[int], connection: Connection) -> Iterator[Any]:
-    """Yield conditions that together mean ``column in numbers``, each number in one of them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Within(Generic[S]):
+    """A statement over a column that is one of many numbers, built once in two forms by `within`."""
 
-    A long run of consecutive numbers is asked for by its ends, which the database reads in one go.
-    """
-    single = list[int]()
-    for first, last in _join_ranges(sorted(numbers)):
-        if last - first + 1 >= _RANGE_FROM:
-            yield column.between(first, last)
-        else:
-            single += range(first, last + 1)
-    if single:
-        yield among(column, single, connection)
+    between: S
+    """For a long run of consecutive numbers, which the database reads in one go: from ``:first`` to ``:last``."""
+    among: S
+    """For any others: ``:numbers``."""
+
+    def split(self, numbers: Iterable[int]) -> Iterator[tuple[S, dict[str, Any]]]:
+        """Yield statements with their parameters that together are about these numbers, each number in one of them."""
+        single = list[int]()
+        for first, last in _join_ranges(sorted(numbers)):
+            if last - first + 1 >= _RANGE_FROM:
+                yield self.between, {"first": first, "last": last}
+            else:
+                single += range(first, last + 1)
+        if single:
+            yield self.among, {"numbers": single}
+
+
+def within(column: ColumnElement[Any], make: Callable[[ColumnElement[Any]], S]) -> Within[S]:
+    """Build the statement that ``make`` makes of a condition over a column in both forms."""
+    consecutive = column.between(bindparam("first"), bindparam("last"))
+    return Within(between=make(consecutive), among=make(among_bound(column, "numbers")))
 
 
 def _join_ranges(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -120,8 +94,13 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) ->
     """Insert rows whose primary or unique key is not there yet; the others stay as they are."""
     if not rows:
         return
-    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    connection.execute(make(table).on_conflict_do_nothing(), list(rows))
+    connection.execute(_make_insert_missing(connection.dialect.name, table), list(rows))
+
+
+@lru_cache(maxsize=64)
+def _make_insert_missing(dialect: str, table: Table) -> Executable:
+    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
+    return make(table).on_conflict_do_nothing()
 
 
 def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[int, int]]) -> None:
@@ -168,10 +147,18 @@ def delete_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
         )
 
 
-def insert_pairs_from(connection: Connection, table: Table, pairs: Select[Any]) -> None:
-    """Insert the (group_key, member_key) pairs that a query yields and that are not there yet."""
-    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    connection.execute(make(table).from_select(["group_key", "member_key"], pairs).on_conflict_do_nothing())
+def insert_pairs_from(connection: Connection, table: Table, pairs: Select[Any], parameters: Row) -> None:
+    """Insert the (group_key, member_key) pairs that a query yields and that are not there yet.
+
+    The query is one that is built once.
+    """
+    connection.execute(_make_insert_pairs(connection.dialect.name, table, pairs), parameters)
+
+
+@lru_cache(maxsize=64)
+def _make_insert_pairs(dialect: str, table: Table, pairs: Select[Any]) -> Executable:
+    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
+    return make(table).from_select(["group_key", "member_key"], pairs).on_conflict_do_nothing()
 
 
 def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> None:
@@ -207,83 +194,37 @@ def _make_upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Executab
     )
 
 
-def insert_from(connection: Connection, table: Table, columns: Sequence[str], rows: Select[Any]) -> None:
-    """Insert what a query yields, or overwrite these columns where the primary key is there already."""
-    make = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+def insert_from(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Select[Any], parameters: Row
+) -> None:
+    """Insert what a query yields, or overwrite these columns where the primary key is there already.
+
+    The query is one that is built once.
+    """
+    connection.execute(_make_insert_from(connection.dialect.name, table, columns, rows), parameters)
+
+
+@lru_cache(maxsize=64)
+def _make_insert_from(dialect: str, table: Table, columns: tuple[str, ...], rows: Select[Any]) -> Executable:
+    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
     statement = make(table).from_select(list(columns), rows)
     keys = [column.name for column in table.primary_key]
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}
-        )
+    return statement.on_conflict_do_update(
+        index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}
     )
 
 
-def pick_missing(connection: Connection, ids: Collection[str], known: ColumnElement[str], where: Any) -> list[str]:
-    """Return those texts that no row has as ``known`` and meets ``where``, sorted; only they leave the database."""
-    if not ids:
-        return []
-    if connection.dialect.name == "postgresql":
-        listed = bindparam(None, list(ids), type_=postgresql.ARRAY(Text()), unique=True)
-        value: ColumnElement[Any] = func.unnest(listed).column_valued("given")
-    else:
-        source = func.json_each(bindparam(None, _encode(list(ids)).decode(), type_=Text(), unique=True))
-        value = source.table_valued("value").c.value
-    statement = select(value).where(~exists().where(known == value, where))
-    return sorted(set(connection.scalars(statement)))
-
-
-def gather_keys(keys: Select[Any], dialect: str) -> Select[Any]:
-    """Return a query for all that a query of integers yields, as one value; `fetch_keys` reads it."""
-    found = keys.subquery()
-    (key,) = found.c
-    return select(func.json_group_array(key) if dialect == "sqlite" else cast(func.json_agg(key), Text))
-
-
-def fetch_keys(connection: Connection, gathered: Select[Any], parameters: Row) -> list[int]:
-    """Return the integers of a query that `gather_keys` made."""
-    keys: list[int] = _decode(connection.scalar(gathered, parameters) or "[]")
-    return keys
-
-
-def fetch_together(connection: Connection, rows: Select[Any]) -> list[list[Any]]:
-    """Return what a query of integers and texts yields, made one value by the database.
-
-    Fetched row by row, each row of SQLite hands Python's lock to the event loop and waits to get it back.
-    """
-    found = rows.subquery()
-    if connection.dialect.name == "sqlite":
-        gathered: Any = func.json_group_array(func.json_array(*found.c))
-    else:
-        gathered = cast(func.json_agg(func.json_build_array(*found.c)), Text)
-    rows_read: list[list[Any]] = _decode(connection.scalar(select(gathered)) or "[]")
-    return rows_read
-
-
-def json_field(connection: Connection, document: ColumnElement[Any], name: str) -> Any:
-    """Return a text field of JSON text of ours, NULL when it is absent or null."""
-    if connection.dialect.name == "sqlite":
-        return func.json_extract(document, f"$.{name}", type_=Text)
-    return cast(document, JSON)[name].as_string()
-
-
-def set_json_fields(
-    connection: Connection, document: ColumnElement[Any], fields: Mapping[str, ColumnElement[Any]]
-) -> Any:
-    """Return JSON text of ours with these text fields set, NULL as null; a document that is NULL counts as empty."""
-    known = func.coalesce(document, "{}")
-    if connection.dialect.name == "sqlite":
-        return func.json_set(known, *chain(*((f"$.{name}", value) for name, value in fields.items())))
-    given = chain(*((literal_column(f"'{name}'"), value) for name, value in fields.items()))
-    return cast(cast(known, postgresql.JSONB).concat(func.jsonb_build_object(*given)), Text)
+def pick_missing(connection: Connection, ids: Collection[str], missing: Select[Any]) -> list[str]:
+    """Return what a query that `select_missing` made yields of these texts, sorted; only that leaves the database."""
+    return sorted(set(connection.scalars(missing, {"texts": ids}))) if ids else []
 
 
 def intern(connection: Connection, table: Table, column: str, values: Collection[str]) -> dict[str, int]:
     """Return the integer key of each text in a table of unique texts, adding those that are new."""
     if not values:
         return {}
-    unique = table.c[column]
-    found = _load_keys(connection, table, unique, values)
+    rows = connection.execute(_select_keys(table, column), {"texts": values})
+    found = {row[0]: row[1] for row in rows.fetchall()}
     missing = sorted(set(values) - found.keys())
     if missing:
         found.update(_insert_texts(connection, table, column, missing))
@@ -304,8 +245,7 @@ def _insert_texts(connection: Connection, table: Table, column: str, texts: Sequ
     return {row[0]: row[1] for row in rows.fetchall()}
 
 
-def _load_keys(
-    connection: Connection, table: Table, unique: ColumnElement[Any], values: Collection[str]
-) -> dict[str, int]:
-    rows = connection.execute(select(unique, table.c.key).where(among(unique, values, connection)))
-    return {row[0]: row[1] for row in rows.fetchall()}
+@lru_cache(maxsize=8)
+def _select_keys(table: Table, column: str) -> Select[Any]:
+    unique = table.c[column]
+    return select(unique, table.c.key).where(among_bound(unique, "texts", textual=True))

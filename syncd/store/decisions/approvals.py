@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
 from syncd.model.change import find_written
 from syncd.model.kinds import RECORD_KINDS
@@ -16,12 +16,12 @@ from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_marker
+from syncd.store.db.parameters import among_bound, among_values
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json, encode_json, upsert
+from syncd.store.db.sql import decode_json, encode_json, upsert
 from syncd.store.db.stops import stopped
-from syncd.store.runs.open_changes import find_newest_whole, is_in_force
+from syncd.store.runs.open_changes import is_in_force, select_newest_whole
 from syncd.store.schema.tables import (
-    UtcTime,
     changes,
     desired_groups,
     desired_users,
@@ -48,13 +48,8 @@ class Approvals(StorePart):
         older ones hold nothing any more; a run over one object leaves open what others hold of the rest. What setting
         something back withheld is planned by nobody else, and stays open.
         """
-        fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
-        reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN), fresh)
-        with reading(self._database) as connection:
-            newest = find_newest_whole(connection, runs.c.kind != "plan", runs.c.status.in_(_OPEN))
-            open_here = is_in_force(newest) | changes.c.run_id.in_(reversals)
-            held = select(changes.c.run_id).where(open_here, changes.c.status == "held")
-            return sorted(connection.scalars(select(runs.c.id).where(fresh, runs.c.id.in_(held))))
+        newest = self._database.load_value(_FIND_NEWEST_OPEN) or 0
+        return sorted(self._database.load_values(_SELECT_HOLDING, {"newest": newest, "since": now - HELD_FOR}))
 
     def load_leaver_reasons(self, records: Collection[int]) -> dict[int, str]:
         """Return why nobody wants these records of ours (disabled, deleted, which rule of the scope), by record."""
@@ -66,7 +61,7 @@ class Approvals(StorePart):
                     .join(desired, desired.c.key == target.c.source_key)
                     .where(desired.c.state.in_(sorted(LEAVER_STATES)), desired.c.reason != "")
                 )
-                few = left.where(among(target.c.key, records, connection))
+                few = left.where(among_values(target.c.key, records))
                 found.update({row.key: row.reason for row in connection.execute(few)})
         return found
 
@@ -98,7 +93,7 @@ class Approvals(StorePart):
             if seqs:
                 connection.execute(
                     update(changes)
-                    .where(changes.c.run_id == approval.run_id, among(changes.c.seq, seqs, connection))
+                    .where(changes.c.run_id == approval.run_id, among_values(changes.c.seq, seqs))
                     .values(stopped("dropped", say(Cause.REJECTED)))
                 )
         return len(rows)
@@ -138,9 +133,7 @@ class Approvals(StorePart):
 
     def load_rejected_removals(self) -> set[tuple[str, int, int]]:
         """Return (object, record, target or 0) of the removals that a person rejected."""
-        wanted = select(rejections.c.object, rejections.c.record_key, rejections.c.target_key)
-        with reading(self._database) as connection:
-            rows = connection.execute(wanted.where(rejections.c.action.in_(("unlink", "delete")))).all()
+        rows = self._database.load_rows(_SELECT_REJECTED_REMOVALS)
         return {(row.object, row.record_key, row.target_key) for row in rows}
 
     def forget_rejected_removals(self, removals: Collection[tuple[str, int, int]]) -> None:
@@ -203,31 +196,15 @@ class Approvals(StorePart):
 
 def forget_rejections(connection: Connection, source_keys: Collection[int]) -> None:
     """The decision about these source users changed: what was rejected about their records may be proposed again."""
-    if connection.scalar(select(func.count()).select_from(rejections)) == 0:
-        return
-    records = set(
-        connection.scalars(
-            select(desired_users.c.principal_key).where(among(desired_users.c.key, source_keys, connection))
-        )
-    )
-    records.update(
-        connection.scalars(select(target_users.c.key).where(among(target_users.c.source_key, source_keys, connection)))
-    )
-    keys = [key for key in records if key is not None]
-    if keys:
-        connection.execute(
-            delete(rejections).where(
-                among(rejections.c.record_key, keys, connection) | among(rejections.c.target_key, keys, connection)
-            )
-        )
+    if connection.scalar(_HAS_REJECTIONS):
+        keys = {key for key in connection.scalars(_SELECT_RECORDS_OF, {"sources": source_keys}) if key is not None}
+        connection.execute(_FORGET_REJECTIONS, {"keys": keys})
 
 
 def _make_rejections(connection: Connection, rows: Sequence[Row[Any]], run_id: int) -> list[dict[str, Any]]:
     """Return what to remember of rejected changes; of the updates of one record the sum, as its manager comes later."""
     records = {row.record_key for row in rows if row.action == "update" and row.object in RECORD_KINDS}
-    before = select(rejections).where(
-        among(rejections.c.record_key, records, connection), rejections.c.action == "update"
-    )
+    before = select(rejections).where(among_values(rejections.c.record_key, records), rejections.c.action == "update")
     afters = {tuple(getattr(row, name) for name in _PLACE): row.after for row in connection.execute(before)}
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows:
@@ -257,3 +234,33 @@ def load_held(connection: Connection, run_id: int) -> list[Row[Any]]:
 def identify_held(row: Row[Any]) -> tuple[Any, ...]:
     """Return what tells a change from another one: what is done to what, and the values before and after."""
     return (row.action, row.object, row.record_key, row.target_key, row.target, row.before or "", row.after or "")
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_HAS_REJECTIONS = select(exists().select_from(rejections))
+_SELECT_REJECTED_REMOVALS = select(rejections.c.object, rejections.c.record_key, rejections.c.target_key).where(
+    rejections.c.action.in_(("unlink", "delete"))
+)
+_SELECT_RECORDS_OF = (
+    select(desired_users.c.principal_key)
+    .where(among_bound(desired_users.c.key, "sources"))
+    .union_all(select(target_users.c.key).where(among_bound(target_users.c.source_key, "sources")))
+)
+_FORGET_REJECTIONS = delete(rejections).where(
+    among_bound(rejections.c.record_key, "keys") | among_bound(rejections.c.target_key, "keys")
+)
+_FRESH = runs.c.finished_at > bindparam("since")
+_FIND_NEWEST_OPEN = select_newest_whole(runs.c.kind != "plan", runs.c.status.in_(_OPEN))
+_SELECT_HOLDING = select(runs.c.id).where(
+    _FRESH,
+    runs.c.id.in_(
+        select(changes.c.run_id).where(
+            is_in_force(bindparam("newest"))
+            | changes.c.run_id.in_(
+                select(runs.c.id).where(runs.c.kind.in_(REVERSALS), runs.c.status.in_(_OPEN), _FRESH)
+            ),
+            changes.c.status == "held",
+        )
+    ),
+)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, select
 
-from syncd.store.db.database import reading
+from syncd.model.change import Action
+from syncd.model.kinds import RecordKind
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
-from syncd.store.db.sql import among
 from syncd.store.schema.tables import (
     changes,
     desired_users,
@@ -23,46 +24,54 @@ class Declined(StorePart):
 
     def load_declined(self, run_id: int) -> set[int]:
         """Return the records of others whose adoption a person rejected, and that this plan does not propose anew."""
-        found = set[int]()
-        with reading(self._database) as connection:
-            for kind, table in (("user", target_users), ("group", target_groups)):
-                statement = (
-                    select(rejections.c.record_key)
-                    .join(table, (table.c.key == rejections.c.record_key) & table.c.origin.is_(None))
-                    .where(rejections.c.action == "adopt", rejections.c.object == kind, ~_is_proposed(run_id, "adopt"))
-                )
-                found |= set(connection.scalars(statement))
-        return found
+        return set(self._database.load_values(_SELECT_DECLINED, {"run": run_id}))
 
     def load_unmoved(self, run_id: int) -> tuple[set[int], set[int]]:
         """Return the accounts whose creation for a renamed person was rejected, and the accounts that these have."""
-        there = exists().where(target_users.c.key == rejections.c.record_key)
-        rejected = (
-            select(rejections.c.record_key, target_users.c.key)
-            .join(desired_users, desired_users.c.principal_key == rejections.c.record_key)
-            .join(target_users, target_users.c.source_key == desired_users.c.key)
-            .where(
-                desired_users.c.state == "wanted",
-                target_users.c.origin.is_not(None),
-                rejections.c.action == "create",
-                rejections.c.object == "user",
-                ~there.correlate(rejections),
-                ~_is_proposed(run_id, "create"),
-            )
-        )
-        with reading(self._database) as connection:
-            refused = select(rejections.c.record_key).where(rejections.c.action == "create")
-            records = list(connection.scalars(refused))
-            few = rejected.where(among(desired_users.c.principal_key, records, connection))
-            rows = connection.execute(few).all() if records else []
+        refused = self._database.load_values(_SELECT_REFUSED)
+        rows = self._database.load_rows(_SELECT_UNMOVED, {"run": run_id, "refused": refused}) if refused else ()
         return {row[0] for row in rows}, {row[1] for row in rows}
 
 
-def _is_proposed(run_id: int, action: str) -> Any:
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _is_proposed(action: Action) -> ColumnElement[bool]:
     """Return the condition that a plan proposes anew what was rejected: its object has changed."""
     return exists().where(
-        changes.c.run_id == run_id,
+        changes.c.run_id == bindparam("run"),
         changes.c.record_key == rejections.c.record_key,
         changes.c.action == action,
         changes.c.status != "dropped",
     )
+
+
+def _select_declined(kind: RecordKind, table: Table) -> Select[Any]:
+    return (
+        select(rejections.c.record_key)
+        .join(table, (table.c.key == rejections.c.record_key) & table.c.origin.is_(None))
+        .where(rejections.c.action == "adopt", rejections.c.object == kind, ~_is_proposed("adopt"))
+    )
+
+
+def _select_unmoved() -> Select[Any]:
+    there = exists().where(target_users.c.key == rejections.c.record_key)
+    return (
+        select(rejections.c.record_key, target_users.c.key)
+        .join(desired_users, desired_users.c.principal_key == rejections.c.record_key)
+        .join(target_users, target_users.c.source_key == desired_users.c.key)
+        .where(
+            among_bound(desired_users.c.principal_key, "refused"),  # so that nobody else is looked at
+            desired_users.c.state == "wanted",
+            target_users.c.origin.is_not(None),
+            rejections.c.action == "create",
+            rejections.c.object == "user",
+            ~there.correlate(rejections),
+            ~_is_proposed("create"),
+        )
+    )
+
+
+_SELECT_DECLINED = _select_declined("user", target_users).union_all(_select_declined("group", target_groups))
+_SELECT_REFUSED = select(rejections.c.record_key).where(rejections.c.action == "create")
+_SELECT_UNMOVED = _select_unmoved()

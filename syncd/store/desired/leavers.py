@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, case, exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    insert,
+    select,
+    update,
+)
 
+from syncd.model.kinds import RecordKind
 from syncd.plan.desired import LEAVER_STATES
-from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
 from syncd.store.runs.touched import touch_groups
 from syncd.store.schema.tables import (
@@ -27,64 +43,63 @@ class Leavers(StorePart):
 
     def mark_leavers(self, *, touched_only: bool, now: datetime) -> None:
         """Start or end the grace of our records."""
-        users, groups = _select_touched(touched_only)
+        if touched_only and not self._database.load_value(_HAS_TOUCHED):
+            return
         with self._database.transaction() as connection:
-            mark_leaving(connection, target_users, touched=users, now=now)
-            mark_leaving(connection, target_groups, touched=groups, now=now)
+            for table in _TABLES:
+                _mark(connection, _make_marking(table, "touched" if touched_only else "all"), {"now": now})
 
     def load_new_leavers(self, *, touched_only: bool) -> tuple[set[int], set[int]]:
         """Return the users and the groups of ours whose grace `mark_leavers` would start, for a look at it."""
-        users, groups = _select_touched(touched_only)
-        with reading(self._database) as connection:
-            found = [
-                set(connection.scalars(select(table.c.key).where(*_select_starting(table, touched))))
-                for table, touched in ((target_users, users), (target_groups, groups))
-            ]
-        return found[0], found[1]
+        users, groups = (
+            set(self._database.load_values(_select_starting(table, "touched" if touched_only else "all")))
+            for table in _TABLES
+        )
+        return users, groups
 
     def touch_due(self, *, grace: timedelta, now: datetime) -> None:
         """Touch records whose grace has ended."""
-        due = now - grace
+        due = {"due": now - grace}
+        if not self._database.load_value(_HAS_DUE, due):
+            return
         with self._database.transaction() as connection:
-            fresh = select(target_users.c.key).where(
-                target_users.c.leaving_at <= due, target_users.c.key.not_in(select(touched_principals.c.key))
-            )
-            connection.execute(insert(touched_principals).from_select(["key"], fresh))
-            groups = connection.scalars(select(target_groups.c.source_key).where(target_groups.c.leaving_at <= due))
-            touch_groups(connection, {key for key in groups if key is not None}, whole=False)
+            connection.execute(_TOUCH_DUE_ACCOUNTS, due)
+            touch_groups(connection, connection.scalars(_SELECT_DUE_GROUPS, due).all(), whole=False)
 
 
-def _select_touched(touched_only: bool) -> tuple[Any | None, Any | None]:
-    """Return the keys of touched users and of touched groups; None: of all."""
-    if not touched_only:
-        return None, None
-    groups = select(target_groups.c.key).where(target_groups.c.source_key.in_(select(touched_groups.c.key)))
-    return select(touched_principals.c.key), groups
+def mark_left_by(connection: Connection, kind: RecordKind, sources: Collection[int], *, now: datetime) -> None:
+    """Start or end the grace of the records that these source objects own: something of theirs has arrived."""
+    table = target_users if kind == "user" else target_groups
+    _mark(connection, _make_marking(table, "sources"), {"now": now, "sources": sources})
 
 
-def mark_leaving(connection: Connection, table: Table, *, touched: Any | None, now: datetime) -> None:
+def _mark(connection: Connection, marking: _Marking, parameters: dict[str, Any]) -> None:
     """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again.
 
     The grace of a record that was left by a rename starts when the new one is there, and every grace starts anew when
     the record is left for another reason than before: nobody who was disabled long ago is deleted at once when the
     tenant deletes that person.
     """
-    found = _make_conditions(table, touched)
-    ours, leaving = found.ours, found.leaving
-    connection.execute(
-        update(table).where(*ours, found.fresh, leaving).values(leaving_at=bindparam("now"), leaving_as=found.reason),
-        {"now": now},
-    )
-    connection.execute(
-        update(table)
-        .where(*ours, table.c.leaving_at.is_not(None), table.c.leaving_as.is_(None), leaving)
-        .values(leaving_as=found.reason)
-    )
-    connection.execute(
-        update(table)
-        .where(*ours, table.c.leaving_at.is_not(None), found.wanted)
-        .values(leaving_at=None, leaving_as=None)
-    )
+    connection.execute(marking.start, parameters)
+    connection.execute(marking.name, parameters)
+    connection.execute(marking.end, parameters)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+Which = Literal["all", "touched", "sources"]
+"""Of which records: all, those that are touched, or those of the source objects ``:sources``."""
+
+_TABLES = (target_users, target_groups)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Marking:
+    """The statements of `_mark`. ``name``: notes why a record is left, where only since when is noted."""
+
+    start: Update
+    name: Update
+    end: Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +113,27 @@ class _Conditions:
     reason: Any
 
 
-def _select_starting(table: Table, touched: Any | None) -> list[ColumnElement[bool]]:
-    found = _make_conditions(table, touched)
-    return [*found.ours, found.fresh, found.leaving]
+@cache
+def _make_marking(table: Table, which: Which) -> _Marking:
+    found = _make_conditions(table, which)
+    ours, leaving = found.ours, found.leaving
+    begun = table.c.leaving_at.is_not(None)
+    return _Marking(
+        start=update(table)
+        .where(*ours, found.fresh, leaving)
+        .values(leaving_at=bindparam("now"), leaving_as=found.reason),
+        name=update(table).where(*ours, begun, table.c.leaving_as.is_(None), leaving).values(leaving_as=found.reason),
+        end=update(table).where(*ours, begun, found.wanted).values(leaving_at=None, leaving_as=None),
+    )
 
 
-def _make_conditions(table: Table, touched: Any | None) -> _Conditions:
+@cache
+def _select_starting(table: Table, which: Which) -> Select[Any]:
+    found = _make_conditions(table, which)
+    return select(table.c.key).where(*found.ours, found.fresh, found.leaving)
+
+
+def _make_conditions(table: Table, which: Which) -> _Conditions:
     desired = desired_groups if table is target_groups else desired_users
     owner, heir = desired.alias("owner"), table.alias("heir")
     wanting = exists().where(desired.c.principal_key == table.c.key, desired.c.state == "wanted")
@@ -120,9 +150,29 @@ def _make_conditions(table: Table, touched: Any | None) -> _Conditions:
         .scalar_subquery()
     )
     ours: list[ColumnElement[bool]] = [table.c.origin.is_not(None)]
-    if touched is not None:
-        ours.append(table.c.key.in_(touched))
+    if which != "all":
+        ours.append(table.c.key.in_(_select_keys(table, which)))
     fresh = table.c.leaving_at.is_(None) | (table.c.leaving_as != reason)
     return _Conditions(
         ours=ours, leaving=and_(~wanting, left), fresh=fresh, wanted=wanting | ~still_left, reason=reason
     )
+
+
+def _select_keys(table: Table, which: Which) -> Select[Any]:
+    if which == "sources":
+        return select(table.c.key).where(among_bound(table.c.source_key, "sources"))
+    if table is target_users:
+        return select(touched_principals.c.key)
+    return select(target_groups.c.key).where(target_groups.c.source_key.in_(select(touched_groups.c.key)))
+
+
+_HAS_TOUCHED = select(exists().select_from(touched_principals) | exists().select_from(touched_groups))
+_DUE_ACCOUNTS, _DUE_GROUPS = (
+    select(column).where(table.c.leaving_at <= bindparam("due"))
+    for table, column in ((target_users, target_users.c.key), (target_groups, target_groups.c.source_key))
+)
+_HAS_DUE = select(_DUE_ACCOUNTS.exists() | _DUE_GROUPS.exists())
+_SELECT_DUE_GROUPS = _DUE_GROUPS.where(target_groups.c.source_key.is_not(None))
+_TOUCH_DUE_ACCOUNTS = insert(touched_principals).from_select(
+    ["key"], _DUE_ACCOUNTS.where(target_users.c.key.not_in(select(touched_principals.c.key)))
+)

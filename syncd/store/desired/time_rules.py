@@ -6,11 +6,10 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from syncd.model.kinds import RecordKind
-from syncd.store.db.database import reading
-from syncd.store.db.markers import RULES_ASKED, load_marker, save_marker
+from syncd.store.db.markers import RULES_ASKED, load_markers, save_marker
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
 from syncd.store.runs.touched import touch_groups, touch_users
@@ -24,8 +23,7 @@ class TimeRules(StorePart):
 
     def load_rules_asked(self) -> datetime | None:
         """Return for which moment rules over ``now`` were last asked about everybody; None: for none."""
-        with reading(self._database) as connection:
-            text = load_marker(connection, RULES_ASKED)
+        text = load_markers(self._database, RULES_ASKED).get(RULES_ASKED)
         return datetime.fromisoformat(text) if text else None
 
     def save_rules_asked(self, now: datetime) -> None:
@@ -35,20 +33,8 @@ class TimeRules(StorePart):
 
     def iterate_active(self, kind: RecordKind) -> Iterator[list[tuple[int, dict[str, Any]]]]:
         """Yield (key, attributes) of all active users or groups in chunks."""
-        table = source_users if kind == "user" else source_groups
-        statement = (
-            select(table.c.key, table.c.attributes, source_objects.c.id)
-            .join(source_objects, source_objects.c.key == table.c.key)
-            .where(table.c.state == "active")
-            .order_by(table.c.key)
-            .limit(_CHUNK)
-        )
         last = -1
-        while True:
-            with reading(self._database) as connection:
-                rows = connection.execute(statement.where(table.c.key > last)).all()
-            if not rows:
-                return
+        while rows := self._database.load_rows(_ACTIVE[kind], {"after": last}):
             yield [(row[0], {**decode_json(row[1]), "id": row[2]}) for row in rows]
             last = rows[-1][0]
 
@@ -59,3 +45,13 @@ class TimeRules(StorePart):
                 touch_users(connection, keys)
             else:
                 touch_groups(connection, keys, whole=False)
+
+
+_ACTIVE = {
+    kind: select(table.c.key, table.c.attributes, source_objects.c.id)
+    .join(source_objects, source_objects.c.key == table.c.key)
+    .where(table.c.state == "active", table.c.key > bindparam("after"))
+    .order_by(table.c.key)
+    .limit(_CHUNK)
+    for kind, table in (("user", source_users), ("group", source_groups))
+}

@@ -7,26 +7,32 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from syncd.model.source import STREAMS, Checkpoint, Stream
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import Database
 from syncd.store.db.sql import upsert
 from syncd.store.schema.tables import checkpoints
+
+_LOAD_CHECKPOINTS = select(checkpoints)
+
+
+def load_checkpoints(database: Database) -> dict[Stream, Checkpoint]:
+    """Return where the streams stand; one that was never pulled is missing."""
+    return {
+        row.stream: Checkpoint(
+            stream=row.stream,
+            fingerprint=row.fingerprint,
+            delta_link=row.delta_link,
+            next_link=row.next_link,
+            baseline=row.baseline,
+            tracked=row.tracked,
+            listing=row.listing,
+        )
+        for row in database.load_rows(_LOAD_CHECKPOINTS)
+    }
 
 
 def load_checkpoint(database: Database, stream: Stream) -> Checkpoint | None:
     """Return the stream's checkpoint, None when it was never pulled."""
-    with reading(database) as connection:
-        row = connection.execute(select(checkpoints).where(checkpoints.c.stream == stream)).first()
-    if row is None:
-        return None
-    return Checkpoint(
-        stream=stream,
-        fingerprint=row.fingerprint,
-        delta_link=row.delta_link,
-        next_link=row.next_link,
-        baseline=row.baseline,
-        tracked=row.tracked,
-        listing=row.listing,
-    )
+    return load_checkpoints(database).get(stream)
 
 
 def save_checkpoint(connection: Connection, checkpoint: Checkpoint, *, now: datetime) -> None:
@@ -46,6 +52,5 @@ def save_checkpoint(connection: Connection, checkpoint: Checkpoint, *, now: date
 
 def has_checkpoints(database: Database) -> bool:
     """Return whether every stream has completed a round once: if not, the next pull is full."""
-    with reading(database) as connection:
-        found = connection.execute(select(checkpoints.c.stream).where(checkpoints.c.delta_link.is_not(None))).all()
-    return {row.stream for row in found} >= set(STREAMS)
+    stored = load_checkpoints(database).values()
+    return {each.stream for each in stored if each.delta_link is not None} >= set(STREAMS)

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, select
+from sqlalchemy import BindParameter, Connection, Delete, Select, bindparam, delete, exists, func, select
 
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
-from syncd.store.db.database import reading
-from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_marker, save_marker
+from syncd.store.db.markers import (
+    EMPTIED,
+    EMPTY_BELIEVED,
+    FULL_PUSH_DUE,
+    OWNERS,
+    UNPROVEN,
+    load_marker,
+    load_markers,
+    save_marker,
+)
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.members import LINKS, is_visible
-from syncd.store.directory.pages import SEEN, TABLES
+from syncd.store.directory.object_statements import SEEN, TABLES
 from syncd.store.directory.unlisted_managers import clear_unshown, drop_unshown
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
@@ -71,68 +81,34 @@ class Baseline(StorePart):
     @in_thread
     def count_seen(self, checkpoint: Checkpoint) -> int:
         """Return how many existing objects the finished read has met."""
-        table = TABLES[checkpoint.stream]
-        statement = select(func.count()).select_from(table).where(table.c.state == "active")
-        if checkpoint.tracked:
-            statement = statement.where(table.c.key.in_(select(seen_objects.c.key)))
-        with reading(self._database) as connection:
-            return connection.scalar(statement) or 0
+        counted: int = self._database.load_value(_count_active(checkpoint.stream, tracked=checkpoint.tracked))
+        return counted
 
     @in_thread
     def load_unseen(self, checkpoint: Checkpoint) -> list[str]:
         """Return ids of objects that we hold as existing and that the read did not meet."""
-        if not checkpoint.tracked:
-            return []
-        table = TABLES[checkpoint.stream]
-        statement = (
-            select(source_objects.c.id)
-            .join(table, table.c.key == source_objects.c.key)
-            .where(table.c.state.in_(("active", "parked")), table.c.key.not_in(select(seen_objects.c.key)))
-            .order_by(source_objects.c.id)
-        )
-        with reading(self._database) as connection:
-            return list(connection.scalars(statement))
+        return self._database.load_values(_select_unseen(checkpoint.stream)) if checkpoint.tracked else []
 
     @in_thread
     def load_groups_with_unseen_members(self, checkpoint: Checkpoint, *, role: Role = "members") -> list[str]:
         """Return ids of seen groups of which we hold members (or owners) that the read did not meet."""
         if not checkpoint.tracked:
             return []
-        links, seen = LINKS[role], SEEN[role]
-        unseen = exists().where(
-            links.c.group_key == source_groups.c.key,
-            is_visible(links),
-            ~exists().where(seen.c.group_key == links.c.group_key, seen.c.member_key == links.c.member_key),
-        )
-        statement = (
-            select(source_objects.c.id)
-            .join(source_groups, source_groups.c.key == source_objects.c.key)
-            .where(source_groups.c.state == "active", source_groups.c.key.in_(select(seen_objects.c.key)), unseen)
-            .order_by(source_objects.c.id)
-        )
-        with reading(self._database) as connection:
-            return list(connection.scalars(statement))
+        return self._database.load_values(_select_groups_with_unseen(role))
 
     @in_thread
     def drop_unseen_members(self, group_id: str, witnessed: Sequence[str], *, role: Role = "members") -> int:
         """Remove members (or owners) of a group that neither the full read nor ``witnessed``, the second one, has."""
-        links, seen = LINKS[role], SEEN[role]
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {group_id, *witnessed})
             group = keys[group_id]
-            unseen = connection.scalars(
-                select(links.c.member_key).where(
-                    links.c.group_key == group,
-                    is_visible(links),
-                    ~exists().where(seen.c.group_key == group, seen.c.member_key == links.c.member_key),
-                )
-            )
+            unseen = connection.scalars(_select_unseen_members(role), {"group": group})
             alive = {keys[text] for text in witnessed}
             gone = {key for key in unseen if key not in alive}
             touch_users(connection, gone)
             if role == "members":
                 touch_users_below(connection, gone)
-            delete_pairs(connection, links, [(group, key) for key in gone])
+            delete_pairs(connection, LINKS[role], [(group, key) for key in gone])
         return len(gone)
 
     @in_thread
@@ -150,27 +126,26 @@ class Baseline(StorePart):
             save_marker(connection, EMPTIED + stream, "yes" if emptied else None)
 
     @in_thread
-    def load_emptied(self) -> list[Stream]:
-        """Return the streams that read empty and have shown nothing since."""
-        with reading(self._database) as connection:
-            return [stream for stream in STREAMS if load_marker(connection, EMPTIED + stream) is not None]
+    def load_doubts(self) -> tuple[list[Stream], dict[Stream, str]]:
+        """Return the streams that read empty and have shown nothing since, and why the last full reads had no proof.
 
-    @in_thread
-    def load_unproven(self) -> dict[Stream, str]:
-        """Return the streams whose last full read had no proof, with the reason."""
-        with reading(self._database) as connection:
-            reasons = {stream: load_marker(connection, UNPROVEN + stream) for stream in STREAMS}
-        return {stream: reason for stream, reason in reasons.items() if reason is not None}
+        A stream whose last full read had a proof is missing from the second.
+        """
+        names = [name + stream for name in (EMPTIED, UNPROVEN) for stream in STREAMS]
+        found = load_markers(self._database, *names)
+        return (
+            [stream for stream in STREAMS if EMPTIED + stream in found],
+            {stream: found[UNPROVEN + stream] for stream in STREAMS if UNPROVEN + stream in found},
+        )
 
     def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, now: datetime) -> None:
         """Close the full read; increments go on from its delta link. ``unproven``: why it has no proof, if so.
 
         What was missed by a read without proof, nobody's increments bring back: it is remembered until one has a proof.
         """
-        table = TABLES[checkpoint.stream]
         with self._database.transaction() as connection:
             save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
-            connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+            connection.execute(_forget_seen(checkpoint.stream))
             save_marker(connection, UNPROVEN + checkpoint.stream, unproven or None)
             if checkpoint.stream == "groups":
                 _clear_seen(connection)
@@ -179,18 +154,18 @@ class Baseline(StorePart):
 
 
 def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owners: bool) -> Checkpoint:
-    stream, table = beginning.stream, TABLES[beginning.stream]
-    tracked = connection.scalar(select(exists().select_from(table))) or False
-    connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
+    stream = beginning.stream
+    tracked = bool(connection.scalar(_HAS_OBJECTS[stream]))
+    connection.execute(_forget_seen(stream))
     drop_unshown(connection)
     if stream == "groups":
         _clear_seen(connection)
         if not owners:
-            connection.execute(delete(source_owners))
+            connection.execute(_DELETE_OWNERS)
             save_marker(connection, OWNERS, None)
         elif load_marker(connection, OWNERS) is None:
             save_marker(connection, OWNERS, "reading")
-        tracked = tracked or bool(connection.scalar(select(exists().select_from(source_members))))
+        tracked = tracked or bool(connection.scalar(_HAS_MEMBERS))
     checkpoint = replace(beginning, tracked=tracked)
     save_checkpoint(connection, checkpoint, now=now)
     save_marker(connection, FULL_PUSH_DUE, "yes")
@@ -198,5 +173,63 @@ def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owne
 
 
 def _clear_seen(connection: Connection) -> None:
-    for table in SEEN.values():
-        connection.execute(delete(table))
+    for statement in _DELETE_SEEN:
+        connection.execute(statement)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_HAS_OBJECTS = {stream: select(exists().select_from(table)) for stream, table in TABLES.items()}
+_HAS_MEMBERS = select(exists().select_from(source_members))
+_DELETE_OWNERS = delete(source_owners)
+_DELETE_SEEN = tuple(delete(table) for table in SEEN.values())
+
+
+@cache
+def _forget_seen(stream: Stream) -> Delete:
+    return delete(seen_objects).where(seen_objects.c.key.in_(select(TABLES[stream].c.key)))
+
+
+@cache
+def _count_active(stream: Stream, *, tracked: bool) -> Select[Any]:
+    table = TABLES[stream]
+    statement = select(func.count()).select_from(table).where(table.c.state == "active")
+    return statement.where(table.c.key.in_(select(seen_objects.c.key))) if tracked else statement
+
+
+@cache
+def _select_unseen(stream: Stream) -> Select[Any]:
+    table = TABLES[stream]
+    return (
+        select(source_objects.c.id)
+        .join(table, table.c.key == source_objects.c.key)
+        .where(table.c.state.in_(("active", "parked")), table.c.key.not_in(select(seen_objects.c.key)))
+        .order_by(source_objects.c.id)
+    )
+
+
+@cache
+def _select_groups_with_unseen(role: Role) -> Select[Any]:
+    links, seen = LINKS[role], SEEN[role]
+    unseen = exists().where(
+        links.c.group_key == source_groups.c.key,
+        is_visible(links),
+        ~exists().where(seen.c.group_key == links.c.group_key, seen.c.member_key == links.c.member_key),
+    )
+    return (
+        select(source_objects.c.id)
+        .join(source_groups, source_groups.c.key == source_objects.c.key)
+        .where(source_groups.c.state == "active", source_groups.c.key.in_(select(seen_objects.c.key)), unseen)
+        .order_by(source_objects.c.id)
+    )
+
+
+@cache
+def _select_unseen_members(role: Role) -> Select[Any]:
+    links, seen = LINKS[role], SEEN[role]
+    group: BindParameter[int] = bindparam("group")
+    return select(links.c.member_key).where(
+        links.c.group_key == group,
+        is_visible(links),
+        ~exists().where(seen.c.group_key == group, seen.c.member_key == links.c.member_key),
+    )

@@ -10,15 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, delete, exists, select, update
 
 from syncd.model.listing import Chunk, Listed
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound, select_missing
 from syncd.store.db.part import in_thread
 from syncd.store.db.sql import (
-    among,
     decode_json,
     encode_json,
     insert_keys,
@@ -28,8 +30,9 @@ from syncd.store.db.sql import (
     pick_missing,
 )
 from syncd.store.directory.entry import GONE, DirectoryRow
-from syncd.store.directory.members import LINKS
-from syncd.store.directory.pages import SEEN, TABLES, Directory, PageCounts
+from syncd.store.directory.members import LINKS, select_groups_among
+from syncd.store.directory.object_statements import SEEN, TABLES, UPDATE_ROW
+from syncd.store.directory.pages import Directory, PageCounts
 from syncd.store.directory.unlisted_managers import forget_unshown, note_unshown
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
@@ -164,12 +167,7 @@ class ListedObjects(Directory):
         """Have the members of groups read directly before this pull ends."""
         with self._undoing_cache(), self._database.transaction() as connection:
             keys = self._intern(connection, group_ids)
-            wanted = {keys[group_id] for group_id in group_ids}
-            connection.execute(
-                update(source_groups)
-                .where(among(source_groups.c.key, wanted, connection), source_groups.c.state == "active")
-                .values(reread=True)
-            )
+            connection.execute(_ASK_REREAD, {"groups": {keys[group_id] for group_id in group_ids}})
 
     # ---- who is there again -----------------------------------------------------------------------------------------
 
@@ -179,12 +177,6 @@ class ListedObjects(Directory):
         with self._undoing_cache(), self._database.transaction() as connection:
             keys = self._intern(connection, ids)
             insert_keys(connection, source_returns, [keys[each] for each in ids])
-
-    @in_thread
-    def load_returned(self, stream: Stream) -> list[str]:
-        """Return ids of active users or groups of which it must be read what ties them to others."""
-        table = TABLES[stream]
-        return self._load_ids(table, table.c.key.in_(select(source_returns.c.key)), table.c.state == "active")
 
     def store_ties(
         self,
@@ -205,27 +197,18 @@ class ListedObjects(Directory):
             joined = _add_groups(connection, "members", key, [keys[each] for each in groups], tracked=tracked)
             gained = _add_groups(connection, "owners", key, [keys[each] for each in owned], tracked=tracked)
             below = {keys[report] for report in reports}
-            theirs = among(source_users.c.key, below, connection)
-            other = source_users.c.manager_key.is_distinct_from(key)
-            moved = set(connection.scalars(select(source_users.c.key).where(theirs, other))) if below else set()
+            others = {"users": below, "manager": key}
+            moved = set(connection.scalars(_SELECT_OTHERS_REPORTS, others)) if below else set()
             if moved:
-                connection.execute(
-                    update(source_users).where(among(source_users.c.key, moved, connection)).values(manager_key=key)
-                )
+                connection.execute(_SET_MANAGER, {"users": moved, "manager": key})
             if joined:
                 touch_users_below(connection, {key})
             if joined or gained:
                 touch_users(connection, {key})
             touch_users(connection, moved)
             forget_unshown(connection, below)
-            connection.execute(delete(source_returns).where(source_returns.c.key == key))
+            connection.execute(_FORGET_RETURN, {"object": key})
         return joined + gained + len(moved)
-
-    @in_thread
-    def forget_returned(self) -> None:
-        """Ask no more for the ties of anybody."""
-        with self._database.transaction() as connection:
-            connection.execute(delete(source_returns))
 
 
 def _pack(lists: Sequence[tuple[str, Sequence[str]]], keys: Mapping[str, int]) -> list[int]:
@@ -242,8 +225,7 @@ def _add_groups(connection: Connection, role: Role, key: int, groups: Sequence[i
     if not groups:
         return 0
     links = LINKS[role]
-    known = select(links.c.group_key).where(links.c.member_key == key, among(links.c.group_key, groups, connection))
-    there = set(connection.scalars(known))
+    there = set(connection.scalars(select_groups_among(role), {"member": key, "groups": groups}))
     for table in (links, SEEN[role]) if tracked else (links,):
         insert_pairs(connection, table, [(group, key) for group in groups])
     return len(set(groups) - there)
@@ -273,12 +255,33 @@ def _update(connection: Connection, table: Table, rows: Sequence[dict[str, objec
     values = [{**row, "row_key": row["key"], "removed_at": None} for row in rows]
     for value in values:
         del value["key"]
-    connection.execute(update(table).where(table.c.key == bindparam("row_key")), values)
+    connection.execute(UPDATE_ROW[table], values)
 
 
 def _find_unmet(connection: Connection, stream: Stream, ids: Collection[str], *, tracked: bool) -> list[str]:
+    return pick_missing(connection, ids, _select_unmet(stream, tracked=tracked))
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_ASK_REREAD = (
+    update(source_groups)
+    .where(among_bound(source_groups.c.key, "groups"), source_groups.c.state == "active")
+    .values(reread=True)
+)
+_SELECT_OTHERS_REPORTS = select(source_users.c.key).where(
+    among_bound(source_users.c.key, "users"), source_users.c.manager_key.is_distinct_from(bindparam("manager"))
+)
+_SET_MANAGER = (
+    update(source_users).where(among_bound(source_users.c.key, "users")).values(manager_key=bindparam("manager"))
+)
+_FORGET_RETURN = delete(source_returns).where(source_returns.c.key == bindparam("object"))
+
+
+@cache
+def _select_unmet(stream: Stream, *, tracked: bool) -> Select[Any]:
     table = TABLES[stream]
     met = (table.c.key == source_objects.c.key) & table.c.state.not_in(GONE)
     if tracked:
         met &= exists().where(seen_objects.c.key == table.c.key)
-    return pick_missing(connection, ids, source_objects.c.id, met)
+    return select_missing(source_objects.c.id, met)

@@ -7,15 +7,17 @@ are hidden here, and never count as missing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Table, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, func, or_, select
 
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Link, Role
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, delete_pairs, insert_pairs, intern
+from syncd.store.db.sql import delete_pairs, insert_pairs, intern
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_members,
@@ -50,52 +52,27 @@ class Members(StorePart):
     @in_thread
     def load_members(self, group_id: str) -> dict[str, bool]:
         """Return the ids of the stored members that a list would show, with whether we know them as user or group."""
-        return self._load_stored(group_id)
+        return self._load_stored(_LOAD_MEMBERS, group_id)
 
     @in_thread
     def load_unseen_members(self, group_id: str) -> dict[str, bool]:
         """Return those of them that the full read under way has not met."""
-        met = exists().where(
-            seen_members.c.group_key == source_members.c.group_key,
-            seen_members.c.member_key == source_members.c.member_key,
-        )
-        return self._load_stored(group_id, ~met)
+        return self._load_stored(_LOAD_UNSEEN_MEMBERS, group_id)
 
-    def _load_stored(self, group_id: str, *conditions: Any) -> dict[str, bool]:
-        member, group = source_objects.alias("member"), source_objects.alias("group")
-        statement = (
-            select(member.c.id, _is_known())
-            .select_from(source_members)
-            .join(member, member.c.key == source_members.c.member_key)
-            .join(group, group.c.key == source_members.c.group_key)
-            .where(group.c.id == group_id, is_visible(), *conditions)
-        )
-        with reading(self._database) as connection:
-            return {row[0]: bool(row[1]) for row in connection.execute(statement)}
+    def _load_stored(self, statement: Select[Any], group_id: str) -> dict[str, bool]:
+        return {row[0]: bool(row[1]) for row in self._database.load_rows(statement, {"group": group_id})}
 
     @in_thread
     def load_owners(self, group_id: str) -> set[str]:
         """Return the ids of the stored owners of a group who are not known to be deleted."""
-        owner, group = source_objects.alias("owner"), source_objects.alias("group")
-        statement = (
-            select(owner.c.id)
-            .select_from(source_owners)
-            .join(owner, owner.c.key == source_owners.c.member_key)
-            .join(group, group.c.key == source_owners.c.group_key)
-            .where(group.c.id == group_id, is_visible(source_owners))
-        )
-        with reading(self._database) as connection:
-            return set(connection.scalars(statement))
+        return set(self._database.load_values(_LOAD_OWNERS, {"group": group_id}))
 
     @in_thread
     def count_members(self, group_id: str) -> tuple[int, int]:
         """Return how many stored members a list would show, and how many of them are users and groups that we know."""
-        group = select(source_objects.c.key).where(source_objects.c.id == group_id).scalar_subquery()
-        visible = (
-            select(func.count()).select_from(source_members).where(source_members.c.group_key == group, is_visible())
-        )
         with reading(self._database) as connection:
-            return connection.scalar(visible) or 0, connection.scalar(visible.where(_is_known())) or 0
+            stored, known = (connection.scalar(one, {"group": group_id}) or 0 for one in (_COUNT_VISIBLE, _COUNT_KNOWN))
+        return stored, known
 
     @in_thread
     def add_members(self, group_id: str, links: Sequence[Link]) -> int:
@@ -105,11 +82,7 @@ class Members(StorePart):
             keys = intern(connection, source_objects, "id", {group_id, *joined})
             group = keys[group_id]
             wanted = {keys[member] for member in joined}
-            there = connection.scalars(
-                select(source_members.c.member_key).where(
-                    source_members.c.group_key == group, among(source_members.c.member_key, wanted, connection)
-                )
-            )
+            there = connection.scalars(_SELECT_MEMBERS_AMONG, {"group": group, "members": wanted})
             fresh = wanted - set(there)
             insert_pairs(connection, source_members, [(group, member) for member in fresh])
             touch_users(connection, fresh)
@@ -132,18 +105,7 @@ class Members(StorePart):
     @in_thread
     def load_groups_of(self, member_id: str, *, role: Role = "members") -> set[str]:
         """Return the ids of the active groups of which somebody is stored as a direct member (or an owner)."""
-        links = LINKS[role]
-        member, group = source_objects.alias("member"), source_objects.alias("group")
-        statement = (
-            select(group.c.id)
-            .select_from(links)
-            .join(member, member.c.key == links.c.member_key)
-            .join(group, group.c.key == links.c.group_key)
-            .join(source_groups, source_groups.c.key == group.c.key)
-            .where(member.c.id == member_id, source_groups.c.state == "active")
-        )
-        with reading(self._database) as connection:
-            return set(connection.scalars(statement))
+        return set(self._database.load_values(_select_groups_of(role), {"member": member_id}))
 
     @in_thread
     def store_groups_of(self, member_id: str, memberships: Mapping[str, bool], *, role: Role = "members") -> int:
@@ -155,16 +117,81 @@ class Members(StorePart):
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {member_id, *memberships})
             member = keys[member_id]
-            there = set(
-                connection.scalars(
-                    select(links.c.group_key).where(
-                        links.c.member_key == member, among(links.c.group_key, list(keys.values()), connection)
-                    )
-                )
-            )
+            there = set(connection.scalars(select_groups_among(role), {"member": member, "groups": keys.values()}))
             joined = [(keys[name], member) for name, inside in memberships.items() if inside]
             left = [(keys[name], member) for name, inside in memberships.items() if not inside]
             insert_pairs(connection, links, joined)
             delete_pairs(connection, links, left)
             touch_users(connection, {member})
         return sum(pair[0] not in there for pair in joined) + sum(pair[0] in there for pair in left)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _select_members(*conditions: ColumnElement[bool]) -> Select[Any]:
+    member, group = source_objects.alias("member"), source_objects.alias("group")
+    return (
+        select(member.c.id, _is_known())
+        .select_from(source_members)
+        .join(member, member.c.key == source_members.c.member_key)
+        .join(group, group.c.key == source_members.c.group_key)
+        .where(group.c.id == bindparam("group"), is_visible(), *conditions)
+    )
+
+
+def _select_owners() -> Select[Any]:
+    owner, group = source_objects.alias("owner"), source_objects.alias("group")
+    return (
+        select(owner.c.id)
+        .select_from(source_owners)
+        .join(owner, owner.c.key == source_owners.c.member_key)
+        .join(group, group.c.key == source_owners.c.group_key)
+        .where(group.c.id == bindparam("group"), is_visible(source_owners))
+    )
+
+
+@cache
+def _select_groups_of(role: Role) -> Select[Any]:
+    links = LINKS[role]
+    member, group = source_objects.alias("member"), source_objects.alias("group")
+    return (
+        select(group.c.id)
+        .select_from(links)
+        .join(member, member.c.key == links.c.member_key)
+        .join(group, group.c.key == links.c.group_key)
+        .join(source_groups, source_groups.c.key == group.c.key)
+        .where(member.c.id == bindparam("member"), source_groups.c.state == "active")
+    )
+
+
+@cache
+def select_groups_among(role: Role) -> Select[Any]:
+    """Return a query for those of ``:groups`` in which ``:member`` is stored, all by their keys."""
+    links = LINKS[role]
+    return select(links.c.group_key).where(
+        links.c.member_key == bindparam("member"), among_bound(links.c.group_key, "groups")
+    )
+
+
+_LOAD_MEMBERS = _select_members()
+_LOAD_UNSEEN_MEMBERS = _select_members(
+    ~exists().where(
+        seen_members.c.group_key == source_members.c.group_key,
+        seen_members.c.member_key == source_members.c.member_key,
+    )
+)
+_LOAD_OWNERS = _select_owners()
+_COUNT_VISIBLE = (
+    select(func.count())
+    .select_from(source_members)
+    .where(
+        source_members.c.group_key
+        == select(source_objects.c.key).where(source_objects.c.id == bindparam("group")).scalar_subquery(),
+        is_visible(),
+    )
+)
+_COUNT_KNOWN = _COUNT_VISIBLE.where(_is_known())
+_SELECT_MEMBERS_AMONG = select(source_members.c.member_key).where(
+    source_members.c.group_key == bindparam("group"), among_bound(source_members.c.member_key, "members")
+)

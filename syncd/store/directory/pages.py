@@ -10,33 +10,37 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table
 
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import Database
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
+from syncd.store.db.sql import decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.entry import GONE, DirectoryRow, find_returned, merge
-from syncd.store.directory.members import LINKS, is_visible
+from syncd.store.directory.members import LINKS
+from syncd.store.directory.object_statements import (
+    DELETE_LINKS_OF,
+    INSERT,
+    SEEN,
+    SELECT_HIDDEN_USERS,
+    SELECT_KEYS,
+    SELECT_SEEN,
+    UPDATE_ROW,
+    select_stored,
+)
 from syncd.store.directory.unlisted_managers import forget_unshown
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
-from syncd.store.schema.directory import PARKED, REREAD
 from syncd.store.schema.tables import (
-    seen_members,
     seen_objects,
-    seen_owners,
     source_groups,
     source_objects,
     source_returns,
     source_users,
 )
 
-TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
-SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
 
 
@@ -96,8 +100,7 @@ class Directory(StorePart):
 
     def _see(self, connection: Connection, ids: Collection[str]) -> None:
         """Remember objects that were met but could not be read: a malformed entry never counts as missing."""
-        known = select(source_objects.c.key).where(among(source_objects.c.id, ids, connection))
-        insert_keys(connection, seen_objects, connection.scalars(known) if ids else ())
+        insert_keys(connection, seen_objects, connection.scalars(SELECT_KEYS, {"ids": ids}) if ids else ())
 
     def _undoing_cache(self) -> _CacheGuard:
         return _CacheGuard(self._keys)
@@ -153,8 +156,8 @@ class Directory(StorePart):
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_users, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         if purged:  # Graph reports the memberships of the hard-deleted late or never
-            for table in LINKS.values():
-                connection.execute(delete(table).where(among(table.c.member_key, purged, connection)))
+            for statement in DELETE_LINKS_OF:
+                connection.execute(statement, {"members": purged})
         if checkpoint.tracked:
             insert_keys(connection, seen_objects, seen)
         forget_unshown(connection, stated)
@@ -221,17 +224,13 @@ class Directory(StorePart):
             touch_groups(connection, flipped, whole=True)
 
     def _load_old(self, connection: Connection, table: Table, keys: Collection[int]) -> dict[int, DirectoryRow]:
-        extra = table.c.manager_key if table is source_users else table.c.reread
-        rows = connection.execute(
-            select(table.c.key, table.c.state, table.c.attributes, extra).where(among(table.c.key, keys, connection))
-        )
+        rows = connection.execute(select_stored(table), {"keys": keys})
         return {row[0]: DirectoryRow(row[1], row[2], row[3]) for row in rows}
 
     def _load_hidden_managers(self, connection: Connection, old: Mapping[int, DirectoryRow]) -> dict[int, int]:
         """Return by user the stored managers who are deleted: a direct reading does not show them."""
         managers = {stored.extra for stored in old.values() if stored.extra is not None}
-        gone = among(source_users.c.key, managers, connection), source_users.c.state == "soft_deleted"
-        deleted = set(connection.scalars(select(source_users.c.key).where(*gone))) if managers else set()
+        deleted = set(connection.scalars(SELECT_HIDDEN_USERS, {"keys": managers})) if managers else set()
         return {key: stored.extra for key, stored in old.items() if stored.extra in deleted}
 
     def _load_seen(
@@ -243,7 +242,7 @@ class Directory(StorePart):
         if not checkpoint.tracked:
             # The baseline began on an empty directory: whatever is there was put there by it.
             return set(old)
-        return set(connection.scalars(select(seen_objects.c.key).where(among(seen_objects.c.key, old, connection))))
+        return set(connection.scalars(SELECT_SEEN, {"keys": old}))
 
     def _write_objects(
         self,
@@ -281,84 +280,9 @@ class Directory(StorePart):
                 counts.added += not gone
                 added.append(row)
         if added:
-            connection.execute(insert(table), added)
+            connection.execute(INSERT[table], added)
         if altered:
-            connection.execute(update(table).where(table.c.key == bindparam("row_key")), altered)
-
-    # ---- members and owners of one group, read directly --------------------------------------------------------------
-
-    @in_thread
-    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
-        """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
-        cannot show; return how many differed.
-
-        A group whose people must be read directly is done with its members: its owners are to be replaced before.
-        """
-        table = LINKS[role]
-        with self._undoing_cache(), self._database.transaction() as connection:
-            links = [link for link in links if link.kind not in UNLISTED_KINDS]
-            keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
-            group = keys[group_id]
-            wanted = {keys[link.member_id] for link in links}
-            stored = select(table.c.member_key).where(table.c.group_key == group, is_visible(table))
-            there = set(connection.scalars(stored))
-            differing = wanted ^ there
-            if role == "members":
-                touch_users_below(connection, differing)
-            delete_pairs(connection, table, [(group, member) for member in there - wanted])
-            insert_pairs(connection, table, [(group, member) for member in wanted - there])
-            touch_users(connection, differing)
-            if role == "members":
-                connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
-        return len(differing)
-
-    @in_thread
-    def keep_members(self, group_id: str) -> None:
-        """Leave the members of a group as they are stored, and do not ask for them again."""
-        with self._undoing_cache(), self._database.transaction() as connection:
-            group = self._intern(connection, {group_id})[group_id]
-            connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
-
-    @in_thread
-    def load_parked(self) -> list[str]:
-        """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""
-        return self._load_ids(source_users, PARKED)
-
-    @in_thread
-    def load_parked_groups(self) -> list[str]:
-        """Return ids of groups of which only fragments were seen."""
-        return self._load_ids(source_groups, PARKED)
-
-    @in_thread
-    def load_rereads(self) -> list[str]:
-        """Return ids of active groups whose members must be read directly."""
-        return self._load_ids(source_groups, REREAD, source_groups.c.state == "active")
-
-    def _load_ids(self, table: Table, *conditions: Any) -> list[str]:
-        # Sorted here: a database that is to sort them goes through everybody in that order instead.
-        few = select(table.c.key).where(*conditions)
-        statement = select(source_objects.c.id).where(source_objects.c.key.in_(few))
-        with reading(self._database) as connection:
-            return sorted(connection.scalars(statement))
-
-    @in_thread
-    def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
-        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many."""
-        table = TABLES[stream]
-        with self._undoing_cache(), self._database.transaction() as connection:
-            known = self._intern(connection, ids)
-            keys = {known[text] for text in ids}
-            if stream == "groups":
-                touch_users_below(connection, keys)
-                touch_groups(connection, keys, whole=True)
-            else:
-                touch_users(connection, keys)
-            result = connection.execute(
-                update(table)
-                .where(among(table.c.key, keys, connection), table.c.state.in_(("active", "parked")))
-                .values(state="soft_deleted", removed_at=now)
-            )
-            return result.rowcount
+            connection.execute(UPDATE_ROW[table], altered)
 
 
 def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import exists, select
 
-from syncd.store.db.database import reading
-from syncd.store.db.markers import TENANT, TENANT_NAMES, load_marker, save_marker
+from syncd.store.db.markers import TENANT, TENANT_NAMES, load_marker, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.schema.tables import source_objects
 
@@ -16,8 +15,7 @@ class TenantBinding(StorePart):
     @in_thread
     def is_tenant_known(self, name: str) -> bool:
         """Return whether the store belongs to the tenant that the configuration calls by this name."""
-        with reading(self._database) as connection:
-            return name in (load_marker(connection, TENANT_NAMES) or "").split()
+        return name in load_markers(self._database, TENANT_NAMES).get(TENANT_NAMES, "").split()
 
     @in_thread
     def bind_tenant(self, tenant: str, name: str) -> str | None:
@@ -28,10 +26,13 @@ class TenantBinding(StorePart):
         with self._database.transaction() as connection:
             known = load_marker(connection, TENANT)
             if known is not None and known != tenant:
-                if connection.scalar(select(exists().where(source_objects.c.key.is_not(None)))):
+                if connection.scalar(_HAS_OBJECTS):
                     return known
                 save_marker(connection, TENANT_NAMES, None)
             names = (load_marker(connection, TENANT_NAMES) or "").split()
             save_marker(connection, TENANT, tenant)
             save_marker(connection, TENANT_NAMES, " ".join(sorted({*names, name})))
         return None
+
+
+_HAS_OBJECTS = select(exists().select_from(source_objects))

@@ -2,79 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import CompoundSelect, Connection, Select, bindparam, func, insert, select, update
 
 from syncd.model.target import fold
-from syncd.store.db.database import Database, reading
-from syncd.store.db.sql import among, chunked
+from syncd.store.db.database import AnyRow, Database, reading
+from syncd.store.db.parameters import among_bound
+from syncd.store.db.sql import chunked
 from syncd.store.schema.tables import desired_groups, source_groups, source_users, target_groups, target_principals
 
 _CHUNK = 1000
 
 
-def iterate_folded(database: Database, statement: Select[Any], few: Select[Any] | None) -> Iterator[Any]:
-    """Yield chunks of a statement over BPS ids in their order; it has to name ``bps_fold``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordered:
+    """A question over records in the order of their BPS ids, built once by `in_order`."""
 
-    ``few``: only the records of these keys; it is they that are looked up then, instead of walking through all.
+    page: Select[Any]
+    """The records behind ``:after``, a page of them."""
+    chosen: Select[Any]
+    """The records of ``:keys``."""
+
+
+def in_order(statement: Select[Any]) -> Ordered:
+    """Make a statement over BPS ids, which has to name ``bps_fold``, one for `iterate_folded`."""
+    key, folded = target_principals.c.key, target_principals.c.bps_fold
+    return Ordered(
+        page=statement.where(folded > bindparam("after")).order_by(folded).limit(_CHUNK),
+        chosen=statement.where(among_bound(key, "keys")),
+    )
+
+
+def iterate_folded(
+    database: Database,
+    question: Ordered,
+    few: Select[Any] | CompoundSelect[Any] | None,
+    parameters: Mapping[str, Any] | None = None,
+) -> Iterator[Sequence[AnyRow]]:
+    """Yield chunks of a statement over BPS ids in their order.
+
+    ``few``: only the records of the keys that this yields. They are looked up then, instead of walking through all; how
+    few they are, no database could tell from a subquery.
     """
+    given = dict(parameters or {})
     if few is not None:
-        yield from _iterate_few(database, statement, few)
+        keys = database.load_values(few)
+        named = sorted(database.load_rows(_LOAD_FOLDS, {"keys": keys}), key=itemgetter(1)) if keys else ()
+        for chunk in chunked([row[0] for row in named], _CHUNK):
+            rows = database.load_rows(question.chosen, {**given, "keys": chunk})
+            if rows:
+                yield sorted(rows, key=attrgetter("bps_fold"))
         return
-    folded = target_principals.c.bps_fold
     last = ""
-    while True:
-        with reading(database) as connection:
-            rows = connection.execute(statement.where(folded > last).order_by(folded).limit(_CHUNK)).all()
-        if not rows:
-            return
+    while rows := database.load_rows(question.page, {**given, "after": last}):
         yield rows
         last = rows[-1].bps_fold
-
-
-def _iterate_few(database: Database, statement: Select[Any], few: Select[Any]) -> Iterator[Any]:
-    key, folded = target_principals.c.key, target_principals.c.bps_fold
-    with reading(database) as connection:
-        keys = list(connection.scalars(few))
-        named = connection.execute(select(key, folded).where(among(key, keys, connection))).all()
-    ordered = [row[0] for row in sorted(named, key=itemgetter(1))]
-    for chunk in chunked(ordered, _CHUNK):
-        with reading(database) as connection:
-            rows = connection.execute(statement.where(among(key, chunk, connection))).all()
-        if rows:
-            yield sorted(rows, key=attrgetter("bps_fold"))
 
 
 def load_group_names(database: Database, bps_ids: Collection[str]) -> dict[str, str]:
     """Return the names of those groups, by the BPS ids as they were given: the portal's, else the wanted ones."""
     given = {fold(bps_id): bps_id for bps_id in bps_ids}
-    table, wanted = target_principals, desired_groups
-    statement = (
-        select(table.c.bps_fold, func.max(func.coalesce(target_groups.c.name, wanted.c.name)))
-        .outerjoin(target_groups, target_groups.c.key == table.c.key)
-        .outerjoin(wanted, wanted.c.principal_key == table.c.key)
-        .group_by(table.c.bps_fold)
-    )
-    with reading(database) as connection:
-        rows = connection.execute(statement.where(among(table.c.bps_fold, given.keys(), connection)))
-        return {given[row[0]]: row[1] for row in rows if row[1] and row[1] != given[row[0]]}
+    rows = database.load_rows(_LOAD_GROUP_NAMES, {"folds": given.keys()})
+    return {given[row[0]]: row[1] for row in rows if row[1] and row[1] != given[row[0]]}
 
 
 def load_source_names(database: Database, keys: Collection[int]) -> dict[int, str]:
     """Return what people know these source objects by: the login of a person, the name of a group."""
-    users, groups = source_users.c, source_groups.c
     found: dict[int, str] = {}
     with reading(database) as connection:
         for chunk in chunked(sorted(keys), _CHUNK):
-            for key, name in (
-                (users.key, func.coalesce(users.upn, users.name)),
-                (groups.key, groups.name),
-            ):
-                rows = connection.execute(select(key, name).where(among(key, chunk, connection), name.is_not(None)))
-                found.update({row[0]: row[1] for row in rows})
+            for statement in _LOAD_SOURCE_NAMES:
+                found.update({row[0]: row[1] for row in connection.execute(statement, {"keys": chunk})})
     return found
 
 
@@ -86,22 +88,46 @@ def intern_bps_ids(connection: Connection, bps_ids: Collection[str], *, spelling
     if not bps_ids:
         return {}
     given = {fold(bps_id): bps_id for bps_id in bps_ids}
-    table = target_principals
     found: dict[str, int] = {}
     wrong = []
-    for key, folded, stored in connection.execute(
-        select(table.c.key, table.c.bps_fold, table.c.bps_id).where(among(table.c.bps_fold, given.keys(), connection))
-    ).all():
+    for key, folded, stored in connection.execute(_LOAD_KNOWN, {"folds": given.keys()}).all():
         found[folded] = key
         if spelling and stored != given[folded]:
-            wrong.append({"row_key": key, "bps_id": given[folded]})
+            wrong.append({"row_key": key, "spelling": given[folded]})
     if wrong:
-        connection.execute(update(table).where(table.c.key == bindparam("row_key")), wrong)
+        connection.execute(_CORRECT_SPELLING, wrong)
     missing = sorted(given.keys() - found.keys())
     if missing:
-        connection.execute(insert(table), [{"bps_fold": folded, "bps_id": given[folded]} for folded in missing])
-        rows = connection.execute(
-            select(table.c.bps_fold, table.c.key).where(among(table.c.bps_fold, missing, connection))
-        ).all()
-        found.update((row[0], row[1]) for row in rows)
+        connection.execute(_ADD, [{"bps_fold": folded, "bps_id": given[folded]} for folded in missing])
+        found.update((row[1], row[0]) for row in connection.execute(_LOAD_KNOWN, {"folds": missing}))
     return found
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_LOAD_FOLDS = select(target_principals.c.key, target_principals.c.bps_fold).where(
+    among_bound(target_principals.c.key, "keys")
+)
+_LOAD_KNOWN = select(target_principals.c.key, target_principals.c.bps_fold, target_principals.c.bps_id).where(
+    among_bound(target_principals.c.bps_fold, "folds", textual=True)
+)
+_ADD = insert(target_principals)
+_CORRECT_SPELLING = (
+    update(target_principals)
+    .where(target_principals.c.key == bindparam("row_key"))
+    .values(bps_id=bindparam("spelling"))
+)
+_LOAD_GROUP_NAMES = (
+    select(target_principals.c.bps_fold, func.max(func.coalesce(target_groups.c.name, desired_groups.c.name)))
+    .outerjoin(target_groups, target_groups.c.key == target_principals.c.key)
+    .outerjoin(desired_groups, desired_groups.c.principal_key == target_principals.c.key)
+    .where(among_bound(target_principals.c.bps_fold, "folds", textual=True))
+    .group_by(target_principals.c.bps_fold)
+)
+_LOAD_SOURCE_NAMES = tuple(
+    select(key, name).where(among_bound(key, "keys"), name.is_not(None))
+    for key, name in (
+        (source_users.c.key, func.coalesce(source_users.c.upn, source_users.c.name)),
+        (source_groups.c.key, source_groups.c.name),
+    )
+)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Table, delete, exists, select, true, update
+from sqlalchemy import Select, Table, bindparam, delete, exists, or_, select, true, update
 
 from syncd.model.change import LinkKind
 from syncd.model.kinds import RECORD_KINDS, RecordKind
@@ -14,8 +15,9 @@ from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.diff import Current
 from syncd.plan.drift import LINK_FIELDS, RECORD, Drift, Ours, Vanished, find_drift
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json
+from syncd.store.db.sql import decode_json, delete_pairs, encode_json
 from syncd.store.inventory.drift_notes import HAND_LINKS
 from syncd.store.schema.tables import (
     desired_groups,
@@ -42,24 +44,15 @@ class ByHand(StorePart):
 
     def has_hand_links(self) -> bool:
         """Return whether any membership or ownership was changed by hand."""
-        with reading(self._database) as connection:
-            return any(
-                connection.scalar(select(exists().where(table.c.group_key.is_not(None))))
-                for table in HAND_LINKS.values()
-            )
+        return bool(self._database.load_value(_HAS_HAND_LINKS))
 
     def load_hand_links(
         self, kind: LinkKind, groups: Collection[int], members: Collection[int] | None
     ) -> dict[Pair, tuple[bool, bool]]:
         """Return (added, accepted) of what was changed by hand: in some groups, or of some members in any group."""
-        table = HAND_LINKS[kind]
-        statement = select(table)
-        with reading(self._database) as connection:
-            if members is None:
-                statement = statement.where(among(table.c.group_key, groups or [0], connection))
-            else:
-                statement = statement.where(among(table.c.member_key, members or [0], connection))
-            return {(row.group_key, row.member_key): (row.added, row.accepted) for row in connection.execute(statement)}
+        of_groups, of_members = _SELECT_HAND_LINKS[kind]
+        asked = (of_groups, {"keys": groups}) if members is None else (of_members, {"keys": members})
+        return {(row.group_key, row.member_key): (row.added, row.accepted) for row in self._database.load_rows(*asked)}
 
     def forget_hand_links(self, kind: LinkKind, pairs: Collection[Pair]) -> None:
         """Source and target agree about these again."""
@@ -70,60 +63,39 @@ class ByHand(StorePart):
     def load_vanished(self) -> list[Vanished]:
         """Return the records of ours that were removed by hand and are not there again."""
         found: list[Vanished] = []
-        with reading(self._database) as connection:
-            noted = list(connection.scalars(select(vanished_records.c.key)))
-            for kind in RECORD_KINDS if noted else ():
-                table, desired, names = _TABLES[kind]
-                mapped = [name for name in names if name in desired.c]
-                statement = (
-                    select(
-                        vanished_records, target_principals.c.bps_id, desired.c.key.label("wanting"),
-                        *(desired.c[name].label(f"d_{name}") for name in mapped),
+        noted = self._database.load_values(_SELECT_NOTED)
+        for kind in RECORD_KINDS if noted else ():
+            mapped = _find_mapped(kind)
+            rows = self._database.load_rows(_select_vanished(kind), {"noted": noted})
+            for row in sorted(rows, key=attrgetter("bps_fold")):
+                wanted = {name: getattr(row, f"d_{name}") for name in mapped} if row.wanting is not None else None
+                found.append(
+                    Vanished(
+                        key=row.key,
+                        bps_id=row.bps_id,
+                        fields=decode_json(row.fields),
+                        accepted=row.accepted,
+                        desired=wanted,
                     )
-                    .join(target_principals, target_principals.c.key == vanished_records.c.key)
-                    .outerjoin(
-                        desired, (desired.c.principal_key == vanished_records.c.key) & (desired.c.state == "wanted")
-                    )
-                    .where(
-                        vanished_records.c.object == kind,
-                        ~exists().where(table.c.key == vanished_records.c.key),
-                        among(target_principals.c.key, noted, connection),
-                    )
-                    .add_columns(target_principals.c.bps_fold)
-                )  # fmt: skip
-                for row in sorted(connection.execute(statement), key=attrgetter("bps_fold")):
-                    wanted = {name: getattr(row, f"d_{name}") for name in mapped} if row.wanting is not None else None
-                    found.append(
-                        Vanished(
-                            key=row.key,
-                            bps_id=row.bps_id,
-                            fields=decode_json(row.fields),
-                            accepted=row.accepted,
-                            desired=wanted,
-                        )
-                    )
+                )
         return found
 
     def forget_vanished(self, keys: Collection[int]) -> None:
         """The source does not want these removed records either: nothing is left to remember."""
         if keys:
             with self._database.transaction() as connection:
-                connection.execute(delete(vanished_records).where(among(vanished_records.c.key, keys, connection)))
+                connection.execute(_FORGET_VANISHED, {"keys": keys})
 
     def settle_fields(self, kind: RecordKind, settled: Mapping[int, Mapping[str, str | None]]) -> None:
         """Source and target agree about these fields again, whatever we wrote: take that for written."""
-        table = _TABLES[kind][0]
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                select(table.c.key, table.c.written, table.c.accepted).where(among(table.c.key, settled, connection))
-            ).all()
-            for key, written, accepted in rows:
+            for key, written, accepted in connection.execute(_SELECT_WRITTEN[kind], {"keys": settled}).all():
                 left = {name: value for name, value in decode_json(accepted).items() if name not in settled[key]}
                 values = {
                     "written": encode_json({**decode_json(written), **settled[key]}),
                     "accepted": encode_json(left) if left else None,
                 }
-                connection.execute(update(table).where(table.c.key == key).values(**values))
+                connection.execute(_UPDATE[kind], {"row_key": key, **values})
 
     # ---- for people -------------------------------------------------------------------------------------------------
 
@@ -150,55 +122,14 @@ class ByHand(StorePart):
         yield self._load_removed()
 
     def _iterate_owned(self, kind: RecordKind) -> Iterator[Sequence[Any]]:
-        table, desired, _ = _TABLES[kind]
-        statement = (
-            select(
-                table, target_principals.c.bps_id, target_principals.c.bps_fold, source_objects.c.id.label("source_id"),
-                desired.c.key.label("wanting"),
-            )
-            .join(target_principals, target_principals.c.key == table.c.key)
-            .outerjoin(source_objects, source_objects.c.key == table.c.source_key)
-            .outerjoin(desired, (desired.c.principal_key == table.c.key) & (desired.c.state == "wanted"))
-            .where(table.c.origin.is_not(None))
-            .order_by(target_principals.c.bps_fold)
-            .limit(_AT_ONCE)
-        )  # fmt: skip
         last = ""
-        while True:
-            with reading(self._database) as connection:
-                rows = connection.execute(statement.where(target_principals.c.bps_fold > last)).all()
-            if not rows:
-                return
+        while rows := self._database.load_rows(_select_owned(kind), {"after": last}):
             yield rows
             last = rows[-1].bps_fold
 
     def _iterate_links(self, kind: LinkKind) -> Iterator[list[Drift]]:
-        table = HAND_LINKS[kind]
-        group, member = target_principals.alias("group_record"), target_principals.alias("member")
-        wanted = desired_users.alias("wanted")
-        statement = (
-            select(
-                table, group.c.bps_id.label("group_id"), member.c.bps_id.label("member_id"),
-                target_groups.c.source_key, source_objects.c.id.label("source_id"),
-                desired_groups.c.key.label("group_wanted"), wanted.c.key.label("member_wanted"),
-                exists().where(target_users.c.key == table.c.member_key).label("member_there"),
-            )
-            .join(group, group.c.key == table.c.group_key)
-            .join(member, member.c.key == table.c.member_key)
-            .join(target_groups, target_groups.c.key == table.c.group_key)
-            .outerjoin(source_objects, source_objects.c.key == target_groups.c.source_key)
-            .outerjoin(
-                desired_groups,
-                (desired_groups.c.principal_key == table.c.group_key) & (desired_groups.c.state == "wanted"),
-            )
-            .outerjoin(
-                wanted, (wanted.c.principal_key == table.c.member_key) & (wanted.c.state == "wanted")
-            )
-            .where(target_groups.c.origin.is_not(None), table.c.accepted.is_not(true()))
-            .order_by(group.c.bps_fold, member.c.bps_fold)
-        )  # fmt: skip
         with reading(self._database) as connection:
-            for rows in connection.execution_options(yield_per=_AT_ONCE).execute(statement).partitions():
+            for rows in connection.execution_options(yield_per=_AT_ONCE).execute(_select_links(kind)).partitions():
                 yield [
                     Drift(
                         object=kind,
@@ -217,13 +148,7 @@ class ByHand(StorePart):
     def _load_removed(self) -> list[Drift]:
         found: list[Drift] = []
         for kind in RECORD_KINDS:
-            statement = (
-                select(vanished_records, source_objects.c.id.label("source_id"))
-                .outerjoin(source_objects, source_objects.c.key == vanished_records.c.source_key)
-                .where(vanished_records.c.object == kind)
-            )
-            with reading(self._database) as connection:
-                rows = {row.key: row for row in connection.execute(statement)}
+            rows = {row.key: row for row in self._database.load_rows(_SELECT_REMOVED, {"kind": kind})}
             found += [
                 Drift(
                     object=kind, bps_id=gone.bps_id, field=RECORD, ours=gone.bps_id, theirs=None,
@@ -239,7 +164,6 @@ class ByHand(StorePart):
     def accept_drift(self, scope: Ours) -> None:
         """Take everything that was changed by hand up to now as it is, until the source says something else."""
         for kind in RECORD_KINDS:
-            table = _TABLES[kind][0]
             for rows in self._iterate_owned(kind):
                 values = []
                 for row in rows:
@@ -250,11 +174,11 @@ class ByHand(StorePart):
                 if values:
                     with self._database.transaction() as connection:
                         for key, accepted in values:
-                            connection.execute(update(table).where(table.c.key == key).values(accepted=accepted))
+                            connection.execute(_UPDATE[kind], {"row_key": key, "accepted": accepted})
         with self._database.transaction() as connection:
             for links in scope.links:
-                connection.execute(update(HAND_LINKS[links]).values(accepted=True))
-            connection.execute(update(vanished_records).values(accepted=True))
+                connection.execute(_ACCEPT_LINKS[links])
+            connection.execute(_ACCEPT_VANISHED)
 
 
 def _make_current(row: Any, kind: RecordKind) -> Current:
@@ -267,3 +191,95 @@ def _make_current(row: Any, kind: RecordKind) -> Current:
         leaving_at=row.leaving_at,
         accepted=decode_json(row.accepted),
     )
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _find_mapped(kind: RecordKind) -> list[str]:
+    _, desired, names = _TABLES[kind]
+    return [name for name in names if name in desired.c]
+
+
+@cache
+def _select_vanished(kind: RecordKind) -> Select[Any]:
+    table, desired, _ = _TABLES[kind]
+    return (
+        select(
+            vanished_records, target_principals.c.bps_id, desired.c.key.label("wanting"),
+            *(desired.c[name].label(f"d_{name}") for name in _find_mapped(kind)), target_principals.c.bps_fold,
+        )
+        .join(target_principals, target_principals.c.key == vanished_records.c.key)
+        .outerjoin(desired, (desired.c.principal_key == vanished_records.c.key) & (desired.c.state == "wanted"))
+        .where(
+            vanished_records.c.object == kind,
+            ~exists().where(table.c.key == vanished_records.c.key),
+            among_bound(target_principals.c.key, "noted"),
+        )
+    )  # fmt: skip
+
+
+@cache
+def _select_owned(kind: RecordKind) -> Select[Any]:
+    table, desired, _ = _TABLES[kind]
+    return (
+        select(
+            table, target_principals.c.bps_id, target_principals.c.bps_fold, source_objects.c.id.label("source_id"),
+            desired.c.key.label("wanting"),
+        )
+        .join(target_principals, target_principals.c.key == table.c.key)
+        .outerjoin(source_objects, source_objects.c.key == table.c.source_key)
+        .outerjoin(desired, (desired.c.principal_key == table.c.key) & (desired.c.state == "wanted"))
+        .where(table.c.origin.is_not(None), target_principals.c.bps_fold > bindparam("after"))
+        .order_by(target_principals.c.bps_fold)
+        .limit(_AT_ONCE)
+    )  # fmt: skip
+
+
+@cache
+def _select_links(kind: LinkKind) -> Select[Any]:
+    table = HAND_LINKS[kind]
+    group, member = target_principals.alias("group_record"), target_principals.alias("member")
+    wanted = desired_users.alias("wanted")
+    return (
+        select(
+            table, group.c.bps_id.label("group_id"), member.c.bps_id.label("member_id"),
+            target_groups.c.source_key, source_objects.c.id.label("source_id"),
+            desired_groups.c.key.label("group_wanted"), wanted.c.key.label("member_wanted"),
+            exists().where(target_users.c.key == table.c.member_key).label("member_there"),
+        )
+        .join(group, group.c.key == table.c.group_key)
+        .join(member, member.c.key == table.c.member_key)
+        .join(target_groups, target_groups.c.key == table.c.group_key)
+        .outerjoin(source_objects, source_objects.c.key == target_groups.c.source_key)
+        .outerjoin(
+            desired_groups,
+            (desired_groups.c.principal_key == table.c.group_key) & (desired_groups.c.state == "wanted"),
+        )
+        .outerjoin(
+            wanted, (wanted.c.principal_key == table.c.member_key) & (wanted.c.state == "wanted")
+        )
+        .where(target_groups.c.origin.is_not(None), table.c.accepted.is_not(true()))
+        .order_by(group.c.bps_fold, member.c.bps_fold)
+    )  # fmt: skip
+
+
+_HAS_HAND_LINKS = select(or_(*(exists().where(table.c.group_key.is_not(None)) for table in HAND_LINKS.values())))
+_SELECT_HAND_LINKS = {
+    kind: tuple(select(table).where(among_bound(column, "keys")) for column in (table.c.group_key, table.c.member_key))
+    for kind, table in HAND_LINKS.items()
+}
+_ACCEPT_LINKS = {kind: update(table).values(accepted=True) for kind, table in HAND_LINKS.items()}
+_SELECT_NOTED = select(vanished_records.c.key)
+_SELECT_REMOVED = (
+    select(vanished_records, source_objects.c.id.label("source_id"))
+    .outerjoin(source_objects, source_objects.c.key == vanished_records.c.source_key)
+    .where(vanished_records.c.object == bindparam("kind"))
+)
+_FORGET_VANISHED = delete(vanished_records).where(among_bound(vanished_records.c.key, "keys"))
+_ACCEPT_VANISHED = update(vanished_records).values(accepted=True)
+_SELECT_WRITTEN = {
+    kind: select(table.c.key, table.c.written, table.c.accepted).where(among_bound(table.c.key, "keys"))
+    for kind, (table, _, _) in _TABLES.items()
+}
+_UPDATE = {kind: update(table).where(table.c.key == bindparam("row_key")) for kind, (table, _, _) in _TABLES.items()}

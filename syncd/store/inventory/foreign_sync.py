@@ -13,7 +13,7 @@ from sqlalchemy import and_, exists, not_, or_, select
 
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
-from syncd.store.db.database import Database, reading
+from syncd.store.db.database import Database
 from syncd.store.schema.tables import failures, target_groups, target_principals, target_users
 
 _NAMED = 3
@@ -61,23 +61,7 @@ def load_blocked(database: Database) -> Blocked:
 
     A record that was there before us counts from the second refusal on, whatever the portal's words are.
     """
-    made = [
-        exists().where(table.c.key == failures.c.record_key, table.c.origin == "created")
-        for table in (target_users, target_groups)
-    ]
-    there = [exists().where(table.c.key == failures.c.record_key) for table in (target_users, target_groups)]
-    refused = and_(
-        failures.c.cause == Cause.REFUSED.value, failures.c.attempts >= _OFTEN, or_(*there), not_(or_(*made))
-    )
-    columns = (failures.c.object, failures.c.first_at, failures.c.attempts, failures.c.cause, failures.c.error)
-    statement = (
-        select(*columns, target_principals.c.bps_id)
-        .join(target_principals, target_principals.c.key == failures.c.record_key)
-        .where(failures.c.object.in_(RECORD_KINDS), or_(failures.c.cause == Cause.FOREIGN_RECORD.value, refused))
-        .order_by(target_principals.c.bps_fold)
-    )
-    with reading(database) as connection:
-        rows = connection.execute(statement).all()
+    rows = database.load_rows(_SELECT_BLOCKED)
     others = [row for row in rows if row.cause == Cause.REFUSED.value]
     return Blocked(
         users=sum(row.object == "user" for row in rows),
@@ -88,3 +72,24 @@ def load_blocked(database: Database) -> Blocked:
         refused=len(others),
         example=f"{others[0].bps_id}: {others[0].error}" if others else "",
     )
+
+
+_THERE = [exists().where(table.c.key == failures.c.record_key) for table in (target_users, target_groups)]
+_MADE = [
+    exists().where(table.c.key == failures.c.record_key, table.c.origin == "created")
+    for table in (target_users, target_groups)
+]
+_REFUSED = and_(failures.c.cause == Cause.REFUSED.value, failures.c.attempts >= _OFTEN, or_(*_THERE), not_(or_(*_MADE)))
+_SELECT_BLOCKED = (
+    select(
+        failures.c.object,
+        failures.c.first_at,
+        failures.c.attempts,
+        failures.c.cause,
+        failures.c.error,
+        target_principals.c.bps_id,
+    )
+    .join(target_principals, target_principals.c.key == failures.c.record_key)
+    .where(failures.c.object.in_(RECORD_KINDS), or_(failures.c.cause == Cause.FOREIGN_RECORD.value, _REFUSED))
+    .order_by(target_principals.c.bps_fold)
+)

@@ -6,15 +6,17 @@ The portal takes a deleted account out of every group, and everybody out of a de
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, Select, bindparam, exists, select
 
 from syncd.model.change import Change, Phase
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among
-from syncd.store.inventory.records import LINKS
+from syncd.store.inventory.written import LINKS
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
 
@@ -31,19 +33,7 @@ class Protection(StorePart):
     @in_thread
     def load_deletions(self, run_id: int) -> list[tuple[int, Change]]:
         """Return the deletions of accounts and groups that a plan means, with their numbers in it."""
-        statement = (
-            select(changes.c.seq, changes.c.phase, changes.c.object, target_principals.c.bps_id)
-            .join(target_principals, target_principals.c.key == changes.c.record_key)
-            .where(
-                changes.c.run_id == run_id,
-                changes.c.status == "planned",
-                changes.c.action == "delete",
-                changes.c.object.in_(RECORD_KINDS),
-            )
-            .order_by(changes.c.seq)
-        )
-        with reading(self._database) as connection:
-            rows = connection.execute(statement).all()
+        rows = self._database.load_rows(_SELECT_DELETIONS, {"run": run_id})
         return [
             (row.seq, Change(phase=Phase(row.phase), action="delete", object=row.object, bps_id=row.bps_id))
             for row in rows
@@ -54,11 +44,8 @@ class Protection(StorePart):
         """Return the protected BPS ids, as the portal spells them, that are groups, or that nobody is known by."""
         if not protect:
             return []
-        p = target_principals
-        there = exists().where(target_users.c.key == p.c.key), exists().where(target_groups.c.key == p.c.key)
-        with reading(self._database) as connection:
-            found = select(p.c.bps_fold, p.c.bps_id, *there).where(among(p.c.bps_fold, sorted(protect), connection))
-            known = {row[0]: (row[1], row[2] and not row[3]) for row in connection.execute(found)}
+        rows = self._database.load_rows(_SELECT_PROTECTED, {"protected": protect})
+        known = {row[0]: (row[1], row[2] and not row[3]) for row in rows}
         spelled = [known.get(each, (each, False)) for each in sorted(protect)]
         return [bps_id for bps_id, is_account in spelled if not is_account]
 
@@ -70,6 +57,21 @@ def load_tied(
     found = set[int]()
     if not protect:
         return found
+    asked: dict[str, object] = {"protected": protect}
+    if records is not None:
+        asked["records"] = records
+    for statement in _select_tied(kind, chosen=records is not None):
+        found |= set(connection.scalars(statement, asked))
+    return found
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _select_tied(kind: RecordKind, *, chosen: bool) -> tuple[Select[Any], ...]:
+    """Return the statements for what is tied to ``:protected``; ``chosen``: among ``:records``."""
+    found = []
     for links in LINKS.values():
         own, other = links.c.member_key, links.c.group_key
         if kind == "group":
@@ -77,9 +79,26 @@ def load_tied(
         statement = (
             select(own)
             .join(target_principals, target_principals.c.key == other)
-            .where(among(target_principals.c.bps_fold, sorted(protect), connection))
+            .where(among_bound(target_principals.c.bps_fold, "protected", textual=True))
         )
-        if records is not None:
-            statement = statement.where(among(own, records, connection))
-        found |= set(connection.scalars(statement))
-    return found
+        found.append(statement.where(among_bound(own, "records")) if chosen else statement)
+    return tuple(found)
+
+
+_SELECT_DELETIONS = (
+    select(changes.c.seq, changes.c.phase, changes.c.object, target_principals.c.bps_id)
+    .join(target_principals, target_principals.c.key == changes.c.record_key)
+    .where(
+        changes.c.run_id == bindparam("run"),
+        changes.c.status == "planned",
+        changes.c.action == "delete",
+        changes.c.object.in_(RECORD_KINDS),
+    )
+    .order_by(changes.c.seq)
+)
+_SELECT_PROTECTED = select(
+    target_principals.c.bps_fold,
+    target_principals.c.bps_id,
+    exists().where(target_users.c.key == target_principals.c.key),
+    exists().where(target_groups.c.key == target_principals.c.key),
+).where(among_bound(target_principals.c.bps_fold, "protected", textual=True))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import bindparam, exists, func, select, update
 
 from syncd.model.change import Phase
 from syncd.model.reason import Cause
 from syncd.plan.licences import Claim
 from syncd.plan.words import say
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.stops import stopped
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import changes, target_licences, target_users
-
-_LICENCE = changes.c.object == "licence"
-_PLANNED = changes.c.status == "planned"
 
 
 class LicencePlans(StorePart):
@@ -26,79 +24,80 @@ class LicencePlans(StorePart):
     @in_thread
     def count_grants(self, run_id: int) -> int:
         """Return how many planned grants need a seat."""
-        with reading(self._database) as connection:
-            return connection.scalar(select(func.count()).where(*_select_grants(run_id))) or 0
+        counted: int = self._database.load_value(_COUNT_GRANTS, {"run": run_id})
+        return counted
 
     @in_thread
     def has_licence_changes(self, run_id: int) -> bool:
         """Return whether a plan changes licences at all."""
-        with reading(self._database) as connection:
-            return bool(connection.scalar(select(exists().where(changes.c.run_id == run_id, _LICENCE))))
+        return bool(self._database.load_value(_HAS_LICENCE_CHANGES, {"run": run_id}))
 
     def load_claims(self, run_id: int, free: Mapping[str, int]) -> tuple[list[Claim], dict[str, int]]:
         """Return the planned grants that need a seat, and the free seats with those that this plan takes for good."""
-        supply = dict(free)
-        revoked = select(changes.c.target, func.count()).where(
-            changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke", changes.c.after.is_(None),
-            changes.c.phase == int(Phase.REVOKES),
-        )  # fmt: skip
+        supply, run = dict(free), {"run": run_id}
         with reading(self._database) as connection:
-            for kind, number in connection.execute(revoked.group_by(changes.c.target)):
+            for kind, number in connection.execute(_COUNT_REVOKED, run):
                 if kind in supply:
                     supply[kind] += number
-            return _load_claims(connection, run_id), supply
+            gives: dict[int, list[str]] = {}
+            for record, kind in connection.execute(_SELECT_GIVEN_UP, run):
+                gives.setdefault(record, []).append(kind)
+            claims = [
+                Claim(seq, kind, tuple(gives.get(record, ())))
+                for seq, record, kind in connection.execute(_SELECT_GRANTS, run)
+            ]
+        return claims, supply
 
     def revoke_early(self, run_id: int, types: Collection[str]) -> None:
         """Free the seats of these types before any are given."""
-        revokes = changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke"
         with self._database.transaction() as connection:
-            connection.execute(
-                update(changes).where(*revokes, changes.c.target.in_(sorted(types))).values(phase=int(Phase.REVOKES))
-            )
+            connection.execute(_REVOKE_EARLY, {"run": run_id, "types": types})
 
     def defer_unready_grants(self, run_id: int) -> int:
         """Defer the grants whose account is not ours, not there, or not synchronised; return how many."""
-        ready = exists().where(
-            target_users.c.key == changes.c.record_key,
-            target_users.c.status == "Synchronized",
-            target_users.c.origin.is_not(None),
-        )
+        not_ready = say(Cause.NOT_READY, what="its account is not ready in the portal yet")
         with self._database.transaction() as connection:
-            return connection.execute(
-                update(changes)
-                .where(
-                    changes.c.run_id == run_id,
-                    _PLANNED,
-                    _LICENCE,
-                    changes.c.action == "grant",
-                    ~ready,
-                )
-                .values(stopped("deferred", say(Cause.NOT_READY, what="its account is not ready in the portal yet")))
-            ).rowcount
+            return connection.execute(_STOP_UNREADY, {**stopped("deferred", not_ready), "run": run_id}).rowcount
 
     @in_thread
     def has_licences(self, record: int) -> bool:
         """Return whether an account still has licences, as far as we know."""
-        with reading(self._database) as connection:
-            there = target_licences.c.key == record, is_held()
-            return bool(connection.scalar(select(exists().where(*there))))
+        return bool(self._database.load_value(_HAS_LICENCES, {"record": record}))
 
 
-def _select_grants(run_id: int) -> tuple[ColumnElement[bool], ...]:
-    """A grant that only changes the settings of a licence needs no seat: it says what was there before."""
-    return changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "grant", changes.c.before.is_(None)
+# ---- statements -----------------------------------------------------------------------------------------------------
 
-
-def _load_claims(connection: Connection, run_id: int) -> list[Claim]:
-    gives: dict[int, list[str]] = {}
-    given_up = select(changes.c.record_key, changes.c.target).where(
-        changes.c.run_id == run_id, _PLANNED, _LICENCE, changes.c.action == "revoke",
-        changes.c.phase == int(Phase.GRANTS), changes.c.after.is_(None),
-    )  # fmt: skip
-    for record, kind in connection.execute(given_up):
-        gives.setdefault(record, []).append(kind)
-    wanted = select(changes.c.seq, changes.c.record_key, changes.c.target).where(*_select_grants(run_id))
-    return [
-        Claim(seq, kind, tuple(gives.get(record, ())))
-        for seq, record, kind in connection.execute(wanted.order_by(changes.c.seq))
-    ]
+_RUN = changes.c.run_id == bindparam("run")
+_LICENCE = changes.c.object == "licence"
+_PLANNED = changes.c.status == "planned"
+_REVOKES = _RUN, _PLANNED, _LICENCE, changes.c.action == "revoke"
+# A grant that only changes the settings of a licence needs no seat: it says what was there before.
+_GRANTS = _RUN, _PLANNED, _LICENCE, changes.c.action == "grant", changes.c.before.is_(None)
+_COUNT_GRANTS = select(func.count()).where(*_GRANTS)
+_SELECT_GRANTS = select(changes.c.seq, changes.c.record_key, changes.c.target).where(*_GRANTS).order_by(changes.c.seq)
+_HAS_LICENCE_CHANGES = select(exists().where(_RUN, _LICENCE))
+_COUNT_REVOKED = (
+    select(changes.c.target, func.count())
+    .where(*_REVOKES, changes.c.after.is_(None), changes.c.phase == int(Phase.REVOKES))
+    .group_by(changes.c.target)
+)
+_SELECT_GIVEN_UP = select(changes.c.record_key, changes.c.target).where(
+    *_REVOKES, changes.c.phase == int(Phase.GRANTS), changes.c.after.is_(None)
+)
+_REVOKE_EARLY = (
+    update(changes)
+    .where(*_REVOKES, among_bound(changes.c.target, "types", textual=True))
+    .values(phase=int(Phase.REVOKES))
+)
+_STOP_UNREADY = update(changes).where(
+    _RUN,
+    _PLANNED,
+    _LICENCE,
+    changes.c.action == "grant",
+    ~exists().where(
+        target_users.c.key == changes.c.record_key,
+        target_users.c.status == "Synchronized",
+        target_users.c.origin.is_not(None),
+    ),
+)
+_HAS_LICENCES = select(exists().where(target_licences.c.key == bindparam("record"), is_held()))

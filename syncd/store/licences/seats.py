@@ -10,12 +10,11 @@ from sqlalchemy import Connection, func, select
 from syncd.model.licence import Seats
 from syncd.store.db.database import reading
 from syncd.store.db.markers import LICENCE_SEATS, load_marker, save_marker
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json, encode_json
+from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import target_licences, target_users
-
-_IS_HELD = is_held()
 
 
 class LicenceSeats(StorePart):
@@ -61,10 +60,7 @@ def find_doubted(
 
     An account that is gone keeps its seat without being listed, so that it says nothing.
     """
-    people = {key for key, _ in gone}
-    accounts = set(
-        connection.scalars(select(target_users.c.key).where(among(target_users.c.key, people or [0], connection)))
-    )
+    accounts = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": {key for key, _ in gone}}))
     lacking = Counter(kind for key, kind in gone if key in accounts)
     shown, known = Counter(kind for _, kind in listed), _load_seats(connection)
     return {
@@ -82,6 +78,8 @@ def _load_seats(connection: Connection) -> dict[str, tuple[int, int]]:
 
 
 def _count_held(connection: Connection) -> dict[str, int]:
-    t = target_licences
-    counted = select(t.c.type, func.count()).where(_IS_HELD).group_by(t.c.type)
-    return {row[0]: row[1] for row in connection.execute(counted)}
+    return {row[0]: row[1] for row in connection.execute(_COUNT_HELD)}
+
+
+_SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
+_COUNT_HELD = select(target_licences.c.type, func.count()).where(is_held()).group_by(target_licences.c.type)

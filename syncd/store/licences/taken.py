@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, exists, or_, select, update
 
 from syncd.plan.drift import Drift
 from syncd.plan.licences import LICENCE_ROLE
-from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json
+from syncd.store.db.sql import decode_json
 from syncd.store.schema.tables import (
-    UtcTime,
     changes,
     desired_users,
     scope_members,
@@ -50,31 +50,11 @@ class TakenLicences(StorePart):
         if found:
             with self._database.transaction() as connection:
                 for key, kind in sorted(found):
-                    one = target_licences.c.key == key, target_licences.c.type == kind
-                    connection.execute(delete(target_licences).where(*one, target_licences.c.origin.in_(GONE)))
+                    connection.execute(_FORGET_NOTE, {"holder": key, "of": kind})
 
     def iterate_taken_licences(self) -> Iterator[list[Drift]]:
         """Yield the licences that somebody took, and that nobody has accepted as taken."""
-        t = target_licences
-        covered = exists().where(
-            desired_users.c.principal_key == t.c.key,
-            desired_users.c.state == "wanted",
-            scope_members.c.key == desired_users.c.key,
-            scope_members.c.role.startswith(LICENCE_ROLE),
-        )
-        statement = (
-            select(
-                t.c.type, t.c.written, target_principals.c.bps_id, target_users.c.source_key, source_objects.c.id,
-                covered.label("covered"),
-            )
-            .join(target_principals, target_principals.c.key == t.c.key)
-            .join(target_users, target_users.c.key == t.c.key)
-            .outerjoin(source_objects, source_objects.c.key == target_users.c.source_key)
-            .where(t.c.origin == TAKEN, target_users.c.origin.is_not(None))
-            .order_by(target_principals.c.bps_fold, t.c.type)
-        )  # fmt: skip
-        with reading(self._database) as connection:
-            rows = connection.execute(statement).all()
+        rows = self._database.load_rows(_SELECT_TAKEN)
         yield [
             Drift(object="licence", bps_id=row.bps_id, field=row.type, ours=row.type,
             theirs=None, source_key=row.source_key, source_id=row.id, wanted=row.covered,
@@ -85,9 +65,8 @@ class TakenLicences(StorePart):
     @in_thread
     def accept_taken_licences(self) -> None:
         """Take it as it is that somebody took these licences, until the source or the rules say something else."""
-        t = target_licences
         with self._database.transaction() as connection:
-            connection.execute(update(t).where(t.c.origin == TAKEN).values(origin=LET_GO))
+            connection.execute(_LET_GO_ALL)
 
 
 def note_taken(connection: Connection, gone: Collection[tuple[int, str]], *, now: datetime) -> None:
@@ -95,17 +74,63 @@ def note_taken(connection: Connection, gone: Collection[tuple[int, str]], *, now
 
     What we granted so lately that the portal need not show it, or may have revoked ourselves, is only forgotten.
     """
+    asked = {"people": {key for key, _ in gone}, "shown_since": now - _SHOWN_WITHIN}
+    taken = {(row[0], row[1]) for row in connection.execute(_SELECT_OURS_TAKEN, asked)} & set(gone)
+    for key, kind in sorted(taken):
+        connection.execute(_NOTE_TAKEN, {"holder": key, "of": kind})
+    for key, kind in sorted(set(gone) - taken):
+        connection.execute(_FORGET, {"holder": key, "of": kind})
+
+
+def forget_notes(connection: Connection, keys: Collection[int]) -> None:
+    """These accounts were made anew, adopted or deleted: what was noted about their licences is over."""
+    if keys and connection.scalar(_HAS_NOTES):
+        connection.execute(_FORGET_NOTES, {"keys": keys})
+
+
+def load_taken(connection: Connection, keys: Collection[int]) -> dict[int, dict[str, bool]]:
+    """Return the types that somebody took by hand, each with whether that was accepted."""
+    found = dict[int, dict[str, bool]]()
+    for key, kind, origin in connection.execute(_SELECT_NOTES, {"keys": keys}) if keys else ():
+        found.setdefault(key, {})[kind] = origin == LET_GO
+    return found
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _select_taken() -> Select[Any]:
     t = target_licences
-    people = {key for key, _ in gone}
+    covered = exists().where(
+        desired_users.c.principal_key == t.c.key,
+        desired_users.c.state == "wanted",
+        scope_members.c.key == desired_users.c.key,
+        scope_members.c.role.startswith(LICENCE_ROLE),
+    )
+    return (
+        select(
+            t.c.type, t.c.written, target_principals.c.bps_id, target_users.c.source_key, source_objects.c.id,
+            covered.label("covered"),
+        )
+        .join(target_principals, target_principals.c.key == t.c.key)
+        .join(target_users, target_users.c.key == t.c.key)
+        .outerjoin(source_objects, source_objects.c.key == target_users.c.source_key)
+        .where(t.c.origin == TAKEN, target_users.c.origin.is_not(None))
+        .order_by(target_principals.c.bps_fold, t.c.type)
+    )  # fmt: skip
+
+
+def _select_ours_taken() -> Select[Any]:
+    t = target_licences
     unsettled = or_(
         and_(changes.c.action == "revoke", changes.c.status.in_(("started", "failed"))),
-        changes.c.finished_at > literal(now - _SHOWN_WITHIN, UtcTime()),
+        changes.c.finished_at > bindparam("shown_since"),
     )
-    ours = (
+    return (
         select(t.c.key, t.c.type)
         .join(target_users, target_users.c.key == t.c.key)
         .where(
-            among(t.c.key, people or [0], connection),
+            among_bound(t.c.key, "people"),
             t.c.origin == "granted",
             ~exists().where(
                 changes.c.record_key == t.c.key,
@@ -115,24 +140,17 @@ def note_taken(connection: Connection, gone: Collection[tuple[int, str]], *, now
             ),
         )
     )
-    taken = {(row[0], row[1]) for row in connection.execute(ours)} & set(gone)
-    for key, kind in sorted(taken):
-        connection.execute(update(t).where(t.c.key == key, t.c.type == kind).values(origin=TAKEN, settings=None))
-    for key, kind in sorted(set(gone) - taken):
-        connection.execute(delete(t).where(t.c.key == key, t.c.type == kind))
 
 
-def forget_notes(connection: Connection, keys: Collection[int]) -> None:
-    """These accounts were made anew, adopted or deleted: what was noted about their licences is over."""
-    if keys and connection.scalar(select(func.count()).where(target_licences.c.origin.in_(GONE))):
-        here = among(target_licences.c.key, keys, connection)
-        connection.execute(delete(target_licences).where(here, target_licences.c.origin.in_(GONE)))
-
-
-def load_taken(connection: Connection, keys: Collection[int]) -> dict[int, dict[str, bool]]:
-    """Return the types that somebody took by hand, each with whether that was accepted."""
-    t, found = target_licences, dict[int, dict[str, bool]]()
-    taken = select(t.c.key, t.c.type, t.c.origin).where(among(t.c.key, keys or [0], connection), t.c.origin.in_(GONE))
-    for key, kind, origin in connection.execute(taken):
-        found.setdefault(key, {})[kind] = origin == LET_GO
-    return found
+_ONE = target_licences.c.key == bindparam("holder"), target_licences.c.type == bindparam("of")
+_IS_NOTE = target_licences.c.origin.in_(GONE)
+_HERE = among_bound(target_licences.c.key, "keys")
+_SELECT_TAKEN = _select_taken()
+_SELECT_OURS_TAKEN = _select_ours_taken()
+_SELECT_NOTES = select(target_licences.c.key, target_licences.c.type, target_licences.c.origin).where(_HERE, _IS_NOTE)
+_HAS_NOTES = select(exists().where(_IS_NOTE))
+_NOTE_TAKEN = update(target_licences).where(*_ONE).values(origin=TAKEN, settings=None)
+_LET_GO_ALL = update(target_licences).where(target_licences.c.origin == TAKEN).values(origin=LET_GO)
+_FORGET = delete(target_licences).where(*_ONE)
+_FORGET_NOTE = delete(target_licences).where(*_ONE, _IS_NOTE)
+_FORGET_NOTES = delete(target_licences).where(_HERE, _IS_NOTE)

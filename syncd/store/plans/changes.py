@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, distinct, exists, func, literal_column, select, true
+from sqlalchemy import Select
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import NO_REASON, Cause, Reason
-from syncd.store.db.database import reading
+from syncd.store.db.parameters import read_gathered
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json, encode_json, fetch_together, insert_tuples
-from syncd.store.schema.tables import (
-    changes,
-    desired_users,
-    runs,
-    target_groups,
-    target_principals,
-    target_users,
+from syncd.store.db.sql import decode_json, encode_json, insert_tuples
+from syncd.store.plans.change_statements import (
+    CHANGES,
+    CHANGES_AT,
+    CHANGES_OF_STATUS,
+    CHANGES_PLANNED,
+    COUNT_BEGUN,
+    COUNT_HOLDS,
+    COUNT_OUTCOMES,
+    COUNT_PHASES,
+    COUNT_PLANNED,
+    COUNT_WAITING,
+    SELECT_ADOPTIONS,
+    SELECT_NEWEST_TRY,
+    SELECT_PHASES,
+    SELECT_READY,
+    SELECT_WAITING,
 )
+from syncd.store.schema.tables import changes
 
 Placed = tuple[PlannedChange, int, int | None]
 """A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
@@ -30,13 +40,9 @@ _PLANNED = (
     "run_id", "seq", "phase", "action", "object", "record_key", "target_key", "target", "source_key", "before", "after",
     "cause", "reason", "status", "error_cause", "error",
 )  # fmt: skip
+_AT_ONCE = 1000
 _PHASES = {int(phase): phase for phase in Phase}
 _CAUSES = {cause.value: cause for cause in Cause}
-_READ = (
-    changes.c.run_id, changes.c.seq, changes.c.phase, changes.c.action, changes.c.object, changes.c.record_key,
-    changes.c.target_key, changes.c.target, changes.c.source_key, changes.c.before, changes.c.after, changes.c.cause,
-    changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error,
-)  # fmt: skip
 
 
 class Plans(StorePart):
@@ -72,59 +78,26 @@ class Plans(StorePart):
         only completes a creation does not count. Of substitutions only the new ones of leavers count: they belong to
         the unlinking. A creation that an earlier run was let to begin, and did not finish, does not count again.
         """
-        renamed = (
-            (changes.c.action == "create") & (changes.c.object == "user") & (changes.c.cause == Cause.RENAMED.value)
-        )
-        planned = changes.c.run_id == run_id, changes.c.status == "planned"
-        statement = (
-            select(changes.c.action, changes.c.object, func.count(), func.count(distinct(changes.c.record_key)))
-            .where(*planned, changes.c.cause != Cause.COMPLETES_CREATION.value, changes.c.object != "substitution")
-            .group_by(changes.c.action, changes.c.object)
-        )
-        with reading(self._database) as connection:
-            found: dict[tuple[Action, ObjectKind], int] = {
-                (row[0], row[1]): row[3] if row[0] == "update" else row[2] for row in connection.execute(statement)
-            }
-            moves = connection.scalar(select(func.count()).where(*planned, renamed))
-            begun = (changes.c.action == "create") & (changes.c.cause == Cause.STANDS_IN.value)
-            leavers = connection.scalar(select(func.count()).where(*planned, begun))
+        found: dict[tuple[Action, ObjectKind], int] = {}
+        moves = leavers = 0
+        for row in self._database.load_rows(COUNT_PLANNED, {"run": run_id}):
+            moves += row.moves or 0
+            leavers += row.leavers or 0
+            if row.counting:
+                found[row.action, row.object] = row.records if row.action == "update" else row.counting
         if moves:
             found["update", "user"] = found.get(("update", "user"), 0) + moves
             found["create", "user"] -= moves
-        for kind in ("user", "group"):
-            if found.get(("create", kind)):
-                found["create", kind] -= self._count_begun(run_id, kind)
+        if any(action == "create" for action, _ in found):
+            for kind, begun in self._database.load_rows(COUNT_BEGUN, {"run": run_id}):
+                found["create", kind] -= begun
         if leavers:
             found["unlink", "user"] = leavers
         return found
 
-    def _count_begun(self, run_id: int, kind: ObjectKind) -> int:
-        """Return how many planned creations an earlier run began, or would have begun if it had not been cut short."""
-        earlier = changes.alias("earlier")
-        cut_short = exists().where(
-            runs.c.id == earlier.c.run_id,
-            runs.c.status.in_(("running", "interrupted", "failed")),
-            runs.c.kind != "plan",
-        )
-        begun = exists().where(
-            earlier.c.record_key == changes.c.record_key,
-            earlier.c.run_id < run_id,
-            earlier.c.action == "create",
-            earlier.c.object == kind,
-            earlier.c.status.in_(("started", "failed", "deferred")) | ((earlier.c.status == "planned") & cut_short),
-        )
-        planned = changes.c.run_id == run_id, changes.c.status == "planned", changes.c.action == "create"
-        statement = select(func.count()).where(
-            *planned, changes.c.object == kind, changes.c.cause != Cause.RENAMED.value, begun
-        )
-        with reading(self._database) as connection:
-            return connection.scalar(statement) or 0
-
     def load_adoptions(self, run_id: int) -> set[int]:
         """Return the records that a plan wants to adopt."""
-        statement = select(changes.c.record_key).where(changes.c.run_id == run_id, changes.c.action == "adopt")
-        with reading(self._database) as connection:
-            return set(connection.scalars(statement))
+        return set(self._database.load_values(SELECT_ADOPTIONS, {"run": run_id}))
 
     def was_left_unlinked(self, group: int, member: int, *, kind: LinkKind) -> bool:
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
@@ -135,18 +108,8 @@ class Plans(StorePart):
         return self._was_left("grant", "licence", record=record, target=LICENCE_PLACES[kind])
 
     def _was_left(self, action: Action, kind: ObjectKind, *, record: int, target: int) -> bool:
-        cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
-        tried = runs.c.kind != "plan", cut_short | (changes.c.status != "planned")
-        statement = (
-            select(changes.c.status)
-            .join(runs, runs.c.id == changes.c.run_id)
-            .where(changes.c.record_key == record, changes.c.target_key == target, changes.c.action == action, *tried)
-            .where(changes.c.object == kind)
-            .order_by(changes.c.run_id.desc())
-            .limit(1)
-        )
-        with reading(self._database) as connection:
-            return connection.scalar(statement) in ("deferred", "failed", "started", "planned")
+        asked = {"record": record, "target": target, "action": action, "kind": kind}
+        return self._database.load_value(SELECT_NEWEST_TRY, asked) in ("deferred", "failed", "started", "planned")
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -154,56 +117,36 @@ class Plans(StorePart):
         self, run_id: int, *, statuses: Collection[OutcomeStatus] | None = None, phase: Phase | None = None
     ) -> Iterator[list[Placed]]:
         """Yield (change, record key, target key) in the plan's order, in chunks."""
-        for each in Phase if phase is None else (phase,):
-            yield from self._iterate_phase(run_id, each, statuses)
-
-    def _iterate_phase(
-        self, run_id: int, phase: Phase, statuses: Collection[OutcomeStatus] | None
-    ) -> Iterator[list[Placed]]:
-        statement = select(*_READ).where(changes.c.run_id == run_id, changes.c.phase == int(phase))
+        statement, asked = CHANGES, dict[str, Any](run=run_id, most=_AT_ONCE)
         if statuses is not None:
-            statement = statement.where(changes.c.status.in_(tuple(statuses)))
-        last = -1
-        while True:
-            page = statement.where(changes.c.seq > last).order_by(changes.c.seq).limit(1000)
-            with reading(self._database) as connection:
-                placed = _load_places(connection, page)
-            if not placed:
-                return
-            yield placed
-            last = placed[-1][0].seq
+            statement = CHANGES_OF_STATUS
+            asked["statuses"] = statuses
+        # Only phases that exist are asked for: a plan mostly has few of them.
+        for each in sorted(self._database.load_values(SELECT_PHASES, {"run": run_id})) if phase is None else [phase]:
+            asked |= {"phase": int(each), "after": -1}
+            while placed := self._load_places(statement, asked):
+                yield placed
+                asked["after"] = placed[-1][0].seq
 
     @in_thread
-    def load_planned_phases(self, run_id: int) -> set[Phase]:
-        """Return the phases in which something is planned."""
-        statement = select(changes.c.phase).where(changes.c.run_id == run_id, changes.c.status == "planned").distinct()
-        with reading(self._database) as connection:
-            return set(map(Phase, connection.scalars(statement)))
+    def count_planned(self, run_id: int) -> dict[Phase, int]:
+        """Return how many changes are planned, by phase; a phase without any is missing."""
+        return {Phase(row[0]): row[1] for row in self._database.load_rows(COUNT_PHASES, {"run": run_id})}
 
     @in_thread
     def load_batch(self, run_id: int, phase: Phase, *, after: int, limit: int) -> list[Placed]:
         """Return the next planned changes of a phase behind place ``after``."""
-        statement = (
-            select(*_READ)
-            .where(
-                changes.c.run_id == run_id,
-                changes.c.phase == int(phase),
-                changes.c.status == "planned",
-                changes.c.seq > after,
-            )
-            .order_by(changes.c.seq)
-            .limit(limit)
-        )
-        with reading(self._database) as connection:
-            return _load_places(connection, statement)
+        asked = {"run": run_id, "phase": int(phase), "after": after, "most": limit}
+        return self._load_places(CHANGES_PLANNED, asked)
 
     def load_places(self, run_id: int, seqs: Collection[int]) -> list[Placed]:
         """Return single changes of a plan, in its order."""
-        if not seqs:
-            return []
-        with reading(self._database) as connection:
-            few = select(*_READ).where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-            return _load_places(connection, few)
+        return self._load_places(CHANGES_AT, {"run": run_id, "seqs": seqs}) if seqs else []
+
+    def _load_places(self, statement: Select[Any], asked: Mapping[str, Any]) -> list[Placed]:
+        """Return the changes that a statement yields, in the order of the plan."""
+        rows = read_gathered(self._database.load_value(statement, asked))
+        return [_place(row) for row in sorted(rows, key=itemgetter(1))]
 
     @in_thread
     def load_waiting(self, run_id: int, at_most: int) -> tuple[list[str], list[str]]:
@@ -211,82 +154,30 @@ class Plans(StorePart):
 
         No more than ``at_most`` of each: after a first push nearly everybody waits.
         """
-        with reading(self._database) as connection:
-            users, groups = (
-                sorted(connection.scalars(_select_waiting(run_id, table).limit(at_most)))
-                for table in (target_users, target_groups)
-            )
+        asked = {"run": run_id, "most": at_most}
+        users, groups = (sorted(self._database.load_values(statement, asked)) for statement in SELECT_WAITING)
         return users, groups
 
     @in_thread
     def count_waiting(self, run_id: int) -> int:
         """Return how many these are in all."""
-        with reading(self._database) as connection:
-            return sum(
-                connection.scalar(select(func.count()).select_from(_select_waiting(run_id, table).subquery())) or 0
-                for table in (target_users, target_groups)
-            )
+        return sum(self._database.load_value(statement, {"run": run_id}) for statement in COUNT_WAITING)
 
     @in_thread
     def load_ready(self, folds: Collection[str]) -> dict[str, bool]:
         """Return which of these (folded) BPS ids are synchronised accounts, and whether each is ours."""
-        statement = (
-            select(target_principals.c.bps_fold, target_users.c.origin)
-            .join(target_users, target_users.c.key == target_principals.c.key)
-            .where(target_users.c.status == "Synchronized")
-        )
-        with reading(self._database) as connection:
-            few = statement.where(among(target_principals.c.bps_fold, folds, connection))
-            return {row[0]: row[1] is not None for row in fetch_together(connection, few)}
+        rows = read_gathered(self._database.load_value(SELECT_READY, {"folds": folds}))
+        return {row[0]: row[1] is not None for row in rows}
 
     def load_holds(self, run_id: int, *causes: Cause) -> list[tuple[Action, int, str]]:
         """Return what a run withholds: action, number and reason; for these causes, or (none given) for any."""
-        for_these = changes.c.error_cause.in_([cause.value for cause in causes]) if causes else true()
-        statement = (
-            select(changes.c.action, func.count(), changes.c.error)
-            .where(changes.c.run_id == run_id, changes.c.status == "held", for_these)
-            .group_by(changes.c.action, changes.c.error)
-            .order_by(changes.c.action, changes.c.error)
-        )
-        with reading(self._database) as connection:
-            return [(row[0], row[1], row[2]) for row in connection.execute(statement)]
+        asked = {"run": run_id, "causes": [cause.value for cause in causes or Cause]}
+        return [(row[0], row[1], row[2]) for row in self._database.load_rows(COUNT_HOLDS, asked)]
 
     @in_thread
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
         """Return how many changes of each kind ended how."""
-        statement = (
-            select(changes.c.action, changes.c.object, changes.c.status, func.count())
-            .where(changes.c.run_id == run_id)
-            .group_by(changes.c.action, changes.c.object, changes.c.status)
-        )
-        with reading(self._database) as connection:
-            return {(row[0], row[1], row[2]): row[3] for row in connection.execute(statement)}
-
-
-def _select_waiting(run_id: int, table: Table) -> Select[Any]:
-    """Return the BPS ids of records of ours that are not synchronised and that planned changes name."""
-    planned = changes.c.run_id == run_id, changes.c.status == "planned"
-    waiting = (Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS)
-    later = changes.c.phase.in_([int(phase) for phase in waiting])
-    person, manager = desired_users.alias("person"), desired_users.alias("manager")
-    managers = (
-        select(manager.c.principal_key)
-        .join(person, person.c.manager_key == manager.c.key)
-        .join(changes, changes.c.source_key == person.c.key)
-        .where(*planned, changes.c.phase == int(Phase.MANAGERS), manager.c.principal_key.is_not(None))
-    )
-    # Asked for each waiting record by its index: a plan has many more members than records.
-    written = exists().where(changes.c.record_key == table.c.key, *planned, later)
-    member = exists().where(changes.c.target_key == table.c.key, *planned, later)
-    return (
-        select(target_principals.c.bps_id)
-        .join(table, table.c.key == target_principals.c.key)
-        .where(
-            table.c.status != literal_column("'Synchronized'"),  # as the index says it
-            table.c.origin.is_not(None),
-            written | member | table.c.key.in_(managers),
-        )
-    )
+        return {(row[0], row[1], row[2]): row[3] for row in self._database.load_rows(COUNT_OUTCOMES, {"run": run_id})}
 
 
 def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> tuple[object, ...]:
@@ -310,22 +201,6 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
         change.held.cause.value,
         change.held.text,
     )
-
-
-def _load_places(connection: Connection, few: Select[Any]) -> list[Placed]:
-    """Return some changes, columns `_READ`, with the BPS ids behind their keys, in the order of the plan.
-
-    Choosing them first keeps the join to those few.
-    """
-    chosen = few.subquery()
-    target = target_principals.alias("target_principal")
-    statement = (
-        select(chosen, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
-        .select_from(chosen)
-        .join(target_principals, target_principals.c.key == chosen.c.record_key)
-        .outerjoin(target, target.c.key == chosen.c.target_key)
-    )
-    return [_place(row) for row in sorted(fetch_together(connection, statement), key=itemgetter(1))]
 
 
 def _place(row: Sequence[Any]) -> Placed:

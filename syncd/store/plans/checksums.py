@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Select, Table, select
@@ -11,8 +11,8 @@ from sqlalchemy import Select, Table, select
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS, fold
 from syncd.plan.planfile import Part, RecordState
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among
 from syncd.store.schema.tables import (
     source_groups,
     source_members,
@@ -37,19 +37,7 @@ class Checksums(StorePart):
 
         Keys of this store are left out: the same directory gives the same checksums in any store.
         """
-        manager = source_objects.alias("manager")
-        users, groups = source_users, source_groups
-        parts = {
-            "users": select(source_objects.c.id, users.c.state, users.c.attributes, manager.c.id)
-            .join(source_objects, source_objects.c.key == users.c.key)
-            .outerjoin(manager, manager.c.key == users.c.manager_key),
-            "groups": select(source_objects.c.id, groups.c.state, groups.c.attributes).join(
-                source_objects, source_objects.c.key == groups.c.key
-            ),
-            "memberships": _select_links(source_members),
-            "ownerships": _select_links(source_owners),
-        }
-        return {name: self._sum_up(statement) for name, statement in parts.items()}
+        return {name: self._sum_up(statement) for name, statement in _PARTS.items()}
 
     def _sum_up(self, statement: Select[Any]) -> Part:
         """Add the hashes of all rows, so that their order does not matter and sorting is saved."""
@@ -68,18 +56,27 @@ class Checksums(StorePart):
     def _load_states(self, kind: Any, bps_ids: Collection[str]) -> list[RecordState]:
         if not bps_ids:
             return []
-        table: Table = target_users if kind == "user" else target_groups
-        names = ACCOUNT_FIELDS if kind == "user" else GROUP_FIELDS
         asked = {fold(bps_id): bps_id for bps_id in bps_ids}
-        statement = select(
-            target_principals.c.bps_fold, target_principals.c.bps_id, table.c.origin, *(table.c[name] for name in names)
-        ).join(table, table.c.key == target_principals.c.key)
-        with reading(self._database) as connection:
-            rows = connection.execute(statement.where(among(target_principals.c.bps_fold, asked, connection))).all()
+        rows = self._database.load_rows(_SELECT_STATES[kind], {"folds": asked})
+        names = _FIELDS[kind]
         there = {
             row[0]: RecordState(kind, row[1], row[2], dict(zip(names, tuple(row)[3:], strict=True))) for row in rows
         }
         return [there.get(folded) or RecordState(kind, asked[folded]) for folded in sorted(asked)]
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_FIELDS = {"user": ACCOUNT_FIELDS, "group": GROUP_FIELDS}
+
+
+def _select_users() -> Select[Any]:
+    manager = source_objects.alias("manager")
+    return (
+        select(source_objects.c.id, source_users.c.state, source_users.c.attributes, manager.c.id)
+        .join(source_objects, source_objects.c.key == source_users.c.key)
+        .outerjoin(manager, manager.c.key == source_users.c.manager_key)
+    )
 
 
 def _select_links(links: Table) -> Select[Any]:
@@ -90,3 +87,26 @@ def _select_links(links: Table) -> Select[Any]:
         .join(source_objects, source_objects.c.key == links.c.group_key)
         .join(member, member.c.key == links.c.member_key)
     )
+
+
+def _select_states(table: Table, names: Sequence[str]) -> Select[Any]:
+    columns = (table.c[name] for name in names)
+    return (
+        select(target_principals.c.bps_fold, target_principals.c.bps_id, table.c.origin, *columns)
+        .join(table, table.c.key == target_principals.c.key)
+        .where(among_bound(target_principals.c.bps_fold, "folds", textual=True))
+    )
+
+
+_PARTS = {
+    "users": _select_users(),
+    "groups": select(source_objects.c.id, source_groups.c.state, source_groups.c.attributes).join(
+        source_objects, source_objects.c.key == source_groups.c.key
+    ),
+    "memberships": _select_links(source_members),
+    "ownerships": _select_links(source_owners),
+}
+_SELECT_STATES = {
+    "user": _select_states(target_users, ACCOUNT_FIELDS),
+    "group": _select_states(target_groups, GROUP_FIELDS),
+}

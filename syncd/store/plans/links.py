@@ -8,18 +8,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
+from typing import Any
 
-from sqlalchemy import Connection, Text, and_, case, cast, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Update,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.model.reason import Cause, Reason
 from syncd.plan.words import say
-from syncd.store.db.database import reading
+from syncd.store.db.parameters import gathered_column
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, insert_pairs_from, within
 from syncd.store.db.stops import stopped
 from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
-from syncd.store.inventory.records import LINKS
+from syncd.store.inventory.written import LINKS
 from syncd.store.runs.retries import Place, has_failures, note_failures
 from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 
@@ -35,49 +49,18 @@ class Links(StorePart):
     @in_thread
     def load_links(self, run_id: int, kind: LinkKind, *, after: int, limit: int) -> list[LinkBatch]:
         """Return the next ``limit`` planned links of a kind behind place ``after`` of the plan, by group."""
-        few = (
-            select(changes.c.seq, changes.c.record_key, changes.c.target_key)
-            .where(
-                changes.c.run_id == run_id,
-                changes.c.phase == int(_PHASES[kind]),
-                changes.c.status == "planned",
-                changes.c.seq > after,
+        asked = {"run": run_id, "phase": int(_PHASES[kind]), "after": after, "most": limit}
+        return [
+            LinkBatch(
+                record=record,
+                bps_id=bps_id,
+                seqs=decode_json(seqs),
+                targets=decode_json(targets),
+                members=decode_json(members),
+                kind=kind,
             )
-            .order_by(changes.c.seq)
-            .limit(limit)
-            .subquery()
-        )
-        member, group = target_principals.alias("member"), target_principals.alias("group_record")
-        with reading(self._database) as connection:
-            gather = func.json_group_array if connection.dialect.name == "sqlite" else func.json_agg
-            gathered = (
-                select(
-                    few.c.record_key,
-                    func.min(few.c.seq).label("first"),
-                    cast(gather(few.c.seq), Text).label("seqs"),
-                    cast(gather(few.c.target_key), Text).label("targets"),
-                    cast(gather(member.c.bps_id), Text).label("members"),
-                )
-                .join(member, member.c.key == few.c.target_key)
-                .group_by(few.c.record_key)
-                .subquery()
-            )
-            statement = (
-                select(gathered, group.c.bps_id)
-                .join(group, group.c.key == gathered.c.record_key)
-                .order_by(gathered.c.first)
-            )
-            return [
-                LinkBatch(
-                    record=record,
-                    bps_id=bps_id,
-                    seqs=decode_json(seqs),
-                    targets=decode_json(targets),
-                    members=decode_json(members),
-                    kind=kind,
-                )
-                for record, _, seqs, targets, members, bps_id in connection.execute(statement)
-            ]
+            for record, _, seqs, targets, members, bps_id in self._database.load_rows(_LOAD_LINKS, asked)
+        ]
 
     @in_thread
     def record_links(self, run_id: int, outcomes: Sequence[LinkOutcome], *, now: datetime) -> None:
@@ -96,9 +79,8 @@ class Links(StorePart):
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
             for kind, batches in done.items():
-                for which in within(changes.c.seq, chain.from_iterable(batch.seqs for batch in batches), connection):
-                    pairs = select(changes.c.record_key, changes.c.target_key).where(changes.c.run_id == run_id, which)
-                    insert_pairs_from(connection, LINKS[kind], pairs.order_by(*pairs.selected_columns))
+                for pairs, places in _PAIRS.split(chain.from_iterable(batch.seqs for batch in batches)):
+                    insert_pairs_from(connection, LINKS[kind], pairs, {**places, "run": run_id})
                 if is_any_by_hand(connection, kind):
                     forget_links(connection, kind, [place for batch in batches for place in batch.places()])
             if failed or has_failures(connection):
@@ -111,37 +93,8 @@ class Links(StorePart):
 
         Only what sets something back may put a stranger's account into a group of ours, where it has been before.
         """
-        user = exists().where(target_users.c.key == changes.c.target_key)
-        group = exists().where(target_groups.c.key == changes.c.record_key)
-        no_stranger = target_users.c.origin.is_not(None) | (changes.c.cause != Cause.NONE.value)
-        # As few questions as there can be about each of hundreds of thousands of links, nearly all of which are ready.
-        ready = and_(
-            user.where(target_users.c.status == "Synchronized", no_stranger),
-            group.where(target_groups.c.status == "Synchronized", target_groups.c.origin.is_not(None)),
-        )
-        not_ready = say(Cause.NOT_READY, what="its account or group is not ready in the portal yet")
-        strange = or_(group.where(target_groups.c.origin.is_(None)), user.where(~no_stranger))
-        not_ours = say(
-            Cause.NOT_OURS,
-            what="its account or group is somebody else's in the portal, and not adopted: see 'syncd explain' and "
-            "'syncd held'",
-        )
-        statement = (
-            update(changes)
-            .where(
-                changes.c.run_id == run_id,
-                changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
-                changes.c.status == "planned",
-                ~ready,
-            )
-            .values(
-                status="deferred",
-                error=case((strange, not_ours.text), else_=not_ready.text),
-                error_cause=case((strange, not_ours.cause.value), else_=not_ready.cause.value),
-            )
-        )
         with self._database.transaction() as connection:
-            return connection.execute(statement).rowcount
+            return connection.execute(_DEFER_UNREADY, {"run": run_id}).rowcount
 
 
 def finish(
@@ -149,6 +102,83 @@ def finish(
 ) -> None:
     """Write how changes ended that ended alike."""
     shown = Reason(error.cause, error.text[:_LONGEST_ERROR])
-    ended: dict[str, object] = {**stopped(status, shown), "finished_at": now}
-    for which in within(changes.c.seq, seqs, connection):
-        connection.execute(update(changes).where(changes.c.run_id == run_id, which).values(**ended))
+    ended: dict[str, object] = {**stopped(status, shown), "finished_at": now, "run": run_id}
+    for statement, places in _FINISH.split(seqs):
+        connection.execute(statement, {**places, **ended})
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_RUN = changes.c.run_id == bindparam("run")
+
+
+def _load_links() -> Select[Any]:
+    few = (
+        select(changes.c.seq, changes.c.record_key, changes.c.target_key)
+        .where(
+            _RUN,
+            changes.c.phase == bindparam("phase"),
+            changes.c.status == "planned",
+            changes.c.seq > bindparam("after"),
+        )
+        .order_by(changes.c.seq)
+        .limit(bindparam("most"))
+        .subquery()
+    )
+    member, group = target_principals.alias("member"), target_principals.alias("group_record")
+    gathered = (
+        select(
+            few.c.record_key,
+            func.min(few.c.seq).label("first"),
+            gathered_column(few.c.seq).label("seqs"),
+            gathered_column(few.c.target_key).label("targets"),
+            gathered_column(member.c.bps_id).label("members"),
+        )
+        .join(member, member.c.key == few.c.target_key)
+        .group_by(few.c.record_key)
+        .subquery()
+    )
+    return select(gathered, group.c.bps_id).join(group, group.c.key == gathered.c.record_key).order_by(gathered.c.first)
+
+
+def _defer_unready() -> Update:
+    user = exists().where(target_users.c.key == changes.c.target_key)
+    group = exists().where(target_groups.c.key == changes.c.record_key)
+    no_stranger = target_users.c.origin.is_not(None) | (changes.c.cause != Cause.NONE.value)
+    # As few questions as there can be about each of hundreds of thousands of links, nearly all of which are ready.
+    ready = and_(
+        user.where(target_users.c.status == "Synchronized", no_stranger),
+        group.where(target_groups.c.status == "Synchronized", target_groups.c.origin.is_not(None)),
+    )
+    not_ready = say(Cause.NOT_READY, what="its account or group is not ready in the portal yet")
+    strange = or_(group.where(target_groups.c.origin.is_(None)), user.where(~no_stranger))
+    not_ours = say(
+        Cause.NOT_OURS,
+        what="its account or group is somebody else's in the portal, and not adopted: see 'syncd explain' and "
+        "'syncd held'",
+    )
+    return (
+        update(changes)
+        .where(
+            _RUN,
+            changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
+            changes.c.status == "planned",
+            ~ready,
+        )
+        .values(
+            status="deferred",
+            error=case((strange, not_ours.text), else_=not_ready.text),
+            error_cause=case((strange, not_ours.cause.value), else_=not_ready.cause.value),
+        )
+    )
+
+
+def _select_pairs(which: ColumnElement[Any]) -> Select[Any]:
+    pairs = select(changes.c.record_key, changes.c.target_key).where(_RUN, which)
+    return pairs.order_by(*pairs.selected_columns)
+
+
+_LOAD_LINKS = _load_links()
+_DEFER_UNREADY = _defer_unready()
+_PAIRS = within(changes.c.seq, _select_pairs)
+_FINISH = within(changes.c.seq, lambda which: update(changes).where(_RUN, which))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, func, select, update
 
 from syncd.model.change import Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.words import say
-from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json, delete_pairs
+from syncd.store.db.sql import decode_json, delete_pairs
 from syncd.store.db.stops import stopped
-from syncd.store.desired.leavers import mark_leaving
+from syncd.store.desired.leavers import mark_left_by
 from syncd.store.inventory.drift_notes import forget_links, forget_vanished
-from syncd.store.inventory.records import LINKS, Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory.written import LINKS, TABLES, Written, forget_record, own_adopted, own_created, write_fields
 from syncd.store.licences.holdings import record_licences
 from syncd.store.plans.links import finish
 from syncd.store.plans.undo import give_back
@@ -45,11 +46,7 @@ class Outcomes(StorePart):
     def mark(self, run_id: int, seqs: Sequence[int], status: OutcomeStatus) -> None:
         """Set the status of changes: ``started`` before they are sent, ``planned`` when they were not after all."""
         with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(changes.c.run_id == run_id, among(changes.c.seq, seqs, connection))
-                .values(status=status)
-            )
+            connection.execute(_UPDATE, {"run": run_id, "seqs": seqs, "status": status})
 
     @in_thread
     def claim_started(self, *, now: datetime, only: int | None = None) -> int:
@@ -58,61 +55,31 @@ class Outcomes(StorePart):
         To be called after the portal was read: a record that is there, that nobody owns, and that has the values which
         we sent when it was not there yet, is the one that we made. Any other stays a stranger's.
         """
-        statement = select(changes).where(
-            changes.c.action == "create",
-            changes.c.status == "started",
-            changes.c.object.in_(RECORD_KINDS),
-        )
-        if only is not None:
-            statement = statement.where(changes.c.record_key == only)
         claimed = 0
         with self._database.transaction() as connection:
-            for row in connection.execute(statement).all():
-                table = target_users if row.object == "user" else target_groups
-                there = connection.execute(select(table).where(table.c.key == row.record_key)).first()
+            started = _SELECT_STARTED if only is None else _SELECT_STARTED_OF
+            for row in connection.execute(started, {} if only is None else {"records": [only]}).all():
+                there = connection.execute(_SELECT_RECORD[row.object], {"record": row.record_key}).first()
                 if there is None:
                     continue
                 sent = decode_json(row.after)
                 if there.origin is None and all(_same(getattr(there, name), value) for name, value in sent.items()):
                     own_created(connection, row.object, row.run_id, [row.seq], now=now)
-                    connection.execute(update(table).where(table.c.key == row.record_key).values(status=there.status))
+                    connection.execute(_UPDATE_RECORD[row.object], {"record": row.record_key, "status": there.status})
                     claimed += 1
-                connection.execute(
-                    update(changes)
-                    .where(changes.c.run_id == row.run_id, changes.c.seq == row.seq)
-                    .values(stopped("dropped", say(Cause.SETTLED_LATER)))
-                )
+                settled = stopped("dropped", say(Cause.SETTLED_LATER))
+                connection.execute(_UPDATE, {**settled, "run": row.run_id, "seqs": [row.seq]})
         return claimed
 
     @in_thread
     def load_started_before(self, run_id: int, records: Collection[int]) -> set[int]:
         """Return records whose creation an earlier run sent without learning how it ended."""
-        statement = select(changes.c.record_key).where(
-            changes.c.run_id < run_id,
-            changes.c.action == "create",
-            changes.c.status == "started",
-            changes.c.object.in_(RECORD_KINDS),
-        )
-        with reading(self._database) as connection:
-            return set(connection.scalars(statement.where(among(changes.c.record_key, records, connection))))
+        return set(self._database.load_values(_SELECT_STARTED_BEFORE, {"run": run_id, "records": records}))
 
     @in_thread
     def load_source_ids(self, run_id: int, seq: int) -> dict[str, str]:
         """Return the ids in the source of whom a change concerns: ``source_id``, and ``member_id`` of a member."""
-        member = source_objects.alias("member")
-        statement = (
-            select(source_objects.c.id, member.c.id.label("member_id"))
-            .select_from(changes)
-            .outerjoin(source_objects, source_objects.c.key == changes.c.source_key)
-            .outerjoin(
-                target_users,
-                (target_users.c.key == changes.c.target_key) & changes.c.object.in_(("membership", "ownership")),
-            )
-            .outerjoin(member, member.c.key == target_users.c.source_key)
-            .where(changes.c.run_id == run_id, changes.c.seq == seq)
-        )
-        with reading(self._database) as connection:
-            row = connection.execute(statement).first()
+        row = self._database.load_row(_SELECT_SOURCE_IDS, {"run": run_id, "seq": seq})
         found = {} if row is None else {"source_id": row.id, "member_id": row.member_id}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -143,17 +110,8 @@ class Outcomes(StorePart):
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
             for action, records in sorted(settled.items()):  # what an earlier run may have sent is settled now
-                connection.execute(
-                    update(changes)
-                    .where(
-                        changes.c.run_id < run_id,
-                        changes.c.status == "started",
-                        changes.c.action == action,
-                        changes.c.object != "substitution",
-                        among(changes.c.record_key, records, connection),
-                    )
-                    .values(stopped("dropped", say(Cause.SETTLED_LATER)))
-                )
+                values = stopped("dropped", say(Cause.SETTLED_LATER))
+                connection.execute(_SETTLE, {**values, "run": run_id, "sent": action, "records": records})
             for written in RECORD_KINDS:
                 self._apply_records(connection, written, done.get(written, ()), now)
             for link, links in LINKS.items():
@@ -194,48 +152,93 @@ class Outcomes(StorePart):
             if planned.change.action == "adopt" or planned.change.reason.cause in (Cause.RENAMED, Cause.HANDED_OVER)
         ]
         if arrived:  # the grace of what they had before starts now
-            table = target_users if kind == "user" else target_groups
-            earlier = select(table.c.key).where(among(table.c.source_key, [key for key in arrived if key], connection))
-            mark_leaving(connection, table, touched=earlier, now=now)
+            mark_left_by(connection, kind, [key for key in arrived if key], now=now)
 
     @in_thread
     def has_current_account(self, source_key: int, besides: int) -> bool:
         """Return whether a source user owns the account that it should have: a renamed person has arrived."""
-        return self._owns_desired(target_users, desired_users, source_key=source_key, besides=besides)
+        return self._owns_desired("user", source_key=source_key, besides=besides)
 
-    def _owns_desired(self, table: Table, desired: Table, *, source_key: int, besides: int) -> bool:
-        statement = (
-            select(func.count())
-            .select_from(table)
-            .join(desired, (desired.c.principal_key == table.c.key) & (desired.c.key == table.c.source_key))
-            .where(table.c.source_key == source_key, table.c.key != besides, table.c.origin.is_not(None))
-        )
-        with reading(self._database) as connection:
-            return bool(connection.scalar(statement))
+    def _owns_desired(self, kind: RecordKind, *, source_key: int, besides: int) -> bool:
+        asked = {"source": source_key, "besides": besides}
+        return bool(self._database.load_value(_COUNT_ARRIVED[kind], asked))
 
     @in_thread
     def is_owned_group(self, record: int) -> bool:
         """Return whether a group of the portal is ours."""
-        with reading(self._database) as connection:
-            return connection.scalar(select(target_groups.c.origin).where(target_groups.c.key == record)) is not None
+        row = self._database.load_row(_SELECT_RECORD["group"], {"record": record})
+        return row is not None and row.origin is not None
 
     @in_thread
     def has_successor(self, record: int) -> bool:
         """Return whether the person who left this account by a rename has arrived at the new one."""
-        with reading(self._database) as connection:
-            source = connection.scalar(select(target_users.c.source_key).where(target_users.c.key == record))
-        return source is not None and self.has_current_account.blocking(source, record)
+        return self._has_successor("user", record)
 
     @in_thread
     def has_group_successor(self, record: int) -> bool:
         """Return whether the group that left this record by a rename has its new one."""
-        with reading(self._database) as connection:
-            source = connection.scalar(select(target_groups.c.source_key).where(target_groups.c.key == record))
-        return source is not None and self._owns_desired(
-            target_groups, desired_groups, source_key=source, besides=record
-        )
+        return self._has_successor("group", record)
+
+    def _has_successor(self, kind: RecordKind, record: int) -> bool:
+        row = self._database.load_row(_SELECT_RECORD[kind], {"record": record})
+        source = None if row is None else row.source_key
+        return source is not None and self._owns_desired(kind, source_key=source, besides=record)
 
 
 def _same(found: str | None, sent: str | None) -> bool:
     """Compare a value as the portal shows it with the one sent: case and outer blanks do not matter."""
     return (found or "").strip().casefold() == (sent or "").strip().casefold()
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _select_source_ids() -> Select[Any]:
+    member = source_objects.alias("member")
+    return (
+        select(source_objects.c.id, member.c.id.label("member_id"))
+        .select_from(changes)
+        .outerjoin(source_objects, source_objects.c.key == changes.c.source_key)
+        .outerjoin(
+            target_users,
+            (target_users.c.key == changes.c.target_key) & changes.c.object.in_(("membership", "ownership")),
+        )
+        .outerjoin(member, member.c.key == target_users.c.source_key)
+        .where(changes.c.run_id == bindparam("run"), changes.c.seq == bindparam("seq"))
+    )
+
+
+def _count_arrived(table: Table, desired: Table) -> Select[Any]:
+    return (
+        select(func.count())
+        .select_from(table)
+        .join(desired, (desired.c.principal_key == table.c.key) & (desired.c.key == table.c.source_key))
+        .where(
+            table.c.source_key == bindparam("source"),
+            table.c.key != bindparam("besides"),
+            table.c.origin.is_not(None),
+        )
+    )
+
+
+_OF_RECORDS = among_bound(changes.c.record_key, "records")
+_STARTED = changes.c.action == "create", changes.c.status == "started", changes.c.object.in_(RECORD_KINDS)
+_UPDATE = update(changes).where(changes.c.run_id == bindparam("run"), among_bound(changes.c.seq, "seqs"))
+"""Writes the columns that are given into changes of a plan."""
+_SETTLE = update(changes).where(
+    changes.c.run_id < bindparam("run"),
+    changes.c.status == "started",
+    changes.c.action == bindparam("sent"),
+    changes.c.object != "substitution",
+    _OF_RECORDS,
+)
+_SELECT_STARTED = select(changes).where(*_STARTED)
+_SELECT_STARTED_OF = _SELECT_STARTED.where(_OF_RECORDS)
+_SELECT_STARTED_BEFORE = select(changes.c.record_key).where(*_STARTED, changes.c.run_id < bindparam("run"), _OF_RECORDS)
+_SELECT_SOURCE_IDS = _select_source_ids()
+_SELECT_RECORD = {kind: select(table).where(table.c.key == bindparam("record")) for kind, table in TABLES.items()}
+_UPDATE_RECORD = {kind: update(table).where(table.c.key == bindparam("record")) for kind, table in TABLES.items()}
+_COUNT_ARRIVED: Mapping[RecordKind, Select[Any]] = {
+    "user": _count_arrived(target_users, desired_users),
+    "group": _count_arrived(target_groups, desired_groups),
+}

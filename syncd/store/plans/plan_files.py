@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import get_args
+from typing import Any, get_args
 
-from sqlalchemy import ColumnElement, Table, exists, or_, select
+from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, or_, select
 
 from syncd.model.change import LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.plan.planfile import FileChange, RecordState
-from syncd.store.db.database import reading
-from syncd.store.db.markers import APPLIED, load_marker, save_marker
+from syncd.store.db.markers import APPLIED, load_markers, save_marker
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among
 from syncd.store.inventory.bps_ids import intern_bps_ids
-from syncd.store.inventory.records import LINKS
+from syncd.store.inventory.written import LINKS
 from syncd.store.licences.taken import is_held
 from syncd.store.plans.changes import Placed, Plans
 from syncd.store.plans.checksums import Checksums
@@ -39,23 +38,11 @@ class ProposedPlans(StorePart):
             yield checksums.load_record_states(users, groups)
 
     def _iterate_written(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[tuple[str, list[str]]]:
-        statement = (
-            select(changes.c.object, target_principals.c.bps_fold, target_principals.c.bps_id)
-            .join(target_principals, target_principals.c.key == changes.c.record_key)
-            .where(changes.c.run_id == run_id, changes.c.status.in_(tuple(statuses)))
-            .distinct()
-            .order_by(target_principals.c.bps_fold)
-        )
         for kind in RECORD_KINDS:
-            last = ""
             objects = [name for name in get_args(ObjectKind) if find_written(name) == kind]
-            while True:
-                page = statement.where(changes.c.object.in_(objects), target_principals.c.bps_fold > last)
-                with reading(self._database) as connection:
-                    rows = connection.execute(page.limit(_AT_ONCE)).all()
-                if not rows:
-                    break
-                last = rows[-1].bps_fold
+            asked = {"run": run_id, "statuses": statuses, "objects": objects, "after": ""}
+            while rows := self._database.load_rows(_SELECT_WRITTEN, asked):
+                asked["after"] = rows[-1].bps_fold
                 yield kind, sorted({row.bps_id for row in rows})
 
     @in_thread
@@ -90,10 +77,7 @@ class ProposedPlans(StorePart):
 
     def _load_source_ids(self, keys: Collection[int | None]) -> dict[int | None, str]:
         asked = [key for key in keys if key is not None]
-        statement = select(source_objects.c.key, source_objects.c.id)
-        with reading(self._database) as connection:
-            rows = connection.execute(statement.where(among(source_objects.c.key, asked or [0], connection)))
-            return {row[0]: row[1] for row in rows}
+        return {row[0]: row[1] for row in self._database.load_rows(_SELECT_IDS, {"keys": asked})}
 
     # ---- in ---------------------------------------------------------------------------------------------------------
 
@@ -103,11 +87,7 @@ class ProposedPlans(StorePart):
             named = {entry.bps_id for entry in entries} | {entry.target for entry in entries if entry.member}
             principals = intern_bps_ids(connection, sorted(named))
             ids = {entry.source_id for entry in entries if entry.source_id}
-            statement = select(source_objects.c.id, source_objects.c.key)
-            sources = {
-                row[0]: row[1]
-                for row in connection.execute(statement.where(among(source_objects.c.id, ids or [""], connection)))
-            }
+            sources = {row[0]: row[1] for row in connection.execute(_SELECT_KEYS, {"ids": ids})}
         placed = [
             (
                 entry.make_change(sources.get(entry.source_id or "")),
@@ -120,41 +100,18 @@ class ProposedPlans(StorePart):
 
     def load_overtaken_members(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned memberships and ownerships that the target has, or removals that it lacks, a few of them."""
-        overtaken = or_(*(_is_overtaken(kind, links) for kind, links in LINKS.items()))
-        statement = (
-            select(changes.c.seq).where(changes.c.run_id == run_id, overtaken).order_by(changes.c.seq).limit(limit)
-        )
-        with reading(self._database) as connection:
-            seqs = list(connection.scalars(statement))
+        seqs = self._database.load_values(_SELECT_OVERTAKEN_MEMBERS, {"run": run_id, "most": limit})
         return Plans(self._database).load_places(run_id, seqs)
 
     def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned grants of what a person has already, and revokes of what is gone, a few of them."""
-        there = exists().where(
-            target_licences.c.key == changes.c.record_key,
-            target_licences.c.type == changes.c.target,
-            is_held(),
-        )
-        granted = (changes.c.action == "grant") & changes.c.before.is_(None) & there
-        statement = (
-            select(changes.c.seq)
-            .where(
-                changes.c.run_id == run_id,
-                changes.c.object == "licence",
-                granted | ((changes.c.action == "revoke") & ~there),
-            )
-            .order_by(changes.c.seq)
-            .limit(limit)
-        )
-        with reading(self._database) as connection:
-            seqs = list(connection.scalars(statement))
+        seqs = self._database.load_values(_SELECT_OVERTAKEN_LICENCES, {"run": run_id, "most": limit})
         return Plans(self._database).load_places(run_id, seqs)
 
     @in_thread
     def load_applied(self, checksum: str) -> str | None:
         """Return the number of the run that began to apply this file before, if one did."""
-        with reading(self._database) as connection:
-            return load_marker(connection, APPLIED + checksum)
+        return load_markers(self._database, APPLIED + checksum).get(APPLIED + checksum)
 
     @in_thread
     def note_applied(self, checksum: str, run_id: int) -> None:
@@ -179,6 +136,14 @@ class ProposedPlans(StorePart):
             touch_unfinished(connection, run_id)
 
 
+def _find_place(entry: FileChange) -> int | None:
+    """Return the number that stands for a licence type; None for what has no member and no type."""
+    return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
 def _is_overtaken(kind: LinkKind, links: Table) -> ColumnElement[bool]:
     there = (
         select(links.c.group_key)
@@ -189,6 +154,34 @@ def _is_overtaken(kind: LinkKind, links: Table) -> ColumnElement[bool]:
     return (changes.c.object == kind) & changed
 
 
-def _find_place(entry: FileChange) -> int | None:
-    """Return the number that stands for a licence type; None for what has no member and no type."""
-    return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None
+def _select_overtaken(*conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(changes.c.seq).where(_RUN, *conditions).order_by(changes.c.seq).limit(bindparam("most"))
+
+
+_RUN = changes.c.run_id == bindparam("run")
+_HAS_LICENCE = exists().where(
+    target_licences.c.key == changes.c.record_key, target_licences.c.type == changes.c.target, is_held()
+)
+_SELECT_OVERTAKEN_MEMBERS = _select_overtaken(or_(*(_is_overtaken(kind, links) for kind, links in LINKS.items())))
+_SELECT_OVERTAKEN_LICENCES = _select_overtaken(
+    changes.c.object == "licence",
+    ((changes.c.action == "grant") & changes.c.before.is_(None) & _HAS_LICENCE)
+    | ((changes.c.action == "revoke") & ~_HAS_LICENCE),
+)
+_SELECT_WRITTEN = (
+    select(changes.c.object, target_principals.c.bps_fold, target_principals.c.bps_id)
+    .join(target_principals, target_principals.c.key == changes.c.record_key)
+    .where(
+        _RUN,
+        among_bound(changes.c.status, "statuses", textual=True),
+        among_bound(changes.c.object, "objects", textual=True),
+        target_principals.c.bps_fold > bindparam("after"),
+    )
+    .distinct()
+    .order_by(target_principals.c.bps_fold)
+    .limit(_AT_ONCE)
+)
+_SELECT_IDS = select(source_objects.c.key, source_objects.c.id).where(among_bound(source_objects.c.key, "keys"))
+_SELECT_KEYS = select(source_objects.c.id, source_objects.c.key).where(
+    among_bound(source_objects.c.id, "ids", textual=True)
+)

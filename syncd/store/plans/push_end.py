@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, exists, func, select
+from typing import Any
 
-from syncd.store.db.database import reading
-from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_marker, save_marker
+from sqlalchemy import ColumnElement, Delete, Select, bindparam, delete, exists, func, or_, select
+
+from syncd.model.change import Action
+from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.runs.open_changes import is_touched, settle_earlier
 from syncd.store.runs.touched import (
@@ -16,7 +18,17 @@ from syncd.store.runs.touched import (
     touch_principals,
     touch_unfinished,
 )
-from syncd.store.schema.tables import changes, desired_users, failures, target_groups, target_users
+from syncd.store.schema.tables import (
+    changes,
+    desired_users,
+    failures,
+    target_groups,
+    target_users,
+    touched_groups,
+    touched_principals,
+    touched_users,
+    waiting_touches,
+)
 
 
 class PushEnds(StorePart):
@@ -25,8 +37,8 @@ class PushEnds(StorePart):
     @in_thread
     def is_full_push_due(self, rules: str) -> bool:
         """Return whether the next push must look at everybody: a full pull happened, or the rules have changed."""
-        with reading(self._database) as connection:
-            return load_marker(connection, FULL_PUSH_DUE) is not None or load_marker(connection, RULES) != rules
+        found = load_markers(self._database, FULL_PUSH_DUE, RULES)
+        return FULL_PUSH_DUE in found or found.get(RULES) != rules
 
     @in_thread
     def require_full_push(self) -> None:
@@ -46,40 +58,66 @@ class PushEnds(StorePart):
         and what somebody had before a record was adopted for that person.
         ``single``: the plan was over one object, so that it says nothing about the failures of others.
         """
-        unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
-        still = exists().where(
-            *unfinished,
-            changes.c.record_key == failures.c.record_key,
-            func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
-            changes.c.object == failures.c.object,
-        )
-        solved = ~still & is_touched(failures.c.record_key, failures.c.target_key) if single else ~still
+        run = {"run": run_id}
         with self._database.transaction() as connection:
-            connection.execute(delete(failures).where(solved))
+            there = connection.execute(_LOOK, run).one()
+            if there.failures:
+                connection.execute(_FORGET_SOLVED_TOUCHED if single else _FORGET_SOLVED, run)
             if single:
                 settle_earlier(connection, run_id)
-            clear_touches(connection)
+            if there.touches:
+                clear_touches(connection)
             if full:
                 save_marker(connection, FULL_PUSH_DUE, None)
                 save_marker(connection, RULES, rules)
-            touch_unfinished(connection, run_id)
-            removed = select(changes.c.source_key).where(
-                changes.c.run_id == run_id,
-                changes.c.action == "delete",
-                changes.c.object == "user",
-                changes.c.status == "done",
-            )
-            adopted = select(changes.c.source_key).where(
-                changes.c.run_id == run_id, changes.c.action == "adopt", changes.c.status == "done"
-            )
-            earlier = select(target_users.c.key).where(
-                target_users.c.source_key.in_(adopted), target_users.c.leaving_at.is_not(None)
-            )
-            touch_principals(connection, list(connection.scalars(earlier)))
-            left = select(target_groups.c.source_key).where(
-                target_groups.c.source_key.in_(adopted), target_groups.c.leaving_at.is_not(None)
-            )
-            touch_groups(connection, [key for key in connection.scalars(left) if key is not None], whole=True)
-            reports = select(desired_users.c.principal_key).where(desired_users.c.manager_key.in_(removed))
-            touch_principals(connection, [key for key in connection.scalars(reports) if key is not None])
-            recall_touches(connection)
+            if there.changes:
+                touch_unfinished(connection, run_id)
+                touch_principals(connection, connection.scalars(_SELECT_LEFT_ACCOUNTS, run).all())
+                touch_groups(connection, connection.scalars(_SELECT_LEFT_GROUPS, run).all(), whole=True)
+                touch_principals(connection, connection.scalars(_SELECT_REPORTS, run).all())
+            if there.waiting:
+                recall_touches(connection)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_RUN = changes.c.run_id == bindparam("run")
+_LOOK = select(
+    exists().select_from(failures).label("failures"),
+    exists().where(_RUN).label("changes"),
+    or_(*(exists().select_from(table) for table in (touched_users, touched_groups, touched_principals))).label(
+        "touches"
+    ),
+    exists().select_from(waiting_touches).label("waiting"),
+)
+"""What there is at all: mostly nothing."""
+
+
+def _forget_solved(*conditions: ColumnElement[bool]) -> Delete:
+    still = exists().where(
+        _RUN,
+        changes.c.status.in_(UNFINISHED),
+        changes.c.record_key == failures.c.record_key,
+        func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
+        changes.c.object == failures.c.object,
+    )
+    return delete(failures).where(~still, *conditions)
+
+
+def _select_sources(action: Action, *conditions: ColumnElement[bool]) -> Select[Any]:
+    return select(changes.c.source_key).where(_RUN, changes.c.action == action, changes.c.status == "done", *conditions)
+
+
+_FORGET_SOLVED = _forget_solved()
+_FORGET_SOLVED_TOUCHED = _forget_solved(is_touched(failures.c.record_key, failures.c.target_key))
+_ADOPTED = _select_sources("adopt")
+_SELECT_LEFT_ACCOUNTS = select(target_users.c.key).where(
+    target_users.c.source_key.in_(_ADOPTED), target_users.c.leaving_at.is_not(None)
+)
+_SELECT_LEFT_GROUPS = select(target_groups.c.source_key).where(
+    target_groups.c.source_key.in_(_ADOPTED), target_groups.c.leaving_at.is_not(None)
+)
+_SELECT_REPORTS = select(desired_users.c.principal_key).where(
+    desired_users.c.manager_key.in_(_select_sources("delete", changes.c.object == "user")),
+    desired_users.c.principal_key.is_not(None),
+)

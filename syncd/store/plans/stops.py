@@ -5,11 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, exists, false, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    Update,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from syncd.model.change import Phase
 from syncd.model.reason import Cause, Reason
@@ -18,11 +33,12 @@ from syncd.model.target import fold
 from syncd.plan.selection import Beside, Same, Selection, Stop
 from syncd.plan.sieves import Approved, HeldBefore, RejectedBefore, Retried
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json
+from syncd.store.db.sql import decode_json
 from syncd.store.db.stops import stopped
 from syncd.store.decisions.approvals import Approvals, identify_held, load_held
-from syncd.store.inventory.records import LINKS
+from syncd.store.inventory.written import LINKS
 from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
 from syncd.store.schema.tables import changes, rejections, runs, target_licences, target_principals, target_users
 
@@ -40,30 +56,13 @@ class Stops(StorePart):
             with self._database.transaction() as connection:
                 for each in stops:
                     for selection in each.selections:
-                        meant = changes.c.run_id == run_id, compile_selection(selection, changes, run_id, connection)
-                        values = stopped(each.status, each.reason)
-                        count += connection.execute(update(changes).where(*meant).values(values)).rowcount
+                        values = {**stopped(each.status, each.reason), **gather_parameters(selection), "run": run_id}
+                        count += connection.execute(_make_stop(_find_shape(selection)), values).rowcount
         return count
 
     def load_rejected_before(self, run_id: int) -> list[RejectedBefore]:
         """Return the planned changes about whose object something was rejected."""
-        statement = (
-            select(
-                changes.c.seq, changes.c.action, changes.c.object, changes.c.after, rejections.c.after.label("rejected")
-            )
-            .join(
-                rejections,
-                and_(
-                    rejections.c.record_key == changes.c.record_key,
-                    rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
-                    rejections.c.object == changes.c.object,
-                    rejections.c.action == changes.c.action,
-                ),
-            )
-            .where(changes.c.run_id == run_id, _PLANNED)
-        )
-        with reading(self._database) as connection:
-            rows = connection.execute(statement).all()
+        rows = self._database.load_rows(_SELECT_REJECTED_BEFORE, {"run": run_id})
         return [
             RejectedBefore(
                 seq=row.seq,
@@ -81,13 +80,8 @@ class Stops(StorePart):
         """Return the places of updates that name one of these accounts as a manager."""
         if not accounts:
             return []
-        managers = select(changes.c.seq, changes.c.after).where(
-            changes.c.run_id == run_id, changes.c.phase == int(Phase.MANAGERS), changes.c.action == "update"
-        )
-        with reading(self._database) as connection:
-            folds = select(target_principals.c.bps_fold).where(among(target_principals.c.key, accounts, connection))
-            names = set(connection.scalars(folds))
-            rows = connection.execute(managers).all()
+        names = set(self._database.load_values(_SELECT_FOLDS, {"keys": accounts}))
+        rows = self._database.load_rows(_SELECT_MANAGERS, {"run": run_id})
         return [row.seq for row in rows if fold(decode_json(row.after).get("manager") or "") in names]
 
     def load_held_before(self, run_id: int, *, now: datetime) -> list[HeldBefore]:
@@ -95,65 +89,30 @@ class Stops(StorePart):
         runs_before = [run for run in Approvals(self._database).load_holding_runs(now=now) if run < run_id]
         if not runs_before:
             return []
-        statement = (
-            select(changes.c.run_id, changes.c.error_cause, changes.c.error)
-            .join(runs, runs.c.id == changes.c.run_id)
-            .where(
-                changes.c.run_id.in_(runs_before),
-                changes.c.status == "held",
-                changes.c.error_cause.in_(_GUARDED),
-                runs.c.kind.not_in(REVERSALS),
-            )
-            .distinct()
-            .order_by(changes.c.run_id, changes.c.error)
-        )
-        with reading(self._database) as connection:
-            rows = connection.execute(statement).all()
+        rows = self._database.load_rows(_SELECT_HELD_BEFORE, {"runs": runs_before})
         return [HeldBefore(row.run_id, Reason(Cause(row.error_cause), row.error)) for row in rows]
 
     def load_kept_places(self) -> tuple[set[int], set[int]]:
         """Return the groups and the members with a place whose removal was rejected and that is still there."""
-        there = or_(*(_is_there(table) for table in LINKS.values()))
-        statement = select(rejections.c.record_key, rejections.c.target_key).where(
-            rejections.c.action == "unlink", there
-        )
-        with reading(self._database) as connection:
-            rows = connection.execute(statement).all()
+        rows = self._database.load_rows(_SELECT_KEPT_PLACES)
         return {row[0] for row in rows}, {row[1] for row in rows}
 
     def load_not_due(self, run_id: int, *, now: datetime) -> tuple[list[Retried], set[tuple[Any, ...]]]:
         """Return the planned changes whose next attempt is not due, and what was sent before and failed."""
-        columns = changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
-        waiting = select(changes.c.seq, *columns).where(changes.c.run_id == run_id, _PLANNED, is_not_due(now))
         with reading(self._database) as connection:
             if not has_failures(connection):
                 return [], set()
-            rows = connection.execute(waiting).all()
+            rows = connection.execute(_SELECT_NOT_DUE, {"run": run_id, "now": now}).all()
             tried = load_tried(connection, run_id, {row.record_key for row in rows}) if rows else set()
         return [Retried(seq=row.seq, kind=row.object, written=identify_written(row)) for row in rows], tried
 
     def load_moves_on_their_way(self, run_id: int) -> list[int]:
         """Return the places of grants whose licence, given by hand, has left the previous account already."""
-        own = select(target_users.c.key).where(target_users.c.source_key == changes.c.source_key).correlate(changes)
-        on_its_way = exists().where(
-            or_(target_licences.c.key == changes.c.record_key, target_licences.c.key.in_(own)),
-            target_licences.c.type == changes.c.target,
-            target_licences.c.origin == "moving",
-        )
-        moves = changes.c.run_id == run_id, _PLANNED, changes.c.action == "grant", changes.c.cause == Cause.MOVED.value
-        with reading(self._database) as connection:
-            return list(connection.scalars(select(changes.c.seq).where(*moves, on_its_way)))
+        return self._database.load_values(_SELECT_MOVES_ON_THEIR_WAY, {"run": run_id})
 
     def load_given_by_hand(self, run_id: int) -> list[int]:
         """Return the places of grants that somebody made by hand meanwhile."""
-        by_hand = exists().where(
-            target_licences.c.key == changes.c.record_key,
-            target_licences.c.type == changes.c.target,
-            target_licences.c.origin.is_(None),
-        )
-        grants = changes.c.run_id == run_id, _PLANNED, changes.c.object == "licence", changes.c.action == "grant"
-        with reading(self._database) as connection:
-            return list(connection.scalars(select(changes.c.seq).where(*grants, changes.c.before.is_(None), by_hand)))
+        return self._database.load_values(_SELECT_GIVEN_BY_HAND, {"run": run_id})
 
     @in_thread
     def compare_with_shown(self, run_id: int, approval: Approval) -> tuple[Approved, int, int]:
@@ -164,7 +123,7 @@ class Stops(StorePart):
         """
         with reading(self._database) as connection:
             old = {identify_held(row): row for row in load_held(connection, approval.run_id)}
-            fresh = connection.execute(select(changes).where(changes.c.run_id == run_id)).all()
+            fresh = connection.execute(_SELECT_PLAN, {"run": run_id}).all()
         wanted = {
             key for key, row in old.items() if approval.covers(row.action, row.record_id, row.target_id or row.target)
         }
@@ -183,19 +142,59 @@ class Stops(StorePart):
         return Approved(frozenset(unseen), kept), len(wanted), len(standing)
 
 
-def _is_there(links: Table) -> ColumnElement[bool]:
-    """Return the condition that a place whose removal was rejected is there."""
-    return (
-        exists()
-        .where(links.c.group_key == rejections.c.record_key, links.c.member_key == rejections.c.target_key)
-        .correlate(rejections)
+def gather_parameters(selection: Selection, prefix: str = "") -> dict[str, Collection[int] | int]:
+    """Return the keys of a selection, and of what must be beside it, as the parameters of its statement."""
+    found: dict[str, Collection[int] | int] = {}
+    if selection.records is not None:
+        found[f"{prefix}records"] = selection.records
+    if selection.seqs is not None:
+        found[f"{prefix}seqs"] = selection.seqs
+    if selection.but_seqs:
+        found[f"{prefix}but_seqs"] = selection.but_seqs
+    if selection.held_by is not None:
+        found[f"{prefix}held_by"] = selection.held_by
+    if selection.beside is not None:
+        found |= gather_parameters(selection.beside.of, f"{prefix}beside_")
+    if selection.without is not None:
+        found |= gather_parameters(selection.without.of, f"{prefix}without_")
+    return found
+
+
+_SOME = frozenset({-1})
+
+
+def _find_shape(selection: Selection) -> Selection:
+    """Return a selection with all that its statement depends on: of its keys only that they are there."""
+    beside, without = (
+        None if each is None else replace(each, of=_find_shape(each.of))
+        for each in (selection.beside, selection.without)
+    )
+    return replace(
+        selection,
+        records=None if selection.records is None else _SOME,
+        seqs=None if selection.seqs is None else _SOME,
+        but_seqs=_SOME if selection.but_seqs else frozenset(),
+        held_by=None if selection.held_by is None else -1,
+        beside=beside,
+        without=without,
     )
 
 
-def compile_selection(
-    selection: Selection, table: FromClause, run_id: int, connection: Connection
-) -> ColumnElement[bool]:
-    """Return the condition that a row of ``table`` (changes, or an alias of it) is meant by a selection."""
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_RUN = changes.c.run_id == bindparam("run")
+
+
+@lru_cache(maxsize=256)
+def _make_stop(shape: Selection) -> Update:
+    return update(changes).where(_RUN, compile_selection(shape, changes))
+
+
+def compile_selection(selection: Selection, table: FromClause, prefix: str = "") -> ColumnElement[bool]:
+    """Return the condition that a row of ``table`` (changes, or an alias of it) is meant by a selection.
+
+    Its parameters are those of `gather_parameters`, and ``:run``.
+    """
     c = table.c
     found: list[ColumnElement[bool]] = [c.status.in_(selection.statuses)]
     if selection.actions:
@@ -209,27 +208,27 @@ def compile_selection(
     if selection.but_causes:
         found.append(c.cause.not_in([cause.value for cause in selection.but_causes]))
     if selection.records is not None:
-        found.append(among(c.record_key, selection.records, connection) if selection.records else false())
+        found.append(among_bound(c.record_key, f"{prefix}records"))
     if selection.seqs is not None:
-        found.append(among(c.seq, selection.seqs, connection) if selection.seqs else false())
+        found.append(among_bound(c.seq, f"{prefix}seqs"))
     if selection.but_seqs:
-        found.append(~among(c.seq, selection.but_seqs, connection))
+        found.append(~among_bound(c.seq, f"{prefix}but_seqs"))
     if selection.fresh is not None:
         found.append(c.before.is_(None) if selection.fresh else c.before.is_not(None))
     if selection.held_by is not None:
-        found.append(_is_held_by(selection.held_by, table))
+        found.append(_is_held_by(table, prefix))
     if selection.beside is not None:
-        found.append(_exists_beside(selection.beside, table, run_id, connection))
+        found.append(_exists_beside(selection.beside, table, f"{prefix}beside_"))
     if selection.without is not None:
-        found.append(~_exists_beside(selection.without, table, run_id, connection))
+        found.append(~_exists_beside(selection.without, table, f"{prefix}without_"))
     return and_(*found)
 
 
-def _is_held_by(run_id: int, table: FromClause) -> ColumnElement[bool]:
+def _is_held_by(table: FromClause, prefix: str) -> ColumnElement[bool]:
     """Return the condition that an earlier run holds the very same change because of the guard."""
     other, mine = changes.alias(), table.c
     return exists().where(
-        other.c.run_id == run_id,
+        other.c.run_id == bindparam(f"{prefix}held_by"),
         other.c.status == "held",
         other.c.error_cause.in_(_GUARDED),
         other.c.record_key == mine.record_key,
@@ -240,10 +239,10 @@ def _is_held_by(run_id: int, table: FromClause) -> ColumnElement[bool]:
     )
 
 
-def _exists_beside(beside: Beside, table: FromClause, run_id: int, connection: Connection) -> ColumnElement[bool]:
+def _exists_beside(beside: Beside, table: FromClause, prefix: str) -> ColumnElement[bool]:
     other = changes.alias()
     same = [_compile_same(each, table, other) for each in beside.same]
-    return exists().where(other.c.run_id == run_id, *same, compile_selection(beside.of, other, run_id, connection))
+    return exists().where(other.c.run_id == bindparam("run"), *same, compile_selection(beside.of, other, prefix))
 
 
 def _compile_same(same: Same, table: FromClause, other: FromClause) -> ColumnElement[bool]:
@@ -262,3 +261,73 @@ def _compile_same(same: Same, table: FromClause, other: FromClause) -> ColumnEle
             return other.c.target == table.c.target
         case "another type":
             return other.c.target != table.c.target
+
+
+def _is_there(links: Table) -> ColumnElement[bool]:
+    """Return the condition that a place whose removal was rejected is there."""
+    return (
+        exists()
+        .where(links.c.group_key == rejections.c.record_key, links.c.member_key == rejections.c.target_key)
+        .correlate(rejections)
+    )
+
+
+def _select_on_their_way() -> Select[Any]:
+    own = select(target_users.c.key).where(target_users.c.source_key == changes.c.source_key).correlate(changes)
+    on_its_way = exists().where(
+        or_(target_licences.c.key == changes.c.record_key, target_licences.c.key.in_(own)),
+        target_licences.c.type == changes.c.target,
+        target_licences.c.origin == "moving",
+    )
+    moves = changes.c.action == "grant", changes.c.cause == Cause.MOVED.value
+    return select(changes.c.seq).where(_RUN, _PLANNED, *moves, on_its_way)
+
+
+def _select_given_by_hand() -> Select[Any]:
+    by_hand = exists().where(
+        target_licences.c.key == changes.c.record_key,
+        target_licences.c.type == changes.c.target,
+        target_licences.c.origin.is_(None),
+    )
+    grants = changes.c.object == "licence", changes.c.action == "grant", changes.c.before.is_(None)
+    return select(changes.c.seq).where(_RUN, _PLANNED, *grants, by_hand)
+
+
+_SELECT_PLAN = select(changes).where(_RUN)
+_SELECT_REJECTED_BEFORE = (
+    select(changes.c.seq, changes.c.action, changes.c.object, changes.c.after, rejections.c.after.label("rejected"))
+    .join(
+        rejections,
+        and_(
+            rejections.c.record_key == changes.c.record_key,
+            rejections.c.target_key == func.coalesce(changes.c.target_key, 0),
+            rejections.c.object == changes.c.object,
+            rejections.c.action == changes.c.action,
+        ),
+    )
+    .where(_RUN, _PLANNED)
+)
+_SELECT_HELD_BEFORE = (
+    select(changes.c.run_id, changes.c.error_cause, changes.c.error)
+    .join(runs, runs.c.id == changes.c.run_id)
+    .where(
+        among_bound(changes.c.run_id, "runs"),
+        changes.c.status == "held",
+        changes.c.error_cause.in_(_GUARDED),
+        runs.c.kind.not_in(REVERSALS),
+    )
+    .distinct()
+    .order_by(changes.c.run_id, changes.c.error)
+)
+_SELECT_FOLDS = select(target_principals.c.bps_fold).where(among_bound(target_principals.c.key, "keys"))
+_SELECT_MANAGERS = select(changes.c.seq, changes.c.after).where(
+    _RUN, changes.c.phase == int(Phase.MANAGERS), changes.c.action == "update"
+)
+_SELECT_KEPT_PLACES = select(rejections.c.record_key, rejections.c.target_key).where(
+    rejections.c.action == "unlink", or_(*(_is_there(table) for table in LINKS.values()))
+)
+_SELECT_NOT_DUE = select(
+    changes.c.seq, changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
+).where(_RUN, _PLANNED, is_not_due())
+_SELECT_MOVES_ON_THEIR_WAY = _select_on_their_way()
+_SELECT_GIVEN_BY_HAND = _select_given_by_hand()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, Table, bindparam, exists, func, or_, select, update
 
-from syncd.model.change import OutcomeStatus, find_written
+from syncd.model.change import LinkKind, OutcomeStatus, find_written
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause
 from syncd.model.run import Approval
@@ -17,10 +17,11 @@ from syncd.plan.substitution import Arranged
 from syncd.plan.undo.values import Done, Record
 from syncd.plan.words import say
 from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import among, decode_json
+from syncd.store.db.sql import decode_json
 from syncd.store.db.stops import stopped
-from syncd.store.inventory.records import LINKS, Written
+from syncd.store.inventory.written import LINKS, TABLES, Written
 from syncd.store.licences.holdings import load_holding
 from syncd.store.plans.changes import Placed, Plans
 from syncd.store.schema.tables import (
@@ -52,23 +53,7 @@ class Undoing(StorePart):
 
         ``again``: those that a later run did once more; otherwise those that nobody did since.
         """
-        later = changes.alias("later")
-        repeated = exists().where(
-            later.c.run_id > run_id,
-            later.c.record_key == changes.c.record_key,
-            func.coalesce(later.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
-            later.c.object == changes.c.object,
-            later.c.action == changes.c.action,
-            later.c.status == "done",
-        )
-        settled = (
-            changes.c.run_id == run_id,
-            changes.c.status == "dropped",
-            changes.c.error_cause == Cause.SETTLED_LATER.value,
-        )
-        statement = select(changes.c.seq).where(*settled, repeated if again else ~repeated)
-        with reading(self._database) as connection:
-            seqs = list(connection.scalars(statement))
+        seqs = self._database.load_values(_SELECT_REPEATED if again else _SELECT_UNREPEATED, {"run": run_id})
         return self.load_standing(Plans(self._database).load_places(run_id, seqs))
 
     def load_standing(self, chunk: list[Placed], recreated: Collection[int] = ()) -> list[Standing]:
@@ -82,9 +67,9 @@ class Undoing(StorePart):
                 "group": _load_records(connection, "group", groups),
             }
             pairs: dict[str, set[tuple[int, int]]] = {
-                kind: _load_pairs(connection, links, groups=groups, members=members) for kind, links in LINKS.items()
+                kind: _load_pairs(connection, kind, groups=groups, members=members) for kind in LINKS
             }
-            there = set(connection.scalars(_select_accounts(connection, members))) | set(recreated)
+            there = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": members})) | set(recreated)
             people = {
                 record
                 for planned, record, _ in chunk
@@ -115,16 +100,7 @@ class Undoing(StorePart):
 
     def _load_deleted(self, run_id: int) -> set[int]:
         """Return the records that a run deleted, and that are not there again."""
-        there = select(target_users.c.key).union_all(select(target_groups.c.key))
-        statement = select(changes.c.record_key).where(
-            changes.c.run_id == run_id,
-            changes.c.action == "delete",
-            changes.c.object.in_(RECORD_KINDS),
-            changes.c.status == "done",
-            changes.c.record_key.not_in(there),
-        )
-        with reading(self._database) as connection:
-            return set(connection.scalars(statement))
+        return set(self._database.load_values(_SELECT_DELETED, {"run": run_id}))
 
     @in_thread
     def load_released(self, approval: Approval) -> list[Standing]:
@@ -148,18 +124,12 @@ class Undoing(StorePart):
             if approval.covers(planned.change.action, planned.change.bps_id, planned.change.target)
         ]
         with self._database.transaction() as connection:
-            connection.execute(
-                update(changes)
-                .where(changes.c.run_id == approval.run_id, among(changes.c.seq, seqs or [-1], connection))
-                .values(stopped("dropped", say(Cause.APPROVED, run=result_run)))
-            )
+            settled = stopped("dropped", say(Cause.APPROVED, run=result_run))
+            connection.execute(_STOP, {**settled, "run": approval.run_id, "seqs": seqs})
 
 
-def _load_records(connection: Connection, kind: str, keys: Collection[int]) -> dict[int, Record]:
-    table = target_users if kind == "user" else target_groups
-    names = ACCOUNT_FIELDS if kind == "user" else GROUP_FIELDS
-    columns = [table.c.key, table.c.origin, table.c.source_key, table.c.written, *(table.c[name] for name in names)]
-    rows = connection.execute(select(*columns).where(among(table.c.key, keys or [0], connection))).all()
+def _load_records(connection: Connection, kind: RecordKind, keys: Collection[int]) -> dict[int, Record]:
+    names, rows = _FIELDS[kind], connection.execute(_SELECT_RECORDS[kind], {"keys": keys})
     return {
         row[0]: Record(
             fields=dict(zip(names, tuple(row)[4:], strict=True)),
@@ -180,52 +150,98 @@ def _load_moved(connection: Connection, chunk: list[Placed]) -> set[tuple[int, s
     }
     if not old:
         return set()
-    t, before, now = target_licences, target_users.alias("before"), target_users.alias("now")
-    statement = (
-        select(before.c.key, t.c.type)
-        .join(now, (now.c.source_key == before.c.source_key) & (now.c.key != before.c.key))
-        .join(t, t.c.key == now.c.key)
-        .where(among(before.c.key, old, connection), or_(t.c.origin.is_(None), t.c.origin == "moving"))
-    )
-    return {(row[0], row[1]) for row in connection.execute(statement)}
+    return {(row[0], row[1]) for row in connection.execute(_SELECT_MOVED, {"keys": old})}
 
 
 def _load_arranged(connection: Connection, keys: Collection[int]) -> dict[int, Arranged]:
     if not keys:
         return {}
-    s, p = substitutions, target_principals
-    statement = (
-        select(s.c.original_key, s.c.substitute_key, p.c.bps_id, s.c.ends_at, s.c.confirmed)
-        .join(p, p.c.key == s.c.substitute_key)
-        .where(among(s.c.original_key, keys, connection))
-    )
     return {
         row.original_key: Arranged(
             principal=row.substitute_key, bps_id=row.bps_id, ends_at=row.ends_at, confirmed=row.confirmed, fit=True
         )
-        for row in connection.execute(statement)
+        for row in connection.execute(_SELECT_ARRANGED, {"keys": keys})
     }
 
 
 def _load_pairs(
-    connection: Connection, links: Table, *, groups: Collection[int], members: Collection[int]
+    connection: Connection, kind: LinkKind, *, groups: Collection[int], members: Collection[int]
 ) -> set[tuple[int, int]]:
     if not groups or not members:
         return set()
-    statement = select(links.c.group_key, links.c.member_key).where(
-        among(links.c.group_key, groups, connection), among(links.c.member_key, members, connection)
-    )
-    return {(row[0], row[1]) for row in connection.execute(statement)}
-
-
-def _select_accounts(connection: Connection, keys: Collection[int]) -> Any:
-    return select(target_users.c.key).where(among(target_users.c.key, keys or [0], connection))
+    rows = connection.execute(_SELECT_PAIRS[kind], {"groups": groups, "members": members})
+    return {(row[0], row[1]) for row in rows}
 
 
 def give_back(connection: Connection, kind: RecordKind, records: Sequence[Written]) -> None:
     """Records are not ours any more: an adoption was undone."""
-    table = target_users if kind == "user" else target_groups
     names = ("origin", "source_key", "written", "accepted", "leaving_at", "leaving_as", "synced_at")
     nobodys = dict.fromkeys(names)
     for record in records:
-        connection.execute(update(table).where(table.c.key == record.key).values(**nobodys, **record.fields))
+        connection.execute(_UPDATE_RECORD[kind], {**nobodys, **record.fields, "row_key": record.key})
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_RUN = changes.c.run_id == bindparam("run")
+_FIELDS = {"user": ACCOUNT_FIELDS, "group": GROUP_FIELDS}
+
+
+def _select_settled(*, again: bool) -> Select[Any]:
+    later = changes.alias("later")
+    repeated = exists().where(
+        later.c.run_id > bindparam("run"),
+        later.c.record_key == changes.c.record_key,
+        func.coalesce(later.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
+        later.c.object == changes.c.object,
+        later.c.action == changes.c.action,
+        later.c.status == "done",
+    )
+    settled = changes.c.status == "dropped", changes.c.error_cause == Cause.SETTLED_LATER.value
+    return select(changes.c.seq).where(_RUN, *settled, repeated if again else ~repeated)
+
+
+def _select_records(table: Table, names: Sequence[str]) -> Select[Any]:
+    columns = [table.c.key, table.c.origin, table.c.source_key, table.c.written, *(table.c[name] for name in names)]
+    return select(*columns).where(among_bound(table.c.key, "keys"))
+
+
+def _select_moved() -> Select[Any]:
+    t, before, now = target_licences, target_users.alias("before"), target_users.alias("now")
+    return (
+        select(before.c.key, t.c.type)
+        .join(now, (now.c.source_key == before.c.source_key) & (now.c.key != before.c.key))
+        .join(t, t.c.key == now.c.key)
+        .where(among_bound(before.c.key, "keys"), or_(t.c.origin.is_(None), t.c.origin == "moving"))
+    )
+
+
+def _select_arranged() -> Select[Any]:
+    s, p = substitutions, target_principals
+    return (
+        select(s.c.original_key, s.c.substitute_key, p.c.bps_id, s.c.ends_at, s.c.confirmed)
+        .join(p, p.c.key == s.c.substitute_key)
+        .where(among_bound(s.c.original_key, "keys"))
+    )
+
+
+_SELECT_REPEATED, _SELECT_UNREPEATED = _select_settled(again=True), _select_settled(again=False)
+_SELECT_DELETED = select(changes.c.record_key).where(
+    _RUN,
+    changes.c.action == "delete",
+    changes.c.object.in_(RECORD_KINDS),
+    changes.c.status == "done",
+    changes.c.record_key.not_in(select(target_users.c.key).union_all(select(target_groups.c.key))),
+)
+_SELECT_RECORDS = {kind: _select_records(table, _FIELDS[kind]) for kind, table in TABLES.items()}
+_SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
+_SELECT_MOVED = _select_moved()
+_SELECT_ARRANGED = _select_arranged()
+_SELECT_PAIRS = {
+    kind: select(links.c.group_key, links.c.member_key).where(
+        among_bound(links.c.group_key, "groups"), among_bound(links.c.member_key, "members")
+    )
+    for kind, links in LINKS.items()
+}
+_STOP = update(changes).where(_RUN, among_bound(changes.c.seq, "seqs"))
+_UPDATE_RECORD = {kind: update(table).where(table.c.key == bindparam("row_key")) for kind, table in TABLES.items()}

@@ -15,7 +15,8 @@ from syncd.plan.licences import LICENCE_ROLE
 from syncd.plan.report.scope_verdicts import Place
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCES_READ, load_marker
-from syncd.store.db.sql import among, decode_json
+from syncd.store.db.parameters import among_values
+from syncd.store.db.sql import decode_json
 from syncd.store.licences.holdings import load_holding
 from syncd.store.reports.explain_changes import load_outcomes, load_pending, load_rejected
 from syncd.store.reports.explain_groups import load_by_hand, load_places
@@ -227,7 +228,7 @@ def _load_target(connection: Connection, found: Found, records: list[int]) -> di
     rows = connection.execute(
         select(table, target_principals.c.bps_id)
         .join(target_principals, target_principals.c.key == table.c.key)
-        .where(among(table.c.key, records or [0], connection))
+        .where(among_values(table.c.key, records))
         .order_by(table.c.leaving_at.is_not(None), target_principals.c.bps_fold)
     ).all()
     described = [_describe_record(connection, found.kind, row) for row in rows]

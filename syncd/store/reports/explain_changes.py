@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
 from syncd.model.run import HELD_FOR, REVERSALS
-from syncd.store.db.sql import among, decode_json
+from syncd.store.db.parameters import among_values
+from syncd.store.db.sql import decode_json
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still, is_unsolved
 from syncd.store.schema.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
@@ -28,8 +29,8 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
         for row in connection.execute(
             select(failures).where(
                 or_(
-                    among(failures.c.record_key, records or [0], connection),
-                    among(failures.c.target_key, records or [0], connection),
+                    among_values(failures.c.record_key, records),
+                    among_values(failures.c.target_key, records),
                 )
             )
         )
@@ -37,7 +38,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
     fresh = runs.c.finished_at > bindparam("since", now - HELD_FOR, UtcTime())
     reversals = select(runs.c.id).where(runs.c.kind.in_(REVERSALS), fresh)
     speaks = is_in_force(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
-    statement = _select_changes(records, connection).where(
+    statement = _select_changes(records).where(
         speaks | is_open_still(connection, newest),
         changes.c.status.in_(_OPEN),
         (changes.c.status != "failed") | is_unsolved(),
@@ -51,7 +52,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
 
 def load_outcomes(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:
     """Return the last changes that were tried, newest first."""
-    statement = _select_changes(records, connection).where(changes.c.finished_at.is_not(None))
+    statement = _select_changes(records).where(changes.c.finished_at.is_not(None))
     rows = connection.execute(statement.order_by(changes.c.run_id.desc(), changes.c.seq.desc()).limit(_OUTCOMES)).all()
     return [_describe_change(row) for row in rows]
 
@@ -65,8 +66,8 @@ def load_rejected(connection: Connection, records: list[int]) -> list[Mapping[st
         .outerjoin(member, member.c.key == rejections.c.target_key)
         .where(
             or_(
-                among(rejections.c.record_key, records or [0], connection),
-                among(rejections.c.target_key, records or [0], connection),
+                among_values(rejections.c.record_key, records),
+                among_values(rejections.c.target_key, records),
             )
         )
         .order_by(rejections.c.run_id, record.c.bps_fold, member.c.bps_fold, rejections.c.action)
@@ -84,7 +85,7 @@ def load_rejected(connection: Connection, records: list[int]) -> list[Mapping[st
     ]
 
 
-def _select_changes(records: list[int], connection: Connection) -> Any:
+def _select_changes(records: list[int]) -> Any:
     record = target_principals.alias("record")
     member = target_principals.alias("member")
     return (
@@ -94,8 +95,8 @@ def _select_changes(records: list[int], connection: Connection) -> Any:
         .outerjoin(member, member.c.key == changes.c.target_key)
         .where(
             or_(
-                among(changes.c.record_key, records or [0], connection),
-                among(changes.c.target_key, records or [0], connection),
+                among_values(changes.c.record_key, records),
+                among_values(changes.c.target_key, records),
             )
         )
     )

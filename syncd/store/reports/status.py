@@ -12,20 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Table,
-    and_,
-    case,
-    exists,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-)
+from sqlalchemy import Connection, Select, and_, exists, func, null, select
 
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
@@ -41,26 +28,24 @@ from syncd.plan.report.status import (
 )
 from syncd.plan.rules import PolicyRules
 from syncd.store.db.database import Database, reading
-from syncd.store.db.sql import among
 from syncd.store.directory.checkpoints import has_checkpoints
-from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.protection import load_tied
+from syncd.store.reports.status_statements import (
+    TABLES,
+    choose_orphans,
+    choose_sources,
+    select_orphans,
+    select_sources,
+)
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still
 from syncd.store.schema.tables import (
     changes,
-    desired_groups,
-    desired_users,
     failures,
     rejections,
-    source_groups,
     source_objects,
-    source_users,
     substitutions,
-    target_groups,
     target_members,
     target_principals,
-    target_users,
-    vanished_records,
 )
 
 _CHUNK = 1000
@@ -79,13 +64,6 @@ class Line:
     last_synced_at: datetime | None
 
 
-class _Tables(NamedTuple):
-    source: Table
-    desired: Table
-    target: Table
-    other: Table
-
-
 class _Troubles(NamedTuple):
     held: dict[int, Obstacle]
     deferred: dict[int, Obstacle]
@@ -98,12 +76,6 @@ class _Notes(NamedTuple):
     stand_ins: dict[int, StandIn]
     tied: set[int]
     declined: set[int]
-
-
-_TABLES: dict[RecordKind, _Tables] = {
-    "user": _Tables(source_users, desired_users, target_users, target_groups),
-    "group": _Tables(source_groups, desired_groups, target_groups, target_users),
-}
 
 
 class Report:
@@ -132,14 +104,14 @@ class Report:
             troubles, notes = _load_troubles(connection, kind), _load_notes(connection, kind, self._protect)
             keys = _load_order(connection, kind, needle.casefold())
         for start in range(0, len(keys), _CHUNK):
-            for row in self._load(_select_sources(kind), _TABLES[kind].source, keys[start : start + _CHUNK]):
+            for row in self._load(choose_sources(kind), keys[start : start + _CHUNK]):
                 judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
                 if judged is not None:
                     yield _make_line(row, judged)
         with reading(self._database) as connection:
             orphans = _load_orphans(connection, kind, needle.casefold())
         for start in range(0, len(orphans), _CHUNK):
-            for row in self._load(_select_orphans(kind), _TABLES[kind].target, orphans[start : start + _CHUNK]):
+            for row in self._load(choose_orphans(kind), orphans[start : start + _CHUNK]):
                 state = row.desired or "unknown"
                 if state == "wanted":
                     state = "blocked" if row.blocked else "renamed"
@@ -154,10 +126,9 @@ class Report:
         with reading(self._database) as connection:
             return not connection.scalar(select(exists().where(source_objects.c.key.is_not(None))))
 
-    def _load(self, statement: Select[Any], table: Table, keys: Sequence[int]) -> list[Any]:
+    def _load(self, statement: Select[Any], keys: Sequence[int]) -> list[Any]:
         """Return the rows of these keys, in the order of the keys; what has gone meanwhile is left out."""
-        with reading(self._database) as connection:
-            rows = {row.key: row for row in connection.execute(statement.where(among(table.c.key, keys, connection)))}
+        rows = {row.key: row for row in self._database.load_rows(statement, {"keys": keys})}
         return [rows[key] for key in keys if key in rows]
 
 
@@ -203,105 +174,9 @@ def _gather(kind: RecordKind, row: Any, troubles: _Troubles, notes: _Notes, now:
     )
 
 
-# ---- statements -----------------------------------------------------------------------------------------------------
-
-
-def _record_of(tables: _Tables) -> ColumnElement[Any]:
-    """Return the key of a source object's present record: the wanted one, otherwise one of ours on its behalf."""
-    own = tables.target.alias("own")
-    mine = select(func.max(own.c.key)).where(own.c.source_key == tables.source.c.key, own.c.origin.is_not(None))
-    there = mine.where(own.c.key == tables.desired.c.principal_key)
-    return case(
-        (tables.desired.c.state == "wanted", tables.desired.c.principal_key),
-        else_=func.coalesce(there.scalar_subquery(), mine.scalar_subquery()),
-    )
-
-
-def _select_sources(kind: RecordKind) -> Select[Any]:
-    tables = _TABLES[kind]
-    source, desired, target, other = tables
-    mapped = target_principals.alias("mapped")
-    held = target_principals.alias("held")
-    return (
-        select(
-            source.c.key,
-            source.c.key.label("source_key"),
-            source_objects.c.id.label("source_id"),
-            source.c.name,
-            source.c.state.in_(("soft_deleted", "deleted")).label("gone"),
-            desired.c.state.label("desired"),
-            desired.c.cause,
-            desired.c.reason,
-            desired.c.principal_key,
-            mapped.c.bps_id.label("mapped"),
-            target.c.key.label("record"),
-            held.c.bps_id,
-            target.c.origin,
-            target.c.source_key.label("owner"),
-            target.c.leaving_at,
-            target.c.synced_at,
-            exists().where(other.c.key == desired.c.principal_key).label("taken"),
-            vanished_records.c.accepted.label("removal_accepted"),
-        )
-        .select_from(source)
-        .join(source_objects, source_objects.c.key == source.c.key)
-        .outerjoin(desired, desired.c.key == source.c.key)
-        .outerjoin(mapped, mapped.c.key == desired.c.principal_key)
-        .outerjoin(target, target.c.key == _record_of(tables))
-        .outerjoin(held, held.c.key == target.c.key)
-        .outerjoin(
-            vanished_records,
-            (vanished_records.c.key == desired.c.principal_key) & (vanished_records.c.object == kind),
-        )
-    )
-
-
-def _select_orphans(kind: RecordKind) -> Select[Any]:
-    tables = _TABLES[kind]
-    source, desired, target, _ = tables
-    mapped = target_principals.alias("mapped")
-    claimed = desired.alias("claimed")
-    wanted = exists().where(claimed.c.principal_key == target.c.key, claimed.c.state == "wanted")
-    record = _record_of(tables)
-    return (
-        select(
-            target.c.key,
-            target.c.source_key,
-            source_objects.c.id.label("source_id"),
-            func.coalesce(source.c.name, target.c.name).label("name"),
-            func.coalesce(source.c.state.in_(("soft_deleted", "deleted")), literal(value=False)).label("gone"),
-            desired.c.state.label("desired"),
-            desired.c.cause,
-            desired.c.reason,
-            desired.c.principal_key,
-            mapped.c.bps_id.label("mapped"),
-            target.c.key.label("record"),
-            target_principals.c.bps_id,
-            target.c.origin,
-            target.c.source_key.label("owner"),
-            target.c.leaving_at,
-            target.c.synced_at,
-            null().label("taken"),
-            null().label("removal_accepted"),
-            is_taken(desired.c.principal_key, kind).label("blocked"),
-        )
-        .select_from(target)
-        .join(target_principals, target_principals.c.key == target.c.key)
-        .outerjoin(source, source.c.key == target.c.source_key)
-        .outerjoin(source_objects, source_objects.c.key == source.c.key)
-        .outerjoin(desired, desired.c.key == source.c.key)
-        .outerjoin(mapped, mapped.c.key == desired.c.principal_key)
-        .where(
-            target.c.origin.is_not(None),
-            ~wanted,
-            or_(source.c.key.is_(None), record != target.c.key),
-        )
-    )
-
-
 def _load_order(connection: Connection, kind: RecordKind, needle: str) -> Sequence[int]:
-    source = _TABLES[kind].source
-    inner = _select_sources(kind).subquery()
+    source = TABLES[kind].source
+    inner = select_sources(kind).subquery()
     upn = source.c.upn if kind == "user" else null()
     if needle:
         statement = (
@@ -319,7 +194,7 @@ def _load_order(connection: Connection, kind: RecordKind, needle: str) -> Sequen
 
 
 def _load_orphans(connection: Connection, kind: RecordKind, needle: str) -> Sequence[int]:
-    inner = _select_orphans(kind).subquery()
+    inner = select_orphans(kind).subquery()
     statement = select(inner.c.key, inner.c.name, inner.c.source_id, inner.c.bps_id, inner.c.mapped).order_by(
         func.lower(inner.c.bps_id)
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select, update
 
 from syncd.model.reason import Cause
 from syncd.model.run import REVERSALS, SINGLE_KINDS
@@ -29,10 +29,14 @@ from syncd.store.schema.tables import (
 _OPEN = ("planned", "deferred", "held")
 
 
+def select_newest_whole(*conditions: ColumnElement[bool]) -> Select[Any]:
+    """Return a query for the newest run over everything that meets some conditions; NULL when there is none."""
+    return select(func.max(runs.c.id)).where(runs.c.kind.not_in((*SINGLE_KINDS, *REVERSALS)), *conditions)
+
+
 def find_newest_whole(connection: Connection, *conditions: Any) -> int:
     """Return the newest run over everything that meets some conditions, 0 when there is none."""
-    newest = select(func.max(runs.c.id)).where(runs.c.kind.not_in((*SINGLE_KINDS, *REVERSALS)), *conditions)
-    return connection.scalar(newest) or 0
+    return connection.scalar(select_newest_whole(*conditions)) or 0
 
 
 def find_newest_planned(connection: Connection, *conditions: Any) -> int:
@@ -81,7 +85,7 @@ def is_unsolved() -> ColumnElement[bool]:
     )
 
 
-def is_in_force(newest: int) -> ColumnElement[bool]:
+def is_in_force(newest: int | ColumnElement[int]) -> ColumnElement[bool]:
     """Return the condition that a change belongs to the run ``newest``, or to a later one over one object."""
     single = select(runs.c.id).where(runs.c.id > newest, runs.c.kind.in_(SINGLE_KINDS))
     return or_(changes.c.run_id == newest, changes.c.run_id.in_(single))

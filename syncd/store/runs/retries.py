@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, literal, select
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, select
 
 from syncd.model.change import ObjectKind
 from syncd.model.reason import Reason
-from syncd.store.db.sql import among, decode_json, upsert
-from syncd.store.schema.tables import UtcTime, changes, failures
+from syncd.store.db.parameters import among_bound
+from syncd.store.db.sql import decode_json, upsert
+from syncd.store.schema.tables import changes, failures
 
 Place = tuple[int, int, ObjectKind]
 """The record, the member of a membership or ownership (0: the record itself), and the kind of object."""
@@ -23,29 +24,23 @@ _LAST_RETRY = timedelta(hours=12)
 
 def has_failures(connection: Connection) -> bool:
     """Return whether anything keeps failing."""
-    return bool(connection.scalar(select(exists().where(failures.c.record_key.is_not(None)))))
+    return bool(connection.scalar(_HAS_FAILURES))
 
 
-def is_not_due(now: datetime) -> ColumnElement[bool]:
-    """Return the condition that the object of a change failed before, and that its next attempt is later."""
+def is_not_due() -> ColumnElement[bool]:
+    """Return the condition that the object of a change failed before, and that its next attempt is after ``:now``."""
     return exists().where(
         failures.c.record_key == changes.c.record_key,
         failures.c.target_key == func.coalesce(changes.c.target_key, 0),
         failures.c.object == changes.c.object,
-        failures.c.next_at > literal(now, UtcTime()),
+        failures.c.next_at > bindparam("now"),
     )
 
 
 def load_tried(connection: Connection, run_id: int, records: Collection[int]) -> set[tuple[Any, ...]]:
     """Return what earlier runs sent about these records, and failed; links left out."""
-    columns = changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
-    tried = select(*columns).where(
-        among(changes.c.record_key, records, connection),
-        changes.c.object.not_in(("membership", "ownership")),
-        changes.c.run_id < run_id,
-        changes.c.status.in_(("failed", "started")),
-    )
-    return {identify_written(row) for row in connection.execute(tried)}
+    rows = connection.execute(_SELECT_TRIED, {"run": run_id, "records": records})
+    return {identify_written(row) for row in rows}
 
 
 def identify_written(row: Any) -> tuple[Any, ...]:
@@ -63,11 +58,10 @@ def note_failures(
     if not failed and not has_failures(connection):
         return
     records = {record for record, _, _ in (*done, *failed)}
-    concerned = select(failures).where(among(failures.c.record_key, records, connection))
-    known = {(row.record_key, row.target_key, row.object): row for row in connection.execute(concerned).all()}
+    concerned = connection.execute(_SELECT_FAILURES, {"records": records}).all()
+    known = {(row.record_key, row.target_key, row.object): row for row in concerned}
     for record, target, kind in known.keys() & set(done):
-        same = failures.c.record_key == record, failures.c.target_key == target, failures.c.object == kind
-        connection.execute(delete(failures).where(*same))
+        connection.execute(_FORGET_FAILURE, {"record": record, "target": target, "kind": kind})
     rows = []
     for (record, target, kind), error in sorted(failed.items(), key=itemgetter(0)):
         there = known.get((record, target, kind))
@@ -85,3 +79,22 @@ def note_failures(
             }
         )
     upsert(connection, failures, rows)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_HAS_FAILURES = select(exists().select_from(failures))
+_SELECT_FAILURES = select(failures).where(among_bound(failures.c.record_key, "records"))
+_FORGET_FAILURE = delete(failures).where(
+    failures.c.record_key == bindparam("record"),
+    failures.c.target_key == bindparam("target"),
+    failures.c.object == bindparam("kind"),
+)
+_SELECT_TRIED = select(
+    changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
+).where(
+    among_bound(changes.c.record_key, "records"),
+    changes.c.object.not_in(("membership", "ownership")),
+    changes.c.run_id < bindparam("run"),
+    changes.c.status.in_(("failed", "started")),
+)

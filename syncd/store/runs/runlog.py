@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, func, insert, select, update
+from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, or_, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
-from syncd.store.db.database import reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.schema.tables import changes, runs
@@ -35,8 +35,7 @@ class RunLog(StorePart):
             "error": "",
         }
         with self._database.transaction() as connection:
-            result = connection.execute(insert(runs).values(**row).returning(runs.c.id))
-            return int(result.scalar_one())
+            return int(connection.execute(_OPEN, row).scalar_one())
 
     @in_thread
     def close(
@@ -53,23 +52,23 @@ class RunLog(StorePart):
         """Write how a run ended."""
         with self._database.transaction() as connection:
             connection.execute(
-                update(runs)
-                .where(runs.c.id == run_id)
-                .values(
-                    status=status,
-                    finished_at=now,
-                    counts=encode_json(dict(counts)),
-                    phases=encode_json({name: round(seconds, 3) for name, seconds in phases.items()}),
-                    error=error[:2000],
-                    proof=encode_json(dict(proof)) if proof else None,
-                )
+                _CLOSE,
+                {
+                    "run": run_id,
+                    "status": status,
+                    "finished_at": now,
+                    "counts": encode_json(dict(counts)),
+                    "phases": encode_json({name: round(seconds, 3) for name, seconds in phases.items()}),
+                    "error": error[:2000],
+                    "proof": encode_json(dict(proof)) if proof else None,
+                },
             )
 
     @in_thread
     def discard(self, run_id: int) -> None:
         """Take back the record of a run that never came about."""
         with self._database.transaction() as connection:
-            connection.execute(delete(runs).where(runs.c.id == run_id))
+            connection.execute(_DELETE, {"run": run_id})
 
     @in_thread
     def interrupt_open(self) -> list[int]:
@@ -78,64 +77,49 @@ class RunLog(StorePart):
         To be called under the store's lock. They ended, as far as is known, with the last outcome that they recorded,
         however long ago that is.
         """
-        last_sign = select(func.max(changes.c.finished_at)).where(changes.c.run_id == runs.c.id).scalar_subquery()
-        ended = func.coalesce(last_sign, runs.c.started_at)
         with self._database.transaction() as connection:
-            open_runs = list(connection.scalars(select(runs.c.id).where(runs.c.status == "running")))
+            open_runs = list(connection.scalars(_SELECT_OPEN))
             if open_runs:
-                connection.execute(
-                    update(runs)
-                    .where(runs.c.status == "running")
-                    .values(status="interrupted", finished_at=ended, error=_UNRECORDED)
-                )
+                connection.execute(_INTERRUPT)
             return open_runs
 
     @in_thread
     def prune(self) -> dict[str, int]:
         """Delete all but the newest plans that were only looked at, and the oldest runs of all; return how many."""
+        if not self._database.load_value(_HAS_OLD, {"plans": PLANS_KEPT, "runs": RUNS_KEPT}):
+            return {"plans": 0, "runs": 0}
         with self._database.transaction() as connection:
-            old_plans = select(runs.c.id).where(runs.c.kind == "plan").order_by(runs.c.id.desc()).offset(PLANS_KEPT)
-            old_runs = select(runs.c.id).order_by(runs.c.id.desc()).offset(RUNS_KEPT)
-            ended = list(connection.scalars(old_runs.limit(1000)))
-            plans = [run_id for run_id in connection.scalars(old_plans.limit(1000)) if run_id not in ended]
+            ended = list(connection.scalars(_SELECT_OLD_RUNS, {"runs": RUNS_KEPT}))
+            plans = [each for each in connection.scalars(_SELECT_OLD_PLANS, {"plans": PLANS_KEPT}) if each not in ended]
             for run_id in (*plans, *ended):
-                connection.execute(delete(changes).where(changes.c.run_id == run_id))
-                connection.execute(delete(runs).where(runs.c.id == run_id))
+                connection.execute(_DELETE_CHANGES, {"run": run_id})
+                connection.execute(_DELETE, {"run": run_id})
             return {"plans": len(plans), "runs": len(ended)}
 
     @in_thread
     def has_open(self) -> bool:
         """Return whether a run is going on, or was left open by a crash."""
-        with reading(self._database) as connection:
-            return bool(connection.scalar(select(exists().where(runs.c.status == "running"))))
+        return bool(self._database.load_value(_HAS_OPEN))
 
     def load_runs(self, limit: int) -> list[RunRecord]:
         """Return the newest runs, newest first."""
-        with reading(self._database) as connection:
-            return [_make_run(row) for row in connection.execute(select(runs).order_by(runs.c.id.desc()).limit(limit))]
+        return [_make_run(row) for row in self._database.load_rows(_SELECT_NEWEST, {"most": limit})]
 
     @in_thread
     def load_last(self, *, kinds: Collection[RunKind], statuses: Collection[RunStatus]) -> RunRecord | None:
         """Return the newest run of those kinds that ended (or stands) in one of those ways."""
-        newest = select(runs).where(runs.c.kind.in_(kinds), runs.c.status.in_(statuses)).order_by(runs.c.id.desc())
-        with reading(self._database) as connection:
-            row = connection.execute(newest.limit(1)).first()
+        row = self._database.load_row(_SELECT_LAST, {"kinds": kinds, "statuses": statuses})
         return None if row is None else _make_run(row)
 
     def load_last_changing(self, *, undos: bool = False) -> RunRecord | None:
         """Return the newest run that changed something in the target; ``undos``: also one that is itself an undo."""
-        changed = exists().where(changes.c.run_id == runs.c.id, changes.c.status == "done")
-        passed_over = ("plan",) if undos else ("plan", "undo")
-        newest = select(runs).where(runs.c.kind.not_in(passed_over), changed).order_by(runs.c.id.desc()).limit(1)
-        with reading(self._database) as connection:
-            row = connection.execute(newest).first()
+        row = self._database.load_row(_SELECT_CHANGING, {"passed_over": ("plan",) if undos else ("plan", "undo")})
         return None if row is None else _make_run(row)
 
     @in_thread
     def load_run(self, run_id: int) -> RunRecord | None:
         """Return one run."""
-        with reading(self._database) as connection:
-            row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+        row = self._database.load_row(_SELECT_ONE, {"run": run_id})
         return None if row is None else _make_run(row)
 
 
@@ -152,3 +136,40 @@ def _make_run(row: Row[Any]) -> RunRecord:
         error=row.error,
         proof=decode_json(row.proof),
     )
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _interrupt() -> Update:
+    last_sign = select(func.max(changes.c.finished_at)).where(changes.c.run_id == runs.c.id).scalar_subquery()
+    ended = func.coalesce(last_sign, runs.c.started_at)
+    return (
+        update(runs)
+        .where(runs.c.status == "running")
+        .values(status="interrupted", finished_at=ended, error=_UNRECORDED)
+    )
+
+
+_RUN = runs.c.id == bindparam("run")
+_BY_AGE = select(runs.c.id).order_by(runs.c.id.desc()).limit(1000)
+_OPEN = insert(runs).returning(runs.c.id)
+_CLOSE = update(runs).where(_RUN)
+_DELETE = delete(runs).where(_RUN)
+_DELETE_CHANGES = delete(changes).where(changes.c.run_id == bindparam("run"))
+_SELECT_OPEN = select(runs.c.id).where(runs.c.status == "running")
+_HAS_OPEN = select(exists().where(runs.c.status == "running"))
+_INTERRUPT = _interrupt()
+_SELECT_OLD_RUNS = _BY_AGE.offset(bindparam("runs"))
+_SELECT_OLD_PLANS = _BY_AGE.where(runs.c.kind == "plan").offset(bindparam("plans"))
+_HAS_OLD = select(or_(_SELECT_OLD_RUNS.limit(1).exists(), _SELECT_OLD_PLANS.limit(1).exists()))
+_NEWEST = select(runs).order_by(runs.c.id.desc())
+_SELECT_NEWEST = _NEWEST.limit(bindparam("most"))
+_SELECT_LAST = _NEWEST.limit(1).where(
+    among_bound(runs.c.kind, "kinds", textual=True), among_bound(runs.c.status, "statuses", textual=True)
+)
+_SELECT_CHANGING = _NEWEST.limit(1).where(
+    ~among_bound(runs.c.kind, "passed_over", textual=True),
+    exists().where(changes.c.run_id == runs.c.id, changes.c.status == "done"),
+)
+_SELECT_ONE = select(runs).where(_RUN)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
-from syncd.store.db.database import reading
-from syncd.store.db.markers import TOLD, load_marker, save_marker
+from syncd.store.db.markers import TOLD, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.schema.tables import changes
 
@@ -16,8 +15,7 @@ class SentNotifications(StorePart):
     @in_thread
     def load_last_sent(self, subject: str) -> str:
         """Return what was last told about a subject, nothing when nothing was."""
-        with reading(self._database) as connection:
-            return load_marker(connection, TOLD + subject) or ""
+        return load_markers(self._database, TOLD + subject).get(TOLD + subject, "")
 
     @in_thread
     def save_last_sent(self, subject: str, told: str) -> None:
@@ -28,10 +26,11 @@ class SentNotifications(StorePart):
     @in_thread
     def count_held(self, run_id: int) -> dict[str, int]:
         """Return what a run withholds, by action."""
-        statement = (
-            select(changes.c.action, func.count())
-            .where(changes.c.run_id == run_id, changes.c.status == "held")
-            .group_by(changes.c.action)
-        )
-        with reading(self._database) as connection:
-            return {row[0]: row[1] for row in connection.execute(statement)}
+        return {row[0]: row[1] for row in self._database.load_rows(_COUNT_HELD, {"run": run_id})}
+
+
+_COUNT_HELD = (
+    select(changes.c.action, func.count())
+    .where(changes.c.run_id == bindparam("run"), changes.c.status == "held")
+    .group_by(changes.c.action)
+)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import get_args
+from typing import Any, get_args
 
-from sqlalchemy import Connection, Table, delete, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    Select,
+    Table,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    literal,
+    select,
+    update,
+)
 
 from syncd.model.change import LinkKind, OutcomeStatus
-from syncd.store.db.sql import among, insert_keys, insert_missing
+from syncd.store.db.parameters import among_bound
+from syncd.store.db.sql import insert_keys, insert_missing
 from syncd.store.schema.tables import (
     changes,
     source_groups,
@@ -28,7 +42,6 @@ _WAITING: tuple[tuple[str, Table], ...] = (
     ("principals", touched_principals),
 )
 _WHOLE = "whole groups"
-_OF_ACCOUNTS = ("user", "licence", "substitution")
 
 
 def touch_users(connection: Connection, keys: Collection[int]) -> None:
@@ -41,9 +54,7 @@ def touch_groups(connection: Connection, keys: Collection[int], *, whole: bool) 
     rows = [{"key": key, "whole": whole} for key in sorted(set(keys))]
     insert_missing(connection, touched_groups, rows)
     if whole and rows:
-        connection.execute(
-            update(touched_groups).where(among(touched_groups.c.key, keys, connection)).values(whole=True)
-        )
+        connection.execute(_MAKE_WHOLE, {"groups": keys})
 
 
 def touch_principals(connection: Connection, keys: Collection[int]) -> None:
@@ -58,9 +69,50 @@ def touch_users_below(connection: Connection, keys: Collection[int]) -> None:
     """
     if not keys:
         return
+    connection.execute(_TOUCH_BELOW, {"groups": keys})
+
+
+def clear_touches(connection: Connection) -> None:
+    """Forget every touch: the push that looked at them is over."""
+    for statement in _CLEAR:
+        connection.execute(statement)
+
+
+def touch_unfinished(connection: Connection, run_id: int) -> None:
+    """Touch what a run did not get done, so that the next one looks at it; what is touched already stays so."""
+    run = {"run": run_id}
+    touch_principals(connection, connection.scalars(_SELECT_UNFINISHED_MEMBERS, run).all())
+    touch_groups(connection, connection.scalars(_SELECT_UNFINISHED_GROUPS, run).all(), whole=True)
+    touch_principals(connection, connection.scalars(_SELECT_UNFINISHED_ACCOUNTS, run).all())
+
+
+def set_touches_aside(connection: Connection) -> None:
+    """Let every touch wait, so that a push looks at what is touched from now on; `recall_touches` takes them back."""
+    recall_touches(connection)
+    for statement in _SET_ASIDE:
+        connection.execute(statement)
+    clear_touches(connection)
+
+
+def recall_touches(connection: Connection) -> None:
+    """Take back the touches that wait, beside those that came meanwhile."""
+    if connection.scalar(HAS_WAITING_TOUCHES):
+        for statement in _RECALL:
+            connection.execute(statement)
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _select_unfinished(key: ColumnElement[Any], *objects: str) -> Select[Any]:
+    unfinished = changes.c.run_id == bindparam("run"), changes.c.status.in_(UNFINISHED)
+    return select(key).where(*unfinished, changes.c.object.in_(objects), key.is_not(None)).distinct()
+
+
+def _touch_below() -> Insert:
     below = (
         select(source_members.c.member_key)
-        .where(among(source_members.c.group_key, keys, connection))
+        .where(among_bound(source_members.c.group_key, "groups"))
         .cte("below", recursive=True)
     )
     below = below.union(
@@ -72,55 +124,37 @@ def touch_users_below(connection: Connection, keys: Collection[int]) -> None:
         below.c.member_key.not_in(select(touched_users.c.key)),
         below.c.member_key.not_in(select(source_groups.c.key)),
     )
-    connection.execute(insert(touched_users).from_select(["key"], fresh))
+    return insert(touched_users).from_select(["key"], fresh)
 
 
-def clear_touches(connection: Connection) -> None:
-    """Forget every touch: the push that looked at them is over."""
-    for table in (touched_users, touched_groups, touched_principals):
-        connection.execute(delete(table))
-
-
-def touch_unfinished(connection: Connection, run_id: int) -> None:
-    """Touch what a run did not get done, so that the next one looks at it; what is touched already stays so."""
-    unfinished = changes.c.run_id == run_id, changes.c.status.in_(UNFINISHED)
-    membership = changes.c.object.in_(get_args(LinkKind))
-    members = connection.scalars(
-        select(changes.c.target_key).where(*unfinished, membership, changes.c.target_key.is_not(None)).distinct()
-    ).all()
-    touch_principals(connection, [key for key in members if key is not None])
-    groups = connection.scalars(
-        select(changes.c.source_key)
-        .where(*unfinished, changes.c.source_key.is_not(None), membership | (changes.c.object == "group"))
-        .distinct()
-    ).all()
-    touch_groups(connection, [key for key in groups if key is not None], whole=True)
-    users = connection.scalars(
-        select(changes.c.record_key).where(*unfinished, changes.c.object.in_(_OF_ACCOUNTS)).distinct()
-    ).all()
-    touch_principals(connection, users)
-
-
-def set_touches_aside(connection: Connection) -> None:
-    """Let every touch wait, so that a push looks at what is touched from now on; `recall_touches` takes them back."""
-    recall_touches(connection)
+def _set_aside() -> tuple[Insert, ...]:
     whole = select(literal(_WHOLE), touched_groups.c.key).where(touched_groups.c.whole)
-    connection.execute(insert(waiting_touches).from_select(["kind", "key"], whole))
-    for kind, table in _WAITING:
-        connection.execute(insert(waiting_touches).from_select(["kind", "key"], select(literal(kind), table.c.key)))
-    clear_touches(connection)
+    found = [whole, *(select(literal(kind), table.c.key) for kind, table in _WAITING)]
+    return tuple(insert(waiting_touches).from_select(["kind", "key"], rows) for rows in found)
 
 
-def recall_touches(connection: Connection) -> None:
-    """Take back the touches that wait, beside those that came meanwhile."""
-    for kind, table in _WAITING:
-        there = select(table.c.key)
-        fresh = select(waiting_touches.c.key).where(waiting_touches.c.kind == kind, waiting_touches.c.key.not_in(there))
-        if table is touched_groups:
-            rows = fresh.add_columns(literal(False)).subquery()
-            connection.execute(insert(table).from_select(["key", "whole"], select(rows.c[0], rows.c[1])))
-        else:
-            connection.execute(insert(table).from_select(["key"], fresh))
-    whole = select(waiting_touches.c.key).where(waiting_touches.c.kind == _WHOLE)
-    connection.execute(update(touched_groups).where(touched_groups.c.key.in_(whole)).values(whole=True))
-    connection.execute(delete(waiting_touches))
+def _recall(kind: str, table: Table) -> Insert:
+    there = select(table.c.key)
+    fresh = select(waiting_touches.c.key).where(waiting_touches.c.kind == kind, waiting_touches.c.key.not_in(there))
+    if table is touched_groups:
+        rows = fresh.add_columns(literal(False)).subquery()
+        return insert(table).from_select(["key", "whole"], select(rows.c[0], rows.c[1]))
+    return insert(table).from_select(["key"], fresh)
+
+
+HAS_WAITING_TOUCHES = select(exists().select_from(waiting_touches))
+_TOUCHED = (touched_users, touched_groups, touched_principals)
+_CLEAR = tuple(delete(table) for table in _TOUCHED)
+_MAKE_WHOLE = update(touched_groups).where(among_bound(touched_groups.c.key, "groups")).values(whole=True)
+_TOUCH_BELOW = _touch_below()
+_SELECT_UNFINISHED_MEMBERS = _select_unfinished(changes.c.target_key, *get_args(LinkKind))
+_SELECT_UNFINISHED_GROUPS = _select_unfinished(changes.c.source_key, *get_args(LinkKind), "group")
+_SELECT_UNFINISHED_ACCOUNTS = _select_unfinished(changes.c.record_key, "user", "licence", "substitution")
+_SET_ASIDE = _set_aside()
+_RECALL = (
+    *(_recall(kind, table) for kind, table in _WAITING),
+    update(touched_groups)
+    .where(touched_groups.c.key.in_(select(waiting_touches.c.key).where(waiting_touches.c.kind == _WHOLE)))
+    .values(whole=True),
+    delete(waiting_touches),
+)

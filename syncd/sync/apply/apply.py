@@ -8,14 +8,23 @@ credential, a missing scope or a portal that is down does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
 from syncd.errors import Conflict, Interrupted, NotFound, RemoteError, StoreError, SyncdError
-from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, Outcome, Phase, Placed, PlannedChange
+from syncd.model.change import (
+    NEEDING_SYNCHRONIZED,
+    LinkBatch,
+    LinkKind,
+    LinkOutcome,
+    Outcome,
+    Phase,
+    Placed,
+    PlannedChange,
+)
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.rules import Rules
@@ -85,23 +94,25 @@ class Apply:
         """What concerns more than one record, as sentences for the run."""
         return self._circuit.notes
 
-    async def run(self, run_id: int, *, licences: bool = False, retry_failed: bool = False) -> None:
+    async def run(
+        self, run_id: int, planned: Collection[Phase], *, licences: bool = False, retry_failed: bool = False
+    ) -> None:
         """Send everything that is planned; raises what stops a run as a whole, after recording what was done.
 
-        ``licences``: they are looked after, so that no account is deleted which still has one.
+        ``planned``: the phases in which something is. ``licences``: they are looked after, so that no account is
+        deleted which still has one.
         """
         self._licences = licences
         self._substituting.retry = retry_failed
-        planned = await self._store.plans.load_planned_phases(run_id)
         failures = FailureLog(self._store, run_id)
         try:
-            await self._run_phases(run_id, planned, failures)
+            await self._run_phases(run_id, frozenset(planned), failures)
         finally:
             failures.close()
 
-    async def _run_phases(self, run_id: int, planned: set[Phase], failures: FailureLog) -> None:
+    async def _run_phases(self, run_id: int, planned: frozenset[Phase], failures: FailureLog) -> None:
         for phase in Phase:
-            if phase in (Phase.MANAGERS, Phase.LINKS):
+            if phase in (Phase.MANAGERS, Phase.LINKS) and planned & NEEDING_SYNCHRONIZED:
                 await self._readiness.wait(run_id, within=self._options.sync_wait)
             if phase is Phase.LINKS and planned & _LINKS.keys():
                 await self._store.outcomes.defer_unready_links(run_id)

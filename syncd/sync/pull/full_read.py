@@ -76,8 +76,8 @@ class FullRead:
             for stream in STREAMS:
                 changes = self._read_changes(checkpoints[stream], found)
                 group.create_task(changes, name=f"read changes of {stream}")
-        stored = [await self._store.directory.load_checkpoint(stream) for stream in STREAMS]
-        ends = [each for each in stored if each is not None and each.next_link is None]
+        stored = await self._store.directory.load_checkpoints()
+        ends = [stored[stream] for stream in STREAMS if stream in stored and stored[stream].next_link is None]
         if len(ends) < len(STREAMS):
             return  # something ended the reading of changes without a word: it is not at its end
         await self._settle()

@@ -65,8 +65,9 @@ class OneObjectPull:
 
     async def _check_store(self) -> None:
         """Refuse a store in which one object cannot be told from the rest, for want of the rest."""
+        checkpoints = await self._store.directory.load_checkpoints()
         for stream in STREAMS:
-            checkpoint = await self._store.directory.load_checkpoint(stream)
+            checkpoint = checkpoints.get(stream)
             if checkpoint is None or checkpoint.delta_link is None:
                 raise IncompleteRead(
                     "the store holds no complete pull yet, and one object alone says nothing: "

@@ -6,7 +6,7 @@ What a full read did not meet is the matter of ``sweep``, one object by itself t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -101,21 +101,28 @@ class Pull:
         Raises RemoteErrors and StoreError; what was stored up to then stays, and the next pull continues there.
         """
         result = PullResult()
-        if not (await self._misses_everything(kind) and await self._read_everything(result)):
+        stored = await self._store.directory.load_checkpoints()
+        listed = self._misses_everything(kind, stored)
+        if listed and not (listed := await self._read_everything(result)):
+            stored = await self._store.directory.load_checkpoints()
+        if not listed:
             async with task_group() as group:
                 for stream in STREAMS:
-                    group.create_task(self._read_stream(stream, kind == "full", result), name=f"pull {stream}")
+                    reading = self._read_stream(stream, stored.get(stream), kind == "full", result)
+                    group.create_task(reading, name=f"pull {stream}")
             await self._read_fragments(result)
+        stored = await self._store.directory.load_checkpoints()
         for stream in STREAMS:
-            checkpoint = await self._store.directory.load_checkpoint(stream)
+            checkpoint = stored.get(stream)
             if checkpoint is not None and checkpoint.baseline:
                 result.full = True
                 if checkpoint.next_link is not None or checkpoint.delta_link is None:
                     result.unproven[stream] = "the reading ended before its last page; the next run reads on"
                     continue
                 await self._close_baseline(checkpoint, result)
-        await self._remember_emptied(result)
-        for stream, reason in (await self._store.full_reads.load_unproven()).items():
+        emptied, unproven = await self._store.full_reads.load_doubts()
+        await self._remember_emptied(emptied, result)
+        for stream, reason in unproven.items():
             why = f"the last full read of {stream} had no proof ({reason}): nothing is removed until one has"
             result.unproven.setdefault(stream, why)
         await self._check_members(result)
@@ -144,10 +151,10 @@ class Pull:
 
     # ---- everything at once -----------------------------------------------------------------------------------
 
-    async def _misses_everything(self, kind: PullKind) -> bool:
+    def _misses_everything(self, kind: PullKind, stored: Mapping[Stream, Checkpoint]) -> bool:
         """Return whether all streams have to be read as a whole, and none is on its way by delta."""
         for stream in STREAMS:
-            checkpoint = await self._store.directory.load_checkpoint(stream)
+            checkpoint = stored.get(stream)
             if checkpoint is None or checkpoint.listing or checkpoint.fingerprint != self._source.fingerprint(stream):
                 continue
             under_way = checkpoint.baseline and not (checkpoint.next_link is None and checkpoint.delta_link is not None)
@@ -193,9 +200,8 @@ class Pull:
 
     # ---- one stream ------------------------------------------------------------------------------------------
 
-    async def _read_stream(self, stream: Stream, full: bool, result: PullResult) -> None:
+    async def _read_stream(self, stream: Stream, checkpoint: Checkpoint | None, full: bool, result: PullResult) -> None:
         fingerprint = self._source.fingerprint(stream)
-        checkpoint = await self._store.directory.load_checkpoint(stream)
         if checkpoint is not None and checkpoint.fingerprint != fingerprint:
             self._log.warning("checkpoint.mismatch", stream=stream)
             checkpoint = None
@@ -283,11 +289,11 @@ class Pull:
 
         ``tracked``: this is part of a full read, which meets what is read here.
         """
-        for user_id in await self._store.directory.load_parked():
-            await self._read_object("users", user_id, result)
-        for group_id in await self._store.directory.load_parked_groups():
-            await self._read_object("groups", group_id, result)
-        for group_id in await self._store.directory.load_rereads():
+        unread = await self._store.directory.load_unread()
+        for stream in STREAMS:
+            for object_id in unread.parked[stream]:
+                await self._read_object(stream, object_id, result)
+        for group_id in unread.groups_to_reread:
             for role in self._list_roles():
                 try:
                     links = await self._fetch_people(group_id, role)
@@ -305,7 +311,8 @@ class Pull:
                     break
                 await self._store.directory.replace_members(group_id, links, role=role)
             result.add("groups_reread", 1)
-        await Relations(self._source, self._store, count=result.add).run(tracked=tracked)
+        if unread.returned:
+            await Relations(self._source, self._store, count=result.add).run(tracked=tracked)
 
     def _list_roles(self) -> tuple[Role, ...]:
         """Return in which relations to a group people are read; members last, whose reading ends that of a group."""
@@ -354,9 +361,9 @@ class Pull:
         finish = self._store.full_reads.finish_baseline
         await self._store.in_thread(finish, checkpoint, unproven=proof.reason, now=self._clock.now())
 
-    async def _remember_emptied(self, result: PullResult) -> None:
+    async def _remember_emptied(self, emptied: Sequence[Stream], result: PullResult) -> None:
         """Report a stream that read empty in this run and in every later one, until it shows something again."""
-        for stream in await self._store.full_reads.load_emptied():
+        for stream in emptied:
             if stream in result.shown:
                 await self._store.full_reads.note_emptied(stream, emptied=False)
             else:

@@ -1,0 +1,169 @@
+"""What is asked about the changes of plans: the statements of `syncd.store.plans.changes`, each built once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, Table, and_, bindparam, case, distinct, exists, func, literal_column, select
+
+from syncd.model.change import NEEDING_SYNCHRONIZED, Phase
+from syncd.model.kinds import RECORD_KINDS
+from syncd.model.reason import Cause
+from syncd.store.db.parameters import among_bound, gather
+from syncd.store.schema.tables import (
+    changes,
+    desired_users,
+    runs,
+    target_groups,
+    target_principals,
+    target_users,
+)
+
+READ = (
+    changes.c.run_id, changes.c.seq, changes.c.phase, changes.c.action, changes.c.object, changes.c.record_key,
+    changes.c.target_key, changes.c.target, changes.c.source_key, changes.c.before, changes.c.after, changes.c.cause,
+    changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error,
+)  # fmt: skip
+
+_RUN = changes.c.run_id == bindparam("run")
+
+
+def _count_planned() -> Select[Any]:
+    c = changes.c
+    counts = and_(c.cause != Cause.COMPLETES_CREATION.value, c.object != "substitution")
+    created = c.action == "create"
+    moves = and_(created, c.object == "user", c.cause == Cause.RENAMED.value)
+    leavers = and_(created, c.cause == Cause.STANDS_IN.value)
+    return (
+        select(
+            c.action,
+            c.object,
+            func.sum(case((counts, 1), else_=0)).label("counting"),
+            func.count(distinct(case((counts, c.record_key)))).label("records"),
+            func.sum(case((moves, 1), else_=0)).label("moves"),
+            func.sum(case((leavers, 1), else_=0)).label("leavers"),
+        )
+        .where(_RUN, c.status == "planned")
+        .group_by(c.action, c.object)
+    )
+
+
+def _count_begun() -> Select[Any]:
+    """Return how many planned creations an earlier run began, or would have begun if it had not been cut short."""
+    earlier = changes.alias("earlier")
+    cut_short = exists().where(
+        runs.c.id == earlier.c.run_id,
+        runs.c.status.in_(("running", "interrupted", "failed")),
+        runs.c.kind != "plan",
+    )
+    begun = exists().where(
+        earlier.c.record_key == changes.c.record_key,
+        earlier.c.run_id < bindparam("run"),
+        earlier.c.action == "create",
+        earlier.c.object == changes.c.object,
+        earlier.c.status.in_(("started", "failed", "deferred")) | ((earlier.c.status == "planned") & cut_short),
+    )
+    planned = _RUN, changes.c.status == "planned", changes.c.action == "create", changes.c.object.in_(RECORD_KINDS)
+    return (
+        select(changes.c.object, func.count())
+        .where(*planned, changes.c.cause != Cause.RENAMED.value, begun)
+        .group_by(changes.c.object)
+    )
+
+
+def _place_rows(few: Select[Any]) -> Select[Any]:
+    """Return a gathered statement for some changes, columns `READ`, with the BPS ids behind their keys.
+
+    Choosing them first keeps the join to those few.
+    """
+    chosen = few.subquery()
+    target = target_principals.alias("target_principal")
+    return gather(
+        select(chosen, target_principals.c.bps_id.label("record_id"), target.c.bps_id.label("target_id"))
+        .select_from(chosen)
+        .join(target_principals, target_principals.c.key == chosen.c.record_key)
+        .outerjoin(target, target.c.key == chosen.c.target_key)
+    )
+
+
+def _select_waiting(table: Table) -> Select[Any]:
+    """Return the BPS ids of records of ours that are not synchronised and that planned changes name."""
+    planned = _RUN, changes.c.status == "planned"
+    later = changes.c.phase.in_(sorted(map(int, NEEDING_SYNCHRONIZED)))
+    person, manager = desired_users.alias("person"), desired_users.alias("manager")
+    managers = (
+        select(manager.c.principal_key)
+        .join(person, person.c.manager_key == manager.c.key)
+        .join(changes, changes.c.source_key == person.c.key)
+        .where(*planned, changes.c.phase == int(Phase.MANAGERS), manager.c.principal_key.is_not(None))
+    )
+    # Asked for each waiting record by its index: a plan has many more members than records.
+    written = exists().where(changes.c.record_key == table.c.key, *planned, later)
+    member = exists().where(changes.c.target_key == table.c.key, *planned, later)
+    return (
+        select(target_principals.c.bps_id)
+        .join(table, table.c.key == target_principals.c.key)
+        .where(
+            table.c.status != literal_column("'Synchronized'"),  # as the index says it
+            table.c.origin.is_not(None),
+            written | member | table.c.key.in_(managers),
+        )
+    )
+
+
+def _select_newest_try() -> Select[Any]:
+    cut_short = runs.c.status.in_(("running", "interrupted", "failed"))
+    return (
+        select(changes.c.status)
+        .join(runs, runs.c.id == changes.c.run_id)
+        .where(
+            changes.c.record_key == bindparam("record"),
+            changes.c.target_key == bindparam("target"),
+            changes.c.action == bindparam("action"),
+            changes.c.object == bindparam("kind"),
+            runs.c.kind != "plan",
+            cut_short | (changes.c.status != "planned"),
+        )
+        .order_by(changes.c.run_id.desc())
+        .limit(1)
+    )
+
+
+_PAGE = (
+    select(*READ)
+    .where(_RUN, changes.c.phase == bindparam("phase"), changes.c.seq > bindparam("after"))
+    .order_by(changes.c.seq)
+    .limit(bindparam("most"))
+)
+CHANGES = _place_rows(_PAGE)
+CHANGES_OF_STATUS = _place_rows(_PAGE.where(among_bound(changes.c.status, "statuses", textual=True)))
+CHANGES_PLANNED = _place_rows(_PAGE.where(changes.c.status == "planned"))
+CHANGES_AT = _place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
+COUNT_PLANNED = _count_planned()
+COUNT_BEGUN = _count_begun()
+COUNT_HOLDS = (
+    select(changes.c.action, func.count(), changes.c.error)
+    .where(_RUN, changes.c.status == "held", among_bound(changes.c.error_cause, "causes", textual=True))
+    .group_by(changes.c.action, changes.c.error)
+    .order_by(changes.c.action, changes.c.error)
+)
+COUNT_PHASES = (
+    select(changes.c.phase, func.count()).where(_RUN, changes.c.status == "planned").group_by(changes.c.phase)
+)
+COUNT_OUTCOMES = (
+    select(changes.c.action, changes.c.object, changes.c.status, func.count())
+    .where(_RUN)
+    .group_by(changes.c.action, changes.c.object, changes.c.status)
+)
+SELECT_PHASES = select(changes.c.phase).where(_RUN).distinct()
+SELECT_ADOPTIONS = select(changes.c.record_key).where(_RUN, changes.c.action == "adopt")
+SELECT_NEWEST_TRY = _select_newest_try()
+SELECT_WAITING = tuple(_select_waiting(table).limit(bindparam("most")) for table in (target_users, target_groups))
+COUNT_WAITING = tuple(
+    select(func.count()).select_from(_select_waiting(table).subquery()) for table in (target_users, target_groups)
+)
+SELECT_READY = gather(
+    select(target_principals.c.bps_fold, target_users.c.origin)
+    .join(target_users, target_users.c.key == target_principals.c.key)
+    .where(target_users.c.status == "Synchronized", among_bound(target_principals.c.bps_fold, "folds", textual=True))
+)

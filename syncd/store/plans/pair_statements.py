@@ -1,0 +1,215 @@
+"""What is asked about pairs: the statements of `syncd.store.plans.pairs`, each built once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from sqlalchemy import CompoundSelect, Select, Table, bindparam, case, exists, select
+
+from syncd.model.change import LinkKind
+from syncd.store.db.parameters import among_bound, gather
+from syncd.store.inventory.bps_ids import in_order
+from syncd.store.inventory.claims import is_taken
+from syncd.store.inventory.written import LINKS
+from syncd.store.schema.tables import (
+    desired_groups,
+    desired_users,
+    source_groups,
+    source_members,
+    source_owners,
+    target_groups,
+    target_principals,
+    target_users,
+    touched_groups,
+    touched_principals,
+)
+
+_SOURCE_LINKS: Mapping[LinkKind, Table] = {"membership": source_members, "ownership": source_owners}
+
+
+def _select_user_pairs() -> Select[Any]:
+    managing = desired_users.alias("managing")
+    manager_principal = target_principals.alias("manager_principal")
+    manager_account = target_users.alias("manager_account")
+    owner = desired_users.alias("owner")
+    other = target_users.alias("other")
+    elsewhere = exists().where(other.c.source_key == desired_users.c.key, other.c.key != target_principals.c.key)
+    p, d, t = target_principals, desired_users, target_users
+    manager_taken = exists().where(target_groups.c.key == manager_principal.c.key)
+    own, own_principal = target_users.alias("own"), target_principals.alias("own_principal")
+    present = (  # the account that a manager has who cannot have the wanted one
+        select(own_principal.c.bps_id)
+        .join(own, own.c.key == own_principal.c.key)
+        .where(own.c.source_key == d.c.manager_key, own.c.origin.is_not(None))
+        .order_by(own.c.leaving_at.is_not(None), own.c.key.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return (
+        select(
+            p.c.key, p.c.bps_id, p.c.bps_fold,
+            d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
+            d.c.phone.label("d_phone"), d.c.job_title.label("d_job_title"), d.c.manager_key.label("d_manager_key"),
+            t.c.key.label("t_key"), t.c.name, t.c.email, t.c.phone, t.c.job_title, t.c.manager, t.c.status,
+            t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at, t.c.leaving_as, t.c.accepted,
+            owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
+            is_taken(owner.c.principal_key, "user").label("blocked"),
+            manager_principal.c.bps_id.label("manager_bps_id"), managing.c.state.label("manager_state"),
+            manager_account.c.status.label("manager_status"), manager_account.c.source_key.label("manager_owner"),
+            manager_taken.label("manager_taken"),
+            case(((managing.c.state == "wanted") & ~manager_taken, None), else_=present).label("manager_present"),
+            exists().where(target_groups.c.key == p.c.key).label("taken"),
+            elsewhere.label("elsewhere"),
+        )
+        .select_from(
+            p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+            .outerjoin(managing, managing.c.key == d.c.manager_key)
+            .outerjoin(manager_principal, manager_principal.c.key == managing.c.principal_key)
+            .outerjoin(manager_account, manager_account.c.key == manager_principal.c.key)
+        )
+        .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
+    )  # fmt: skip
+
+
+def _select_group_pairs() -> Select[Any]:
+    owner = desired_groups.alias("owner")
+    p, d, t = target_principals, desired_groups, target_groups
+    return (
+        select(
+            p.c.key, p.c.bps_id, p.c.bps_fold,
+            d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
+            t.c.key.label("t_key"), t.c.name, t.c.email, t.c.status, t.c.origin, t.c.source_key, t.c.written,
+            t.c.leaving_at, t.c.leaving_as, t.c.accepted,
+            owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
+            is_taken(owner.c.principal_key, "group").label("blocked"),
+            exists().where(target_users.c.key == p.c.key).label("taken"),
+        )
+        .select_from(
+            p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+        )
+        .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
+    )  # fmt: skip
+
+
+def _select_group_views() -> Select[Any]:
+    p, d, t = target_principals, desired_groups, target_groups
+    owner = desired_groups.alias("owner")
+    return (
+        select(
+            p.c.key, p.c.bps_id, p.c.bps_fold, d.c.key, t.c.source_key, owner.c.state, owner.c.principal_key, t.c.key,
+            t.c.origin, exists().where(target_users.c.key == p.c.key), is_taken(owner.c.principal_key, "group"),
+        )
+        .select_from(
+            p.outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+        )
+        .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
+    )  # fmt: skip
+
+
+def _select_members() -> Select[Any]:
+    p, t, d = target_principals, target_users, desired_users
+    owner, named = desired_users.alias("owner"), desired_users.alias("named")
+    return (
+        select(
+            p.c.key, p.c.bps_id, t.c.key, t.c.origin, d.c.key, t.c.source_key, owner.c.state,
+            owner.c.principal_key, exists().where(target_groups.c.key == p.c.key),
+            is_taken(owner.c.principal_key, "user"),
+            exists().where(named.c.principal_key == p.c.key, named.c.state.in_(("collision", "skipped"))),
+        )
+        .select_from(
+            p.outerjoin(t, t.c.key == p.c.key)
+            .outerjoin(d, (d.c.principal_key == p.c.key) & (d.c.state == "wanted"))
+            .outerjoin(owner, owner.c.key == t.c.source_key)
+        )
+        .where(among_bound(p.c.key, "keys"))
+    )  # fmt: skip
+
+
+def _select_principals_of(sources: Select[Any]) -> CompoundSelect[Any]:
+    """Return the principals that source groups own or claim."""
+    own = select(target_groups.c.key).where(target_groups.c.source_key.in_(sources))
+    claimed = select(desired_groups.c.principal_key).where(
+        desired_groups.c.key.in_(sources), desired_groups.c.principal_key.is_not(None)
+    )
+    return own.union(claimed)
+
+
+@cache
+def select_desired(kind: LinkKind) -> Select[Any]:
+    links = _SOURCE_LINKS[kind]
+    return gather(
+        select(desired_users.c.principal_key)
+        .join(links, links.c.member_key == desired_users.c.key)
+        .where(desired_users.c.state == "wanted", among_bound(links.c.group_key, "below"))
+        .distinct()
+    )
+
+
+@cache
+def select_current(kind: LinkKind) -> Select[Any]:
+    links = LINKS[kind]
+    return gather(select(links.c.member_key).where(links.c.group_key == bindparam("group")))
+
+
+@cache
+def select_desired_pairs(kind: LinkKind) -> Select[Any]:
+    member = _SOURCE_LINKS[kind].alias("member")
+    active = source_groups.alias("active")
+    up = (
+        select(desired_users.c.principal_key.label("principal"), member.c.group_key.label("grp"))
+        .join(member, member.c.member_key == desired_users.c.key)
+        .join(active, active.c.key == member.c.group_key)
+        .where(
+            desired_users.c.state == "wanted",
+            active.c.state == "active",
+            among_bound(desired_users.c.principal_key, "principals"),
+        )
+        .cte("up", recursive=kind == "membership")
+    )
+    if kind == "membership":
+        parent = source_members.alias("parent")
+        above = source_groups.alias("above")
+        up = up.union(
+            select(up.c.principal, parent.c.group_key)
+            .join(parent, parent.c.member_key == up.c.grp)
+            .join(above, above.c.key == parent.c.group_key)
+            .where(above.c.state == "active")
+        )
+    return (
+        select(desired_groups.c.principal_key, up.c.principal)
+        .join(up, up.c.grp == desired_groups.c.key)
+        .where(desired_groups.c.state == "wanted")
+    )
+
+
+@cache
+def select_current_pairs(kind: LinkKind) -> Select[Any]:
+    links = LINKS[kind]
+    return (
+        select(links.c.group_key, links.c.member_key)
+        .join(target_groups, target_groups.c.key == links.c.group_key)
+        .where(target_groups.c.origin.is_not(None), among_bound(links.c.member_key, "principals"))
+    )
+
+
+USER_PAIRS = in_order(_select_user_pairs())
+GROUP_PAIRS = in_order(_select_group_pairs())
+GROUP_VIEWS = in_order(_select_group_views())
+MEMBERS = _select_members()
+STATES = (
+    select(desired_users.c.principal_key, desired_users.c.state)
+    .distinct()
+    .where(among_bound(desired_users.c.principal_key, "keys"))
+)
+LOAD_TOUCHED = select(touched_principals.c.key).order_by(touched_principals.c.key)
+TOUCHED_PRINCIPALS = select(touched_principals.c.key)
+TOUCHED_GROUPS = _select_principals_of(select(touched_groups.c.key))
+GROUPS_TOUCHED_WHOLE = _select_principals_of(select(touched_groups.c.key).where(touched_groups.c.whole))
