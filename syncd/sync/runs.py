@@ -134,7 +134,7 @@ class Runs:
         return await sides.push.run(
             run.id,
             read_portal=pull_kind != "none",
-            removals=run.pulled is None or run.pulled.complete,
+            removals="all" if run.pulled is None else run.pulled.removals,
             write=request.write,
             retry_failed=request.retry_failed,
             quiet=quiet,

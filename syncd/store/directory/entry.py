@@ -9,8 +9,10 @@ from typing import Any
 from syncd.model.source import Removal, Value
 from syncd.store.db.sql import decode_json
 
+ALIVE = ("active", "parked")
+"""The states of what the tenant has; ``parked``: it told only part of it."""
 GONE = ("soft_deleted", "deleted")
-"""The states of what the tenant does not have any more."""
+"""The states of what it does not have any more."""
 
 
 @dataclass(frozen=True, slots=True)

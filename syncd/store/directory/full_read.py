@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,15 +10,27 @@ from sqlalchemy import Connection, delete, exists, func, select
 
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.store.db.database import reading
-from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, OWNERS, UNPROVEN, load_marker, save_marker
+from syncd.store.db.markers import (
+    EMPTIED,
+    EMPTY_BELIEVED,
+    FULL_PUSH_DUE,
+    OWNERS,
+    UNCOUNTED,
+    UNPROVEN,
+    load_marker,
+    save_marker,
+)
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
+from syncd.store.directory.delta_log import forget_old, hold_links
+from syncd.store.directory.entry import ALIVE
 from syncd.store.directory.members import LINKS, is_visible
-from syncd.store.directory.pages import SEEN, TABLES
+from syncd.store.directory.pages import SEEN, TABLES, has_active
 from syncd.store.directory.unlisted_managers import clear_unshown, drop_unshown
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
+    contradictions,
     seen_objects,
     source_groups,
     source_members,
@@ -79,6 +91,21 @@ class Baseline(StorePart):
             return connection.scalar(statement) or 0
 
     @in_thread
+    def shows_any(self, checkpoint: Checkpoint) -> bool:
+        """Return whether the finished read has met any existing object of which more is known than delta's word."""
+        table = TABLES[checkpoint.stream]
+        statement = (
+            select(table.c.key)
+            .where(table.c.state == "active")
+            .where(~exists().where(contradictions.c.key == table.c.key, contradictions.c.what == checkpoint.stream))
+            .limit(1)
+        )
+        if checkpoint.tracked:
+            statement = statement.where(table.c.key.in_(select(seen_objects.c.key)))
+        with reading(self._database) as connection:
+            return connection.scalar(statement) is not None
+
+    @in_thread
     def load_unseen(self, checkpoint: Checkpoint) -> list[str]:
         """Return ids of objects that we hold as existing and that the read did not meet."""
         if not checkpoint.tracked:
@@ -87,7 +114,7 @@ class Baseline(StorePart):
         statement = (
             select(source_objects.c.id)
             .join(table, table.c.key == source_objects.c.key)
-            .where(table.c.state.in_(("active", "parked")), table.c.key.not_in(select(seen_objects.c.key)))
+            .where(table.c.state.in_(ALIVE), table.c.key.not_in(select(seen_objects.c.key)))
             .order_by(source_objects.c.id)
         )
         with reading(self._database) as connection:
@@ -114,8 +141,13 @@ class Baseline(StorePart):
             return list(connection.scalars(statement))
 
     @in_thread
-    def drop_unseen_members(self, group_id: str, witnessed: Sequence[str], *, role: Role = "members") -> int:
-        """Remove members (or owners) of a group that neither the full read nor ``witnessed``, the second one, has."""
+    def drop_unseen_members(
+        self, group_id: str, witnessed: Sequence[str], *, now: datetime, role: Role = "members"
+    ) -> int:
+        """Remove members (or owners) of a group that neither the full read nor ``witnessed``, the second one, has.
+
+        Who has lately come by the word of delta stays.
+        """
         links, seen = LINKS[role], SEEN[role]
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {group_id, *witnessed})
@@ -128,54 +160,91 @@ class Baseline(StorePart):
                 )
             )
             alive = {keys[text] for text in witnessed}
-            gone = {key for key in unseen if key not in alive}
+            leaving = {(group, key) for key in unseen if key not in alive}
+            _, leaving = hold_links(connection, role, set(), leaving, now=now)
+            gone = {key for _, key in leaving}
             touch_users(connection, gone)
             if role == "members":
                 touch_users_below(connection, gone)
-            delete_pairs(connection, links, [(group, key) for key in gone])
+            delete_pairs(connection, links, leaving)
         return len(gone)
 
     @in_thread
     def is_empty_believed(self, stream: Stream) -> bool:
-        """Return, once, whether a person said that this stream is truly empty."""
+        """Return whether a person said that this stream is truly empty; then it counts no longer as emptied."""
         with self._database.transaction() as connection:
             believed = load_marker(connection, EMPTY_BELIEVED + stream) is not None
-            save_marker(connection, EMPTY_BELIEVED + stream, None)
+            if believed:
+                end_emptied(connection, stream)
             return believed
 
     @in_thread
-    def note_emptied(self, stream: Stream, *, emptied: bool) -> None:
-        """Remember that the stream read empty although objects are stored, or that it does not any more."""
+    def note_emptied(self, stream: Stream) -> None:
+        """Remember that the stream read empty although objects are stored."""
         with self._database.transaction() as connection:
-            save_marker(connection, EMPTIED + stream, "yes" if emptied else None)
+            save_marker(connection, EMPTIED + stream, "read")
 
     @in_thread
-    def load_emptied(self) -> list[Stream]:
-        """Return the streams that read empty and have shown nothing since."""
-        with reading(self._database) as connection:
-            return [stream for stream in STREAMS if load_marker(connection, EMPTIED + stream) is not None]
+    def settle_emptied(self, shown: Collection[Stream]) -> list[Stream]:
+        """Return the streams that have no object left, or showed none, and of which nobody said that this is true.
+
+        One of which an object was ``shown``, or is there again, counts no longer as emptied. What a person said is
+        acted on at once where every object is known to be deleted, otherwise by the next full read. From then on a push
+        over everybody is due.
+        """
+        found: list[Stream] = []
+        with self._database.transaction() as connection:
+            for stream in STREAMS:
+                how = load_marker(connection, EMPTIED + stream)
+                if how is None:
+                    continue
+                alive = has_active(connection, stream)
+                believed = load_marker(connection, EMPTY_BELIEVED + stream) is not None
+                if (alive and (how == "told" or stream in shown)) or (believed and not alive):
+                    end_emptied(connection, stream)
+                else:
+                    found.append(stream)
+        return found
 
     @in_thread
     def load_unproven(self) -> dict[Stream, str]:
-        """Return the streams whose last full read had no proof, with the reason."""
+        """Return the streams whose last full read was contradicted, with the reason."""
+        return self._load_reasons(UNPROVEN)
+
+    @in_thread
+    def load_uncounted(self) -> dict[Stream, str]:
+        """Return the streams whose last full read had no proof only because no count could be had, with the reason."""
+        return self._load_reasons(UNCOUNTED)
+
+    def _load_reasons(self, marker: str) -> dict[Stream, str]:
         with reading(self._database) as connection:
-            reasons = {stream: load_marker(connection, UNPROVEN + stream) for stream in STREAMS}
+            reasons = {stream: load_marker(connection, marker + stream) for stream in STREAMS}
         return {stream: reason for stream, reason in reasons.items() if reason is not None}
 
-    def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, now: datetime) -> None:
+    def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, uncounted: bool, now: datetime) -> None:
         """Close the full read; increments go on from its delta link. ``unproven``: why it has no proof, if so.
 
         What was missed by a read without proof, nobody's increments bring back: it is remembered until one has a proof.
+        ``uncounted``: nothing contradicts it; what contradicted an earlier one is not settled by it either.
         """
         table = TABLES[checkpoint.stream]
         with self._database.transaction() as connection:
             save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
             connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
-            save_marker(connection, UNPROVEN + checkpoint.stream, unproven or None)
+            if not uncounted:
+                save_marker(connection, UNPROVEN + checkpoint.stream, unproven or None)
+            save_marker(connection, UNCOUNTED + checkpoint.stream, unproven if uncounted else None)
             if checkpoint.stream == "groups":
                 _clear_seen(connection)
                 if not unproven and load_marker(connection, OWNERS) is not None:
                     save_marker(connection, OWNERS, "known")
+
+
+def end_emptied(connection: Connection, stream: Stream) -> None:
+    """The stream counts no longer as emptied, and whoever was spared meanwhile is looked at."""
+    save_marker(connection, EMPTIED + stream, None)
+    save_marker(connection, EMPTY_BELIEVED + stream, None)
+    save_marker(connection, FULL_PUSH_DUE, "yes")
 
 
 def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owners: bool) -> Checkpoint:
@@ -183,6 +252,7 @@ def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owne
     tracked = connection.scalar(select(exists().select_from(table))) or False
     connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
     drop_unshown(connection)
+    forget_old(connection, now=now)
     if stream == "groups":
         _clear_seen(connection)
         if not owners:

@@ -17,10 +17,21 @@ from sqlalchemy import Connection, Table, bindparam, delete, func, insert, selec
 from syncd.model.listing import UNLISTED_KINDS
 from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import EMPTIED, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
-from syncd.store.directory.entry import GONE, DirectoryRow, find_returned, merge
+from syncd.store.directory.delta_log import (
+    BEHIND,
+    contradict,
+    hold_links,
+    load_words,
+    note_links,
+    note_objects,
+    settle,
+    withstand,
+)
+from syncd.store.directory.entry import ALIVE, GONE, DirectoryRow, find_returned, merge
 from syncd.store.directory.members import LINKS, is_visible
 from syncd.store.directory.unlisted_managers import forget_unshown
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
@@ -42,13 +53,19 @@ _CACHE_SIZE = 60_000
 
 @dataclass(slots=True, kw_only=True)
 class PageCounts:
-    """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated."""
+    """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated.
+
+    ``lost``: those of the removed that were there until then. ``held``: what was read directly and is not taken, since
+    delta has told otherwise lately.
+    """
 
     read: int = 0
     added: int = 0
     changed: int = 0
     removed: int = 0
     links: int = 0
+    lost: int = 0
+    held: int = 0
 
 
 class Directory(StorePart):
@@ -78,20 +95,25 @@ class Directory(StorePart):
                 self._store_groups(connection, groups, merging, counts, now)
             if checkpoint.tracked:
                 self._see(connection, [bad.id for page in pages for bad in page.bad if bad.id])
+            if counts.lost and not has_active(connection, checkpoint.stream):
+                save_marker(connection, EMPTIED + checkpoint.stream, "told")
             save_checkpoint(connection, checkpoint, now=now)
         return counts
 
     @in_thread
-    def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounts:
-        """Apply one object that was read directly: whatever attribute it does not state has no value."""
+    def store_object(self, item: UserItem | GroupItem, *, now: datetime, insist: bool = False) -> PageCounts:
+        """Apply one object that was read directly: whatever attribute it does not state has no value.
+
+        What delta has told lately holds against it; ``insist`` as `withstand` has it.
+        """
         stream: Stream = "users" if isinstance(item, UserItem) else "groups"
         whole = Checkpoint(stream=stream, fingerprint="", baseline=True, tracked=False)
         with self._undoing_cache(), self._database.transaction() as connection:
             counts = PageCounts(read=1)
             if isinstance(item, UserItem):
-                self._store_users(connection, [item], whole, counts, now, direct=True)
+                self._store_users(connection, [item], whole, counts, now, direct=True, insist=insist)
             else:
-                self._store_groups(connection, [item], whole, counts, now, direct=True)
+                self._store_groups(connection, [item], whole, counts, now, direct=True, insist=insist)
         return counts
 
     def _see(self, connection: Connection, ids: Collection[str]) -> None:
@@ -121,6 +143,7 @@ class Directory(StorePart):
         now: datetime,
         *,
         direct: bool = False,
+        insist: bool = False,
     ) -> None:
         ids = {item.id for item in items}
         ids.update(item.manager.manager_id for item in items if item.manager and item.manager.manager_id)
@@ -150,6 +173,11 @@ class Directory(StorePart):
             fresh[key] = DirectoryRow("active" if known else "parked", encode_json(attributes), manager)
             purged.discard(key)
             seen.add(key)
+        if direct:
+            counts.held += len(withstand(connection, "users", fresh, old, insist=insist, now=now))
+        elif not checkpoint.baseline:
+            told = {keys[item.id]: old.get(keys[item.id]) for item in items}
+            note_objects(connection, "users", told, managers=stated, now=now)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_users, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         if purged:  # Graph reports the memberships of the hard-deleted late or never
@@ -172,6 +200,7 @@ class Directory(StorePart):
         now: datetime,
         *,
         direct: bool = False,
+        insist: bool = False,
     ) -> None:
         ids = {item.id for item in items}
         ids.update(link.member_id for item in items for link in (*item.links, *item.owners))
@@ -203,6 +232,13 @@ class Directory(StorePart):
                 kept_links.update(
                     ((key, keys[link.member_id]), link) for link in stated if link.kind not in UNLISTED_KINDS
                 )
+        if direct:
+            counts.held += len(withstand(connection, "groups", fresh, old, insist=insist, now=now))
+        elif not checkpoint.baseline:
+            told = {keys[item.id]: old.get(keys[item.id]) for item in items}
+            note_objects(connection, "groups", told, now=now)
+            note_links(connection, "members", links, now=now)
+            note_links(connection, "owners", owners, now=now)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_groups, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         counts.links += len(links)
@@ -274,6 +310,7 @@ class Directory(StorePart):
                 row["upn"] = _text(attributes.get("userPrincipalName"))
             counts.removed += gone
             if key in old:
+                counts.lost += gone and old[key].state in ALIVE
                 counts.changed += not gone
                 row["row_key"] = row.pop("key")
                 altered.append(row)
@@ -288,11 +325,12 @@ class Directory(StorePart):
     # ---- members and owners of one group, read directly --------------------------------------------------------------
 
     @in_thread
-    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
+    def replace_members(self, group_id: str, links: Sequence[Link], *, now: datetime, role: Role = "members") -> int:
         """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
         cannot show; return how many differed.
 
         A group whose people must be read directly is done with its members: its owners are to be replaced before.
+        What delta has told lately holds against it.
         """
         table = LINKS[role]
         with self._undoing_cache(), self._database.transaction() as connection:
@@ -302,11 +340,13 @@ class Directory(StorePart):
             wanted = {keys[link.member_id] for link in links}
             stored = select(table.c.member_key).where(table.c.group_key == group, is_visible(table))
             there = set(connection.scalars(stored))
-            differing = wanted ^ there
+            adding, dropping = ({(group, member) for member in some} for some in (wanted - there, there - wanted))
+            adding, dropping = hold_links(connection, role, adding, dropping, now=now)
+            differing = {member for _, member in adding | dropping}
             if role == "members":
                 touch_users_below(connection, differing)
-            delete_pairs(connection, table, [(group, member) for member in there - wanted])
-            insert_pairs(connection, table, [(group, member) for member in wanted - there])
+            delete_pairs(connection, table, dropping)
+            insert_pairs(connection, table, adding)
             touch_users(connection, differing)
             if role == "members":
                 connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
@@ -343,11 +383,21 @@ class Directory(StorePart):
 
     @in_thread
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
-        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many."""
+        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many.
+
+        Of what delta has told lately, somebody else may not know yet: it stays, and is read again later.
+        """
         table = TABLES[stream]
         with self._undoing_cache(), self._database.transaction() as connection:
             known = self._intern(connection, ids)
             keys = {known[text] for text in ids}
+            alive = among(table.c.key, keys, connection), table.c.state.in_(ALIVE)
+            words = load_words(connection, connection.scalars(select(table.c.key).where(*alive)).all())
+            held = {key for key, word in words.items() if word.holds(now)}
+            for key in held:
+                contradict(connection, [key], stream, due=words[key].told_at + BEHIND)
+            keys -= held
+            settle(connection, keys, stream)
             if stream == "groups":
                 touch_users_below(connection, keys)
                 touch_groups(connection, keys, whole=True)
@@ -355,7 +405,7 @@ class Directory(StorePart):
                 touch_users(connection, keys)
             result = connection.execute(
                 update(table)
-                .where(among(table.c.key, keys, connection), table.c.state.in_(("active", "parked")))
+                .where(among(table.c.key, keys, connection), table.c.state.in_(ALIVE))
                 .values(state="soft_deleted", removed_at=now)
             )
             return result.rowcount
@@ -365,6 +415,13 @@ class Directory(StorePart):
         table = TABLES[stream]
         with reading(self._database) as connection:
             return connection.scalar(select(func.count()).select_from(table).where(table.c.state == "active")) or 0
+
+
+def has_active(connection: Connection, stream: Stream) -> bool:
+    """Return whether the directory holds any existing object of the stream."""
+    table = TABLES[stream]
+    first = select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
+    return connection.scalar(first) is not None
 
 
 def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:

@@ -115,7 +115,7 @@ class MemberCheck:
         if reading is None:
             await self._store.memberships.note_counts({group_id: False}, now=self._clock.now())
             return
-        added, removed = await store_members(self._store, group_id, reading)
+        added, removed = await store_members(self._store, group_id, reading, now=self._clock.now())
         self._count("groups_corrected", 1 if added or removed else 0)
         self._count("links_added", added)
         self._count("links_removed", removed)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from syncd.errors import Forbidden, NotOffered, Rejected
+from syncd.errors import AuthFailed, NotOffered, Rejected, RemoteError
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.source import Link
 from syncd.sync.ports.sides import Source
@@ -94,8 +95,10 @@ async def judge_missing(
         counts = await _count_kinds(source, group_id)
     except NotOffered:
         return Verdict("", met)  # who counts no members at all does not contradict two readings that were whole
-    except (Forbidden, Rejected) as error:
-        return Verdict(f"the tenant does not let us count its members ({error.status})", met)
+    except AuthFailed:
+        raise
+    except RemoteError as error:
+        return Verdict(f"the tenant does not count its members ({error.status or error})", met)
     counted = sum(count or 0 for count in counts)
     met = max(sum(link.kind in RECORD_KINDS for link in links), known - (len(missing) - unlisted))
     if counted <= met + tolerate(counted):
@@ -138,9 +141,9 @@ async def read_members(
     return Reading(links, known, verdict)
 
 
-async def store_members(store: Store, group_id: str, reading: Reading) -> tuple[int, int]:
+async def store_members(store: Store, group_id: str, reading: Reading, *, now: datetime) -> tuple[int, int]:
     """Correct the directory by a reading; return how many members came and went. In doubt nobody goes."""
-    added = await store.memberships.add_members(group_id, reading.links)
+    added = await store.memberships.add_members(group_id, reading.links, now=now)
     if not reading.missing or reading.verdict.doubt:
         return added, 0
-    return added, await store.memberships.drop_members(group_id, reading.missing)
+    return added, await store.memberships.drop_members(group_id, reading.missing, now=now)

@@ -32,6 +32,7 @@ class Proof:
     """How one stream was read. ``reason`` says why the read proves nothing; empty: it was complete.
 
     ``missing``: stored objects that the read did not meet; ``removed``: those of them that the tenant denied.
+    ``uncounted``: nothing contradicts the read, but the tenant's count could not be had.
     """
 
     read: int = 0
@@ -40,6 +41,7 @@ class Proof:
     removed: int = 0
     losses: list[LossOfMembers] = field(default_factory=list)
     reason: str = ""
+    uncounted: bool = False
 
     def describe(self) -> dict[str, object]:
         """Return it as plain values with stable keys; ``groups`` are those that lost members, or seemed to."""

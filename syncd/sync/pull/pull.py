@@ -16,7 +16,7 @@ import structlog
 from syncd.clock import Clock
 from syncd.errors import ConfigError, EndlessRound, Forbidden, Interrupted, ProtocolError, RemoteError, ResyncRequired
 from syncd.model.listing import Chunk
-from syncd.model.run import PullKind, Subject, Wanted
+from syncd.model.run import PullKind, Removals, Subject, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Link, Page, Role, Stream
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Source
@@ -34,11 +34,15 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 
+_READS_AT_ONCE = 6
+
+
 @dataclass(slots=True, kw_only=True)
 class PullResult:
     """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
 
     ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
+    ``uncounted``: the last full read has no proof, but nothing contradicts it.
     ``subject``: the only object that was read; ``doubts``: what its reading could not settle. ``proof``: per stream
     that was read as a whole what its completeness rests on, as plain values.
     """
@@ -46,6 +50,7 @@ class PullResult:
     full: bool = False
     unproven: dict[Stream, str] = field(default_factory=dict)
     emptied: list[Stream] = field(default_factory=list)
+    uncounted: bool = False
     shown: set[Stream] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
     subject: Subject | None = None
@@ -54,8 +59,15 @@ class PullResult:
 
     @property
     def complete(self) -> bool:
-        """Return whether removals may be concluded from what is stored now."""
-        return not self.unproven and not self.emptied
+        """Return whether everything may be concluded from what is stored now."""
+        return self.removals == "all"
+
+    @property
+    def removals(self) -> Removals:
+        """Return what may be taken away because of what is stored now."""
+        if self.emptied:
+            return "none"
+        return "stated" if self.unproven or self.uncounted else "all"
 
     def add(self, name: str, number: int) -> None:
         """Add to a counter."""
@@ -116,8 +128,9 @@ class Pull:
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
         for stream, reason in (await self._store.full_reads.load_unproven()).items():
-            why = f"the last full read of {stream} had no proof ({reason}): nothing is removed until one has"
+            why = f"the last full read of {stream} had no proof ({reason}): who is missing stays until one has"
             result.unproven.setdefault(stream, why)
+        result.uncounted = bool(await self._store.full_reads.load_uncounted())
         await self._check_members(result)
         return result
 
@@ -164,6 +177,7 @@ class Pull:
             note_stored=partial(self._note_chunk, result=result),
             follow=partial(self._follow, result=result),
             read_object=partial(self._read_object, result=result),
+            read_contradicted=partial(self._read_contradicted, result),
             read_fragments=partial(self._read_fragments, result, tracked=True),
             stopping=self._stopping,
         )
@@ -283,6 +297,7 @@ class Pull:
 
         ``tracked``: this is part of a full read, which meets what is read here.
         """
+        await self._read_contradicted(result)
         for user_id in await self._store.directory.load_parked():
             await self._read_object("users", user_id, result)
         for group_id in await self._store.directory.load_parked_groups():
@@ -301,11 +316,23 @@ class Pull:
                     result.add("groups_unproven", 1)
                     break
                 if links is None:
-                    await self._store.directory.mark_gone("groups", [group_id], now=self._clock.now())
+                    if not await self._store.directory.mark_gone("groups", [group_id], now=self._clock.now()):
+                        await self._store.directory.put_off_reread(group_id, now=self._clock.now())
                     break
-                await self._store.directory.replace_members(group_id, links, role=role)
+                await self._store.directory.replace_members(group_id, links, role=role, now=self._clock.now())
             result.add("groups_reread", 1)
-        await Relations(self._source, self._store, count=result.add).run(tracked=tracked)
+        await Relations(self._source, self._store, self._clock, count=result.add).run(tracked=tracked)
+
+    async def _read_contradicted(self, result: PullResult) -> None:
+        """Read directly what a reading has said otherwise than delta did, where it is time to see who is right."""
+        due = await self._store.directory.load_contradicted(now=self._clock.now())
+        for stream, ids in due.items():
+            self._log.info("objects.contradicted", stream=stream, objects=len(ids))
+            result.add(f"{stream}_contradicted", len(ids))
+            for start in range(0, len(ids), _READS_AT_ONCE):
+                async with task_group() as group:
+                    for object_id in ids[start : start + _READS_AT_ONCE]:
+                        group.create_task(self._read_object(stream, object_id, result), name="read again")
 
     def _list_roles(self) -> tuple[Role, ...]:
         """Return in which relations to a group people are read; members last, whose reading ends that of a group."""
@@ -352,19 +379,19 @@ class Pull:
             result.unproven[stream] = proof.reason
             self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)
         finish = self._store.full_reads.finish_baseline
-        await self._store.in_thread(finish, checkpoint, unproven=proof.reason, now=self._clock.now())
+        await self._store.in_thread(
+            finish, checkpoint, unproven=proof.reason, uncounted=proof.uncounted, now=self._clock.now()
+        )
 
     async def _remember_emptied(self, result: PullResult) -> None:
-        """Report a stream that read empty in this run and in every later one, until it shows something again."""
-        for stream in await self._store.full_reads.load_emptied():
-            if stream in result.shown:
-                await self._store.full_reads.note_emptied(stream, emptied=False)
-            else:
-                result.emptied.append(stream)
-                result.unproven.setdefault(
-                    stream,
-                    f"the tenant showed no {stream} in the last full read, and none since: nothing is removed",
-                )
+        """Report a stream without any object in this run and in every later one, until it shows something again."""
+        for stream in await self._store.full_reads.settle_emptied(result.shown):
+            result.emptied.append(stream)
+            result.unproven.setdefault(
+                stream,
+                f"the tenant had {stream} and shows none any more: nothing is removed until a person says that this is "
+                "true (syncd approve), or some are shown again",
+            )
 
     def _note_hidden(self, group_id: str, error: Forbidden, result: PullResult) -> None:
         """Say that a group's members cannot be seen, and stay as they are stored."""

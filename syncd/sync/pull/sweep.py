@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected
+from syncd.errors import Forbidden, NotFound, ProtocolError, Rejected, RemoteError
 from syncd.model.source import Checkpoint, Role, Stream
 from syncd.sync.ports.sides import Source
 from syncd.sync.pull.member_witness import judge_missing
@@ -63,12 +63,19 @@ class Sweep:
         proof.read = await self._store.full_reads.count_seen(checkpoint)
         unseen = await self._store.full_reads.load_unseen(checkpoint)
         proof.missing = len(unseen)
-        if not proof.read and unseen and not await self._store.full_reads.is_empty_believed(stream):
-            await self._store.full_reads.note_emptied(stream, emptied=True)
-            proof.reason = f"the tenant shows no {stream} at all, and {len(unseen)} are stored: nothing is removed"
+        empty = not await self._store.full_reads.shows_any(checkpoint)
+        if empty and (unseen or proof.read) and not await self._store.full_reads.is_empty_believed(stream):
+            await self._store.full_reads.note_emptied(stream)
+            number = len(unseen) + proof.read
+            proof.reason = f"the tenant shows no {stream} at all, and {number} are stored: nothing is removed"
             return proof
-        await self._store.full_reads.note_emptied(stream, emptied=False)
-        proof.counted = counted = await self._source.fetch_count(stream)
+        try:
+            proof.counted = counted = await self._source.fetch_count(stream)
+        except RemoteError as error:
+            self._log.warning("baseline.uncounted", stream=stream, status=error.status, code=error.code or None)
+            proof.uncounted = True
+            proof.reason = f"the tenant's count of {stream} cannot be had ({error}): what the read did not meet stays"
+            return proof
         if abs(counted - proof.read) > tolerate(counted):
             proof.reason = (
                 f"the tenant counts {counted} {stream}, the read met {proof.read} (tolerance {tolerate(counted)})"
@@ -142,7 +149,9 @@ class Sweep:
         if links is None:
             return
         witnessed = [link.member_id for link in links]
-        gone = await self._store.full_reads.drop_unseen_members(group_id, witnessed, role="owners")
+        gone = await self._store.full_reads.drop_unseen_members(
+            group_id, witnessed, role="owners", now=self._clock.now()
+        )
         self._count("links_removed", gone)
 
     async def _recheck(self, group_id: str, proof: Proof) -> None:
@@ -167,7 +176,7 @@ class Sweep:
         if verdict.doubt:
             self._doubt(group_id, verdict.doubt)
         else:
-            gone = await self._store.full_reads.drop_unseen_members(group_id, witnessed)
+            gone = await self._store.full_reads.drop_unseen_members(group_id, witnessed, now=self._clock.now())
             self._count("links_removed", gone)
         proof.losses.append(LossOfMembers(group_id, gone, verdict))
 
