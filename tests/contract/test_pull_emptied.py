@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from syncd.plan.rules import PolicyRules
 from tests.fakes.office import PLACES, hire, settle_in
+from tests.fakes.rules import make_policy
 from tests.fakes.world import World, open_world
 
 pytestmark = pytest.mark.driver
@@ -21,7 +21,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
     """The company in step with its portal; the guard has no limits, and what is deleted is deleted at once."""
     structlog.reset_defaults()
     made = open_world(store_url)
-    made.rules = replace(made.rules, policy=PolicyRules(deleted_users="delete", grace=timedelta()))
+    made.rules = replace(made.rules, policy=make_policy(deleted_users="delete", grace=timedelta()))
     settle_in(made.source)
     assert (await made.sync("full")).status == "succeeded"
     yield made

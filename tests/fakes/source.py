@@ -8,10 +8,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
-from syncd.errors import Forbidden, Rejected, RemoteError, ResyncRequired
+from syncd.errors import Forbidden, ProtocolError, Rejected, RemoteError, ResyncRequired
 from syncd.model.kinds import RecordKind
 from syncd.model.listing import IdPage, ListAnswer, Listed, ListPage, ListRequest
-from syncd.model.source import GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
+from syncd.model.source import KIND, BadObject, GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
 
 Read = Literal["lists", "links", "singles", "counts"]
 READS: tuple[Read, ...] = get_args(Read)
@@ -40,7 +40,8 @@ class FakeGroup:
 class FakeSource:
     """Answers pages from a log of events. ``rng`` shuffles and repeats, ``page_size`` cuts, ``lists`` exist.
 
-    ``no_counts``: what every count is refused with.
+    ``no_counts``: what every count is refused with. Lists may leave agents out (``unlisted_agents``), and counts
+    (``uncounted_agents``), or not count them alone (``counts_agents``). ``bad``: objects that no reading understands.
     """
 
     rng: random.Random = field(default_factory=lambda: random.Random(1))
@@ -53,6 +54,10 @@ class FakeSource:
     hidden: set[str] = field(default_factory=set)
     count_lie: int = 0
     no_counts: RemoteError | None = None
+    unlisted_agents: bool = False
+    uncounted_agents: bool = False
+    counts_agents: bool = True
+    bad: dict[str, BadObject] = field(default_factory=dict)
     member_count_lies: dict[str, int] = field(default_factory=dict)
     hiding: set[str] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
@@ -191,8 +196,9 @@ class FakeSource:
             items=tuple(
                 item if self.tracks_owners or isinstance(item, UserItem) else replace(item, owners=())
                 for item in items[start:end]
+                if item.removed or item.id not in self.bad
             ),
-            bad=(),
+            bad=tuple(self.bad[item.id] for item in items[start:end] if not item.removed and item.id in self.bad),
             next_link=f"{name}|{end}|{position}" if more else None,
             delta_link=None if more else f"d:{position}",
         )
@@ -239,7 +245,8 @@ class FakeSource:
         """Return a page of what exists now; pages are offsets, so that they shift."""
         self.calls.append(f"{stream} list")
         ids, next_link = self._cut_list(self._exist(stream), link)
-        return ListPage(tuple(self._show(stream, each) for each in ids), (), next_link)
+        bad = tuple(self.bad[each] for each in ids if each in self.bad)
+        return ListPage(tuple(self._show(stream, each) for each in ids if each not in self.bad), bad, next_link)
 
     async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
         """Return a page of their ids."""
@@ -293,7 +300,11 @@ class FakeSource:
 
     def _exist(self, stream: Stream) -> list[str]:
         objects: Mapping[str, FakeUser | FakeGroup] = self._see("lists")[0 if stream == "users" else 1]
-        return [key for key, each in objects.items() if each.state == "active" and key not in self.hidden]
+        return [
+            key
+            for key, each in objects.items()
+            if each.state == "active" and key not in self.hidden and not (self.unlisted_agents and _is_agent(each))
+        ]
 
     def _show(self, stream: Stream, object_id: str) -> Listed:
         users, groups = self._see("lists")
@@ -311,7 +322,16 @@ class FakeSource:
         if self.no_counts is not None:
             raise self.no_counts
         objects: Mapping[str, FakeUser | FakeGroup] = self._see("counts")[0 if stream == "users" else 1]
-        return sum(1 for item in objects.values() if item.state == "active") + self.count_lie
+        uncounted = sum(map(_is_agent, objects.values())) if self.uncounted_agents else 0
+        return sum(1 for item in objects.values() if item.state == "active") + self.count_lie - uncounted
+
+    async def fetch_agent_count(self) -> int | None:
+        """Return how many agents there are, where they are counted by themselves."""
+        self.calls.append("agents $count")
+        if self.no_counts is not None or not self.counts_agents:
+            return None
+        users = self._see("counts")[0].values()
+        return sum(1 for user in users if user.state == "active" and _is_agent(user))
 
     async def fetch_user(self, user_id: str) -> UserItem | None:
         """Read one user."""
@@ -319,17 +339,19 @@ class FakeSource:
         user = self._see("singles")[0].get(user_id)
         if user is None or user.state != "active":
             return None
+        if user_id in self.bad:
+            raise ProtocolError("an unreadable user")
         return UserItem(id=user_id, attributes=dict(user.attributes), manager=ManagerSet(user.manager))
 
     async def fetch_group(self, group_id: str) -> GroupItem | None:
         """Read one group."""
         self.calls.append(f"group {group_id}")
         group = self._see("singles")[1].get(group_id)
-        return (
-            None
-            if group is None or group.state != "active"
-            else GroupItem(id=group_id, attributes=dict(group.attributes))
-        )
+        if group is None or group.state != "active":
+            return None
+        if group_id in self.bad:
+            raise ProtocolError("an unreadable group")
+        return GroupItem(id=group_id, attributes=dict(group.attributes))
 
     async def fetch_existing(self, stream: Stream, ids: Sequence[str]) -> frozenset[str]:
         """Return which ids a direct read finds."""
@@ -430,3 +452,7 @@ class FakeSource:
             return None
         users = self._see("singles")[0]
         return object_id in users and users[object_id].state == "soft_deleted"
+
+
+def _is_agent(each: FakeUser | FakeGroup) -> bool:
+    return bool(each.attributes.get(KIND) or each.attributes.get("identityParentId"))

@@ -50,6 +50,9 @@ UNPROVEN = "unproven:"
 UNCOUNTED = "uncounted:"
 """The same for a full read that nothing contradicts, and that has no proof only because no count could be had."""
 
+UNNAMED = "unnamed:"
+"""With the stream's name behind it: how many entries without an id the full read under way has come upon."""
+
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; what was held for it goes on."""
 

@@ -12,8 +12,8 @@ from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, insert_keys, insert_pairs_from
 from syncd.store.directory.delta_log import BEHIND, KEPT, SOON, contradict, load_words
+from syncd.store.directory.entry import SEEN, TABLES
 from syncd.store.directory.members import LINKS
-from syncd.store.directory.pages import SEEN, TABLES
 from syncd.store.schema.tables import (
     contradictions,
     delta_links,

@@ -6,9 +6,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 
-from syncd.model.source import STREAMS, Checkpoint, Role, Stream
+from syncd.model.source import KIND, STREAMS, Checkpoint, Role, Stream
 from syncd.store.db.database import reading
 from syncd.store.db.markers import (
     EMPTIED,
@@ -16,17 +16,17 @@ from syncd.store.db.markers import (
     FULL_PUSH_DUE,
     OWNERS,
     UNCOUNTED,
+    UNNAMED,
     UNPROVEN,
     load_marker,
     save_marker,
 )
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import delete_pairs, intern
+from syncd.store.db.sql import among, delete_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.delta_log import forget_old, hold_links
-from syncd.store.directory.entry import ALIVE
+from syncd.store.directory.entry import ALIVE, SEEN, TABLES, has_active
 from syncd.store.directory.members import LINKS, is_visible
-from syncd.store.directory.pages import SEEN, TABLES, has_active
 from syncd.store.directory.unlisted_managers import clear_unshown, drop_unshown
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
@@ -36,6 +36,7 @@ from syncd.store.schema.tables import (
     source_members,
     source_objects,
     source_owners,
+    source_users,
 )
 
 
@@ -82,13 +83,37 @@ class Baseline(StorePart):
 
     @in_thread
     def count_seen(self, checkpoint: Checkpoint) -> int:
-        """Return how many existing objects the finished read has met."""
+        """Return how many existing objects the finished read has met, also of those that it could not understand."""
+        return self._count_seen(checkpoint)
+
+    @in_thread
+    def count_seen_subtypes(self, checkpoint: Checkpoint) -> int:
+        """Return how many of them are of a subtype of user."""
+        return self._count_seen(checkpoint, _is_subtype()) if checkpoint.stream == "users" else 0
+
+    def _count_seen(self, checkpoint: Checkpoint, *conditions: ColumnElement[bool]) -> int:
         table = TABLES[checkpoint.stream]
-        statement = select(func.count()).select_from(table).where(table.c.state == "active")
+        statement = select(func.count()).select_from(table).where(table.c.state.in_(ALIVE), *conditions)
         if checkpoint.tracked:
             statement = statement.where(table.c.key.in_(select(seen_objects.c.key)))
         with reading(self._database) as connection:
             return connection.scalar(statement) or 0
+
+    @in_thread
+    def find_subtypes(self, stream: Stream, ids: Collection[str]) -> set[str]:
+        """Return those of the ids that are of a subtype of user."""
+        if stream != "users" or not ids:
+            return set()
+        stored = select(source_objects.c.id).join(source_users, source_users.c.key == source_objects.c.key)
+        with reading(self._database) as connection:
+            few = among(source_objects.c.id, ids, connection)
+            return set(connection.scalars(stored.where(few, _is_subtype())))
+
+    @in_thread
+    def load_unnamed(self, stream: Stream) -> int:
+        """Return how many entries without an id the full read under way has come upon."""
+        with reading(self._database) as connection:
+            return int(load_marker(connection, UNNAMED + stream) or 0)
 
     @in_thread
     def shows_any(self, checkpoint: Checkpoint) -> bool:
@@ -240,6 +265,12 @@ class Baseline(StorePart):
                     save_marker(connection, OWNERS, "known")
 
 
+def _is_subtype() -> ColumnElement[bool]:
+    """Return the condition that a user's attributes name a subtype, or the identity that an agent's account is of."""
+    stored = source_users.c.attributes
+    return stored.contains(f'"{KIND}":', autoescape=True) | stored.contains('"identityParentId":', autoescape=True)
+
+
 def end_emptied(connection: Connection, stream: Stream) -> None:
     """The stream counts no longer as emptied, and whoever was spared meanwhile is looked at."""
     save_marker(connection, EMPTIED + stream, None)
@@ -253,6 +284,7 @@ def _begin(connection: Connection, beginning: Checkpoint, *, now: datetime, owne
     connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
     drop_unshown(connection)
     forget_old(connection, now=now)
+    save_marker(connection, UNNAMED + stream, None)
     if stream == "groups":
         _clear_seen(connection)
         if not owners:

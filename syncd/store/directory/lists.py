@@ -36,10 +36,12 @@ from syncd.store.directory.delta_log import (
     withstand_list,
     withstand_missing_managers,
 )
-from syncd.store.directory.entry import GONE, DirectoryRow
+from syncd.store.directory.direct import DirectReadings
+from syncd.store.directory.entry import GONE, SEEN, TABLES, DirectoryRow
 from syncd.store.directory.members import LINKS
-from syncd.store.directory.pages import SEEN, TABLES, Directory, PageCounts
+from syncd.store.directory.pages import PageCounts
 from syncd.store.directory.unlisted_managers import forget_unshown, note_unshown
+from syncd.store.directory.unreadable import note_unnamed, store_unreadable
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_objects,
@@ -66,7 +68,7 @@ class ChunkCounts:
     unmet: dict[Stream, list[str]] = field(default_factory=dict)
 
 
-class ListedObjects(Directory):
+class ListedObjects(DirectReadings):
     """The directory as lists fill it."""
 
     @in_thread
@@ -86,8 +88,10 @@ class ListedObjects(Directory):
                     counts.objects[stream] = self._store_listed(
                         connection, stream, objects, tracked=checkpoint.tracked, reselected=reselected, now=now
                     )
-                if checkpoint.tracked:
-                    self._see(connection, [each.id for each in bad if each.id])
+                if bad:
+                    keys = self._intern_named(connection, bad)
+                    store_unreadable(connection, stream, bad, keys, tracked=checkpoint.tracked, listed=True, now=now)
+                    note_unnamed(connection, stream, bad)
             for role, lists in chunk.people.items():
                 stored = self._store_listed_people(connection, role, lists, tracked=checkpoint.tracked, now=now)
                 if role == "members":

@@ -13,6 +13,7 @@ from syncd.store.db.database import reading
 from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import intern
+from syncd.store.directory.entry import ALIVE
 from syncd.store.runs.touched import recall_touches, set_touches_aside, touch_groups, touch_principals, touch_users
 from syncd.store.schema.tables import (
     desired_groups,
@@ -54,7 +55,7 @@ class Singles(StorePart):
         base = select(source_objects.c.id).join(table, table.c.key == source_objects.c.key)
         with reading(self._database) as connection:
             by_id = list(connection.scalars(base.where(source_objects.c.id == text)))
-            alive = table.c.state.in_(("active", "parked"))
+            alive = table.c.state.in_(ALIVE)
             same = (called == name.strip()) | (func.lower(called) == text)
             named = base.where(same, alive).order_by(source_objects.c.id).limit(20)
             return by_id or list(connection.scalars(named))

@@ -10,44 +10,34 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
 from syncd.model.listing import UNLISTED_KINDS
-from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
+from syncd.model.source import BadObject, Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import EMPTIED, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among, decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.delta_log import (
-    BEHIND,
-    contradict,
-    hold_links,
-    load_words,
     note_links,
     note_objects,
-    settle,
     withstand,
 )
-from syncd.store.directory.entry import ALIVE, GONE, DirectoryRow, find_returned, merge
-from syncd.store.directory.members import LINKS, is_visible
+from syncd.store.directory.entry import ALIVE, GONE, SEEN, TABLES, DirectoryRow, find_returned, has_active, merge
+from syncd.store.directory.members import LINKS
 from syncd.store.directory.unlisted_managers import forget_unshown
+from syncd.store.directory.unreadable import note_unnamed, store_unreadable
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
-from syncd.store.schema.directory import PARKED, REREAD
 from syncd.store.schema.tables import (
-    seen_members,
     seen_objects,
-    seen_owners,
     source_groups,
     source_objects,
     source_returns,
     source_users,
 )
 
-TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
-SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
 _CACHE_SIZE = 60_000
 
 
@@ -93,8 +83,13 @@ class Directory(StorePart):
                 self._store_users(connection, users, merging, counts, now)
             if groups:
                 self._store_groups(connection, groups, merging, counts, now)
-            if checkpoint.tracked:
-                self._see(connection, [bad.id for page in pages for bad in page.bad if bad.id])
+            bad = [each for page in pages for each in page.bad]
+            if bad:
+                keys = self._intern_named(connection, bad)
+                tracked, stream = checkpoint.tracked, checkpoint.stream
+                store_unreadable(connection, stream, bad, keys, tracked=tracked, listed=False, now=now)
+                if merging.baseline:
+                    note_unnamed(connection, stream, bad)
             if counts.lost and not has_active(connection, checkpoint.stream):
                 save_marker(connection, EMPTIED + checkpoint.stream, "told")
             save_checkpoint(connection, checkpoint, now=now)
@@ -120,6 +115,11 @@ class Directory(StorePart):
         """Remember objects that were met but could not be read: a malformed entry never counts as missing."""
         known = select(source_objects.c.key).where(among(source_objects.c.id, ids, connection))
         insert_keys(connection, seen_objects, connection.scalars(known) if ids else ())
+
+    def _intern_named(self, connection: Connection, bad: Sequence[BadObject]) -> dict[str, int]:
+        """Return the keys of all that these entries name."""
+        ids = {each.id for each in bad if each.id}
+        return self._intern(connection, ids | {member for each in bad for _, member in each.ended})
 
     def _undoing_cache(self) -> _CacheGuard:
         return _CacheGuard(self._keys)
@@ -322,106 +322,11 @@ class Directory(StorePart):
         if altered:
             connection.execute(update(table).where(table.c.key == bindparam("row_key")), altered)
 
-    # ---- members and owners of one group, read directly --------------------------------------------------------------
-
-    @in_thread
-    def replace_members(self, group_id: str, links: Sequence[Link], *, now: datetime, role: Role = "members") -> int:
-        """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
-        cannot show; return how many differed.
-
-        A group whose people must be read directly is done with its members: its owners are to be replaced before.
-        What delta has told lately holds against it.
-        """
-        table = LINKS[role]
-        with self._undoing_cache(), self._database.transaction() as connection:
-            links = [link for link in links if link.kind not in UNLISTED_KINDS]
-            keys = self._intern(connection, {group_id, *(link.member_id for link in links)})
-            group = keys[group_id]
-            wanted = {keys[link.member_id] for link in links}
-            stored = select(table.c.member_key).where(table.c.group_key == group, is_visible(table))
-            there = set(connection.scalars(stored))
-            adding, dropping = ({(group, member) for member in some} for some in (wanted - there, there - wanted))
-            adding, dropping = hold_links(connection, role, adding, dropping, now=now)
-            differing = {member for _, member in adding | dropping}
-            if role == "members":
-                touch_users_below(connection, differing)
-            delete_pairs(connection, table, dropping)
-            insert_pairs(connection, table, adding)
-            touch_users(connection, differing)
-            if role == "members":
-                connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
-        return len(differing)
-
-    @in_thread
-    def keep_members(self, group_id: str) -> None:
-        """Leave the members of a group as they are stored, and do not ask for them again."""
-        with self._undoing_cache(), self._database.transaction() as connection:
-            group = self._intern(connection, {group_id})[group_id]
-            connection.execute(update(source_groups).where(source_groups.c.key == group).values(reread=False))
-
-    @in_thread
-    def load_parked(self) -> list[str]:
-        """Return ids of users of whom only fragments were seen; each needs a direct read before it counts."""
-        return self._load_ids(source_users, PARKED)
-
-    @in_thread
-    def load_parked_groups(self) -> list[str]:
-        """Return ids of groups of which only fragments were seen."""
-        return self._load_ids(source_groups, PARKED)
-
-    @in_thread
-    def load_rereads(self) -> list[str]:
-        """Return ids of active groups whose members must be read directly."""
-        return self._load_ids(source_groups, REREAD, source_groups.c.state == "active")
-
-    def _load_ids(self, table: Table, *conditions: Any) -> list[str]:
-        # Sorted here: a database that is to sort them goes through everybody in that order instead.
-        few = select(table.c.key).where(*conditions)
-        statement = select(source_objects.c.id).where(source_objects.c.key.in_(few))
-        with reading(self._database) as connection:
-            return sorted(connection.scalars(statement))
-
-    @in_thread
-    def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
-        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many.
-
-        Of what delta has told lately, somebody else may not know yet: it stays, and is read again later.
-        """
-        table = TABLES[stream]
-        with self._undoing_cache(), self._database.transaction() as connection:
-            known = self._intern(connection, ids)
-            keys = {known[text] for text in ids}
-            alive = among(table.c.key, keys, connection), table.c.state.in_(ALIVE)
-            words = load_words(connection, connection.scalars(select(table.c.key).where(*alive)).all())
-            held = {key for key, word in words.items() if word.holds(now)}
-            for key in held:
-                contradict(connection, [key], stream, due=words[key].told_at + BEHIND)
-            keys -= held
-            settle(connection, keys, stream)
-            if stream == "groups":
-                touch_users_below(connection, keys)
-                touch_groups(connection, keys, whole=True)
-            else:
-                touch_users(connection, keys)
-            result = connection.execute(
-                update(table)
-                .where(among(table.c.key, keys, connection), table.c.state.in_(ALIVE))
-                .values(state="soft_deleted", removed_at=now)
-            )
-            return result.rowcount
-
     def count_active(self, stream: Stream) -> int:
-        """Return how many objects of the stream count as existing."""
+        """Return how many objects count as existing."""
         table = TABLES[stream]
         with reading(self._database) as connection:
             return connection.scalar(select(func.count()).select_from(table).where(table.c.state == "active")) or 0
-
-
-def has_active(connection: Connection, stream: Stream) -> bool:
-    """Return whether the directory holds any existing object of the stream."""
-    table = TABLES[stream]
-    first = select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
-    return connection.scalar(first) is not None
 
 
 def _store_links(connection: Connection, role: Role, links: Mapping[tuple[int, int], Link], *, tracked: bool) -> None:

@@ -11,8 +11,8 @@ from syncd.model.source import Stream
 from syncd.store.db.database import reading
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import among
+from syncd.store.directory.entry import TABLES
 from syncd.store.directory.members import LINKS
-from syncd.store.directory.pages import TABLES
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
 from syncd.store.schema.tables import source_objects
 

@@ -28,7 +28,7 @@ source_users = Table(
     "source_users",
     metadata,
     Column("key", Key, primary_key=True, autoincrement=False),
-    Column("state", Text, nullable=False),  # active, parked, soft_deleted, deleted
+    Column("state", Text, nullable=False),  # active, parked, unreadable, soft_deleted, deleted
     Column("upn", Text),
     Column("name", Text),
     Column("attributes", Text, nullable=False),  # JSON object of the selected properties

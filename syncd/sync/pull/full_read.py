@@ -25,6 +25,7 @@ from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, Resyn
 from syncd.model.listing import Chunk
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports.sides import Source
+from syncd.sync.pull.direct_reads import DirectReads
 from syncd.sync.pull.lists import Listing, ListingResult
 from syncd.tasks import task_group
 
@@ -37,8 +38,7 @@ class FullRead:
     """One full read of all streams by lists. Not reused.
 
     ``follow`` reads and stores a stream's round from a checkpoint on, telling ``watch`` of its pages before they are
-    stored; ``read_object`` reads and stores one object, ``read_contradicted`` what is said otherwise than delta did,
-    and ``read_fragments`` what is marked to be read directly.
+    stored; ``direct`` reads and stores single objects.
     """
 
     def __init__(
@@ -49,9 +49,7 @@ class FullRead:
         *,
         note_stored: Callable[[Chunk, ChunkCounts], None],
         follow: Callable[..., Awaitable[None]],
-        read_object: Callable[[Stream, str], Awaitable[None]],
-        read_contradicted: Callable[[], Awaitable[None]],
-        read_fragments: Callable[[], Awaitable[None]],
+        direct: DirectReads,
         stopping: Callable[[], bool],
     ) -> None:
         self._source = source
@@ -59,9 +57,7 @@ class FullRead:
         self._clock = clock
         self._note_stored = note_stored
         self._follow = follow
-        self._read_object = read_object
-        self._read_contradicted = read_contradicted
-        self._read_fragments = read_fragments
+        self._direct = direct
         self._stopping = stopping
         self._reselected = False
         self._returned: set[str] = set()
@@ -137,7 +133,7 @@ class FullRead:
         """Read whom a list lacked the first time."""
         for stream in STREAMS:
             for object_id in sorted(found.unmet[stream]):
-                await self._read_object(stream, object_id)
+                await self._direct.read_object(stream, object_id, tracked=True)
             if found.unmet[stream]:
                 await self._store.directory.note_met(found.unmet[stream])
         self._rereads |= found.unmet["groups"] | found.unread
@@ -162,13 +158,13 @@ class FullRead:
     async def _settle(self) -> None:
         """Read directly what lists and changes together leave open."""
         for user_id in sorted(self._unmet_users):  # an entry of delta need not repeat the manager
-            await self._read_object("users", user_id)
+            await self._direct.read_object("users", user_id, tracked=True)
         await self._store.directory.contradict_unseen(now=self._clock.now())
-        await self._read_contradicted()
+        await self._direct.read_contradicted(tracked=True)
         await self._store.directory.see_told(now=self._clock.now())
         await self._store.directory.ask_rereads(sorted(self._rereads))
         await self._store.directory.note_returned(sorted(self._returned))
-        await self._read_fragments()
+        await self._direct.read_fragments(tracked=True)
 
 
 def is_refusal(error: RemoteError) -> bool:

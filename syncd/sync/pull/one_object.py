@@ -18,7 +18,14 @@ from syncd.model.kinds import RecordKind
 from syncd.model.run import Subject, Wanted
 from syncd.model.source import STREAMS, GroupItem, Link, Stream, UserItem
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.member_witness import Reading, Verdict, judge_missing, read_members, store_members
+from syncd.sync.pull.member_witness import (
+    NOT_WHOLE,
+    Reading,
+    Verdict,
+    judge_missing,
+    read_members,
+    store_members,
+)
 from syncd.sync.pull.proof import tolerate
 
 if TYPE_CHECKING:
@@ -140,7 +147,7 @@ class OneObjectPull:
             links = await self._source.fetch_owners(group_id)
         except (Forbidden, Rejected):
             return False
-        return links is not None and all(link.member_id != user_id for link in links)
+        return links is not None and all(link.member_id not in ("", user_id) for link in links)
 
     async def _has_left(self, group_id: str, user_id: str) -> bool:
         """Ask the group itself: a user's list of groups leaves out those that hide their members."""
@@ -229,6 +236,9 @@ class OneObjectPull:
             if links is None:
                 raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
             found.update((link.member_id, link) for link in links)
+        if found.pop("", None) is not None:
+            self.doubts.append(f"group {group_id}: {NOT_WHOLE}: nobody ceases to own it")
+            found |= {owner: Link(owner, "user") for owner in await self._store.memberships.load_owners(group_id)}
         departed: list[str] = []
         for owner in sorted(await self._store.memberships.load_owners(group_id) - found.keys()):
             if await self._is_stored_user(owner) and await self._source.fetch_user(owner) is None:

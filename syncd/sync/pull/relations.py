@@ -19,6 +19,7 @@ from syncd.model.listing import ListRequest, Relation
 from syncd.model.source import STREAMS, Stream
 from syncd.sync.ports.sides import Source
 from syncd.sync.pull.lists import BATCH
+from syncd.sync.pull.troubles import Troubles
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -30,10 +31,13 @@ _RELATIONS: tuple[Relation, ...] = ("memberOf", "directReports")
 class Relations:
     """Reads and stores the ties of everybody who has returned. ``count`` is told what was found."""
 
-    def __init__(self, source: Source, store: Store, clock: Clock, *, count: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, source: Source, store: Store, clock: Clock, troubles: Troubles, *, count: Callable[[str, int], None]
+    ) -> None:
         self._source = source
         self._store = store
         self._clock = clock
+        self._troubles = troubles
         self._count = count
         self._log = structlog.get_logger("syncd.pull")
 
@@ -80,8 +84,8 @@ class Relations:
                 if answer.state == "missing":
                     missing.add(request.owner_id)
                 elif answer.state in ("hidden", "refused"):
-                    self._log.warning(
-                        "relations.hidden", stream=stream, object=request.owner_id, relation=request.relation
+                    self._troubles.note(
+                        "relations.hidden", about=stream, reason=request.relation, object_id=request.owner_id
                     )
                     self._count("ties_hidden", 1)
                 elif answer.state == "expired":
