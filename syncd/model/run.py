@@ -18,7 +18,8 @@ REVERSALS: tuple[RunKind, ...] = ("undo", "drift")
 
 Removals = Literal["all", "stated", "none"]
 """What may be taken away: all that the directory calls for; only what the tenant has stated itself, since a full read
-without proof may have missed something; or nothing, since a stream that had objects shows none."""
+without proof may have missed something; or nothing, since a stream that had objects shows none, or shows what is wrong.
+"""
 
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]

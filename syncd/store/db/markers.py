@@ -50,6 +50,9 @@ UNPROVEN = "unproven:"
 UNCOUNTED = "uncounted:"
 """The same for a full read that nothing contradicts, and that has no proof only because no count could be had."""
 
+UNBELIEVED = "unbelieved:"
+"""The same for a full read that showed what may not be believed: nothing may be taken away because of it."""
+
 UNNAMED = "unnamed:"
 """With the stream's name behind it: how many entries without an id the full read under way has come upon."""
 

@@ -15,6 +15,7 @@ from syncd.store.db.markers import (
     EMPTY_BELIEVED,
     FULL_PUSH_DUE,
     OWNERS,
+    UNBELIEVED,
     UNCOUNTED,
     UNNAMED,
     UNPROVEN,
@@ -38,6 +39,8 @@ from syncd.store.schema.tables import (
     source_owners,
     source_users,
 )
+
+_DOUBTS = {"missed": UNPROVEN, "uncounted": UNCOUNTED, "unbelieved": UNBELIEVED}
 
 
 class Baseline(StorePart):
@@ -232,33 +235,33 @@ class Baseline(StorePart):
         return found
 
     @in_thread
-    def load_unproven(self) -> dict[Stream, str]:
-        """Return the streams whose last full read was contradicted, with the reason."""
-        return self._load_reasons(UNPROVEN)
-
-    @in_thread
-    def load_uncounted(self) -> dict[Stream, str]:
-        """Return the streams whose last full read had no proof only because no count could be had, with the reason."""
-        return self._load_reasons(UNCOUNTED)
-
-    def _load_reasons(self, marker: str) -> dict[Stream, str]:
+    def load_doubts(self) -> dict[str, dict[Stream, str]]:
+        """Return per kind of doubt (see `syncd.sync.pull.proof`) the streams whose last full read had it, and why."""
         with reading(self._database) as connection:
-            reasons = {stream: load_marker(connection, marker + stream) for stream in STREAMS}
-        return {stream: reason for stream, reason in reasons.items() if reason is not None}
+            found = {
+                doubt: {stream: load_marker(connection, marker + stream) for stream in STREAMS}
+                for doubt, marker in _DOUBTS.items()
+            }
+        return {
+            doubt: {stream: reason for stream, reason in reasons.items() if reason is not None}
+            for doubt, reasons in found.items()
+        }
 
-    def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, uncounted: bool, now: datetime) -> None:
+    def finish_baseline(self, checkpoint: Checkpoint, *, unproven: str, doubt: str, now: datetime) -> None:
         """Close the full read; increments go on from its delta link. ``unproven``: why it has no proof, if so.
 
         What was missed by a read without proof, nobody's increments bring back: it is remembered until one has a proof.
-        ``uncounted``: nothing contradicts it; what contradicted an earlier one is not settled by it either.
+        What contradicted an earlier read is not settled by one that could not be counted.
         """
         table = TABLES[checkpoint.stream]
         with self._database.transaction() as connection:
             save_checkpoint(connection, replace(checkpoint, baseline=False, tracked=False, next_link=None), now=now)
             connection.execute(delete(seen_objects).where(seen_objects.c.key.in_(select(table.c.key))))
-            if not uncounted:
-                save_marker(connection, UNPROVEN + checkpoint.stream, unproven or None)
-            save_marker(connection, UNCOUNTED + checkpoint.stream, unproven if uncounted else None)
+            for kind, marker in _DOUBTS.items():
+                if kind == doubt and unproven:
+                    save_marker(connection, marker + checkpoint.stream, unproven)
+                elif not (unproven and doubt == "uncounted"):
+                    save_marker(connection, marker + checkpoint.stream, None)
             if checkpoint.stream == "groups":
                 _clear_seen(connection)
                 if not unproven and load_marker(connection, OWNERS) is not None:

@@ -97,10 +97,11 @@ class Pull:
                     continue
                 await self._close_baseline(checkpoint, result)
         await self._remember_emptied(result)
-        for stream, reason in (await self._store.full_reads.load_unproven()).items():
+        doubts = await self._store.full_reads.load_doubts()
+        for stream, reason in {**doubts["missed"], **doubts["unbelieved"]}.items():
             why = f"the last full read of {stream} had no proof ({reason}): who is missing stays until one has"
             result.unproven.setdefault(stream, why)
-        result.uncounted = bool(await self._store.full_reads.load_uncounted())
+        result.uncounted, result.unbelieved = bool(doubts["uncounted"]), bool(doubts["unbelieved"])
         await self._check_members(result)
         return result
 
@@ -294,15 +295,14 @@ class Pull:
         proof = await sweep.run(checkpoint)
         if proof.counted is not None:
             result.counts[f"{stream}_counted"] = proof.counted
-        proof.reason = proof.reason or await self._source.find_unreadable(stream)
+        if wrong := await self._source.find_unreadable(stream):
+            proof.reason, proof.doubt = wrong, "unbelieved"
         result.proof[stream] = proof.describe()
         if proof.reason:
             result.unproven[stream] = proof.reason
             self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)
         finish = self._store.full_reads.finish_baseline
-        await self._store.in_thread(
-            finish, checkpoint, unproven=proof.reason, uncounted=proof.uncounted, now=self._clock.now()
-        )
+        await self._store.in_thread(finish, checkpoint, unproven=proof.reason, doubt=proof.doubt, now=self._clock.now())
 
     async def _remember_emptied(self, result: PullResult) -> None:
         """Report a stream without any object in this run and in every later one, until it shows something again."""

@@ -13,7 +13,7 @@ class PullResult:
     """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
 
     ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
-    ``uncounted``: the last full read has no proof, but nothing contradicts it.
+    ``uncounted``: the last full read has no proof, but nothing contradicts it; ``unbelieved``: what it showed is wrong.
     ``subject``: the only object that was read; ``doubts``: what its reading could not settle. ``proof``: per stream
     that was read as a whole what its completeness rests on, as plain values.
     """
@@ -22,6 +22,7 @@ class PullResult:
     unproven: dict[Stream, str] = field(default_factory=dict)
     emptied: list[Stream] = field(default_factory=list)
     uncounted: bool = False
+    unbelieved: bool = False
     shown: set[Stream] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
     subject: Subject | None = None
@@ -36,7 +37,7 @@ class PullResult:
     @property
     def removals(self) -> Removals:
         """Return what may be taken away because of what is stored now."""
-        if self.emptied:
+        if self.emptied or self.unbelieved:
             return "none"
         return "stated" if self.unproven or self.uncounted else "all"
 

@@ -75,7 +75,7 @@ class Sweep:
             proof.counted = counted = await self._source.fetch_count(stream)
         except RemoteError as error:
             self._log.warning("baseline.uncounted", stream=stream, status=error.status, code=error.code or None)
-            proof.uncounted = True
+            proof.doubt = "uncounted"
             proof.reason = f"the tenant's count of {stream} cannot be had ({error}): what the read did not meet stays"
             return proof
         hidden = await self._store.full_reads.find_subtypes(stream, unseen)
