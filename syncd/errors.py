@@ -140,7 +140,14 @@ class NotOffered(Rejected):
 
 
 class BadQuery(Rejected):
-    """A query that the settings make was refused, and would be refused again: a mistake of the configuration."""
+    """A query that the settings make was refused, and would be refused again: a mistake of the configuration.
+
+    ``said``: the other side's own words.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, code: str = "", said: str = "") -> None:
+        super().__init__(message, status=status, code=code)
+        self.said = said
 
 
 class ProtocolError(RemoteError):

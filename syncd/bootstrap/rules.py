@@ -33,6 +33,7 @@ def make_rules(settings: Settings) -> Rules:
             users=Expression(scope.users) if scope.users else None,
             groups=Expression(scope.groups) if scope.groups else None,
             guests=scope.guests,
+            agents=scope.agents,
             protect=fold_all(tuple(scope.protect)),
         ),
         mapping=MappingRules(

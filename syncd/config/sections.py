@@ -174,6 +174,7 @@ class ScopeSettings(Section):
     users: UserCondition = ""
     groups: GroupCondition = ""
     guests: Literal["skip", "mail"] = "skip"
+    agents: Literal["skip", "sync"] = "skip"
     protect: Names = ()
 
 

@@ -8,8 +8,8 @@ answered.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from yarl import URL
@@ -38,6 +38,8 @@ from syncd.http import Response, make_error
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest, Relation
 from syncd.model.source import Stream
 
+T = TypeVar("T")
+
 _PAGE = 999
 _ATTEMPTS = 6
 _KINDS: Mapping[Relation, str] = {"memberOf": "group", "ownedObjects": "group", "directReports": "user"}
@@ -49,7 +51,11 @@ class Listings(ABC):
 
     _client: GraphClient
     _clock: Clock
-    _parsers: Mapping[Stream, ListParser]
+    _parsers: dict[Stream, ListParser]
+
+    @abstractmethod
+    async def _select_offered(self, stream: Stream, fetch: Callable[[], Awaitable[T]]) -> T:
+        """Fetch something with all that is selected and that Graph knows."""
 
     @abstractmethod
     def _select_listed(self, stream: Stream) -> str:
@@ -62,10 +68,14 @@ class Listings(ABC):
     async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
         """Return one page of all users (with managers) or all groups. PageExpired when the link came too late."""
         expand = "&$expand=manager($levels=1;$select=id)" if stream == "users" else ""
-        path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
-        parse = self._parsers[stream].parse
+
+        async def fetch() -> ListPage:
+            path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
+            url, parse = self._resolve(path, link), self._parsers[stream].parse
+            return await self._client.fetch(url, parse, purpose=self._make_purpose(stream))
+
         try:
-            page = await self._client.fetch(self._resolve(path, link), parse, purpose=self._make_purpose(stream))
+            page = await (fetch() if link is not None else self._select_offered(stream, fetch))
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)

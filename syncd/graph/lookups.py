@@ -6,15 +6,18 @@ import re
 from abc import ABC, abstractmethod
 from urllib.parse import quote
 
-from syncd.errors import Forbidden, Intercepted, NotFound, NotOffered, Rejected, Unavailable
+from syncd.errors import Forbidden, Intercepted, NotFound, NotOffered, Rejected, RemoteError, Unavailable
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.wire.parse import parse_count, parse_object
 from syncd.graph.wire.refusals import Purpose, says_missing, says_unknown
+from syncd.http import RetryPolicy
 from syncd.model.kinds import RecordKind
 from syncd.model.source import GroupItem, Link, Role, Stream, UserItem
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ONCE = RetryPolicy(attempts=2, patience=20.0)
+"""For what explains a difference, and is no reason to wait."""
 _COUNTING = {"ConsistencyLevel": "eventual", "Accept": "text/plain, application/json;q=0.5"}
 """What ``$count`` asks for (advanced query capabilities): it reads an index that lags behind recent changes."""
 
@@ -57,7 +60,7 @@ class Lookups(ABC):
             f"/groups?$filter={quote(condition, safe='')}&$select=id&$top=999",
             Purpose("look for a group by its name", PERMISSIONS["groups"]),
         )
-        return frozenset(link.member_id for link in found or ())
+        return frozenset(link.member_id for link in found or () if link.member_id)
 
     async def fetch_groups_of(self, user_id: str, *, role: Role = "members") -> frozenset[str] | None:
         """Return the groups of which a user is a direct member, or an owner; None when Graph knows no such user.
@@ -92,6 +95,19 @@ class Lookups(ABC):
             if says_unknown(error):  # a last witness: only after every repetition is it believed that there is none
                 raise NotOffered(str(error), status=error.status, code=error.code) from error
             raise
+
+    async def fetch_agent_count(self) -> int | None:
+        """Return how many accounts of agents Graph counts (an OData cast); None where it does not."""
+        try:
+            return await self._client.fetch(
+                self._client.make_url("/users/microsoft.graph.agentUser/$count"),
+                parse_count,
+                purpose=Purpose("count accounts of agents", PERMISSIONS["users"], dispensable=True),
+                headers=_COUNTING,
+                retry=_ONCE,
+            )
+        except RemoteError:
+            return None
 
     async def is_deleted(self, stream: Stream, object_id: str) -> bool | None:
         """Return whether an object is among the deleted items; None when that cannot be found out.

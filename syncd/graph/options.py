@@ -15,6 +15,10 @@ from syncd.model.source import Stream
 USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
 """Always selected for users: identity, scope and the state of the account depend on them."""
 
+OPTIONAL_ATTRIBUTES: Mapping[Stream, tuple[str, ...]] = {"users": ("identityParentId",), "groups": ()}
+"""Selected where Graph knows them: which accounts are those of agents (resource type agentUser, v1.0 since 2026). Not
+every cloud has them yet, and a query that names an unknown property is refused as a whole."""
+
 GROUP_ATTRIBUTES = ("displayName",)
 """Always selected for groups."""
 

@@ -5,11 +5,12 @@ Delta pages must be asked for one at a time per stream; the two streams are inde
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -17,6 +18,7 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import (
+    BadQuery,
     EndlessRound,
     Forbidden,
     NotFound,
@@ -29,7 +31,7 @@ from syncd.errors import (
 from syncd.graph.client import GraphClient
 from syncd.graph.listings import Listings
 from syncd.graph.lookups import Lookups
-from syncd.graph.options import PERMISSIONS, list_attributes, list_relations
+from syncd.graph.options import OPTIONAL_ATTRIBUTES, PERMISSIONS, list_attributes, list_relations
 from syncd.graph.permissions import HIDDEN_PERMISSION, find_missing, list_own_needs, read_claims
 from syncd.graph.retry import is_transient, repeat_while
 from syncd.graph.wire.batch import BATCH_LIMIT, encode_batch, parse_batch
@@ -38,6 +40,8 @@ from syncd.graph.wire.parse import parse_count, parse_group, parse_members, pars
 from syncd.graph.wire.refusals import Purpose, says_dead, says_missing, says_page_expired
 from syncd.http import Response
 from syncd.model.source import STREAMS, GroupItem, Link, Page, Role, Stream, UserItem
+
+T = TypeVar("T")
 
 PAGE_CAP = 200_000
 """Pages of one round. 200 objects or 500 links each: far above any tenant, far below endless."""
@@ -84,17 +88,17 @@ class GraphSource(Lookups, Listings):
     def __init__(self, client: GraphClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._selected: Mapping[Stream, tuple[str, ...]] = {
-            "users": list_attributes(client.options, "users"),
-            "groups": list_attributes(client.options, "groups"),
+        needed = {stream: list_attributes(client.options, stream) for stream in STREAMS}
+        self._wanted: Mapping[Stream, tuple[str, ...]] = {
+            stream: tuple(sorted({*names, *OPTIONAL_ATTRIBUTES[stream]})) for stream, names in needed.items()
         }
+        self._needed: Mapping[Stream, tuple[str, ...]] = needed
+        self._selected = dict(self._wanted)
         self._relations: Mapping[Stream, tuple[str, ...]] = {
             "users": list_relations(client.options, "users"),
             "groups": list_relations(client.options, "groups"),
         }
-        self._parsers: Mapping[Stream, ListParser] = {
-            stream: ListParser(stream, names) for stream, names in self._selected.items()
-        }
+        self._parsers = {stream: ListParser(stream, names) for stream, names in self._selected.items()}
         self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
         self._own = {stream: list_own_needs(client.options, stream) for stream in STREAMS}
         self._unshown: dict[Stream, set[str]] = {}
@@ -126,14 +130,17 @@ class GraphSource(Lookups, Listings):
         return "owners" in self._relations["groups"]
 
     def fingerprint(self, stream: Stream) -> str:
-        """Return a hash of what a link of this stream means: tenant, client, Graph root, tracked properties."""
+        """Return a hash of what a link of this stream means: tenant, client, Graph root, tracked properties.
+
+        What is selected only where Graph knows it counts as selected.
+        """
         options = self._client.options
         parts = (
             options.tenant_id.lower(),
             options.client_id.lower(),
             options.base_url.rstrip("/").lower(),
             stream,
-            *self._selected[stream],
+            *self._wanted[stream],
             *self._relations[stream],
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -146,13 +153,20 @@ class GraphSource(Lookups, Listings):
         lead elsewhere, which are neither followed nor returned.
         """
         if link is None:
-            url = self._client.make_url(f"/{stream}/delta?$select={self._select_tracked(stream)}")
+            url, page = await self._fetch_first(stream)
         else:
             url = self._client.check_link(link)
-        page = await self._fetch_judged(stream, url, carries_link=link is not None)
+            page = await self._fetch_judged(stream, url, carries_link=True)
         self._trails[stream].step(link or str(url), page.next_link, empty=not (page.items or page.bad))
         self._note_values(stream, (item.attributes for item in page.items), first=link is None)
         return page
+
+    async def _fetch_first(self, stream: Stream) -> tuple[URL, Page]:
+        async def fetch() -> tuple[URL, Page]:
+            url = self._client.make_url(f"/{stream}/delta?$select={self._select_tracked(stream)}")
+            return url, await self._fetch_judged(stream, url, carries_link=False)
+
+        return await self._select_offered(stream, fetch)
 
     def _note_values(self, stream: Stream, objects: Iterable[Any], *, first: bool) -> None:
         if first:
@@ -189,13 +203,45 @@ class GraphSource(Lookups, Listings):
 
         Raises ProtocolError where Graph answers with anything else than the bare link.
         """
-        page = await self._fetch(stream, self._make_latest(stream), carries_link=False, dispensable=True)
+        page = await self._select_offered(
+            stream, lambda: self._fetch(stream, self._make_latest(stream), carries_link=False, dispensable=True)
+        )
         if page.delta_link is None or page.items or page.bad:
             raise ProtocolError(f"Microsoft Graph answered $deltatoken=latest of {stream} with a page of a full round")
         return page.delta_link
 
     def _make_latest(self, stream: Stream) -> URL:
         return self._client.make_url(f"/{stream}/delta?$deltatoken=latest&$select={self._select_tracked(stream)}")
+
+    async def _select_offered(self, stream: Stream, fetch: Callable[[], Awaitable[T]]) -> T:
+        """Fetch with everything selected; where Graph refuses that, without what it need not know, from then on.
+
+        A refusal that names such a property is taken for one of it, and so is one that names none and comes twice.
+        """
+        optional = set(self._selected[stream]) - set(self._needed[stream])
+        try:
+            return await fetch()
+        except BadQuery as error:
+            if not optional:
+                raise
+            refused = error
+        words = refused.said.lower()
+        if not any(name.lower() in words for name in optional):
+            if "propert" in words:
+                raise refused
+            with contextlib.suppress(BadQuery):
+                return await fetch()
+        everything = self._selected[stream]
+        self._set_selected(stream, self._needed[stream])
+        try:
+            return await fetch()
+        except BadQuery:
+            self._set_selected(stream, everything)
+            raise refused from None
+
+    def _set_selected(self, stream: Stream, names: tuple[str, ...]) -> None:
+        self._selected[stream] = names
+        self._parsers[stream] = ListParser(stream, names)
 
     def _select_tracked(self, stream: Stream) -> str:
         return ",".join((*(quote(name, safe="") for name in self._selected[stream]), *self._relations[stream]))
@@ -226,7 +272,9 @@ class GraphSource(Lookups, Listings):
         except (Rejected, ResyncRequired) as error:
             if says_dead(error):
                 raise
-            await self._fetch(stream, self._make_latest(stream), carries_link=False)
+            await self._select_offered(
+                stream, lambda: self._fetch(stream, self._make_latest(stream), carries_link=False)
+            )
             raise ResyncRequired(
                 f"{error}; the same query without the link is answered: everything is read again",
                 status=error.status,
@@ -267,16 +315,18 @@ class GraphSource(Lookups, Listings):
 
         All selected properties are stated (None: empty), and so is the manager: this is a whole, not a change.
         """
-        selected = self._selected["users"]
-        url = self._client.make_url(
-            f"/{_make_user_key(user_id)}?$select={_select(selected)}&$expand=manager($levels=1;$select=id)"
-        )
-        try:
+
+        async def fetch() -> UserItem:
+            selected = self._selected["users"]
+            expand = "$expand=manager($levels=1;$select=id)"
             return await self._client.fetch(
-                url,
+                self._client.make_url(f"/{_make_user_key(user_id)}?$select={_select(selected)}&{expand}"),
                 partial(parse_user, selected=selected),
                 purpose=Purpose("read a user", PERMISSIONS["users"], selects=True, own=self._own["users"]),
             )
+
+        try:
+            return await self._select_offered("users", fetch)
         except NotFound as error:
             if says_missing(error):
                 return None

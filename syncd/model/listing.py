@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from syncd.model.source import BadObject, Role, Stream
 
-UNLISTED_KINDS = frozenset({"servicePrincipal"})
+UNLISTED_KINDS = frozenset({"servicePrincipal", "agentIdentity", "agentIdentityBlueprintPrincipal"})
 """Types of members and owners that v1.0's lists leave out and delta may name ("List group members", known issue; "List
-group owners", note). They lead to nobody, so that none is kept: the directory does not depend on how it was read."""
+group owners", note), with their subtypes. They lead to nobody, so that none is kept: the directory does not depend on
+how it was read."""
 
 ListState = Literal["read", "missing", "hidden", "refused", "expired"]
 """``missing``: what the list belongs to does not exist; ``hidden``: we may not see it;

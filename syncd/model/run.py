@@ -16,6 +16,11 @@ SINGLE_KINDS: tuple[RunKind, ...] = RECORD_KINDS
 REVERSALS: tuple[RunKind, ...] = ("undo", "drift")
 """Kinds of run that set something back and compare nothing: what other runs left open stays open beside them."""
 
+Removals = Literal["all", "stated", "none"]
+"""What may be taken away: all that the directory calls for; only what the tenant has stated itself, since a full read
+without proof may have missed something; or nothing, since a stream that had objects shows none, or shows what is wrong.
+"""
+
 Trigger = Literal["schedule", "signal", "cli", "start", "approval"]
 RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interrupted"]
 

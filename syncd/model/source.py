@@ -15,6 +15,17 @@ Role = Literal["members", "owners"]
 Removal = Literal["changed", "deleted"]
 """``changed``: soft-deleted, can be restored; ``deleted``: gone for good. Both mean: not active."""
 
+KIND = "@odata.type"
+"""Under this name a user's attributes tell which subtype of user it is (``agentUser``); absent: none was stated."""
+OTHER_KINDS = frozenset(
+    {
+        "administrativeUnit", "agentIdentity", "agentIdentityBlueprint", "agentIdentityBlueprintPrincipal",
+        "application", "contract", "device", "directoryRole", "group", "orgContact", "organization", "servicePrincipal",
+    }
+)  # fmt: skip
+"""Types of directory objects that are no users. A type of any other name among users is a subtype of user (OData 4.0,
+"Derived types" and "odata.type": a derived type is stated, the declared one is not)."""
+
 Value = str | int | float | bool | None | list["Value"] | dict[str, "Value"]
 """What a JSON attribute can be."""
 
@@ -61,10 +72,21 @@ Item = UserItem | GroupItem
 
 @dataclass(frozen=True, slots=True)
 class BadObject:
-    """An entry that could not be read; ``id`` is empty when it had none."""
+    """An entry that could not be read, or several of one ``reason``; ``id`` is empty when they had none.
+
+    What it states for certain all the same: that somebody is ``disabled``, and whose membership (or ownership) ended.
+    """
 
     id: str
     reason: str
+    count: int = 1
+    disabled: bool = False
+    ended: tuple[tuple[Role, str], ...] = ()
+
+
+def is_person(kind: str) -> bool:
+    """Return whether a stated type of a member is that of a user, or of a subtype of user."""
+    return kind not in OTHER_KINDS and kind not in ("", "unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

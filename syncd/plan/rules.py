@@ -43,6 +43,8 @@ class ScopeRules:
     users: Expression | None
     groups: Expression | None
     guests: Literal["skip", "mail"]
+    agents: Literal["skip", "sync"]
+    """What becomes of accounts of agents, and of any other subtype of user."""
     protect: frozenset[str]
     """Folded BPS ids."""
 
@@ -146,6 +148,7 @@ class Rules:
             f"users {scope.users.text if scope.users else ''}",
             f"groups {scope.groups.text if scope.groups else ''}",
             f"guests {scope.guests}",
+            f"agents {scope.agents}",
             *(f"protect {bps_id}" for bps_id in sorted(scope.protect)),
             f"user id {mapping.user_bps_id.text}",
             f"group id {mapping.group_bps_id.text}",

@@ -39,9 +39,11 @@ from syncd.store.db.part import in_thread
 from syncd.store.decisions.approvals import Approvals
 from syncd.store.decisions.rejections import Declined
 from syncd.store.desired.decisions import DesiredState
+from syncd.store.desired.former import FormerMembers
 from syncd.store.desired.leavers import Leavers
 from syncd.store.desired.time_rules import TimeRules
 from syncd.store.directory.checkpoints import has_checkpoints, load_checkpoints
+from syncd.store.directory.contradictions import Contradictions
 from syncd.store.directory.direct_reads import DirectReads
 from syncd.store.directory.full_read import Baseline
 from syncd.store.directory.lists import ListedObjects
@@ -74,7 +76,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Directory(ListedObjects, DirectReads, Purged, TenantBinding):
+class Directory(ListedObjects, DirectReads, Purged, Contradictions, TenantBinding):
     """The stored copy of the tenant."""
 
     @in_thread
@@ -92,7 +94,7 @@ class Memberships(Members, MemberChecks):
     """The members of single groups."""
 
 
-class Desired(DesiredState, Leavers, TimeRules):
+class Desired(DesiredState, Leavers, TimeRules, FormerMembers):
     """What should be in the portal."""
 
 

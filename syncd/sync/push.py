@@ -10,7 +10,7 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import ConfigError, UnsafePlan
-from syncd.model.run import Approval, Subject
+from syncd.model.run import Approval, Removals, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
 from syncd.plan.sieves import stop_unapproved
@@ -77,7 +77,7 @@ class Push:
         run_id: int,
         *,
         read_portal: bool,
-        removals: bool,
+        removals: Removals,
         write: bool,
         retry_failed: bool,
         quiet: bool,
@@ -88,8 +88,8 @@ class Push:
     ) -> PushResult:
         """Make the plan of a run and apply it when ``write`` says so.
 
-        ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals`` False: the source was
-        incomplete. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins;
+        ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals``: what may be taken
+        away. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins;
         ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
         ``subject``: only what a pull of this object touched is looked at, even when a push over everybody is due;
         that one stays due.
@@ -173,7 +173,7 @@ class Push:
         if write and rules.policy.mode != "plan_only":
             phase("apply")
             notes += await self._apply(run_id, licences=licences, retry_failed=retry_failed)
-            looked_everywhere = planned.full and full and removals and read_portal
+            looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
             await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes)

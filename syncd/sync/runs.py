@@ -16,7 +16,8 @@ from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, R
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.planning.undo import Release
 from syncd.sync.ports.sides import TrafficMeter
-from syncd.sync.pull.pull import Pull, PullResult
+from syncd.sync.pull.pull import Pull
+from syncd.sync.pull.result import PullResult
 from syncd.sync.push import Push, PushResult
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Runs:
         return await sides.push.run(
             run.id,
             read_portal=pull_kind != "none",
-            removals=run.pulled is None or run.pulled.complete,
+            removals="all" if run.pulled is None else run.pulled.removals,
             write=request.write,
             retry_failed=request.retry_failed,
             quiet=quiet,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import stamina
 
+from syncd.clock import Clock
 from syncd.errors import Interrupted, SyncdError, Unavailable
 from syncd.graph.budget import ResourceBudget
 from syncd.graph.source import GraphSource
@@ -731,6 +732,7 @@ async def test_a_request_that_ends_alone_ends_the_whole_reading(
         source,
         store,
         Checkpoint(stream="groups", fingerprint="f"),
+        Clock(),
         note_stored=lambda chunk, counts: None,
         stopping=lambda: False,
     )

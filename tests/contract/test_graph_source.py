@@ -78,7 +78,10 @@ async def test_a_baseline_selects_what_is_needed_and_what_is_configured(graph: F
         await source.fetch_page("groups", None)
     assert users.items == (UserItem(id="u1", attributes={}),)
     assert users.delta_link == f"{graph.root}/v1.0/users/delta?$deltatoken=d"
-    names = "accountEnabled displayName jobTitle mail onPremisesExtensionAttributes userPrincipalName userType manager"
+    names = (
+        "accountEnabled displayName identityParentId jobTitle mail onPremisesExtensionAttributes userPrincipalName "
+        "userType manager"
+    )
     assert graph.targets() == [
         f"/v1.0/users/delta?$select={names.replace(' ', ',')}",
         "/v1.0/groups/delta?$select=displayName,members",
@@ -277,6 +280,24 @@ async def test_lasting_junk_ends_in_an_error(
     assert len(graph.asked) == 3
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["Could not find a property named 'identityParentId' on type 'microsoft.graph.user'.", "No."],
+)
+async def test_a_cloud_without_agents_is_read_without_asking_for_them(
+    graph: FakeGraph, source: GraphSource, message: str
+) -> None:
+    """The property that tells agents apart is asked for where it is known; once it is refused, never again."""
+    refusals = [error(400, "Request_BadRequest", message)] * (1 if "identity" in message else 2)
+    graph.queue(*refusals, page(graph, {"id": "U1"}, delta_link="users/delta?$deltatoken=n"))
+    before = source.fingerprint("users")
+    await source.fetch_page("users", None)
+    graph.queue(page(graph, delta_link="users/delta?$deltatoken=n"))
+    await source.fetch_latest("users")
+    assert ["identityParentId" in target for target in graph.targets()] == [*[True] * len(refusals), False, False]
+    assert source.fingerprint("users") == before
+
+
 async def test_a_bad_query_is_no_dead_link(graph: FakeGraph, source: GraphSource) -> None:
     """A property that cannot be tracked is told as such, once, instead of starting full pulls without an end."""
     graph.queue(error(400, "BadRequest", "not supported for the following properties: signInActivity"))
@@ -384,7 +405,7 @@ async def test_single_objects_are_read_whole(graph: FakeGraph, source: GraphSour
     assert user.manager == ManagerSet("m1")
     assert user.attributes["mail"] is None
     assert await source.fetch_group("g1") == GroupItem(id="g1", attributes={"displayName": None})
-    names = "id,accountEnabled,displayName,mail,userPrincipalName,userType"
+    names = "id,accountEnabled,displayName,identityParentId,mail,userPrincipalName,userType"
     assert graph.targets() == [
         f"/v1.0/users/a%2Fb?$select={names}&$expand=manager($levels=1;$select=id)",
         "/v1.0/groups/g1?$select=id,displayName",

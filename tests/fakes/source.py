@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
-from syncd.errors import Forbidden, Rejected, ResyncRequired
+from syncd.errors import Forbidden, ProtocolError, Rejected, RemoteError, ResyncRequired
 from syncd.model.kinds import RecordKind
 from syncd.model.listing import IdPage, ListAnswer, Listed, ListPage, ListRequest
-from syncd.model.source import GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
+from syncd.model.source import KIND, BadObject, GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
+
+Read = Literal["lists", "links", "singles", "counts"]
+READS: tuple[Read, ...] = get_args(Read)
 
 
 @dataclass
@@ -33,7 +38,11 @@ class FakeGroup:
 
 @dataclass
 class FakeSource:
-    """Answers pages from a log of events. ``rng`` shuffles and repeats, ``page_size`` cuts, ``lists`` exist."""
+    """Answers pages from a log of events. ``rng`` shuffles and repeats, ``page_size`` cuts, ``lists`` exist.
+
+    ``no_counts``: what every count is refused with. Lists may leave agents out (``unlisted_agents``), and counts
+    (``uncounted_agents``), or not count them alone (``counts_agents``). ``bad``: objects that no reading understands.
+    """
 
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     page_size: int = 3
@@ -44,6 +53,11 @@ class FakeSource:
     rounds: dict[str, list[UserItem | GroupItem]] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     count_lie: int = 0
+    no_counts: RemoteError | None = None
+    unlisted_agents: bool = False
+    uncounted_agents: bool = False
+    counts_agents: bool = True
+    bad: dict[str, BadObject] = field(default_factory=dict)
     member_count_lies: dict[str, int] = field(default_factory=dict)
     hiding: set[str] = field(default_factory=set)
     unlisted: set[str] = field(default_factory=set)
@@ -56,6 +70,21 @@ class FakeSource:
     tenant: str = "contoso.example"
     tenant_id: str = "11111111-2222-4333-8444-555555555555"
     _serial: int = 0
+    _frozen: dict[Read, tuple[dict[str, FakeUser], dict[str, FakeGroup]]] = field(default_factory=dict)
+
+    # ---- replicas that are behind -----------------------------------------------------------------------------------
+
+    def freeze(self, *reads: Read) -> None:
+        """Let these reads (without any: all of them) go on answering what is true now; delta never does."""
+        copied = deepcopy((self.users, self.groups))
+        self._frozen.update(dict.fromkeys(reads or READS, copied))
+
+    def thaw(self) -> None:
+        """Let all reads answer the truth again."""
+        self._frozen.clear()
+
+    def _see(self, read: Read) -> tuple[dict[str, FakeUser], dict[str, FakeGroup]]:
+        return self._frozen.get(read, (self.users, self.groups))
 
     async def identify_tenant(self) -> str:
         """Return the id of the tenant."""
@@ -167,8 +196,9 @@ class FakeSource:
             items=tuple(
                 item if self.tracks_owners or isinstance(item, UserItem) else replace(item, owners=())
                 for item in items[start:end]
+                if item.removed or item.id not in self.bad
             ),
-            bad=(),
+            bad=tuple(self.bad[item.id] for item in items[start:end] if not item.removed and item.id in self.bad),
             next_link=f"{name}|{end}|{position}" if more else None,
             delta_link=None if more else f"d:{position}",
         )
@@ -215,7 +245,8 @@ class FakeSource:
         """Return a page of what exists now; pages are offsets, so that they shift."""
         self.calls.append(f"{stream} list")
         ids, next_link = self._cut_list(self._exist(stream), link)
-        return ListPage(tuple(self._show(stream, each) for each in ids), (), next_link)
+        bad = tuple(self.bad[each] for each in ids if each in self.bad)
+        return ListPage(tuple(self._show(stream, each) for each in ids if each not in self.bad), bad, next_link)
 
     async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
         """Return a page of their ids."""
@@ -234,30 +265,29 @@ class FakeSource:
 
     async def _answer(self, request: ListRequest) -> ListAnswer:
         self.calls.append(f"list {request.owner_id}/{request.relation}")
-        owner = (self.users if request.owner_is_user else self.groups).get(request.owner_id)
+        users, groups = self._see("links")
+        owner = (users if request.owner_is_user else groups).get(request.owner_id)
         if owner is None or owner.state != "active":
             return ListAnswer(request=request, state="missing")
         if request.relation == "directReports":
-            ids = [
-                key for key, user in self.users.items() if user.state == "active" and user.manager == request.owner_id
-            ]
+            ids = [key for key, user in users.items() if user.state == "active" and user.manager == request.owner_id]
         elif request.relation == "memberOf":
             ids = [
                 key
-                for key, group in self.groups.items()
+                for key, group in groups.items()
                 if group.state == "active" and request.owner_id in group.members and key not in self.hiding
             ]
         elif request.relation == "ownedObjects":
             ids = sorted(self._owned_by(request.owner_id))
         elif request.relation == "owners":
             assert self.tracks_owners, "owners were asked for although they are not synchronised"
-            owners = self.groups[request.owner_id].owners
+            owners = groups[request.owner_id].owners
             ids = [o for o, kind in owners.items() if self._is_listed(o, kind)]
             ids = [o for o in ids if f"{request.owner_id}/{o}" not in self.hidden]
         elif request.owner_id in self.hiding:
             return ListAnswer(request=request, state="hidden")
         else:
-            members = self.groups[request.owner_id].members
+            members = groups[request.owner_id].members
             ids = [m for m, kind in members.items() if self._is_listed(m, kind)]
             ids = [m for m in ids if f"{request.owner_id}/{m}" not in self.hidden]
         page, next_link = self._cut_list(ids, request.link)
@@ -269,14 +299,19 @@ class FakeSource:
         return ids[start:end], f"{end}" if end < len(ids) else None
 
     def _exist(self, stream: Stream) -> list[str]:
-        objects = self.users if stream == "users" else self.groups
-        return [key for key, each in objects.items() if each.state == "active" and key not in self.hidden]
+        objects: Mapping[str, FakeUser | FakeGroup] = self._see("lists")[0 if stream == "users" else 1]
+        return [
+            key
+            for key, each in objects.items()
+            if each.state == "active" and key not in self.hidden and not (self.unlisted_agents and _is_agent(each))
+        ]
 
     def _show(self, stream: Stream, object_id: str) -> Listed:
-        found = (self.users if stream == "users" else self.groups)[object_id]
+        users, groups = self._see("lists")
+        found = (users if stream == "users" else groups)[object_id]
         values = {name: value for name, value in sorted(found.attributes.items()) if value is not None}
         manager = found.manager if isinstance(found, FakeUser) else None
-        if manager in self.users and self.users[manager].state != "active":
+        if manager in users and users[manager].state != "active":
             manager = None
         name, upn = values.get("displayName"), values.get("userPrincipalName")
         return Listed(id=object_id, name=name, upn=upn, attributes=values, manager_id=manager)  # type: ignore[arg-type]
@@ -284,34 +319,49 @@ class FakeSource:
     async def fetch_count(self, stream: Stream) -> int:
         """Return the number of active objects, or a lie."""
         self.calls.append(f"{stream} $count")
-        objects = self.users if stream == "users" else self.groups
-        return sum(1 for item in objects.values() if item.state == "active") + self.count_lie
+        if self.no_counts is not None:
+            raise self.no_counts
+        objects: Mapping[str, FakeUser | FakeGroup] = self._see("counts")[0 if stream == "users" else 1]
+        uncounted = sum(map(_is_agent, objects.values())) if self.uncounted_agents else 0
+        return sum(1 for item in objects.values() if item.state == "active") + self.count_lie - uncounted
+
+    async def fetch_agent_count(self) -> int | None:
+        """Return how many agents there are, where they are counted by themselves."""
+        self.calls.append("agents $count")
+        if self.no_counts is not None or not self.counts_agents:
+            return None
+        users = self._see("counts")[0].values()
+        return sum(1 for user in users if user.state == "active" and _is_agent(user))
 
     async def fetch_user(self, user_id: str) -> UserItem | None:
         """Read one user."""
-        user = self.users.get(user_id)
+        self.calls.append(f"user {user_id}")
+        user = self._see("singles")[0].get(user_id)
         if user is None or user.state != "active":
             return None
+        if user_id in self.bad:
+            raise ProtocolError("an unreadable user")
         return UserItem(id=user_id, attributes=dict(user.attributes), manager=ManagerSet(user.manager))
 
     async def fetch_group(self, group_id: str) -> GroupItem | None:
         """Read one group."""
-        group = self.groups.get(group_id)
-        return (
-            None
-            if group is None or group.state != "active"
-            else GroupItem(id=group_id, attributes=dict(group.attributes))
-        )
+        self.calls.append(f"group {group_id}")
+        group = self._see("singles")[1].get(group_id)
+        if group is None or group.state != "active":
+            return None
+        if group_id in self.bad:
+            raise ProtocolError("an unreadable group")
+        return GroupItem(id=group_id, attributes=dict(group.attributes))
 
     async def fetch_existing(self, stream: Stream, ids: Sequence[str]) -> frozenset[str]:
         """Return which ids a direct read finds."""
-        objects = self.users if stream == "users" else self.groups
+        objects: Mapping[str, FakeUser | FakeGroup] = self._see("singles")[0 if stream == "users" else 1]
         return frozenset(i for i in ids if i in objects and objects[i].state == "active")
 
     async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
         """Read a group's members, as far as they exist and the group shows them."""
         self.calls.append(f"members {group_id}")
-        group = self.groups.get(group_id)
+        group = self._see("links")[1].get(group_id)
         if group is None or group.state != "active":
             return None
         if group_id in self.hiding:
@@ -326,18 +376,20 @@ class FakeSource:
         """Read a group's owners; nobody may ask when they are not tracked."""
         assert self.tracks_owners, "owners were asked for although they are not synchronised"
         self.calls.append(f"owners {group_id}")
-        group = self.groups.get(group_id)
+        group = self._see("links")[1].get(group_id)
         if group is None or group.state != "active":
             return None
         return tuple(Link(owner, kind) for owner, kind in group.owners.items() if self._is_listed(owner, kind))
 
     def _owned_by(self, user_id: str) -> set[str]:
         assert self.tracks_owners, "owners were asked for although they are not synchronised"
-        return {key for key, group in self.groups.items() if group.state == "active" and user_id in group.owners}
+        groups = self._see("links")[1]
+        return {key for key, group in groups.items() if group.state == "active" and user_id in group.owners}
 
     def _is_listed(self, member: str, kind: str) -> bool:
         """Tell whether a list shows the object: neither a deleted one nor, in v1.0, a service principal."""
-        known = {"user": self.users, "group": self.groups}.get(kind, {}).get(member)
+        users, groups = self._see("links")
+        known = users.get(member) if kind == "user" else groups.get(member) if kind == "group" else None
         return kind != "servicePrincipal" and (known is None or known.state == "active")
 
     # ---- single objects and counts ----------------------------------------------------------------------------------
@@ -345,7 +397,9 @@ class FakeSource:
     async def fetch_member_count(self, group_id: str, *, kind: RecordKind | None = None) -> int | None:
         """Count a group's members, of every type or of one, that exist, or lie."""
         self.calls.append(f"members {group_id} {kind or ''}$count")
-        group = self.groups.get(group_id)
+        if self.no_counts is not None:
+            raise self.no_counts
+        group = self._see("counts")[1].get(group_id)
         if group is None or group.state != "active":
             return None
         shown = [
@@ -360,7 +414,7 @@ class FakeSource:
     async def find_user(self, name: str) -> UserItem | None:
         """Read one user by id or by UPN without case."""
         self.calls.append(f"user {name}")
-        for user_id, user in self.users.items():
+        for user_id, user in self._see("singles")[0].items():
             if user.state == "active" and str(user.attributes.get("userPrincipalName")).lower() == name.lower():
                 return await self.fetch_user(user_id)
         return await self.fetch_user(name.lower())
@@ -368,7 +422,7 @@ class FakeSource:
     async def find_groups(self, name: str) -> frozenset[str]:
         """Return the groups of that id or name."""
         self.calls.append(f"group {name}")
-        active = {key: group for key, group in self.groups.items() if group.state == "active"}
+        active = {key: group for key, group in self._see("singles")[1].items() if group.state == "active"}
         if name.lower() in active:
             return frozenset({name.lower()})
         return frozenset(
@@ -378,13 +432,14 @@ class FakeSource:
     async def fetch_groups_of(self, user_id: str, *, role: Role = "members") -> frozenset[str] | None:
         """Return the groups of a user, without those that hide their members, or those that a user owns."""
         self.calls.append(f"groups of {user_id}" if role == "members" else f"owned by {user_id}")
-        if user_id not in self.users or self.users[user_id].state != "active":
+        users, groups = self._see("links")
+        if user_id not in users or users[user_id].state != "active":
             return None
         if role == "owners":
             return frozenset(self._owned_by(user_id))
         return frozenset(
             key
-            for key, group in self.groups.items()
+            for key, group in groups.items()
             if group.state == "active"
             and user_id in group.members
             and key not in self.hiding
@@ -395,4 +450,9 @@ class FakeSource:
         """Look among the deleted items; of groups we have no right to know."""
         if stream == "groups":
             return None
-        return object_id in self.users and self.users[object_id].state == "soft_deleted"
+        users = self._see("singles")[0]
+        return object_id in users and users[object_id].state == "soft_deleted"
+
+
+def _is_agent(each: FakeUser | FakeGroup) -> bool:
+    return bool(each.attributes.get(KIND) or each.attributes.get("identityParentId"))

@@ -34,7 +34,8 @@ from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.tokens import Grant, TokenBook
 from syncd.store.db.database import Database
 from syncd.store.store import Store
-from syncd.sync.pull.pull import Pull, PullResult
+from syncd.sync.pull.pull import Pull
+from syncd.sync.pull.result import PullResult
 from tests.contract.sandbox_client import MovableClock
 from tests.fakes.rules import make_graph_options
 

@@ -18,7 +18,8 @@ from syncd.clock import Clock
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.schema.tables import source_groups, source_members, source_objects, source_owners, source_users
 from syncd.store.store import Store
-from syncd.sync.pull.pull import Pull, PullResult
+from syncd.sync.pull.pull import Pull
+from syncd.sync.pull.result import PullResult
 from tests.fakes.source import FakeSource
 from tests.stores import template
 

@@ -91,6 +91,7 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
         "users": "",
         "groups": "",
         "guests": "skip",
+        "agents": "skip",
         "protect": [],
     }
     assert effective["mapping"] == {

@@ -218,8 +218,8 @@ def _list_uses(explanation: Explanation, rules: Rules) -> list[dict[str, Any]]:
 
 
 def _name_state(desired: Mapping[str, Any]) -> str:
-    """Return the decision in the words of ``syncd users``: a guest whom the rules leave out is skipped."""
-    return "skipped" if desired["cause"] == Cause.GUEST.value else str(desired["state"])
+    """Return the decision in the words of ``syncd users``: a guest or agent whom the rules leave out is skipped."""
+    return "skipped" if desired["cause"] in (Cause.GUEST.value, Cause.AGENT.value) else str(desired["state"])
 
 
 def _make_plain(value: Any) -> Any:

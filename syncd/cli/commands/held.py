@@ -197,9 +197,10 @@ def _make_approval(
         raise click.UsageError(f"there is no run {run}: 'syncd held' names the run that holds something")
     kinds, only = _join_words(kinds, only, more)
     emptied = [name.removesuffix("_emptied") for name in record.counts if name.endswith("_emptied")]
-    if emptied and not kinds and not only:
-        approvals.believe_empty(emptied, run)
-        print_line(f"Noted: {' and '.join(emptied)} are truly empty. The next full run acts on it, guarded as ever.")
+    believed = {} if kinds or only else approvals.believe_empty(emptied, run)
+    if believed:
+        next_run = "next run" if all(believed.values()) else "next full run"
+        print_line(f"Noted: {' and '.join(believed)} are truly empty. The {next_run} acts on it, guarded as ever.")
         return None
     now = Clock().now()
     holding = approvals.load_holding_runs(now=now)

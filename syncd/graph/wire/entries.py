@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from syncd.model.source import BadObject, GroupItem, Link, ManagerSet, Removal, UserItem
+from syncd.model.source import KIND, OTHER_KINDS, BadObject, GroupItem, Link, ManagerSet, Removal, Role, UserItem
 
 _TYPES: Mapping[str, type] = {
     "accountEnabled": bool,
@@ -21,6 +21,8 @@ _TYPES: Mapping[str, type] = {
     "userType": str,
 }
 
+_LONGEST_KIND = 100
+_ROLES: tuple[Role, ...] = ("members", "owners")
 _COMMON_KINDS = {f"#microsoft.graph.{kind}": kind for kind in ("user", "group", "device", "servicePrincipal")}
 
 
@@ -29,22 +31,66 @@ class BadEntry(Exception):
 
 
 def read_user(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> UserItem:
-    """Read one user; an unreadable manager is noted in ``bad`` and counts as not stated."""
-    user_id = read_id(entry, "user")
+    """Read one user; an unreadable manager is noted in ``bad`` and counts as not stated.
+
+    A subtype of user keeps its type among the attributes. An entry that is marked as removed says no more than that.
+    """
+    user_id = read_id(entry)
+    if (removed := _read_removal(entry)) is not None:
+        return UserItem(id=user_id, attributes={}, removed=removed)
     attributes = _read_attributes(entry, wanted)
+    if type(entry.get("@odata.type")) is str:
+        kind = _read_kind(entry)
+        if kind in OTHER_KINDS:
+            raise BadEntry(f"it is a {kind} where a user belongs")
+        attributes[KIND] = None if kind in ("user", "unknown") else kind
     manager = None
     if (changes := entry.get("manager@delta")) is not None:
         manager = _read_manager(user_id, changes, bad)
-    return UserItem(id=user_id, attributes=attributes, manager=manager, removed=_read_removal(entry))
+    return UserItem(id=user_id, attributes=attributes, manager=manager)
 
 
 def read_group(entry: Any, wanted: frozenset[str], bad: list[BadObject]) -> GroupItem:
-    """Read one group; each unreadable link is noted in ``bad``, the others stay."""
-    group_id = read_id(entry, "group")
+    """Read one group; each unreadable link is noted in ``bad``, the others stay.
+
+    An entry that is marked as removed says no more than that.
+    """
+    group_id = read_id(entry)
+    if (removed := _read_removal(entry)) is not None:
+        return GroupItem(id=group_id, attributes={}, removed=removed)
+    if "@odata.type" in entry and (kind := _read_kind(entry)) not in ("group", "unknown"):
+        raise BadEntry(f"it is a {kind} where a group belongs")
     attributes = _read_attributes(entry, wanted)
     links = _read_links(group_id, entry, "members@delta", bad)
     owners = _read_links(group_id, entry, "owners@delta", bad) if "owners@delta" in entry else ()
-    return GroupItem(id=group_id, attributes=attributes, links=links, removed=_read_removal(entry), owners=owners)
+    return GroupItem(id=group_id, attributes=attributes, links=links, owners=owners)
+
+
+class BadEntries:
+    """Gathers the entries of one page that cannot be read: those without an id as one number per reason."""
+
+    def __init__(self) -> None:
+        self.noted: list[BadObject] = []
+        self._nameless: dict[str, int] = {}
+
+    def add(self, entry: Any, reason: str) -> None:
+        """Note one, with what it states for certain: whoever is disabled, or was taken out, is so in any case."""
+        object_id = guess_id(entry)
+        if not object_id:
+            self._nameless[reason] = self._nameless.get(reason, 0) + 1
+            return
+        disabled = entry.get("accountEnabled") is False
+        ended = tuple(
+            (role, link.member_id)
+            for role in _ROLES
+            for link in _read_links("", entry, f"{role}@delta", [])
+            if link.removed
+        )
+        self.noted.append(BadObject(object_id, reason, disabled=disabled, ended=ended))
+
+    def gather(self) -> tuple[BadObject, ...]:
+        """Return all of them."""
+        return (*self.noted, *(BadObject("", reason, count) for reason, count in self._nameless.items()))
 
 
 def _read_links(group_id: str, entry: Mapping[str, Any], name: str, bad: list[BadObject]) -> tuple[Link, ...]:
@@ -71,8 +117,8 @@ def read_member(entry: Any) -> Link:
     return Link(read_id(entry), _read_kind(entry), _read_removal(entry) is not None)
 
 
-def read_id(entry: Any, kind: str = "") -> str:
-    """Return the entry's id in lower case; with ``kind``, refuse an entry that states to be something else."""
+def read_id(entry: Any) -> str:
+    """Return the entry's id in lower case."""
     if type(entry) is not dict:
         raise BadEntry(f"it is {describe(entry)} instead of an object")
     found = entry.get("id")
@@ -81,8 +127,6 @@ def read_id(entry: Any, kind: str = "") -> str:
     object_id = found.strip().lower()
     if not object_id or not object_id.isprintable():
         raise BadEntry("its id has unprintable characters" if object_id else "its id is empty")
-    if kind and "@odata.type" in entry and (stated := _read_kind(entry)) not in (kind, "unknown"):
-        raise BadEntry(f"it is a {stated} where a {kind} belongs")
     return object_id
 
 
@@ -161,7 +205,7 @@ def _read_kind(entry: Mapping[str, Any]) -> str:
     if type(stated) is not str:
         return "unknown"
     kind = stated.rpartition(".")[2].lstrip("#").strip()
-    return kind if kind and kind.isprintable() else "unknown"
+    return kind if kind and kind.isprintable() and len(kind) <= _LONGEST_KIND else "unknown"
 
 
 def _read_removal(entry: Mapping[str, Any]) -> Removal | None:

@@ -14,18 +14,29 @@ import msgspec
 
 from syncd.errors import ProtocolError
 from syncd.graph.options import ENTITIES
-from syncd.graph.wire.entries import BadEntry, guess_id, read_group, read_id, read_member, read_user, refuse_unstorable
+from syncd.graph.wire.entries import (
+    BadEntries,
+    BadEntry,
+    read_group,
+    read_id,
+    read_member,
+    read_user,
+    refuse_unstorable,
+)
 from syncd.graph.wire.parse import parse_checked, read_link, read_list
 from syncd.http import Response
 from syncd.http.confidential import Confidential
 from syncd.model.attributes import COLLECTIONS
 from syncd.model.graph_properties import PROPERTIES
 from syncd.model.listing import UNLISTED_KINDS, IdPage, Listed, ListPage
-from syncd.model.source import BadObject, Stream
+from syncd.model.source import KIND, BadObject, Stream, is_person
 
 _TYPE = "#microsoft.graph."
 _UNLISTED = frozenset(f"{_TYPE}{kind}" for kind in UNLISTED_KINDS)
+_SUBTYPES = frozenset({"agentUser"})
+"""Subtypes of user that are common enough to be read by types."""
 _TYPES: Mapping[str, Any] = {
+    KIND: str | None,
     "accountEnabled": bool | None,
     "displayName": str | None,
     "mail": str | None,
@@ -70,9 +81,9 @@ class ListParser:
     def __init__(self, stream: Stream, selected: Collection[str]) -> None:
         self._stream = stream
         self._selected = frozenset(selected)
-        names = sorted(self._selected)
+        names = sorted({*self._selected, KIND} if stream == "users" else self._selected)
         known = PROPERTIES[ENTITIES[stream]]
-        self._own = [f'"{name}"'.encode() for name in names if name not in known]
+        self._own = [f'"{name}"'.encode() for name in names if name not in known and name != KIND]
         # Whatever has no value, or no element, is left out when such an object is encoded, as it is in the directory.
         collections = COLLECTIONS[ENTITIES[stream]]
         fields: list[Any] = [
@@ -82,6 +93,7 @@ class ListParser:
             for n, name in enumerate(names)
         ]
         renamed = {f"p{n}": name for n, name in enumerate(names)}
+        self._kind_field = f"p{names.index(KIND)}" if stream == "users" else ""
         attributes = msgspec.defstruct("Attributes", fields, omit_defaults=True, rename=renamed)
         page = msgspec.defstruct("AttributesPage", [("value", list[attributes])])  # type: ignore[valid-type]
         self._read_attributes = msgspec.json.Decoder(page).decode
@@ -101,8 +113,11 @@ class ListParser:
             return None
         ids = [head.id for head in heads.value]
         managers = [head.manager.id for head in heads.value if head.manager is not None]
-        if any(head.type or head.removed is not msgspec.UNSET for head in heads.value):
+        if any(head.removed is not msgspec.UNSET for head in heads.value):
             return None
+        for head, values in zip(heads.value, attributes, strict=True):
+            if head.type and not self._keep_type(head.type, values):
+                return None
         if not (_are_plain(ids) and _are_plain(managers)):
             return None
         objects = tuple(
@@ -123,17 +138,30 @@ class ListParser:
         folded = body.lower() if missing else b""
         return any(name.lower() in folded for name in missing)
 
+    def _keep_type(self, stated: str, values: Any) -> bool:
+        """Leave the bare name of a subtype among the values, as entries of delta have it; False: it needs a look."""
+        kind = stated.removeprefix(_TYPE)
+        if self._stream == "groups":
+            return kind == "group"
+        if kind == "user":
+            setattr(values, self._kind_field, None)
+        elif kind in _SUBTYPES:
+            setattr(values, self._kind_field, kind)
+        else:
+            return False
+        return True
+
     def _parse_loosely(self, response: Response) -> ListPage:
         body, _ = parse_checked(response)
         objects: list[Listed] = []
-        bad: list[BadObject] = []
+        bad = BadEntries()
         for entry in read_list(body):
             try:
                 refuse_unstorable(entry)
-                objects.append(self._read_entry(entry, bad))
+                objects.append(self._read_entry(entry, bad.noted))
             except BadEntry as error:
-                bad.append(BadObject(guess_id(entry), str(error)))
-        return ListPage(tuple(objects), tuple(bad), read_link(body, "@odata.nextLink"))
+                bad.add(entry, str(error))
+        return ListPage(tuple(objects), bad.gather(), read_link(body, "@odata.nextLink"))
 
     def _read_entry(self, entry: Any, bad: list[BadObject]) -> Listed:
         read = read_user if self._stream == "users" else read_group
@@ -163,17 +191,16 @@ def parse_references(
 ) -> tuple[Sequence[str], str | None, tuple[BadObject, ...]]:
     """Read one page of related objects: ids in lower case, the next link, and what was unreadable.
 
-    ``only`` keeps one type of object; otherwise all but those whose memberships are not kept. ``owner`` is named with
-    what is unreadable. Raises as `parse_checked` does.
+    ``only`` keeps one type of object, with its subtypes; otherwise all but those whose memberships are not kept.
+    ``owner`` is named with what is unreadable. Raises as `parse_checked` does.
     """
-    wanted = f"{_TYPE}{only}"
     try:
         page = _read_references(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         page = None
     if page is not None and page.error is msgspec.UNSET:
         if only:
-            ids = [reference.id for reference in page.value if reference.type == wanted]
+            ids = [reference.id for reference in page.value if _is_a(only, reference.type.removeprefix(_TYPE))]
         else:
             ids = [reference.id for reference in page.value if reference.type not in _UNLISTED]
         if _are_plain(ids):
@@ -187,9 +214,14 @@ def parse_references(
         except BadEntry as error:
             bad.append(BadObject(owner, f"a list: {error}"))
             continue
-        if link.kind == only if only else link.kind not in UNLISTED_KINDS:
+        if _is_a(only, link.kind) if only else link.kind not in UNLISTED_KINDS:
             found.append(link.member_id)
     return found, read_link(document, "@odata.nextLink"), tuple(bad)
+
+
+def _is_a(only: str, kind: str) -> bool:
+    """Return whether an object of a type counts as one of the wanted type; only of users there are subtypes."""
+    return is_person(kind) if only == "user" else kind == only
 
 
 def _are_plain(ids: Sequence[str]) -> bool:

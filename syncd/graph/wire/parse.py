@@ -16,9 +16,9 @@ import msgspec
 
 from syncd.errors import ProtocolError, Unavailable
 from syncd.graph.wire.entries import (
+    BadEntries,
     BadEntry,
     describe,
-    guess_id,
     read_group,
     read_id,
     read_member,
@@ -58,15 +58,15 @@ def parse_page(response: Response, stream: Stream, *, selected: Collection[str])
     read: Callable[[Any, frozenset[str], list[BadObject]], Item] = read_user if stream == "users" else read_group
     wanted = frozenset(selected)
     items: list[Item] = []
-    bad: list[BadObject] = []
+    bad = BadEntries()
     for entry in entries:
         try:
             if suspicious:
                 refuse_unstorable(entry)
-            items.append(read(entry, wanted, bad))
+            items.append(read(entry, wanted, bad.noted))
         except BadEntry as error:
-            bad.append(BadObject(guess_id(entry), str(error)))
-    return Page(items=tuple(items), bad=tuple(bad), next_link=next_link, delta_link=delta_link)
+            bad.add(entry, str(error))
+    return Page(items=tuple(items), bad=bad.gather(), next_link=next_link, delta_link=delta_link)
 
 
 def parse_user(response: Response, *, selected: Collection[str]) -> UserItem:
@@ -101,14 +101,17 @@ def parse_group(response: Response, *, selected: Collection[str]) -> GroupItem:
 def parse_members(response: Response) -> tuple[tuple[Link, ...], str | None]:
     """Read one page of a member list and its next link.
 
-    An unreadable entry raises ProtocolError: the list is a witness for removals and must be whole.
+    An entry that cannot be read is a link to nobody (an empty id): it may stand for anybody whom the list lacks.
     """
     body = parse_object(response)
+    return tuple(_read_member_or_nobody(entry) for entry in read_list(body)), read_link(body, "@odata.nextLink")
+
+
+def _read_member_or_nobody(entry: Any) -> Link:
     try:
-        links = tuple(read_member(entry) for entry in read_list(body))
-    except BadEntry as error:
-        raise ProtocolError(f"Microsoft Graph sent an unreadable member: {error}", status=response.status) from error
-    return links, read_link(body, "@odata.nextLink")
+        return read_member(entry)
+    except BadEntry:
+        return Link("", "unknown")
 
 
 def parse_group_list(response: Response) -> tuple[tuple[GroupItem, ...], str | None]:

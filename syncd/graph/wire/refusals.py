@@ -144,13 +144,11 @@ def to_error(purpose: Purpose, clock: Clock, response: Response, told: Told) -> 
     if status in (400, 501) and purpose.carries_link:
         return Rejected(f"Microsoft Graph refused the stored link to {purpose.goal} ({said})", status=status, code=code)
     if status in (400, 501):
-        kind = BadQuery if purpose.selects else Rejected
-        return kind(
-            f"Microsoft Graph refused the query to {purpose.goal} ({said}); "
-            "if it names a property, take it out of the mapping and the scope",
-            status=status,
-            code=code,
-        )
+        refused = f"Microsoft Graph refused the query to {purpose.goal} ({said})"
+        if not purpose.selects:
+            return Rejected(refused, status=status, code=code)
+        remedy = "if it names a property, take it out of the mapping and the scope"
+        return BadQuery(f"{refused}; {remedy}", status=status, code=code, said=told.words)
     return None
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from syncd.model.kinds import RecordKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import Expression, ExpressionFailed
-from syncd.plan.desired import is_guest
+from syncd.plan.desired import AGENT, find_subtype, is_guest
 from syncd.plan.rules import ScopeRules
 
 
@@ -58,6 +58,15 @@ def list_verdicts(
         return found + _judge(rules.groups, "scope.groups", "group", attributes, now=now)
     if attributes.get("accountEnabled") is False:
         found.append(RuleVerdict(rule="accountEnabled", value="false", says="out", detail="disabled in the tenant"))
+    if subtype := find_subtype(attributes):
+        found.append(
+            RuleVerdict(
+                rule="scope.agents",
+                value=rules.agents,
+                says="out" if rules.agents == "skip" else "in",
+                detail="an account of an agent" if subtype == AGENT else f"of the type {subtype}",
+            )
+        )
     if is_guest(attributes):
         found.append(
             RuleVerdict(

@@ -9,7 +9,7 @@ held            the newest plan has a change of it that waits for approval
 failing         a change of it failed and is tried again
 foreign         wanted, but the record in the target is somebody else's and stays so
 leaving         its record is ours, and nobody wants it any more
-skipped         cannot or must not be written: unmappable, a collision, a guest, protected, disabled before it came
+skipped         cannot or must not be written: unmappable, a collision, a guest or agent, protected, disabled at once
 out_of_scope    the rules leave it out, and it was never in the target
 ==============  ====================================================================================================
 """
@@ -159,7 +159,7 @@ def _find_absent_status(facts: StatusFacts) -> StatusReason | None:
     """A leaver that was never in the target."""
     if facts.gone or facts.desired == "deleted":
         return None
-    if facts.desired == "out_of_scope" and facts.reason.cause is not Cause.GUEST:
+    if facts.desired == "out_of_scope" and facts.reason.cause not in (Cause.GUEST, Cause.AGENT):
         return "out_of_scope", facts.reason.text
     return "skipped", facts.reason.text
 

@@ -43,13 +43,23 @@ MEMBERS_POSITION = "members_position"
 """The key of the last group of that sample; the next one begins behind it."""
 
 EMPTIED = "emptied:"
-"""With the stream's name behind it: the stream read empty although objects are stored, and has shown none since."""
+"""With the stream's name behind it: the stream has no object any more. ``read``: a full read showed none, although some
+are stored; ``told``: delta told of each that it is deleted."""
 
 UNPROVEN = "unproven:"
 """With the stream's name behind it: why its last full read had no proof; unset by a full read that has one."""
 
+UNCOUNTED = "uncounted:"
+"""The same for a full read that nothing contradicts, and that has no proof only because no count could be had."""
+
+UNBELIEVED = "unbelieved:"
+"""The same for a full read that showed what may not be believed: nothing may be taken away because of it."""
+
+UNNAMED = "unnamed:"
+"""With the stream's name behind it: how many entries without an id the full read under way has come upon."""
+
 EMPTY_BELIEVED = "empty_believed:"
-"""With the stream's name behind it: a person said that this stream is truly empty; the next full pull may sweep it."""
+"""With the stream's name behind it: a person said that this stream is truly empty; what was held for it goes on."""
 
 APPLIED = "applied:"
 """With the checksum of a plan file behind it: the run that began to apply that file."""

@@ -15,7 +15,7 @@ from syncd.model.run import HELD_FOR, REVERSALS, Approval
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.words import say
 from syncd.store.db.database import reading
-from syncd.store.db.markers import EMPTY_BELIEVED, FULL_PUSH_DUE, save_marker
+from syncd.store.db.markers import EMPTIED, EMPTY_BELIEVED, FULL_PUSH_DUE, load_marker, save_marker
 from syncd.store.db.parameters import among_bound, among_values
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, upsert
@@ -187,11 +187,19 @@ class Approvals(StorePart):
 
     # ---- an empty tenant --------------------------------------------------------------------------------------------
 
-    def believe_empty(self, streams: Collection[str], run_id: int) -> None:
-        """Remember that a person says these streams are truly empty."""
+    def believe_empty(self, streams: Collection[str], run_id: int) -> dict[str, bool]:
+        """Remember that a person says these streams are truly empty; return those that are still held for it.
+
+        True: every object is known to be deleted, so that any run may act on it; otherwise the next full run does.
+        """
+        found: dict[str, bool] = {}
         with self._database.transaction() as connection:
             for stream in streams:
-                save_marker(connection, EMPTY_BELIEVED + stream, str(run_id))
+                how = load_marker(connection, EMPTIED + stream)
+                if how is not None:
+                    save_marker(connection, EMPTY_BELIEVED + stream, str(run_id))
+                    found[stream] = how == "told"
+        return found
 
 
 def forget_rejections(connection: Connection, source_keys: Collection[int]) -> None:

@@ -11,12 +11,15 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Select, Table, delete, exists, literal, null, select, union_all
 
 from syncd.model.listing import UNLISTED_KINDS
-from syncd.model.source import Link, Role, Stream
+from syncd.model.source import BadObject, Link, Role, Stream
 from syncd.store.db.part import in_thread
 from syncd.store.db.sql import delete_pairs, insert_pairs
+from syncd.store.directory.delta_log import BEHIND, contradict, hold_links, load_words, settle
+from syncd.store.directory.entry import TABLES
 from syncd.store.directory.members import LINKS
-from syncd.store.directory.object_statements import END_REREAD, TABLES, bury, select_visible
+from syncd.store.directory.object_statements import END_PARKING, END_REREAD, bury, select_alive, select_visible
 from syncd.store.directory.pages import Directory
+from syncd.store.directory.unreadable import store_unreadable
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
 from syncd.store.schema.directory import PARKED, REREAD
 from syncd.store.schema.tables import source_groups, source_objects, source_returns
@@ -63,11 +66,12 @@ class DirectReads(Directory):
             connection.execute(_FORGET_RETURNS)
 
     @in_thread
-    def replace_members(self, group_id: str, links: Sequence[Link], *, role: Role = "members") -> int:
+    def replace_members(self, group_id: str, links: Sequence[Link], *, now: datetime, role: Role = "members") -> int:
         """Make the stored members of a group those that a direct read gave, beside the soft-deleted ones, which it
         cannot show; return how many differed.
 
         A group whose people must be read directly is done with its members: its owners are to be replaced before.
+        What delta has told lately holds against it.
         """
         table = LINKS[role]
         with self._undoing_cache(), self._database.transaction() as connection:
@@ -76,11 +80,13 @@ class DirectReads(Directory):
             group = keys[group_id]
             wanted = {keys[link.member_id] for link in links}
             there = set(connection.scalars(select_visible(role), {"group": group}))
-            differing = wanted ^ there
+            adding, dropping = ({(group, member) for member in some} for some in (wanted - there, there - wanted))
+            adding, dropping = hold_links(connection, role, adding, dropping, now=now)
+            differing = {member for _, member in adding | dropping}
             if role == "members":
                 touch_users_below(connection, differing)
-            delete_pairs(connection, table, [(group, member) for member in there - wanted])
-            insert_pairs(connection, table, [(group, member) for member in wanted - there])
+            delete_pairs(connection, table, dropping)
+            insert_pairs(connection, table, adding)
             touch_users(connection, differing)
             if role == "members":
                 connection.execute(END_REREAD, {"group": group})
@@ -95,16 +101,38 @@ class DirectReads(Directory):
 
     @in_thread
     def mark_gone(self, stream: Stream, ids: Sequence[str], *, now: datetime) -> int:
-        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many."""
+        """Remember as soft-deleted what a direct read no longer found (memberships stay, hidden); return how many.
+
+        Of what delta has told lately, somebody else may not know yet: it stays, and is read again later.
+        """
         with self._undoing_cache(), self._database.transaction() as connection:
             known = self._intern(connection, ids)
             keys = {known[text] for text in ids}
+            words = load_words(connection, connection.scalars(select_alive(stream), {"keys": keys}).all())
+            held = {key for key, word in words.items() if word.holds(now)}
+            for key in held:
+                contradict(connection, [key], stream, due=words[key].told_at + BEHIND)
+            keys -= held
+            settle(connection, keys, stream)
             if stream == "groups":
                 touch_users_below(connection, keys)
                 touch_groups(connection, keys, whole=True)
             else:
                 touch_users(connection, keys)
             return connection.execute(bury(stream), {"keys": keys, "now": now}).rowcount
+
+    @in_thread
+    def store_unreadable(self, stream: Stream, object_id: str, *, tracked: bool, now: datetime) -> None:
+        """Take it that the tenant has an object which a direct read does not understand; nobody asks for it again.
+
+        ``tracked``: a full read is under way, and has met it.
+        """
+        with self._undoing_cache(), self._database.transaction() as connection:
+            keys = self._intern(connection, [object_id])
+            bad = [BadObject(object_id, "")]
+            store_unreadable(connection, stream, bad, keys, tracked=tracked, listed=True, now=now)
+            connection.execute(END_PARKING[stream], {"object": keys[object_id]})
+            settle(connection, [keys[object_id]], stream)
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------

@@ -6,11 +6,26 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from syncd.model.source import Removal, Value
-from syncd.store.db.sql import decode_json
+from sqlalchemy import Connection, Table, select
 
+from syncd.model.source import Removal, Role, Stream, Value
+from syncd.store.db.sql import decode_json
+from syncd.store.schema.tables import seen_members, seen_owners, source_groups, source_users
+
+TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
+SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
+
+ALIVE = ("active", "parked", "unreadable")
+"""The states of what the tenant has. ``parked``: it told only part of it; ``unreadable``: never anything understood."""
 GONE = ("soft_deleted", "deleted")
-"""The states of what the tenant does not have any more."""
+"""The states of what it does not have any more."""
+
+
+def has_active(connection: Connection, stream: Stream) -> bool:
+    """Return whether the directory holds any existing object of the stream."""
+    table = TABLES[stream]
+    first = select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
+    return connection.scalar(first) is not None
 
 
 @dataclass(frozen=True, slots=True)

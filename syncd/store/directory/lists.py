@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -29,11 +30,20 @@ from syncd.store.db.sql import (
     insert_tuples,
     pick_missing,
 )
-from syncd.store.directory.entry import GONE, DirectoryRow
+from syncd.store.directory.delta_log import (
+    KEPT,
+    contradict,
+    find_told_gone,
+    hold_links,
+    withstand_list,
+    withstand_missing_managers,
+)
+from syncd.store.directory.entry import GONE, SEEN, TABLES, DirectoryRow
 from syncd.store.directory.members import LINKS, select_groups_among
-from syncd.store.directory.object_statements import SEEN, TABLES, UPDATE_ROW
+from syncd.store.directory.object_statements import UPDATE_ROW
 from syncd.store.directory.pages import Directory, PageCounts
 from syncd.store.directory.unlisted_managers import forget_unshown, note_unshown
+from syncd.store.directory.unreadable import note_unnamed, store_unreadable
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_objects,
@@ -64,18 +74,28 @@ class ListedObjects(Directory):
     """The directory as lists fill it."""
 
     @in_thread
-    def store_chunk(self, chunk: Chunk, checkpoint: Checkpoint) -> ChunkCounts:
-        """Apply what lists have shown. ``checkpoint`` is one of the streams read by lists, its ``tracked`` for all."""
+    def store_chunk(
+        self, chunk: Chunk, checkpoint: Checkpoint, *, now: datetime, reselected: bool = False
+    ) -> ChunkCounts:
+        """Apply what lists have shown. ``checkpoint`` is one of the streams read by lists, its ``tracked`` for all.
+
+        What they show otherwise than delta has told lately is not applied, but read directly before the pull ends.
+        ``reselected``: other properties are read than before; then they only add to what delta has told.
+        """
         counts = ChunkCounts()
         with self._undoing_cache(), self._database.transaction() as connection:
             for stream in STREAMS:
                 objects, bad = chunk.objects.get(stream, []), chunk.bad.get(stream, [])
                 if objects:
-                    counts.objects[stream] = self._store_listed(connection, stream, objects, tracked=checkpoint.tracked)
-                if checkpoint.tracked:
-                    self._see(connection, [each.id for each in bad if each.id])
+                    counts.objects[stream] = self._store_listed(
+                        connection, stream, objects, tracked=checkpoint.tracked, reselected=reselected, now=now
+                    )
+                if bad:
+                    keys = self._intern_named(connection, bad)
+                    store_unreadable(connection, stream, bad, keys, tracked=checkpoint.tracked, listed=True, now=now)
+                    note_unnamed(connection, stream, bad)
             for role, lists in chunk.people.items():
-                stored = self._store_listed_people(connection, role, lists, tracked=checkpoint.tracked)
+                stored = self._store_listed_people(connection, role, lists, tracked=checkpoint.tracked, now=now)
                 if role == "members":
                     counts.links = stored
             for stream in STREAMS:
@@ -85,7 +105,14 @@ class ListedObjects(Directory):
         return counts
 
     def _store_listed(
-        self, connection: Connection, stream: Stream, objects: Sequence[Listed], *, tracked: bool
+        self,
+        connection: Connection,
+        stream: Stream,
+        objects: Sequence[Listed],
+        *,
+        tracked: bool,
+        reselected: bool,
+        now: datetime,
     ) -> PageCounts:
         table = TABLES[stream]
         ids = {each.id for each in objects}
@@ -110,6 +137,15 @@ class ListedObjects(Directory):
                 extra = key in old and old[key].extra and old[key].state not in GONE
                 whole = each.name is not None
             fresh[key] = (DirectoryRow("active" if whole else "parked", attributes, extra), each.upn, each.name)
+        rows = {key: row for key, (row, _, _) in fresh.items()}
+        for key in withstand_list(connection, stream, rows, old, now=now):
+            known, (row, upn, name) = old.get(key), fresh.pop(key)
+            if reselected and known is not None and known.state == row.state == "active":
+                told = decode_json(known.attributes)
+                attributes = encode_json(decode_json(row.attributes) | told)
+                upn, name = told.get("userPrincipalName", upn), told.get("displayName", name)
+                fresh[key] = (DirectoryRow("active", attributes, known.extra), upn, name)
+        unshown -= withstand_missing_managers(connection, unshown, now=now)
         counts = PageCounts(read=len(objects))
         returned = [key for key in fresh if key in old and old[key].state in GONE]
         added: list[tuple[int | str | bool | None, ...]] = []
@@ -130,13 +166,19 @@ class ListedObjects(Directory):
         insert_keys(connection, source_returns, returned)
         if stream == "users" and old:
             forget_unshown(connection, own - unshown)
-            note_unshown(connection, unshown)
+            note_unshown(connection, unshown & fresh.keys())
         if tracked:
             insert_keys(connection, seen_objects, own)
         return counts
 
     def _store_listed_people(
-        self, connection: Connection, role: Role, lists: Sequence[tuple[str, Sequence[str]]], *, tracked: bool
+        self,
+        connection: Connection,
+        role: Role,
+        lists: Sequence[tuple[str, Sequence[str]]],
+        *,
+        tracked: bool,
+        now: datetime,
     ) -> int:
         try:
             pairs = _pack(lists, self._keys)
@@ -145,6 +187,11 @@ class ListedObjects(Directory):
             for _, people in lists:
                 ids.update(people)
             pairs = _pack(lists, self._intern(connection, ids))
+        ended = find_told_gone(connection, role, {pair >> 32 for pair in pairs}, since=now - KEPT)
+        if ended:
+            shown = {group << 32 | member for group, member in ended}.intersection(pairs)
+            contradict(connection, {pair >> 32 for pair in shown}, "people", due=now)
+            pairs = [pair for pair in pairs if pair not in shown]
         insert_packed(connection, LINKS[role], pairs)
         if tracked:
             insert_packed(connection, SEEN[role], pairs)
@@ -186,19 +233,22 @@ class ListedObjects(Directory):
         owned: Collection[str],
         reports: Collection[str],
         tracked: bool,
+        now: datetime,
     ) -> int:
         """Add the groups in which an object is and those that it owns, and make it the manager of its reports.
 
-        Returns how many were new. ``tracked``: a full read is under way, and has met these memberships now.
+        Returns how many were new. ``tracked``: a full read is under way, and has met these memberships now. What delta
+        has told lately of a membership, or of somebody's manager, holds against it.
         """
         with self._undoing_cache(), self._database.transaction() as connection:
             keys = self._intern(connection, {object_id, *groups, *owned, *reports})
             key = keys[object_id]
-            joined = _add_groups(connection, "members", key, [keys[each] for each in groups], tracked=tracked)
-            gained = _add_groups(connection, "owners", key, [keys[each] for each in owned], tracked=tracked)
+            joined = _add_groups(connection, "members", key, [keys[each] for each in groups], tracked=tracked, now=now)
+            gained = _add_groups(connection, "owners", key, [keys[each] for each in owned], tracked=tracked, now=now)
             below = {keys[report] for report in reports}
             others = {"users": below, "manager": key}
             moved = set(connection.scalars(_SELECT_OTHERS_REPORTS, others)) if below else set()
+            moved -= withstand_missing_managers(connection, moved, now=now)
             if moved:
                 connection.execute(_SET_MANAGER, {"users": moved, "manager": key})
             if joined:
@@ -220,15 +270,19 @@ def _pack(lists: Sequence[tuple[str, Sequence[str]]], keys: Mapping[str, int]) -
     return pairs
 
 
-def _add_groups(connection: Connection, role: Role, key: int, groups: Sequence[int], *, tracked: bool) -> int:
+def _add_groups(
+    connection: Connection, role: Role, key: int, groups: Sequence[int], *, tracked: bool, now: datetime
+) -> int:
     """Store of which groups somebody is a member or an owner; return how many of them are new."""
     if not groups:
         return 0
     links = LINKS[role]
-    there = set(connection.scalars(select_groups_among(role), {"member": key, "groups": groups}))
+    known = connection.scalars(select_groups_among(role), {"member": key, "groups": groups})
+    there = {(group, key) for group in known}
+    fresh, _ = hold_links(connection, role, {(group, key) for group in groups} - there, set(), now=now)
     for table in (links, SEEN[role]) if tracked else (links,):
-        insert_pairs(connection, table, [(group, key) for group in groups])
-    return len(set(groups) - there)
+        insert_pairs(connection, table, fresh | there)
+    return len(fresh)
 
 
 def _drop_empty(attributes: str) -> str:

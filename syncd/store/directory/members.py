@@ -7,6 +7,7 @@ are hidden here, and never count as missing.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -18,6 +19,7 @@ from syncd.store.db.database import reading
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import delete_pairs, insert_pairs, intern
+from syncd.store.directory.delta_log import hold_links
 from syncd.store.runs.touched import touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_members,
@@ -75,29 +77,39 @@ class Members(StorePart):
         return stored, known
 
     @in_thread
-    def add_members(self, group_id: str, links: Sequence[Link]) -> int:
-        """Store members that the group was seen to have; return how many are new."""
+    def add_members(self, group_id: str, links: Sequence[Link], *, now: datetime) -> int:
+        """Store members that the group was seen to have; return how many are new.
+
+        Whom delta has lately told to have left is none of them.
+        """
         with self._database.transaction() as connection:
             joined = {link.member_id for link in links if link.kind not in UNLISTED_KINDS}
             keys = intern(connection, source_objects, "id", {group_id, *joined})
             group = keys[group_id]
             wanted = {keys[member] for member in joined}
             there = connection.scalars(_SELECT_MEMBERS_AMONG, {"group": group, "members": wanted})
-            fresh = wanted - set(there)
-            insert_pairs(connection, source_members, [(group, member) for member in fresh])
+            joining = {(group, member) for member in wanted - set(there)}
+            joining, _ = hold_links(connection, "members", joining, set(), now=now)
+            fresh = {member for _, member in joining}
+            insert_pairs(connection, source_members, joining)
             touch_users(connection, fresh)
             touch_users_below(connection, fresh)
         return len(fresh)
 
     @in_thread
-    def drop_members(self, group_id: str, members: Collection[str]) -> int:
-        """Remove memberships that the group was seen not to have any more; return how many."""
+    def drop_members(self, group_id: str, members: Collection[str], *, now: datetime) -> int:
+        """Remove memberships that the group was seen not to have any more; return how many.
+
+        Who has lately come by the word of delta stays.
+        """
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {group_id, *members})
-            gone = {keys[member] for member in members}
+            leaving = {(keys[group_id], keys[member]) for member in members}
+            _, leaving = hold_links(connection, "members", set(), leaving, now=now)
+            gone = {member for _, member in leaving}
             touch_users(connection, gone)
             touch_users_below(connection, gone)
-            delete_pairs(connection, source_members, [(keys[group_id], member) for member in gone])
+            delete_pairs(connection, source_members, leaving)
         return len(gone)
 
     # ---- the groups of one user -------------------------------------------------------------------------------------
@@ -108,22 +120,26 @@ class Members(StorePart):
         return set(self._database.load_values(_select_groups_of(role), {"member": member_id}))
 
     @in_thread
-    def store_groups_of(self, member_id: str, memberships: Mapping[str, bool], *, role: Role = "members") -> int:
+    def store_groups_of(
+        self, member_id: str, memberships: Mapping[str, bool], *, now: datetime, role: Role = "members"
+    ) -> int:
         """Store in which groups somebody was seen to be (True), and no longer to be (False); return what changed.
 
-        With ``role`` "owners": which groups somebody was seen to own.
+        With ``role`` "owners": which groups somebody was seen to own. What delta has told lately holds against both.
         """
         links = LINKS[role]
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {member_id, *memberships})
             member = keys[member_id]
             there = set(connection.scalars(select_groups_among(role), {"member": member, "groups": keys.values()}))
-            joined = [(keys[name], member) for name, inside in memberships.items() if inside]
-            left = [(keys[name], member) for name, inside in memberships.items() if not inside]
+            known = {name: inside for name, inside in memberships.items() if inside != (keys[name] in there)}
+            joined = {(keys[name], member) for name, inside in known.items() if inside}
+            left = {(keys[name], member) for name, inside in known.items() if not inside}
+            joined, left = hold_links(connection, role, joined, left, now=now)
             insert_pairs(connection, links, joined)
             delete_pairs(connection, links, left)
             touch_users(connection, {member})
-        return sum(pair[0] not in there for pair in joined) + sum(pair[0] in there for pair in left)
+        return len(joined) + len(left)
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------

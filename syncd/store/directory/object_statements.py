@@ -5,31 +5,30 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Table, Update, bindparam, delete, func, insert, select, update
+from sqlalchemy import Select, Table, Update, bindparam, delete, insert, select, update
 
 from syncd.model.source import Role, Stream
 from syncd.store.db.parameters import among_bound
+from syncd.store.directory.entry import ALIVE, TABLES
 from syncd.store.directory.members import LINKS, is_visible
 from syncd.store.schema.tables import (
-    seen_members,
     seen_objects,
-    seen_owners,
     source_groups,
     source_objects,
     source_users,
 )
 
-TABLES: dict[Stream, Table] = {"users": source_users, "groups": source_groups}
-SEEN: dict[Role, Table] = {"members": seen_members, "owners": seen_owners}
-
 INSERT = {table: insert(table) for table in TABLES.values()}
 UPDATE_ROW = {table: update(table).where(table.c.key == bindparam("row_key")) for table in TABLES.values()}
 """Writes the columns that a row names into the row of ``row_key``."""
-COUNT_ACTIVE = {
-    stream: select(func.count()).select_from(table).where(table.c.state == "active") for stream, table in TABLES.items()
-}
 DELETE_LINKS_OF = tuple(delete(table).where(among_bound(table.c.member_key, "members")) for table in LINKS.values())
 END_REREAD = update(source_groups).where(source_groups.c.key == bindparam("group")).values(reread=False)
+END_PARKING = {
+    stream: update(table)
+    .where(table.c.key == bindparam("object"), table.c.state == "parked")
+    .values(state="unreadable")
+    for stream, table in TABLES.items()
+}
 SELECT_KEYS = select(source_objects.c.key).where(among_bound(source_objects.c.id, "ids", textual=True))
 SELECT_SEEN = select(seen_objects.c.key).where(among_bound(seen_objects.c.key, "keys"))
 SELECT_HIDDEN_USERS = select(source_users.c.key).where(
@@ -50,7 +49,13 @@ def select_visible(role: Role) -> Select[Any]:
 
 
 @cache
+def select_alive(stream: Stream) -> Select[Any]:
+    table = TABLES[stream]
+    return select(table.c.key).where(among_bound(table.c.key, "keys"), table.c.state.in_(ALIVE))
+
+
+@cache
 def bury(stream: Stream) -> Update:
     table = TABLES[stream]
-    there = among_bound(table.c.key, "keys"), table.c.state.in_(("active", "parked"))
+    there = among_bound(table.c.key, "keys"), table.c.state.in_(ALIVE)
     return update(table).where(*there).values(state="soft_deleted", removed_at=bindparam("now"))

@@ -13,6 +13,7 @@ from syncd.model.source import STREAMS
 from syncd.store.db.markers import EMPTIED, INVENTORY_READ, load_markers
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import intern
+from syncd.store.directory.entry import ALIVE
 from syncd.store.runs.touched import (
     HAS_WAITING_TOUCHES,
     recall_touches,
@@ -116,7 +117,7 @@ def _select_objects(kind: RecordKind) -> tuple[Select[Any], Select[Any]]:
     table = _TABLES[kind][0]
     called: ColumnElement[Any] = source_users.c.upn if kind == "user" else source_groups.c.name
     base = select(source_objects.c.id).join(table, table.c.key == source_objects.c.key)
-    alive = table.c.state.in_(("active", "parked"))
+    alive = table.c.state.in_(ALIVE)
     same = (called == bindparam("text")) | (func.lower(called) == bindparam("lower"))
     return (
         base.where(source_objects.c.id == bindparam("lower")),

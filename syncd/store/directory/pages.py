@@ -14,17 +14,18 @@ from datetime import datetime
 from sqlalchemy import Connection, Table
 
 from syncd.model.listing import UNLISTED_KINDS
-from syncd.model.source import Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
+from syncd.model.source import BadObject, Checkpoint, GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.store.db.database import Database
+from syncd.store.db.markers import EMPTIED, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
-from syncd.store.directory.entry import GONE, DirectoryRow, find_returned, merge
+from syncd.store.directory.delta_log import note_links, note_objects, withstand
+from syncd.store.directory.entry import ALIVE, GONE, SEEN, DirectoryRow, find_returned, has_active, merge
 from syncd.store.directory.members import LINKS
 from syncd.store.directory.object_statements import (
     DELETE_LINKS_OF,
     INSERT,
-    SEEN,
     SELECT_HIDDEN_USERS,
     SELECT_KEYS,
     SELECT_SEEN,
@@ -32,6 +33,7 @@ from syncd.store.directory.object_statements import (
     select_stored,
 )
 from syncd.store.directory.unlisted_managers import forget_unshown
+from syncd.store.directory.unreadable import note_unnamed, store_unreadable
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
 from syncd.store.schema.tables import (
     seen_objects,
@@ -46,13 +48,19 @@ _CACHE_SIZE = 60_000
 
 @dataclass(slots=True, kw_only=True)
 class PageCounts:
-    """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated."""
+    """What the pages of one transaction changed: entries read, objects added, changed and removed, links stated.
+
+    ``lost``: those of the removed that were there until then. ``held``: what was read directly and is not taken, since
+    delta has told otherwise lately.
+    """
 
     read: int = 0
     added: int = 0
     changed: int = 0
     removed: int = 0
     links: int = 0
+    lost: int = 0
+    held: int = 0
 
 
 class Directory(StorePart):
@@ -80,27 +88,42 @@ class Directory(StorePart):
                 self._store_users(connection, users, merging, counts, now)
             if groups:
                 self._store_groups(connection, groups, merging, counts, now)
-            if checkpoint.tracked:
-                self._see(connection, [bad.id for page in pages for bad in page.bad if bad.id])
+            bad = [each for page in pages for each in page.bad]
+            if bad:
+                keys = self._intern_named(connection, bad)
+                tracked, stream = checkpoint.tracked, checkpoint.stream
+                store_unreadable(connection, stream, bad, keys, tracked=tracked, listed=False, now=now)
+                if merging.baseline:
+                    note_unnamed(connection, stream, bad)
+            if counts.lost and not has_active(connection, checkpoint.stream):
+                save_marker(connection, EMPTIED + checkpoint.stream, "told")
             save_checkpoint(connection, checkpoint, now=now)
         return counts
 
     @in_thread
-    def store_object(self, item: UserItem | GroupItem, *, now: datetime) -> PageCounts:
-        """Apply one object that was read directly: whatever attribute it does not state has no value."""
+    def store_object(self, item: UserItem | GroupItem, *, now: datetime, insist: bool = False) -> PageCounts:
+        """Apply one object that was read directly: whatever attribute it does not state has no value.
+
+        What delta has told lately holds against it; ``insist`` as `withstand` has it.
+        """
         stream: Stream = "users" if isinstance(item, UserItem) else "groups"
         whole = Checkpoint(stream=stream, fingerprint="", baseline=True, tracked=False)
         with self._undoing_cache(), self._database.transaction() as connection:
             counts = PageCounts(read=1)
             if isinstance(item, UserItem):
-                self._store_users(connection, [item], whole, counts, now, direct=True)
+                self._store_users(connection, [item], whole, counts, now, direct=True, insist=insist)
             else:
-                self._store_groups(connection, [item], whole, counts, now, direct=True)
+                self._store_groups(connection, [item], whole, counts, now, direct=True, insist=insist)
         return counts
 
     def _see(self, connection: Connection, ids: Collection[str]) -> None:
         """Remember objects that were met but could not be read: a malformed entry never counts as missing."""
         insert_keys(connection, seen_objects, connection.scalars(SELECT_KEYS, {"ids": ids}) if ids else ())
+
+    def _intern_named(self, connection: Connection, bad: Sequence[BadObject]) -> dict[str, int]:
+        """Return the keys of all that these entries name."""
+        ids = {each.id for each in bad if each.id}
+        return self._intern(connection, ids | {member for each in bad for _, member in each.ended})
 
     def _undoing_cache(self) -> _CacheGuard:
         return _CacheGuard(self._keys)
@@ -124,6 +147,7 @@ class Directory(StorePart):
         now: datetime,
         *,
         direct: bool = False,
+        insist: bool = False,
     ) -> None:
         ids = {item.id for item in items}
         ids.update(item.manager.manager_id for item in items if item.manager and item.manager.manager_id)
@@ -153,6 +177,11 @@ class Directory(StorePart):
             fresh[key] = DirectoryRow("active" if known else "parked", encode_json(attributes), manager)
             purged.discard(key)
             seen.add(key)
+        if direct:
+            counts.held += len(withstand(connection, "users", fresh, old, insist=insist, now=now))
+        elif not checkpoint.baseline:
+            told = {keys[item.id]: old.get(keys[item.id]) for item in items}
+            note_objects(connection, "users", told, managers=stated, now=now)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_users, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         if purged:  # Graph reports the memberships of the hard-deleted late or never
@@ -175,6 +204,7 @@ class Directory(StorePart):
         now: datetime,
         *,
         direct: bool = False,
+        insist: bool = False,
     ) -> None:
         ids = {item.id for item in items}
         ids.update(link.member_id for item in items for link in (*item.links, *item.owners))
@@ -206,6 +236,13 @@ class Directory(StorePart):
                 kept_links.update(
                     ((key, keys[link.member_id]), link) for link in stated if link.kind not in UNLISTED_KINDS
                 )
+        if direct:
+            counts.held += len(withstand(connection, "groups", fresh, old, insist=insist, now=now))
+        elif not checkpoint.baseline:
+            told = {keys[item.id]: old.get(keys[item.id]) for item in items}
+            note_objects(connection, "groups", told, now=now)
+            note_links(connection, "members", links, now=now)
+            note_links(connection, "owners", owners, now=now)
         changed = {key for key, value in fresh.items() if old.get(key) != value}
         self._write_objects(connection, source_groups, changed=changed, fresh=fresh, old=old, counts=counts, now=now)
         counts.links += len(links)
@@ -273,6 +310,7 @@ class Directory(StorePart):
                 row["upn"] = _text(attributes.get("userPrincipalName"))
             counts.removed += gone
             if key in old:
+                counts.lost += gone and old[key].state in ALIVE
                 counts.changed += not gone
                 row["row_key"] = row.pop("key")
                 altered.append(row)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Executable, Select, bindparam, delete, select
 from syncd.model.source import Stream
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
+from syncd.store.directory.entry import TABLES
 from syncd.store.directory.members import LINKS
-from syncd.store.directory.object_statements import TABLES
 from syncd.store.runs.touched import touch_groups, touch_users, touch_users_below
 from syncd.store.schema.tables import source_objects
 

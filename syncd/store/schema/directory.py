@@ -28,7 +28,7 @@ source_users = Table(
     "source_users",
     metadata,
     Column("key", Key, primary_key=True, autoincrement=False),
-    Column("state", Text, nullable=False),  # active, parked, soft_deleted, deleted
+    Column("state", Text, nullable=False),  # active, parked, unreadable, soft_deleted, deleted
     Column("upn", Text),
     Column("name", Text),
     Column("attributes", Text, nullable=False),  # JSON object of the selected properties
@@ -112,6 +112,41 @@ seen_owners = Table(
     Column("group_key", Key, nullable=False),
     Column("member_key", Key, nullable=False),
     PrimaryKeyConstraint("group_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+# ---- what delta has told lately, which later readings may contradict ------------------------------------------------
+
+delta_objects = Table(
+    "delta_objects",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),
+    Column("told_at", UtcTime, nullable=False),
+    Column("manager_at", UtcTime),  # when the manager was last part of it
+    Column("before", Text, nullable=False),  # JSON list: digests of what the directory held before, oldest first
+)
+
+delta_links = Table(
+    "delta_links",
+    metadata,
+    Column("role", Text, nullable=False),  # members, owners
+    Column("group_key", Key, nullable=False),
+    Column("member_key", Key, nullable=False),
+    Column("removed", Boolean, nullable=False),
+    Column("told_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("role", "group_key", "member_key"),
+    Index("ix_delta_links_member_key", "member_key"),
+    sqlite_with_rowid=False,
+)
+
+# What a list or a direct read says otherwise than delta did: it is read directly when it is due.
+contradictions = Table(
+    "contradictions",
+    metadata,
+    Column("key", Key, nullable=False),
+    Column("what", Text, nullable=False),  # the object itself (users, groups), the people of a group, its ties
+    Column("due_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("key", "what"),
     sqlite_with_rowid=False,
 )
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from syncd.store.schema.directory import (
     checkpoints,
+    contradictions,
+    delta_links,
+    delta_objects,
     desired_groups,
     desired_users,
     member_checks,
@@ -56,6 +59,9 @@ __all__ = [
     "UtcTime",
     "changes",
     "checkpoints",
+    "contradictions",
+    "delta_links",
+    "delta_objects",
     "desired_groups",
     "desired_users",
     "facts",

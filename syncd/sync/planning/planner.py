@@ -17,6 +17,7 @@ from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
+from syncd.model.run import Removals
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
@@ -28,6 +29,7 @@ from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
 from syncd.plan.words import say
 from syncd.sync.passage import pass_complete, pass_records
+from syncd.sync.planning.evidence import Evidence
 from syncd.sync.planning.kept_by_hand import KeptDrift
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
+_ABSENCES = (Cause.LEFT, Cause.PUT_IN_BY_HAND)
+"""Why somebody is taken out of a group who is not known to be in it: by a full read without proof nobody can tell."""
 _SIGNS = {"include": "+", "exclude": "-"}
 
 Placed = tuple[Change, int, int | None]
@@ -60,13 +64,13 @@ class Planner:
         run_id: int,
         *,
         now: datetime,
-        removals: bool,
+        removals: Removals,
         write: bool = True,
         single: bool = False,
         licences: bool = False,
         stopping: Callable[[], bool],
     ) -> None:
-        """``removals`` False: the source was incomplete or empty, and nothing is concluded from what is missing.
+        """``removals``: what may be taken away, as `syncd.model.run.Removals` has it.
 
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
         where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
@@ -91,6 +95,8 @@ class Planner:
         """
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = KeptDrift(store, rules, write=write)
+        self._evidence = Evidence(store)
+        self._licence_groups: list[list[int]] = []
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -100,7 +106,9 @@ class Planner:
         rules, store = self._rules, self._store
         included = self._resolve("scope.include_groups", rules.scope.include_groups)
         excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
-        roles = {"include": included, "exclude": excluded, **self._resolve_licences()}
+        licences = self._resolve_licences()
+        self._licence_groups = list(licences.values())
+        roles = {"include": included, "exclude": excluded, **licences}
         roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
         if not self._single:
             store.desired.follow_scope_groups(roots, touch=not full)
@@ -115,6 +123,8 @@ class Planner:
         if rules.uses_now and not full and not self._single:
             self._touch_whose_day_has_come()
         for users in store.desired.iterate_users(touched_only=not full, grouped=grouped):
+            if self._removals == "stated":
+                users = self._evidence.keep_unproven(users, included)
             store.desired.store_users([decide_user(user, rules, now=self._now) for user in users], touch=not full)
             self._go_on()
         if not full and not self._single:
@@ -184,7 +194,8 @@ class Planner:
         if rules.policy.deletes and not self._single:
             store.desired.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
-            store.desired.mark_leavers(touched_only=not full, now=self._now)
+            if self._removals != "none":
+                store.desired.mark_leavers(touched_only=not full, now=self._now)
             store.substitutions.forget_ended(now=self._now)
         elif rules.policy.deletes and not rules.policy.grace:
             self._leaving_now = store.desired.load_new_leavers(touched_only=not full)
@@ -195,7 +206,7 @@ class Planner:
         full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
-                self._add([placed for placed in changes if self._removals or placed[0].action != "delete"])
+                self._add([placed for placed in changes if self._removals != "none" or placed[0].action != "delete"])
                 self._go_on()
         self._plan_substitutions(full=full)
         self._flush()
@@ -258,7 +269,7 @@ class Planner:
                 if decided is None or row.bps_id.casefold() in protect:
                     continue
                 change, substitute = decided
-                if self._removals or change.reason.cause is not Cause.STANDS_IN:
+                if self._removals != "none" or change.reason.cause is not Cause.STANDS_IN:
                     found.append((change, row.key, substitute))
             self._add(found)
             self._go_on()
@@ -312,6 +323,7 @@ class Planner:
         members = self._store.pairs.load_member_views(missing | extra)
         left = self._by_hand.find_left(kind, group.key, members.values())
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
+        proven = self._find_proven(kind, group, [members[key] for key in extra if key in members])
         found: list[Placed] = []
         for member in order:
             if member.key in left or not self._declined.isdisjoint((group.key, member.key)):
@@ -322,9 +334,17 @@ class Planner:
                     found.append((change, group.key, member.key))
             else:
                 change = decide_unlink(group, member, rules, adoption_held=self._held, kind=kind)
-                if change is not None and self._removals:
+                if change is not None and (change.reason.cause not in _ABSENCES or member.key in proven):
                     found.append((change, group.key, member.key))
-        self._add(found)
+        self._add([placed for placed in found if self._removals != "none" or placed[0].action == "link"])
+
+    def _find_proven(self, kind: LinkKind, group: GroupView, extra: list[MemberView]) -> set[int]:
+        """Return those of the superfluous members whose absence from the directory is proven."""
+        if self._removals == "all":
+            return {member.key for member in extra}
+        known = {member.source_key for member in extra if member.source_key is not None}
+        left = self._evidence.find_left(kind, [group.source_key], known)
+        return {member.key for member in extra if member.source_key in left}
 
     def _is_first(self, kind: LinkKind, group: GroupView, member: MemberView) -> bool:
         """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
@@ -352,9 +372,22 @@ class Planner:
                     [
                         (change, person.key, LICENCE_PLACES.get(change.target, -len(LICENCE_PLACES) - 1))
                         for change in changes
-                        if (self._removals or change.action != "revoke") and self._is_first_licence(person, change)
+                        if self._may_revoke(person, change) and self._is_first_licence(person, change)
                     ]
                 )
+
+    def _may_revoke(self, person: PersonView, change: Change) -> bool:
+        """Return whether a licence may be taken away: who is covered no more must be known to have left the group."""
+        if change.action != "revoke" or self._removals == "all":
+            return True
+        if self._removals == "none":
+            return False
+        if change.reason.cause not in (Cause.NO_RULE, Cause.RULE_GIVES_OTHER):
+            return True
+        rules = zip(self._rules.licences, self._licence_groups, strict=True)
+        groups = [key for rule, keys in rules if rule.type == change.target for key in keys]
+        users = [] if person.source_key is None else [person.source_key]
+        return bool(self._evidence.find_left("membership", groups, users))
 
     def _is_first_licence(self, person: PersonView, change: Change) -> bool:
         """In create_only mode: whether this belongs to what a new account gets, begun earlier or now."""

@@ -72,6 +72,10 @@ class Source(Protocol):
         """
         ...
 
+    async def fetch_agent_count(self) -> int | None:
+        """Return how many accounts of agents the tenant counts; None where it does not count them by themselves."""
+        ...
+
     async def fetch_user(self, user_id: str) -> UserItem | None:
         """Read one active user with all selected properties and the manager; None when it does not exist (404)."""
         ...

@@ -1,9 +1,13 @@
 """A full read by lists: as fast as the tenant allows, and to the last row what a full round of delta would give.
 
-First each stream is asked where it stands (``$deltatoken=latest``), and that is stored; then the lists are read, side
-by side; then what has changed since then is read as delta tells it, so that it does not matter when which page was
-read. What neither can tell is read directly: whom a list lacked when its pages shifted, and what ties those to others
-who were not there all the time, since lists show nothing of who is deleted.
+First what delta has to tell since the last run is read, from the link that the store holds; where there is none, or it
+is dead, each stream is asked where it stands (``$deltatoken=latest``). Then the lists are read, side by side; then what
+has changed meanwhile is read as delta tells it, so that it does not matter when which page was read.
+
+A list may be older than what delta has told. So nothing that it shows otherwise than delta did lately is taken from it:
+that is read directly, and so is what delta told of and no list shows. What neither can tell is read directly as well:
+whom a list lacked when its pages shifted, and what ties those to others who were not there all the time, since lists
+show nothing of who is deleted.
 
 A reading that is broken off is begun anew by the next run. It has removed nothing: only the sweep does, after the end.
 """
@@ -11,15 +15,17 @@ A reading that is broken off is begun anew by the next run. It has removed nothi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, RemoteError, TransientError
+from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, ResyncRequired, TransientError
 from syncd.model.listing import Chunk
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports.sides import Source
+from syncd.sync.pull.direct_reads import DirectReads
 from syncd.sync.pull.lists import Listing, ListingResult
 from syncd.tasks import task_group
 
@@ -32,7 +38,7 @@ class FullRead:
     """One full read of all streams by lists. Not reused.
 
     ``follow`` reads and stores a stream's round from a checkpoint on, telling ``watch`` of its pages before they are
-    stored; ``read_object`` reads and stores one object; ``read_fragments`` reads what is marked to be read directly.
+    stored; ``direct`` reads and stores single objects.
     """
 
     def __init__(
@@ -43,8 +49,7 @@ class FullRead:
         *,
         note_stored: Callable[[Chunk, ChunkCounts], None],
         follow: Callable[..., Awaitable[None]],
-        read_object: Callable[[Stream, str], Awaitable[None]],
-        read_fragments: Callable[[], Awaitable[None]],
+        direct: DirectReads,
         stopping: Callable[[], bool],
     ) -> None:
         self._source = source
@@ -52,9 +57,9 @@ class FullRead:
         self._clock = clock
         self._note_stored = note_stored
         self._follow = follow
-        self._read_object = read_object
-        self._read_fragments = read_fragments
+        self._direct = direct
         self._stopping = stopping
+        self._reselected = False
         self._returned: set[str] = set()
         self._rereads: set[str] = set()
         self._unmet_users: set[str] = set()
@@ -67,8 +72,10 @@ class FullRead:
             self._source,
             self._store,
             checkpoints["groups"],
+            self._clock,
             note_stored=self._note_stored,
             stopping=self._stopping,
+            reselected=self._reselected,
         )
         found = await listing.run()
         await self._read_unmet(found)
@@ -86,12 +93,12 @@ class FullRead:
     async def _begin(self) -> Mapping[Stream, Checkpoint]:
         links: dict[Stream, str] = {}
 
-        async def ask(stream: Stream) -> None:
-            links[stream] = await self._source.fetch_latest(stream)
+        async def find_link(stream: Stream) -> None:
+            links[stream] = await self._read_news(stream) or await self._source.fetch_latest(stream)
 
         async with task_group() as group:
             for stream in STREAMS:
-                group.create_task(ask(stream), name=f"ask where {stream} stand")
+                group.create_task(find_link(stream), name=f"find where {stream} stand")
         beginnings = [
             Checkpoint(stream=stream, fingerprint=self._source.fingerprint(stream), next_link=links[stream])
             for stream in STREAMS
@@ -100,11 +107,33 @@ class FullRead:
         owners = self._source.tracks_owners
         return await self._store.full_reads.begin_listing(beginnings, now=self._clock.now(), owners=owners)
 
+    async def _read_news(self, stream: Stream) -> str | None:
+        """Read what delta has to tell since the last run; return the link to what comes after.
+
+        None when the store holds no link of use. A reading by lists that was broken off has left one, too.
+        """
+        checkpoint = (await self._store.directory.load_checkpoints()).get(stream)
+        if checkpoint is None:
+            return None
+        if checkpoint.fingerprint != self._source.fingerprint(stream):
+            self._log.warning("checkpoint.mismatch", stream=stream)
+            self._reselected = True
+            return None
+        if checkpoint.baseline and not checkpoint.listing:
+            checkpoint = replace(checkpoint, baseline=False, tracked=False)
+        try:
+            await self._follow(checkpoint)
+        except (ResyncRequired, ProtocolError, Rejected) as error:
+            self._log.warning("checkpoint.unusable", stream=stream, reason=str(error))
+            return None
+        stored = (await self._store.directory.load_checkpoints()).get(stream)
+        return None if stored is None else stored.delta_link
+
     async def _read_unmet(self, found: ListingResult) -> None:
         """Read whom a list lacked the first time."""
         for stream in STREAMS:
             for object_id in sorted(found.unmet[stream]):
-                await self._read_object(stream, object_id)
+                await self._direct.read_object(stream, object_id, tracked=True)
             if found.unmet[stream]:
                 await self._store.directory.note_met(found.unmet[stream])
         self._rereads |= found.unmet["groups"] | found.unread
@@ -129,10 +158,13 @@ class FullRead:
     async def _settle(self) -> None:
         """Read directly what lists and changes together leave open."""
         for user_id in sorted(self._unmet_users):  # an entry of delta need not repeat the manager
-            await self._read_object("users", user_id)
+            await self._direct.read_object("users", user_id, tracked=True)
+        await self._store.directory.contradict_unseen(now=self._clock.now())
+        await self._direct.read_contradicted(tracked=True)
+        await self._store.directory.see_told(now=self._clock.now())
         await self._store.directory.ask_rereads(sorted(self._rereads))
         await self._store.directory.note_returned(sorted(self._returned))
-        await self._read_fragments()
+        await self._direct.read_fragments(tracked=True)
 
 
 def is_refusal(error: RemoteError) -> bool:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from syncd.clock import Clock
 from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Unavailable
 from syncd.model.listing import Chunk, IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
@@ -76,20 +77,27 @@ class ListingResult:
 
 
 class Listing:
-    """Reads all lists once. ``note_stored`` hears of each chunk that is stored. Not reused."""
+    """Reads all lists once. ``note_stored`` hears of each chunk that is stored. Not reused.
+
+    ``reselected``: other properties are selected than in the reading before.
+    """
 
     def __init__(
         self,
         source: Source,
         store: Store,
         checkpoint: Checkpoint,
+        clock: Clock,
         *,
         note_stored: Callable[[Chunk, ChunkCounts], None],
         stopping: Callable[[], bool],
+        reselected: bool = False,
     ) -> None:
         self._source = source
         self._store = store
         self._checkpoint = checkpoint
+        self._clock = clock
+        self._reselected = reselected
         self._note_stored = note_stored
         self._stopping = stopping
         self._chains: dict[Stream, _Chain] = {stream: _Chain() for stream in STREAMS}
@@ -140,7 +148,9 @@ class Listing:
         if not self._storing and self._chunk.weight and (self._chunk.weight >= _STORE_FROM or not fetching):
             chunk, self._chunk = self._chunk, Chunk()
             self._storing = True
-            store = self._store.directory.store_chunk(chunk, self._checkpoint)
+            store = self._store.directory.store_chunk(
+                chunk, self._checkpoint, now=self._clock.now(), reselected=self._reselected
+            )
             self._start(store, lambda counts: self._take_stored(chunk, counts), "store lists")
 
     def _start(self, work: Coroutine[Any, Any, Any], take: Callable[[Any], None], name: str) -> None:

@@ -31,7 +31,10 @@ _ITS_OWN = (NotFound, Rejected, ProtocolError)
 
 
 class MemberCheck:
-    """One check, of the groups whose turn it is. ``count`` is told what was counted and corrected."""
+    """One check, of the groups whose turn it is.
+
+    ``count`` is told what was counted and corrected, ``note`` which groups could not be checked, and why.
+    """
 
     def __init__(
         self,
@@ -41,12 +44,14 @@ class MemberCheck:
         *,
         count: Callable[[str, int], None],
         stopping: Callable[[], bool],
+        note: Callable[..., None],
     ) -> None:
         self._source = source
         self._store = store
         self._clock = clock
         self._count = count
         self._stopping = stopping
+        self._note = note
         self._log = structlog.get_logger("syncd.pull")
 
     async def run(self) -> None:
@@ -115,7 +120,7 @@ class MemberCheck:
         if reading is None:
             await self._store.memberships.note_counts({group_id: False}, now=self._clock.now())
             return
-        added, removed = await store_members(self._store, group_id, reading)
+        added, removed = await store_members(self._store, group_id, reading, now=self._clock.now())
         self._count("groups_corrected", 1 if added or removed else 0)
         self._count("links_added", added)
         self._count("links_removed", removed)
@@ -135,4 +140,4 @@ class MemberCheck:
             await self._store.memberships.note_unexplained(group_id, counted - stored)
 
     def _tell(self, group_id: str, error: RemoteError) -> None:
-        self._log.warning("members.unchecked", group=group_id, reason=str(error))
+        self._note(reason=str(error).replace(group_id, "…"), object_id=group_id)

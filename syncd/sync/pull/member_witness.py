@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from syncd.errors import Forbidden, NotOffered, Rejected
+from syncd.errors import AuthFailed, NotOffered, Rejected, RemoteError
 from syncd.model.kinds import RECORD_KINDS
-from syncd.model.source import Link
+from syncd.model.source import Link, is_person
 from syncd.sync.ports.sides import Source
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 Tolerance = Callable[[int], int]
 """By how many members a count may exceed what the readings met."""
+
+NOT_WHOLE = "its list has entries that cannot be understood, each of which may stand for somebody who seems to be gone"
+
+
+def drop_nobody(links: Sequence[Link]) -> tuple[Link, ...]:
+    """Return the links to somebody: an entry that cannot be understood is one to nobody (an empty id)."""
+    return tuple(link for link in links if link.member_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,8 @@ async def judge_missing(
     another type a list's silence says nothing, so that it does not count against the reading.
     """
     stored, known = await store.memberships.count_members(group_id)
+    if len(drop_nobody(links)) < len(links):
+        return Verdict(NOT_WHOLE, len(links))
     met = max(len(links), stored - len(missing))
     unlisted = sum(not is_known for is_known in missing.values())
     try:
@@ -94,10 +104,12 @@ async def judge_missing(
         counts = await _count_kinds(source, group_id)
     except NotOffered:
         return Verdict("", met)  # who counts no members at all does not contradict two readings that were whole
-    except (Forbidden, Rejected) as error:
-        return Verdict(f"the tenant does not let us count its members ({error.status})", met)
+    except AuthFailed:
+        raise
+    except RemoteError as error:
+        return Verdict(f"the tenant does not count its members ({error.status or error})", met)
     counted = sum(count or 0 for count in counts)
-    met = max(sum(link.kind in RECORD_KINDS for link in links), known - (len(missing) - unlisted))
+    met = max(sum(link.kind == "group" or is_person(link.kind) for link in links), known - (len(missing) - unlisted))
     if counted <= met + tolerate(counted):
         return Verdict("", met, counted)
     return Verdict(f"the tenant counts {counted} users and groups in it, and the readings met {met}", met, counted)
@@ -121,26 +133,29 @@ async def read_members(
     first = await source.fetch_members(group_id)
     if first is None:
         return None
-    shown = {link.member_id: link for link in first}
+    whole = len(drop_nobody(first)) == len(first)
+    shown = {link.member_id: link for link in drop_nobody(first)}
     stored = await store.memberships.load_members(group_id)
     missing = {member: known for member, known in stored.items() if member not in shown}
     if any(missing.values()):
         second = await source.fetch_members(group_id)
         if second is None:
             return None
-        shown |= {link.member_id: link for link in second}
+        whole = len(drop_nobody(second)) == len(second)
+        shown |= {link.member_id: link for link in drop_nobody(second)}
         missing = {member: known for member, known in missing.items() if member not in shown}
     links = tuple(shown.values())
     known = tuple(member for member, known in missing.items() if known)
     verdict = Verdict("", len(links))
     if known:
-        verdict = await judge_missing(source, store, group_id, links, missing, tolerate=tolerate)
+        readings = links if whole else (*links, Link("", "unknown"))
+        verdict = await judge_missing(source, store, group_id, readings, missing, tolerate=tolerate)
     return Reading(links, known, verdict)
 
 
-async def store_members(store: Store, group_id: str, reading: Reading) -> tuple[int, int]:
+async def store_members(store: Store, group_id: str, reading: Reading, *, now: datetime) -> tuple[int, int]:
     """Correct the directory by a reading; return how many members came and went. In doubt nobody goes."""
-    added = await store.memberships.add_members(group_id, reading.links)
+    added = await store.memberships.add_members(group_id, reading.links, now=now)
     if not reading.missing or reading.verdict.doubt:
         return added, 0
-    return added, await store.memberships.drop_members(group_id, reading.missing)
+    return added, await store.memberships.drop_members(group_id, reading.missing, now=now)

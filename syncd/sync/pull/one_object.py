@@ -18,7 +18,14 @@ from syncd.model.kinds import RecordKind
 from syncd.model.run import Subject, Wanted
 from syncd.model.source import STREAMS, GroupItem, Link, Stream, UserItem
 from syncd.sync.ports.sides import Source
-from syncd.sync.pull.member_witness import Reading, Verdict, judge_missing, read_members, store_members
+from syncd.sync.pull.member_witness import (
+    NOT_WHOLE,
+    Reading,
+    Verdict,
+    judge_missing,
+    read_members,
+    store_members,
+)
 from syncd.sync.pull.proof import tolerate
 
 if TYPE_CHECKING:
@@ -109,9 +116,9 @@ class OneObjectPull:
                 memberships[group_id] = False
         ownerships = await self._read_ownerships(user.id)
         await self._store.one_object.begin_single()
-        counts = await self._store.directory.store_object(user, now=self._now)
-        changed = await self._store.memberships.store_groups_of(user.id, memberships)
-        changed += await self._store.memberships.store_groups_of(user.id, ownerships, role="owners")
+        counts = await self._store.directory.store_object(user, now=self._now, insist=True)
+        changed = await self._store.memberships.store_groups_of(user.id, memberships, now=self._now)
+        changed += await self._store.memberships.store_groups_of(user.id, ownerships, role="owners", now=self._now)
         await self._store.one_object.touch_object(subject)
         self._count(users_read=1, users_added=counts.added, users_changed=counts.changed)
         self._count(links_read=len(groups), links_changed=changed)
@@ -141,7 +148,7 @@ class OneObjectPull:
             links = await self._source.fetch_owners(group_id)
         except (Forbidden, Rejected):
             return False
-        return links is not None and all(link.member_id != user_id for link in links)
+        return links is not None and all(link.member_id not in ("", user_id) for link in links)
 
     async def _has_left(self, group_id: str, user_id: str) -> bool:
         """Ask the group itself: a user's list of groups leaves out those that hide their members."""
@@ -170,12 +177,12 @@ class OneObjectPull:
         reading, elsewhere = await self._follow_the_missing(group.id, reading)
         owners = await self._read_owners(group.id)
         await self._store.one_object.begin_single()
-        counts = await self._store.directory.store_object(group, now=self._now)
+        counts = await self._store.directory.store_object(group, now=self._now, insist=True)
         if owners is not None:
-            await self._store.directory.replace_members(group.id, owners, role="owners")
+            await self._store.directory.replace_members(group.id, owners, role="owners", now=self._now)
         for member, groups in elsewhere.items():
-            await self._store.memberships.store_groups_of(member, dict.fromkeys(sorted(groups), True))
-        added, removed = await store_members(self._store, group.id, reading)
+            await self._store.memberships.store_groups_of(member, dict.fromkeys(sorted(groups), True), now=self._now)
+        added, removed = await store_members(self._store, group.id, reading, now=self._now)
         await self._store.one_object.touch_object(subject)
         self._count(groups_read=1, groups_added=counts.added, groups_changed=counts.changed)
         self._count(links_read=len(reading.links), links_added=added, links_removed=removed)
@@ -230,6 +237,9 @@ class OneObjectPull:
             if links is None:
                 raise IncompleteRead("the group vanished while it was read; nothing was stored, try again")
             found.update((link.member_id, link) for link in links)
+        if found.pop("", None) is not None:
+            self.doubts.append(f"group {group_id}: {NOT_WHOLE}: nobody ceases to own it")
+            found |= {owner: Link(owner, "user") for owner in await self._store.memberships.load_owners(group_id)}
         departed: list[str] = []
         for owner in sorted(await self._store.memberships.load_owners(group_id) - found.keys()):
             if await self._is_stored_user(owner) and await self._source.fetch_user(owner) is None:

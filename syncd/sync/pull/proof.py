@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from syncd.sync.pull.member_witness import Verdict
 
+Doubt = Literal["missed", "uncounted", "unbelieved"]
 _NAMED = 200
 """Groups that are named in a proof, those in doubt first; the others are counted."""
 
@@ -32,6 +34,8 @@ class Proof:
     """How one stream was read. ``reason`` says why the read proves nothing; empty: it was complete.
 
     ``missing``: stored objects that the read did not meet; ``removed``: those of them that the tenant denied.
+    ``doubt``: what kind of reason it is. ``missed``: something contradicts that the read was complete; ``uncounted``:
+    nothing does, but the tenant's count could not be had; ``unbelieved``: what it showed is wrong.
     """
 
     read: int = 0
@@ -40,6 +44,7 @@ class Proof:
     removed: int = 0
     losses: list[LossOfMembers] = field(default_factory=list)
     reason: str = ""
+    doubt: Doubt = "missed"
 
     def describe(self) -> dict[str, object]:
         """Return it as plain values with stable keys; ``groups`` are those that lost members, or seemed to."""

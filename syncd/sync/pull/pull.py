@@ -7,60 +7,32 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, EndlessRound, Forbidden, Interrupted, ProtocolError, RemoteError, ResyncRequired
+from syncd.errors import ConfigError, EndlessRound, Forbidden, Interrupted, RemoteError, ResyncRequired
 from syncd.model.listing import Chunk
-from syncd.model.run import PullKind, Subject, Wanted
-from syncd.model.source import STREAMS, BadObject, Checkpoint, Link, Page, Role, Stream
+from syncd.model.run import PullKind, Wanted
+from syncd.model.source import STREAMS, BadObject, Checkpoint, Page, Stream
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Source
+from syncd.sync.pull.direct_reads import DirectReads
 from syncd.sync.pull.full_read import FullRead, is_refusal
 from syncd.sync.pull.member_counts import MemberCheck
-from syncd.sync.pull.member_witness import read_members, tolerate_none
 from syncd.sync.pull.one_object import OneObjectPull
 from syncd.sync.pull.prefetch import prefetch
-from syncd.sync.pull.relations import Relations
+from syncd.sync.pull.result import PullResult
 from syncd.sync.pull.sweep import Sweep
+from syncd.sync.pull.troubles import Troubles
 from syncd.tasks import task_group
 
 if TYPE_CHECKING:
     from syncd.store.directory.lists import ChunkCounts
     from syncd.store.store import Store
-
-
-@dataclass(slots=True, kw_only=True)
-class PullResult:
-    """What a pull did. ``full``: at least one stream was read as a whole. ``unproven``: why a read has no proof.
-
-    ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
-    ``subject``: the only object that was read; ``doubts``: what its reading could not settle. ``proof``: per stream
-    that was read as a whole what its completeness rests on, as plain values.
-    """
-
-    full: bool = False
-    unproven: dict[Stream, str] = field(default_factory=dict)
-    emptied: list[Stream] = field(default_factory=list)
-    shown: set[Stream] = field(default_factory=set)
-    counts: dict[str, int] = field(default_factory=dict)
-    subject: Subject | None = None
-    doubts: list[str] = field(default_factory=list)
-    proof: dict[str, dict[str, object]] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        """Return whether removals may be concluded from what is stored now."""
-        return not self.unproven and not self.emptied
-
-    def add(self, name: str, number: int) -> None:
-        """Add to a counter."""
-        if number:
-            self.counts[name] = self.counts.get(name, 0) + number
 
 
 class Pull:
@@ -75,6 +47,7 @@ class Pull:
         self._store = store
         self._clock = clock
         self._progress = progress
+        self._troubles = Troubles(store, clock)
         self._log = structlog.get_logger("syncd.pull")
 
     async def check_tenant(self) -> None:
@@ -100,6 +73,15 @@ class Pull:
 
         Raises RemoteErrors and StoreError; what was stored up to then stays, and the next pull continues there.
         """
+        try:
+            result = await self._run(kind)
+        except (RemoteError, Interrupted):
+            await self._troubles.tell()
+            raise
+        await self._troubles.tell()
+        return result
+
+    async def _run(self, kind: PullKind) -> PullResult:
         result = PullResult()
         stored = await self._store.directory.load_checkpoints()
         listed = self._misses_everything(kind, stored)
@@ -110,7 +92,7 @@ class Pull:
                 for stream in STREAMS:
                     reading = self._read_stream(stream, stored.get(stream), kind == "full", result)
                     group.create_task(reading, name=f"pull {stream}")
-            await self._read_fragments(result)
+            await self._make_direct_reads(result).read_fragments(tracked=False)
         stored = await self._store.directory.load_checkpoints()
         for stream in STREAMS:
             checkpoint = stored.get(stream)
@@ -120,11 +102,12 @@ class Pull:
                     result.unproven[stream] = "the reading ended before its last page; the next run reads on"
                     continue
                 await self._close_baseline(checkpoint, result)
-        emptied, unproven = await self._store.full_reads.load_doubts()
-        await self._remember_emptied(emptied, result)
-        for stream, reason in unproven.items():
-            why = f"the last full read of {stream} had no proof ({reason}): nothing is removed until one has"
+        await self._remember_emptied(result)
+        doubts = await self._store.full_reads.load_doubts()
+        for stream, reason in {**doubts["missed"], **doubts["unbelieved"]}.items():
+            why = f"the last full read of {stream} had no proof ({reason}): who is missing stays until one has"
             result.unproven.setdefault(stream, why)
+        result.uncounted, result.unbelieved = bool(doubts["uncounted"]), bool(doubts["unbelieved"])
         await self._check_members(result)
         return result
 
@@ -133,7 +116,14 @@ class Pull:
         if result.full:
             await self._store.memberships.put_off_member_check(now=self._clock.now())
             return
-        check = MemberCheck(self._source, self._store, self._clock, count=result.add, stopping=self._stopping)
+        check = MemberCheck(
+            self._source,
+            self._store,
+            self._clock,
+            count=result.add,
+            stopping=self._stopping,
+            note=partial(self._troubles.note, "members.unchecked", about="groups"),
+        )
         try:
             await check.run()
         except RemoteError as error:
@@ -170,8 +160,7 @@ class Pull:
             self._clock,
             note_stored=partial(self._note_chunk, result=result),
             follow=partial(self._follow, result=result),
-            read_object=partial(self._read_object, result=result),
-            read_fragments=partial(self._read_fragments, result, tracked=True),
+            direct=self._make_direct_reads(result),
             stopping=self._stopping,
         )
         try:
@@ -197,6 +186,17 @@ class Pull:
         result.add("pages", chunk.pages)
         if counts.links:
             self._progress("memberships read", counts.links)
+
+    def _make_direct_reads(self, result: PullResult) -> DirectReads:
+        return DirectReads(
+            self._source,
+            self._store,
+            self._clock,
+            self._troubles,
+            count=result.add,
+            note_bad=partial(self._note_bad, result=result),
+            note_hidden=partial(self._note_hidden, result=result),
+        )
 
     # ---- one stream ------------------------------------------------------------------------------------------
 
@@ -279,64 +279,10 @@ class Pull:
 
     def _note_bad(self, stream: Stream, bad: Sequence[BadObject], result: PullResult) -> None:
         for each in bad:
-            self._log.warning("object.malformed", stream=stream, object=each.id, reason=each.reason)
-        result.add(f"{stream}_malformed", len(bad))
-
-    # ---- fragments and restored groups -----------------------------------------------------------------------
-
-    async def _read_fragments(self, result: PullResult, *, tracked: bool = False) -> None:
-        """Read directly what the streams told only in part: entries without a name, and who has returned.
-
-        ``tracked``: this is part of a full read, which meets what is read here.
-        """
-        unread = await self._store.directory.load_unread()
-        for stream in STREAMS:
-            for object_id in unread.parked[stream]:
-                await self._read_object(stream, object_id, result)
-        for group_id in unread.groups_to_reread:
-            for role in self._list_roles():
-                try:
-                    links = await self._fetch_people(group_id, role)
-                except Forbidden as error:
-                    self._note_hidden(group_id, error, result)
-                    if role == "members":
-                        await self._store.directory.keep_members(group_id)
-                    continue
-                except ProtocolError as error:  # what is stored stays, and the next run reads the group again
-                    self._log.warning("members.unproven", group=group_id, reason=str(error))
-                    result.add("groups_unproven", 1)
-                    break
-                if links is None:
-                    await self._store.directory.mark_gone("groups", [group_id], now=self._clock.now())
-                    break
-                await self._store.directory.replace_members(group_id, links, role=role)
-            result.add("groups_reread", 1)
-        if unread.returned:
-            await Relations(self._source, self._store, count=result.add).run(tracked=tracked)
-
-    def _list_roles(self) -> tuple[Role, ...]:
-        """Return in which relations to a group people are read; members last, whose reading ends that of a group."""
-        return ("owners", "members") if self._source.tracks_owners else ("members",)
-
-    async def _fetch_people(self, group_id: str, role: Role) -> Sequence[Link] | None:
-        if role == "owners":
-            return await self._source.fetch_owners(group_id)
-        reading = await read_members(self._source, self._store, group_id, tolerate=tolerate_none)
-        return None if reading is None else reading.standing
-
-    async def _read_object(self, stream: Stream, object_id: str, result: PullResult) -> None:
-        fetch = self._source.fetch_user if stream == "users" else self._source.fetch_group
-        try:
-            item = await fetch(object_id)
-        except ProtocolError as error:
-            self._log.warning("object.malformed", stream=stream, object=object_id, reason=str(error))
-            result.add(f"{stream}_malformed", 1)
-            return
-        if item is None:
-            await self._store.directory.mark_gone(stream, [object_id], now=self._clock.now())
-        else:
-            await self._store.directory.store_object(item, now=self._clock.now())
-        result.add(f"{stream}_read_directly", 1)
+            self._troubles.note(
+                "objects.malformed", about=stream, reason=each.reason, object_id=each.id, count=each.count
+            )
+        result.add(f"{stream}_malformed", sum(each.count for each in bad))
 
     # ---- the end of a full read ------------------------------------------------------------------------------
 
@@ -347,36 +293,47 @@ class Pull:
             self._store,
             self._clock,
             count=result.add,
-            read_object=partial(self._read_object, result=result),
+            read_object=partial(self._make_direct_reads(result).read_object, tracked=True),
             note_hidden=partial(self._note_hidden, result=result),
+            note_doubt=self._note_doubt,
         )
         proof = await sweep.run(checkpoint)
         if proof.counted is not None:
             result.counts[f"{stream}_counted"] = proof.counted
-        proof.reason = proof.reason or await self._source.find_unreadable(stream)
+        if wrong := await self._source.find_unreadable(stream):
+            proof.reason, proof.doubt = wrong, "unbelieved"
         result.proof[stream] = proof.describe()
         if proof.reason:
             result.unproven[stream] = proof.reason
             self._log.warning("baseline.unproven", stream=stream, reason=proof.reason)
         finish = self._store.full_reads.finish_baseline
-        await self._store.in_thread(finish, checkpoint, unproven=proof.reason, now=self._clock.now())
+        await self._store.in_thread(finish, checkpoint, unproven=proof.reason, doubt=proof.doubt, now=self._clock.now())
 
-    async def _remember_emptied(self, emptied: Sequence[Stream], result: PullResult) -> None:
-        """Report a stream that read empty in this run and in every later one, until it shows something again."""
-        for stream in emptied:
-            if stream in result.shown:
-                await self._store.full_reads.note_emptied(stream, emptied=False)
-            else:
-                result.emptied.append(stream)
-                result.unproven.setdefault(
-                    stream,
-                    f"the tenant showed no {stream} in the last full read, and none since: nothing is removed",
-                )
+    async def _remember_emptied(self, result: PullResult) -> None:
+        """Report a stream without any object in this run and in every later one, until it shows something again."""
+        for stream in await self._store.full_reads.settle_emptied(result.shown):
+            result.emptied.append(stream)
+            result.unproven.setdefault(
+                stream,
+                f"the tenant had {stream} and shows none any more: nothing is removed until a person says that this is "
+                "true (syncd approve), or some are shown again",
+            )
+
+    def _note_doubt(self, group_id: str, reason: str) -> None:
+        """Say that a group keeps the people whom it is not proven to have lost."""
+        self._troubles.note("members.unproven", about="groups", reason=_strip_id(reason, group_id), object_id=group_id)
 
     def _note_hidden(self, group_id: str, error: Forbidden, result: PullResult) -> None:
         """Say that a group's members cannot be seen, and stay as they are stored."""
-        self._log.warning("members.hidden", group=group_id, reason=str(error))
+        self._troubles.note(
+            "members.hidden", about="groups", reason=_strip_id(str(error), group_id), object_id=group_id
+        )
         result.add("groups_hidden", 1)
+
+
+def _strip_id(reason: str, object_id: str) -> str:
+    """Return a reason without the object that it names, so that equal ones are one."""
+    return reason.replace(object_id, "…")
 
 
 def _advance(checkpoint: Checkpoint, page: Page) -> Checkpoint:

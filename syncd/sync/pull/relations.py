@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from syncd.clock import Clock
 from syncd.errors import AuthFailed, ProtocolError, RemoteError, TransientError
 from syncd.model.listing import ListRequest, Relation
 from syncd.model.source import STREAMS, Stream
 from syncd.sync.ports.sides import Source
 from syncd.sync.pull.lists import BATCH
+from syncd.sync.pull.troubles import Troubles
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -29,9 +31,13 @@ _RELATIONS: tuple[Relation, ...] = ("memberOf", "directReports")
 class Relations:
     """Reads and stores the ties of everybody who has returned. ``count`` is told what was found."""
 
-    def __init__(self, source: Source, store: Store, *, count: Callable[[str, int], None]) -> None:
+    def __init__(
+        self, source: Source, store: Store, clock: Clock, troubles: Troubles, *, count: Callable[[str, int], None]
+    ) -> None:
         self._source = source
         self._store = store
+        self._clock = clock
+        self._troubles = troubles
         self._count = count
         self._log = structlog.get_logger("syncd.pull")
 
@@ -60,6 +66,7 @@ class Relations:
     async def _read(self, stream: Stream, ids: Sequence[str], *, tracked: bool) -> None:
         is_user = stream == "users"
         found: dict[tuple[str, Relation], set[str]] = defaultdict(set)
+        missing: set[str] = set()
         waiting = [
             ListRequest(owner_id=object_id, relation=relation, owner_is_user=is_user)
             for relation in self._list_relations(stream)
@@ -74,9 +81,11 @@ class Relations:
             for answer in await self._source.fetch_lists(few):
                 request = answer.request
                 found[request.owner_id, request.relation].update(answer.ids)
-                if answer.state in ("hidden", "refused"):
-                    self._log.warning(
-                        "relations.hidden", stream=stream, object=request.owner_id, relation=request.relation
+                if answer.state == "missing":
+                    missing.add(request.owner_id)
+                elif answer.state in ("hidden", "refused"):
+                    self._troubles.note(
+                        "relations.hidden", about=stream, reason=request.relation, object_id=request.owner_id
                     )
                     self._count("ties_hidden", 1)
                 elif answer.state == "expired":
@@ -93,6 +102,8 @@ class Relations:
                     waiting.append(again)
         store = self._store.directory.store_ties
         for object_id in ids:
+            if object_id in missing and await self._store.directory.put_off_ties(object_id, now=self._clock.now()):
+                continue  # delta told of it: who answers is behind
             new = await self._store.in_thread(
                 store,
                 object_id,
@@ -100,6 +111,7 @@ class Relations:
                 owned=found[object_id, "ownedObjects"],
                 reports=found[object_id, "directReports"],
                 tracked=tracked,
+                now=self._clock.now(),
             )
             self._count("ties_found", new)
 

@@ -1,0 +1,124 @@
+"""A stream that delta empties is held as a whole, as one that reads empty is, until a person says that it is true."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import structlog
+
+from tests.fakes.office import PLACES, hire, settle_in
+from tests.fakes.rules import make_policy
+from tests.fakes.world import World, open_world
+
+pytestmark = pytest.mark.driver
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """The company in step with its portal; the guard has no limits, and what is deleted is deleted at once."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    made.rules = replace(made.rules, policy=make_policy(deleted_users="delete", grace=timedelta()))
+    settle_in(made.source)
+    assert (await made.sync("full")).status == "succeeded"
+    yield made
+    made.database.close()
+
+
+def remove_all(world: World, stream: str) -> None:
+    """Let the tenant delete everything of a stream, one by one."""
+    source = world.source
+    for user_id in source.users if stream == "users" else ():
+        source.remove_user(user_id)
+    for group_id in source.groups if stream == "groups" else ():
+        source.remove_group(group_id)
+
+
+@pytest.mark.parametrize("kind", ["delta", "full"])
+@pytest.mark.parametrize("stream", ["users", "groups"])
+async def test_a_stream_that_delta_empties_is_held_as_a_whole(world: World, stream: str, kind: str) -> None:
+    """Nothing is removed, in that run and in every later one of any kind, and no grace begins."""
+    remove_all(world, stream)
+    run = await world.sync(kind)  # type: ignore[arg-type]
+    assert run.status == "held", run.error
+    assert run.counts[f"{stream}_emptied"] == 1
+    assert "approve" in run.error
+    for again in ("delta", "full", "delta"):
+        assert (await world.sync(again)).status == "held"  # type: ignore[arg-type]
+    assert world.portal.picture() == PLACES
+    assert len(world.portal.accounts) == 8
+
+
+async def test_what_delta_tells_in_several_runs_is_held_at_the_last_one(world: World) -> None:
+    """It is the last object that counts, whatever went before it."""
+    for number in range(7):
+        world.source.remove_user(f"u{number}")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.source.remove_user("u7")
+    assert (await world.sync("delta")).status == "held"
+    assert set(world.portal.accounts) == {"u7@x.com"}
+
+
+async def test_a_kill_before_the_end_of_the_pull_does_not_let_it_through(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That nobody is left is noted with the page that told it."""
+    remove_all(world, "users")
+
+    async def die() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(world.store.directory), "load_parked", lambda self: die())
+        with pytest.raises(KeyboardInterrupt):
+            await world.sync("delta")
+    assert (await world.sync("delta")).status == "held"
+    assert world.portal.picture() == PLACES
+
+
+async def test_the_word_of_a_person_releases_it_and_the_next_run_acts_on_it(world: World) -> None:
+    """Also a delta run, since every object is known to be deleted; and it is not held once more."""
+    remove_all(world, "users")
+    run = await world.sync("delta")
+    assert world.store.decisions.believe_empty(["users"], run.id) == {"users": True}
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.accounts == {}
+    assert (await world.sync("delta")).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+
+
+async def test_when_somebody_is_there_again_everything_goes_on(world: World) -> None:
+    """The restored return to their places, the others leave; what a person said before counts no more."""
+    remove_all(world, "users")
+    run = await world.sync("delta")
+    world.source.restore_user("u3")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert set(world.portal.accounts) == {"u3@x.com"}
+    assert world.portal.picture()["all@grp"] == {"u3@x.com"}
+    assert world.store.decisions.believe_empty(["users"], run.id) == {}
+    world.source.remove_user("u3")
+    assert (await world.sync("delta")).status == "held"
+
+
+async def test_a_round_that_empties_and_fills_a_stream_is_no_emptied_one(world: World) -> None:
+    """Everybody is replaced within one round, in any order of the pages."""
+    hire(world.source, 9, manager=None)
+    remove_all(world, "users")
+    world.source.restore_user("u9")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert set(world.portal.accounts) == {"u9@x.com"}
+
+
+async def test_additions_go_through_while_a_stream_is_held(world: World) -> None:
+    """Groups are gone by the word of delta, and a newcomer gets an account all the same."""
+    remove_all(world, "groups")
+    await world.sync("delta")
+    hire(world.source, 8)
+    assert (await world.sync("delta")).status == "held"
+    assert "u8@x.com" in world.portal.accounts
+    assert world.portal.picture() == PLACES
