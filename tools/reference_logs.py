@@ -16,6 +16,9 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 _EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 _HANDED_ON: Mapping[str, tuple[str, str]] = {"failed": ("error", "error"), "recovered": ("info", "failures")}
 """Arguments by which `daemon.backoff` is told its events, with the level and the field that it logs each with."""
+_GATHERED = "_troubles"
+"""What a pull gathers its troubles in (`sync.pull.troubles`), which logs them with fields of its own."""
+_OF_GATHERED = ["about", "count", "reasons", "examples", "next_word_in"]
 _NO_FIELDS = frozenset({"exc_info"})
 _HEAD = ["| event | level | fields | meaning |", "|---|---|---|---|"]
 
@@ -68,6 +71,8 @@ def _find_calls(tree: ast.Module) -> Iterator[tuple[str, set[str], list[str | No
             if keyword.arg is not None and keyword.arg in _HANDED_ON and (name := _read_event(keyword.value)):
                 level, more = _HANDED_ON[keyword.arg]
                 yield name, {level}, [more]
+        if _is_gathering(node.func) and node.args and (name := _read_event(node.args[0])):
+            yield name, {"debug", "warning"}, list(_OF_GATHERED)
         levels = aliases.get(node.func.id, set()) if isinstance(node.func, ast.Name) else _name_levels(node.func)
         if levels and node.args and (name := _read_event(node.args[0])):
             yield name, levels, [keyword.arg for keyword in node.keywords]
@@ -78,6 +83,12 @@ def _name_levels(node: ast.expr) -> set[str]:
     if isinstance(node, ast.IfExp):
         return _name_levels(node.body) | _name_levels(node.orelse)
     return {node.attr} if isinstance(node, ast.Attribute) and node.attr in _LEVELS else set()
+
+
+def _is_gathering(node: ast.expr) -> bool:
+    if not isinstance(node, ast.Attribute) or node.attr != "note":
+        return False
+    return isinstance(node.value, ast.Attribute) and node.value.attr == _GATHERED
 
 
 def _read_event(node: ast.expr) -> str:

@@ -179,6 +179,7 @@ SCOPE = {
         },
     ),
     "scope.guests": Case(value="mail", changes={"rules.scope.guests": "mail"}),
+    "scope.agents": Case(value="sync", changes={"rules.scope.agents": "sync"}),
     "scope.protect": Case(value=["Boss@X.example"], changes={"rules.scope.protect": frozenset({"boss@x.example"})}),
 }
 
