@@ -217,7 +217,7 @@ async def pull(config: Path, store: Path, *, single: bool = False) -> dict[str, 
                 few, waiting[:at_once] = waiting[:at_once], []
                 running.add(asyncio.create_task(fetch(few)))
     rows.commit()
-    found = {"seconds": time.perf_counter() - started, **rows.count()}
+    found: dict[str, object] = {"seconds": time.perf_counter() - started, **rows.count()}
     rows.close()
     return found
 

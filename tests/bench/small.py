@@ -86,7 +86,7 @@ def main() -> None:
         print(f"{'open':8}{measure(open_and_check):8.2f} ms")
 
 
-def _say_nothing(*_: object) -> object:
+def _say_nothing(*_: object) -> str:
     raise structlog.DropEvent
 
 

@@ -32,7 +32,7 @@ from msgraph_core.requests.batch_request_content import BatchRequestContent
 from msgraph_core.requests.batch_request_item import BatchRequestItem
 
 
-class Bearer(AccessTokenProvider):
+class Bearer(AccessTokenProvider):  # type: ignore[misc]  # of a class that mypy does not see
     """Gives the token that it was made with."""
 
     def __init__(self, token: str) -> None:
@@ -72,7 +72,12 @@ async def walk(client: GraphServiceClient, adapter: GraphRequestAdapter, group: 
     )
     page = await client.users.get(request_configuration=RequestConfiguration(query_parameters=options))
     users: list[User] = []
-    await PageIterator(page, adapter).iterate(lambda each: users.append(each) or True)
+
+    def keep(user: User) -> bool:
+        users.append(user)
+        return True
+
+    await PageIterator(page, adapter).iterate(keep)
     found["users"] = [
         [each.id, each.display_name, type(each).__name__, each.manager and each.manager.id] for each in users
     ]

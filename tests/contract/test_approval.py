@@ -102,7 +102,7 @@ async def test_what_was_rejected_is_not_proposed_again_until_its_object_changes(
     assert world.store.decisions.reject(Approval(run_id=2)) == 4
     assert held(world) is None
     for kind in ("delta", "full"):
-        run = await world.sync(kind)  # type: ignore[arg-type]
+        run = await world.sync(kind)
         assert run.status == "succeeded", run.error
     assert len(world.portal.picture()["all@grp"]) == 10
     world.rules = make_rules(limits=replace(world.rules.limits, max_removal_percent=None))
@@ -260,7 +260,7 @@ async def test_an_adoption_that_fails_lets_nobody_into_the_group(store_url: str)
     assert "link all@grp" not in world.portal.writes
     told = [
         placed.error.text
-        for chunk in world.store.plans.iterate_changes(run.id, statuses=("deferred",))
+        for chunk in world.store.plans.iterate_changes(run.id, statuses=["deferred"])
         for placed, _, _ in chunk
         if placed.change.action == "link"
     ]

@@ -48,7 +48,7 @@ def hide(world: World) -> list[str]:
             )
         return await create(account, sent_before=sent_before)
 
-    world.portal.create_account = refuse  # type: ignore[method-assign]
+    world.portal.create_account = refuse
     return attempts
 
 
@@ -77,7 +77,7 @@ async def test_it_is_counted_and_explained_until_it_is_solved(world: World) -> N
     lines = {line.bps_id: line for line in Report(world.database, make_policy()).iterate("user")}
     assert lines[HIDDEN].state == "failing"
     assert "in use by a record that the API does not show" in lines[HIDDEN].reason
-    world.portal.create_account = create  # type: ignore[method-assign]
+    world.portal.create_account = create
     assert (await world.sync("delta")).status == "succeeded"
     assert load_blocked(world.database).describe() == ""
     assert world.portal.picture()["all@grp"] == {HIDDEN, "ben@x.com"}

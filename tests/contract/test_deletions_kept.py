@@ -71,7 +71,7 @@ async def test_a_deletion_waits_for_the_removals_that_it_would_carry_out(world: 
     assert (await world.sync("delta")).status == "held"
     world.clock.ahead += timedelta(days=2)
     for pull in ("delta", "full"):
-        run = await world.sync(pull)  # type: ignore[arg-type]
+        run = await world.sync(pull)
         assert run.status == "held"
         assert f"{deletion} held" in world.changes(run)
         assert is_there(world, kind)
@@ -89,7 +89,7 @@ async def test_a_deletion_is_not_made_when_the_removals_in_it_were_rejected(worl
     assert world.store.decisions.reject(Approval(run_id=run.id)) == 5
     world.clock.ahead += timedelta(days=2)
     for pull in ("delta", "full", "full"):
-        run = await world.sync(pull)  # type: ignore[arg-type]
+        run = await world.sync(pull)
         assert run.status == "succeeded", run.error
         assert is_there(world, kind)
     assert f"{deletion} dropped" in world.changes(run)

@@ -155,7 +155,7 @@ async def test_a_delta_run_without_news_asks_little(tmp_path: Path) -> None:
         world.source.put_group(group, displayName=group, mailNickname=f"{group}@grp")
         world.source.link(group, "u1")
     for kind in ("full", "delta"):
-        assert (await world.sync(kind)).status == "succeeded"  # type: ignore[arg-type]  # both are kinds
+        assert (await world.sync(kind)).status == "succeeded"
     asked: list[str] = []
     event.listen(world.database.engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
     with counting_built_statements() as built:

@@ -48,8 +48,8 @@ async def check(
     """Run a check, and return what it told."""
     found: list[Drift] = []
 
-    def tell(chunks: object) -> None:
-        for chunk in chunks:  # type: ignore[attr-defined]
+    def tell(chunks: Iterator[list[Drift]]) -> None:
+        for chunk in chunks:
             found.extend(chunk)
 
     record = await world.carry_out(DriftCheck(answer, tell), quiet=quiet)
@@ -172,7 +172,7 @@ async def test_adopted_drift_stays_until_the_source_changes_that_very_thing(worl
 @pytest.mark.parametrize("policy", ["adopt", "report"])
 async def test_a_policy_that_does_not_revert_leaves_what_was_done_by_hand(world: World, policy: str) -> None:
     """In full runs and in delta runs; under adopt it is not told any more, under report it is."""
-    world.rules = make_rules(policy=make_policy(drift=policy))  # type: ignore[arg-type]
+    world.rules = make_rules(policy=make_policy(drift=policy))
     await world.sync("full")
     change_everything_by_hand(world)
     run = await world.sync("full")
@@ -231,7 +231,7 @@ async def test_nothing_is_written_back_that_the_tenant_does_not_want_any_more(wo
     ]
     assert record.status == "succeeded", record.error
     assert world.portal.writes == []
-    chunks = world.store.plans.iterate_changes(record.id, statuses=("dropped",))
+    chunks = world.store.plans.iterate_changes(record.id, statuses=["dropped"])
     assert {planned.error.text for chunk in chunks for planned, _, _ in chunk} == {
         "the tenant or the rules do not want it any more: it stays, and is told, until --adopt takes it as it is"
     }

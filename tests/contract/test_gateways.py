@@ -26,7 +26,7 @@ def mind(office: Office, **fault: object) -> Fault:
 def find_reasons(office: Office) -> dict[str, str]:
     """Return why people fail."""
     lines = Report(office.database, office.rules.policy).iterate("user")
-    return {line.source_id: line.reason for line in lines if line.state == "failing"}
+    return {str(line.source_id): line.reason for line in lines if line.state == "failing"}
 
 
 async def test_one_persons_values_fail_that_person_only(office: Office) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -43,7 +44,7 @@ def make_tenant() -> Tenant:
     return tenant
 
 
-def stored(database: Database) -> dict[str, object]:
+def stored(database: Database) -> Any:
     """Return the attributes of the only user."""
     with reading(database) as connection:
         return decode_json(connection.scalars(select(source_users.c.attributes)).one())

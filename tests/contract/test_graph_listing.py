@@ -28,8 +28,8 @@ from syncd.store.store import Store
 from syncd.sync.pull.lists import Listing
 from tests.fakes.source import FakeSource
 from tests.fakes.tenant import READING, ROOT, Tenant, make_error
-from tests.property.test_delta_equals_full import template
 from tests.property.test_tenant_machine import call_in_turn, load, make_id
+from tests.stores import template
 
 USERS = [make_id("a", number) for number in range(7)]
 GROUPS = [make_id("b", number) for number in range(3)]
@@ -39,7 +39,7 @@ GROUPS = [make_id("b", number) for number in range(3)]
 def database(tmp_path: Path) -> Iterator[Database]:
     shutil.copy(template(), tmp_path / "store.db")
     opened = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    opened.call = call_in_turn  # type: ignore[method-assign]
+    opened.call = call_in_turn
     yield opened
     opened.close()
 
@@ -48,7 +48,7 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def other(tmp_path: Path) -> Iterator[Database]:
     shutil.copy(template(), tmp_path / "other.db")
     opened = open_database(f"sqlite:///{tmp_path / 'other.db'}")
-    opened.call = call_in_turn  # type: ignore[method-assign]
+    opened.call = call_in_turn
     yield opened
     opened.close()
 
@@ -286,7 +286,7 @@ async def test_without_the_setting_nobody_asks_for_owners(database: Database) ->
         asked.append(request.body)
         return answer(request)
 
-    tenant.service.answer = listen  # type: ignore[method-assign]
+    tenant.service.answer = listen
     await tenant.pull(database, full=True)
     tenant.directory.hire("New", "new@x.example")
     await tenant.pull(database)
@@ -726,7 +726,7 @@ async def test_a_request_that_ends_alone_ends_the_whole_reading(
         raise error
 
     source = _Failing()
-    source.how, source.stream = end, stream  # type: ignore[method-assign]
+    source.how, source.stream = end, stream
     store = Store(database)
     listing = Listing(
         source,

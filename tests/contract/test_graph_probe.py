@@ -106,7 +106,7 @@ async def test_a_role_that_is_not_listed_but_works_is_a_warning() -> None:
     """A working request beats the text of the token."""
     tenant = make_tenant()
     issue = tenant.book.issue
-    tenant.book.issue = lambda grant, claims: issue(grant, {**claims, "roles": ["User.Read.All"]})  # type: ignore[method-assign]
+    tenant.book.issue = lambda grant, claims: issue(grant, {**claims, "roles": ["User.Read.All"]})
     assert (await find(tenant))["graph.roles"][0] == "warning"
 
 

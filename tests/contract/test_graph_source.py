@@ -523,7 +523,7 @@ async def test_the_groups_of_a_user_are_groups_only(graph: FakeGraph, source: Gr
     kinds = {"G1": "group", "R1": "directoryRole", "A1": "administrativeUnit"}
     entries = [{"@odata.type": f"#microsoft.graph.{kind}", "id": key} for key, kind in kinds.items()]
     graph.queue(Answer(200, {"value": entries}), error(404, "Request_ResourceNotFound"))
-    assert await source.fetch_groups_of("u1") == {"g1"}
+    assert await source.fetch_groups_of("u1") == frozenset({"g1"})
     assert await source.fetch_groups_of("u1") is None
     assert graph.targets()[0] == "/v1.0/users/u1/memberOf?$select=id&$top=999"
 

@@ -19,8 +19,8 @@ from structlog.testing import capture_logs
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database
 from tests.contract.test_graph_listing import GROUPS, USERS, make_tenant, memberships, truth
-from tests.property.test_delta_equals_full import template
 from tests.property.test_tenant_machine import call_in_turn
+from tests.stores import template
 
 
 def _say(code: str, message: str) -> bytes:
@@ -50,7 +50,7 @@ ROUTES = {
 def database(tmp_path: Path) -> Iterator[Database]:
     shutil.copy(template(), tmp_path / "store.db")
     opened = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    opened.call = call_in_turn  # type: ignore[method-assign]
+    opened.call = call_in_turn
     yield opened
     opened.close()
 

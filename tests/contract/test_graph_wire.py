@@ -337,8 +337,8 @@ async def test_a_first_round_whose_link_died_begins_anew(
     tenant = make_tenant()
     if not first:
         await tenant.pull(database)
-    latest = {"status": 400, "body": make_error("BadRequest"), "path": "latest", "count": -1}
-    tenant.faults.add(Fault("status", "graph", **latest))  # no lists: rounds of delta from the beginning
+    latest = Fault("status", "graph", path="latest", count=-1, status=400, body=make_error("BadRequest"))
+    tenant.faults.add(latest)  # no lists: rounds of delta from the beginning
     tenant.knobs.expiry_form, tenant.knobs.initial_round_lifetime = form, 60.0
     asked = stall(tenant, f"{stream}/delta?$skiptoken", seconds=120.0)
     tenant.ledger.clear()

@@ -145,13 +145,13 @@ async def test_a_failure_is_told_once_and_its_end_once(world: World, receiver: R
     async def fail(stream: str, link: str | None) -> Any:
         raise Unavailable("no answer about ann@x.com with secret=sesame", status=503)
 
-    fetch, world.source.fetch_page = world.source.fetch_page, fail  # type: ignore[method-assign,assignment]
+    fetch, world.source.fetch_page = world.source.fetch_page, fail
     failed = [await world.sync("delta"), await world.sync("delta")]
     assert await tell(world, receiver, *failed) == ["failed"]
     assert "ann@x.com" not in str(receiver.got)
     assert "sesame" not in str(receiver.got)
     assert receiver.got[0]["run"] == failed[0].id
-    world.source.fetch_page = fetch  # type: ignore[method-assign]
+    world.source.fetch_page = fetch
     good = [await world.sync("delta"), await world.sync("delta")]
     assert await tell(world, receiver, *good) == ["recovered"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import structlog
@@ -12,13 +13,12 @@ from sqlalchemy import text
 
 from syncd.errors import Rejected
 from syncd.model.licence import LicenceList, Step, StepResult
-from syncd.model.run import Approval, RunRequest
+from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import LicenceRule, fold_all
 from syncd.store.reports.explain import Explanations
 from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile
-from syncd.sync.runs import RunRecord
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
 
@@ -360,7 +360,7 @@ async def test_licences_of_people_whose_leaving_is_held_go_to_nobody_else(world:
     world.source.put_user("u5", userPrincipalName="u5@x.com", displayName="New", mail="u5@x.com")
     world.source.link("g2", "u5")
     for pull in ("delta", "full"):
-        run = await world.sync(pull)  # type: ignore[arg-type]
+        run = await world.sync(pull)
         assert run.status == "held"
         assert {
             "unlink membership all@grp u1@x.com held",
@@ -701,7 +701,7 @@ async def test_who_waits_for_a_seat_goes_on_waiting_beside_a_plan_that_is_applie
     for name in ("Anna", "Anne"):
         world.source.put_user("u1", displayName=name)
         lines = world.make_file(await world.sync("delta", write=False))
-        applied = await world.carry_out(FromFile(open_plan(lambda lines=lines: lines)))
+        applied = await world.carry_out(FromFile(open_plan(partial(list, lines))))
         assert world.changes(applied) == ["update user u1@x.com done"]
         assert list_open() == ("pending", [(first.id, "deferred")])
     single = await world.sync_one("user", "u4@x.com")

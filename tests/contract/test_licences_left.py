@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 import structlog
@@ -16,6 +17,8 @@ from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.drift import DriftCheck
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World, open_world
+
+DriftPolicy = Literal["revert", "adopt", "report"]
 
 USER = LicenceRule("All", "User")
 POWER = LicenceRule("Power", "PowerUser")
@@ -68,7 +71,7 @@ async def test_the_end_of_the_last_rule_revokes_what_rules_granted_and_then_noth
     assert held(world) == {"cleo": "ExternalUser"}
     assert "no licence rule covers this person any more" in {
         planned.change.reason.text
-        for chunk in world.store.plans.iterate_changes(run.id, statuses=("done",))
+        for chunk in world.store.plans.iterate_changes(run.id, statuses=["done"])
         for planned, _, _ in chunk
     }
     world.portal.licence_reads.clear()
@@ -112,7 +115,7 @@ async def test_a_portal_without_the_licence_scope_is_warned_of_and_fails_no_run(
 # ---- taken by hand ---------------------------------------------------------------------------------------------------
 
 
-def drift(world: World, policy: str) -> None:
+def drift(world: World, policy: DriftPolicy) -> None:
     """Set policy.drift."""
     world.rules = replace(world.rules, policy=replace(world.rules.policy, drift=policy))
 
@@ -124,7 +127,9 @@ async def test_a_licence_taken_by_hand_is_given_again_where_drift_is_reverted(wo
 
 
 @pytest.mark.parametrize("policy", ["adopt", "report"])
-async def test_it_stays_taken_under_the_other_policies_until_a_rule_says_otherwise(world: World, policy: str) -> None:
+async def test_it_stays_taken_under_the_other_policies_until_a_rule_says_otherwise(
+    world: World, policy: DriftPolicy
+) -> None:
     """Another rule gives its licence; who leaves the rule's group and comes back gets it again."""
     drift(world, policy)
     world.portal.licences["ann@x.com"] = {}
@@ -173,8 +178,8 @@ async def test_drift_tells_it_reverts_it_and_adopts_it(world: World) -> None:
     world.portal.licences["ben@x.com"] = {}
     told: list[Drift] = []
 
-    def tell(chunks: object) -> None:
-        told.extend(entry for chunk in chunks for entry in chunk)  # type: ignore[attr-defined]  # an iterator
+    def tell(chunks: Iterator[list[Drift]]) -> None:
+        told.extend(entry for chunk in chunks for entry in chunk)
 
     await world.carry_out(DriftCheck("report", tell))
     assert [(entry.object, entry.bps_id, entry.field, entry.ours, entry.theirs) for entry in told] == [
@@ -194,7 +199,9 @@ async def test_drift_tells_it_reverts_it_and_adopts_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("policy", ["revert", "adopt", "report"])
-async def test_a_list_that_lacks_what_the_seats_still_count_takes_nothing_from_us(world: World, policy: str) -> None:
+async def test_a_list_that_lacks_what_the_seats_still_count_takes_nothing_from_us(
+    world: World, policy: DriftPolicy
+) -> None:
     """One bad reading of the licences makes no licence of ours a manual one, which nobody would revoke any more."""
     drift(world, policy)
     await world.sync("full")
@@ -204,9 +211,9 @@ async def test_a_list_that_lacks_what_the_seats_still_count_takes_nothing_from_u
         await listed()
         return LicenceList(())
 
-    world.portal.fetch_licences = lose  # type: ignore[method-assign]
+    world.portal.fetch_licences = lose
     assert licence_changes(world, await world.sync("full")) == []
-    world.portal.fetch_licences = listed  # type: ignore[method-assign]
+    world.portal.fetch_licences = listed
     assert licence_changes(world, await world.sync("full")) == []
     world.source.unlink("g", "ann")
     assert licence_changes(world, await world.sync()) == ["revoke licence ann@x.com User done"]

@@ -172,10 +172,10 @@ async def test_a_tenant_that_refuses_to_count_hinders_no_run(world: World) -> No
         raise Unavailable("no counts today", status=503)
 
     fetch = world.source.fetch_member_count
-    world.source.fetch_member_count = broken  # type: ignore[method-assign]
+    world.source.fetch_member_count = broken
     world.source.put_user("u1", displayName="Renamed")
     assert world.changes(await after(world, HOURS)) == ["update user u1@x.com done"]
-    world.source.fetch_member_count = fetch  # type: ignore[method-assign]
+    world.source.fetch_member_count = fetch
     await after(world, MINUTES)
     assert counted(world) == []
     await after(world, HOURS)
@@ -192,7 +192,7 @@ async def test_a_group_that_cannot_be_counted_hinders_no_other(world: World, err
             raise error
         return await fetch(group_id, kind=kind)
 
-    world.source.fetch_member_count = count  # type: ignore[method-assign]
+    world.source.fetch_member_count = count
     world.source.losing_links = True
     world.source.link("g2", "u5")
     await after(world, HOURS)

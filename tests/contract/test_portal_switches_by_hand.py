@@ -123,7 +123,7 @@ async def approve_and_reject(office: Office) -> None:
     for holding in store.decisions.load_holding_runs(now=office.clock.now()):
         assert store.decisions.reject(Approval(run_id=holding)) > 0
     for kind in ("delta", "full"):
-        later = await office.sync(kind)  # type: ignore[arg-type]
+        later = await office.sync(kind)
         assert (later.status, later.counts.get("done")) == ("succeeded", None), later.error
     assert office.members("g@grp") == {"ann@x.com", "cleo@x.com"}
     assert "cleo@x.com" in office.held()

@@ -144,7 +144,7 @@ async def test_what_is_tied_by_hand_during_the_run_is_seen_right_before_the_dele
         world.portal.members["board@y.com"] = {"ann@x.com": "ann@x.com"}
         return await create(account, sent_before=sent_before)
 
-    world.portal.create_account = create_slowly  # type: ignore[method-assign]
+    world.portal.create_account = create_slowly
     world.clock.ahead += timedelta(days=4)
     run = await world.sync("delta")
     assert world.changes(run) == ["create user dora@x.com done", "delete user ann@x.com deferred"]

@@ -127,6 +127,6 @@ async def test_an_agent_that_becomes_known_as_one_is_told_by_delta(world: World)
     hire(world.source, 20)
     world.source.link("g1", "u20")
     await world.sync("full")
-    world.source.put_user("u20", **STATED)  # type: ignore[arg-type]
+    world.source.put_user("u20", **STATED)
     run = await world.sync("delta")
     assert world.changes(run) == ["unlink membership all@grp u20@x.com done"]

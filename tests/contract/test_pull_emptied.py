@@ -47,7 +47,7 @@ async def test_a_stream_that_delta_empties_is_held_as_a_whole(world: World, stre
     assert run.counts[f"{stream}_emptied"] == 1
     assert "approve" in run.error
     for again in ("delta", "full", "delta"):
-        assert (await world.sync(again)).status == "held"  # type: ignore[arg-type]
+        assert (await world.sync(again)).status == "held"
     assert world.portal.picture() == PLACES
     assert len(world.portal.accounts) == 8
 

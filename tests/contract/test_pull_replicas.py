@@ -123,7 +123,7 @@ async def test_a_full_read_never_undoes_a_delta(
     assert show(world) == right, world.changes(run)
     source.thaw()
     for kind in ("delta", "delta", "full"):
-        run = await world.sync(kind)  # type: ignore[arg-type]
+        run = await world.sync(kind)
         assert run.status == "succeeded", run.error
         assert show(world) == right, world.changes(run)
     world.clock.ahead += timedelta(hours=5)

@@ -38,7 +38,7 @@ STOPS: tuple[Stop, ...] = (
         stop
         for action in ("update", "unlink", "delete", "revoke", "adopt", "create")
         for stop in stop_excess([Hold(action, 1, "1")])
-    ),  # type: ignore[arg-type]  # the guard's kinds
+    ),
     *stop_kept_places({1, 2}, {3}),
     *stop_quiet(),
     *stop_uncoupled(),

@@ -11,14 +11,13 @@ import pytest
 import structlog
 
 from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
-from syncd.model.run import PullKind
+from syncd.model.run import PullKind, RunRecord
 from syncd.model.source import Link
 from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import fold_all
 from syncd.store.reports.status import Report
 from syncd.store.store import Store
-from syncd.sync.runs import RunRecord
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
 
@@ -348,7 +347,7 @@ async def test_the_milder_modes_do_no_more_than_they_say(world: World, mode: str
     """plan_only writes nothing; create_only never touches what is there; upsert_only never takes away."""
     await settle(world)
     before = dict(world.portal.accounts)
-    world.rules = make_rules(policy=make_policy(mode=mode))  # type: ignore[arg-type]
+    world.rules = make_rules(policy=make_policy(mode=mode))
     world.source.put_user("u2", displayName="Changed")
     world.source.put_user("u8", userPrincipalName="u8@x.com", displayName="U8", mail="u8@x.com")
     world.source.link("g1", "u8")

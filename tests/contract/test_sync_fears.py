@@ -131,7 +131,7 @@ async def test_create_only_does_not_carry_out_what_was_only_planned(world: World
     """A link between existing records that a dry run, or plan_only, showed is not one of the first memberships."""
     await settle(world)
     world.source.link("g2", "u5")
-    world.rules = make_rules(policy=make_policy(mode=mode))  # type: ignore[arg-type]
+    world.rules = make_rules(policy=make_policy(mode=mode))
     await world.sync("delta", write=mode == "plan_only")
     world.rules = make_rules(policy=make_policy(mode="create_only"))
     run = await world.sync("delta")
@@ -338,8 +338,8 @@ async def test_one_malformed_record_of_ours_does_not_stop_the_rest(world: World)
         return await original(bps_id)
 
     original = world.portal.fetch_group
-    world.portal.fetch_account = fetch_account  # type: ignore[method-assign]
-    world.portal.fetch_group = fetch_group  # type: ignore[method-assign]
+    world.portal.fetch_account = fetch_account
+    world.portal.fetch_group = fetch_group
     world.source.put_user("u8", displayName="Changed")
     run = await world.sync("full")
     assert run.status == "succeeded", run.error
@@ -356,11 +356,11 @@ async def test_a_portal_that_fails_while_members_are_read_fails_the_run(world: W
     async def fetch_group(bps_id: str) -> GroupDetail | None:
         raise Unavailable("the portal is down", status=503)
 
-    world.portal.fetch_group = fetch_group  # type: ignore[method-assign]
+    world.portal.fetch_group = fetch_group
     run = await world.sync("full")
     assert run.status == "failed"
     assert "down" in run.error
-    world.portal.fetch_group = original  # type: ignore[method-assign]
+    world.portal.fetch_group = original
     assert world.changes(await world.sync("delta")) == []
 
 

@@ -408,7 +408,7 @@ async def test_a_substitution_stays_while_the_leaving_of_its_people_is_held(worl
     world.rules = replace(world.rules, limits=make_limits(max_removals=0, max_removal_percent=None))
     world.source.put_user("u4", accountEnabled=False)
     for pull in ("delta", "full"):
-        run = await world.sync(pull)  # type: ignore[arg-type]
+        run = await world.sync(pull)
         assert run.status == "held"
         assert world.portal.stand_ins()["u4@x.com"] == "new@x.com"
     world.source.put_user("u4", accountEnabled=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import pytest
 import structlog
@@ -203,13 +204,12 @@ async def test_a_missing_owner_needs_a_second_reading(world: World) -> None:
 async def test_a_leaver_loses_ownership_and_a_returner_gets_it_back(world: World) -> None:
     """Disabled, then enabled; deleted softly, then restored; deleted for good."""
     await settle(world)
-    for leave, back in (
-        (
-            lambda: world.source.put_user("u0", accountEnabled=False),
-            lambda: world.source.put_user("u0", accountEnabled=True),
-        ),
-        (lambda: world.source.remove_user("u0"), lambda: world.source.restore_user("u0")),
-    ):
+    source = world.source
+    ways = (
+        (partial(source.put_user, "u0", accountEnabled=False), partial(source.put_user, "u0", accountEnabled=True)),
+        (partial(source.remove_user, "u0"), partial(source.restore_user, "u0")),
+    )
+    for leave, back in ways:
         leave()
         await world.sync("delta")
         assert world.portal.ownership() == {"all@grp": {"u1@x.com"}}
@@ -303,7 +303,7 @@ async def test_a_failing_membership_does_not_delay_an_ownership(world: World) ->
     async def refuse(group_id: str, ids: object) -> object:
         raise Rejected("no members here", status=400)
 
-    world.portal.add_members = refuse  # type: ignore[method-assign,assignment]
+    world.portal.add_members = refuse  # type: ignore[assignment]
     run = await world.sync("delta")
     assert world.changes(run) == [
         "link membership all@grp u3@x.com failed",
@@ -320,7 +320,7 @@ async def test_a_failing_membership_does_not_delay_an_ownership(world: World) ->
 @pytest.mark.parametrize("mode", ["create_only", "upsert_only"])
 async def test_modes_hold_for_owners(world: World, mode: str) -> None:
     """create_only: first owners only; upsert_only: nobody loses ownership."""
-    world.rules = replace(make_rules(policy=make_policy(mode=mode)), mapping=world.rules.mapping)  # type: ignore[arg-type]
+    world.rules = replace(make_rules(policy=make_policy(mode=mode)), mapping=world.rules.mapping)
     await world.sync("full")
     assert world.portal.ownership() == OWNERS
     world.source.own("g2", "u3")

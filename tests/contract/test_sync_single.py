@@ -127,7 +127,7 @@ async def test_a_user_whom_the_tenant_denies_and_then_shows_is_not_gone(world: W
     async def existing(stream: str, ids: list[str]) -> frozenset[str]:
         return frozenset(ids)
 
-    world.source.fetch_existing = existing  # type: ignore[assignment, method-assign]
+    world.source.fetch_existing = existing  # type: ignore[assignment]
     run = await world.sync_one("user", "u3@x.com")
     assert run.status == "failed"
     assert "denied and then showed" in run.error
@@ -150,14 +150,14 @@ async def test_a_failed_read_stores_nothing_and_is_recorded(world: World) -> Non
     world.source.put_user("u3", displayName="Married")
     whole = world.source.fetch_groups_of
 
-    async def broken(user_id: str) -> frozenset[str]:
+    async def broken(user_id: str, *, role: Role = "members") -> frozenset[str]:
         raise Unavailable("Graph is down", status=503)
 
-    world.source.fetch_groups_of = broken  # type: ignore[method-assign]
+    world.source.fetch_groups_of = broken
     run = await world.sync_one("user", "u3")
     assert (run.kind, run.status, run.error) == ("user", "failed", "Graph is down")
     assert world.portal.writes == writes
-    world.source.fetch_groups_of = whole  # type: ignore[method-assign]
+    world.source.fetch_groups_of = whole
     assert world.changes(await world.sync("delta")) == ["update user u3@x.com done"]
 
 
@@ -173,10 +173,10 @@ async def test_a_membership_that_the_group_still_shows_stays(world: World) -> No
     """A user's list of groups that lacks one is only the first witness."""
     await settle(world)
 
-    async def none(user_id: str) -> frozenset[str]:
+    async def none(user_id: str, *, role: Role = "members") -> frozenset[str]:
         return frozenset()
 
-    world.source.fetch_groups_of = none  # type: ignore[method-assign]
+    world.source.fetch_groups_of = none
     run = await world.sync_one("user", "u3")
     assert (run.status, world.changes(run)) == ("succeeded", [])
 
@@ -253,10 +253,10 @@ async def test_a_member_whose_own_groups_contradict_the_groups_list_stays(world:
     world.source.unlink("g2", "u6")
     groups_of = world.source.fetch_groups_of
 
-    async def lag(user_id: str) -> frozenset[str] | None:
+    async def lag(user_id: str, *, role: Role = "members") -> frozenset[str] | None:
         return (await groups_of(user_id) or frozenset()) | {"g2"}
 
-    world.source.fetch_groups_of = lag  # type: ignore[method-assign]
+    world.source.fetch_groups_of = lag
     run = await world.sync_one("group", "Sales")
     assert run.status == "partial"
     assert world.changes(run) == []
@@ -377,7 +377,7 @@ async def test_new_rules_are_tried_on_one_user_and_reach_the_others_later(world:
 async def test_another_selection_of_attributes_is_refused(world: World) -> None:
     """The others in the store lack the new attribute, so that no rule can be trusted about them."""
     await settle(world)
-    world.source.fingerprint = lambda stream: f"other-{stream}"  # type: ignore[method-assign]
+    world.source.fingerprint = lambda stream: f"other-{stream}"
     run = await world.sync_one("group", "All")
     assert run.status == "failed"
     assert "attributes" in run.error
@@ -405,10 +405,10 @@ async def test_a_killed_single_run_loses_no_touch_of_the_others(world: World) ->
         raise KeyboardInterrupt
 
     fetch = world.portal.fetch_account
-    world.portal.fetch_account = killed  # type: ignore[method-assign, assignment]
+    world.portal.fetch_account = killed
     with pytest.raises(KeyboardInterrupt):
         await world.sync_one("user", "u3")
-    world.portal.fetch_account = fetch  # type: ignore[method-assign]
+    world.portal.fetch_account = fetch
     run = await world.sync("delta")
     assert sorted(world.changes(run)) == ["update user u3@x.com done", "update user u4@x.com done"]
 
@@ -538,7 +538,7 @@ async def test_an_ownership_that_the_group_still_has_stays(owning: World) -> Non
     async def lag(user_id: str, *, role: Role = "members") -> frozenset[str] | None:
         return frozenset() if role == "owners" else await whole(user_id)
 
-    owning.source.fetch_groups_of = lag  # type: ignore[method-assign]
+    owning.source.fetch_groups_of = lag
     run = await owning.sync_one("user", "u1@x.com")
     assert run.status == "succeeded", run.error
     assert owning.changes(run) == []
@@ -557,7 +557,7 @@ async def test_where_nobody_tells_what_a_user_owns_it_stays_and_the_run_says_so(
             raise error
         return await whole(user_id)
 
-    owning.source.fetch_groups_of = refuse  # type: ignore[method-assign]
+    owning.source.fetch_groups_of = refuse
     owning.source.disown("g1", "u1")
     owning.source.put_user("u1", displayName="Renamed")
     run = await owning.sync_one("user", "u1@x.com")

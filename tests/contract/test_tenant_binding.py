@@ -29,7 +29,7 @@ async def test_another_tenant_is_refused_before_anything_is_read(world: World) -
     world.source.users.clear()
     calls = len(world.source.calls)
     for kind in ("full", "delta", "none"):
-        run = await world.sync(kind)  # type: ignore[arg-type]  # the kinds of a pull
+        run = await world.sync(kind)
         assert (run.status, run.misconfigured) == ("failed", True)
         assert run.error.startswith("graph.tenant_id: the store belongs to the tenant 11111111-")
     single = await world.sync_one("user", "u1@x.com")

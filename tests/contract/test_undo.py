@@ -33,7 +33,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
 def left(world: World, run: RunRecord) -> dict[str, str]:
     """Return what a plan leaves alone, as ``action id target`` and the reason."""
     found = {}
-    for chunk in world.store.plans.iterate_changes(run.id, statuses=("dropped",)):
+    for chunk in world.store.plans.iterate_changes(run.id, statuses=["dropped"]):
         for planned, _, _ in chunk:
             change = planned.change
             found[" ".join(part for part in (change.action, change.bps_id, change.target) if part)] = planned.error.text

@@ -62,7 +62,7 @@ async def approve(world: World, run: RunRecord, *, only: tuple[str, ...] = ()) -
 
 def reasons(world: World, run: RunRecord) -> dict[str, str]:
     """Return what a plan leaves alone, by what it would have reversed."""
-    chunks = world.store.plans.iterate_changes(run.id, statuses=("dropped",))
+    chunks = world.store.plans.iterate_changes(run.id, statuses=["dropped"])
     dropped = [planned for chunk in chunks for planned, _, _ in chunk]
     return {
         " ".join(part for part in (d.change.action, d.change.bps_id, d.change.target) if part): d.error.text

@@ -53,7 +53,7 @@ def held(world: World) -> dict[str, str]:
 def left(world: World, run: RunRecord) -> dict[str, str]:
     """Return which licences a plan leaves alone, and why."""
     found = {}
-    for chunk in world.store.plans.iterate_changes(run.id, statuses=("dropped",)):
+    for chunk in world.store.plans.iterate_changes(run.id, statuses=["dropped"]):
         for planned, _, _ in chunk:
             change = planned.change
             if change.object == "licence":
@@ -166,7 +166,7 @@ async def test_created_accounts_are_deleted_without_their_seats(world: World) ->
     undone = await undo(world, 1, delete_created=True)
     assert sorted(world.portal.accounts) == ["ben@x.com"]
     assert held(world) == {"ben": "ExternalUser"}
-    reasons = {planned.error.text for chunk in world.store.plans.iterate_changes(undone.id, statuses=("dropped",))
+    reasons = {planned.error.text for chunk in world.store.plans.iterate_changes(undone.id, statuses=["dropped"])
                for planned, _, _ in chunk}  # fmt: skip
     assert reasons == {"the account stays: somebody gave it a licence by hand since (ExternalUser)"}
 

@@ -35,7 +35,7 @@ def left(world: World, run: RunRecord) -> dict[str, str]:
     """Return which substitutions a plan leaves alone, and why."""
     return {
         f"{planned.change.action} {planned.change.bps_id} {planned.change.target}": planned.error.text
-        for chunk in world.store.plans.iterate_changes(run.id, statuses=("dropped",))
+        for chunk in world.store.plans.iterate_changes(run.id, statuses=["dropped"])
         for planned, _, _ in chunk
         if planned.change.object == "substitution"
     }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from signal import Signals
 from typing import Any
 
 from tests.e2e.program import SECONDS, Program
@@ -39,11 +39,11 @@ class Daemon:
         """Return the events read so far."""
         return [line["event"] for line in self.lines]
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: Signals) -> None:
         """Send a signal."""
         self.process.send_signal(number)
 
-    async def end(self, number: signal.Signals, *, within: float = SECONDS) -> int:
+    async def end(self, number: Signals, *, within: float = SECONDS) -> int:
         """Send a signal and return the exit code; what was still in the log is read into ``lines``."""
         self.signal(number)
         async with asyncio.timeout(within):
@@ -55,7 +55,7 @@ class Daemon:
 @asynccontextmanager
 async def running(program: Program, *arguments: str, **environment: str) -> AsyncIterator[Daemon]:
     """Run a daemon for a block; it is killed at the end if it still lives."""
-    daemon = Daemon(await program.start("run", *arguments, **environment))
+    daemon = Daemon(await program.start("run", *arguments, environment=environment))
     try:
         yield daemon
     finally:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 from syncd.sandbox.server import Sandbox, find_free_port
@@ -53,7 +54,7 @@ class Program:
     async def __call__(self, *arguments: str, **environment: str) -> Ended:
         """Run a command to its end."""
         async with asyncio.timeout(SECONDS):
-            process = await self.start(*arguments, **environment)
+            process = await self.start(*arguments, environment=environment)
             try:
                 stdout, stderr = await process.communicate()
             finally:
@@ -67,7 +68,7 @@ class Program:
         reader, writer = os.pipe()
         os.close(reader)
         try:
-            process = await self.start(*arguments, out=writer, **environment)
+            process = await self.start(*arguments, out=writer, environment=environment)
         finally:
             os.close(writer)
         async with asyncio.timeout(SECONDS):
@@ -77,7 +78,7 @@ class Program:
         """Run a command on a terminal; return its exit code and what was on the screen."""
         master, slave = pty.openpty()
         try:
-            process = await self.start(*arguments, out=slave, **environment)
+            process = await self.start(*arguments, out=slave, environment=environment)
         finally:
             os.close(slave)
         try:
@@ -91,7 +92,7 @@ class Program:
                 await process.wait()
 
     async def start(
-        self, *arguments: str, out: int = asyncio.subprocess.PIPE, **environment: str
+        self, *arguments: str, out: int = asyncio.subprocess.PIPE, environment: Mapping[str, str] = MappingProxyType({})
     ) -> asyncio.subprocess.Process:
         """Start a command; the caller waits for its end. ``out``: where stdout and stderr go."""
         return await asyncio.create_subprocess_exec(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import stamina
@@ -25,7 +26,6 @@ from tests.contract.openapi import Judge
 from tests.e2e.truth import Truth
 
 _ROUNDS = 15
-_QUIET = {"stopping": lambda: False, "progress": lambda name, number: None}
 
 
 class _EagerClock(Clock):
@@ -34,7 +34,7 @@ class _EagerClock(Clock):
     def __init__(self) -> None:
         self.ahead = 0.0
 
-    def now(self):  # type: ignore[no-untyped-def]
+    def now(self) -> datetime:
         """Return the moved present."""
         return super().now() + timedelta(seconds=self.ahead)
 
@@ -49,7 +49,7 @@ class _EagerClock(Clock):
 
 
 @pytest.fixture(autouse=True)
-def _impatient() -> AsyncIterator[None]:  # type: ignore[misc]
+def _impatient() -> Iterator[None]:
     """Let retries follow at once; what Retry-After asks for is still waited for, by the clock above."""
     structlog.reset_defaults()
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
@@ -61,7 +61,7 @@ def _impatient() -> AsyncIterator[None]:  # type: ignore[misc]
 def _plan_faults(sandbox: Sandbox, chance: random.Random) -> None:
     """Plan some faults on both sides: each strikes a few requests, somewhere in the coming run."""
     sandbox.faults.clear()
-    kinds = (
+    kinds: tuple[dict[str, Any], ...] = (
         {"kind": "status", "status": 429, "headers": {"Retry-After": "7"}},
         {"kind": "html", "status": 503},
         {"kind": "html", "status": 503, "headers": {"Retry-After": "3"}},
@@ -73,7 +73,7 @@ def _plan_faults(sandbox: Sandbox, chance: random.Random) -> None:
     )
     for side in ("graph", "portal", "portal"):
         for fault in chance.sample(kinds, 3):
-            planned = Fault(**fault, side=side, count=chance.choice((1, 2, 3, 8)), skip=chance.randrange(40))  # type: ignore[arg-type]
+            planned = Fault(**fault, side=side, count=chance.choice((1, 2, 3, 8)), skip=chance.randrange(40))
             sandbox.faults.add(planned)
     if chance.random() < 0.3:
         sandbox.book.revoke_all()
@@ -105,7 +105,9 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
         ends: list[str] = []
 
         async def sync(kind: PullKind, *, retry_failed: bool) -> RunRecord:
-            async with open_sides(settings, database, clock, **_QUIET) as sides:  # type: ignore[arg-type]
+            async with open_sides(
+                settings, database, clock, progress=lambda name, number: None, stopping=lambda: False
+            ) as sides:
                 request = RunRequest(pull=kind, trigger="cli", retry_failed=retry_failed)
                 record = await make_runs(settings, database, clock).execute(request, sides)
             truth.look()

@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import json
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
@@ -158,13 +158,14 @@ def observe(settings: Settings, config: Path) -> dict[str, object]:
             ("syncd.web.health.serve_health", borders.serve_health),
         ):
             patch.setattr(name, replacement)
-        patch.setattr(sys, "stdout", StringIO())
-        patch.setattr(sys, "stderr", StringIO())
+        out, err = StringIO(), StringIO()
+        patch.setattr(sys, "stdout", out)
+        patch.setattr(sys, "stderr", err)
         assert run_daemon(lambda: settings) == 0
-        borders.seen["logs.daemon"] = _describe_log(sys.stdout.getvalue())
+        borders.seen["logs.daemon"] = _describe_log(out.getvalue())
         Invocation(config=config).start(need=STORE_ONLY)
         _log_at_each_level()
-        borders.seen["logs.command"] = _describe_log(sys.stderr.getvalue())
+        borders.seen["logs.command"] = _describe_log(err.getvalue())
     borders.seen["check.groups"] = list_group_references(settings)
     return borders.seen
 
@@ -211,7 +212,7 @@ def _take_apart(path: str, value: object) -> Iterator[tuple[str, object]]:
         case _ if is_dataclass(value) and not isinstance(value, type):
             for field in fields(value):
                 yield from _take_apart(f"{path}.{field.name}", getattr(value, field.name))
-        case _ if isinstance(value, Callable):  # type: ignore[arg-type]
+        case _ if callable(value):
             yield path, value()
         case _:
             yield path, value

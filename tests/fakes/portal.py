@@ -27,6 +27,7 @@ from syncd.model.target import (
     MembersResult,
     PortalGroup,
     PortalMember,
+    Status,
     fold,
 )
 
@@ -113,7 +114,7 @@ class FakePortal:
             return Creation.SETTLED if sent_before and there == account else Creation.EXISTS
         if account.manager and fold(account.manager) not in self.accounts:
             raise Conflict(f"unknown manager {account.manager}", status=409)
-        status = "WaitingForSynchronization" if self.slow else "Synchronized"
+        status: Status = "WaitingForSynchronization" if self.slow else "Synchronized"
         self.accounts[fold(account.bps_id)] = replace(account, status=status)
         return Creation.CREATED
 

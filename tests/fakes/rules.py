@@ -66,7 +66,8 @@ def make_rules(**changes: Any) -> Rules:
         group_fields={"name": FieldRule(("displayName",)), "email": FieldRule(("mail",))},
     )
     limits = make_limits(max_removal_percent=None, max_update_percent=None)
-    return replace(default, **{"mapping": mapping, "limits": limits} | changes)
+    changed: dict[str, Any] = {"mapping": mapping, "limits": limits} | changes
+    return replace(default, **changed)
 
 
 def make_apply_options(**changes: Any) -> ApplyOptions:

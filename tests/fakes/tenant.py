@@ -103,7 +103,9 @@ class Tenant:
     def issue_token(self) -> str:
         """Return a new token with the present roles."""
         grant = Grant(GRAPH_AUDIENCE, "client", self.roles, self.clock.now().timestamp() + 3600)
-        claims = {"roles": sorted(self.roles), "tid": "tenant"} | ({"scp": self.scopes} if self.scopes else {})
+        claims: dict[str, object] = {"roles": sorted(self.roles), "tid": "tenant"}
+        if self.scopes:
+            claims["scp"] = self.scopes
         token = self.book.issue(grant, claims)
         return token.replace(".", "|") if self.opaque else token
 

@@ -183,6 +183,6 @@ def _describe(method: str, path: str, query: Mapping[str, str], body: dict[str, 
         people = body.get("originalPerson") or {}
         return [Asked(verbs[method], "substitution", str(people.get("bpsId") or parts[-1]).casefold())]
     if len(parts) == 3:
-        action = "link" if parts[2] == "add" else "unlink"
-        return [Asked(action, _LINKS[parts[1]], record, member["bpsId"].casefold()) for member in body[parts[1]]]
+        way: Literal["link", "unlink"] = "link" if parts[2] == "add" else "unlink"
+        return [Asked(way, _LINKS[parts[1]], record, member["bpsId"].casefold()) for member in body[parts[1]]]
     return [Asked(verbs[method], "user" if parts[0].startswith("user") else "group", record)]

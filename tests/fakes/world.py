@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
@@ -29,7 +29,7 @@ class OwnClock(Clock):
     def __init__(self) -> None:
         self.ahead = timedelta()
 
-    def now(self):  # type: ignore[no-untyped-def]
+    def now(self) -> datetime:
         """Return the moved present."""
         return super().now() + self.ahead
 

@@ -11,6 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,8 +136,8 @@ async def test_twenty_kills_in_pull_and_push_end_in_the_right_state(tmp_path: Pa
         for number in range(_KILLS):
             kind = "full" if chance.random() < 0.3 else "delta"
             tripwire.part = "pull" if number % 2 == 0 else "push"
-            process = await syncd.start("run", SYNCD_SCHEDULE__ON_START=kind)
-            tripwire.trigger = lambda process=process: kill(process)  # type: ignore[misc]
+            process = await syncd.start("run", environment={"SYNCD_SCHEDULE__ON_START": kind})
+            tripwire.trigger = partial(kill, process)
             tripwire.moment = chance.uniform(0.0, 0.04)
             tripwire.left = chance.randint(1, 60 if kind == "full" or number < 2 else 6)
             try:

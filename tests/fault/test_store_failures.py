@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Connection, event, text
 
 from syncd.errors import StoreError
 from syncd.model.target import Account, Creation
@@ -34,7 +34,7 @@ def full_disk(world: World) -> Iterator[list[int]]:
     limit = [0]
 
     @event.listens_for(world.database.engine, "begin")
-    def bound(connection) -> None:  # type: ignore[no-untyped-def]
+    def bound(connection: Connection) -> None:
         connection.exec_driver_sql(f"PRAGMA max_page_count={limit[0] or 1073741823}")
 
     yield limit
@@ -76,12 +76,12 @@ async def test_a_full_disk_while_applying_loses_no_ownership(world: World, full_
             full_disk[0] = 1  # no page more than there are
         return await create(account, sent_before=sent_before)
 
-    world.portal.create_account = create_and_fill  # type: ignore[method-assign]
+    world.portal.create_account = create_and_fill
     run = await world.sync("full")
     assert run.status == "failed"
     assert "no room left" in run.error
     assert len(world.portal.accounts) > 40
-    world.portal.create_account = create  # type: ignore[method-assign]
+    world.portal.create_account = create
     full_disk[0] = 0
     run = await world.sync("delta")
     assert run.status == "succeeded", (run.error, [c for c in world.changes(run) if not c.endswith("done")][:5])

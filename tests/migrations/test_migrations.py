@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ BEFORE_OWNERS = "0001"
 
 
 @pytest.fixture
-def database(empty_store_url: str):  # type: ignore[no-untyped-def]
+def database(empty_store_url: str) -> Iterator[Database]:
     """An empty store of each kind."""
     opened = open_database(empty_store_url)
     yield opened

@@ -235,7 +235,7 @@ class Company(RuleBasedStateMachine):
         path = Path(self.folder.name, "store.db")
         shutil.copy(template(), path)
         self.database = open_database(f"sqlite:///{path}")
-        self.database.call = call_in_turn  # type: ignore[method-assign]
+        self.database.call = call_in_turn
         self.serial = 0
         self.honest = True
         self.gone_objects: set[str] = set()
@@ -591,9 +591,9 @@ class Company(RuleBasedStateMachine):
             path = Path(self.folder.name, "other.db")
             shutil.copy(template(), path)
             database = open_database(f"sqlite:///{path}")
-            database.call = call_in_turn  # type: ignore[method-assign]
+            database.call = call_in_turn
             if refused:
-                latest = {"kind": "status", "status": 400, "body": make_error("BadRequest"), "path": "latest"}
+                latest: Any = {"kind": "status", "status": 400, "body": make_error("BadRequest"), "path": "latest"}
                 self.tenant.faults.add(Fault(**{"side": "graph", "count": -1, **latest}))
             result = self.runner.run(self.tenant.pull(database, full=True, source=self.open_source()))
             assert bool(result.counts.get("lists_refused")) == refused

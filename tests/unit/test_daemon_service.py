@@ -219,7 +219,7 @@ async def test_readiness_tells_what_is_wrong_with_the_store(tmp_path: Path) -> N
 async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path: Path) -> None:
     """A reload says what changed; one with problems lists all of them and changes nothing."""
     url = f"sqlite:///{tmp_path / 'store.db'}"
-    answers = [
+    answers: list[Settings | ConfigError] = [
         make_settings(url, schedule__on_start="none", schedule__delta="1h", guard__max_removals="7"),
         ConfigError(["graph.tenant_id: is missing", "guard.grace: is unknown"], where="read from syncd.toml"),
     ]

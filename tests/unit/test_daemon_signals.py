@@ -76,7 +76,7 @@ def test_nothing_keeps_a_process_that_is_to_leave_at_once(monkeypatch: pytest.Mo
         def flush(self) -> None:
             raise error
 
-    monkeypatch.setattr(signals.sys, "stdout", Stream())
-    monkeypatch.setattr(signals.os, "_exit", left.append)
+    monkeypatch.setattr("syncd.daemon.signals.sys.stdout", Stream())
+    monkeypatch.setattr("syncd.daemon.signals.os._exit", left.append)
     signals.leave_at_once(143)
     assert left == [143]

@@ -106,7 +106,7 @@ def test_a_record_that_is_not_ours_is_never_deleted() -> None:
     )
     policy = make_policy(deleted_users="delete", out_of_scope="delete", disabled_users="delete")
     for state in ("deleted", "disabled", "out_of_scope", "renamed"):
-        assert diff(Pair(bps_id="ann@x.com", desired=None, current=current, leaver_state=state), policy) == []  # type: ignore[arg-type]
+        assert diff(Pair(bps_id="ann@x.com", desired=None, current=current, leaver_state=state), policy) == []
 
 
 def test_nested_groups_with_diamonds_and_cycles_end() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +16,9 @@ NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 END = datetime(2026, 6, 1, tzinfo=UTC)
 
 
-def judge(status: str, told: str = "", *, kind: str = "delta", **held: int) -> tuple[list[str], str]:
+def judge(
+    status: str, told: str = "", *, kind: str = "delta", held: Mapping[str, int] = MappingProxyType({})
+) -> tuple[list[str], str]:
     """Return the events of a run, and what was told then."""
     record: Any = RunRecord(id=7, kind=kind, trigger="schedule", status=status, started_at=NOW, finished_at=NOW)  # type: ignore[arg-type]  # plain words in tests
     news, told = notify_about_run(record, held, told, error="some reason")
@@ -44,7 +48,7 @@ def judge(status: str, told: str = "", *, kind: str = "delta", **held: int) -> t
 )
 def test_a_state_is_told_once(status: str, told: str, held: dict[str, int], events: list[str], told_then: str) -> None:
     """The first failure, each kind that is withheld, and the recovery; never the same again and again."""
-    assert judge(status, told, **held) == (events, told_then)
+    assert judge(status, told, held=held) == (events, told_then)
 
 
 def test_a_plan_is_no_news() -> None:

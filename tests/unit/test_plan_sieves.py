@@ -78,7 +78,7 @@ def test_what_was_rejected_is_dropped_until_something_else_is_to_be_written() ->
     adopted = replace(less, seq=4, action="adopt", values={"name": "A", "manager": "m"}, rejected_values={"name": "A"})
     other = replace(adopted, seq=5, rejected_values={"name": "A", "manager": "n"})
     (stop,) = stop_rejected([same, less, more, adopted, other])
-    assert stop.selections[0].seqs == {1, 2, 4}
+    assert stop.selections[0].seqs == frozenset({1, 2, 4})
     assert stop_rejected([more]) == ()
 
 
@@ -178,7 +178,7 @@ def test_what_failed_alike_waits_and_a_correction_does_not() -> None:
         Retried(seq=3, kind="user", written=("corrected",)),
     ]
     (stop,) = stop_failing(rows, {("tried",)})
-    assert stop.selections[0].seqs == {1, 2}
+    assert stop.selections[0].seqs == frozenset({1, 2})
 
 
 def test_an_approval_lets_through_what_was_released_and_nothing_that_is_new() -> None:

@@ -113,7 +113,10 @@ def test_the_lists_of_properties_are_the_table(entity: RecordKind) -> None:
 def test_properties_with_a_permission_of_their_own_are_told() -> None:
     """With the permission that opens them."""
     rows = read_rows(read_section("### With a permission of their own"))
-    assert {read_code(row[0]): read_code(row[1]) for row in rows} == OWN_PERMISSION["user"] | OWN_PERMISSION["group"]
+    assert {read_code(row[0]): read_code(row[1]) for row in rows} == {
+        **OWN_PERMISSION["user"],
+        **OWN_PERMISSION["group"],
+    }
 
 
 @pytest.mark.parametrize("entity", ENTITIES)
