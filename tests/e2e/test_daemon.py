@@ -69,9 +69,9 @@ class AnnouncedFault(Fault):
         super().__post_init__()
         self.struck = asyncio.Event()
 
-    def matches(self, side: str, method: str, target: str) -> bool:
+    def matches(self, side: str, method: str, target: str, body: bytes = b"") -> bool:
         """Decide as any fault does."""
-        hit = super().matches(side, method, target)
+        hit = super().matches(side, method, target, body)
         if hit and self.skip == 0:
             self.struck.set()
         return hit

@@ -47,14 +47,14 @@ class Tripwire(Faults):
     def __post_init__(self) -> None:
         super().__init__()
 
-    def take(self, side: str, method: str, target: str) -> Fault | None:
+    def take(self, side: str, method: str, target: str, body: bytes = b"") -> Fault | None:
         """Count the request; no fault strikes it."""
         writing = side == "portal" and method != "GET" and "/oauth2/" not in target
         if self.left and (side == "graph" if self.part == "pull" else writing):
             self.left -= 1
             if not self.left:
                 asyncio.get_running_loop().call_later(self.moment, self.trigger)
-        return super().take(side, method, target)
+        return super().take(side, method, target, body)
 
 
 @dataclass
