@@ -23,9 +23,7 @@ GONE = ("soft_deleted", "deleted")
 
 def has_active(connection: Connection, stream: Stream) -> bool:
     """Return whether the directory holds any existing object of the stream."""
-    table = TABLES[stream]
-    first = select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
-    return connection.scalar(first) is not None
+    return connection.scalar(_SELECT_FIRST[stream]) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +57,10 @@ def merge(kept: DirectoryRow | None, stated: Mapping[str, Value]) -> dict[str, V
         else:
             attributes[name] = value
     return attributes
+
+
+# By key, so that the first one that is found ends it.
+_SELECT_FIRST = {
+    stream: select(table.c.key).where(table.c.key >= 0, table.c.state == "active").order_by(table.c.key).limit(1)
+    for stream, table in TABLES.items()
+}

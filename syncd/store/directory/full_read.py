@@ -176,6 +176,8 @@ class Baseline(StorePart):
         over everybody is due.
         """
         found: list[Stream] = []
+        if not load_markers(self._database, *(EMPTIED + stream for stream in STREAMS)):
+            return found
         with self._database.transaction() as connection:
             for stream in STREAMS:
                 how = load_marker(connection, EMPTIED + stream)
