@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 Stream = Literal["users", "groups"]
@@ -79,6 +79,7 @@ class BadObject:
 
     id: str
     reason: str
+    _: KW_ONLY
     count: int = 1
     disabled: bool = False
     ended: tuple[tuple[Role, str], ...] = ()

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -21,9 +21,14 @@ import pytest
 import structlog
 
 from syncd.bootstrap.settings import read_settings
+from syncd.bps.options import BpsOptions
 from syncd.config import layers
 from syncd.config.sections import SECRET_KEYS
 from syncd.errors import ConfigError
+from syncd.graph.options import GraphOptions
+from syncd.plan.rules import GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
+from syncd.sync.apply.apply import ApplyOptions
+from syncd.webhook import HookOptions
 from tests.contract.certificates import issue
 from tests.fakes.borders import observe
 from tests.stores import template
@@ -375,6 +380,26 @@ def test_every_key_of_the_configuration_is_in_the_table() -> None:
     """A new key needs a line that says where it arrives."""
     keys = {*list_keys(), *(f"{name}.{key}_file" for name, secrets in SECRET_KEYS.items() for key in secrets)}
     assert {"missing": keys - TABLE.keys(), "unknown": TABLE.keys() - keys} == {"missing": set(), "unknown": set()}
+
+
+MADE_OF_SETTINGS = (
+    *(ScopeRules, MappingRules, PolicyRules, GuardLimits, Rules),
+    *(ApplyOptions, BpsOptions, GraphOptions, HookOptions),
+)
+
+NO_SETTINGS = {"BpsOptions.page_size", "BpsOptions.quiet", "GraphOptions.concurrency", "GraphOptions.quiet"}
+"""Options that no key of the configuration decides about: these may have defaults."""
+
+
+def test_a_setting_has_its_default_in_the_configuration_only() -> None:
+    """What is made of the settings gets every value handed over; a second default would hide one that is forgotten."""
+    found = {
+        f"{made.__name__}.{each.name}"
+        for made in MADE_OF_SETTINGS
+        for each in fields(made)
+        if (each.default, each.default_factory) != (MISSING, MISSING)
+    }
+    assert found == NO_SETTINGS
 
 
 @pytest.mark.parametrize("key", sorted(TABLE))

@@ -90,7 +90,7 @@ class BadEntries:
 
     def gather(self) -> tuple[BadObject, ...]:
         """Return all of them."""
-        return (*self.noted, *(BadObject("", reason, count) for reason, count in self._nameless.items()))
+        return (*self.noted, *(BadObject("", reason, count=count) for reason, count in self._nameless.items()))
 
 
 def _read_links(group_id: str, entry: Mapping[str, Any], name: str, bad: list[BadObject]) -> tuple[Link, ...]:

@@ -157,9 +157,9 @@ def withstand(
 def withstand_list(
     connection: Connection,
     stream: Stream,
+    *,
     fresh: Mapping[int, DirectoryRow],
     old: Mapping[int, DirectoryRow],
-    *,
     now: datetime,
 ) -> set[int]:
     """Return which objects a list shows otherwise than delta has told lately, and have them read directly at once."""
@@ -249,7 +249,7 @@ def find_told_gone(connection: Connection, role: Role, groups: Collection[int], 
 
 
 def hold_links(
-    connection: Connection, role: Role, adding: set[Pair], dropping: set[Pair], *, now: datetime
+    connection: Connection, role: Role, *, adding: set[Pair], dropping: set[Pair], now: datetime
 ) -> tuple[set[Pair], set[Pair]]:
     """Return of what a direct read adds and drops that which delta has not told otherwise lately.
 

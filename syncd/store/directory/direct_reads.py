@@ -81,7 +81,7 @@ class DirectReads(Directory):
             wanted = {keys[link.member_id] for link in links}
             there = set(connection.scalars(select_visible(role), {"group": group}))
             adding, dropping = ({(group, member) for member in some} for some in (wanted - there, there - wanted))
-            adding, dropping = hold_links(connection, role, adding, dropping, now=now)
+            adding, dropping = hold_links(connection, role, adding=adding, dropping=dropping, now=now)
             differing = {member for _, member in adding | dropping}
             if role == "members":
                 touch_users_below(connection, differing)

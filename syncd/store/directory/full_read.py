@@ -144,7 +144,7 @@ class Baseline(StorePart):
             unseen = connection.scalars(_select_unseen_members(role), {"group": group})
             alive = {keys[text] for text in witnessed}
             leaving = {(group, key) for key in unseen if key not in alive}
-            _, leaving = hold_links(connection, role, set(), leaving, now=now)
+            _, leaving = hold_links(connection, role, adding=set(), dropping=leaving, now=now)
             gone = {key for _, key in leaving}
             touch_users(connection, gone)
             if role == "members":

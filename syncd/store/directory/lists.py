@@ -138,7 +138,7 @@ class ListedObjects(Directory):
                 whole = each.name is not None
             fresh[key] = (DirectoryRow("active" if whole else "parked", attributes, extra), each.upn, each.name)
         rows = {key: row for key, (row, _, _) in fresh.items()}
-        for key in withstand_list(connection, stream, rows, old, now=now):
+        for key in withstand_list(connection, stream, fresh=rows, old=old, now=now):
             known, (row, upn, name) = old.get(key), fresh.pop(key)
             if reselected and known is not None and known.state == row.state == "active":
                 told = decode_json(known.attributes)
@@ -279,7 +279,7 @@ def _add_groups(
     links = LINKS[role]
     known = connection.scalars(select_groups_among(role), {"member": key, "groups": groups})
     there = {(group, key) for group in known}
-    fresh, _ = hold_links(connection, role, {(group, key) for group in groups} - there, set(), now=now)
+    fresh, _ = hold_links(connection, role, adding={(group, key) for group in groups} - there, dropping=set(), now=now)
     for table in (links, SEEN[role]) if tracked else (links,):
         insert_pairs(connection, table, fresh | there)
     return len(fresh)

@@ -89,7 +89,7 @@ class Members(StorePart):
             wanted = {keys[member] for member in joined}
             there = connection.scalars(_SELECT_MEMBERS_AMONG, {"group": group, "members": wanted})
             joining = {(group, member) for member in wanted - set(there)}
-            joining, _ = hold_links(connection, "members", joining, set(), now=now)
+            joining, _ = hold_links(connection, "members", adding=joining, dropping=set(), now=now)
             fresh = {member for _, member in joining}
             insert_pairs(connection, source_members, joining)
             touch_users(connection, fresh)
@@ -105,7 +105,7 @@ class Members(StorePart):
         with self._database.transaction() as connection:
             keys = intern(connection, source_objects, "id", {group_id, *members})
             leaving = {(keys[group_id], keys[member]) for member in members}
-            _, leaving = hold_links(connection, "members", set(), leaving, now=now)
+            _, leaving = hold_links(connection, "members", adding=set(), dropping=leaving, now=now)
             gone = {member for _, member in leaving}
             touch_users(connection, gone)
             touch_users_below(connection, gone)
@@ -135,7 +135,7 @@ class Members(StorePart):
             known = {name: inside for name, inside in memberships.items() if inside != (keys[name] in there)}
             joined = {(keys[name], member) for name, inside in known.items() if inside}
             left = {(keys[name], member) for name, inside in known.items() if not inside}
-            joined, left = hold_links(connection, role, joined, left, now=now)
+            joined, left = hold_links(connection, role, adding=joined, dropping=left, now=now)
             insert_pairs(connection, links, joined)
             delete_pairs(connection, links, left)
             touch_users(connection, {member})
