@@ -10,7 +10,7 @@ import pytest
 import stamina
 import structlog
 
-from syncd.errors import EmptyPages, SyncdError
+from syncd.errors import EmptyPages, SyncdError, Throttled
 from syncd.graph import source as reader
 from syncd.model.source import Page, Stream
 from syncd.sandbox.wire.faults import Fault
@@ -139,6 +139,36 @@ async def test_a_full_read_comes_to_its_end_with_next_to_no_budget(database: Dat
     assert result.complete, result.unproven
     assert len(load(database).groups) == 150
     assert not tenant.ledger.violations
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("full", [True, False])
+async def test_a_request_that_is_refused_for_two_minutes_is_no_failure(database: Database, full: bool) -> None:
+    """Its Retry-After is obeyed nine times; what else is read does not begin anew for it."""
+    tenant = make_tenant(3, units=1000)
+    await tenant.pull(database, full=True)
+    refused = {"status": 429, "headers": {"Retry-After": "12"}}
+    path = r"/users\?" if full else "/users/delta"
+    tenant.faults.add(Fault("status", "graph", path=path, count=9, **refused))  # type: ignore[arg-type]
+    result = await tenant.pull(database, full=full)
+    assert result.complete, result.unproven
+    assert "lists_refused" not in result.counts
+    assert not tenant.ledger.violations
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_who_asks_for_a_longer_rest_than_our_patience_is_not_waited_for(database: Database) -> None:
+    """One Retry-After of minutes ends the run; so do refusals without an end."""
+    tenant = make_tenant(3, units=1000)
+    await tenant.pull(database, full=True)
+    for wait in ("300", "12"):
+        refused = {"status": 429, "headers": {"Retry-After": wait}}
+        tenant.faults.add(Fault("status", "graph", path="/users/delta", count=-1, **refused))  # type: ignore[arg-type]
+        started = tenant.clock.monotonic()
+        with pytest.raises(Throttled):
+            await tenant.pull(database)
+        assert tenant.clock.monotonic() - started < 400
+        tenant.faults.clear()
 
 
 @pytest.mark.usefixtures("_impatient")
