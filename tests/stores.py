@@ -18,13 +18,14 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, delete
 from sqlalchemy.engine import Dialect, make_url
 from sqlalchemy.util import LRUCache
 
 from syncd.store.db import database as store
-from syncd.store.db.database import open_database
+from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
+from syncd.store.schema.tables import checkpoints
 
 STATEMENTS = 4000
 """How many compiled statements are kept per kind of engine."""
@@ -77,3 +78,9 @@ def sharing_compiled_statements() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "create_engine", create_sharing_engine)
         yield
+
+
+def forget_news(database: Database) -> None:
+    """Let the store hold no link to what delta has to tell: whatever changes, only the next full read can show."""
+    with database.transaction() as connection:
+        connection.execute(delete(checkpoints))

@@ -191,7 +191,8 @@ class Listings(ABC):
 
     def _make_purpose(self, stream: Stream) -> Purpose:
         own = list_own_needs(self._client.options, stream)
-        return Purpose(f"list {stream}", PERMISSIONS[stream], selects=True, dispensable=True, own=own)
+        selects = tuple(self._select_listed(stream).split(","))
+        return Purpose(f"list {stream}", PERMISSIONS[stream], selects=selects, dispensable=True, own=own)
 
     def _resolve(self, path: str, link: str | None) -> URL:
         return self._client.make_url(path) if link is None else self._client.check_link(link)

@@ -295,7 +295,7 @@ class GraphSource(Lookups, Listings):
             goal,
             PERMISSIONS[stream],
             carries_link=carries_link,
-            selects=not carries_link,
+            selects=() if carries_link else selected,
             dispensable=dispensable,
             own=self._own[stream],
         )
@@ -322,7 +322,9 @@ class GraphSource(Lookups, Listings):
             return await self._client.fetch(
                 self._client.make_url(f"/{_make_user_key(user_id)}?$select={_select(selected)}&{expand}"),
                 partial(parse_user, selected=selected),
-                purpose=Purpose("read a user", PERMISSIONS["users"], selects=True, own=self._own["users"]),
+                purpose=Purpose(
+                    "read a user", PERMISSIONS["users"], selects=self._selected["users"], own=self._own["users"]
+                ),
             )
 
         try:

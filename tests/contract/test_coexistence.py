@@ -95,6 +95,7 @@ async def test_a_group_of_thousands_takes_as_few_calls_as_there_can_be(world: Wo
     for number in range(1000):
         world.source.put_user(f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}")
         world.source.link("g", f"u{number}")
+    world.source.put_group("other", displayName="Other", mailNickname="other@grp")
     world.source.page_size = 10_000
     run = await world.sync("full")
     assert run.status == "succeeded", run.error

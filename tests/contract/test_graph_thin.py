@@ -20,7 +20,7 @@ from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database
 from tests.contract.test_graph_listing import GROUPS, USERS, make_tenant, memberships, truth
 from tests.property.test_tenant_machine import call_in_turn
-from tests.stores import template
+from tests.stores import forget_news, template
 
 
 def _say(code: str, message: str) -> bytes:
@@ -73,6 +73,7 @@ async def test_what_is_not_offered_is_done_without(database: Database, route: st
     tenant.directory.soft_delete(USERS[0])
     tenant.directory.delete_group(GROUPS[0])
     tenant.directory.remove_member(GROUPS[1], USERS[3])
+    forget_news(database)
     assert (await tenant.pull(database, full=True)).complete
     assert memberships(database) == truth(tenant)
     assert 1 <= fault.hits <= 12
@@ -88,6 +89,7 @@ async def test_without_a_second_reading_of_a_group_nobody_leaves_it(database: Da
     before = truth(tenant)
     tenant.directory.remove_member(GROUPS[1], USERS[3])
     tenant.directory.soft_delete(USERS[0])
+    forget_news(database)
     result = await tenant.pull(database, full=True)
     assert result.complete
     assert result.counts["groups_unproven"] == 1

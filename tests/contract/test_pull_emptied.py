@@ -72,7 +72,7 @@ async def test_a_kill_before_the_end_of_the_pull_does_not_let_it_through(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(world.store.directory), "load_parked", lambda self: die())
+        patch.setattr(type(world.store.directory), "load_unread", lambda self: die())
         with pytest.raises(KeyboardInterrupt):
             await world.sync("delta")
     assert (await world.sync("delta")).status == "held"

@@ -143,14 +143,19 @@ async def test_owners_of_a_group_that_is_kept_are_kept(world: World) -> None:
 
 
 async def test_no_owner_is_removed_by_a_run_without_proof(world: World) -> None:
-    """Not even one of whom the tenant said that the ownership ended; the run with the proof removes it."""
+    """Only the one of whom the tenant said that the ownership ended; the run with the proof removes the other."""
     await settle(world)
     world.source.count_lie = 500
     assert (await world.sync("full")).status == "partial"
     world.source.disown("g1", "u1")
     world.source.own("g1", "u2")
+    world.source.own("g1", "u3")
     assert (await world.sync("delta")).status == "partial"
-    assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u1@x.com", "u2@x.com"}
+    assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u2@x.com", "u3@x.com"}
+    world.source.groups["g1"].owners.pop("u3")  # nobody has told
+    assert (await world.sync("full")).status == "partial"
+    assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u2@x.com", "u3@x.com"}
+    world.clock.ahead += timedelta(days=3)  # what delta told of u3 is old by then
     world.source.count_lie = 0
     assert (await world.sync("full")).status == "succeeded"
     assert world.portal.ownership()["all@grp"] == {"u0@x.com", "u2@x.com"}

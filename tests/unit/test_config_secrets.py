@@ -197,7 +197,7 @@ def test_a_hook_is_shown_by_its_host() -> None:
 @given(secret=SECRETS)
 def test_no_secret_is_ever_seen_in_good_settings(secret: str) -> None:
     """Whatever a secret looks like, no way of showing settings shows it."""
-    quoted = secret.replace("\\", "%5C").replace(" ", "%20").replace('"', "%22")
+    quoted = secret.replace("\\", "%5C").replace(" ", "%20").replace('"', "%22").replace("@", "%40")
     settings = load(
         {
             "SYNCD_GRAPH__CLIENT_SECRET": secret,

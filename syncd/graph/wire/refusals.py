@@ -7,6 +7,7 @@ of ``users/delta``); being refused, throttled or unreachable says nothing about 
 
 from __future__ import annotations
 
+import re
 from dataclasses import KW_ONLY, dataclass, replace
 
 import msgspec
@@ -46,17 +47,17 @@ class Purpose:
     """What a request is for, so that a refusal can be told in the operator's terms.
 
     ``goal`` completes "Microsoft Graph did not let us …"; ``permission`` is the least application permission for it;
-    ``carries_link`` says that the request follows a link of Graph's instead of a query of ours, ``selects`` that the
-    query names the properties of mapping and scope, ``dispensable`` that there is another way to the goal, or a life
-    without it: an address that is not known is then NotOffered at once. ``own``: the properties among those that are
-    read which need a permission of their own, with that permission.
+    ``carries_link`` says that the request follows a link of Graph's instead of a query of ours. ``selects``: the
+    properties of mapping and scope that the query names. ``dispensable`` says that there is another way to the goal, or
+    a life without it: an address that is not known is then NotOffered at once. ``own``: the properties among those that
+    are read which need a permission of their own, with that permission.
     """
 
     goal: str
     permission: str
     _: KW_ONLY
     carries_link: bool = False
-    selects: bool = False
+    selects: tuple[str, ...] = ()
     dispensable: bool = False
     own: tuple[tuple[str, str], ...] = ()
 
@@ -147,7 +148,10 @@ def to_error(purpose: Purpose, clock: Clock, response: Response, told: Told) -> 
         refused = f"Microsoft Graph refused the query to {purpose.goal} ({said})"
         if not purpose.selects:
             return Rejected(refused, status=status, code=code)
-        remedy = "if it names a property, take it out of the mapping and the scope"
+        named = [name for name in purpose.selects if re.search(rf"\b{re.escape(name)}\b", told.words, re.IGNORECASE)]
+        # In words of ours: those of the side are left out of logs.
+        what = f"it names {' and '.join(named)}: take that" if named else "if it names a property, take it"
+        remedy = f"{what} out of the mapping and the scope"
         return BadQuery(f"{refused}; {remedy}", status=status, code=code, said=told.words)
     return None
 
