@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable
 
 import stamina
 
-from syncd.clock import Clock
-from syncd.errors import Throttled, TransientError
-
-T = TypeVar("T")
-
-PATIENCE = 180.0
-"""Seconds without any progress after which being refused is a failure; also the longest Retry-After waited for."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """When something was last answered by one side, whatever it was. Seconds are monotonic."""
-
-    clock: Clock
-    at: float = float("-inf")
-
-    def note(self) -> None:
-        """Note that something was answered."""
-        self.at = self.clock.monotonic()
-
-    async def wait_out(self, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Fetch, and again when it was refused for the tenant's budget, as long as anything moves forward.
-
-        Raises what ``fetch`` raises. Without any answer in between it is repeated once, and only after a Retry-After
-        that was obeyed.
-        """
-        began, spare = self.clock.monotonic(), True
-        while True:
-            before = self.at
-            try:
-                return await fetch()
-            except Throttled as error:
-                moved = self.at > before
-                late = self.clock.monotonic() - max(self.at, began) >= PATIENCE
-                obeyed = error.retry_after is not None and error.retry_after <= PATIENCE
-                if late or not (moved or (spare and obeyed)) or (error.retry_after or 0.0) > PATIENCE:
-                    raise
-                spare = moved
+from syncd.errors import TransientError
 
 
 def repeat_while(
