@@ -20,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from hashlib import blake2s
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, Select, bindparam, delete, exists, select
 
 from syncd.model.source import Link, Role, Stream
-from syncd.store.db.parameters import among_values
+from syncd.store.db.parameters import among_bound
 from syncd.store.db.sql import decode_json, encode_json, upsert
 from syncd.store.directory.entry import GONE, DirectoryRow
 from syncd.store.schema.tables import contradictions, delta_links, delta_objects
@@ -107,7 +108,7 @@ def load_words(connection: Connection, keys: Collection[int]) -> dict[int, Word]
     """Return what delta has told of these objects, where it has."""
     if not keys:
         return {}
-    rows = connection.execute(select(delta_objects).where(among_values(delta_objects.c.key, keys)))
+    rows = connection.execute(_SELECT_WORDS, {"keys": keys})
     return {row.key: Word(row.told_at, row.manager_at, tuple(decode_json(row.before))) for row in rows}
 
 
@@ -148,7 +149,7 @@ def withstand(
         else:
             del fresh[key]
     if overruled:
-        connection.execute(delete(delta_objects).where(among_values(delta_objects.c.key, overruled)))
+        connection.execute(_FORGET_WORDS, {"keys": overruled})
         contradict(connection, overruled, stream, due=now + _LOOK_AGAIN)
     settle(connection, fresh.keys() - overruled - held, stream)
     return held
@@ -163,7 +164,7 @@ def withstand_list(
     now: datetime,
 ) -> set[int]:
     """Return which objects a list shows otherwise than delta has told lately, and have them read directly at once."""
-    if not connection.scalar(select(exists().select_from(delta_objects))):
+    if not connection.scalar(_HAS_WORDS):
         return set()
     differing = {key: row for key, row in fresh.items() if _differs(stream, old.get(key), row)}
     contradicted: set[int] = set()
@@ -182,7 +183,7 @@ def withstand_missing_managers(connection: Connection, users: Collection[int], *
 
     Somebody who is shown without a manager, or as a report of another one, is shown otherwise than that.
     """
-    if not users or not connection.scalar(select(exists().select_from(delta_objects))):
+    if not users or not connection.scalar(_HAS_WORDS):
         return set()
     words = load_words(connection, users)
     told = {key for key, word in words.items() if word.manager_at is not None and now - word.manager_at < KEPT}
@@ -220,31 +221,19 @@ def find_told(
     """Return those of the links that delta has last told, since then, to have ended (or, False, to have begun)."""
     if not pairs:
         return set()
-    links = delta_links
     groups, members = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-    few = (
-        among_values(links.c.group_key, groups)
-        if len(groups) <= len(members)
-        else among_values(links.c.member_key, members)
-    )
-    rows = connection.execute(
-        select(links.c.group_key, links.c.member_key).where(
-            links.c.role == role, links.c.removed.is_(removed), links.c.told_at > since, few
-        )
-    )
+    by_group = len(groups) <= len(members)
+    told = {"of": role, "since": since, "keys": groups if by_group else members}
+    rows = connection.execute(_select_told(removed=removed, by_group=by_group), told)
     return {(row[0], row[1]) for row in rows} & set(pairs)
 
 
 def find_told_gone(connection: Connection, role: Role, groups: Collection[int], *, since: datetime) -> set[Pair]:
     """Return all links of these groups that delta has last told, since then, to have ended."""
-    links = delta_links
-    if not groups or not connection.scalar(select(exists().select_from(links))):
+    if not groups or not connection.scalar(_HAS_LINKS):
         return set()
-    rows = connection.execute(
-        select(links.c.group_key, links.c.member_key).where(
-            links.c.role == role, links.c.removed, links.c.told_at > since, among_values(links.c.group_key, groups)
-        )
-    )
+    told = {"of": role, "since": since, "keys": groups}
+    rows = connection.execute(_select_told(removed=True, by_group=True), told)
     return {(row[0], row[1]) for row in rows}
 
 
@@ -273,8 +262,7 @@ def _forget_links(connection: Connection, role: Role, pairs: Collection[Pair]) -
     for group, member in pairs:
         by_group.setdefault(group, set()).add(member)
     for group, members in by_group.items():
-        mine = delta_links.c.role == role, delta_links.c.group_key == group
-        connection.execute(delete(delta_links).where(*mine, among_values(delta_links.c.member_key, members)))
+        connection.execute(_FORGET_LINKS, {"of": role, "group": group, "members": members})
 
 
 # ---- what is said otherwise -----------------------------------------------------------------------------------------
@@ -287,14 +275,45 @@ def contradict(connection: Connection, keys: Iterable[int], what: Subject, *, du
 
 def settle(connection: Connection, keys: Collection[int], what: Subject) -> None:
     """Nothing is said otherwise any more about these."""
-    if keys and connection.scalar(select(exists().select_from(contradictions))):
-        mine = contradictions.c.what == what, among_values(contradictions.c.key, keys)
-        connection.execute(delete(contradictions).where(*mine))
+    if keys and connection.scalar(_HAS_CONTRADICTIONS):
+        connection.execute(_SETTLE, {"subject": what, "keys": keys})
 
 
 def forget_old(connection: Connection, *, now: datetime) -> None:
     """Let go of words that are too old to count."""
-    connection.execute(delete(delta_objects).where(delta_objects.c.told_at <= now - KEPT))
+    for statement in _FORGET_OLD:
+        connection.execute(statement, {"kept_since": now - KEPT, "ended_since": now - ENDED})
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _select_told(*, removed: bool, by_group: bool) -> Select[Any]:
     links = delta_links
-    connection.execute(delete(links).where(links.c.removed.is_(False), links.c.told_at <= now - KEPT))
-    connection.execute(delete(links).where(links.c.told_at <= now - ENDED))
+    return select(links.c.group_key, links.c.member_key).where(
+        links.c.role == bindparam("of"),
+        links.c.removed.is_(removed),
+        links.c.told_at > bindparam("since"),
+        among_bound(links.c.group_key if by_group else links.c.member_key, "keys"),
+    )
+
+
+_SELECT_WORDS = select(delta_objects).where(among_bound(delta_objects.c.key, "keys"))
+_FORGET_WORDS = delete(delta_objects).where(among_bound(delta_objects.c.key, "keys"))
+_HAS_WORDS = select(exists().select_from(delta_objects))
+_HAS_LINKS = select(exists().select_from(delta_links))
+_HAS_CONTRADICTIONS = select(exists().select_from(contradictions))
+_SETTLE = delete(contradictions).where(
+    contradictions.c.what == bindparam("subject"), among_bound(contradictions.c.key, "keys")
+)
+_FORGET_LINKS = delete(delta_links).where(
+    delta_links.c.role == bindparam("of"),
+    delta_links.c.group_key == bindparam("group"),
+    among_bound(delta_links.c.member_key, "members"),
+)
+_FORGET_OLD = (
+    delete(delta_objects).where(delta_objects.c.told_at <= bindparam("kept_since")),
+    delete(delta_links).where(delta_links.c.removed.is_(False), delta_links.c.told_at <= bindparam("kept_since")),
+    delete(delta_links).where(delta_links.c.told_at <= bindparam("ended_since")),
+)
