@@ -1,4 +1,4 @@
-"""Law 8: whatever either side, or something before it, says: nothing that was sent is seen anywhere, and nobody is named.
+"""Law 8: whatever either side, or something before it, says: nothing that was sent is seen, and nobody is named.
 
 Every text of both sides is one time or another a canary: an error that repeats the whole request in all encodings, and
 names a person, as JSON in the shape of the API, as plain text or as a web page, with any status, at any request of a
@@ -50,7 +50,7 @@ PERSON = "Kasimira Canarynska"
 PARTS = 12
 """So many characters in a row of something sent are too many."""
 
-echoes = st.builds(
+echoes: st.SearchStrategy[dict[str, Any]] = st.builds(
     dict,
     side=st.sampled_from(["portal", "graph"]),
     status=st.sampled_from([200, 400, 401, 403, 404, 405, 409, 410, 413, 423, 429, 500, 501, 502, 503, 504]),
@@ -155,7 +155,7 @@ def _found_company(database: Database) -> tuple[Office, Tenant, set[str]]:
         sent.add(token)
         return token
 
-    tenant.issue_token = issue_known  # type: ignore[method-assign]
+    tenant.issue_token = issue_known
     office.source = tenant.open_source(user_attributes=("jobTitle",))  # type: ignore[assignment]
     return office, tenant, sent
 
