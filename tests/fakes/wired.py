@@ -79,6 +79,7 @@ class Wire:
     clock: Clock
     knobs: PortalKnobs = field(default_factory=PortalKnobs)
     seed: int = 1
+    secret: str = "secret"
     before: Callable[[str, str], None] | None = None
     """Called with method and target before a request is answered; may raise."""
     after: Callable[[str, str], None] | None = None
@@ -88,7 +89,7 @@ class Wire:
 
     def __post_init__(self) -> None:
         self.store = PortalStore(self.knobs, clock=self.clock, seed=self.seed)
-        self.application = PortalApplication("client", ["secret"])
+        self.application = PortalApplication("client", [self.secret])
         add_application(self.store, self.application)
         self.faults, self.ledger = Faults(), Ledger(self.clock)
         self.book = TokenBook(self.clock, seed=self.seed)
@@ -103,7 +104,7 @@ class Wire:
 
     def open(self, **options: Any) -> WiredPortal:
         """Return the adapter of a new process."""
-        return WiredPortal(self, make_bps_options(**options))
+        return WiredPortal(self, make_bps_options(**{"secret": lambda: self.secret} | options))
 
     def add_account(self, bps_id: str, *, origin: Origin = "local", active: bool = True, **values: str | None) -> None:
         """Put a record there that nobody of ours made."""
