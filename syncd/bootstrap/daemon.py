@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from syncd.bootstrap.process import tune_process
+from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.settings import list_expiring
 from syncd.bootstrap.sides import open_sides
-from syncd.bootstrap.store import make_runs, open_store
+from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.config import (
     Settings,

@@ -12,8 +12,8 @@ from syncd.config import (
     Settings,
     load_settings,
 )
+from syncd.model.kinds import RecordKind
 from syncd.model.sides import BOTH_SIDES
-from syncd.plan.cel.expressions import find_problem
 
 if TYPE_CHECKING:
     from syncd.graph.credentials import Credential
@@ -31,7 +31,14 @@ def read_settings(
     ``need`` names the sides without which the command cannot work; what only they lack is not held against the others.
     ``only`` names the sections that must be right; the others have their defaults where something is wrong in them.
     """
-    return load_settings(config, environ, check_expression=find_problem, need=need, only=only)
+    return load_settings(config, environ, check_expression=_find_problem, need=need, only=only)
+
+
+def _find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:
+    """Import what reads expressions when there is one to read."""
+    from syncd.plan.cel.expressions import find_problem
+
+    return find_problem(text, entity)
 
 
 def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:

@@ -141,8 +141,8 @@ async def _execute(work: _Work) -> RunRecord:
 
 async def _carry_out(work: _Work) -> RunRecord:
     from syncd.bootstrap.process import tune_process
+    from syncd.bootstrap.runs import make_runs
     from syncd.bootstrap.sides import open_sides
-    from syncd.bootstrap.store import make_runs
     from syncd.daemon.async_lock import AsyncLock
     from syncd.logs import get_logger
     from syncd.store.db.lock import StoreLock

@@ -24,102 +24,37 @@ object              keeps
 ==================  ==============================================================================================
 
 A method marked `in_thread` is awaited from the event loop; what is not marked belongs to code that already is in the
-store's thread, as planning is (`syncd.store.db.part`). An object of several parts is put together here, each part a
-module of its folder.
+store's thread, as planning is (`syncd.store.db.part`). An object of several parts is put together in its folder. Each
+is imported when it is first asked for: to list the runs takes a hundredth of the statements that a push needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from syncd.model.source import Checkpoint, Stream
 from syncd.store.db.database import Database
-from syncd.store.db.part import in_thread
-from syncd.store.decisions.approvals import Approvals
-from syncd.store.decisions.rejections import Declined
-from syncd.store.desired.decisions import DesiredState
-from syncd.store.desired.former import FormerMembers
-from syncd.store.desired.leavers import Leavers
-from syncd.store.desired.time_rules import TimeRules
-from syncd.store.directory.checkpoints import has_checkpoints, load_checkpoints
-from syncd.store.directory.contradictions import Contradictions
-from syncd.store.directory.direct_reads import DirectReads
-from syncd.store.directory.full_read import Baseline
-from syncd.store.directory.lists import ListedObjects
-from syncd.store.directory.member_counts import MemberChecks
-from syncd.store.directory.members import Members
-from syncd.store.directory.one_object import Singles
-from syncd.store.directory.purge import Purged
-from syncd.store.directory.tenant import TenantBinding
-from syncd.store.inventory.drift import ByHand
-from syncd.store.inventory.protection import Protection
-from syncd.store.inventory.records import Inventory as Records
-from syncd.store.inventory.substitutions import Substitutions
-from syncd.store.licences.coupling import LicencePlans
-from syncd.store.licences.holdings import Licences as Holdings
-from syncd.store.licences.seats import LicenceSeats
-from syncd.store.licences.taken import TakenLicences
-from syncd.store.plans.changes import Plans as Changes
-from syncd.store.plans.checksums import Checksums
-from syncd.store.plans.links import Links
-from syncd.store.plans.outcomes import Outcomes as Recording
-from syncd.store.plans.pairs import Pairing
-from syncd.store.plans.plan_files import ProposedPlans
-from syncd.store.plans.push_end import PushEnds
-from syncd.store.plans.stops import Stops
-from syncd.store.plans.undo import Undoing
-from syncd.store.runs.runlog import RunLog
-from syncd.store.runs.told import SentNotifications
+
+if TYPE_CHECKING:
+    from syncd.store.decisions.decisions import Decisions
+    from syncd.store.desired.desired import Desired
+    from syncd.store.directory.directory import Directory, Memberships
+    from syncd.store.directory.full_read import Baseline
+    from syncd.store.directory.one_object import Singles
+    from syncd.store.inventory.drift import ByHand
+    from syncd.store.inventory.inventory import Inventory
+    from syncd.store.inventory.substitutions import Substitutions
+    from syncd.store.licences.licences import Licences
+    from syncd.store.plans.pairs import Pairing
+    from syncd.store.plans.plans import Outcomes, PlanFiles, Plans
+    from syncd.store.plans.stops import Stops
+    from syncd.store.plans.undo import Undoing
+    from syncd.store.runs.runlog import RunLog
+    from syncd.store.runs.told import SentNotifications
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class Directory(ListedObjects, DirectReads, Purged, Contradictions, TenantBinding):
-    """The stored copy of the tenant."""
-
-    @in_thread
-    def load_checkpoints(self) -> dict[Stream, Checkpoint]:
-        """Return where the streams stand; one that was never pulled is missing."""
-        return load_checkpoints(self._database)
-
-    @in_thread
-    def has_checkpoints(self) -> bool:
-        """Return whether every stream has completed a round once."""
-        return has_checkpoints(self._database)
-
-
-class Memberships(Members, MemberChecks):
-    """The members of single groups."""
-
-
-class Desired(DesiredState, Leavers, TimeRules, FormerMembers):
-    """What should be in the portal."""
-
-
-class Inventory(Records, Protection):
-    """What is in the portal."""
-
-
-class Licences(Holdings, LicenceSeats, LicencePlans, TakenLicences):
-    """Licences as the portal has them, and as plans change them."""
-
-
-class Plans(Changes, PushEnds):
-    """Plans and their ends."""
-
-
-class Outcomes(Recording, Links):
-    """What became of changes."""
-
-
-class PlanFiles(ProposedPlans, Checksums):
-    """Plans in files."""
-
-
-class Decisions(Approvals, Declined):
-    """What people decided, and what follows from it."""
 
 
 class Store:
@@ -127,24 +62,114 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.directory = Directory(database)
-        self.full_reads = Baseline(database)
-        self.memberships = Memberships(database)
-        self.one_object = Singles(database)
-        self.desired = Desired(database)
-        self.pairs = Pairing(database)
-        self.inventory = Inventory(database)
-        self.drift = ByHand(database)
-        self.substitutions = Substitutions(database)
-        self.licences = Licences(database)
-        self.plans = Plans(database)
-        self.stops = Stops(database)
-        self.outcomes = Outcomes(database)
-        self.plan_files = PlanFiles(database)
-        self.undo = Undoing(database)
-        self.decisions = Decisions(database)
-        self.runs = RunLog(database)
-        self.notifications = SentNotifications(database)
+
+    @cached_property
+    def directory(self) -> Directory:
+        from syncd.store.directory.directory import Directory
+
+        return Directory(self._database)
+
+    @cached_property
+    def full_reads(self) -> Baseline:
+        from syncd.store.directory.full_read import Baseline
+
+        return Baseline(self._database)
+
+    @cached_property
+    def memberships(self) -> Memberships:
+        from syncd.store.directory.directory import Memberships
+
+        return Memberships(self._database)
+
+    @cached_property
+    def one_object(self) -> Singles:
+        from syncd.store.directory.one_object import Singles
+
+        return Singles(self._database)
+
+    @cached_property
+    def desired(self) -> Desired:
+        from syncd.store.desired.desired import Desired
+
+        return Desired(self._database)
+
+    @cached_property
+    def pairs(self) -> Pairing:
+        from syncd.store.plans.pairs import Pairing
+
+        return Pairing(self._database)
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        from syncd.store.inventory.inventory import Inventory
+
+        return Inventory(self._database)
+
+    @cached_property
+    def drift(self) -> ByHand:
+        from syncd.store.inventory.drift import ByHand
+
+        return ByHand(self._database)
+
+    @cached_property
+    def substitutions(self) -> Substitutions:
+        from syncd.store.inventory.substitutions import Substitutions
+
+        return Substitutions(self._database)
+
+    @cached_property
+    def licences(self) -> Licences:
+        from syncd.store.licences.licences import Licences
+
+        return Licences(self._database)
+
+    @cached_property
+    def plans(self) -> Plans:
+        from syncd.store.plans.plans import Plans
+
+        return Plans(self._database)
+
+    @cached_property
+    def stops(self) -> Stops:
+        from syncd.store.plans.stops import Stops
+
+        return Stops(self._database)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        from syncd.store.plans.plans import Outcomes
+
+        return Outcomes(self._database)
+
+    @cached_property
+    def plan_files(self) -> PlanFiles:
+        from syncd.store.plans.plans import PlanFiles
+
+        return PlanFiles(self._database)
+
+    @cached_property
+    def undo(self) -> Undoing:
+        from syncd.store.plans.undo import Undoing
+
+        return Undoing(self._database)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        from syncd.store.decisions.decisions import Decisions
+
+        return Decisions(self._database)
+
+    @cached_property
+    def runs(self) -> RunLog:
+        from syncd.store.runs.runlog import RunLog
+
+        return RunLog(self._database)
+
+    @cached_property
+    def notifications(self) -> SentNotifications:
+        from syncd.store.runs.told import SentNotifications
+
+        return SentNotifications(self._database)
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` (a planning, say) as a whole in the store's thread; raises what it raises."""

@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 from syncd.bootstrap.process import tune_process
+from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.settings import read_settings
 from syncd.bootstrap.sides import open_sides
-from syncd.bootstrap.store import make_runs, open_store
+from syncd.bootstrap.store import open_store
 from syncd.bps.client import API, make_path
 from syncd.bps.records import encode_account, encode_fields
 from syncd.clock import Clock

@@ -13,9 +13,10 @@ import pytest
 import stamina
 import structlog
 
+from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.settings import read_settings
 from syncd.bootstrap.sides import open_sides
-from syncd.bootstrap.store import make_runs, open_store
+from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.sandbox.server import Sandbox, SandboxOptions

@@ -149,7 +149,7 @@ def observe(settings: Settings, config: Path) -> dict[str, object]:
             ("syncd.bootstrap.daemon.tune_process", lambda: None),
             ("syncd.bootstrap.sides.Pull", lambda *_, **__: None),
             ("syncd.bootstrap.sides.Push", borders.make_push),
-            ("syncd.bootstrap.store.Runs", borders.make_runs),
+            ("syncd.bootstrap.runs.Runs", borders.make_runs),
             ("syncd.bps.portal.BpsPortal", borders.open_portal),
             ("syncd.daemon.leadership.Worker", borders.make_worker),
             ("syncd.graph.client.open_client", borders.open_client),

@@ -74,7 +74,7 @@ def test_a_one_shot_run_tunes_its_process(tuned: list[str], tmp_path: Path, monk
         yield
 
     monkeypatch.setattr("syncd.bootstrap.sides.open_sides", open_sides)
-    monkeypatch.setattr("syncd.bootstrap.store.make_runs", lambda *_: Runs())
+    monkeypatch.setattr("syncd.bootstrap.runs.make_runs", lambda *_: Runs())
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     database = open_new_store(settings)
     try:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Dialect,
@@ -24,7 +25,6 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -47,7 +47,7 @@ class _Listed(TypeDecorator[Collection[Any]]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """Return the type of the parameter."""
         if dialect.name == "postgresql":
-            array: TypeEngine[Any] = postgresql.ARRAY(Text() if self.textual else BigInteger())
+            array: TypeEngine[Any] = ARRAY(Text() if self.textual else BigInteger())
             return dialect.type_descriptor(array)
         return dialect.type_descriptor(Text())
 

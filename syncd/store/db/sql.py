@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Executable, Select, Table, bindparam, select
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from syncd.store.db.parameters import among_bound
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -97,10 +98,20 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) ->
     connection.execute(_make_insert_missing(connection.dialect.name, table), list(rows))
 
 
+def _make_insert(dialect: str, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """Return an insertion that can say what to do on conflict. A dialect is imported where it is spoken."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert(table)
+    from sqlalchemy.dialects.sqlite import insert as insert_into_sqlite
+
+    return insert_into_sqlite(table)
+
+
 @lru_cache(maxsize=64)
 def _make_insert_missing(dialect: str, table: Table) -> Executable:
-    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    return make(table).on_conflict_do_nothing()
+    return _make_insert(dialect, table).on_conflict_do_nothing()
 
 
 def insert_pairs(connection: Connection, table: Table, pairs: Collection[tuple[int, int]]) -> None:
@@ -157,8 +168,7 @@ def insert_pairs_from(connection: Connection, table: Table, pairs: Select[Any], 
 
 @lru_cache(maxsize=64)
 def _make_insert_pairs(dialect: str, table: Table, pairs: Select[Any]) -> Executable:
-    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    return make(table).from_select(["group_key", "member_key"], pairs).on_conflict_do_nothing()
+    return _make_insert(dialect, table).from_select(["group_key", "member_key"], pairs).on_conflict_do_nothing()
 
 
 def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> None:
@@ -186,8 +196,7 @@ def upsert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 @lru_cache(maxsize=64)
 def _make_upsert(dialect: str, table: Table, names: tuple[str, ...]) -> Executable:
-    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    statement = make(table)
+    statement = _make_insert(dialect, table)
     keys = [column.name for column in table.primary_key]
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in names if name not in keys}
@@ -206,8 +215,7 @@ def insert_from(
 
 @lru_cache(maxsize=64)
 def _make_insert_from(dialect: str, table: Table, columns: tuple[str, ...], rows: Select[Any]) -> Executable:
-    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    statement = make(table).from_select(list(columns), rows)
+    statement = _make_insert(dialect, table).from_select(list(columns), rows)
     keys = [column.name for column in table.primary_key]
     return statement.on_conflict_do_update(
         index_elements=keys, set_={name: statement.excluded[name] for name in columns if name not in keys}

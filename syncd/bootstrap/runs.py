@@ -1,0 +1,21 @@
+"""What executes runs, put together."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from syncd.clock import Clock
+from syncd.config import Settings
+from syncd.store.db.database import Database
+from syncd.store.store import Store
+from syncd.sync.runs import Runs
+
+
+def make_runs(settings: Settings, database: Database, clock: Clock) -> Runs:
+    """Return what executes runs on this store."""
+    quiet, zone = settings.guard.quiet_hours, settings.schedule.timezone
+
+    def is_quiet(now: datetime) -> bool:
+        return quiet is not None and quiet.covers(now.astimezone(zone).time())
+
+    return Runs(Store(database), clock, is_quiet)

@@ -1,0 +1,22 @@
+"""Plans and what became of them, put together of their parts."""
+
+from __future__ import annotations
+
+from syncd.store.plans.changes import Plans as Changes
+from syncd.store.plans.checksums import Checksums
+from syncd.store.plans.links import Links
+from syncd.store.plans.outcomes import Outcomes as Recording
+from syncd.store.plans.plan_files import ProposedPlans
+from syncd.store.plans.push_end import PushEnds
+
+
+class Plans(Changes, PushEnds):
+    """Plans and their ends."""
+
+
+class Outcomes(Recording, Links):
+    """What became of changes."""
+
+
+class PlanFiles(ProposedPlans, Checksums):
+    """Plans in files."""

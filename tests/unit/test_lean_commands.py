@@ -1,0 +1,57 @@
+"""A command imports what it uses: a page from the store needs no HTTP client, no token, no scheduler, no expression."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_SIDES = ("aiohttp", "msal", "cryptography", "apscheduler", "alembic", "stamina", "syncd.graph", "syncd.bps")
+_ENGINE = ("syncd.sync", "syncd.daemon", "syncd.sandbox", "syncd.web", "trustme")
+_RULES = ("cel", "syncd.plan.cel", "syncd.plan.desired")
+
+_LOOK = """
+import sys
+from syncd.cli.main import run
+try:
+    run()
+finally:
+    print(*sorted(sys.modules), file=open(sys.argv[0], "w"))
+"""
+
+FORBIDDEN = {
+    "runs": (*_SIDES, *_ENGINE, *_RULES),
+    "runs show 1": (*_SIDES, *_ENGINE, *_RULES),
+    "held": (*_SIDES, *_ENGINE),
+    "users": (*_SIDES, *_ENGINE),
+    "groups": (*_SIDES, *_ENGINE),
+    "explain ann@x.example": (*_SIDES, *_ENGINE),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("command", FORBIDDEN)
+def test_a_command_imports_nothing_that_it_does_not_use(command: str, tmp_path: Path) -> None:
+    """Each of the modules named would cost a person a tenth of a second and more, each time."""
+    store, seen = tmp_path / "store.db", tmp_path / "seen"
+    environ = {**os.environ, "SYNCD_STORE__URL": f"sqlite:///{store}"}
+    run = [sys.executable, "-c", "from syncd.cli.main import run; run()"]
+    subprocess.run([*run, "migrate"], env=environ, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    look = _LOOK.replace("sys.argv[0]", repr(str(seen)))
+    done = subprocess.run(
+        [sys.executable, "-c", look, *command.split()],
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    modules = seen.read_text().split()
+    assert "syncd.store.db.database" in modules, done.stderr
+    found = [name for name in FORBIDDEN[command] if any(f"{each}.".startswith(f"{name}.") for each in modules)]
+    assert found == []
