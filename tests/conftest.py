@@ -9,10 +9,15 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from tests.postgres import PostgresUnavailable, fresh_database, private_postgres
+
+if TYPE_CHECKING:
+    from tests.fakes.world import Companies, World
 
 # Plug-ins ask for "the current event loop" outside of any test; told once that there is none, they make none, and no
 # loop is left for the garbage collector to complain about in a test that has nothing to do with it.
@@ -42,6 +47,41 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             seen.add(name)
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if item not in set(left)]
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Return whether all tests were asked for."""
+    chosen = config.option.markexpr or config.option.keyword or config.option.once_each
+    return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over which engine was asked what in a worker that has ended."""
+    from tests.engines import merge
+
+    merge(getattr(node, "workeroutput", {}).get("asked", {}))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail a run of all tests in which PostgreSQL was not asked everything that SQLite was."""
+    from tests.engines import asked, list_unasked
+
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["asked"] = {engine: sorted(functions) for engine, functions in asked.items()}
+    elif _is_whole(config) and list_unasked():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what PostgreSQL was not asked, where that is a failure."""
+    from tests.engines import list_unasked
+
+    if _is_whole(terminalreporter.config) and not hasattr(terminalreporter.config, "workeroutput"):
+        for function in list_unasked():
+            terminalreporter.write_line(f"UNASKED on PostgreSQL: {function} (mark a test of it both_engines)", red=True)
 
 
 @pytest.fixture
@@ -96,18 +136,27 @@ def _retries_are_not_logged() -> None:
 ENGINES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give SQLite to every test that wants a store, and PostgreSQL as well to those that are marked so."""
+    for name in {"store_url", "empty_store_url"} & set(metafunc.fixturenames):
+        both = metafunc.definition.get_closest_marker("both_engines") is not None
+        metafunc.parametrize(name, ENGINES if both else ENGINES[:1], indirect=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _statements_compiled_once() -> Iterator[None]:
     """Let the stores of all tests share what SQLAlchemy made of the program's statements."""
-    from tests.stores import sharing_compiled_statements  # imported late: not every suite under this file has a store
+    from tests.engines import begin_noting  # imported late: not every suite under this file has a store
+    from tests.stores import sharing_compiled_statements
 
+    begin_noting()
     with sharing_compiled_statements():
         yield
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture
 def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a database without a single table that only this test uses, once per engine; dropped afterwards."""
+    """The URL of a database without a single table that only this test uses; dropped afterwards."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
@@ -115,9 +164,9 @@ def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         yield url
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a migrated database with no row that only this test uses, once per engine; dropped afterwards."""
+    """The URL of a migrated database with no row that only this test uses; dropped afterwards."""
     from tests.stores import postgres_template, template
 
     if request.param == "sqlite":
@@ -127,3 +176,28 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     server = request.getfixturevalue("postgres_url")
     with fresh_database(server, template=postgres_template(server)) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def companies(tmp_path_factory: pytest.TempPathFactory) -> Companies:
+    """The companies of this session's tests, each founded once."""
+    from tests.fakes.world import Companies
+
+    return Companies(tmp_path_factory.mktemp("companies"))
+
+
+@pytest.fixture
+async def world(request: pytest.FixtureRequest, store_url: str, companies: Companies) -> AsyncIterator[World]:
+    """A tenant, a portal and a store; in them the company that the mark ``company`` names, otherwise nothing."""
+    from tests.fakes.world import found, open_world
+
+    structlog.reset_defaults()
+    mark = request.node.get_closest_marker("company")
+    if mark is not None and store_url.startswith("sqlite:///"):
+        made = await companies.open(mark.kwargs["founded_by"], Path(store_url.removeprefix("sqlite:///")))
+    else:
+        made = open_world(store_url)
+        if mark is not None:
+            await found(mark.kwargs["founded_by"], made)
+    yield made
+    made.database.close()

@@ -57,13 +57,13 @@ def sandbox(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def store_url(request: pytest.FixtureRequest) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database, as a fresh `compose up` finds it."""
     with fresh_database(request.getfixturevalue("postgres_url")) as url:
         yield url
 
 
-def put_files(sandbox: Path, folder: Path, store_url: str) -> dict[str, Path]:
+def put_files(sandbox: Path, folder: Path, database_url: str) -> dict[str, Path]:
     """Put beside each other what the head of the file asks for; return the secrets' files by name."""
     folder.mkdir()
     text = (sandbox / "syncd.toml").read_text()
@@ -72,7 +72,9 @@ def put_files(sandbox: Path, folder: Path, store_url: str) -> dict[str, Path]:
         text = text.replace(str(sandbox / f"{secret}-secret"), f"/run/secrets/{secret}")
     kept = [part for part in text.split("\n\n") if not part.startswith(("[store]", "[health]", "[schedule]"))]
     (folder / "syncd.toml").write_text("\n\n".join(kept))
-    said = {name: (sandbox / f"{name}-secret").read_text() for name in ("graph", "bps")} | {"store_url": store_url}
+    said = {name: (sandbox / f"{name}-secret").read_text() for name in ("graph", "bps")} | {
+        "database_url": database_url
+    }
     for name, secret in said.items():
         (folder / name).write_text(secret)
         (folder / name).chmod(0o444)
@@ -81,12 +83,12 @@ def put_files(sandbox: Path, folder: Path, store_url: str) -> dict[str, Path]:
 
 @pytest.mark.postgresql
 def test_the_service_syncs_obeys_signals_and_keeps_its_history_on_postgresql(
-    engine: Engine, volume: str, sandbox: Path, store_url: str, tmp_path: Path
+    engine: Engine, volume: str, sandbox: Path, database_url: str, tmp_path: Path
 ) -> None:
     """A full sync, healthy by its own check, SIGUSR2 a delta, SIGUSR1 a full run, SIGINT the end; nothing in SQLite."""
     service = load_compose()["services"]["syncd"]
     files = tmp_path / "deploy"
-    secrets = put_files(sandbox, files, store_url)
+    secrets = put_files(sandbox, files, database_url)
     mounts = {"./syncd.toml": str(files / "syncd.toml"), "work": volume.partition(":")[0]}
     port = find_free_port()
     options = (
@@ -120,7 +122,7 @@ def test_the_service_syncs_obeys_signals_and_keeps_its_history_on_postgresql(
         output, _ = daemon.communicate(timeout=30)
         assert daemon.returncode == 0, output[-2000:]
         assert '"SIGINT"' in output
-    with closing(open_database(store_url)) as database:
+    with closing(open_database(database_url)) as database:
         runs = Store(database).runs.load_runs(10)
     assert [(run.kind, run.trigger, run.status) for run in reversed(runs)] == [
         ("full", "start", "succeeded"),

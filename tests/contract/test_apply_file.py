@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.planfile import open_plan
@@ -15,22 +13,20 @@ from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World, open_world
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Three people in a group, synchronised; then one joins, one is renamed and one is disabled."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-        made.source.link("g", name)
-    assert (await made.sync("full")).status == "succeeded"
-    made.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com", manager="ann")
-    made.source.link("g", "dora")
-    made.source.put_user("ben", displayName="Benjamin")
-    made.source.put_user("cleo", accountEnabled=False)
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.put_user("dora", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com", manager="ann")
+    world.source.link("g", "dora")
+    world.source.put_user("ben", displayName="Benjamin")
+    world.source.put_user("cleo", accountEnabled=False)
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 async def make_file(world: World) -> FromFile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -17,23 +16,21 @@ from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World, open_world
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Ten people in one group, synchronised, and then four of them disabled: the unlinking is held."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.rules = make_rules(limits=make_limits(max_removal_percent=10, min_population=4))
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.rules = make_rules(limits=make_limits(max_removal_percent=10, min_population=4))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for number in range(10):
         name = f"u{number}@x.com"
-        made.source.put_user(f"u{number}", userPrincipalName=name, displayName=name, mail=name)
-        made.source.link("g", f"u{number}")
-    assert (await made.sync("full")).status == "succeeded"
+        world.source.put_user(f"u{number}", userPrincipalName=name, displayName=name, mail=name)
+        world.source.link("g", f"u{number}")
+    assert (await world.sync("full")).status == "succeeded"
     for number in range(4):
-        made.source.put_user(f"u{number}", accountEnabled=False)
-    assert (await made.sync("delta")).status == "held"
-    yield made
-    made.database.close()
+        world.source.put_user(f"u{number}", accountEnabled=False)
+    assert (await world.sync("delta")).status == "held"
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 async def approve(world: World, run: int, *, actions: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> RunRecord:

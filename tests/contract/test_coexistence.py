@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.errors import Conflict
 from syncd.model.target import Account, Creation
 from syncd.store.inventory.foreign_sync import load_blocked
 from syncd.store.reports.status import Report
 from tests.fakes.rules import make_limits, make_policy
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 HIDDEN = "ann@x.com"
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+def found_company(world: World) -> None:
     """Two people; the portal has a deactivated record of the one that the API does not show."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for name in ("ann", "ben"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
-    made.source.link("g", "ann")
-    made.source.link("g", "ben")
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.link("g", "ann")
+    world.source.link("g", "ben")
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def hide(world: World) -> list[str]:
@@ -83,6 +79,7 @@ async def test_it_is_counted_and_explained_until_it_is_solved(world: World) -> N
     assert world.portal.picture()["all@grp"] == {HIDDEN, "ben@x.com"}
 
 
+@pytest.mark.both_engines
 async def test_another_failure_is_no_sign_of_it(world: World) -> None:
     """Only what speaks of such records counts."""
     world.portal.refuse.add(HIDDEN)
@@ -90,6 +87,7 @@ async def test_another_failure_is_no_sign_of_it(world: World) -> None:
     assert load_blocked(world.database).users == 0
 
 
+@pytest.mark.both_engines
 async def test_a_group_of_thousands_takes_as_few_calls_as_there_can_be(world: World) -> None:
     """One call per batch in both directions, and none besides; who is not ready is put off, not failed."""
     for number in range(1000):

@@ -2,43 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.store.reports.status import Report
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 _FEW = make_limits(max_removals=2, max_removal_percent=None, max_update_percent=None)
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Five people in All, and p0 in four more groups; a guard that lets two removals of a kind through."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for number in range(5):
         name = f"p{number}@x.com"
-        made.source.put_user(f"u{number}", userPrincipalName=name, displayName=name, mail=name)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+        world.source.put_user(f"u{number}", userPrincipalName=name, displayName=name, mail=name)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for number in range(5):
-        made.source.link("g", f"u{number}")
+        world.source.link("g", f"u{number}")
     for number in range(4):
-        made.source.put_group(f"h{number}", displayName=f"H{number}", mailNickname=f"h{number}@grp")
-        made.source.link(f"h{number}", "u0")
-    assert (await made.sync("full")).status == "succeeded"
+        world.source.put_group(f"h{number}", displayName=f"H{number}", mailNickname=f"h{number}@grp")
+        world.source.link(f"h{number}", "u0")
+    assert (await world.sync("full")).status == "succeeded"
     policy = make_policy(
         deleted_groups="delete", deleted_users="delete", disabled_users="delete", grace=timedelta(days=1)
     )
-    made.rules = make_rules(policy=policy, limits=_FEW)
-    yield made
-    made.database.close()
+    world.rules = make_rules(policy=policy, limits=_FEW)
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def take_away(world: World, kind: str) -> str:
@@ -64,6 +60,7 @@ async def approve(world: World, run: RunRecord) -> RunRecord:
     return await world.runs.execute(request, world.open_sides())
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", ["group", "user"])
 async def test_a_deletion_waits_for_the_removals_that_it_would_carry_out(world: World, kind: str) -> None:
     """One deletion is few enough for the guard, the five removals in it are not; a person lets both through."""

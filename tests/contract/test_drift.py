@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
 import pytest
-import structlog
 from sqlalchemy import update
 
 from syncd.cli.screen.names import name_owners
@@ -19,27 +18,25 @@ from syncd.store.reports.status import Report
 from syncd.store.schema.tables import target_users
 from syncd.sync.planning.drift import DriftCheck
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 HOUR = 3600.0
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Three people in a group, synchronised two hours ago, and one stranger."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-        made.source.link("g", name)
-    made.source.put_user("ann", manager="ben")
-    made.portal.add_account("eve@x.com", name="Eve", email="eve@x.com")
-    assert (await made.sync("full")).status == "succeeded"
-    assert (await made.sync("full")).status == "succeeded"
-    await made.clock.sleep(2 * HOUR)
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    world.source.put_user("ann", manager="ben")
+    world.portal.add_account("eve@x.com", name="Eve", email="eve@x.com")
+    assert (await world.sync("full")).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+    await world.clock.sleep(2 * HOUR)
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def check(
@@ -90,6 +87,7 @@ async def test_what_was_changed_by_hand_is_told_and_nothing_is_written(world: Wo
     assert world.source.calls == []
 
 
+@pytest.mark.both_engines
 async def test_each_difference_names_whom_the_record_is_owned_for(world: World) -> None:
     """A person by login, a group by name, also of a removed record; nobody once the tenant has forgotten them."""
     change_everything_by_hand(world)
@@ -147,6 +145,7 @@ async def test_writing_back_is_guarded_protected_and_kept_within_the_mode(world:
     assert (await check(world, "revert"))[0].status == "failed"
 
 
+@pytest.mark.both_engines
 async def test_adopted_drift_stays_until_the_source_changes_that_very_thing(world: World) -> None:
     """Also under policy.drift = revert; what the source changes afterwards is written, the rest stays."""
     change_everything_by_hand(world)

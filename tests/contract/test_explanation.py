@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import structlog
 
 from syncd.errors import Unavailable
 from syncd.model.run import Approval
@@ -21,15 +20,12 @@ from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """A member in a nested group, a guest, and somebody whom the portal refuses."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    source = made.source
+    source = world.source
     source.put_user("u1", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com", manager="u3")
     source.put_user("u2", userPrincipalName="g@x.com", displayName="Guest", mail="g@y.com", userType="Guest")
     source.put_user("u3", userPrincipalName="bad@x.com", displayName="Bad", mail="bad@x.com")
@@ -38,10 +34,11 @@ async def world(store_url: str) -> AsyncIterator[World]:
     source.link("g2", "u1")
     source.link("g1", "g2", "group")
     source.link("g2", "u3")
-    made.portal.refuse = {"bad@x.com"}
-    await made.sync("full")
-    yield made
-    made.database.close()
+    world.portal.refuse = {"bad@x.com"}
+    await world.sync("full")
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 def explain(world: World, wanted: str) -> Explanation:

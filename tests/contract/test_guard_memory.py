@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 PEOPLE = 60
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Sixty people in one group; leavers are deleted at once, under the default limits."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     policy = make_policy(disabled_users="delete", grace=timedelta())
-    made.rules = make_rules(limits=make_limits(max_creation_percent=None), policy=policy)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
-    hire(made, PEOPLE)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+    world.rules = make_rules(limits=make_limits(max_creation_percent=None), policy=policy)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    hire(world, PEOPLE)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def hire(world: World, count: int) -> None:
@@ -50,6 +46,7 @@ async def approve(world: World, run: RunRecord) -> RunRecord:
     return await world.runs.execute(request, world.open_sides())
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", ["delta", "full"])
 async def test_a_population_that_has_grown_lets_nothing_through(world: World, kind: str) -> None:
     """Forty of sixty are too many; they are no fewer when three hundred and forty have been hired since."""
@@ -76,6 +73,7 @@ async def test_a_wider_limit_decides_nothing(world: World) -> None:
     assert len(world.portal.accounts) == PEOPLE
 
 
+@pytest.mark.both_engines
 async def test_what_is_not_planned_any_more_is_not_held_any_more(world: World) -> None:
     """The mistake is put right in the tenant: nothing is left to decide."""
     disable(world, 40)

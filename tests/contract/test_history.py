@@ -13,6 +13,8 @@ from syncd.store.store import Store
 from syncd.sync.apply.failure_log import LOGGED_PER_RUN
 from tests.fakes.world import open_world
 
+pytestmark = pytest.mark.both_engines
+
 
 async def test_what_is_too_old_to_keep_is_counted_in_the_log(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans that were only looked at go first, then the oldest runs; the line of the run tells how many."""

@@ -17,7 +17,7 @@ from syncd.store.store import Store
 from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
 from tests.fakes.rules import make_limits, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 
 @dataclass
@@ -120,14 +120,13 @@ async def test_workflows_of_teams_get_a_card_beside_the_text(monkeypatch: pytest
 # ---- what becomes a message -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """One person, synchronised."""
-    made = open_world(store_url)
-    made.source.put_user("u1", userPrincipalName="ann@x.com", displayName="Ann")
-    await made.sync("full")
-    yield made
-    made.database.close()
+    world.source.put_user("u1", userPrincipalName="ann@x.com", displayName="Ann")
+    await world.sync("full")
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 async def tell(world: World, receiver: Receiver, *runs: Any) -> list[str]:

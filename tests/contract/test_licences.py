@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 import pytest
-import structlog
 from sqlalchemy import text
 
 from syncd.errors import Rejected
@@ -20,32 +19,30 @@ from syncd.store.reports.explain import Explanations
 from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 POWER = LicenceRule("Power", "PowerUser")
 USER = LicenceRule("All", "User")
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+def found_company(world: World) -> None:
     """Five people: all of them in All, the first two also in Power, which lies in All as well."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for number in range(5):
-        made.source.put_user(
+        world.source.put_user(
             f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}", mail=f"u{number}@x.com"
         )
-    made.source.put_group("g1", displayName="All", mailNickname="all@grp")
-    made.source.put_group("g2", displayName="Power", mailNickname="power@grp")
+    world.source.put_group("g1", displayName="All", mailNickname="all@grp")
+    world.source.put_group("g2", displayName="Power", mailNickname="power@grp")
     for number in range(2, 5):
-        made.source.link("g1", f"u{number}")
-    made.source.link("g1", "g2", "group")
-    made.source.link("g2", "u0")
-    made.source.link("g2", "u1")
-    made.rules = make_rules(licences=(POWER, USER))
-    made.portal.totals = {"PowerUser": 10, "User": 10}
-    yield made
-    made.database.close()
+        world.source.link("g1", f"u{number}")
+    world.source.link("g1", "g2", "group")
+    world.source.link("g2", "u0")
+    world.source.link("g2", "u1")
+    world.rules = make_rules(licences=(POWER, USER))
+    world.portal.totals = {"PowerUser": 10, "User": 10}
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def held(world: World) -> dict[str, str]:
@@ -138,6 +135,7 @@ async def test_a_licence_given_by_hand_stays_manual(world: World) -> None:
     assert held(world)["u0@x.com"] == "ExternalUser"
 
 
+@pytest.mark.both_engines
 async def test_a_licence_given_by_hand_since_the_last_reading_is_noticed_before_ours_would_take_its_place(
     world: World,
 ) -> None:
@@ -209,6 +207,7 @@ async def test_a_seat_that_is_freed_is_given_in_the_same_run(world: World) -> No
     assert licence_changes(world, run) == ["revoke u2@x.com User done", "grant u9@x.com User done"]
 
 
+@pytest.mark.both_engines
 async def test_two_people_swap_their_types_when_no_seat_is_free(world: World) -> None:
     """Both give theirs up first."""
     world.portal.totals = {"PowerUser": 2, "User": 3}
@@ -628,6 +627,7 @@ async def test_a_name_that_moves_to_another_group_moves_the_licences(world: Worl
     assert held(world) == {**dict.fromkeys(EVERYBODY, "User"), "u4@x.com": "PowerUser"}
 
 
+@pytest.mark.both_engines
 async def test_a_grant_whose_answer_was_lost_is_recognised_as_ours(world: World) -> None:
     """Killed between sending and recording: what a full reading then shows is not taken for manual."""
     world.source.unlink("g1", "u4")
@@ -738,6 +738,7 @@ async def test_a_grant_that_fails_is_retried_by_itself_and_hinders_nothing_else(
     assert licence_changes(world, await world.sync("delta", retry_failed=False)) == ["grant u4@x.com User done"]
 
 
+@pytest.mark.both_engines
 async def test_a_run_that_is_killed_while_a_licence_moves_loses_none(world: World) -> None:
     """Taken from the old account, and nothing was recorded: the full reading that finds it gone remembers where to."""
     world.portal.licences["u2@x.com"] = {"ExternalUser": {}}

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
 import pytest
-import structlog
 
 from syncd.model.licence import LicenceList
 from syncd.model.run import Approval, RunRecord, RunRequest
@@ -16,7 +15,7 @@ from syncd.plan.drift import Drift
 from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.drift import DriftCheck
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 DriftPolicy = Literal["revert", "adopt", "report"]
 
@@ -24,24 +23,22 @@ USER = LicenceRule("All", "User")
 POWER = LicenceRule("Power", "PowerUser")
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Three people with a licence by rule, one of them with another by hand; granted long enough ago to be shown."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
-    made.source.put_group("p", displayName="Power", mailNickname="power@grp")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_group("p", displayName="Power", mailNickname="power@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-        made.source.link("g", name)
-    made.rules = make_rules(licences=(POWER, USER))
-    made.portal.totals = {"PowerUser": 5, "User": 5}
-    made.portal.licences["cleo@x.com"] = {"ExternalUser": {}}
-    assert (await made.sync("full")).status == "succeeded"
-    assert held(made) == {"ann": "User", "ben": "User", "cleo": "ExternalUser User"}
-    made.clock.ahead += timedelta(hours=2)
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    world.rules = make_rules(licences=(POWER, USER))
+    world.portal.totals = {"PowerUser": 5, "User": 5}
+    world.portal.licences["cleo@x.com"] = {"ExternalUser": {}}
+    assert (await world.sync("full")).status == "succeeded"
+    assert held(world) == {"ann": "User", "ben": "User", "cleo": "ExternalUser User"}
+    world.clock.ahead += timedelta(hours=2)
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def held(world: World) -> dict[str, str]:
@@ -126,6 +123,7 @@ async def test_a_licence_taken_by_hand_is_given_again_where_drift_is_reverted(wo
     assert licence_changes(world, await world.sync("full")) == ["grant licence ann@x.com User done"]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("policy", ["adopt", "report"])
 async def test_it_stays_taken_under_the_other_policies_until_a_rule_says_otherwise(
     world: World, policy: DriftPolicy
@@ -159,6 +157,7 @@ async def test_what_was_given_back_by_hand_is_manual(world: World) -> None:
     assert held(world)["ann"] == "User"
 
 
+@pytest.mark.both_engines
 async def test_an_account_made_anew_gets_its_licence(world: World) -> None:
     """Whoever deletes an account by hand, deletes its licence with it; that is no drift of the licence."""
     drift(world, "report")

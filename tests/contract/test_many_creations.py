@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from tests.fakes.rules import make_limits, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Twenty-seven people in one group after their first run."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.rules = make_rules(limits=make_limits())
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
-    hire(made, 27)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+    world.rules = make_rules(limits=make_limits())
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    hire(world, 27)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def hire(world: World, count: int) -> None:
@@ -40,6 +35,7 @@ async def approve(world: World, run: RunRecord) -> RunRecord:
     return await world.runs.execute(request, world.open_sides())
 
 
+@pytest.mark.both_engines
 async def test_two_thousand_joiners_into_a_portal_of_twenty_seven_wait(world: World) -> None:
     """Nobody is created unasked; with the approval all come, with their places."""
     hire(world, 60)

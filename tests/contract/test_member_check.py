@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.errors import ProtocolError, Rejected, RemoteError, Unavailable
 from syncd.model.kinds import RecordKind
 from syncd.model.members import CheckPace
 from syncd.model.run import RunRecord
 from syncd.model.source import Link
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 HOURS, MINUTES = timedelta(hours=7), timedelta(minutes=11)
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """A tenant with six people in two groups, in step with the portal."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for number in range(6):
-        made.source.put_user(f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}")
+        world.source.put_user(f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}")
     for name, title in (("g1", "All"), ("g2", "Sales")):
-        made.source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
+        world.source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
     for number in range(4):
-        made.source.link("g1", f"u{number}")
-    made.source.link("g2", "u4")
-    run = await made.sync("full")
+        world.source.link("g1", f"u{number}")
+    world.source.link("g2", "u4")
+    run = await world.sync("full")
     assert run.status == "succeeded", run.error
-    yield made
-    made.database.close()
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def after(world: World, wait: timedelta) -> RunRecord:
@@ -86,6 +82,7 @@ async def test_a_delta_without_news_asks_once_per_stream_between_two_checks(worl
     assert counted(world) == []
 
 
+@pytest.mark.both_engines
 async def test_a_count_that_only_lagged_is_forgotten(world: World) -> None:
     """The index catches up before the second look: nothing is read."""
     world.source.member_count_lies["g1"] = 2

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
 import pytest
-import structlog
 
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, Creation, PortalGroup
@@ -17,26 +15,24 @@ from syncd.plan.words import TIED
 from syncd.store.reports.status import Report
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 POLICY = make_policy(deleted_users="delete", deleted_groups="delete", grace=timedelta(days=3))
 KINDS: list[Literal["delta", "full"]] = ["delta", "full"]
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Three people in one group, in step."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
-    made.source.put_group("g1", displayName="All", mailNickname="all@grp")
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name)
+    world.source.put_group("g1", displayName="All", mailNickname="all@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.link("g1", name)
-    protect(made)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.link("g1", name)
+    protect(world)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def protect(world: World, *bps_ids: str) -> None:
@@ -65,6 +61,7 @@ def put_another_group(world: World) -> None:
     world.source.put_group("other", displayName="Other", mailNickname="other@grp")
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_account_in_a_protected_group_is_not_deleted(world: World, kind: Literal["delta", "full"]) -> None:
     """The group that was ours would lose a member; when it is not protected any more, the account goes."""
@@ -94,6 +91,7 @@ async def test_nor_one_in_a_protected_group_of_somebody_else(
     assert getattr(world.portal, place)["board@y.com"] == {"ann@x.com": "ann@x.com"}
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_group_with_a_protected_person_is_not_deleted(world: World, kind: Literal["delta", "full"]) -> None:
     """The others are taken out, and that one stays where it is."""
@@ -158,6 +156,7 @@ async def test_what_is_tied_by_hand_during_the_run_is_seen_right_before_the_dele
     assert "ann@x.com" in world.portal.accounts
 
 
+@pytest.mark.both_engines
 async def test_an_undo_spares_them_too(world: World) -> None:
     """What was created is not deleted when that would change something on the protect list; the rest is."""
     protect(world, "all@grp")

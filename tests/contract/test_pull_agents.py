@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from syncd.model.source import KIND
 from syncd.store.reports.status import Report
 from tests.fakes.office import PLACES, hire, settle_in
 from tests.fakes.rules import make_scope
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 STATED = {KIND: "agentUser"}
 UNSTATED = {"identityParentId": "i1"}
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    settle_in(made.source)
-    yield made
-    made.database.close()
+def found_company(world: World) -> None:
+    """The company that most tests of pulls play with."""
+    settle_in(world.source)
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def add_agents(world: World, mark: dict[str, str], *, number: int = 12) -> None:
@@ -43,6 +38,7 @@ def state_of(world: World, source_id: str) -> tuple[str, str]:
     return line.state, line.reason
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("mark", [STATED, UNSTATED], ids=["stated", "unstated"])
 @pytest.mark.parametrize("kind", ["full", "delta"])
 async def test_agents_are_left_out_and_cost_no_proof(world: World, mark: dict[str, str], kind: str) -> None:
@@ -62,6 +58,7 @@ async def test_agents_are_left_out_and_cost_no_proof(world: World, mark: dict[st
     assert "u3@x.com" not in world.portal.picture()["all@grp"]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("mark", [STATED, UNSTATED, {KIND: "robotUser"}], ids=["stated", "unstated", "unknown"])
 async def test_agents_are_let_in_where_the_scope_says_so(world: World, mark: dict[str, str]) -> None:
     """With their memberships and managers, as people are."""

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import structlog
 
 from syncd.errors import Forbidden, Rejected, RemoteError, Throttled, Timeout, Unavailable
 from tests.fakes.office import PLACES, hire, settle_in
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 REFUSALS = {
     "refused": Rejected("$count is not available here.", status=400, code="Request_BadRequest"),
@@ -23,15 +18,15 @@ REFUSALS = {
 }
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    settle_in(made.source)
-    yield made
-    made.database.close()
+def found_company(world: World) -> None:
+    """The company that most tests of pulls play with."""
+    settle_in(world.source)
 
 
+pytestmark = pytest.mark.company(founded_by=found_company)
+
+
+@pytest.mark.both_engines
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 async def test_a_full_read_without_counts_is_partial_and_names_the_reason(world: World, refusal: RemoteError) -> None:
     """What the tenant shows is carried out, absence proves nothing, and the run says why."""
@@ -98,6 +93,7 @@ async def test_a_group_that_returns_is_read_while_counts_cannot_be_had(world: Wo
     assert world.portal.picture()["sales@grp"] == {"u0@x.com"}
 
 
+@pytest.mark.both_engines
 async def test_the_next_full_read_with_counts_sweeps(world: World) -> None:
     """The proof is all that was missing."""
     await world.sync("full")

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from tests.fakes.office import PLACES, hire, settle_in
 from tests.fakes.rules import make_policy
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """The company in step with its portal; the guard has no limits, and what is deleted is deleted at once."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.rules = replace(made.rules, policy=make_policy(deleted_users="delete", grace=timedelta()))
-    settle_in(made.source)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+    world.rules = replace(world.rules, policy=make_policy(deleted_users="delete", grace=timedelta()))
+    settle_in(world.source)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def remove_all(world: World, stream: str) -> None:
@@ -37,6 +31,7 @@ def remove_all(world: World, stream: str) -> None:
         source.remove_group(group_id)
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", ["delta", "full"])
 @pytest.mark.parametrize("stream", ["users", "groups"])
 async def test_a_stream_that_delta_empties_is_held_as_a_whole(world: World, stream: str, kind: str) -> None:
@@ -79,6 +74,7 @@ async def test_a_kill_before_the_end_of_the_pull_does_not_let_it_through(
     assert world.portal.picture() == PLACES
 
 
+@pytest.mark.both_engines
 async def test_the_word_of_a_person_releases_it_and_the_next_run_acts_on_it(world: World) -> None:
     """Also a delta run, since every object is known to be deleted; and it is not held once more."""
     remove_all(world, "users")

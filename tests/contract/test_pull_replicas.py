@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from tests.fakes.office import hire, settle_in
 from tests.fakes.source import READS, FakeSource, Read
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """The company, settled in; u6 is deleted and can be restored, and u7 owns the login that others want."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    settle_in(made.source)
-    made.source.link("g2", "u6")
-    assert (await made.sync("full")).status == "succeeded"
-    made.source.remove_user("u6")
-    assert (await made.sync("delta")).status == "succeeded"
-    made.clock.ahead += timedelta(days=3)  # what delta has told up to here is old
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+    settle_in(world.source)
+    world.source.link("g2", "u6")
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.remove_user("u6")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(days=3)  # what delta has told up to here is old
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def leave(source: FakeSource) -> None:
@@ -131,6 +126,7 @@ async def test_a_full_read_never_undoes_a_delta(
     assert world.changes(await world.sync("full")) == []
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("behind", BEHIND, ids="+".join)
 async def test_what_no_delta_run_has_told_yet_is_told_in_the_full_run(world: World, behind: tuple[Read, ...]) -> None:
     """The full run itself begins with what delta has to tell since the last run."""
@@ -173,6 +169,7 @@ async def test_a_membership_that_delta_lost_again_is_seen_in_time(world: World) 
     assert "u5@x.com" not in world.portal.picture()["all@grp"]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("behind", BEHIND, ids="+".join)
 async def test_a_replica_that_stays_behind_for_hours_heals_without_a_full_run(
     world: World, behind: tuple[Read, ...]

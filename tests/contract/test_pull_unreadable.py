@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from syncd.model.source import BadObject
 from syncd.store.reports.status import Report
 from tests.fakes.office import PLACES, hire, settle_in
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 WRONG = "its displayName is a number"
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """The company in step with its portal, and twelve more whom no reading will understand."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    settle_in(made.source)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+    settle_in(world.source)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def spoil(world: World, *object_ids: str, **stated: Any) -> None:
@@ -61,6 +55,7 @@ async def test_newcomers_who_cannot_be_understood_cost_no_proof(world: World, ki
     assert "cannot be understood" in line.reason
 
 
+@pytest.mark.both_engines
 async def test_an_unchanged_delta_run_asks_each_stream_once_after_it(world: World) -> None:
     """Nobody reads them directly again and again."""
     add_unreadable(world)
@@ -89,6 +84,7 @@ async def test_who_is_stored_stays_as_stored(world: World, kind: str) -> None:
     assert world.portal.accounts["u1@x.com"].job_title == "Spoilt"
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", ["full", "delta"])
 async def test_what_is_stated_for_certain_takes_effect(world: World, kind: str) -> None:
     """Disabled, removed and taken out of a group, although the rest of the entry makes no sense."""
@@ -124,6 +120,7 @@ async def test_the_same_trouble_is_told_once_a_day_with_a_number(world: World) -
     assert await hear("full") == [(13, ["its displayName is a number", "its mail is a list"])]
 
 
+@pytest.mark.both_engines
 async def test_entries_without_an_id_may_be_anybody_who_was_not_met(world: World) -> None:
     """A list with entries that have no id: nobody is removed for them, and the read is proven all the same."""
     nameless = {f"u{number}": BadObject("", "it has no id") for number in range(1, 8)}

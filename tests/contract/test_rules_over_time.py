@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,9 +16,7 @@ from syncd.plan.rules import FieldRule
 from syncd.store.desired.time_rules import TimeRules
 from syncd.sync.planning.planner import Planner
 from tests.fakes.rules import make_rules, make_scope
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 EMPLOYED = (
     "(user.employeeHireDate == null || timestamp(user.employeeHireDate) <= now)"
@@ -31,23 +29,22 @@ def tell(when: datetime) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Twenty people of long standing, one who begins in three days, one who leaves in five; all in one group."""
-    made = open_world(store_url)
-    now = made.clock.now()
+    now = world.clock.now()
     for number in range(20):
         name = f"u{number}@x.com"
-        made.source.put_user(f"u{number}", userPrincipalName=name, displayName=f"User {number}", mail=name)
-    made.source.put_user("u18", employeeHireDate=tell(now + timedelta(days=3)))
-    made.source.put_user("u19", employeeLeaveDateTime=tell(now + timedelta(days=5)))
-    made.source.put_group("g1", displayName="All", mailNickname="all@grp", expirationDateTime=tell(now))
+        world.source.put_user(f"u{number}", userPrincipalName=name, displayName=f"User {number}", mail=name)
+    world.source.put_user("u18", employeeHireDate=tell(now + timedelta(days=3)))
+    world.source.put_user("u19", employeeLeaveDateTime=tell(now + timedelta(days=5)))
+    world.source.put_group("g1", displayName="All", mailNickname="all@grp", expirationDateTime=tell(now))
     for number in range(20):
-        made.source.link("g1", f"u{number}")
-    made.rules = make_rules(scope=make_scope(users=Expression(EMPLOYED)))
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.link("g1", f"u{number}")
+    world.rules = make_rules(scope=make_scope(users=Expression(EMPLOYED)))
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def test_a_delta_run_plans_those_whose_day_has_come(world: World) -> None:
@@ -87,6 +84,7 @@ async def test_a_dry_run_leaves_them_to_the_next_one(world: World) -> None:
     assert "create user u18@x.com done" in world.changes(await world.sync("delta"))
 
 
+@pytest.mark.both_engines
 async def test_groups_and_values_follow_the_time_too(world: World) -> None:
     """A group whose time is over leaves the scope, and a value made of the time is written."""
     title = FieldRule(expression=Expression("now < timestamp(user.employeeHireDate) ? 'to come' : 'here'"))

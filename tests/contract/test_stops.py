@@ -25,6 +25,8 @@ from syncd.store.db.database import reading
 from syncd.store.schema.tables import changes
 from tests.fakes.world import open_world
 
+pytestmark = pytest.mark.both_engines
+
 _KINDS = (
     ("create", "user"), ("update", "user"), ("adopt", "user"), ("delete", "user"), ("delete", "group"),
     ("unlink", "membership"), ("unlink", "ownership"), ("link", "membership"), ("revoke", "licence"),

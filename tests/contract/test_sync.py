@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
-import structlog
 
 from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
 from syncd.model.run import PullKind, RunRecord
@@ -19,17 +17,12 @@ from syncd.plan.rules import fold_all
 from syncd.store.reports.status import Report
 from syncd.store.store import Store
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
-
-pytestmark = pytest.mark.driver
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+def found_company(world: World) -> None:
     """A tenant with eight people, a manager and three groups (one nested, one cyclic), and an empty portal."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    source = made.source
+    source = world.source
     for number in range(8):
         source.put_user(
             f"u{number}",
@@ -48,8 +41,9 @@ async def world(store_url: str) -> AsyncIterator[World]:
     source.link("g2", "g3", "group")
     source.link("g3", "g2", "group")
     source.link("g3", "d1", "device")
-    yield made
-    made.database.close()
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.driver, pytest.mark.both_engines]
 
 
 async def settle(world: World) -> RunRecord:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.errors import ProtocolError, Unavailable
 from syncd.model.run import PullKind, RunRecord
@@ -18,16 +16,13 @@ from syncd.store.store import Store
 from syncd.sync.runs import Runs
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+def found_company(world: World) -> None:
     """A tenant with thirty people who report to the first, two groups of some of them, and an empty portal."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for number in range(30):
-        made.source.put_user(
+        world.source.put_user(
             f"u{number}",
             userPrincipalName=f"u{number}@x.com",
             displayName=f"User {number}",
@@ -35,12 +30,13 @@ async def world(store_url: str) -> AsyncIterator[World]:
             manager="u0" if number else None,
         )
     for name, title in (("g1", "All"), ("g2", "Sales")):
-        made.source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
+        world.source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
     for number in range(6):
-        made.source.link("g1", f"u{number}")
-    made.source.link("g2", "u4")
-    yield made
-    made.database.close()
+        world.source.link("g1", f"u{number}")
+    world.source.link("g2", "u4")
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def settle(world: World) -> RunRecord:
@@ -90,6 +86,7 @@ async def test_a_dry_run_does_not_start_the_grace(world: World) -> None:
     assert world.changes(await world.sync("delta")) == ["delete user u4@x.com done"]
 
 
+@pytest.mark.both_engines
 async def test_a_dry_run_shows_the_deletions_of_a_grace_of_nothing(world: World) -> None:
     """grace = "0d": whom the next run deletes at once, the plan before it shows as deleted."""
     await settle(world)
@@ -240,6 +237,7 @@ async def test_managers_are_compared_without_case(world: World) -> None:
     assert world.changes(await world.sync("full")) == []
 
 
+@pytest.mark.both_engines
 async def test_reports_of_a_deleted_manager_are_set_right_by_the_next_delta(world: World) -> None:
     """When a manager's account is deleted after the grace, the reports do not keep the dead reference."""
     world.rules = make_rules(policy=make_policy(deleted_users="delete", grace=timedelta(days=3)))
@@ -281,6 +279,7 @@ async def test_an_old_account_keeps_its_places_until_the_new_one_is_there(world:
     assert world.portal.picture()["sales@grp"] == {"c@x.com"}
 
 
+@pytest.mark.both_engines
 async def test_a_renamed_group_is_not_emptied_before_the_new_one_is_there(world: World) -> None:
     """A group whose BPS id changed keeps its members as long as the portal refuses the new group."""
     await settle(world)
@@ -308,6 +307,7 @@ async def test_of_two_groups_with_one_bps_id_the_second_follows_when_the_first_g
     assert world.portal.picture()["verkauf@grp"] == {"u4@x.com"}
 
 
+@pytest.mark.both_engines
 async def test_a_name_in_the_scope_that_moves_to_another_group_moves_everybody(world: World) -> None:
     """include_groups by name: a delta run follows the name to another group as a full one does."""
     world.rules = make_rules(scope=make_scope(include_groups=("All",)))
@@ -499,6 +499,7 @@ async def test_a_store_is_not_used_for_another_portal(world: World) -> None:
     assert other.writes == []
 
 
+@pytest.mark.both_engines
 async def test_a_store_that_owns_nothing_yet_follows_to_another_portal(world: World) -> None:
     """Somebody who only looked at a test portal's plan may go on with the real one."""
     await world.sync("full", write=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
@@ -19,28 +18,26 @@ from syncd.sync.push import Push
 from syncd.sync.runs import Sides
 from tests.fakes.rules import make_apply_options, make_limits, make_policy, make_rules, make_scope
 from tests.fakes.store import watch_store
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 GRACE = timedelta(days=30)
 MANAGER = make_policy(substitute="manager")
 ALL = {f"u{number}@x.com" for number in range(5)}
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """A chain of managers u0 < u1 < u2 < u3, and u4 without a manager; all in one group, synchronised."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.rules = make_rules(policy=MANAGER)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.rules = make_rules(policy=MANAGER)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for number in range(5):
         upn = f"u{number}@x.com"
         manager = f"u{number - 1}" if 0 < number < 4 else None
-        made.source.put_user(f"u{number}", userPrincipalName=upn, displayName=upn, mail=upn, manager=manager)
-        made.source.link("g", f"u{number}")
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.put_user(f"u{number}", userPrincipalName=upn, displayName=upn, mail=upn, manager=manager)
+        world.source.link("g", f"u{number}")
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def settle(world: World) -> RunRecord:
@@ -298,6 +295,7 @@ async def test_quiet_hours_put_a_leavers_substitution_off_with_the_removals(worl
     assert world.portal.substitutions == {}
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("mode", ["create_only", "upsert_only", "plan_only"])
 async def test_the_milder_modes_leave_leavers_alone(world: World, mode: Any) -> None:
     """No substitution for a leaver; after a rename one is made where records may be changed."""
@@ -545,6 +543,7 @@ async def test_a_renamed_person_who_leaves_hands_both_accounts_to_the_manager(wo
     assert world.portal.stand_ins() == {"u3@x.com": "new@x.com"}
 
 
+@pytest.mark.both_engines
 async def test_a_new_name_that_a_stranger_has_leaves_the_old_account_as_it_is(world: World) -> None:
     """Until the stranger's record is adopted, nothing is taken from the account that the person has."""
     world.portal.add_account("new@x.com", name="Stranger", email="new@x.com")
@@ -669,6 +668,7 @@ async def test_a_rename_and_a_leaving_killed_after_any_write_end_right(world: Wo
     assert at > 6
 
 
+@pytest.mark.both_engines
 async def test_a_substitution_whose_answer_was_lost_is_not_made_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

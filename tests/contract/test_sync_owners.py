@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 import pytest
-import structlog
 
 from syncd.errors import Rejected
 from syncd.model.run import Approval, RunRequest
@@ -21,15 +20,12 @@ from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+def found_company(world: World) -> None:
     """Four people and two groups, one within the other; both are owned by people, one also by a machine and a group."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    source = made.source
+    source = world.source
     for number in range(4):
         source.put_user(f"u{number}", userPrincipalName=f"u{number}@x.com", displayName=f"User {number}")
     for name, title in (("g1", "All"), ("g2", "Sales")):
@@ -42,9 +38,10 @@ async def world(store_url: str) -> AsyncIterator[World]:
     source.own("g1", "g2", "group")
     source.own("g2", "u0")
     source.own("g2", "s1", "servicePrincipal")
-    set_owners(made, on=True)
-    yield made
-    made.database.close()
+    set_owners(world, on=True)
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 OWNERS = {"all@grp": {"u0@x.com", "u1@x.com"}, "sales@grp": {"u0@x.com"}}
@@ -131,6 +128,7 @@ async def test_the_protect_list_keeps_places_of_which_the_tenant_knows_nothing(w
     ]
 
 
+@pytest.mark.both_engines
 async def test_owners_of_a_group_that_is_kept_are_kept(world: World) -> None:
     """policy.deleted_groups = "keep" freezes the group as it is."""
     world.rules = replace(world.rules, policy=make_policy(deleted_groups="keep"))
@@ -194,6 +192,7 @@ async def test_owners_that_were_never_read_are_no_reason_to_remove_one(world: Wo
     assert "unlink ownership all@grp u3@x.com done" in world.changes(run)
 
 
+@pytest.mark.both_engines
 async def test_a_missing_owner_needs_a_second_reading(world: World) -> None:
     """What the full read did not meet stays when the owners' own list still has it, and goes when that lacks it too."""
     await settle(world)
@@ -424,6 +423,7 @@ async def test_undoing_a_run_covers_ownerships(world: World) -> None:
     assert world.portal.ownership() == OWNERS
 
 
+@pytest.mark.both_engines
 async def test_owners_changed_by_hand_are_drift_and_undone_ownerships_come_back(world: World) -> None:
     """Told, written back, taken as they are, and reversed, as members are; nothing of it where owners are not ours."""
     await settle(world)

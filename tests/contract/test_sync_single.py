@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Literal
 
 import pytest
-import structlog
 
 from syncd.errors import Forbidden, NotOffered, Unavailable, UnknownObject
 from syncd.model.source import Role
@@ -15,18 +13,15 @@ from syncd.plan.cel.expressions import Expression
 from syncd.store.reports.explain import Explanations
 from syncd.store.store import Store
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 PEOPLE = 8
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+def found_company(world: World) -> None:
     """A tenant with eight people and three groups, one within another, and an empty portal."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for number in range(PEOPLE):
-        made.source.put_user(
+        world.source.put_user(
             f"u{number}",
             userPrincipalName=f"u{number}@x.com",
             displayName=f"User {number}",
@@ -34,13 +29,14 @@ async def world(store_url: str) -> AsyncIterator[World]:
             manager="u0" if number else None,
         )
     for name, title in (("g1", "All"), ("g2", "Sales"), ("g3", "Board")):
-        made.source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
+        world.source.put_group(name, displayName=title, mailNickname=f"{title.lower()}@grp")
     for number in range(6):
-        made.source.link("g1", f"u{number}")
-    made.source.link("g1", "g2", "group")
-    made.source.link("g2", "u6")
-    yield made
-    made.database.close()
+        world.source.link("g1", f"u{number}")
+    world.source.link("g1", "g2", "group")
+    world.source.link("g2", "u6")
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def settle(world: World) -> None:
@@ -119,6 +115,7 @@ async def test_a_deleted_user_loses_the_places_and_a_restored_one_gets_them_back
     assert world.changes(await world.sync("full")) == []
 
 
+@pytest.mark.both_engines
 async def test_a_user_whom_the_tenant_denies_and_then_shows_is_not_gone(world: World) -> None:
     """One 404 is a moment of weakness, not a proof."""
     await settle(world)
@@ -456,6 +453,7 @@ async def test_what_a_run_over_everybody_holds_stays_held_for_the_one_object_too
     assert "u2@x.com" in world.portal.picture()["all@grp"]
 
 
+@pytest.mark.both_engines
 async def test_the_failure_of_somebody_else_is_not_forgotten(world: World) -> None:
     """A refused account keeps its growing delay while others are synchronised singly."""
     await settle(world)
@@ -482,6 +480,7 @@ async def test_leavers_are_handled_by_the_policy(world: World) -> None:
     assert "u3@x.com" in world.portal.picture()["all@grp"]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("policy", ["keep", "revoke"])
 async def test_who_left_the_tenant_is_left_to_the_policy_and_not_to_the_list_of_a_group(
     world: World, policy: Literal["keep", "revoke"]
@@ -531,6 +530,7 @@ async def test_a_user_comes_with_what_they_own(owning: World) -> None:
     assert owning.changes(await owning.sync("full")) == []
 
 
+@pytest.mark.both_engines
 async def test_an_ownership_that_the_group_still_has_stays(owning: World) -> None:
     """What somebody owns may lag behind: the group's own list is the second witness."""
     whole = owning.source.fetch_groups_of

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 import structlog
 
 from tests.fakes.world import World, open_world
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Five people, synchronised."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for number in range(5):
         name = f"u{number}"
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def test_another_tenant_is_refused_before_anything_is_read(world: World) -> None:
@@ -48,6 +44,7 @@ async def test_the_same_tenant_may_be_named_by_its_id_or_any_of_its_domains(worl
     assert (await world.sync("delta")).status == "succeeded"
 
 
+@pytest.mark.both_engines
 async def test_a_store_without_anything_of_a_tenant_goes_with_the_configuration(store_url: str) -> None:
     """A first try with a wrong tenant, which read nothing, ties nobody."""
     structlog.reset_defaults()

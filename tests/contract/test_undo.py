@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
@@ -16,18 +14,16 @@ from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Three people in a group after one full run, and nothing to do."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-        made.source.link("g", name)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 def left(world: World, run: RunRecord) -> dict[str, str]:

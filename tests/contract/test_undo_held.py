@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 _DESK = LicenceRule("All", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"})
 _OPEN = make_limits(max_adoptions=None, max_update_percent=None, max_removal_percent=None)
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """A group and three people of which two had an account by hand, which syncd took over."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.rules = make_rules(limits=_OPEN)
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.rules = make_rules(limits=_OPEN)
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-    made.source.link("g", "ann")
-    made.portal.add_account("ann@x.com", name="Ann by hand", email="ann@x.com")
-    made.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="old@grp")
-    made.portal.members["all@grp"] = {}
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+    world.source.link("g", "ann")
+    world.portal.add_account("ann@x.com", name="Ann by hand", email="ann@x.com")
+    world.portal.groups["all@grp"] = PortalGroup(bps_id="all@grp", name="By hand", email="old@grp")
+    world.portal.members["all@grp"] = {}
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 async def change_and_hold(world: World, **changed: Any) -> RunRecord:
@@ -104,6 +100,7 @@ async def test_a_held_undo_is_refused_when_its_record_is_not_ours_any_more(world
     assert world.portal.writes == []
 
 
+@pytest.mark.both_engines
 async def test_what_was_given_back_is_out_of_reach_of_undoing_a_later_run(world: World) -> None:
     """Adopted by one run, changed by the next, given back by undoing the first: the second has nothing left to undo."""
     world.source.put_user("ann", jobTitle="Clerk")
@@ -221,6 +218,7 @@ async def test_a_held_deletion_is_carried_out_while_nothing_changes(world: World
     assert "dora@x.com" not in world.portal.accounts
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("since", ["adopted", "passed on", "licensed"])
 async def test_a_held_deletion_is_refused_when_the_account_is_another_one_by_now(world: World, since: str) -> None:
     """Made anew by hand and adopted, passed on to somebody else with its values, or given a licence by hand."""

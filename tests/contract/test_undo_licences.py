@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
 
 from syncd.errors import Unavailable
 from syncd.model.licence import Step, StepResult
@@ -15,30 +14,28 @@ from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import LicenceRule
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 POWER = LicenceRule("Power", "PowerUser")
 USER = LicenceRule("All", "User")
 DELETES = make_policy(deleted_users="delete", grace=make_policy().grace * 0)
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Three people in All, ann in Power as well; the first full run gives each a licence."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.source.put_group("g1", displayName="All", mailNickname="all@grp")
-    made.source.put_group("g2", displayName="Power", mailNickname="power@grp")
+    world.source.put_group("g1", displayName="All", mailNickname="all@grp")
+    world.source.put_group("g2", displayName="Power", mailNickname="power@grp")
     for name in ("ann", "ben", "cleo"):
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-        made.source.link("g1", name)
-    made.source.link("g2", "ann")
-    made.rules = make_rules(licences=(POWER, USER))
-    made.portal.totals = {"PowerUser": 5, "User": 5}
-    assert (await made.sync("full")).status == "succeeded"
-    assert held(made) == {"ann": "PowerUser", "ben": "User", "cleo": "User"}
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g1", name)
+    world.source.link("g2", "ann")
+    world.rules = make_rules(licences=(POWER, USER))
+    world.portal.totals = {"PowerUser": 5, "User": 5}
+    assert (await world.sync("full")).status == "succeeded"
+    assert held(world) == {"ann": "PowerUser", "ben": "User", "cleo": "User"}
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def held(world: World) -> dict[str, str]:
@@ -160,6 +157,7 @@ async def test_a_deleted_account_made_anew_has_its_licences_again_and_the_manual
     assert held(world)["cleo"] == "ExternalUser"  # a leaver gives back what a rule gave, and keeps what is manual
 
 
+@pytest.mark.both_engines
 async def test_created_accounts_are_deleted_without_their_seats(world: World) -> None:
     """The portal would keep them; an account with a manual licence is in use, and stays."""
     world.portal.licences["ben@x.com"]["ExternalUser"] = {}
@@ -183,6 +181,7 @@ async def test_a_held_deletion_keeps_the_licences_and_an_approval_takes_both(wor
     assert (held(world), world.portal.accounts) == ({}, {})
 
 
+@pytest.mark.both_engines
 async def test_settings_and_processes_come_back(world: World) -> None:
     """Those before, as long as they are as we left them."""
     desk = LicenceRule("Power", "DesignerDeskUser", {"project_creation": "true", "project_publishing": "false"})
@@ -203,6 +202,7 @@ async def test_settings_and_processes_come_back(world: World) -> None:
     }
 
 
+@pytest.mark.both_engines
 async def test_a_licence_that_moved_with_a_rename_stays_with_the_person(world: World) -> None:
     """It was given by hand; what the rule gave goes back to the account before."""
     world.portal.licences["ben@x.com"]["ExternalUser"] = {}

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.model.run import RunRecord
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Managers ann < ben < cleo, and dan; a leaver's tasks go to the manager."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.rules = make_rules(policy=make_policy(substitute="manager"))
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.rules = make_rules(policy=make_policy(substitute="manager"))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for name, manager in (("ann", None), ("ben", "ann"), ("cleo", "ben"), ("dan", None)):
         upn = f"{name}@x.com"
-        made.source.put_user(name, userPrincipalName=upn, displayName=name, mail=upn, manager=manager)
-        made.source.link("g", name)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=upn, displayName=name, mail=upn, manager=manager)
+        world.source.link("g", name)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = pytest.mark.company(founded_by=found_company)
 
 
 def left(world: World, run: RunRecord) -> dict[str, str]:
@@ -107,6 +103,7 @@ async def test_an_ended_one_is_made_again_until_its_end_date(world: World) -> No
     assert left(world, late) == {"delete cleo@x.com ben@x.com": "the time of the substitution before is over"}
 
 
+@pytest.mark.both_engines
 async def test_one_that_has_ended_by_itself_needs_nothing(world: World) -> None:
     """Its account may even be gone."""
     run = await leave(world)

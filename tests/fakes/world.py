@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+import inspect
+import shutil
+from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
@@ -127,3 +131,39 @@ def open_world(url: str) -> World:
     database = open_database(url)
     ensure_schema(database, create=True)
     return World(database)
+
+
+Company = Callable[[World], Awaitable[None] | None]
+"""Lets a company begin in a fresh world. It may sync, and keeps no reference to that world."""
+
+
+@dataclass
+class Companies:
+    """Worlds in which a company has begun, each founded once and copied for every test that wants it."""
+
+    folder: Path
+    _founded: dict[Company, tuple[Path, World, datetime]] = field(default_factory=dict)
+
+    async def open(self, company: Company, store: Path) -> World:
+        """Return a copy of that company's world over a new SQLite file, at the moment at which it was founded."""
+        if company not in self._founded:
+            file = self.folder / f"{len(self._founded)}.db"
+            shutil.copy(store, file)
+            world = open_world(f"sqlite:///{file}")
+            await found(company, world)
+            world.database.close()  # which leaves everything in one file
+            self._founded[company] = (file, world, world.clock.now())
+        file, world, then = self._founded[company]
+        shutil.copy(file, store)
+        source, portal, by_hand = deepcopy((world.source, world.portal, world.by_hand))
+        clock = OwnClock()
+        clock.ahead = then - datetime.now(UTC)
+        database = open_database(f"sqlite:///{store}")
+        return replace(world, database=database, source=source, portal=portal, by_hand=by_hand, clock=clock)
+
+
+async def found(company: Company, world: World) -> None:
+    """Let the company begin there."""
+    begun = company(world)
+    if inspect.isawaitable(begun):
+        await begun

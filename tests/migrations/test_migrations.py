@@ -18,7 +18,7 @@ from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema, find_migrations, load_head, load_revision, migrate
 from syncd.store.schema.tables import failures, metadata, rejections
 
-pytestmark = pytest.mark.driver
+pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
 
 BEFORE_OWNERS = "0001"
 

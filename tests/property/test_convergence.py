@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
@@ -34,7 +35,8 @@ from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_apply_options, make_policy, make_rules, make_scope
 from tests.fakes.store import watch_store
 from tests.fakes.world import World
-from tests.stores import template
+from tests.postgres import fresh_database
+from tests.stores import postgres_template, template
 
 USERS = [f"u{number}" for number in range(6)]
 GROUPS = [f"g{number}" for number in range(4)]
@@ -360,10 +362,9 @@ def compare_substitutions(world: World, name: str) -> None:
 # ---- the history ----------------------------------------------------------------------------------------------------
 
 
-def make_world(path: Path, seed: int, page_size: int) -> World:
-    """Return a tenant of six people and two groups, and a portal with strangers."""
-    shutil.copy(template(), path)
-    world = World(open_database(f"sqlite:///{path}"))
+def make_world(url: str, seed: int, page_size: int) -> World:
+    """Return a tenant of six people and two groups, and a portal with strangers, over a migrated store."""
+    world = World(open_database(url))
     world.rules = rules_named("all")
     world.source.rng, world.source.page_size, world.source.repeat = random.Random(seed), page_size, True
     for user in USERS:
@@ -431,12 +432,16 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
         assert len(world.portal.writes) == writes, "a dry run wrote"
 
 
-@settings(
+histories = given(st.lists(round_, max_size=6), st.integers(0, 1000), st.integers(1, 4))
+few = settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
+
+
+@few
 @example(
     # A full read that is broken off between its last page and the sweep: the next run ends it and reads no more.
     rounds=[
@@ -446,35 +451,52 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
     seed=345,
     page_size=2,
 )
-@given(st.lists(round_, max_size=6), st.integers(0, 1000), st.integers(1, 4))
+@histories
 def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, page_size: int) -> None:
     """The portal ends as the oracle says, strangers are untouched, nobody is deleted, a further run plans nothing."""
+    with TemporaryDirectory() as folder:
+        shutil.copy(template(), Path(folder, "store.db"))
+        play(f"sqlite:///{folder}/store.db", rounds, seed, page_size)
+
+
+@pytest.mark.postgresql
+@settings(few, max_examples=5)
+@histories
+def test_any_history_converges_on_postgresql_too(
+    postgres_url: str, rounds: list[Any], seed: int, page_size: int
+) -> None:
+    """What one engine makes of a history, the other makes of it."""
+    with fresh_database(postgres_url, template=postgres_template(postgres_url)) as url:
+        play(url, rounds, seed, page_size)
+
+
+def play(url: str, rounds: list[Any], seed: int, page_size: int) -> None:
+    """Let a history happen, then let the faults stop, and compare."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     name = "all"
-    with TemporaryDirectory() as folder:
-        world = make_world(Path(folder, "store.db"), seed, page_size)
-        strangers = {key: world.portal.accounts[key] for key in (STRANGER, HAND)}
-        seen: set[str] = set()
-        try:
-            for events, kind, trouble, after, late in rounds:
-                for what in events:
-                    happen(world, what)
-                    name = what[1] if what[0] == "rules" else name
-                asyncio.run(run(world, kind, trouble, after, late))
-                seen |= world.portal.accounts.keys()
-                assert seen <= world.portal.accounts.keys(), "an account was deleted, which no policy asked for"
-            asyncio.run(run(world, "delta", "", 0, False))  # a full reading that was broken off before its end is ended
-            for kind in ("delta", "delta", "full"):
-                asyncio.run(run(world, kind, "", 0, False))
-                by_hand = any(what[0] == "by hand" for events, *_ in rounds for what in events)
-                if kind == "full" or not by_hand:
-                    compare(world, name)
-            compare_licences(world, name)
-            compare_substitutions(world, name)
-            last = asyncio.run(world.sync("full"))
-            assert (last.status, world.changes(last)) == ("succeeded", [])
-            assert {key: world.portal.accounts[key] for key in strangers} == strangers
-            assert world.portal.accounts.keys() >= seen
-        finally:
-            world.database.close()
-            structlog.reset_defaults()
+    world = make_world(url, seed, page_size)
+    strangers = {key: world.portal.accounts[key] for key in (STRANGER, HAND)}
+    seen: set[str] = set()
+    try:
+        for events, kind, trouble, after, late in rounds:
+            for what in events:
+                happen(world, what)
+                name = what[1] if what[0] == "rules" else name
+            asyncio.run(run(world, kind, trouble, after, late))
+            seen |= world.portal.accounts.keys()
+            assert seen <= world.portal.accounts.keys(), "an account was deleted, which no policy asked for"
+        asyncio.run(run(world, "delta", "", 0, False))  # a full reading that was broken off before its end is ended
+        for kind in ("delta", "delta", "full"):
+            asyncio.run(run(world, kind, "", 0, False))
+            by_hand = any(what[0] == "by hand" for events, *_ in rounds for what in events)
+            if kind == "full" or not by_hand:
+                compare(world, name)
+        compare_licences(world, name)
+        compare_substitutions(world, name)
+        last = asyncio.run(world.sync("full"))
+        assert (last.status, world.changes(last)) == ("succeeded", [])
+        assert {key: world.portal.accounts[key] for key in strangers} == strangers
+        assert world.portal.accounts.keys() >= seen
+    finally:
+        world.database.close()
+        structlog.reset_defaults()

@@ -21,7 +21,7 @@ from syncd.store.store import Store
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
 from tests.postgres import fresh_database
 
-pytestmark = pytest.mark.driver
+pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
 
 
 @asynccontextmanager

@@ -15,6 +15,8 @@ from syncd.store.reports.status import Line, Report
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 def world(store_url: str) -> Iterator[World]:

@@ -15,6 +15,8 @@ from syncd.store.db.database import open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
 
+pytestmark = pytest.mark.both_engines
+
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BROKEN = (
     "WEBCON BPS portal: the connection broke: ClientResponseError(RequestInfo(headers=<CIMultiDictProxy('Host': 'b', "

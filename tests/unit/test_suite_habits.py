@@ -99,6 +99,30 @@ def test_once_each_runs_every_test_and_of_its_parameters_the_first(strict_suite:
     strict_suite.runpytest_subprocess("--once-each").assert_outcomes(passed=5, deselected=2)
 
 
+def test_what_only_sqlite_was_asked_fails_a_run_of_all_tests(strict_suite: pytest.Pytester) -> None:
+    """It is named, also when another process of the session asked; a run of some tests shows nothing about it."""
+    strict_suite.makepyfile(
+        """
+        from tests.engines import asked
+
+        def test_both():
+            asked["sqlite"] |= {"plans/pairs.py: load", "plans/undo.py: load"}
+
+        def test_one():
+            asked["postgresql"].add("plans/pairs.py: load")
+        """
+    )
+    ini = strict_suite.path / "tox.ini"
+    ini.write_text(f"{ini.read_text()}\ntestpaths = .\n")
+    for processes in ("-n0", "-n2"):
+        ended = strict_suite.runpytest_subprocess(processes)
+        ended.assert_outcomes(passed=2)
+        assert ended.ret == pytest.ExitCode.TESTS_FAILED
+        ended.stdout.fnmatch_lines(["UNASKED on PostgreSQL: plans/undo.py: load*"])
+        ended.stdout.no_fnmatch_line("*pairs.py*")
+    assert strict_suite.runpytest_subprocess("-k", "test_both").ret == pytest.ExitCode.OK
+
+
 def test_no_test_sleeps_or_is_switched_off() -> None:
     """Tests wait for what happens; only a missing tool, found out while running, skips one and says so."""
     files = (path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__))
@@ -106,6 +130,7 @@ def test_no_test_sleeps_or_is_switched_off() -> None:
     assert [f"{path.name}: {line.strip()}" for path, line in lines if NEVER.search(line)] == []
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_every_empty_store_is_empty(empty_store_url: str, round_number: int) -> None:
     """What one test leaves in its store is not there for the next, on either engine."""
@@ -118,6 +143,7 @@ def test_every_empty_store_is_empty(empty_store_url: str, round_number: int) -> 
         engine.dispose()
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_every_store_has_the_schema_and_no_row(store_url: str, round_number: int) -> None:
     """What one test writes to its store is not in the copy that the next one gets, on either engine."""
