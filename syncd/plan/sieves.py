@@ -43,6 +43,7 @@ from typing import Any
 from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause, Reason
+from syncd.plan.approval import Approved
 from syncd.plan.guard import REMOVALS, Hold
 from syncd.plan.licences import FOR_DELETION, Allotment
 from syncd.plan.selection import Beside, Same, Selection, Stop
@@ -121,14 +122,6 @@ def stop_unadopted(holds: Iterable[Hold]) -> tuple[Stop, ...]:
     adopted = Beside(of=Selection(actions=("adopt",), statuses=_ANY), same=("record",))
     updates = Selection(actions=("update",), statuses=_ANY, beside=adopted)
     return (Stop("held", say(Cause.ADOPTION_HELD, what="account"), (updates,)),)
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A fresh plan beside what was shown: places that were not shown, and those that were held and not released."""
-
-    unseen: frozenset[int]
-    unreleased: Mapping[Reason, frozenset[int]]
 
 
 def stop_unapproved(found: Approved) -> tuple[Stop, ...]:

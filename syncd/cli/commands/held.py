@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.screen.changes import describe_change, describe_values, put_in_words
+from syncd.cli.screen.changes import (
+    describe_change,
+    describe_refused,
+    describe_values,
+    print_refused,
+    put_in_words,
+)
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
@@ -83,8 +89,9 @@ def approve(
 ) -> None:
     """Apply what run RUN held, at once: all of it, or what --kind and --only name (several words may follow each).
 
-    Refused when one of the sides has changed since, or the hold has expired. Beside a working daemon the daemon does
-    it, and this command waits for the result.
+    What is new in the tenant and in the portal is read before. What has changed there since it was shown is refused
+    by name, and the rest is applied; without the tenant nothing is. Beside a working daemon the daemon does it, and
+    this command waits for the result.
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
@@ -104,9 +111,10 @@ def approve(
         except StoreLocked:
             record = asyncio.run(_order(database, approval))
         if invocation.json:
-            print_json(describe_run(record))
+            print_json({**describe_run(record), "refused": describe_refused(database, record.id)})
         else:
             print_run(database, record)
+            print_refused(database, record.id)
     finally:
         database.close()
     explain_result(record)

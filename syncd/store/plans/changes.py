@@ -57,10 +57,10 @@ class Plans(StorePart):
         self._insert(rows)
         return start + len(rows)
 
-    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
+    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
         rows = [
-            (*_make_row(run_id, seq, (change, record, target))[:-3], "dropped", Cause.LEFT_ALONE.value, reason)
+            (*_make_row(run_id, seq, (change, record, target))[:-3], "dropped", reason.cause.value, reason.text)
             for seq, (change, record, target, reason) in enumerate(left, start)
         ]
         self._insert(rows)

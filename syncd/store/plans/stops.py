@@ -30,14 +30,15 @@ from syncd.model.change import Phase
 from syncd.model.reason import Cause, Reason
 from syncd.model.run import REVERSALS, Approval
 from syncd.model.target import fold
+from syncd.plan.approval import Approved, Fresh, Shown, compare_approved
 from syncd.plan.selection import Beside, Same, Selection, Stop
-from syncd.plan.sieves import Approved, HeldBefore, RejectedBefore, Retried
+from syncd.plan.sieves import HeldBefore, RejectedBefore, Retried
 from syncd.store.db.database import reading
 from syncd.store.db.parameters import among_bound
-from syncd.store.db.part import StorePart, in_thread
+from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
 from syncd.store.db.stops import stopped
-from syncd.store.decisions.approvals import Approvals, identify_held, load_held
+from syncd.store.decisions.approvals import Approvals, identify_held, identify_place, load_held
 from syncd.store.inventory.written import LINKS
 from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
 from syncd.store.schema.tables import changes, rejections, runs, target_licences, target_principals, target_users
@@ -114,32 +115,22 @@ class Stops(StorePart):
         """Return the places of grants that somebody made by hand meanwhile."""
         return self._database.load_values(_SELECT_GIVEN_BY_HAND, {"run": run_id})
 
-    @in_thread
-    def compare_with_shown(self, run_id: int, approval: Approval) -> tuple[Approved, int, int]:
-        """Compare a fresh plan with what was held; return what to stop, how much was released, and how much stands.
-
-        A change stands when the fresh plan holds the very same one: same action, record, member, values before and
-        after. What was held and not released stays held; what is new waits for the next run.
-        """
+    def compare_with_shown(self, run_id: int, approval: Approval) -> Approved:
+        """Compare a fresh plan with what was held and what of it is released."""
         with reading(self._database) as connection:
-            old = {identify_held(row): row for row in load_held(connection, approval.run_id)}
+            held = load_held(connection, approval.run_id)
             fresh = connection.execute(_SELECT_PLAN, {"run": run_id}).all()
-        wanted = {
-            key for key, row in old.items() if approval.covers(row.action, row.record_id, row.target_id or row.target)
-        }
-        standing: set[Any] = set()
-        unseen: list[int] = []
-        unreleased: dict[Reason, set[int]] = {}
-        for row in fresh:
-            key = identify_held(row)
-            if key in wanted:
-                standing.add(key)
-            elif key in old:
-                unreleased.setdefault(Reason(Cause(old[key].error_cause), old[key].error), set()).add(row.seq)
-            else:
-                unseen.append(row.seq)
-        kept = {reason: frozenset(seqs) for reason, seqs in unreleased.items()}
-        return Approved(frozenset(unseen), kept), len(wanted), len(standing)
+        shown = [
+            Shown(
+                row.seq,
+                identify_held(row),
+                identify_place(row),
+                released=approval.covers(row.action, row.record_id, row.target_id or row.target),
+                held=Reason(Cause(row.error_cause), row.error),
+            )
+            for row in held
+        ]
+        return compare_approved(shown, (Fresh(row.seq, identify_held(row), identify_place(row)) for row in fresh))
 
 
 def gather_parameters(selection: Selection, prefix: str = "") -> dict[str, Collection[int] | int]:
