@@ -17,10 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from syncd.model.change import Change
+from syncd.model.change import REMOVALS, Action, Change
 from syncd.model.reason import Cause, Reason
 from syncd.model.run import Removals
-from syncd.plan.guard import REMOVALS
 from syncd.plan.licences import FOR_DELETION
 from syncd.plan.rules import Rules
 from syncd.plan.undo.undo import find_forbidden, still_stands
@@ -34,6 +33,16 @@ _MEANT = (Cause.UNDONE_STILL_WANTED, *FOR_DELETION)
 """Removals against the tenant that are meant; licences of an account that is deleted go, or stay, with the account."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBefore:
+    """A run that holds changes of one action, the run since which they are held, and the reason that was given."""
+
+    run_id: int
+    since: int
+    action: Action
+    reason: Reason
+
+
 class Shown(NamedTuple):
     """A change that a run holds, at its place in that run's plan.
 
@@ -45,7 +54,7 @@ class Shown(NamedTuple):
     exact: tuple[object, ...]
     place: tuple[object, ...]
     released: bool
-    held: Reason
+    held: HeldBefore
 
 
 class Fresh(NamedTuple):
@@ -60,13 +69,13 @@ class Fresh(NamedTuple):
 class Approved:
     """A fresh plan beside what was shown.
 
-    ``unseen`` and ``unreleased`` (by the reason for which they stay held) are places of the fresh plan; ``altered``
+    ``unseen`` and ``unreleased`` (by why they stay held) are places of the fresh plan; ``altered``
     and ``gone`` are those places of the plan that was shown which were released and do not stand. ``released``: how
     many changes were released.
     """
 
     unseen: frozenset[int]
-    unreleased: Mapping[Reason, frozenset[int]]
+    unreleased: Mapping[HeldBefore, frozenset[int]]
     altered: frozenset[int] = frozenset()
     gone: frozenset[int] = frozenset()
     released: int = 0
@@ -82,7 +91,7 @@ def compare_approved(shown: Iterable[Shown], fresh: Iterable[Fresh]) -> Approved
     exact, places = dict[tuple[object, ...], Shown](), dict[tuple[object, ...], Shown]()
     for each in shown:
         exact[each.exact] = places[each.place] = each
-    unseen, unreleased = set[int](), dict[Reason, set[int]]()
+    unseen, unreleased = set[int](), dict[HeldBefore, set[int]]()
     standing, altered = set[int](), set[int]()
     for planned in fresh:
         same = exact.get(planned.exact)
@@ -98,7 +107,7 @@ def compare_approved(shown: Iterable[Shown], fresh: Iterable[Fresh]) -> Approved
     released = {each.seq for each in exact.values() if each.released}
     return Approved(
         unseen=frozenset(unseen),
-        unreleased={reason: frozenset(seqs) for reason, seqs in unreleased.items()},
+        unreleased={held: frozenset(seqs) for held, seqs in unreleased.items()},
         altered=frozenset(altered - standing),
         gone=frozenset(released - standing - altered),
         released=len(released),

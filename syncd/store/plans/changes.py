@@ -206,7 +206,7 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
 def _place(row: Sequence[Any]) -> Placed:
     """Read a row by position: there may be hundreds of thousands of them."""
     (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, cause, reason, status,
-     error_cause, error, record_id, target_id) = row  # fmt: skip
+     error_cause, error, held_since, record_id, target_id) = row  # fmt: skip
     change = Change(
         phase=_PHASES[phase],
         action=action,
@@ -219,7 +219,8 @@ def _place(row: Sequence[Any]) -> Placed:
         reason=_read_reason(cause, reason),
     )
     stop = _read_reason(error_cause, error)
-    return PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=stop), record, target_key
+    planned = PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=stop, held_since=held_since)
+    return planned, record, target_key
 
 
 def _read_reason(cause: str, text: str) -> Reason:

@@ -13,9 +13,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
+from syncd.model.change import REMOVALS
 from syncd.model.reason import Cause
 from syncd.model.run import RunKind
-from syncd.plan.guard import REMOVALS, Hold
+from syncd.plan.guard import Hold
 from syncd.plan.planfile import PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo.values import Done

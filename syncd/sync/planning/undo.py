@@ -8,11 +8,11 @@ from itertools import chain, groupby
 from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import Forbidden, Interrupted, UnsafePlan
-from syncd.model.change import Change, OutcomeStatus, Phase
+from syncd.model.change import REMOVALS, Change, OutcomeStatus, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
-from syncd.plan.guard import REMOVALS, Hold
+from syncd.plan.guard import Hold
 from syncd.plan.undo.undo import reverse
 from syncd.plan.undo.values import Done, Reverse
 from syncd.plan.words import TIED, say
