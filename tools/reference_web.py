@@ -10,6 +10,7 @@ from typing import Literal
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.plan.daily import Allowance
 from syncd.web.metrics import render_metrics
 from syncd.web.vitals import StoreView
 from tools.reference_table import escape
@@ -55,6 +56,12 @@ class _Sample:
     async def load_last_good(self) -> datetime | None:
         return None
 
+    async def load_held_since(self) -> datetime | None:
+        return _NOON
+
+    async def load_allowances(self) -> Sequence[Allowance]:
+        return ()
+
 
 def make_table(kept: Mapping[str, str]) -> list[str]:
     """Return a table of all metrics."""
@@ -70,7 +77,15 @@ def list_metrics() -> list[tuple[str, str, str]]:
     run = RunRecord(id=1, kind="full", trigger="schedule", status="succeeded", started_at=_NOON, finished_at=_NOON)
     last: Mapping[RunKind, RunRecord] = {"full": run}
     text = render_metrics(
-        _Sample(), StoreView(problem="", runs=tuple(last.values()), last=last, last_good=_NOON)
+        _Sample(),
+        StoreView(
+            problem="",
+            runs=tuple(last.values()),
+            last=last,
+            last_good=_NOON,
+            held_since=_NOON,
+            allowances=(Allowance(action="unlink", object="membership", used=1, allowed=20),),
+        ),
     ).decode()
     found: list[tuple[str, str, str]] = []
     for family in text_string_to_metric_families(text):

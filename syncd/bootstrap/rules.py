@@ -63,6 +63,8 @@ def make_rules(settings: Settings) -> Rules:
             max_adoptions=guard.max_adoptions,
             max_update_percent=guard.max_update_percent,
             max_creation_percent=guard.max_creation_percent,
+            max_daily_removals=guard.max_daily_removals,
+            max_daily_removal_percent=guard.max_daily_removal_percent,
         ),
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
     )

@@ -201,6 +201,8 @@ class GuardSettings(Section):
     min_population: Annotated[int, Field(ge=0)] = 20
     max_adoptions: Limit = 0
     max_update_percent: Percent = 60
+    max_daily_removals: Limit = None
+    max_daily_removal_percent: Percent = 20
     max_creation_percent: Limit = 100
     quiet_hours: Annotated[values.QuietHours | None, simple(values.parse_quiet_hours, values.format_optional)] = None
 

@@ -15,6 +15,7 @@ from syncd.clock import Clock
 from syncd.daemon.schedule import Schedule
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
+from syncd.plan.daily import Allowance
 from syncd.store.db.database import Database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.store import Store
@@ -119,6 +120,19 @@ class DaemonState:
         """Return when the last run that went through ended, None when there was none; raises StoreError."""
         record = await self._ask(lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=GOOD))
         return None if record is None else record.finished_at
+
+    async def load_held_since(self) -> datetime | None:
+        """Return since when the oldest is held of what waits for approval; raises StoreError."""
+
+        def ask(database: Database) -> datetime | None:
+            store, now = Store(database), self._clock.now()
+            return store.plans.load_held_since.blocking(store.decisions.load_holding_runs(now=now))
+
+        return await self._ask(ask)
+
+    async def load_allowances(self) -> Sequence[Allowance]:
+        """Return what the last 24 hours took away unasked, and how much of it a day allows; raises StoreError."""
+        return await self._ask(lambda database: Store(database).plans.load_allowances.blocking(now=self._clock.now()))
 
     async def _ask(self, question: Callable[[Database], T]) -> T:
         """Ask the store beside its working thread, which may be busy for long; one question at a time."""

@@ -11,6 +11,7 @@ from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Reason
 
 Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant", "revoke"]
+REMOVALS: tuple[Action, ...] = ("delete", "unlink", "revoke")
 ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
 
 LinkKind = Literal["membership", "ownership"]
@@ -79,6 +80,8 @@ class PlannedChange:
     change: Change
     status: OutcomeStatus = "planned"
     error: Reason = NO_REASON
+    held_since: int | None = None
+    """The run that held it first, where that is another one than this."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ class Cause(StrEnum):
     GIVEN_AGAIN = "given_again"
     """Another one: given by hand to an account whose deletion is undone."""
     UNDONE = "undone"
+    UNDONE_STILL_WANTED = "undone_still_wanted"
+    """A removal that sets something back which the tenant wants: whoever approves it was told so."""
     GIVES_BACK = "gives_back"
     """An update after which the record is not ours any more: an adoption is undone."""
 
@@ -85,6 +87,7 @@ class Cause(StrEnum):
     TIED = "tied"
     NOT_APPROVED = "not_approved"
     OVERTAKEN = "overtaken"
+    """It was approved, and one of the sides has changed since it was shown."""
     PLANNED_ANEW = "planned_anew"
     APPROVED = "approved"
     SETTLED_LATER = "settled_later"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from syncd.model.change import Action, ObjectKind
+from syncd.model.change import REMOVALS, Action, ObjectKind
+from syncd.plan.daily import NO_DAY, Day, Done, Kind, find_daily_breach, find_enough
 from syncd.plan.rules import GuardLimits
-
-REMOVALS: tuple[Action, ...] = ("delete", "unlink", "revoke")
-Kind = tuple[Action, ObjectKind]
 
 _ALL = 10**15
 """More records than any portal has."""
@@ -26,31 +24,35 @@ class Hold:
 
 
 def hold_excess(
-    counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], limits: GuardLimits
+    counts: Mapping[Kind, int], populations: Mapping[ObjectKind, int], limits: GuardLimits, day: Day = NO_DAY
 ) -> tuple[Hold, ...]:
     """Return which kinds are beyond a limit ("beyond" is more than); the whole kind is withheld then.
 
     ``counts``: planned changes per (action, object). ``populations``: owned records per object, at least as far as
     `find_populations_to_know` says. Percentages are
     compared per object, so that losing every group is not hidden by a large number of users, and only above
-    ``min_population``.
+    ``min_population``. Removals also count together with those of the ``day``.
     """
     holds: list[Hold] = []
     for action in (*REMOVALS, "update", "adopt", "create"):
         kinds = {kind: number for (act, kind), number in sorted(counts.items()) if act == action and number}
         total = sum(kinds.values())
         reason = _find_breach(action, kinds, total, populations, limits)
+        if not reason and action in REMOVALS:
+            reason = find_daily_breach(action, kinds, day, limits)
         if total and reason:
             holds.append(Hold(action, total, reason))
     return tuple(holds)
 
 
-def find_populations_to_know(counts: Mapping[Kind, int], limits: GuardLimits) -> dict[ObjectKind, int]:
+def find_populations_to_know(
+    counts: Mapping[Kind, int], limits: GuardLimits, done: Iterable[Done] = ()
+) -> dict[ObjectKind, int]:
     """Return per object how many owned records have to be counted to judge by: with so many no percentage is exceeded.
 
-    So that judging a few changes does not count everything that is ours.
+    So that judging a few changes does not count everything that is ours. ``done``: what the last 24 hours did.
     """
-    enough: dict[ObjectKind, int] = {}
+    enough = find_enough(counts, done, limits)
     for (action, kind), number in counts.items():
         _, percent = _find_percent(action, limits)
         if number and percent is not None:

@@ -97,6 +97,8 @@ class GuardLimits:
     max_adoptions: int | None
     max_update_percent: float | None
     max_creation_percent: float | None
+    max_daily_removals: int | None
+    max_daily_removal_percent: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ other way round; ``type``: both are about one type of licence."""
 class PlannedRow:
     """A change of a plan as far as selections look at it. ``member`` is a key, ``type`` the type of a licence.
 
-    ``fresh``: it says nothing of values before. ``held_by``: earlier runs that hold the very same change.
+    ``fresh``: it says nothing of values before. ``held_by``: earlier runs that hold the very same change, each with
+    the run since which it is held.
     """
 
     seq: int
@@ -38,7 +39,7 @@ class PlannedRow:
     cause: Cause = Cause.NONE
     status: OutcomeStatus = "planned"
     fresh: bool = True
-    held_by: frozenset[int] = frozenset()
+    held_by: frozenset[tuple[int, int]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,9 @@ class Selection:
     seqs: frozenset[int] | None = None
     but_seqs: frozenset[int] = frozenset()
     fresh: bool | None = None
-    held_by: int | None = None
-    """An earlier run that holds the very same change: done to the same, and for an update with the same values."""
+    held_by: tuple[int, int] | None = None
+    """An earlier run that holds the very same change (done to the same, and for an update with the same values), and
+    the run since which it is held."""
     beside: Beside | None = None
     without: Beside | None = None
     """Another change that must not be there."""
@@ -72,11 +74,12 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """What becomes of the changes that any of these selections means, and why."""
+    """What becomes of the changes that any of these selections means, and why. ``since``: which run held it first."""
 
     status: OutcomeStatus
     reason: Reason
     selections: tuple[Selection, ...]
+    since: int | None = None
 
 
 def choose(selections: Iterable[Selection], rows: Sequence[PlannedRow]) -> Iterator[PlannedRow]:

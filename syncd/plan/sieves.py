@@ -40,10 +40,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
+from syncd.model.change import REMOVALS, Action, ObjectKind, OutcomeStatus, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause, Reason
-from syncd.plan.guard import REMOVALS, Hold
+from syncd.plan.approval import Approved, HeldBefore
+from syncd.plan.guard import Hold
 from syncd.plan.licences import FOR_DELETION, Allotment
 from syncd.plan.selection import Beside, Same, Selection, Stop
 from syncd.plan.words import say
@@ -123,29 +124,17 @@ def stop_unadopted(holds: Iterable[Hold]) -> tuple[Stop, ...]:
     return (Stop("held", say(Cause.ADOPTION_HELD, what="account"), (updates,)),)
 
 
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """A fresh plan beside what was shown: places that were not shown, and those that were held and not released."""
-
-    unseen: frozenset[int]
-    unreleased: Mapping[Reason, frozenset[int]]
-
-
 def stop_unapproved(found: Approved) -> tuple[Stop, ...]:
     """Keep what was held and not released, and leave what nobody has seen to the next run."""
-    kept = [stop for reason, seqs in found.unreleased.items() for stop in _stop_seqs("held", reason, seqs)]
+    kept = [
+        replace(stop, since=held.since)
+        for held, seqs in found.unreleased.items()
+        for stop in _stop_seqs("held", held.reason, seqs)
+    ]
     return (*kept, *_stop_seqs("deferred", say(Cause.NOT_APPROVED), found.unseen))
 
 
 # ---- the guard -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class HeldBefore:
-    """A run that holds changes because of a limit, and the reason it gave."""
-
-    run_id: int
-    reason: Reason
 
 
 def stop_held_before(held: Iterable[HeldBefore]) -> tuple[Stop, ...]:
@@ -157,10 +146,12 @@ def stop_held_before(held: Iterable[HeldBefore]) -> tuple[Stop, ...]:
     for each in held:
         reason = each.reason
         if reason.cause is not Cause.HELD_BEFORE:
-            reason = say(Cause.HELD_BEFORE, run=each.run_id, breach=reason.text)
-        stops.append(Stop("held", reason, (Selection(held_by=each.run_id),)))
+            reason = say(Cause.HELD_BEFORE, run=each.since, breach=reason.text)
+        same = Selection(actions=(each.action,), held_by=(each.run_id, each.since))
+        stops.append(Stop("held", reason, (same,), each.since))
     if stops:
-        stops.append(Stop("held", stops[-1].reason, (*_GOES_WITH_UNLINKS, *_GOES_WITH_CREATIONS)))
+        last = stops[-1]
+        stops.append(Stop("held", last.reason, (*_GOES_WITH_UNLINKS, *_GOES_WITH_CREATIONS), last.since))
     return tuple(stops)
 
 

@@ -50,6 +50,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.MOVED: "given by hand to the account before the rename",
     Cause.GIVEN_AGAIN: "undone: given by hand to the account before it was deleted",
     Cause.UNDONE: "undone",
+    Cause.UNDONE_STILL_WANTED: "undone, although the tenant wants it: the next run does it again",
     Cause.GIVES_BACK: "undone: the record is given back",
     # Why a planned change does not go on.
     Cause.GUARD: "{breach}",
@@ -65,7 +66,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.NOT_DUE: "failed before; its next attempt is not due yet",
     Cause.TIED: "{what}",
     Cause.NOT_APPROVED: "not part of what was approved",
-    Cause.OVERTAKEN: "{what}",
+    Cause.OVERTAKEN: "refused: {what}",
     Cause.PLANNED_ANEW: "planned anew by run {run}",
     Cause.APPROVED: "approved, and carried out by run {run}",
     Cause.SETTLED_LATER: "a later run found out how it ended",

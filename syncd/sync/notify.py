@@ -51,7 +51,10 @@ class Notifications:
         try:
             told = FAILED if self._in_trouble else await store.notifications.load_last_sent("run")
             held = await store.notifications.count_held(record.id)
-            news, told_then = notify_about_run(record, held, told, error=redact_text(record.error)[:_LONGEST])
+            since = await store.plans.load_held_since([record.id]) if held else None
+            allowances = await store.plans.load_allowances(now=self._clock.now()) if held else []
+            error = redact_text(record.error)[:_LONGEST]
+            news, told_then = notify_about_run(record, held, told, error=error, since=since, allowances=allowances)
             if await self._deliver(hook, *news) and told_then != told:
                 await store.notifications.save_last_sent("run", told_then)
                 self._in_trouble = False

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from syncd.model.change import REMOVALS
 from syncd.model.reason import Cause, Reason
 from syncd.plan import sieves
+from syncd.plan.daily import list_allowances, make_day
 from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
 from syncd.plan.rules import GuardLimits
@@ -54,8 +56,13 @@ def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: 
             remembered = store.plans.load_holds(run_id, Cause.HELD_BEFORE)
             held = [Hold(action, number, reason) for action, number, reason in remembered]
     counts = store.plans.count_changes(run_id)
-    populations = store.inventory.count_owned(find_populations_to_know(counts, limits))
-    holds = list(hold_excess(counts, populations, limits))
+    removals = [kind for kind, number in counts.items() if kind[0] in REMOVALS and number]
+    done = store.plans.load_done(now=now) if removals else []
+    populations = store.inventory.count_owned(find_populations_to_know(counts, limits, done))
+    day = make_day(done, populations, min_population=limits.min_population)
+    if removals:
+        store.plans.save_allowances(list_allowances(removals, day, limits))
+    holds = list(hold_excess(counts, populations, limits, day))
     stops.stop(run_id, sieves.stop_excess(holds))
     if any(action == "delete" for action, _ in counts):
         groups, members = stops.load_kept_places() if decisions else (set[int](), set[int]())

@@ -13,9 +13,9 @@ from syncd.errors import ConfigError, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
 from syncd.plan.guard import Hold
 from syncd.plan.rules import Rules
-from syncd.plan.sieves import stop_unapproved
 from syncd.sync.apply.apply import Apply, ApplyOptions
 from syncd.sync.passage import pass_moment
+from syncd.sync.planning.approval import keep_approved
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
@@ -39,6 +39,8 @@ class PushResult:
     outcomes: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     """What the administrator should know although nothing failed: seats that are lacking, say."""
+    refused: str = ""
+    """What of an approval was refused, because a side has changed since it was shown."""
     malformed: dict[str, int] = field(default_factory=dict)
     """Records of the portal that could not be understood, under the names of the run's counts."""
 
@@ -152,8 +154,11 @@ class Push:
         if full and read_portal and write and rules.policy.drift == "adopt":
             await store.drift.accept_drift(list_ours(rules))
             await store.licences.accept_taken_licences()
+        refused = ""
         if approval is not None:
-            await self._keep_approved(run_id, approval)
+            refused = await store.in_thread(
+                keep_approved, store, run_id, planned.changes, approval=approval, removals=removals
+            )
         await store.in_thread(
             pass_moment,
             store,
@@ -176,7 +181,7 @@ class Push:
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
             await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
-        return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes)
+        return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
 
     async def carry_out(
         self,
@@ -220,7 +225,7 @@ class Push:
             phase("apply")
             notes += await self._apply(run_id, licences=licences)
             await store.plan_files.finish_proposal(run_id)
-        return await self._sum_up(run_id, full=False, holds=holds, notes=notes)
+        return await self._sum_up(run_id, full=False, holds=holds, notes=notes, refused="; ".join(means.refused))
 
     async def _spare_tied(self, run_id: int) -> None:
         protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)
@@ -277,19 +282,12 @@ class Push:
             concurrency=self._options.concurrency,
             stopping=self._stopping,
         )
+        await self._store.outcomes.claim_started(now=self._clock.now())
 
-    async def _keep_approved(self, run_id: int, approval: Approval) -> None:
-        stops = self._store.stops
-        found, released, standing = await stops.compare_with_shown(run_id, approval)
-        await self._store.in_thread(stops.stop, run_id, stop_unapproved(found))
-        if standing < released:
-            raise UnsafePlan(
-                f"{released - standing} of {released} approved changes of run {approval.run_id} are no longer as they "
-                "were shown: one of the sides has changed; nothing was applied, look at 'syncd held' after the next run"
-            )
-
-    async def _sum_up(self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str] = ()) -> PushResult:
-        result = PushResult(full=full, holds=list(holds), notes=list(notes), malformed=self._malformed)
+    async def _sum_up(
+        self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str], refused: str
+    ) -> PushResult:
+        result = PushResult(full=full, holds=list(holds), notes=list(notes), malformed=self._malformed, refused=refused)
         for (action, _kind, status), number in sorted((await self._store.plans.count_outcomes(run_id)).items()):
             if status != "dropped":
                 result.planned[action] = result.planned.get(action, 0) + number

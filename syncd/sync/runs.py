@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import BadQuery, ConfigError, Interrupted, StoreError, SyncdError, UnknownObject
+from syncd.errors import (
+    BadQuery,
+    ConfigError,
+    Interrupted,
+    RemoteError,
+    StoreError,
+    SyncdError,
+    UnknownObject,
+    UnsafePlan,
+)
 from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus
+from syncd.sync.planning.approval import Release
 from syncd.sync.planning.proposal import Proposal
-from syncd.sync.planning.undo import Release
 from syncd.sync.ports.sides import TrafficMeter
 from syncd.sync.pull.pull import Pull
 from syncd.sync.pull.result import PullResult
@@ -79,7 +88,11 @@ class Runs:
             self._log.info("run.started", kind=kind, trigger=request.trigger)
             status: RunStatus = "failed"
             try:
-                await sides.pull.check_tenant()
+                if request.approval is None:
+                    await sides.pull.check_tenant()
+                else:
+                    run.begin("pull")
+                    run.pulled = await _read_news(sides.pull)
                 if pull_kind == "full":
                     run.begin("read portal")
                     await sides.push.check()  # before the whole tenant is read for nothing
@@ -186,6 +199,15 @@ class Runs:
         )
 
 
+async def _read_news(pull: Pull) -> PullResult:
+    """Read what is new in the tenant before anything of an approval is done; UnsafePlan when it cannot be asked."""
+    try:
+        await pull.check_tenant()
+        return await pull.run("delta")
+    except RemoteError as error:
+        raise UnsafePlan(f"nothing was approved, because the tenant could not be asked what is new: {error}") from error
+
+
 def _read_traffic(sides: Sides) -> dict[str, int]:
     """Return what went through each side's door so far; the doors may outlive a run."""
     return {
@@ -226,12 +248,15 @@ class _Running:
             reasons += pulled.doubts
         if pushed is not None:
             reasons += dict.fromkeys(f"held: {hold.reason}" for hold in pushed.holds)
-            reasons += pushed.notes
+            reasons += [*([pushed.refused] if pushed.refused else []), *pushed.notes]
         self.error = "; ".join(reasons)
         unproven = pulled is not None and (
             pulled.doubts or any(stream not in pulled.emptied for stream in pulled.unproven)
         )
-        if unproven or (pushed is not None and (pushed.outcomes.get("failed") or pushed.outcomes.get("started"))):
+        undone = pushed is not None and (
+            pushed.outcomes.get("failed") or pushed.outcomes.get("started") or pushed.refused
+        )
+        if unproven or undone:
             return "partial"
         held = pushed is not None and (pushed.holds or pushed.outcomes.get("held"))
         if held or (pulled is not None and pulled.emptied):

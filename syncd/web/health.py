@@ -115,7 +115,16 @@ class _Pages:
             runs = await vitals.load_runs(_RUNS_SHOWN)
             last = {kind: await vitals.load_last(kind) for kind in PULLS}
             last_good = await vitals.load_last_good()
+            held_since, allowances = await vitals.load_held_since(), await vitals.load_allowances()
         except StoreError as error:
             return StoreView(problem=str(error))
         closed = {kind: run for kind, run in last.items() if run is not None}
-        return StoreView(problem="", runs=runs, last=closed, last_good=last_good, stale=vitals.is_stale(last_good))
+        return StoreView(
+            problem="",
+            runs=runs,
+            last=closed,
+            last_good=last_good,
+            stale=vitals.is_stale(last_good),
+            held_since=held_since,
+            allowances=allowances,
+        )

@@ -71,3 +71,15 @@ def _make_gauges(vitals: Vitals, store: StoreView) -> Iterable[Metric]:
     yield took
     held, _ = store.count_held()
     yield gauge("held_changes", "Changes that the last run withheld.", held)
+    if store.held_since is not None:
+        began_at = store.held_since.timestamp()
+        yield gauge("held_since_timestamp_seconds", "Since when the oldest of what waits is held.", began_at)
+    labels = ["action", "object"]
+    used = GaugeMetricFamily("syncd_daily_removals", "Removed unasked in the last 24 hours.", labels=labels)
+    allowed = GaugeMetricFamily("syncd_daily_removals_allowed", "How much of it a day allows.", labels=labels)
+    for each in store.allowances:
+        used.add_metric([each.action, each.object], each.used)
+        if each.allowed is not None:
+            allowed.add_metric([each.action, each.object], each.allowed)
+    yield used
+    yield allowed

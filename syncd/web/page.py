@@ -11,6 +11,7 @@ from html import escape
 
 from syncd.logs.redaction import redact_text
 from syncd.model.run import RunRecord
+from syncd.plan.daily import describe_allowances
 from syncd.web.vitals import StoreView, Vitals
 
 _STYLE = """
@@ -90,10 +91,12 @@ def _judge_side(run: RunRecord, side: str) -> str:
 
 def _render_held(store: StoreView) -> str:
     held, run = store.count_held()
+    day = "".join(f"<br>{escape(line)}" for line in describe_allowances(store.allowances))
     if run is None or not held:
-        return "<p>Nothing.</p>"
+        return f"<p>Nothing.{day}</p>"
     reasons = _show_reason(run.error) or "see 'syncd runs show'"
-    return f'<p class="warn">{held} changes of run {run.id}: {reasons}</p>'
+    since = "" if store.held_since is None else f", the oldest since {_show_time(store.held_since)}"
+    return f'<p class="warn">{held} changes of run {run.id}{since}: {reasons}{day}</p>'
 
 
 def _render_runs(runs: Sequence[RunRecord]) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal, Protocol
 
 from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.plan.daily import Allowance
 
 PULLS: tuple[RunKind, ...] = ("full", "delta")
 
@@ -78,6 +79,14 @@ class Vitals(Protocol):
         """Return when the last run that went through ended."""
         ...
 
+    async def load_held_since(self) -> datetime | None:
+        """Return since when the oldest is held of what waits for approval, None when nothing does."""
+        ...
+
+    async def load_allowances(self) -> Sequence[Allowance]:
+        """Return what the last 24 hours took away unasked, and how much of it a day allows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreView:
@@ -91,6 +100,8 @@ class StoreView:
     last: Mapping[RunKind, RunRecord] = field(default_factory=dict)
     last_good: datetime | None = None
     stale: bool = False
+    held_since: datetime | None = None
+    allowances: Sequence[Allowance] = ()
 
     def count_held(self) -> tuple[int, RunRecord | None]:
         """Return how many changes the newest run withheld, and which run that is."""

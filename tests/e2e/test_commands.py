@@ -123,6 +123,30 @@ async def test_what_is_held_is_listed_and_approved_in_parts(sandbox: Sandbox, sy
     assert (await syncd("held", "--json")).document == []
 
 
+async def test_an_approval_names_whom_it_spares(sandbox: Sandbox, syncd: Program) -> None:
+    """Who came back in the tenant since, and was never read by a run, is refused by name; the rest is applied."""
+    await syncd("sync", "full")
+    happen(sandbox.directory, random.Random(1), "leave-many", count=25)
+    assert (await syncd("sync", "delta")).code == 4
+    (held,) = (await syncd("held", "--json")).document
+    happen(sandbox.directory, random.Random(2), "restore", count=2)
+    result = await syncd("approve", "2", "--kind", "unlink", "--json")
+    assert result.code == 3, result.stderr
+    refused = result.document["refused"]
+    assert 0 < len(refused) < len(held["changes"])
+    assert {entry["reason"] for entry in refused} == {"refused: the tenant, or a rule, says otherwise by now"}
+    for entry in refused:
+        group = sandbox.portal.groups[entry["bps_id"].casefold()]
+        assert entry["target"].casefold() in {member.casefold() for member in group.members}
+    happen(sandbox.directory, random.Random(3), "leave-many", count=25)
+    assert (await syncd("sync", "delta")).code == 4
+    (held,) = (await syncd("held", "--json")).document
+    happen(sandbox.directory, random.Random(4), "restore", count=2)
+    told = await syncd("approve", str(held["run"]))
+    assert "Refused, because one of the sides has changed since it was shown:" in told.stdout
+    assert "says otherwise by now" in told.stdout
+
+
 async def test_a_rejection_is_taken_back(sandbox: Sandbox, syncd: Program) -> None:
     """What was dropped by mistake is held again by the next run; there is nothing to take back twice."""
     await syncd("sync", "full")

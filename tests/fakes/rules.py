@@ -50,7 +50,7 @@ def make_scope(**changes: Any) -> ScopeRules:
 def make_rules(**changes: Any) -> Rules:
     """Return rules for the fakes' people and groups, with changes by section: scope=…, policy=…, limits=…, mapping=….
 
-    Beside the mapping, two limits differ from the default: most worlds are so small that a percentage holds everything.
+    Beside the mapping, three limits differ from the default: of so few people a percentage holds everything.
     """
     default = make_default_rules()
     mapping = replace(
@@ -65,7 +65,7 @@ def make_rules(**changes: Any) -> Rules:
         },
         group_fields={"name": FieldRule(("displayName",)), "email": FieldRule(("mail",))},
     )
-    limits = make_limits(max_removal_percent=None, max_update_percent=None)
+    limits = make_limits(max_removal_percent=None, max_daily_removal_percent=None, max_update_percent=None)
     changed: dict[str, Any] = {"mapping": mapping, "limits": limits} | changes
     return replace(default, **changed)
 

@@ -128,6 +128,8 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
         "min_population": 20,
         "max_adoptions": 0,
         "max_update_percent": 60,
+        "max_daily_removals": False,
+        "max_daily_removal_percent": 20,
         "max_creation_percent": 100,
         "quiet_hours": "",
     }

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.model.run import RunRecord
+from syncd.plan.daily import Allowance
 from syncd.plan.report.notifications import notify_about_credential, notify_about_run
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -59,10 +60,17 @@ def test_a_plan_is_no_news() -> None:
 def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
     """A sentence for people, stable fields for machines."""
     record = RunRecord(id=7, kind="delta", trigger="schedule", status="held", started_at=NOW, finished_at=NOW)
+    used = Allowance(action="unlink", object="membership", used=12, allowed=2000)
     (news,), _ = notify_about_run(
-        record, {"unlink": 1031}, "", error="1031 times unlink, guard.max_removals allows 500"
+        record,
+        {"unlink": 1031},
+        "",
+        error="1031 times unlink, guard.max_removals allows 500",
+        since=NOW,
+        allowances=[used],
     )
-    assert "unlink 1,031" in news.text
+    assert "unlink 1,031, the oldest since 2026-03-02 09:00 UTC" in news.text
+    assert "In the last 24 hours: unlink of 12 memberships unasked, 2,000 are allowed." in news.text
     assert "syncd approve 7" in news.text
     assert news.fields == {
         "run": 7,
@@ -71,6 +79,8 @@ def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
         "status": "held",
         "error": "1031 times unlink, guard.max_removals allows 500",
         "held": {"unlink": 1031},
+        "held_since": "2026-03-02T09:00:00+00:00",
+        "allowances": [{"action": "unlink", "object": "membership", "used": 12, "allowed": 2000}],
     }
 
 

@@ -10,11 +10,11 @@ from dataclasses import replace
 from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
 from syncd.model.reason import Cause, Reason
 from syncd.plan import sieves
+from syncd.plan.approval import Approved, HeldBefore
 from syncd.plan.guard import Hold
 from syncd.plan.licences import Allotment, Shortage
 from syncd.plan.selection import PlannedRow, Stop, choose
 from syncd.plan.sieves import (
-    Approved,
     RejectedBefore,
     Retried,
     stop_declined,
@@ -186,7 +186,8 @@ def test_an_approval_lets_through_what_was_released_and_nothing_that_is_new() ->
     draft = Draft()
     released, kept, fresh = (draft.add("unlink", "membership", 1, member=number) for number in range(3))
     reason = Reason(Cause.GUARD, "9 of 30")
-    stopped = draft.apply(stop_unapproved(Approved(frozenset({fresh}), {reason: frozenset({kept})})))
+    before = HeldBefore(run_id=2, since=1, action="unlink", reason=reason)
+    stopped = draft.apply(stop_unapproved(Approved(unseen=frozenset({fresh}), unreleased={before: frozenset({kept})})))
     assert stopped == {kept: ("held", Cause.GUARD), fresh: ("deferred", Cause.NOT_APPROVED)}
     assert draft.rows[released].status == "planned"
 

@@ -254,6 +254,8 @@ GUARD = {
     "guard.min_population": ruled("guard.min_population", 63),
     "guard.max_adoptions": ruled("guard.max_adoptions", 64),
     "guard.max_update_percent": ruled("guard.max_update_percent", 65),
+    "guard.max_daily_removals": ruled("guard.max_daily_removals", 66),
+    "guard.max_daily_removal_percent": ruled("guard.max_daily_removal_percent", 67),
     "guard.max_creation_percent": ruled("guard.max_creation_percent", 250),
     "guard.quiet_hours": Case(value="07:00-18:00", changes={"quiet": list(range(6, 17))}),
 }

@@ -17,6 +17,7 @@ import aiohttp
 from syncd.clock import Clock
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.plan.daily import Allowance
 from syncd.web.health import serve_health
 from tests.fakes.daemon import watching_logs
 
@@ -45,6 +46,8 @@ class FakeVitals:
     runs: list[RunRecord] = field(default_factory=list)
     problem: str = ""
     stale: bool = False
+    held_since: datetime | None = None
+    allowances: list[Allowance] = field(default_factory=list)
 
     def now(self) -> datetime:
         return NOW
@@ -65,6 +68,12 @@ class FakeVitals:
 
     async def load_last(self, kind: RunKind) -> RunRecord | None:
         return next((run for run in self.runs if run.kind == kind), None)
+
+    async def load_held_since(self) -> datetime | None:
+        return self.held_since
+
+    async def load_allowances(self) -> list[Allowance]:
+        return self.allowances
 
     async def load_last_good(self) -> datetime | None:
         return next((run.finished_at for run in self.runs if run.status == "succeeded"), None)
@@ -129,6 +138,8 @@ async def test_metrics_are_well_formed_and_complete() -> None:
         runs_total=Counter({("delta", "held"): 1}),
         changes_total=Counter({("create", "done"): 5}),
         traffic_total=Counter({("graph", "requests"): 7, ("graph", "throttled"): 1}),
+        held_since=NOW,
+        allowances=[Allowance(action="unlink", object="membership", used=12, allowed=40)],
     )
     async with served(vitals) as session:
         _, text = await fetch(session, "/metrics")
@@ -140,6 +151,9 @@ async def test_metrics_are_well_formed_and_complete() -> None:
     assert 'syncd_throttled_total{side="graph"} 1.0' in lines
     assert 'syncd_last_run_duration_seconds{kind="full"} 5.0' in lines
     assert "syncd_held_changes 4.0" in lines
+    assert any(line.startswith("syncd_held_since_timestamp_seconds ") for line in lines)
+    assert 'syncd_daily_removals{action="unlink",object="membership"} 12.0' in lines
+    assert 'syncd_daily_removals_allowed{action="unlink",object="membership"} 40.0' in lines
     assert f"syncd_last_success_timestamp_seconds {make_run(2).finished_at.timestamp():.8g}"[:45] in text  # type: ignore[union-attr]
 
 

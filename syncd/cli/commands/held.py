@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.screen.changes import describe_change, describe_values, put_in_words
+from syncd.cli.screen.changes import (
+    describe_change,
+    describe_refused,
+    describe_values,
+    print_refused,
+    put_in_words,
+)
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
@@ -83,8 +90,9 @@ def approve(
 ) -> None:
     """Apply what run RUN held, at once: all of it, or what --kind and --only name (several words may follow each).
 
-    Refused when one of the sides has changed since, or the hold has expired. Beside a working daemon the daemon does
-    it, and this command waits for the result.
+    What is new in the tenant and in the portal is read before. What has changed there since it was shown is refused
+    by name, and the rest is applied; without the tenant nothing is. Beside a working daemon the daemon does it, and
+    this command waits for the result.
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
@@ -104,9 +112,10 @@ def approve(
         except StoreLocked:
             record = asyncio.run(_order(database, approval))
         if invocation.json:
-            print_json(describe_run(record))
+            print_json({**describe_run(record), "refused": describe_refused(database, record.id)})
         else:
             print_run(database, record)
+            print_refused(database, record.id)
     finally:
         database.close()
     explain_result(record)
@@ -250,25 +259,47 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
 
     record = Store(database).runs.load_run.blocking(run_id)
     finished = record.finished_at if record else None
+    plans = Store(database).plans
     return {
         "run": run_id,
         "reason": record.error if record else "",
+        "since": format_time(plans.load_held_since.blocking([run_id])),
         "expires_at": format_time(finished + HELD_FOR) if finished else None,
+        "allowances": [
+            {"action": each.action, "object": each.object, "used": each.used, "allowed": each.allowed}
+            for each in plans.load_allowances.blocking(now=Clock().now())
+        ],
         "changes": Stream(
-            {**describe_change(planned), "reason": planned.error.text, "why": why or None}
-            for planned, why in _iterate(database, run_id)
+            {**describe_change(planned), "reason": planned.error.text, "why": why or None, "since": since}
+            for planned, why, since in _iterate_since(database, run_id)
         ),
     }
 
 
+def _iterate_since(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, str, str | None]]:
+    """Yield what a run holds, with its reason and the time since when it is held."""
+    from syncd.store.store import Store
+
+    plans, known = Store(database).plans, dict[int, datetime]()
+    for planned, why in _iterate(database, run_id):
+        first = planned.held_since or run_id
+        if first not in known:
+            known |= plans.load_starts([first])
+        yield planned, why, format_time(known.get(first))
+
+
 def _print_held(database: Database, run_id: int) -> None:
     """Print once per kind which limit withholds it, and per change why it is wanted."""
+    from syncd.plan.daily import describe_allowances
     from syncd.store.store import Store
 
     holds = Store(database).plans.load_holds(run_id)
-    print_line(f"Run {run_id} holds changes until {_describe_held(database, run_id)['expires_at']}:")
+    told = _describe_held(database, run_id)
+    print_line(f"Run {run_id} holds changes until {told['expires_at']}, the oldest of them since {told['since']}:")
     for action, number, reason in holds:
         print_line(f"  {action} {number:,}: {reason}")
+    for line in describe_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
+        print_line(f"  {line}")
     rows = (
         [c.change.action, c.change.object, c.change.bps_id, c.change.target, _join(why, c.change)]
         for c, why in _iterate(database, run_id)

@@ -11,6 +11,7 @@ from syncd.cli.screen.output import (
     print_table,
     take_shown,
 )
+from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
     from syncd.model.change import Change, OutcomeStatus, PlannedChange
@@ -70,6 +71,36 @@ def describe_change(planned: PlannedChange) -> dict[str, object]:
         "bps_id": change.bps_id,
         "target": change.target or None,
     }
+
+
+def print_refused(database: Database, run_id: int) -> None:
+    """Print by name what an approval refused, and why."""
+    rows = [
+        (change.action, change.object, change.bps_id, change.target, planned.error.text.removeprefix("refused: "))
+        for planned in _iterate_refused(database, run_id)
+        for change in (planned.change,)
+    ]
+    if rows:
+        print_line("Refused, because one of the sides has changed since it was shown:")
+        shown, left = take_shown(iter(rows), len(rows))
+        columns = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("why", 40))
+        print_table(columns, name_groups(database, shown, kind=1))
+        if left:
+            print_line(f"… and {left:,} more: 'syncd runs show {run_id} --json' has all")
+
+
+def describe_refused(database: Database, run_id: int) -> list[dict[str, object]]:
+    """Return the entries of what an approval refused, each with the reason."""
+    return [
+        {**describe_change(planned), "reason": planned.error.text} for planned in _iterate_refused(database, run_id)
+    ]
+
+
+def _iterate_refused(database: Database, run_id: int) -> Iterator[PlannedChange]:
+    from syncd.store.store import Store
+
+    for chunk in Store(database).plans.iterate_changes(run_id, statuses=["dropped"]):
+        yield from (planned for planned, _, _ in chunk if planned.error.cause is Cause.OVERTAKEN)
 
 
 def _explain_change(planned: PlannedChange) -> str:

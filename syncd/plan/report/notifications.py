@@ -15,12 +15,13 @@ anything              was interrupted, or only a plan nothing, and what was told
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
 from syncd.model.run import RunRecord
+from syncd.plan.daily import Allowance, describe_allowances
 
 Event = Literal["failed", "held", "recovered", "expiring"]
 FAILED = "failed"
@@ -41,11 +42,18 @@ class Notification:
 
 
 def notify_about_run(
-    record: RunRecord, held: Mapping[str, int], told: str, *, error: str
+    record: RunRecord,
+    held: Mapping[str, int],
+    told: str,
+    *,
+    error: str,
+    since: datetime | None = None,
+    allowances: Sequence[Allowance] = (),
 ) -> tuple[tuple[Notification, ...], str]:
     """Return the messages that a closed run calls for, and what counts as told once they are delivered.
 
-    ``held``: what the run withholds, by action. ``error``: its error, fit to be shown to anybody.
+    ``held``: what the run withholds, by action, and ``since`` when the oldest of it. ``error``: its error, fit to be
+    shown to anybody. ``allowances``: what the last 24 hours took away, and how much of it a day allows.
     """
     if record.kind == "plan" or record.status in ("interrupted", "running"):
         return (), told
@@ -68,11 +76,21 @@ def notify_about_run(
     kinds = sorted(held) or ([_SOURCE] if record.status == "held" else [])
     if set(kinds) - set(told.removeprefix(_HELD).split() if told.startswith(_HELD) else ()):
         numbers = ", ".join(f"{action} {number:,}" for action, number in sorted(held.items()))
+        day = "".join(f" {line[0].upper()}{line[1:]}." for line in describe_allowances(allowances))
+        when = "" if since is None else f", the oldest since {since:%Y-%m-%d %H:%M} UTC"
         text = (
-            f"syncd: {run} holds back {numbers or 'everything that is missing in the tenant'}: {error}. 'syncd held' "
-            f"lists it, 'syncd approve {record.id}' lets it through, 'syncd reject {record.id}' drops it."
+            f"syncd: {run} holds back {numbers or 'everything that is missing in the tenant'}{when}: {error}.{day} "
+            f"'syncd held' lists it, 'syncd approve {record.id}' lets it through, 'syncd reject {record.id}' drops it."
         )
-        news.append(Notification("held", text, {**fields, "held": dict(sorted(held.items()))}))
+        told_now: dict[str, object] = {
+            "held": dict(sorted(held.items())),
+            "held_since": None if since is None else since.isoformat(),
+            "allowances": [
+                {"action": each.action, "object": each.object, "used": each.used, "allowed": each.allowed}
+                for each in allowances
+            ],
+        }
+        news.append(Notification("held", text, {**fields, **told_now}))
     return tuple(news), _HELD + " ".join(kinds) if kinds else ""
 
 

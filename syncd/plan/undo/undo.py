@@ -210,6 +210,8 @@ def still_stands(done: Done) -> bool:
         return reachable and done.linked == (change.action == "unlink")
     if change.object == "licence":
         return licence_still_stands(done)
+    if change.object == "substitution":
+        return record is not None and (done.arranged is None) == (change.action == "create")
     if change.action == "create" or record is None:
         return change.action == "create" and record is None
     if (record.origin is None) != (change.action == "adopt"):

@@ -23,7 +23,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """A change that was done, and how things stand now.
+    """A change that was done (or planned, at place ``seq`` of its plan), and how things stand now.
 
     ``member_there``: the member has an account, or will have. ``remade``: its record is gone, and the same plan makes
     it anew. ``licences``: what the person holds now. ``moved``: the licence was given by hand, and went along with a
@@ -32,6 +32,7 @@ class Done:
 
     change: Change
     record: Record | None
+    seq: int = -1
     linked: bool = False
     member_there: bool = True
     remade: bool = False

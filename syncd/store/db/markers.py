@@ -65,6 +65,9 @@ APPLIED = "applied:"
 """With the checksum of a plan file behind it: the run that began to apply that file."""
 
 
+ALLOWANCES = "allowances"
+"""JSON: how many records of each kind of removal may go in 24 hours, as far as the guard had to look."""
+
 TOLD = "told:"
 """With a subject behind it (``run``, or the setting of a credential): what the hook was last told about it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from syncd.model.change import find_written
 from syncd.model.kinds import RECORD_KINDS
@@ -74,6 +74,10 @@ class Approvals(StorePart):
                 if approval.covers(row.action, row.record_id, row.target_id or row.target):
                     found[find_written(row.object)].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
+
+    def load_begun(self, run_id: int) -> set[int]:
+        """Return the places of what a run holds that an approval may have done which never learned how it ended."""
+        return set(self._database.load_values(_SELECT_BEGUN, {"run": run_id}))
 
     def reject(self, approval: Approval) -> int:
         """Drop held changes, and remember not to propose them again until their object changes; return how many.
@@ -244,7 +248,30 @@ def identify_held(row: Row[Any]) -> tuple[Any, ...]:
     return (row.action, row.object, row.record_key, row.target_key, row.target, row.before or "", row.after or "")
 
 
+def identify_place(row: Row[Any]) -> tuple[Any, ...]:
+    """Return what a change has in common with those that do the same with other values; an update is its values."""
+    values = (row.after or "") if row.action == "update" else ""
+    return (row.action, row.object, row.record_key, row.target_key, row.target, values)
+
+
 # ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _select_begun() -> Select[Any]:
+    begun = changes.alias("begun")
+    cut_short = begun.c.status == "planned", runs.c.status == "interrupted"
+    unclear = or_(begun.c.status == "started", begun.c.error_cause == Cause.SETTLED_LATER.value, and_(*cut_short))
+    same = exists().where(
+        begun.c.record_key == changes.c.record_key,
+        func.coalesce(begun.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
+        begun.c.object == changes.c.object,
+        begun.c.action == changes.c.action,
+        runs.c.id == begun.c.run_id,
+        runs.c.trigger == "approval",
+        unclear,
+    )
+    return select(changes.c.seq).where(changes.c.run_id == bindparam("run"), changes.c.status == "held", same)
+
 
 _HAS_REJECTIONS = select(exists().select_from(rejections))
 _SELECT_REJECTED_REMOVALS = select(rejections.c.object, rejections.c.record_key, rejections.c.target_key).where(
@@ -258,6 +285,7 @@ _SELECT_RECORDS_OF = (
 _FORGET_REJECTIONS = delete(rejections).where(
     among_bound(rejections.c.record_key, "keys") | among_bound(rejections.c.target_key, "keys")
 )
+_SELECT_BEGUN = _select_begun()
 _FRESH = runs.c.finished_at > bindparam("since")
 _FIND_NEWEST_OPEN = select_newest_whole(runs.c.kind != "plan", runs.c.status.in_(_OPEN))
 _SELECT_HOLDING = select(runs.c.id).where(

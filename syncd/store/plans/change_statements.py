@@ -22,7 +22,7 @@ from syncd.store.schema.tables import (
 READ = (
     changes.c.run_id, changes.c.seq, changes.c.phase, changes.c.action, changes.c.object, changes.c.record_key,
     changes.c.target_key, changes.c.target, changes.c.source_key, changes.c.before, changes.c.after, changes.c.cause,
-    changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error,
+    changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error, changes.c.held_since,
 )  # fmt: skip
 
 _RUN = changes.c.run_id == bindparam("run")

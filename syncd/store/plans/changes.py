@@ -57,10 +57,10 @@ class Plans(StorePart):
         self._insert(rows)
         return start + len(rows)
 
-    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, str]]) -> int:
+    def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
         rows = [
-            (*_make_row(run_id, seq, (change, record, target))[:-3], "dropped", Cause.LEFT_ALONE.value, reason)
+            (*_make_row(run_id, seq, (change, record, target))[:-3], "dropped", reason.cause.value, reason.text)
             for seq, (change, record, target, reason) in enumerate(left, start)
         ]
         self._insert(rows)
@@ -206,7 +206,7 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
 def _place(row: Sequence[Any]) -> Placed:
     """Read a row by position: there may be hundreds of thousands of them."""
     (run_id, seq, phase, action, kind, record, target_key, target, source, before, after, cause, reason, status,
-     error_cause, error, record_id, target_id) = row  # fmt: skip
+     error_cause, error, held_since, record_id, target_id) = row  # fmt: skip
     change = Change(
         phase=_PHASES[phase],
         action=action,
@@ -219,7 +219,8 @@ def _place(row: Sequence[Any]) -> Placed:
         reason=_read_reason(cause, reason),
     )
     stop = _read_reason(error_cause, error)
-    return PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=stop), record, target_key
+    planned = PlannedChange(run_id=run_id, seq=seq, change=change, status=status, error=stop, held_since=held_since)
+    return planned, record, target_key
 
 
 def _read_reason(cause: str, text: str) -> Reason:

@@ -28,14 +28,14 @@ from sqlalchemy import (
 from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
 from syncd.model.reason import Cause, Reason
 from syncd.plan.words import say
-from syncd.store.db.parameters import gathered_column
+from syncd.store.db.parameters import among_bound, gathered_column
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, insert_pairs_from, within
 from syncd.store.db.stops import stopped
 from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
 from syncd.store.inventory.written import LINKS
 from syncd.store.runs.retries import Place, has_failures, note_failures
-from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
+from syncd.store.schema.tables import changes, runs, target_groups, target_principals, target_users
 
 _PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
 
@@ -100,11 +100,14 @@ class Links(StorePart):
 def finish(
     connection: Connection, run_id: int, seqs: Sequence[int], status: OutcomeStatus, error: Reason, now: datetime
 ) -> None:
-    """Write how changes ended that ended alike."""
+    """Write how changes ended that ended alike; what an approval has done, the run that held it holds no more."""
     shown = Reason(error.cause, error.text[:_LONGEST_ERROR])
     ended: dict[str, object] = {**stopped(status, shown), "finished_at": now, "run": run_id}
     for statement, places in _FINISH.split(seqs):
         connection.execute(statement, {**places, **ended})
+    if status == "done" and connection.scalar(_IS_APPROVAL, {"run": run_id}):
+        approved = stopped("dropped", say(Cause.APPROVED, run=run_id))
+        connection.execute(_SETTLE_HELD, {**approved, "run": run_id, "seqs": seqs})
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -178,6 +181,23 @@ def _select_pairs(which: ColumnElement[Any]) -> Select[Any]:
     return pairs.order_by(*pairs.selected_columns)
 
 
+def _settle_held() -> Update:
+    mine = changes.alias("mine")
+    done = mine.c.run_id == bindparam("run"), among_bound(mine.c.seq, "seqs")
+    same = exists().where(
+        *done,
+        mine.c.record_key == changes.c.record_key,
+        func.coalesce(mine.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
+        mine.c.object == changes.c.object,
+        mine.c.action == changes.c.action,
+        or_(mine.c.action != "update", func.coalesce(mine.c.after, "") == func.coalesce(changes.c.after, "")),
+    )
+    few = changes.c.record_key.in_(select(mine.c.record_key).where(*done))
+    return update(changes).where(changes.c.run_id < bindparam("run"), changes.c.status == "held", few, same)
+
+
+_IS_APPROVAL = select(exists().where(runs.c.id == bindparam("run"), runs.c.trigger == "approval"))
+_SETTLE_HELD = _settle_held()
 _LOAD_LINKS = _load_links()
 _DEFER_UNREADY = _defer_unready()
 _PAIRS = within(changes.c.seq, _select_pairs)

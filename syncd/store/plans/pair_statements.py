@@ -142,6 +142,10 @@ def _select_principals_of(sources: Select[Any]) -> CompoundSelect[Any]:
     return own.union(claimed)
 
 
+def _select_wanted(table: Table) -> Select[Any]:
+    return select(table.c.principal_key).where(table.c.state == "wanted", among_bound(table.c.principal_key, "keys"))
+
+
 @cache
 def select_desired(kind: LinkKind) -> Select[Any]:
     links = _SOURCE_LINKS[kind]
@@ -209,6 +213,7 @@ STATES = (
     .distinct()
     .where(among_bound(desired_users.c.principal_key, "keys"))
 )
+WANTED = _select_wanted(desired_users).union(_select_wanted(desired_groups))
 LOAD_TOUCHED = select(touched_principals.c.key).order_by(touched_principals.c.key)
 TOUCHED_PRINCIPALS = select(touched_principals.c.key)
 TOUCHED_GROUPS = _select_principals_of(select(touched_groups.c.key))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from syncd.model.change import LinkKind
+from syncd.model.change import LinkKind, ObjectKind
 from syncd.plan.desired import Desired
 from syncd.plan.diff import Current, Pair
 from syncd.plan.membership import GroupView, MemberView
@@ -18,6 +18,7 @@ from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
 from syncd.store.inventory.bps_ids import iterate_folded
 from syncd.store.inventory.claims import leaver_state
+from syncd.store.inventory.written import LINKS
 from syncd.store.plans.pair_statements import (
     GROUP_PAIRS,
     GROUP_VIEWS,
@@ -28,6 +29,7 @@ from syncd.store.plans.pair_statements import (
     TOUCHED_GROUPS,
     TOUCHED_PRINCIPALS,
     USER_PAIRS,
+    WANTED,
     select_current,
     select_current_pairs,
     select_desired,
@@ -87,6 +89,19 @@ class Pairing(StorePart):
         """Return (group, member) of our target groups that these principals are in (or own)."""
         rows = self._database.load_rows(select_current_pairs(kind), {"principals": principals})
         return {(row[0], row[1]) for row in rows}
+
+    def find_wanted(
+        self, removals: Collection[tuple[ObjectKind, int, int | None]]
+    ) -> set[tuple[ObjectKind, int, int | None]]:
+        """Return those of (object, record, member) which the tenant wants to be there."""
+        found = set[tuple[ObjectKind, int, int | None]]()
+        for kind in LINKS:
+            members = {target for what, _, target in removals if what == kind and target is not None}
+            pairs = self.load_desired_pairs(members, kind=kind) if members else set[tuple[int, int]]()
+            found |= {(what, record, target) for what, record, target in removals if (record, target) in pairs}
+        records = {record for what, record, _ in removals if what not in LINKS}
+        wanted = set(self._database.load_values(WANTED, {"keys": records})) if records else set[int]()
+        return found | {each for each in removals if each[0] not in LINKS and each[1] in wanted}
 
     def load_group_views(self, keys: Collection[int]) -> dict[int, GroupView]:
         """Return the rows of these target groups."""

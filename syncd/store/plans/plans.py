@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from syncd.store.plans.changes import Plans as Changes
 from syncd.store.plans.checksums import Checksums
+from syncd.store.plans.day import Days
 from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
 
 
-class Plans(Changes, PushEnds):
-    """Plans and their ends."""
+class Plans(Changes, PushEnds, Days):
+    """Plans and their ends, and the sums of a day."""
 
 
 class Outcomes(Recording, Links):

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     FromClause,
+    Row,
     Select,
     Table,
     Update,
@@ -30,14 +31,15 @@ from syncd.model.change import Phase
 from syncd.model.reason import Cause, Reason
 from syncd.model.run import REVERSALS, Approval
 from syncd.model.target import fold
+from syncd.plan.approval import Approved, Fresh, HeldBefore, Shown, compare_approved
 from syncd.plan.selection import Beside, Same, Selection, Stop
-from syncd.plan.sieves import Approved, HeldBefore, RejectedBefore, Retried
+from syncd.plan.sieves import RejectedBefore, Retried
 from syncd.store.db.database import reading
 from syncd.store.db.parameters import among_bound
-from syncd.store.db.part import StorePart, in_thread
+from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
 from syncd.store.db.stops import stopped
-from syncd.store.decisions.approvals import Approvals, identify_held, load_held
+from syncd.store.decisions.approvals import Approvals, identify_held, identify_place, load_held
 from syncd.store.inventory.written import LINKS
 from syncd.store.runs.retries import has_failures, identify_written, is_not_due, load_tried
 from syncd.store.schema.tables import changes, rejections, runs, target_licences, target_principals, target_users
@@ -57,6 +59,7 @@ class Stops(StorePart):
                 for each in stops:
                     for selection in each.selections:
                         values = {**stopped(each.status, each.reason), **gather_parameters(selection), "run": run_id}
+                        values |= {} if each.since is None else {"held_since": each.since}
                         count += connection.execute(_make_stop(_find_shape(selection)), values).rowcount
         return count
 
@@ -90,7 +93,7 @@ class Stops(StorePart):
         if not runs_before:
             return []
         rows = self._database.load_rows(_SELECT_HELD_BEFORE, {"runs": runs_before})
-        return [HeldBefore(row.run_id, Reason(Cause(row.error_cause), row.error)) for row in rows]
+        return [_make_held_before(row) for row in rows]
 
     def load_kept_places(self) -> tuple[set[int], set[int]]:
         """Return the groups and the members with a place whose removal was rejected and that is still there."""
@@ -114,32 +117,29 @@ class Stops(StorePart):
         """Return the places of grants that somebody made by hand meanwhile."""
         return self._database.load_values(_SELECT_GIVEN_BY_HAND, {"run": run_id})
 
-    @in_thread
-    def compare_with_shown(self, run_id: int, approval: Approval) -> tuple[Approved, int, int]:
-        """Compare a fresh plan with what was held; return what to stop, how much was released, and how much stands.
-
-        A change stands when the fresh plan holds the very same one: same action, record, member, values before and
-        after. What was held and not released stays held; what is new waits for the next run.
-        """
+    def compare_with_shown(self, run_id: int, approval: Approval) -> Approved:
+        """Compare a fresh plan with what was held and what of it is released."""
         with reading(self._database) as connection:
-            old = {identify_held(row): row for row in load_held(connection, approval.run_id)}
+            held = load_held(connection, approval.run_id)
             fresh = connection.execute(_SELECT_PLAN, {"run": run_id}).all()
-        wanted = {
-            key for key, row in old.items() if approval.covers(row.action, row.record_id, row.target_id or row.target)
-        }
-        standing: set[Any] = set()
-        unseen: list[int] = []
-        unreleased: dict[Reason, set[int]] = {}
-        for row in fresh:
-            key = identify_held(row)
-            if key in wanted:
-                standing.add(key)
-            elif key in old:
-                unreleased.setdefault(Reason(Cause(old[key].error_cause), old[key].error), set()).add(row.seq)
-            else:
-                unseen.append(row.seq)
-        kept = {reason: frozenset(seqs) for reason, seqs in unreleased.items()}
-        return Approved(frozenset(unseen), kept), len(wanted), len(standing)
+        shown = [
+            Shown(
+                row.seq,
+                identify_held(row),
+                identify_place(row),
+                released=approval.covers(row.action, row.record_id, row.target_id or row.target),
+                held=_make_held_before(row),
+            )
+            for row in held
+        ]
+        return compare_approved(shown, (Fresh(row.seq, identify_held(row), identify_place(row)) for row in fresh))
+
+
+def _make_held_before(row: Row[Any]) -> HeldBefore:
+    since = row.run_id if row.held_since is None else row.held_since
+    return HeldBefore(
+        run_id=row.run_id, since=since, action=row.action, reason=Reason(Cause(row.error_cause), row.error)
+    )
 
 
 def gather_parameters(selection: Selection, prefix: str = "") -> dict[str, Collection[int] | int]:
@@ -152,7 +152,7 @@ def gather_parameters(selection: Selection, prefix: str = "") -> dict[str, Colle
     if selection.but_seqs:
         found[f"{prefix}but_seqs"] = selection.but_seqs
     if selection.held_by is not None:
-        found[f"{prefix}held_by"] = selection.held_by
+        found[f"{prefix}held_by"], found[f"{prefix}held_from"] = selection.held_by
     if selection.beside is not None:
         found |= gather_parameters(selection.beside.of, f"{prefix}beside_")
     if selection.without is not None:
@@ -174,7 +174,7 @@ def _find_shape(selection: Selection) -> Selection:
         records=None if selection.records is None else _SOME,
         seqs=None if selection.seqs is None else _SOME,
         but_seqs=_SOME if selection.but_seqs else frozenset(),
-        held_by=None if selection.held_by is None else -1,
+        held_by=None if selection.held_by is None else (-1, -1),
         beside=beside,
         without=without,
     )
@@ -229,6 +229,7 @@ def _is_held_by(table: FromClause, prefix: str) -> ColumnElement[bool]:
     other, mine = changes.alias(), table.c
     return exists().where(
         other.c.run_id == bindparam(f"{prefix}held_by"),
+        func.coalesce(other.c.held_since, other.c.run_id) == bindparam(f"{prefix}held_from"),
         other.c.status == "held",
         other.c.error_cause.in_(_GUARDED),
         other.c.record_key == mine.record_key,
@@ -308,7 +309,7 @@ _SELECT_REJECTED_BEFORE = (
     .where(_RUN, _PLANNED)
 )
 _SELECT_HELD_BEFORE = (
-    select(changes.c.run_id, changes.c.error_cause, changes.c.error)
+    select(changes.c.run_id, changes.c.held_since, changes.c.action, changes.c.error_cause, changes.c.error)
     .join(runs, runs.c.id == changes.c.run_id)
     .where(
         among_bound(changes.c.run_id, "runs"),
@@ -317,7 +318,7 @@ _SELECT_HELD_BEFORE = (
         runs.c.kind.not_in(REVERSALS),
     )
     .distinct()
-    .order_by(changes.c.run_id, changes.c.error)
+    .order_by(changes.c.run_id, changes.c.held_since, changes.c.action, changes.c.error)
 )
 _SELECT_FOLDS = select(target_principals.c.bps_fold).where(among_bound(target_principals.c.key, "keys"))
 _SELECT_MANAGERS = select(changes.c.seq, changes.c.after).where(

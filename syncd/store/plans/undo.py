@@ -15,12 +15,10 @@ from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
 from syncd.plan.licences import HeldLicence
 from syncd.plan.substitution import Arranged
 from syncd.plan.undo.values import Done, Record
-from syncd.plan.words import say
 from syncd.store.db.database import reading
 from syncd.store.db.parameters import among_bound
-from syncd.store.db.part import StorePart, in_thread
+from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
-from syncd.store.db.stops import stopped
 from syncd.store.inventory.written import LINKS, TABLES, Written
 from syncd.store.licences.holdings import load_holding
 from syncd.store.plans.changes import Placed, Plans
@@ -84,6 +82,7 @@ class Undoing(StorePart):
             (
                 Done(
                     change=planned.change,
+                    seq=planned.seq,
                     record=records[find_written(planned.change.object)].get(record),
                     linked=(record, target) in pairs.get(planned.change.object, ()),
                     member_there=target in there,
@@ -102,7 +101,6 @@ class Undoing(StorePart):
         """Return the records that a run deleted, and that are not there again."""
         return set(self._database.load_values(_SELECT_DELETED, {"run": run_id}))
 
-    @in_thread
     def load_released(self, approval: Approval) -> list[Standing]:
         """Return the held changes of a run that a person released, beside the inventory of now."""
         held = [
@@ -113,19 +111,6 @@ class Undoing(StorePart):
         ]
         recreated = {record for planned, record, _ in held if planned.change.action == "create"}
         return self.load_standing(held, recreated)
-
-    @in_thread
-    def settle_released(self, approval: Approval, result_run: int) -> None:
-        """Note at the held changes that were released which run carries them out."""
-        seqs = [
-            planned.seq
-            for chunk in Plans(self._database).iterate_changes(approval.run_id, statuses=_HELD)
-            for planned, _, _ in chunk
-            if approval.covers(planned.change.action, planned.change.bps_id, planned.change.target)
-        ]
-        with self._database.transaction() as connection:
-            settled = stopped("dropped", say(Cause.APPROVED, run=result_run))
-            connection.execute(_STOP, {**settled, "run": approval.run_id, "seqs": seqs})
 
 
 def _load_records(connection: Connection, kind: RecordKind, keys: Collection[int]) -> dict[int, Record]:
@@ -243,5 +228,4 @@ _SELECT_PAIRS = {
     )
     for kind, links in LINKS.items()
 }
-_STOP = update(changes).where(_RUN, among_bound(changes.c.seq, "seqs"))
 _UPDATE_RECORD = {kind: update(table).where(table.c.key == bindparam("row_key")) for kind, table in TABLES.items()}

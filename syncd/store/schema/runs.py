@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text, text
 
 from syncd.store.schema.types import ErrorText, Key, UtcTime, metadata
+
+REMOVED = text("action IN ('delete', 'unlink', 'revoke') AND status IN ('done', 'started')")
+"""What was taken away, or may have been: an index finds it by these very words."""
 
 runs = Table(
     "runs",
@@ -41,9 +44,11 @@ changes = Table(
     Column("error_cause", Text, nullable=False, server_default=""),
     Column("error", ErrorText, nullable=False),
     Column("finished_at", UtcTime),
+    Column("held_since", Key),  # the run that held it first; NULL: this one
     PrimaryKeyConstraint("run_id", "seq"),
     Index("ix_changes_record_key", "record_key"),
     Index("ix_changes_target_key", "target_key"),
+    Index("ix_changes_removed", "run_id", sqlite_where=REMOVED, postgresql_where=REMOVED),
     sqlite_with_rowid=False,
 )
 

@@ -10,9 +10,11 @@ from typing import Literal
 from syncd.errors import Interrupted
 from syncd.model.change import Change
 from syncd.model.licence import LICENCE_PLACES
+from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.drift import Drift, Ours, revert
 from syncd.plan.guard import Hold
+from syncd.plan.words import say
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.proposal import Means
 from syncd.sync.planning.undo import judge_proposal
@@ -80,12 +82,12 @@ class DriftCheck:
                 raise Interrupted("asked to stop while planning")
             keys = store.plan_files.load_principals({name for drift in drifts for name in _name_records(drift)})
             changes: list[Placed] = []
-            left: list[tuple[Change, int, int | None, str]] = []
+            left: list[tuple[Change, int, int | None, Reason]] = []
             for drift in drifts:
                 result = revert(drift, rules.policy, protect=rules.scope.protect)
                 changes += [_place(change, keys) for change in result.changes]
                 if result.left:
-                    left.append((*_place(drift.describe(), keys), result.left))
+                    left.append((*_place(drift.describe(), keys), say(Cause.LEFT_ALONE, why=result.left)))
             seq = store.plans.add_changes.blocking(run_id, seq, changes)
             seq = store.plans.add_left(run_id, seq, left)
             made_anew |= {record for change, record, _ in changes if change.action == "create"}

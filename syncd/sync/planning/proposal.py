@@ -7,15 +7,16 @@ withheld. Applying it is then the same as for any other plan. Graph is never ask
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
+from syncd.model.change import REMOVALS
 from syncd.model.reason import Cause
 from syncd.model.run import RunKind
-from syncd.plan.guard import REMOVALS, Hold
+from syncd.plan.guard import Hold
 from syncd.plan.planfile import PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo.values import Done
@@ -41,7 +42,10 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a proposal is made with. ``quiet``: it is quiet hours, in which nothing is removed."""
+    """What a proposal is made with. ``quiet``: it is quiet hours, in which nothing is removed.
+
+    ``refused``: a proposal adds what is to be told of changes that a person wanted, and that it leaves alone.
+    """
 
     portal: Portal
     store: Store
@@ -51,6 +55,7 @@ class Means:
     quiet: bool
     progress: Progress
     stopping: Callable[[], bool]
+    refused: list[str] = field(default_factory=list)
 
     async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool | None = None) -> None:
         """Read these records of the portal into the inventory, and everybody's licences where they are looked after.

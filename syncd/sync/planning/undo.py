@@ -1,24 +1,26 @@
-"""Undo: the reverse of a run as a plan of its own, and the release of what a guard withheld of such a plan."""
+"""Undo: the reverse of a run as a plan of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import Forbidden, Interrupted, UnsafePlan
-from syncd.model.change import Change, OutcomeStatus, Phase
+from syncd.model.change import REMOVALS, Change, OutcomeStatus, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
-from syncd.model.run import Approval, RunKind
-from syncd.plan.guard import REMOVALS, Hold
-from syncd.plan.undo.undo import find_forbidden, reverse, still_stands
+from syncd.plan.guard import Hold
+from syncd.plan.undo.undo import reverse
 from syncd.plan.undo.values import Done, Reverse
 from syncd.plan.words import TIED, say
 from syncd.sync.passage import drop_plan, pass_complete
 from syncd.sync.planning.proposal import Means
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 _DONE: tuple[OutcomeStatus, ...] = ("done",)
 _UNKNOWN = "it is not known whether this was done: look at the portal"
@@ -68,7 +70,12 @@ class Undo:
                 for result, done, record, target in found
                 for each in result.changes
             ]
-            left = [(done, record, target, result.left) for result, done, record, target in found if result.left]
+            made = _note_wanted(store, made)
+            left = [
+                (done, record, target, say(Cause.LEFT_ALONE, why=result.left))
+                for result, done, record, target in found
+                if result.left
+            ]
             seats += [placed for placed in made if placed[0].object == "licence"]
             seq = store.plans.add_changes.blocking(
                 run_id, seq, [placed for placed in made if placed[0].object != "licence"]
@@ -116,6 +123,19 @@ class Undo:
         return result
 
 
+def _note_wanted(store: Store, placed: Sequence[Placed]) -> list[Placed]:
+    """Say of removals that the tenant wants to be there what they take away, so that nobody approves it unawares."""
+    undone = [each for each in placed if each[0].action in REMOVALS and each[0].reason.cause is Cause.UNDONE]
+    wanted = store.pairs.find_wanted({(change.object, record, target) for change, record, target in undone})
+    reason = say(Cause.UNDONE_STILL_WANTED)
+    return [
+        (replace(change, reason=reason), record, target)
+        if (change.object, record, target) in wanted and change.action in REMOVALS
+        else (change, record, target)
+        for change, record, target in placed
+    ]
+
+
 def join_swaps(placed: Sequence[Placed]) -> list[Placed]:
     """Return changes of licences person by person, as they travel together: the old one goes only with the new one."""
     found: list[Placed] = []
@@ -145,48 +165,6 @@ def _find_target(change: Change, *, done: Change, target: int | None, means: Mea
 def _can_stand_in(change: Change, record: int, means: Means) -> bool:
     key = means.store.plan_files.load_principals({change.target})[change.target.casefold()]
     return means.store.substitutions.can_stand_in.blocking(record, key)
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """What a person released of a plan that set something back: applied as it was shown, or refused."""
-
-    approval: Approval
-    kind: RunKind
-    writes: Literal[True] = True
-
-    async def propose(self, run_id: int, means: Means, phase: Callable[[str], None]) -> list[Hold]:
-        """Read the records concerned anew, and take the released changes over; UnsafePlan when one has changed."""
-        store, approval = means.store, self.approval
-        phase("read portal")
-        users, groups = await store.decisions.load_concerned(approval)
-        changed = await store.licences.has_licence_changes(approval.run_id)
-        await means.read(users, groups, licences=True if changed else None)
-        phase("plan")
-        released = await store.undo.load_released(approval)
-        self._check_rules([done.change for done, _, _ in released], means)
-        overtaken = sum(not still_stands(done) for done, _, _ in released)
-        if overtaken:
-            raise UnsafePlan(
-                f"{overtaken} of {len(released)} approved changes of run {approval.run_id} are no longer as they were "
-                "shown: the portal has changed; nothing was applied, undo it again to see how things stand"
-            )
-        changes = [(done.change, record, target) for done, record, target in released]
-        await store.plans.add_changes(run_id, 0, changes)
-        await store.undo.settle_released(approval, run_id)
-        return []
-
-    def _check_rules(self, released: Sequence[Change], means: Means) -> None:
-        """Refuse what the rules of today forbid, whatever they were when it was held."""
-        rules = means.rules
-        for change in released:
-            reason = find_forbidden(change, rules.policy, protect=rules.scope.protect)
-            if reason:
-                what = " ".join(part for part in (change.action, change.object, change.bps_id, change.target) if part)
-                raise UnsafePlan(
-                    f"{what} of run {self.approval.run_id}: {reason}; nothing was applied. Approve the rest "
-                    "with --only, or undo it again to see what is left to do"
-                )
 
 
 def judge_proposal(run_id: int, means: Means) -> list[Hold]:
