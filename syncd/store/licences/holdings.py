@@ -38,6 +38,7 @@ from syncd.store.licences.holding_statements import (
     SELECT_HELD,
     SELECT_MOVING,
     SELECT_ONE,
+    SELECT_ROLES,
     SELECT_STARTED_GRANTS,
     SELECT_STARTED_REVOKES,
     SETTLE_NOTES,
@@ -118,15 +119,22 @@ class Licences(StorePart):
     def iterate_people(self, run_id: int, rules: int, *, touched_only: bool) -> Iterator[list[PersonView]]:
         """Yield everybody whom a rule covers, who has a licence of ours, or whose account this plan deletes."""
         few = TOUCHED if touched_only else None
-        asked = {"run": run_id, "roles": [name_licence_role(rule) for rule in range(rules)]}
+        roles = [name_licence_role(rule) for rule in range(rules)]
+        asked = {"run": run_id, "roles": roles}
         for rows in iterate_folded(self._database, PEOPLE, few, asked):
             with reading(self._database) as connection:
                 held = _load_held(connection, [row.key for row in rows])
                 taken = load_taken(connection, [row.key for row in rows])
                 moving = _load_moving(connection, [row.d_key for row in rows if row.d_key is not None])
+                unwanted = [row.source_key for row in rows if row.d_key is None and row.source_key is not None]
+                covered = _load_covered(connection, unwanted, roles)
             yield [
                 _make_person(
-                    row, held=held.get(row.key, []), moving=moving.get(row.key, []), removed=taken.get(row.key, {})
+                    row,
+                    held=held.get(row.key, []),
+                    moving=moving.get(row.key, []),
+                    removed=taken.get(row.key, {}),
+                    covered=covered.get(row.source_key, ()),
                 )
                 for row in rows
             ]
@@ -244,8 +252,22 @@ def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, l
     return {key: [licences[kind] for kind in sorted(licences)] for key, licences in found.items()}
 
 
+def _load_covered(connection: Connection, people: Collection[int], roles: Collection[str]) -> dict[int, set[int]]:
+    """Return the places of the licence rules that cover each of these source users."""
+    found: dict[int, set[int]] = {}
+    asked = {"people": people, "roles": roles}
+    for key, role in connection.execute(SELECT_ROLES, asked) if people and roles else ():
+        found.setdefault(key, set()).add(int(role.removeprefix(LICENCE_ROLE)))
+    return found
+
+
 def _make_person(
-    row: Any, *, held: Sequence[HeldLicence], moving: Sequence[HeldLicence], removed: Mapping[str, bool]
+    row: Any,
+    *,
+    held: Sequence[HeldLicence],
+    moving: Sequence[HeldLicence],
+    removed: Mapping[str, bool],
+    covered: Collection[int],
 ) -> PersonView:
     wanted = row.d_key is not None
     return PersonView(
@@ -262,4 +284,5 @@ def _make_person(
         licences=tuple(held),
         moving=tuple(moving),
         removed=removed,
+        covered=frozenset() if wanted else frozenset(covered),
     )
