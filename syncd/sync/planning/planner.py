@@ -98,6 +98,8 @@ class Planner:
         self._evidence = Evidence(store)
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
+        self._touched: list[int] | None = None
+        """The records of the portal to compare; None: all."""
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -185,8 +187,8 @@ class Planner:
             raise ConfigError(problems)
         return found
 
-    def plan(self, *, full: bool, judged: bool = True) -> Planned:
-        """Write the complete plan of the run. Call `decide` first.
+    def plan_records(self, *, full: bool, judged: bool = True) -> None:
+        """Begin the plan of the run: accounts, groups and substitutions. Call `decide` first, `plan_places` afterwards.
 
         ``judged`` False: the guard is not asked, because a person has decided what may be applied.
         """
@@ -203,8 +205,10 @@ class Planner:
         if not full and rules.policy.substitute == "manager":
             store.substitutions.touch_left_to_managers()
         self._by_hand.begin()
-        touched = [] if full else store.pairs.load_touched_principals()
-        full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
+        self._touched = None if full else store.pairs.load_touched_principals()
+        if self._touched is not None and len(self._touched) > _WHOLE_BEYOND and not self._single:
+            self._touched = None
+        full = self._touched is None
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals != "none" or placed[0].action != "delete"])
@@ -214,10 +218,18 @@ class Planner:
         if judged:
             passed = pass_records(store, self._run_id, rules.limits)
             self._declined, self._held = passed.declined, passed.held
-        self._plan_groups("membership", None if full else touched)
+
+    def plan_places(self, *, deletions_read: bool, judged: bool = True) -> Planned:
+        """Complete the plan with memberships, ownerships and licences, and ask the guard.
+
+        ``deletions_read``: what those hold whose accounts this plan deletes was read just now.
+        """
+        store, rules, touched = self._store, self._rules, self._touched
+        full = touched is None
+        self._plan_groups("membership", touched)
         if rules.mapping.owners and store.pairs.knows_owners():
-            self._plan_groups("ownership", None if full else touched)
-        self._plan_licences(full)
+            self._plan_groups("ownership", touched)
+        self._plan_licences(full, deletions_read=deletions_read)
         self._flush()
         if not judged:
             return Planned(full, self._next)
@@ -380,16 +392,17 @@ class Planner:
 
     # ---- licences ---------------------------------------------------------------------------------------------------
 
-    def _plan_licences(self, full: bool) -> None:
+    def _plan_licences(self, full: bool, *, deletions_read: bool) -> None:
         """Compare licences, of everybody or of who was touched; what rules of the past granted is revoked."""
         rules, store = self._rules, self._store
-        if not self._licences or not store.licences.are_licences_known():
+        looked_after = self._licences and store.licences.are_licences_known()
+        if not (looked_after or deletions_read):
             return
         self._flush()  # deletions of this plan decide about licences
         for people in store.licences.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
             self._go_on()
             for person in people:
-                if person.key in self._declined:
+                if person.key in self._declined or not (looked_after or person.deleting):
                     continue
                 settled = find_settled_licences(person, rules) if self._write else []
                 store.licences.forget_taken_licences([(person.key, kind) for kind in settled])
