@@ -17,9 +17,10 @@ from syncd.bps.people import People
 from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
+from syncd.errors import Rejected
 from syncd.http import HttpClient, HttpOptions
 from syncd.model.kinds import RecordKind
-from syncd.model.licence import LicenceList, Seats, Step, StepResult
+from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
 
@@ -150,6 +151,13 @@ class BpsPortal:
     async def fetch_licences(self) -> LicenceList | None:
         """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""
         return await self._licences.fetch_licences()
+
+    async def fetch_holder(self, bps_id: str) -> LicenceHolder | None:
+        """Read what one person holds; None when the portal assigns licences by itself, or has none to read."""
+        try:
+            return await self._licences.fetch_holder(bps_id) or LicenceHolder(bps_id, ())
+        except Rejected:
+            return None
 
     async def fetch_seats(self) -> tuple[Seats, ...] | None:
         """Read how many seats of each licence type there are; None as above."""

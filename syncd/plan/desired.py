@@ -13,7 +13,7 @@ from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.source import KIND
 from syncd.model.target import fold
-from syncd.plan.cel.expressions import ExpressionFailed
+from syncd.plan.cel.expressions import Expression, ExpressionFailed
 from syncd.plan.rules import FieldRule, Rules
 from syncd.plan.texts import NoText, as_text
 from syncd.plan.words import say
@@ -24,6 +24,10 @@ what is there stays as it is · protected: on the protect list · disabled, dele
 was in the target."""
 
 LEAVER_STATES: frozenset[State] = frozenset({"disabled", "deleted", "out_of_scope"})
+FROZEN_STATES: frozenset[str] = frozenset({"skipped", "collision", "blocked", "frozen"})
+"""Of a record of ours whose owner is still there and cannot be written: it stays as it is, and what the tenant takes
+away is taken. blocked: the BPS id that its owner wants is a stranger's · frozen: how a skipped group is called whose
+members are known."""
 
 AGENT = "agentUser"
 _FORBIDDEN = frozenset('\\%&*+/=?{}|<>();:,[]"#')
@@ -73,27 +77,22 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) 
     if user.state == "unreadable":
         return Desired(key=user.key, state="skipped", reason=say(Cause.UNREADABLE, what="user"))
     attributes = {"id": user.attributes.get("id"), **user.attributes}
-    guest = is_guest(attributes)
-    external = "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
-    try:
-        bps_id = _map_text(rules.mapping.user_bps_id, "user", attributes, now=now)
-        if is_mapped_by_mail(attributes, rules):
-            bps_id = _make_text(attributes.get("mail"), "mail is")
-        fields = {
-            name: _map_text(rule, "user", attributes, now=now)
-            for name, rule in sorted(rules.mapping.user_fields.items())
-        }
-        in_scope = rules.scope.users is None or rules.scope.users.test("user", attributes, now=now)
-    except ExpressionFailed as error:
-        if user.state in ("soft_deleted", "deleted"):
-            return Desired(key=user.key, state="deleted", reason=say(Cause.DELETED))
-        return Desired(key=user.key, state="skipped", reason=say(Cause.RULE_FAILED, problem=error))
-    decided = Desired(key=user.key, state="wanted", bps_id=bps_id or "", fields=fields, manager_key=user.manager_key)
-    state, reason = _judge_user(user, attributes, guest=guest, in_scope=in_scope, rules=rules)
-    if state == "wanted":
+    mapped = _map_fields(
+        "mail" if is_mapped_by_mail(attributes, rules) else rules.mapping.user_bps_id,
+        rules.mapping.user_fields,
+        "user",
+        attributes,
+        now=now,
+    )
+    bps_id, fields = mapped.bps_id, mapped.fields
+    state, reason = _judge_user(user, attributes, rules=rules, now=now)
+    if state == "wanted" and mapped.problem:
+        state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)
+    elif state == "wanted":
         problem = find_bps_id_problem(bps_id)
         if problem:
-            what = "mail address (guest)" if guest or external else rules.mapping.user_bps_id.text
+            external = is_guest(attributes) or _is_external(attributes)
+            what = "mail address (guest)" if external else rules.mapping.user_bps_id.text
             state, reason = "skipped", say(Cause.NO_BPS_ID, rule=what, problem=problem)
         elif not fields.get("name", bps_id) or not fields.get("email", bps_id):
             missing = "name" if not fields.get("name", bps_id) else "email"
@@ -101,18 +100,19 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) 
     if bps_id and fold(bps_id) in rules.scope.protect:
         state, reason = "protected", say(Cause.PROTECTED)
     return Desired(
-        key=decided.key,
+        key=user.key,
         state=state,
         reason=reason,
-        bps_id=decided.bps_id,
-        fields=decided.fields,
-        manager_key=decided.manager_key,
+        bps_id=bps_id or "",
+        fields=fields,
+        manager_key=user.manager_key,
     )
 
 
 def _judge_user(
-    user: SourceUser, attributes: Mapping[str, Any], *, guest: bool, in_scope: bool, rules: Rules
+    user: SourceUser, attributes: Mapping[str, Any], *, rules: Rules, now: datetime | None
 ) -> tuple[State, Reason]:
+    """Tell whether somebody is meant for the target; what the tenant states needs no mapping that succeeds."""
     if user.state in ("soft_deleted", "deleted"):
         return "deleted", say(Cause.DELETED)
     if user.state == "parked":
@@ -123,14 +123,22 @@ def _judge_user(
         # Of a type that was unknown until today nobody can tell whether it was meant to be left out: it may be the
         # tenant's new name for somebody who works here. So nothing is taken away for that.
         return ("out_of_scope", say(Cause.AGENT)) if kind == AGENT else ("skipped", say(Cause.SUBTYPE, kind=kind))
-    if guest and rules.scope.guests == "skip":
+    if is_guest(attributes) and rules.scope.guests == "skip":
         return "out_of_scope", say(Cause.GUEST)
     if not user.in_groups:
         return "out_of_scope", say(Cause.NOT_IN_GROUPS)
-    if not in_scope:
-        rule = f"scope.users: {rules.scope.users.text if rules.scope.users else ''}"
-        return "out_of_scope", say(Cause.OUT_OF_SCOPE, rule=rule)
-    return "wanted", NO_REASON
+    return _judge_scope(rules.scope.users, "user", attributes, now=now)
+
+
+def _judge_scope(
+    rule: Expression | None, kind: RecordKind, attributes: Mapping[str, Any], *, now: datetime | None
+) -> tuple[State, Reason]:
+    try:
+        if rule is None or rule.test(kind, attributes, now=now):
+            return "wanted", NO_REASON
+    except ExpressionFailed as error:
+        return "skipped", say(Cause.RULE_FAILED, problem=error)
+    return "out_of_scope", say(Cause.OUT_OF_SCOPE, rule=f"scope.{kind}s: {rule.text}")
 
 
 def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = None) -> Desired:
@@ -141,17 +149,13 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
         return Desired(key=group.key, state="skipped", reason=say(Cause.UNREADABLE, what="group"))
     if group.state == "parked":
         return Desired(key=group.key, state="skipped", reason=say(Cause.PARTLY_KNOWN, what="group"))
-    try:
-        bps_id = _map_text(rules.mapping.group_bps_id, "group", group.attributes, now=now)
-        fields = {
-            name: _map_text(rule, "group", group.attributes, now=now)
-            for name, rule in sorted(rules.mapping.group_fields.items())
-        }
-        if rules.scope.groups is not None and not rules.scope.groups.test("group", group.attributes, now=now):
-            reason = say(Cause.OUT_OF_SCOPE, rule=f"scope.groups: {rules.scope.groups.text}")
-            return Desired(key=group.key, state="out_of_scope", reason=reason, bps_id=bps_id or "", fields=fields)
-    except ExpressionFailed as error:
-        return Desired(key=group.key, state="skipped", reason=say(Cause.RULE_FAILED, problem=error))
+    mapped = _map_fields(rules.mapping.group_bps_id, rules.mapping.group_fields, "group", group.attributes, now=now)
+    bps_id, fields = mapped.bps_id, mapped.fields
+    state, reason = _judge_scope(rules.scope.groups, "group", group.attributes, now=now)
+    if state == "wanted" and mapped.problem:
+        state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)
+    if state != "wanted":
+        return Desired(key=group.key, state=state, reason=reason, bps_id=bps_id or "", fields=fields)
     problem = find_bps_id_problem(bps_id)
     if problem or bps_id is None:
         reason = say(Cause.NO_BPS_ID, rule=rules.mapping.group_bps_id.text, problem=problem)
@@ -172,8 +176,7 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
 
 def is_mapped_by_mail(attributes: Mapping[str, Any], rules: Rules) -> bool:
     """Return whether the BPS id is the mail address: of guests where the scope says so, of external members always."""
-    external = "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
-    return rules.scope.guests == "mail" if is_guest(attributes) else external
+    return rules.scope.guests == "mail" if is_guest(attributes) else _is_external(attributes)
 
 
 def find_subtype(attributes: Mapping[str, Any]) -> str:
@@ -192,6 +195,10 @@ def is_guest(attributes: Mapping[str, Any]) -> bool:
     kind = attributes.get("userType")
     if isinstance(kind, str) and kind:
         return kind.casefold() == "guest"
+    return _is_external(attributes)
+
+
+def _is_external(attributes: Mapping[str, Any]) -> bool:
     return "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
 
 
@@ -216,6 +223,35 @@ def resolve_collision(claimants: Sequence[tuple[int, bool]]) -> int | None:
     """
     holders = [key for key, holds in claimants if holds]
     return holders[0] if len(holders) == 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mapped:
+    """What the mapping makes of an object. ``problem``: why it makes nothing of it."""
+
+    bps_id: str | None = None
+    fields: dict[str, str | None] = field(default_factory=dict)
+    problem: str = ""
+
+
+def _map_fields(
+    bps_id: FieldRule | Literal["mail"],
+    fields: Mapping[str, FieldRule],
+    kind: RecordKind,
+    attributes: Mapping[str, Any],
+    *,
+    now: datetime | None,
+) -> _Mapped:
+    found = None
+    try:
+        if bps_id == "mail":
+            found = _make_text(attributes.get("mail"), "mail is")
+        else:
+            found = _map_text(bps_id, kind, attributes, now=now)
+        made = {name: _map_text(rule, kind, attributes, now=now) for name, rule in sorted(fields.items())}
+    except ExpressionFailed as error:
+        return _Mapped(bps_id=found, problem=str(error))
+    return _Mapped(bps_id=found, fields=made)
 
 
 def _map_text(

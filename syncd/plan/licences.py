@@ -11,6 +11,7 @@ a type                 taken by hand         grant if policy.drift is revert, el
 any or none            yes, by hand          nothing, until the account itself is deleted
 any or none            renamed, by hand      it moves to the new account, and stays manual there
 nobody wants them      yes, by us            revoke, unless the policy for leavers says keep
+cannot be written      yes, by us            revoke when no rule that gives the type covers the person any more
 =====================  ====================  ==========================================================================
 """
 
@@ -22,6 +23,7 @@ from dataclasses import dataclass, field, replace
 from syncd.model.change import Change, Phase
 from syncd.model.licence import Settings, join_processes, subtract_processes
 from syncd.model.reason import NO_REASON, Cause, Reason
+from syncd.plan.desired import FROZEN_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import LicenceRule, PolicyRules, Rules
 from syncd.plan.words import say, say_leaving
@@ -75,6 +77,8 @@ class PersonView:
     deleting: bool
     licences: tuple[HeldLicence, ...]
     moving: tuple[HeldLicence, ...] = ()
+    covered: frozenset[int] = frozenset()
+    """Of somebody who cannot be written: the places of all rules that cover the person."""
     removed: Mapping[str, bool] = field(default_factory=dict)
     """Types of ours that somebody took by hand, each with whether a person accepted that."""
 
@@ -96,7 +100,7 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
             for licence in person.licences
         ]
     if not person.wanted:
-        return _decide_leaver(person, policy)
+        return _decide_leaver(person, rules)
     foreign = person.exists and not person.owned
     if foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt")):
         return []
@@ -124,9 +128,14 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
     return gone + given
 
 
-def _decide_leaver(person: PersonView, policy: PolicyRules) -> list[Change]:
+def _decide_leaver(person: PersonView, rules: Rules) -> list[Change]:
+    policy = rules.policy
     if not person.owned or not changes_allowed(policy, "revoke"):
         return []
+    if person.state in FROZEN_STATES:
+        given = {rules.licences[place].type for place in person.covered}
+        over = [licence for licence in person.licences if licence.ours and licence.type not in given]
+        return [_revoke(person, licence, Phase.REVOKES, say(Cause.NO_RULE)) for licence in over]
     if choose_leaver_policy(person.state, "user", policy) == "keep":
         return []
     renamed = person.state == "renamed"

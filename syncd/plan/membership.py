@@ -1,4 +1,20 @@
-"""Which memberships to add and to remove. An owned group's membership is ours as a whole."""
+"""Which memberships to add and to remove. An owned group's membership is ours as a whole.
+
+=========================  ==================  ======================================================================
+a group of ours            a member of it      then
+=========================  ==================  ======================================================================
+wanted, frozen, renamed    left it             unlink
+                           a leaver            unlink, unless the policy keeps leavers
+wanted                     frozen, not left    nothing
+                           renamed, not left   unlink when the new account is there
+                           put in by hand      unlink if policy.drift is revert
+frozen                     any other           nothing
+renamed                    any other           unlink when the new group is there
+gone                       any                 unlink, unless the policy keeps such groups
+=========================  ==================  ======================================================================
+
+Frozen: its owner is in the tenant and cannot be written (`syncd.plan.desired.FROZEN_STATES`).
+"""
 
 from __future__ import annotations
 
@@ -7,13 +23,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from syncd.model.change import Change, LinkKind, Phase
-from syncd.model.reason import NO_REASON, Cause
-from syncd.plan.desired import LEAVER_STATES
+from syncd.model.reason import NO_REASON, Cause, Reason
+from syncd.plan.desired import FROZEN_STATES, LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
-from syncd.plan.rules import Rules
+from syncd.plan.rules import PolicyRules, Rules
 from syncd.plan.words import say, say_leaving
 
-"""Why the record that a group had before its BPS id changed is emptied: once the new record is there, not earlier."""
+_STANDING = FROZEN_STATES | {"renamed"}
+"""Why nobody wants a record whose owner is in the tenant all the same: its places go when the tenant ends them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +106,13 @@ def decide_unlink(
     *,
     adoption_held: Collection[int],
     kind: LinkKind = "membership",
+    inside: bool = False,
 ) -> Change | None:
     """Return the removal of somebody who is in a group and should not be; None when it stays as it is.
 
     What this very plan adopts counts as ours already; applying it makes sure that the adoption came about.
+    ``inside``: by the tenant that person is in the group all the same, so that it is one of both that cannot be written
+    or has another name now.
     """
     policy = rules.policy
     if not changes_allowed(policy, "unlink") or member.bps_id.casefold() in rules.scope.protect:
@@ -100,27 +120,10 @@ def decide_unlink(
     adopting = policy.adopt == "match" and changes_allowed(policy, "adopt")
     if not group.owned and not (adopting and group.state == "wanted" and group.key not in adoption_held):
         return None
-    if group.state != "wanted":
-        if choose_leaver_policy(group.state, "group", policy) == "keep":
-            return None
-        state = group.state.replace("_", " ")
-        reason = say(Cause.GROUP_RENAMED) if state == "renamed" else say(Cause.GROUP_LEAVES, state=state)
-    elif member.wanted:
-        if not member.owned and not (adopting and member.key not in adoption_held):
-            return None  # its account is not ours: hands off
-        reason = say(Cause.LEFT, what="a member" if kind == "membership" else "an owner")
-    elif member.owned:
-        if choose_leaver_policy(member.state, "user", policy) == "keep":
-            return None
-        reason = say_leaving(member.state)
-    elif member.named or policy.drift != "revert":
-        return None  # whom the tenant names, and whose account is not ours, was not put in by hand
-    elif any(
-        state in LEAVER_STATES and choose_leaver_policy(state, "user", policy) == "keep" for state in member.left_by
-    ):
-        return None  # somebody removed the account of a leaver who is kept: the place is kept for that person's return
-    else:
-        reason = say(Cause.PUT_IN_BY_HAND)
+    untouchable = not member.owned and not (adopting and member.key not in adoption_held)
+    reason = _find_reason(group, member, policy, inside=inside, untouchable=untouchable, kind=kind)
+    if reason is None:
+        return None
     phase = Phase.UNLINKS if kind == "membership" else Phase.DISOWNS
     return Change(
         phase=phase,
@@ -131,3 +134,39 @@ def decide_unlink(
         source_key=group.source_key,
         reason=reason,
     )
+
+
+def is_unwritable(group: GroupView, member: MemberView) -> bool:
+    """Return whether one of both cannot be written or has another name now: then the tenant has to say who is in."""
+    kept = member.owned and not member.wanted and member.state in _STANDING
+    return kept or (group.state in _STANDING and (member.wanted or member.owned))
+
+
+def _find_reason(
+    group: GroupView, member: MemberView, policy: PolicyRules, *, inside: bool, untouchable: bool, kind: LinkKind
+) -> Reason | None:
+    if group.state != "wanted" and group.state not in _STANDING:
+        if choose_leaver_policy(group.state, "group", policy) == "keep":
+            return None
+        return say(Cause.GROUP_LEAVES, state=group.state.replace("_", " "))
+    standing = member.wanted or (member.owned and member.state in _STANDING)
+    if standing and not inside:
+        if member.wanted and untouchable:
+            return None  # its account is not ours: hands off
+        return say(Cause.LEFT, what="a member" if kind == "membership" else "an owner")
+    if not standing and member.owned:
+        if choose_leaver_policy(member.state, "user", policy) != "keep":
+            return say_leaving(member.state)
+        if group.state != "renamed":
+            return None
+    if group.state == "renamed":
+        return say(Cause.GROUP_RENAMED)
+    if standing:
+        return say_leaving("renamed") if member.state == "renamed" and group.state == "wanted" else None
+    if group.state != "wanted" or member.named or policy.drift != "revert":
+        return None  # whom the tenant names, and whose account is not ours, was not put in by hand
+    if any(
+        state in LEAVER_STATES and choose_leaver_policy(state, "user", policy) == "keep" for state in member.left_by
+    ):
+        return None  # somebody removed the account of a leaver who is kept: the place is kept for that person's return
+    return say(Cause.PUT_IN_BY_HAND)

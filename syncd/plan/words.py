@@ -105,6 +105,9 @@ def say(cause: Cause, **values: object) -> Reason:
     return Reason(cause, sentence.format(**values) if values else sentence)
 
 
+FROZEN = "what the tenant takes away is taken all the same"
+"""What is said of a record whose owner cannot be written."""
+
 TIED: dict[RecordKind, str] = {
     "user": "the account stays: it is in a group on the protect list (scope.protect)",
     "group": "the group stays: somebody on the protect list (scope.protect) is in it",

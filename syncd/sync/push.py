@@ -150,7 +150,10 @@ class Push:
                 name = "portal_groups_malformed"
                 self._malformed[name] = self._malformed.get(name, 0) + malformed
             phase("plan")
-        planned = await store.in_thread(planner.plan, full=full, judged=approval is None)
+        judged = approval is None
+        await store.in_thread(planner.plan_records, full=full, judged=judged)
+        deletions_read = read_portal and await licensing.read_of_deleted(run_id)
+        planned = await store.in_thread(planner.plan_places, deletions_read=deletions_read, judged=judged)
         if full and read_portal and write and rules.policy.drift == "adopt":
             await store.drift.accept_drift(list_ours(rules))
             await store.licences.accept_taken_licences()
@@ -169,7 +172,8 @@ class Push:
         )
         if write and rules.policy.mode != "plan_only":
             await self._spare_tied(run_id)
-        licences = bool(rules.licences) or (ours and await store.licences.has_licence_changes(run_id))
+        changing = (ours or deletions_read) and await store.licences.has_licence_changes(run_id)
+        licences = bool(rules.licences) or changing
         notes = await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         if shown is not None:
             await store.in_thread(shown, run_id)

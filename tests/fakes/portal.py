@@ -254,6 +254,15 @@ class FakePortal:
             )
         )
 
+    async def fetch_holder(self, bps_id: str) -> LicenceHolder | None:
+        """Return what one person holds."""
+        self.licence_reads.append(bps_id)
+        self._check_licence_scope("all")
+        if self.perpetual:
+            return None
+        held = self.licences.get(fold(bps_id), {})
+        return LicenceHolder(bps_id, tuple(Licence(kind, dict(held[kind]) or None) for kind in sorted(held)))
+
     async def fetch_seats(self) -> tuple[Seats, ...] | None:
         """Return the types whose totals are set."""
         self.licence_reads.append("seats")

@@ -11,7 +11,7 @@ import click
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.output import format_time, print_json, print_line, print_table
 from syncd.model.reason import Cause
-from syncd.plan.desired import is_mapped_by_mail
+from syncd.plan.desired import FROZEN_STATES, is_mapped_by_mail
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
@@ -199,6 +199,8 @@ def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: R
             reason += "; it waits until the account is adopted"
     else:
         reason = f"licences[{number}] ({rule.group}) would, but the person is not wanted: see the decision"
+        if desired is not None and desired["state"] in FROZEN_STATES:
+            reason += "; nothing is given, and what was given stays as long as a rule that gives it covers the person"
     given = wanted and foreign is None and not found["perpetual"]
     return {"wanted": rule.type if rule and given else None, "reason": reason, "held": found["held"]}
 

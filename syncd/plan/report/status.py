@@ -22,10 +22,10 @@ from typing import Literal
 
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
-from syncd.plan.desired import LEAVER_STATES
+from syncd.plan.desired import FROZEN_STATES, LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import PolicyRules
-from syncd.plan.words import TIED
+from syncd.plan.words import FROZEN, TIED
 
 ObjectStatus = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
 StatusReason = tuple[ObjectStatus, str]
@@ -100,7 +100,10 @@ def find_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason | None:
     if facts.desired in LEAVER_STATES:
         return _find_leaver_status(facts, policy) if mine else _find_absent_status(facts)
     reason = facts.reason.text
-    return "skipped", f"{reason}; its record stays as it is" if mine else reason
+    if not mine:
+        return "skipped", reason
+    taken = f"; {FROZEN}" if facts.desired in FROZEN_STATES else ""
+    return "skipped", f"{reason}; its record stays as it is{taken}"
 
 
 def find_orphan_status(state: str, *, successor: str, facts: StatusFacts, policy: PolicyRules) -> StatusReason:

@@ -93,6 +93,9 @@ def _select_moving() -> CompoundSelect[Any]:
     return left.union_all(coming)
 
 
+SELECT_ROLES = select(scope_members.c.key, scope_members.c.role).where(
+    among_bound(scope_members.c.key, "people"), among_bound(scope_members.c.role, "roles", textual=True)
+)
 _ONE = target_licences.c.key == bindparam("holder"), target_licences.c.type == bindparam("of")
 PEOPLE = in_order(_select_people())
 TOUCHED = select(touched_principals.c.key)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from syncd.model.change import Change
-from syncd.model.licence import LicenceList, Seats, subtract_processes
+from syncd.model.licence import LicenceHolder, LicenceList, Seats, subtract_processes
 from syncd.model.reason import Cause
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
@@ -38,6 +38,7 @@ from syncd.store.licences.holding_statements import (
     SELECT_HELD,
     SELECT_MOVING,
     SELECT_ONE,
+    SELECT_ROLES,
     SELECT_STARTED_GRANTS,
     SELECT_STARTED_REVOKES,
     SETTLE_NOTES,
@@ -67,32 +68,24 @@ class Licences(StorePart):
             save_marker(connection, LICENCES_READ, "perpetual" if found is None else "yes")
             if found is None:
                 return set()
-            keys = intern_bps_ids(connection, [holder.bps_id for holder in found.holders], spelling=True)
-            fresh = {
-                (keys[fold(holder.bps_id)], licence.type): encode_json(dict(licence.settings))
-                if licence.settings is not None
-                else None
-                for holder in found.holders
-                for licence in holder.licences
-            }
+            _, fresh = _read_holders(connection, found.holders)
             there = {(row[0], row[1]): row[2] for row in connection.execute(SELECT_ALL_HELD)}
             gone = there.keys() - fresh.keys() if found.complete else set[tuple[int, str]]()
             doubted = find_doubted(connection, gone=gone, listed=fresh, seats=seats)
             gone = {(key, kind) for key, kind in gone if kind not in doubted}
-            _move_started(connection, gone)
-            note_taken(connection, gone, now=now)
-            rows = [
-                {"key": key, "type": kind, "settings": shown}
-                for (key, kind), shown in sorted(fresh.items(), key=lambda item: item[0])
-                if (key, kind) not in there or there[key, kind] != shown
-            ]
-            upsert(connection, target_licences, rows)
-            arrived = [{"holder": row["key"], "of": row["type"]} for row in rows]
-            if arrived:  # what was on its way to a renamed person is there, or what was taken is given by hand
-                connection.execute(SETTLE_NOTES, arrived)
+            _take_over(connection, fresh, there=there, gone=gone, now=now)
             if found.complete and not doubted:
                 _claim_started(connection)
             return doubted
+
+    @in_thread
+    def store_holders(self, holders: Sequence[LicenceHolder], *, now: datetime) -> None:
+        """Take over what single people hold, all of it, as `store_licences` does for everybody."""
+        with self._database.transaction() as connection:
+            keys, fresh = _read_holders(connection, holders)
+            held = connection.execute(SELECT_HELD, {"keys": keys})
+            there = {(row.key, row.type): row.settings for row in held}
+            _take_over(connection, fresh, there=there, gone=there.keys() - fresh.keys(), now=now)
 
     def are_licences_known(self) -> bool:
         """Return whether everybody's licences were read once, and the portal lets them be assigned."""
@@ -118,15 +111,22 @@ class Licences(StorePart):
     def iterate_people(self, run_id: int, rules: int, *, touched_only: bool) -> Iterator[list[PersonView]]:
         """Yield everybody whom a rule covers, who has a licence of ours, or whose account this plan deletes."""
         few = TOUCHED if touched_only else None
-        asked = {"run": run_id, "roles": [name_licence_role(rule) for rule in range(rules)]}
+        roles = [name_licence_role(rule) for rule in range(rules)]
+        asked = {"run": run_id, "roles": roles}
         for rows in iterate_folded(self._database, PEOPLE, few, asked):
             with reading(self._database) as connection:
                 held = _load_held(connection, [row.key for row in rows])
                 taken = load_taken(connection, [row.key for row in rows])
                 moving = _load_moving(connection, [row.d_key for row in rows if row.d_key is not None])
+                unwanted = [row.source_key for row in rows if row.d_key is None and row.source_key is not None]
+                covered = _load_covered(connection, unwanted, roles)
             yield [
                 _make_person(
-                    row, held=held.get(row.key, []), moving=moving.get(row.key, []), removed=taken.get(row.key, {})
+                    row,
+                    held=held.get(row.key, []),
+                    moving=moving.get(row.key, []),
+                    removed=taken.get(row.key, {}),
+                    covered=covered.get(row.source_key, ()),
                 )
                 for row in rows
             ]
@@ -135,6 +135,42 @@ class Licences(StorePart):
 def load_holding(connection: Connection, keys: Collection[int]) -> dict[int, list[HeldLicence]]:
     """Return the licences that people hold, for explanations."""
     return _load_held(connection, keys)
+
+
+def _read_holders(
+    connection: Connection, holders: Sequence[LicenceHolder]
+) -> tuple[list[int], dict[tuple[int, str], str | None]]:
+    """Return the keys of these people, and what they hold: the settings by person and type."""
+    keys = intern_bps_ids(connection, [holder.bps_id for holder in holders], spelling=True)
+    fresh = {
+        (keys[fold(holder.bps_id)], licence.type): encode_json(dict(licence.settings))
+        if licence.settings is not None
+        else None
+        for holder in holders
+        for licence in holder.licences
+    }
+    return [keys[fold(holder.bps_id)] for holder in holders], fresh
+
+
+def _take_over(
+    connection: Connection,
+    fresh: Mapping[tuple[int, str], str | None],
+    *,
+    there: Mapping[tuple[int, str], str | None],
+    gone: Collection[tuple[int, str]],
+    now: datetime,
+) -> None:
+    _move_started(connection, gone)
+    note_taken(connection, gone, now=now)
+    rows = [
+        {"key": key, "type": kind, "settings": shown}
+        for (key, kind), shown in sorted(fresh.items(), key=lambda item: item[0])
+        if (key, kind) not in there or there[key, kind] != shown
+    ]
+    upsert(connection, target_licences, rows)
+    arrived = [{"holder": row["key"], "of": row["type"]} for row in rows]
+    if arrived:  # what was on its way to a renamed person is there, or what was taken is given by hand
+        connection.execute(SETTLE_NOTES, arrived)
 
 
 # ---- outcomes, within the transaction that records them --------------------------------------------------------------
@@ -244,8 +280,22 @@ def _load_moving(connection: Connection, people: Collection[int]) -> dict[int, l
     return {key: [licences[kind] for kind in sorted(licences)] for key, licences in found.items()}
 
 
+def _load_covered(connection: Connection, people: Collection[int], roles: Collection[str]) -> dict[int, set[int]]:
+    """Return the places of the licence rules that cover each of these source users."""
+    found: dict[int, set[int]] = {}
+    asked = {"people": people, "roles": roles}
+    for key, role in connection.execute(SELECT_ROLES, asked) if people and roles else ():
+        found.setdefault(key, set()).add(int(role.removeprefix(LICENCE_ROLE)))
+    return found
+
+
 def _make_person(
-    row: Any, *, held: Sequence[HeldLicence], moving: Sequence[HeldLicence], removed: Mapping[str, bool]
+    row: Any,
+    *,
+    held: Sequence[HeldLicence],
+    moving: Sequence[HeldLicence],
+    removed: Mapping[str, bool],
+    covered: Collection[int],
 ) -> PersonView:
     wanted = row.d_key is not None
     return PersonView(
@@ -262,4 +312,5 @@ def _make_person(
         licences=tuple(held),
         moving=tuple(moving),
         removed=removed,
+        covered=frozenset() if wanted else frozenset(covered),
     )

@@ -167,3 +167,10 @@ SELECT_READY = gather(
     .join(target_users, target_users.c.key == target_principals.c.key)
     .where(target_users.c.status == "Synchronized", among_bound(target_principals.c.bps_fold, "folds", textual=True))
 )
+LOAD_DELETIONS = (
+    select(target_principals.c.bps_id)
+    .join(changes, changes.c.record_key == target_principals.c.key)
+    .where(_RUN, changes.c.phase == int(Phase.USER_DELETES), changes.c.status == "planned")
+    .order_by(changes.c.seq)
+    .limit(bindparam("most"))
+)

@@ -25,6 +25,7 @@ from syncd.store.plans.change_statements import (
     COUNT_PHASES,
     COUNT_PLANNED,
     COUNT_WAITING,
+    LOAD_DELETIONS,
     SELECT_ADOPTIONS,
     SELECT_NEWEST_TRY,
     SELECT_PHASES,
@@ -147,6 +148,11 @@ class Plans(StorePart):
         """Return the changes that a statement yields, in the order of the plan."""
         rows = read_gathered(self._database.load_value(statement, asked))
         return [_place(row) for row in sorted(rows, key=itemgetter(1))]
+
+    @in_thread
+    def load_deletions(self, run_id: int, at_most: int) -> list[str]:
+        """Return the BPS ids of accounts that a plan deletes, so many at most."""
+        return self._database.load_values(LOAD_DELETIONS, {"run": run_id, "most": at_most})
 
     @in_thread
     def load_waiting(self, run_id: int, at_most: int) -> tuple[list[str], list[str]]:

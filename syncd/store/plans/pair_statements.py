@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import CompoundSelect, Select, Table, bindparam, case, exists, select
 
 from syncd.model.change import LinkKind
+from syncd.model.reason import Cause
 from syncd.store.db.parameters import among_bound, gather
 from syncd.store.inventory.bps_ids import in_order
 from syncd.store.inventory.claims import is_taken
@@ -100,9 +101,12 @@ def _select_group_pairs() -> Select[Any]:
 def _select_group_views() -> Select[Any]:
     p, d, t = target_principals, desired_groups, target_groups
     owner = desired_groups.alias("owner")
+    # Of a group of which only fragments are known, nobody can tell who is in it.
+    known = (owner.c.state == "skipped") & owner.c.cause.not_in((Cause.PARTLY_KNOWN.value, Cause.UNREADABLE.value))
+    state = case((known, "frozen"), else_=owner.c.state)
     return (
         select(
-            p.c.key, p.c.bps_id, p.c.bps_fold, d.c.key, t.c.source_key, owner.c.state, owner.c.principal_key, t.c.key,
+            p.c.key, p.c.bps_id, p.c.bps_fold, d.c.key, t.c.source_key, state, owner.c.principal_key, t.c.key,
             t.c.origin, exists().where(target_users.c.key == p.c.key), is_taken(owner.c.principal_key, "group"),
         )
         .select_from(
@@ -161,6 +165,14 @@ def select_desired(kind: LinkKind) -> Select[Any]:
 def select_current(kind: LinkKind) -> Select[Any]:
     links = LINKS[kind]
     return gather(select(links.c.member_key).where(links.c.group_key == bindparam("group")))
+
+
+@cache
+def select_inside(kind: LinkKind) -> Select[Any]:
+    """Return those of the source users ``:people`` who are direct members (or owners) of one of ``:below``."""
+    links = _SOURCE_LINKS[kind]
+    inside = among_bound(links.c.member_key, "people"), among_bound(links.c.group_key, "below")
+    return select(links.c.member_key).where(*inside).distinct()
 
 
 @cache

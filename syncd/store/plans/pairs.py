@@ -34,6 +34,7 @@ from syncd.store.plans.pair_statements import (
     select_current_pairs,
     select_desired,
     select_desired_pairs,
+    select_inside,
 )
 
 
@@ -72,6 +73,10 @@ class Pairing(StorePart):
     def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
         """Return principal keys of the members (or owners) that the target's group has, sorted."""
         return sorted(read_gathered(self._database.load_value(select_current(kind), {"group": group})))
+
+    def find_inside(self, below: Collection[int], people: Collection[int], *, kind: LinkKind) -> set[int]:
+        """Return those of the source users who are direct members (or owners) of any of these groups."""
+        return set(self._database.load_values(select_inside(kind), {"below": below, "people": people}))
 
     def load_touched_principals(self) -> list[int]:
         """Return the keys of the target records to compare, sorted."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
-from syncd.errors import Conflict, Interrupted, NotFound, RemoteError, StoreError, SyncdError
+from syncd.errors import UNCLEAR, Conflict, Forbidden, Interrupted, NotFound, RemoteError, StoreError, SyncdError
 from syncd.model.change import (
     NEEDING_SYNCHRONIZED,
     LinkBatch,
@@ -25,6 +25,7 @@ from syncd.model.change import (
     Placed,
     PlannedChange,
 )
+from syncd.model.licence import LicenceHolder
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.rules import Rules
@@ -325,12 +326,36 @@ class Apply:
         if change.object == "user":
             if not await self._has_arrived(planned, record):
                 return _defer(planned, "the renamed person's new account is not there yet")
-            if self._licences and await self._store.licences.has_licences(record):
-                return _defer(planned, "its licences are not revoked yet, and would keep their seats")
+            if waits := await self._find_what_would_stay(planned, record):
+                return _defer(planned, waits)
             await self._portal.delete_account(change.bps_id)
         else:
             await self._portal.delete_group(change.bps_id)
         return Outcome(planned.seq, "done")
+
+    async def _find_what_would_stay(self, planned: PlannedChange, record: int) -> str:
+        """Return why an account cannot go yet: what hangs on it would stay behind; the portal is asked for it anew."""
+        change = planned.change
+        try:
+            holder = await self._fetch_holder(change.bps_id)
+            if await self._substituting.is_arranged(record, change.bps_id):
+                return "the substitution of its tasks has not ended yet"
+        except UNCLEAR as error:
+            await self._weigh(change.bps_id, (change.action, change.object), error)
+            return f"what hangs on it could not be read again: {error}"
+        if holder is not None:
+            await self._store.licences.store_holders([holder], now=self._clock.now())
+        if (holder is not None or self._licences) and await self._store.licences.has_licences(record):
+            return "its licences are not revoked yet, and would keep their seats"
+        return ""
+
+    async def _fetch_holder(self, bps_id: str) -> LicenceHolder | None:
+        try:
+            return await self._portal.fetch_holder(bps_id)
+        except Forbidden:
+            if self._rules.licences:
+                raise
+            return None  # whoever has no rules need not give us the scope
 
     async def _has_arrived(self, planned: PlannedChange, record: int) -> bool:
         """Return whether an old account may go: it was not left by a rename, or the new one is there."""

@@ -60,6 +60,13 @@ class Substituting:
                 await self._note_refusal(error)
         return Outcome(planned.seq, "deferred", say(Cause.SUBSTITUTIONS_REFUSED))
 
+    async def is_arranged(self, original: int, bps_id: str) -> bool:
+        """Return whether the portal still has a substitution of ours for an account; without the scope: False."""
+        try:
+            return await self._find(original, bps_id) is not None
+        except (Forbidden, NotOffered):
+            return False
+
     async def _note_refusal(self, error: RemoteError) -> None:
         """Say it once, not in every run."""
         first, self._forbidden = self._refused_at is None and not self._forbidden, True

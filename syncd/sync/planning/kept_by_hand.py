@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from syncd.model.change import LinkKind
 from syncd.model.kinds import RecordKind
 from syncd.model.target import fold
+from syncd.plan.desired import FROZEN_STATES
 from syncd.plan.diff import Pair
 from syncd.plan.drift import Ours, find_settled, stays_away
 from syncd.plan.membership import MemberView
@@ -118,6 +119,8 @@ class KeptDrift:
         kept = self._rules.policy.drift != "revert"
         for (_, key), (added, accepted) in self._store.drift.load_hand_links(kind, [group], None).items():
             member = views.get(key)
-            if member is not None and (kept or accepted) and not (added and member.owned and not member.wanted):
+            if member is None or not (kept or accepted):
+                continue
+            if not (added and member.owned and not member.wanted and member.state not in FROZEN_STATES):
                 left.add(key)
         return left

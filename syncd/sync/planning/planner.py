@@ -7,7 +7,7 @@ everybody; a delta planning only at what was touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
-from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink
+from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.passing_time import changes_with_time
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
@@ -97,6 +97,9 @@ class Planner:
         self._by_hand = KeptDrift(store, rules, write=write)
         self._evidence = Evidence(store)
         self._licence_groups: list[list[int]] = []
+        self._edges: Edges | None = None
+        self._touched: list[int] | None = None
+        """The records of the portal to compare; None: all."""
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -184,8 +187,8 @@ class Planner:
             raise ConfigError(problems)
         return found
 
-    def plan(self, *, full: bool, judged: bool = True) -> Planned:
-        """Write the complete plan of the run. Call `decide` first.
+    def plan_records(self, *, full: bool, judged: bool = True) -> None:
+        """Begin the plan of the run: accounts, groups and substitutions. Call `decide` first, `plan_places` afterwards.
 
         ``judged`` False: the guard is not asked, because a person has decided what may be applied.
         """
@@ -202,8 +205,10 @@ class Planner:
         if not full and rules.policy.substitute == "manager":
             store.substitutions.touch_left_to_managers()
         self._by_hand.begin()
-        touched = [] if full else store.pairs.load_touched_principals()
-        full = full or (len(touched) > _WHOLE_BEYOND and not self._single)
+        self._touched = None if full else store.pairs.load_touched_principals()
+        if self._touched is not None and len(self._touched) > _WHOLE_BEYOND and not self._single:
+            self._touched = None
+        full = self._touched is None
         for phase in (Phase.USERS, Phase.GROUPS):
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals != "none" or placed[0].action != "delete"])
@@ -213,10 +218,18 @@ class Planner:
         if judged:
             passed = pass_records(store, self._run_id, rules.limits)
             self._declined, self._held = passed.declined, passed.held
-        self._plan_groups("membership", None if full else touched)
+
+    def plan_places(self, *, deletions_read: bool, judged: bool = True) -> Planned:
+        """Complete the plan with memberships, ownerships and licences, and ask the guard.
+
+        ``deletions_read``: what those hold whose accounts this plan deletes was read just now.
+        """
+        store, rules, touched = self._store, self._rules, self._touched
+        full = touched is None
+        self._plan_groups("membership", touched)
         if rules.mapping.owners and store.pairs.knows_owners():
-            self._plan_groups("ownership", None if full else touched)
-        self._plan_licences(full)
+            self._plan_groups("ownership", touched)
+        self._plan_licences(full, deletions_read=deletions_read)
         self._flush()
         if not judged:
             return Planned(full, self._next)
@@ -287,12 +300,11 @@ class Planner:
         """Compare members or owners: whole groups, and (delta) the places of touched people in all the others."""
         store = self._store
         groups = store.pairs.load_group_rows_to_compare(touched_only=touched is not None)
-        edges: Edges = make_edges(store.desired.load_edges()) if groups and kind == "membership" else {}
         done: set[int] = set()
         for group in groups:
             self._go_on()
             done.add(group.key)
-            below = find_below(edges, group.source_key) if group.state == "wanted" else frozenset[int]()
+            below = self._find_below(kind, group) if group.state == "wanted" else frozenset[int]()
             wanted = store.pairs.load_desired_members(below, kind=kind) if below else []
             current = store.pairs.load_current_members(group.key, kind=kind) if group.exists else []
             self._by_hand.settle_group(kind, group.key, current=current, wanted=wanted)
@@ -323,7 +335,9 @@ class Planner:
         members = self._store.pairs.load_member_views(missing | extra)
         left = self._by_hand.find_left(kind, group.key, members.values())
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
-        proven = self._find_proven(kind, group, [members[key] for key in extra if key in members])
+        there = [members[key] for key in extra if key in members]
+        proven = self._find_proven(kind, group, there)
+        inside = self._find_inside(kind, group, [each for each in there if is_unwritable(group, each)], proven)
         found: list[Placed] = []
         for member in order:
             if member.key in left or not self._declined.isdisjoint((group.key, member.key)):
@@ -333,10 +347,34 @@ class Planner:
                 if change is not None and self._is_first(kind, group, member):
                     found.append((change, group.key, member.key))
             else:
-                change = decide_unlink(group, member, rules, adoption_held=self._held, kind=kind)
+                change = decide_unlink(
+                    group, member, rules, adoption_held=self._held, kind=kind, inside=member.key in inside
+                )
                 if change is not None and (change.reason.cause not in _ABSENCES or member.key in proven):
                     found.append((change, group.key, member.key))
         self._add([placed for placed in found if self._removals != "none" or placed[0].action == "link"])
+
+    def _find_below(self, kind: LinkKind, group: GroupView) -> frozenset[int]:
+        """Return the source groups of which the members (or owners) belong into a group."""
+        if kind == "ownership":
+            return frozenset({group.source_key})
+        if self._edges is None:
+            self._edges = make_edges(self._store.desired.load_edges())
+        return find_below(self._edges, group.source_key)
+
+    def _find_inside(
+        self, kind: LinkKind, group: GroupView, members: list[MemberView], proven: Collection[int]
+    ) -> set[int]:
+        """Return those of the members who are in the group by the tenant, or of whom nobody can tell."""
+        people = {member.source_key for member in members if member.source_key is not None}
+        if not people:
+            return {member.key for member in members}
+        there = self._store.pairs.find_inside(self._find_below(kind, group), people, kind=kind)
+        return {
+            member.key
+            for member in members
+            if member.source_key is None or member.source_key in there or member.key not in proven
+        }
 
     def _find_proven(self, kind: LinkKind, group: GroupView, extra: list[MemberView]) -> set[int]:
         """Return those of the superfluous members whose absence from the directory is proven."""
@@ -354,16 +392,17 @@ class Planner:
 
     # ---- licences ---------------------------------------------------------------------------------------------------
 
-    def _plan_licences(self, full: bool) -> None:
+    def _plan_licences(self, full: bool, *, deletions_read: bool) -> None:
         """Compare licences, of everybody or of who was touched; what rules of the past granted is revoked."""
         rules, store = self._rules, self._store
-        if not self._licences or not store.licences.are_licences_known():
+        looked_after = self._licences and store.licences.are_licences_known()
+        if not (looked_after or deletions_read):
             return
         self._flush()  # deletions of this plan decide about licences
         for people in store.licences.iterate_people(self._run_id, len(rules.licences), touched_only=not full):
             self._go_on()
             for person in people:
-                if person.key in self._declined:
+                if person.key in self._declined or not (looked_after or person.deleting):
                     continue
                 settled = find_settled_licences(person, rules) if self._write else []
                 store.licences.forget_taken_licences([(person.key, kind) for kind in settled])

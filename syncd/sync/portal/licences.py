@@ -20,6 +20,9 @@ from syncd.sync.ports.sides import Portal
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
+_FEW = 25
+"""So many people are asked for singly; for more of them everybody's licences are read, in one request."""
+
 _NO_SUCCESSOR = "the renamed person's new account is not there yet"
 
 
@@ -65,6 +68,31 @@ class Licensing:
         if seats is not None:
             await store.licences.store_seats(seats)
         self._read = True
+
+    async def read_of_deleted(self, run_id: int) -> bool:
+        """Read what those hold whose accounts a plan deletes: somebody may have given it since. False: nothing is told.
+
+        Their deletion waits then: before each of them the portal is asked once more.
+        """
+        if self._read:
+            return True
+        deleted = await self._store.plans.load_deletions(run_id, _FEW + 1)
+        if not deleted or self.refused:
+            return False
+        try:
+            if len(deleted) > _FEW:
+                await self._fetch()
+                return not await self._store.licences.are_licences_perpetual()
+            found = [await self._portal.fetch_holder(bps_id) for bps_id in deleted]
+        except Forbidden:
+            if self._ruled:
+                raise
+            return False
+        except UNCLEAR as error:
+            self._log.warning("licences.unread", error=str(error))
+            return False
+        await self._store.licences.store_holders([each for each in found if each is not None], now=self._now)
+        return any(each is not None for each in found)
 
     async def settle(self, run_id: int, *, ask: bool) -> list[str]:
         """Check the seats of a complete plan, and put off what cannot be granted; return what is to be told.

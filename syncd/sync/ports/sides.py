@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from syncd.model.kinds import RecordKind
-from syncd.model.licence import LicenceList, Seats, Step, StepResult
+from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.model.substitution import Substitution
@@ -223,6 +223,10 @@ class Portal(Protocol):
 
     async def fetch_licences(self) -> LicenceList | None:
         """Read who holds which licences; None when the portal assigns licences by itself (perpetual licensing)."""
+        ...
+
+    async def fetch_holder(self, bps_id: str) -> LicenceHolder | None:
+        """Read what one person holds; None when the portal assigns licences by itself, or has none to read."""
         ...
 
     async def fetch_seats(self) -> tuple[Seats, ...] | None:
