@@ -15,7 +15,7 @@ def make_runs(settings: Settings, database: Database, clock: Clock) -> Runs:
     """Return what executes runs on this store."""
     quiet, zone = settings.guard.quiet_hours, settings.schedule.timezone
 
-    def is_quiet(now: datetime) -> bool:
-        return quiet is not None and quiet.covers(now.astimezone(zone).time())
+    def is_quiet(now: datetime | None) -> bool:
+        return quiet is not None and (now is None or quiet.covers(now.astimezone(zone).time()))
 
     return Runs(Store(database), clock, is_quiet)

@@ -23,6 +23,7 @@ from syncd.model.kinds import RecordKind
 from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
+from syncd.plan.moment import StatedTimes
 
 
 class BpsPortal:
@@ -166,6 +167,10 @@ class BpsPortal:
     async def change_licences(self, steps: Sequence[Step]) -> tuple[StepResult, ...]:
         """Assign and take licences in one request, splitting it when it is refused; one result per step."""
         return await self._licences.change(steps)
+
+    def read_times(self) -> StatedTimes | None:
+        """Return which time the portal has stated so far."""
+        return self._http.times.stated
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import KW_ONLY, dataclass
-from email.utils import parsedate_to_datetime
 from typing import Literal
 
 from syncd.bps.answers import Noun
@@ -25,7 +24,8 @@ from syncd.errors import (
     Timeout,
     Unavailable,
 )
-from syncd.http import Response
+from syncd.http import Response, read_date
+from syncd.plan.moment import WAITS
 
 _SKEW_LIMIT = 120.0
 """Seconds by which the two clocks may differ before it is worth a warning."""
@@ -234,18 +234,17 @@ def _judge_write(noun: Noun, result: Response | RemoteError) -> Check:
 
 
 def _judge_clock(portal: BpsPortal, result: Response | RemoteError) -> Check:
-    text = "" if isinstance(result, RemoteError) else result.headers.get("Date", "")
-    try:
-        skew = (portal.clock.now() - parsedate_to_datetime(text)).total_seconds()
-    except (ValueError, TypeError):
+    stated = None if isinstance(result, RemoteError) else read_date(result.headers)
+    if stated is None:
         return Check("portal clock", "unknown", detail="the portal did not tell its time")
+    skew = (portal.clock.now() - stated).total_seconds()
     if abs(skew) <= _SKEW_LIMIT:
         return Check("portal clock", "ok", detail=f"the clocks differ by {abs(skew):.0f} s")
     return Check(
         "portal clock",
         "warning",
         detail=f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the portal's",
-        remedy="synchronise both clocks (NTP): tokens are valid by time",
+        remedy=f"synchronise both clocks (NTP): tokens are valid by time; {WAITS}",
     )
 
 

@@ -40,6 +40,7 @@ from syncd.graph.wire.parse import parse_count, parse_group, parse_members, pars
 from syncd.graph.wire.refusals import Purpose, says_dead, says_missing, says_page_expired
 from syncd.http import Response
 from syncd.model.source import STREAMS, GroupItem, Link, Page, Role, Stream, UserItem
+from syncd.plan.moment import StatedTimes
 
 T = TypeVar("T")
 
@@ -103,6 +104,10 @@ class GraphSource(Lookups, Listings):
         self._own = {stream: list_own_needs(client.options, stream) for stream in STREAMS}
         self._unshown: dict[Stream, set[str]] = {}
         """Per stream that is read as a whole: the properties with a permission of their own that nobody showed yet."""
+
+    def read_times(self) -> StatedTimes | None:
+        """Return which time Graph has stated so far."""
+        return self._client.door.times.stated
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far, without those for tokens."""

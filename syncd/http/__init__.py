@@ -14,6 +14,7 @@ from syncd.http.answer import (
 )
 from syncd.http.client import Classify, ErrorReader, HttpClient, stop_logging_retries
 from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
+from syncd.http.times import read_date
 from syncd.http.trust import make_ssl_context
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "make_error",
     "make_ssl_context",
     "parse_retry_after",
+    "read_date",
     "read_json_object",
     "read_page",
     "say",

@@ -25,6 +25,7 @@ from syncd.http.answer import Response, Told, make_error, read_page
 from syncd.http.confidential import Confidential, list_credentials
 from syncd.http.options import HttpOptions, RetryPolicy, Traffic
 from syncd.http.silence import HEADER_BYTES, NO_ANSWER, explain_proxy, explain_silence
+from syncd.http.times import Times
 from syncd.http.trust import make_ssl_context
 from syncd.time_limit import TimeLimit
 
@@ -70,6 +71,7 @@ class HttpClient:
     def __init__(self, name: str, options: HttpOptions, clock: Clock) -> None:
         self.name = name
         self.traffic = Traffic()
+        self.times = Times(clock)
         self._options = options
         self._clock = clock
         self._quiet = options.quiet.until
@@ -196,6 +198,7 @@ class HttpClient:
     def _judge(self, response: Response, url: URL, read_error: ErrorReader, classify: Classify | None) -> Response:
         """Return a 2xx answer; raise what any other one means."""
         if 200 <= response.status < 300:
+            self.times.note(response.headers)
             if self._troubled:
                 self._troubled = False
                 self._log.info("http.recovered", side=self.name)

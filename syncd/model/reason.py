@@ -76,6 +76,7 @@ class Cause(StrEnum):
     HELD_BEFORE = "held_before"
     """An earlier run held the very same change, and nobody has decided about it yet."""
     QUIET_HOURS = "quiet_hours"
+    CLOCK = "clock"
     REJECTED = "rejected"
     REJECTED_BEFORE = "rejected_before"
     ADOPTION_REJECTED = "adoption_rejected"

@@ -16,15 +16,16 @@ complete (everything is planned)
 release (instead of 1 to 8, when a person has approved something)
 9      `stop_unapproved`       what was not released, or was not shown                           held, deferred
 write (nothing is sent yet)
-10     `stop_quiet`            removals, in quiet hours                                          deferred
-11     `stop_failing`          what failed alike, until its next attempt is due                  deferred
-12     `stop_tied`             deletions with which the portal would change what is protected    deferred
-13     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
-14     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
-15     `stop_swaps`            the old licence, until the new one is given                       deferred
+10     `stop_untimely`         what hangs on a clock that is not believed                        deferred
+11     `stop_quiet`            removals, in quiet hours                                          deferred
+12     `stop_failing`          what failed alike, until its next attempt is due                  deferred
+13     `stop_tied`             deletions with which the portal would change what is protected    deferred
+14     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
+15     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
+16     `stop_swaps`            the old licence, until the new one is given                       deferred
 seats (the portal's seats are known)
-16     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
-17     `stop_without_seat`     grants without a seat, and again 15                               deferred
+17     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
+18     `stop_without_seat`     grants without a seat, and again 15                               deferred
 =====  ======================  ================================================================  =========
 
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
@@ -232,6 +233,15 @@ def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple
 
 
 # ---- the moment ------------------------------------------------------------------------------------------------------
+
+
+def stop_untimely(doubt: str, *, grace: bool) -> tuple[Stop, ...]:
+    """Put off what is done because a time has come, when our clock is not believed (``doubt`` says why).
+
+    Those are the substitutions, which have an end, and the deletions of accounts and groups where there is a ``grace``.
+    """
+    late = (Selection(actions=("delete",), objects=RECORD_KINDS),) if grace else ()
+    return (Stop("deferred", say(Cause.CLOCK, doubt=doubt), (Selection(objects=("substitution",)), *late)),)
 
 
 def stop_quiet() -> tuple[Stop, ...]:

@@ -21,6 +21,8 @@ import socket
 import ssl
 import uuid
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -45,6 +47,8 @@ from syncd.sandbox.wire.ledger import Ledger, LedgerMode
 from syncd.sandbox.wire.tokens import TokenBook
 
 _HOST = "127.0.0.1"
+_AGE = 86_400
+"""Seconds for which a cache has kept an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,9 @@ class Sandbox:
         """Write the CA and the secrets, start the four servers and return the running sandbox."""
         await asyncio.to_thread(self.path.mkdir, parents=True, exist_ok=True)
         tls = await asyncio.to_thread(self._write_files)
-        wire = Wire(self._clock, self.faults, self.ledger, lambda: self.latency + self.tenant_knobs.latency)
-        direct = Wire(self._clock, Faults(), Ledger(self._clock, mode="counters"), lambda: 0.0)
+        latency = lambda: self.latency + self.tenant_knobs.latency  # noqa: E731 - asked at each answer
+        wire = Wire(self._clock, self.faults, self.ledger, latency, self._tell_time)
+        direct = Wire(self._clock, Faults(), Ledger(self._clock, mode="counters"), lambda: 0.0, self._tell_time)
         try:
             await self._serve("login", self.login, wire, tls)
             await self._serve("graph", self.graph, wire, tls)
@@ -243,6 +248,15 @@ class Sandbox:
         members = (user.properties for user in self.directory.users if user.properties.get("userType") == "Member")
         known = islice(members, options.known_to_portal)
         add_local_users(self.portal, ((str(p["userPrincipalName"]), f"{p['displayName']} (by hand)") for p in known))
+
+    def _tell_time(self, side: str) -> dict[str, str]:
+        """Return the headers by which a side states its time; all but the portal goes by the tenant's."""
+        knobs = self.portal_knobs if side == "portal" else self.tenant_knobs
+        if knobs.date_header == "absent":
+            return {}
+        aged = knobs.date_header == "aged"
+        moment = self._clock.now() + timedelta(seconds=knobs.clock_ahead - (_AGE if aged else 0))
+        return {"Date": format_datetime(moment, usegmt=True), **({"Age": str(_AGE)} if aged else {})}
 
     def _write_files(self) -> ssl.SSLContext:
         for name, secret in (("graph-secret", self.client_secret), ("bps-secret", self.portal_client_secret)):

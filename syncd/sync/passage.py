@@ -15,6 +15,7 @@ from syncd.plan import sieves
 from syncd.plan.daily import list_allowances, make_day
 from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
+from syncd.plan.moment import Moment
 from syncd.plan.rules import GuardLimits
 
 if TYPE_CHECKING:
@@ -70,12 +71,17 @@ def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: 
     return held + holds
 
 
-def pass_moment(store: Store, run_id: int, *, quiet: bool, retry_failed: bool, now: datetime) -> None:
-    """Take a plan through what depends on the moment (stage "write"): quiet hours, and attempts that are not due."""
-    if quiet:
+def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool) -> None:
+    """Take a plan through what depends on the moment (stage "write"): clock, quiet hours, attempts that are not due.
+
+    ``grace``: accounts and groups are deleted after a time. ``decided``: a person said what goes on, at any hour.
+    """
+    if moment.doubt:
+        store.stops.stop(run_id, sieves.stop_untimely(moment.doubt, grace=grace))
+    if moment.quiet and not decided:
         store.stops.stop(run_id, sieves.stop_quiet())
     if not retry_failed:
-        store.stops.stop(run_id, sieves.stop_failing(*store.stops.load_not_due(run_id, now=now)))
+        store.stops.stop(run_id, sieves.stop_failing(*store.stops.load_not_due(run_id, now=moment.now)))
 
 
 def pass_licences(store: Store, run_id: int) -> None:

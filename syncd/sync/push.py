@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.clock import Clock
+from syncd.clock import Clock, LateClock
 from syncd.errors import ConfigError, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
 from syncd.plan.guard import Hold
+from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
 from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
 from syncd.sync.passage import pass_moment
@@ -24,6 +25,7 @@ from syncd.sync.portal.protection import Protecting
 from syncd.sync.portal.read import read_concerned, read_members, read_records
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
+from syncd.sync.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -82,7 +84,7 @@ class Push:
         removals: Removals,
         write: bool,
         retry_failed: bool,
-        quiet: bool,
+        time: Timekeeper,
         phase: Callable[[str], None],
         approval: Approval | None = None,
         shown: Callable[[int], None] | None = None,
@@ -91,7 +93,7 @@ class Push:
         """Make the plan of a run and apply it when ``write`` says so.
 
         ``read_portal`` False: never ask the portal while planning ("plan none"). ``removals``: what may be taken
-        away. ``quiet``: quiet hours, removals are put off to the next run. ``phase`` is told what begins;
+        away. ``time`` judges our clock. ``phase`` is told what begins;
         ``shown`` is called in the store's thread when the plan is complete and nothing is written yet.
         ``subject``: only what a pull of this object touched is looked at, even when a push over everybody is due;
         that one stays due.
@@ -119,11 +121,12 @@ class Push:
                 await licensing.read()
         phase("plan")
         ours = await licensing.are_ours()
+        moment = await time.judge()
         planner = Planner(
             store,
             rules,
             run_id,
-            now=self._clock.now(),
+            moment=moment,
             removals=removals,
             write=write,
             single=subject is not None,
@@ -162,13 +165,15 @@ class Push:
             refused = await store.in_thread(
                 keep_approved, store, run_id, planned.changes, approval=approval, removals=removals
             )
+        moment = await self._judge_anew(run_id, time, moment, write=write)
         await store.in_thread(
             pass_moment,
             store,
             run_id,
-            quiet=quiet and approval is None,
+            moment=moment,
+            grace=bool(rules.policy.grace),
+            decided=approval is not None,
             retry_failed=retry_failed,
-            now=self._clock.now(),
         )
         if write and rules.policy.mode != "plan_only":
             await self._spare_tied(run_id)
@@ -181,10 +186,11 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            notes += await self._apply(run_id, licences=licences, retry_failed=retry_failed)
+            notes += await self._apply(run_id, moment, licences=licences, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
             await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
+        notes = [*tell_doubt(moment), *notes]
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
 
     async def carry_out(
@@ -193,7 +199,7 @@ class Push:
         proposal: Proposal,
         *,
         write: bool,
-        quiet: bool,
+        time: Timekeeper,
         phase: Callable[[str], None],
         shown: Callable[[int], None] | None = None,
     ) -> PushResult:
@@ -205,13 +211,15 @@ class Push:
         if write and proposal.writes and rules.policy.mode == "plan_only":
             raise UnsafePlan('policy.mode = "plan_only": nothing is written to the portal')
         await self._check_target()
+        if write and proposal.writes:
+            await self._portal.check()
+        moment = await time.judge()
         means = Means(
             portal=self._portal,
             store=store,
             rules=rules,
-            now=self._clock.now(),
+            moment=moment,
             concurrency=self._options.concurrency,
-            quiet=quiet,
             progress=self._progress,
             stopping=self._stopping,
         )
@@ -227,15 +235,24 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
-            notes += await self._apply(run_id, licences=licences)
+            notes += await self._apply(run_id, moment, licences=licences)
             await store.plan_files.finish_proposal(run_id)
+        notes = [*tell_doubt(moment), *notes]
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes, refused="; ".join(means.refused))
 
     async def _spare_tied(self, run_id: int) -> None:
         protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)
         await protecting.defer_deletions(run_id)
 
-    async def _apply(self, run_id: int, *, licences: bool, retry_failed: bool = True) -> list[str]:
+    async def _judge_anew(self, run_id: int, time: Timekeeper, moment: Moment, *, write: bool) -> Moment:
+        """Return the moment by what both sides state, before anything is sent that hangs on time."""
+        grace = self._rules.policy.grace
+        counts = await self._store.in_thread(self._store.plans.count_changes, run_id)
+        if write and any(hangs_on_time(action, kind, grace=grace) for action, kind in counts):
+            await self._portal.check()
+        return await time.judge(moment)
+
+    async def _apply(self, run_id: int, moment: Moment, *, licences: bool, retry_failed: bool = True) -> list[str]:
         """Send what is planned; return what is to be told of it beside the outcomes."""
         planned = await self._store.plans.count_planned(run_id)
         self._progress("changes planned", sum(planned.values()))
@@ -243,7 +260,7 @@ class Push:
             self._portal,
             self._store,
             rules=self._rules,
-            clock=self._clock,
+            clock=LateClock(self._clock, moment.latest - moment.now) if moment.doubt else self._clock,
             options=self._options,
             progress=self._progress,
             stopping=self._stopping,

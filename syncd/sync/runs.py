@@ -28,11 +28,10 @@ from syncd.sync.ports.sides import TrafficMeter
 from syncd.sync.pull.pull import Pull
 from syncd.sync.pull.result import PullResult
 from syncd.sync.push import Push, PushResult
+from syncd.sync.timekeeper import QuietHours, Timekeeper
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
-
-QuietHours = Callable[[datetime], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +139,12 @@ class Runs:
         proposal: Proposal | None,
         shown: Callable[[int], None] | None,
     ) -> PushResult:
-        quiet = self._is_quiet(self._clock.now())
+        time = Timekeeper(
+            self._store, self._clock, meters=sides.meters, is_quiet=self._is_quiet, approval=request.approval
+        )
         if proposal is not None:
             return await sides.push.carry_out(
-                run.id, proposal, write=request.write, quiet=quiet, phase=run.begin, shown=shown
+                run.id, proposal, write=request.write, time=time, phase=run.begin, shown=shown
             )
         return await sides.push.run(
             run.id,
@@ -151,7 +152,7 @@ class Runs:
             removals="all" if run.pulled is None else run.pulled.removals,
             write=request.write,
             retry_failed=request.retry_failed,
-            quiet=quiet,
+            time=time,
             phase=run.begin,
             approval=request.approval,
             shown=shown,

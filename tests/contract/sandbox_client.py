@@ -33,6 +33,10 @@ class MovableClock(Clock):
         """Return what has elapsed, from an arbitrary start."""
         return 1000.0 + self.elapsed
 
+    def uptime(self) -> tuple[str, float]:
+        """Return what has elapsed, of one start of the machine."""
+        return "boot", self.monotonic()
+
     async def sleep(self, seconds: float) -> None:
         """Let that time pass at once."""
         self.elapsed += max(0.0, seconds)

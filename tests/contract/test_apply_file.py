@@ -157,7 +157,7 @@ async def test_removals_of_a_file_are_refused_in_quiet_hours(world: World) -> No
     writes(world)
     record = await world.carry_out(proposal, quiet=True)
     assert record.status == "failed"
-    assert "1 removals, and it is quiet hours" in record.error
+    assert "1 removals, and these are quiet hours" in record.error
     assert writes(world) == []
 
 

@@ -8,14 +8,16 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from syncd.cli.commands.sandbox import sandbox, serve
+from syncd.http import read_date
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.sandbox_client import Client, Reply, open_client
 
 
@@ -184,3 +186,28 @@ def test_unusable_durations_are_bad_usage(text: str) -> None:
     result = CliRunner().invoke(sandbox, ["--for", text])
     assert result.exit_code == 2
     assert "is not a duration" in result.output
+
+
+@pytest.mark.parametrize("side", ["graph", "portal"])
+async def test_each_side_has_a_clock_of_its_own(client: Client, side: str) -> None:
+    """Ahead or behind by a knob, without a Date, or with one that a cache has kept: and the other side goes on."""
+
+    async def ask(which: str) -> Reply:
+        return await (client.graph_token() if which == "graph" else client.portal_token())
+
+    sandbox, other = client.sandbox, "portal" if side == "graph" else "graph"
+    knobs = sandbox.tenant_knobs if side == "graph" else sandbox.portal_knobs
+
+    def tell(reply: Reply) -> timedelta:
+        stated = read_date(reply.headers)
+        assert stated is not None
+        return timedelta(seconds=round((stated - datetime.now(UTC)).total_seconds(), -1))
+
+    assert tell(await ask(side)) == timedelta()
+    turn_knobs(knobs, {"clock_ahead": -7200})
+    assert tell(await ask(side)) == timedelta(hours=-2)
+    assert tell(await ask(other)) == timedelta()
+    turn_knobs(knobs, {"date_header": "absent"})
+    assert "Date" not in (await ask(side)).headers
+    turn_knobs(knobs, {"date_header": "aged"})
+    assert read_date((await ask(side)).headers) is None

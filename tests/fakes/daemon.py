@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from datetime import datetime
@@ -15,6 +16,7 @@ from syncd.config import Listen, Settings, load_settings
 from syncd.daemon.composition import Composition
 from syncd.daemon.state import DaemonState
 from syncd.model.source import Page, Stream
+from syncd.plan.moment import StatedTimes
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
@@ -90,6 +92,11 @@ class Meter:
 
     def __init__(self) -> None:
         self.requests = 0
+
+    def read_times(self) -> StatedTimes:
+        """Return the right time."""
+        distance = time.time() - asyncio.get_running_loop().time()
+        return StatedTimes(distance, distance)
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return the requests so far."""

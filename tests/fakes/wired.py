@@ -10,6 +10,8 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import Any, Literal, NamedTuple
 
 from multidict import CIMultiDict
@@ -59,9 +61,9 @@ class _Door(HttpClient):
         self.traffic.requests += 1
         await asyncio.sleep(0)
         answer = self._wire.answer(method, url.raw_path_qs, dict(headers or {}), body or b"")
-        return Response(
-            answer.status, CIMultiDict({"Content-Type": answer.content_type, **answer.headers}), answer.body
-        )
+        date = format_datetime(self._wire.clock.now() + self._wire.ahead, usegmt=True)
+        found = {"Content-Type": answer.content_type, "Date": date, **answer.headers}
+        return Response(answer.status, CIMultiDict(found), answer.body)
 
 
 class WiredPortal(BpsPortal):
@@ -80,6 +82,8 @@ class Wire:
     knobs: PortalKnobs = field(default_factory=PortalKnobs)
     seed: int = 1
     secret: str = "secret"
+    ahead: timedelta = timedelta()
+    """How much the clock of the portal is ahead of ours."""
     before: Callable[[str, str], None] | None = None
     """Called with method and target before a request is answered; may raise."""
     after: Callable[[str, str], None] | None = None

@@ -13,10 +13,12 @@ from pathlib import Path
 from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
 from syncd.model.run import PullKind, RunRecord, RunRequest, Wanted
+from syncd.plan.moment import StatedTimes
 from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
+from syncd.store.reports.status import Report
 from syncd.store.store import Store
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
@@ -28,27 +30,57 @@ from tests.fakes.source import FakeSource
 
 
 class OwnClock(Clock):
-    """The real clock, moved by ``ahead``; sleeping moves it and takes no time."""
+    """The real clock, moved by ``ahead``, as all the world is; sleeping moves it and takes no time.
+
+    ``wrong``: how far it is ahead of all the world by itself; what counts seconds knows nothing of that.
+    """
 
     def __init__(self) -> None:
         self.ahead = timedelta()
+        self.wrong = timedelta()
+        self.boot = "boot"
 
     def now(self) -> datetime:
         """Return the moved present."""
-        return super().now() + self.ahead
+        return super().now() + self.ahead + self.wrong
 
     def monotonic(self) -> float:
         """Return the moved monotonic time."""
         return super().monotonic() + self.ahead.total_seconds()
+
+    def uptime(self) -> tuple[str, float]:
+        """Return the moved time since the start of the machine."""
+        return self.boot, self.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Move on at once."""
         self.ahead += timedelta(seconds=max(0.0, seconds))
 
 
-class _NoTraffic:
+@dataclass
+class Meter:
+    """A side that states the time: the right one, or one that is ``ahead``; or none (None).
+
+    ``fixed``: what it stated at some moment, and nothing since. ``silent``: it was not asked.
+    """
+
+    clock: OwnClock
+    ahead: timedelta | None = timedelta()
+    fixed: StatedTimes | None = None
+    silent: bool = False
+
+    def read_times(self) -> StatedTimes | None:
+        """Return the time that it would state now."""
+        if self.ahead is None or self.silent:
+            return None
+        if self.fixed is not None:
+            return self.fixed
+        distance = (self.clock.now() - self.clock.wrong + self.ahead).timestamp() - self.clock.monotonic()
+        return StatedTimes(distance, distance)
+
     def read_traffic(self) -> Mapping[str, int]:
-        return {}
+        """Return that it was asked."""
+        return {} if self.silent else {"requests": 1}
 
 
 @dataclass
@@ -65,6 +97,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.store = Store(self.database)
+        self.meters = {"graph": Meter(self.clock), "bps": Meter(self.clock)}
         self.runs = Runs(Store(self.database), self.clock, lambda now: False)
 
     async def sync(self, kind: PullKind = "delta", *, write: bool = True, retry_failed: bool = True) -> RunRecord:
@@ -84,13 +117,13 @@ class World:
         request = RunRequest(pull="none", trigger="cli", write=write, retry_failed=True)
         return await runs.execute(request, self.open_sides(), proposal=proposal)
 
-    def make_file(self, run: RunRecord) -> list[bytes]:
+    def make_file(self, run: RunRecord, *, made_at: datetime | None = None) -> list[bytes]:
         """Return the lines of the plan file of a run that only planned."""
         store = self.store
         head = Head(
             self.portal.address,
             run.id,
-            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00Z" if made_at is None else made_at.isoformat(),
             self.rules.fingerprint(),
             store.plan_files.load_directory_parts.blocking(),
         )
@@ -113,7 +146,12 @@ class World:
             progress=lambda name, number: None,
             stopping=lambda: False,
         )
-        return Sides(pull, push, {"graph": _NoTraffic()})
+        return Sides(pull, push, self.meters)
+
+    def find_reason(self, kind: RecordKind, bps_id: str) -> str:
+        """Return the reason that the list of users or groups shows for a record."""
+        report = Report(self.database, self.rules.policy, now=self.clock.now())
+        return next(line.reason for line in report.iterate(kind, needle=bps_id))
 
     def changes(self, run: RunRecord) -> list[str]:
         """Return a run's changes as ``action object id target status``."""

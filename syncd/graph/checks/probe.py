@@ -7,8 +7,6 @@ looked at, of some others the bare ids.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from syncd.clock import Clock
 from syncd.errors import RemoteError
@@ -22,8 +20,9 @@ from syncd.graph.options import PERMISSIONS
 from syncd.graph.permissions import Claims, find_missing, find_needless, list_needs, read_claims
 from syncd.graph.wire.parse import parse_count
 from syncd.graph.wire.refusals import Purpose
-from syncd.http import Response
+from syncd.http import Response, read_date
 from syncd.model.source import STREAMS
+from syncd.plan.moment import WAITS
 
 SKEW_LIMIT_SECONDS = 60.0
 
@@ -111,12 +110,8 @@ def _judge_needless(claims: Claims | None, needs: tuple[str, ...]) -> Probe:
 
 def _judge_clock(answers: Iterable[Response], clock: Clock) -> Probe:
     for answer in answers:
-        try:
-            stated = parsedate_to_datetime(answer.headers.get("Date", ""))
-        except ValueError:
+        if (stated := read_date(answer.headers)) is None:
             continue
-        if stated.tzinfo is None:
-            stated = stated.replace(tzinfo=UTC)
         skew = (clock.now() - stated).total_seconds()
         if abs(skew) > SKEW_LIMIT_SECONDS:
             side = "ahead of" if skew > 0 else "behind"
@@ -124,7 +119,7 @@ def _judge_clock(answers: Iterable[Response], clock: Clock) -> Probe:
                 "graph.clock",
                 "warning",
                 detail=f"this machine's clock is {abs(skew):.0f} s {side} Microsoft Graph's",
-                remedy="set the clock by NTP: tokens and certificates depend on it",
+                remedy=f"set the clock by NTP: tokens and certificates depend on it; {WAITS}",
             )
         return Probe("graph.clock", "ok", detail=f"this machine's clock differs by {abs(skew):.0f} s")
     return Probe("graph.clock", "unknown", detail="no answer of Microsoft Graph told the time")

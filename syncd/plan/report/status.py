@@ -155,7 +155,8 @@ def _find_leaver_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason
     trouble = _find_obstacle(facts)
     if trouble is not None or record is None:
         return trouble or ("leaving", facts.reason.text)
-    return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}"
+    late = f"; put off: {facts.deferred.reason}" if facts.deferred is not None else ""
+    return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}{late}"
 
 
 def _find_absent_status(facts: StatusFacts) -> StatusReason | None:

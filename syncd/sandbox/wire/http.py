@@ -89,6 +89,8 @@ class Wire:
     faults: Faults
     ledger: Ledger
     latency: Callable[[], float]
+    tell_time: Callable[[str], Mapping[str, str]]
+    """Given a side, returns the headers by which it states the time."""
 
 
 def make_application(side: str, service: Service, wire: Wire, *, compress: Callable[[], bool]) -> web.Application:
@@ -120,7 +122,12 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
         finally:
             wire.ledger.end(side, request.method, request.target, answer=answer, started=started, body=body)
 
+    async def state_time(_raw: web.Request, response: web.StreamResponse) -> None:
+        response.headers.popall("Date", None)  # the real time, by the server; the sandbox may have one of its own
+        response.headers.update(wire.tell_time(side))
+
     application = web.Application(client_max_size=64 * 1024 * 1024)
+    application.on_response_prepare.append(state_time)
     application.router.add_route("*", "/{tail:.*}", handle)
     return application
 

@@ -16,6 +16,7 @@ from syncd.errors import ConfigError
 ExpiryForm = Literal["unsupported_query", "sync_state_not_found", "gone", "never"]
 Clearing = Literal["both", "empty", "null", "ignored", "refused"]
 Installation = Literal["standalone", "saas", "sharepoint"]
+TimeStated = Literal["stated", "absent", "aged"]
 Version = Literal["2024R1", "2025R1", "2025R2", "2026R1"]
 
 
@@ -62,6 +63,8 @@ class TenantKnobs:
     casts_need_eventual: bool = False  # as the pages of members and memberOf say
     # transport and tokens
     latency: float = 0.0  # how long every answer is held back
+    clock_ahead: float = 0.0  # how far this side's clock is ahead; less than nothing: behind
+    date_header: TimeStated = "stated"  # aged: as a cache hands it on that kept it for a day
     gzip: bool = False
     token_lifetime_min: int = 3600
     token_lifetime_max: int = 5400
@@ -96,6 +99,8 @@ class PortalKnobs:
     bad_secret_status: Literal[400, 401] = 401
     token_names_lifetime: bool = True  # the token answer carries expires_in
     token_lifetime: int = 3600
+    clock_ahead: float = 0.0  # how far this side's clock is ahead; less than nothing: behind
+    date_header: TimeStated = "stated"  # aged: as a cache hands it on that kept it for a day
     installation: Installation = "standalone"
     version: Version = "2026R1"
     perpetual_licences: bool = False  # licence endpoints answer UnsupportedLicensingType
@@ -123,7 +128,7 @@ def turn_knobs(knobs: TenantKnobs | PortalKnobs, changes: Mapping[str, object]) 
     problems += [
         f"{name}: {wanted!r} is less than nothing"
         for name, wanted in sorted(changes.items())
-        if isinstance(wanted, int | float) and wanted < 0 and name != "count_offset"
+        if isinstance(wanted, int | float) and wanted < 0 and name not in ("count_offset", "clock_ahead")
     ]
     if problems:
         raise ConfigError(problems)

@@ -24,6 +24,7 @@ from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink, is_unwritable
+from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
@@ -63,7 +64,7 @@ class Planner:
         rules: Rules,
         run_id: int,
         *,
-        now: datetime,
+        moment: Moment,
         removals: Removals,
         write: bool = True,
         single: bool = False,
@@ -81,7 +82,8 @@ class Planner:
         self._store = store
         self._rules = rules
         self._run_id = run_id
-        self._now = now
+        self._moment = moment
+        self._now = moment.now
         self._removals = removals
         self._write = write
         self._single = single
@@ -123,29 +125,30 @@ class Planner:
                 below = set().union(*(find_below(edges, key) for key in keys)) if keys else set()
                 store.desired.store_scope(role, below, touched_only=not full)
         grouped = bool(included), bool(excluded)
+        asked = store.desired.load_rules_asked() if rules.uses_now else None
+        now = self._moment.choose_rule_time(asked)
         if rules.uses_now and not full and not self._single:
-            self._touch_whose_day_has_come()
+            self._touch_whose_day_has_come(asked, now)
         for users in store.desired.iterate_users(touched_only=not full, grouped=grouped):
             if self._removals == "stated":
                 users = self._evidence.keep_unproven(users, included)
-            store.desired.store_users([decide_user(user, rules, now=self._now) for user in users], touch=not full)
+            store.desired.store_users([decide_user(user, rules, now=now) for user in users], touch=not full)
             self._go_on()
         if not full and not self._single:
             store.desired.touch_collided_groups()  # what they lost may be free again
         for groups in store.desired.iterate_source_groups(touched_only=not full):
-            store.desired.store_groups([decide_group(group, rules, now=self._now) for group in groups], touch=not full)
+            store.desired.store_groups([decide_group(group, rules, now=now) for group in groups], touch=not full)
         for principal, claimants in store.desired.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)
             store.desired.store_collision(principal, winner, reason=reason)
         store.desired.resolve_group_collisions(reason=say(Cause.GROUP_COLLISION), touched_only=not full)
         if full:
-            store.desired.save_rules_asked(self._now)
+            store.desired.save_rules_asked(now)
 
-    def _touch_whose_day_has_come(self) -> None:
+    def _touch_whose_day_has_come(self, then: datetime | None, now: datetime) -> None:
         """Touch people and groups of whom rules over ``now`` say something else than when they were last asked."""
-        desired, rules, now = self._store.desired, self._rules, self._now
-        then = desired.load_rules_asked()
+        desired, rules = self._store.desired, self._rules
         for variable in RECORD_KINDS:
             expressions = rules.list_time_rules(variable)
             for chunk in desired.iterate_active(variable) if expressions else ():
@@ -198,8 +201,9 @@ class Planner:
             store.desired.touch_due(grace=rules.policy.grace, now=self._now)
         if self._write:
             if self._removals != "none":
-                store.desired.mark_leavers(touched_only=not full, now=self._now)
-            store.substitutions.forget_ended(now=self._now)
+                store.desired.mark_leavers(touched_only=not full, now=self._moment.latest)
+            if not self._moment.doubt:
+                store.substitutions.forget_ended(now=self._now)
         elif rules.policy.deletes and not rules.policy.grace:
             self._leaving_now = store.desired.load_new_leavers(touched_only=not full)
         if not full and rules.policy.substitute == "manager":
@@ -233,7 +237,7 @@ class Planner:
         self._flush()
         if not judged:
             return Planned(full, self._next)
-        holds = pass_complete(store, self._run_id, rules.limits, decisions=True, now=self._now)
+        holds = pass_complete(store, self._run_id, rules.limits, decisions=True, now=self._moment.expiring)
         return Planned(full, self._next, holds)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------
@@ -255,7 +259,7 @@ class Planner:
             if pair.bps_id.casefold() in rules.scope.protect:
                 continue
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
-                pair = replace(pair, current=replace(pair.current, leaving_at=self._now))
+                pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
             if user:
                 found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
             else:

@@ -17,6 +17,7 @@ from syncd.model.change import REMOVALS
 from syncd.model.reason import Cause
 from syncd.model.run import RunKind
 from syncd.plan.guard import Hold
+from syncd.plan.moment import LIMIT, Moment, hangs_on_time
 from syncd.plan.planfile import PlanFile, RecordState
 from syncd.plan.rules import Rules
 from syncd.plan.undo.values import Done
@@ -42,7 +43,7 @@ _NAMED = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a proposal is made with. ``quiet``: it is quiet hours, in which nothing is removed.
+    """What a proposal is made with.
 
     ``refused``: a proposal adds what is to be told of changes that a person wanted, and that it leaves alone.
     """
@@ -50,12 +51,16 @@ class Means:
     portal: Portal
     store: Store
     rules: Rules
-    now: datetime
+    moment: Moment
     concurrency: int
-    quiet: bool
     progress: Progress
     stopping: Callable[[], bool]
     refused: list[str] = field(default_factory=list)
+
+    @property
+    def now(self) -> datetime:
+        """The present by our clock."""
+        return self.moment.now
 
     async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool | None = None) -> None:
         """Read these records of the portal into the inventory, and everybody's licences where they are looked after.
@@ -155,20 +160,28 @@ class FromFile:
 
     def _take_over(self, run_id: int, means: Means) -> list[str]:
         """Write the file's changes into the run's plan; return what of the target stands in the way."""
-        store, seq, removals = means.store, 0, 0
+        store, seq, removals, timely = means.store, 0, 0, 0
         overtaken = self._find_changed(means)
         if overtaken:
             return overtaken
         for entries in _in_chunks(self.file.iterate_changes()):
             if means.stopping():
                 raise Interrupted("asked to stop while reading the plan file")
-            removals += sum(entry.action in REMOVALS and not entry.held for entry in entries)
+            going = [entry for entry in entries if not entry.held]
+            removals += sum(entry.action in REMOVALS for entry in going)
+            timely += sum(hangs_on_time(entry.action, entry.object, grace=means.rules.policy.grace) for entry in going)
             seq = store.plan_files.add_file_changes(run_id, seq, entries)
-        if removals and means.quiet:
+        if timely and (doubt := self._find_doubt(means.moment)):
+            drop_plan(store, run_id, say(Cause.CLOCK, doubt=doubt))
+            raise UnsafePlan(
+                f"{timely} changes of the plan hang on time (deletions after the grace, substitutions), and {doubt}; "
+                "nothing was applied: set the clock, and make the plan again"
+            )
+        if removals and means.moment.quiet:
             drop_plan(store, run_id, say(Cause.QUIET_HOURS))
             raise UnsafePlan(
-                f"the plan has {removals} removals, and it is quiet hours (guard.quiet_hours); nothing was applied, "
-                "apply it when they are over"
+                f"the plan has {removals} removals, and {means.moment.quiet_reason} (guard.quiet_hours); nothing was "
+                "applied, apply it when they are over"
             )
         members = store.plan_files.load_overtaken_members(run_id, _NAMED + 1)
         licences = store.plan_files.load_overtaken_licences(run_id, _NAMED + 1)
@@ -176,6 +189,12 @@ class FromFile:
             *(f"{planned.change.target} in {planned.change.bps_id}" for planned, _, _ in members),
             *(f"licence {planned.change.target} of {planned.change.bps_id}" for planned, _, _ in licences),
         ]
+
+    def _find_doubt(self, moment: Moment) -> str:
+        """Return why the time of the plan, or the present, is not believed; empty when both are."""
+        if not moment.doubt and datetime.fromisoformat(self.file.head.made_at) - moment.now > LIMIT:
+            return f"it says that it was made at {self.file.head.made_at}, which has not come yet"
+        return moment.doubt
 
     def _find_changed(self, means: Means) -> list[str]:
         found: list[str] = []

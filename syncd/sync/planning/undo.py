@@ -172,10 +172,10 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
     store = means.store
     counts = store.plans.count_changes(run_id)
     removals = sum(number for (action, _), number in counts.items() if action in REMOVALS)
-    if removals and means.quiet:
+    if removals and means.moment.quiet:
         drop_plan(store, run_id, say(Cause.QUIET_HOURS))
         raise UnsafePlan(
-            f"{removals} removals, and these are quiet hours (guard.quiet_hours); nothing was done, ask again when "
-            "they are over"
+            f"{removals} removals, and {means.moment.quiet_reason} (guard.quiet_hours); nothing was done, ask again "
+            "when they are over"
         )
-    return pass_complete(store, run_id, means.rules.limits, decisions=False, now=means.now)
+    return pass_complete(store, run_id, means.rules.limits, decisions=False, now=means.moment.expiring)

@@ -11,6 +11,7 @@ from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
+from syncd.plan.moment import StatedTimes
 
 
 class Source(Protocol):
@@ -243,6 +244,10 @@ class Portal(Protocol):
 
 class TrafficMeter(Protocol):
     """Counters of one side's requests, for the run log."""
+
+    def read_times(self) -> StatedTimes | None:
+        """Return which time the side has stated so far; None when it stated none."""
+        ...
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""
