@@ -99,7 +99,7 @@ class Release:
         phase("plan")
         due = await store.plans.is_full_push_due(means.rules.fingerprint())
         planner = Planner(
-            store, means.rules, run_id, now=means.now, removals="all", write=False, stopping=means.stopping
+            store, means.rules, run_id, moment=means.moment, removals="all", write=False, stopping=means.stopping
         )
         await store.in_thread(planner.decide, full=due)
         told = await store.in_thread(self._take_over, run_id, means)
