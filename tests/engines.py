@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -29,14 +30,14 @@ def begin_noting() -> None:
     event.listen(Engine, "before_cursor_execute", _note)
 
 
-def _note(connection: Connection, *_: Any) -> None:
-    frame = sys._getframe(1)
+def _note(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
+    if statement.startswith("BEGIN"):  # which only SQLite is told
+        return
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if file.startswith(_STORE) and not file.startswith(_BELOW):
             asked[connection.dialect.name].add(f"{file.removeprefix(_STORE)}: {frame.f_code.co_qualname}")
-            return
-        if frame.f_back is None:
             return
         frame = frame.f_back
 

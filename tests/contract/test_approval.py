@@ -10,6 +10,7 @@ import structlog
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import PortalGroup
 from syncd.plan.rules import LicenceRule
+from syncd.store.inventory.bps_ids import load_group_names
 from syncd.store.reports.status import Report
 from syncd.sync.runs import Sides
 from tests.fakes.rules import make_limits, make_rules
@@ -110,6 +111,19 @@ async def test_what_was_rejected_is_not_proposed_again_until_its_object_changes(
     await world.sync("delta")
     assert "u0@x.com" not in world.portal.picture()["all@grp"]
     assert len(world.portal.picture()["all@grp"]) == 9
+
+
+async def test_what_stands_beside_a_held_run(world: World) -> None:
+    """Why each person leaves, what the group is called, and how many rejections hold."""
+    decisions = world.store.decisions
+    changes = [row for chunk in world.store.plans.iterate_changes(2, statuses=["held"]) for row in chunk]
+    leavers = {target for _, _, target in changes if target is not None}
+    reasons = decisions.load_leaver_reasons(leavers)
+    assert (len(leavers), set(reasons), len(set(reasons.values()))) == (4, leavers, 1)
+    assert load_group_names(world.database, {"ALL@grp", "nobody@grp"}) == {"ALL@grp": "All"}
+    assert decisions.count_rejections() == {}
+    decisions.reject(Approval(run_id=2))
+    assert decisions.count_rejections() == {2: 4}
 
 
 async def test_an_approved_adoption_brings_its_memberships_along(store_url: str) -> None:

@@ -7,6 +7,7 @@ import structlog
 from sqlalchemy import update
 
 from syncd.model.target import Malformed, MalformedRecord
+from syncd.store.reports.status import Report
 from syncd.store.runs import runlog
 from syncd.store.schema.tables import runs
 from syncd.store.store import Store
@@ -119,4 +120,21 @@ async def test_a_killed_run_ended_with_its_last_outcome(store_url: str) -> None:
     assert killed.finished_at is not None
     assert killed.started_at < killed.finished_at <= (finished.finished_at or killed.started_at)
     assert left.finished_at == left.started_at
+    world.database.close()
+
+
+async def test_a_run_that_never_came_about_leaves_no_record(store_url: str) -> None:
+    """While its record is there a run is open; until something was read there is nothing to report."""
+    world = open_world(store_url)
+    log, report = world.store.runs, Report(world.database, world.rules.policy)
+    assert not await log.has_open()
+    number = await log.open("delta", "cli", now=world.clock.now())
+    assert await log.has_open()
+    await log.discard(number)
+    assert not await log.has_open()
+    assert log.load_runs(1) == []
+    assert report.is_unread()
+    world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
+    await world.sync("full")
+    assert not report.is_unread()
     world.database.close()

@@ -46,6 +46,7 @@ def counted(world: World) -> list[str]:
     return sorted(call.split()[1] for call in world.source.calls if call.endswith("$count"))
 
 
+@pytest.mark.both_engines
 async def test_what_delta_lost_is_found_and_corrected_after_a_second_look(world: World) -> None:
     """One came and two went unseen; the first difference only makes the group suspected."""
     world.source.losing_links = True

@@ -317,6 +317,7 @@ async def test_the_milder_modes_leave_leavers_alone(world: World, mode: Any) -> 
         assert set(ends) == {"new@x.com"}
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("refusal", [Forbidden, NotOffered])
 async def test_a_portal_that_forbids_substitutions_gets_everything_else(
     world: World, refusal: type[RemoteError]

@@ -318,6 +318,7 @@ async def test_a_hidden_group_keeps_its_members(world: World) -> None:
 # ---- names ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.both_engines
 async def test_an_unknown_name_is_one_sentence_and_no_run(world: World) -> None:
     """A slip of the keyboard is not worth a line of the history."""
     await settle(world)
