@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("bash", "dirname", "sed", "grep", "tail", "cat", "chmod", "env")
+TOOLS = ("bash", "dirname", "sed", "grep", "tail", "cat", "chmod", "env", "mktemp", "rm")
 OFFERED = "echo '  Candidate: 3.13.5-1'"
 NOT_OFFERED = "echo '  Candidate: (none)'"
 
@@ -71,7 +71,7 @@ def test_a_python_that_debian_does_not_have_is_said(machine: Machine) -> None:
 
 
 def test_a_python_that_debian_has_is_installed_and_tested(machine: Machine) -> None:
-    """Tests run a second time, on it."""
+    """Tests run a second time, on it, beside the first: of each test one variant, and no image."""
     there = machine.folder / "bin" / "python3.13"
     machine.put("apt-cache", OFFERED)
     install = f"printf '#!/bin/sh\\nexit 0\\n' > {there}; chmod +x {there}"
@@ -79,9 +79,22 @@ def test_a_python_that_debian_has_is_installed_and_tested(machine: Machine) -> N
     ended = machine.run()
     assert ended.returncode == 0, ended.stderr
     assert "Python" not in ended.stdout.partition("== done")[2]
-    assert [call.split()[2] for call in machine.calls("make") if call.startswith("make test")] == [
-        f"PYTHON={machine.folder / 'bin' / name}" for name in ("python3.11", "python3.13")
+    again = "--once-each -m 'not container and not once and (driver or not postgresql)'"
+    assert sorted(call for call in machine.calls("make") if " test " in call) == [
+        f"make --silent test PYTHON={there} ARGS={again} container=1 tool=",
+        f"make test PYTHON={machine.folder / 'bin/python3.11'} container=1 tool=",
     ]
+
+
+@pytest.mark.parametrize("broken", ["--silent", "--jobs=2"])
+def test_a_failure_beside_the_first_tests_or_before_them_ends_ci(machine: Machine, broken: str) -> None:
+    """What the other Python printed is shown, and a failure of the first leaves nothing running."""
+    machine.put("python3.13", "exit 0")
+    machine.put("make", f'[[ "$*" != *{broken}* ]] || {{ echo "it is {broken} that fails"; exit 2; }}')
+    ended = machine.run()
+    assert ended.returncode == 2
+    assert f"it is {broken} that fails" in ended.stdout
+    assert "== done" not in ended.stdout
 
 
 def test_a_python_that_cannot_be_installed_is_a_failure(machine: Machine) -> None:
