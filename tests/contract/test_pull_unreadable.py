@@ -65,6 +65,7 @@ async def test_an_unchanged_delta_run_asks_each_stream_once_after_it(world: Worl
     assert sorted(world.source.calls) == ["groups d:", "users d:"]
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("kind", ["full", "delta"])
 async def test_who_is_stored_stays_as_stored(world: World, kind: str) -> None:
     """Accounts, names and places of people and groups who suddenly make no sense are left as they are."""

@@ -71,6 +71,18 @@ async def test_a_first_sync_builds_the_portal_and_a_second_plans_nothing(world: 
     assert len(world.portal.writes) == writes
 
 
+async def test_a_group_that_returns_and_hides_its_members_keeps_those_it_had(world: World) -> None:
+    """They are asked for once and cannot be seen, which says nothing about them."""
+    await settle(world)
+    world.source.remove_group("g2")
+    await world.sync("delta")
+    assert not world.portal.members["sales@grp"]
+    world.source.hiding = {"g2"}
+    world.source.put_group("g2")
+    await world.sync("delta")
+    assert world.portal.picture()["sales@grp"] == PLACES["sales@grp"]
+
+
 async def test_a_delta_run_with_no_change_asks_each_stream_once_and_the_portal_never(world: World) -> None:
     """Law 4: one request per stream."""
     await settle(world)
