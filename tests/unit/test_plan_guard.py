@@ -89,3 +89,40 @@ def test_a_few_changes_ask_for_a_few_records() -> None:
     run_alone = make_limits(max_daily_removal_percent=None)
     assert find_populations_to_know(counts, run_alone) == {"membership": 31, "user": 11}  # type: ignore[arg-type]
     assert find_populations_to_know(counts, LIMITS) == {"membership": 100_000, "user": 11}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("action", "setting"), [
+    ("delete", "max_removal_percent"), ("update", "max_update_percent"), ("create", "max_creation_percent"),
+])  # fmt: skip
+def test_a_share_beyond_the_limit_is_named_with_its_numbers(action: str, setting: str) -> None:
+    """The reason has the count, the share, the owned records and the key that decides."""
+    limits = make_limits(max_removals=None, max_daily_removal_percent=None, **{setting: 25})
+    (hold,) = hold_excess({(action, "group"): 150}, {"group": 400}, limits)  # type: ignore[dict-item]
+    assert hold.reason == f"{action} of 150 of 400 owned groups (37.5 %), guard.{setting} allows 25 %"
+    assert hold_excess({(action, "group"): 100}, {"group": 400}, limits) == ()  # type: ignore[dict-item]
+    assert hold_excess({(action, "group"): 150}, {}, limits) == ()  # type: ignore[dict-item]
+
+
+def test_as_many_adoptions_as_allowed_go_through() -> None:
+    """Beyond is more than; with the limit off all of them do, and nothing else is an adoption."""
+    adoptions = {("adopt", "user"): 2, ("adopt", "group"): 1}
+    for allowed in (3, None):
+        assert hold_excess(adoptions, {}, make_limits(max_adoptions=allowed)) == ()  # type: ignore[arg-type]
+    (hold,) = hold_excess(adoptions, {}, make_limits(max_adoptions=2))  # type: ignore[arg-type]
+    assert (hold.action, hold.count, hold.reason) == ("adopt", 3, "3 adoptions, guard.max_adoptions allows 2")
+
+
+def test_created_groups_are_judged_beside_what_is_no_record() -> None:
+    """A substitution is none, and hides no group that comes after it in the alphabet."""
+    counts = {("create", "substitution"): 5, ("create", "user"): 300, ("create", "group"): 1}
+    (hold,) = hold_excess(counts, {"user": 100, "group": 100}, LIMITS)  # type: ignore[arg-type]
+    assert (hold.action, "300 of 100 owned users" in hold.reason) == ("create", True)
+    (hold,) = hold_excess({("create", "group"): 101}, {"group": 100}, LIMITS)
+    assert hold.count == 101
+
+
+def test_so_many_owned_records_are_counted_that_one_more_would_change_nothing() -> None:
+    """One more than the changes are of at the limit; everything where none is allowed."""
+    limits = make_limits(max_removal_percent=10, max_update_percent=0, max_daily_removal_percent=None)
+    asked = find_populations_to_know({("delete", "user"): 70, ("unlink", "user"): 3, ("update", "group"): 1}, limits)
+    assert asked == {"user": 701, "group": 10**15 + 1}
