@@ -405,6 +405,28 @@ async def test_what_is_held_says_the_limit_once_and_why_each_person_goes(world: 
         assert change["why"].split(":")[0].split(" (")[0] in row
 
 
+async def test_what_would_follow_an_adoption_is_listed_apart(world: World) -> None:
+    """Who would be taken out of a group that waits for adoption, and why: never what the approval itself does."""
+    world.portal.refuse.clear()
+    world.source.put_group("old", displayName="Old", mailNickname="old@grp")
+    world.source.put_user("ben", accountEnabled=False)
+    world.portal.groups["old@grp"] = PortalGroup(bps_id="old@grp", name="Old", email="old@grp")
+    world.portal.members["old@grp"] = {name: name for name in ("ann@x.example", "ben@x.example")}
+    run = await world.sync("full")
+    assert run.status == "held"
+    (held,) = document("held", "--json")
+    assert [(entry["action"], entry["bps_id"]) for entry in held["changes"]] == [("adopt", "old@grp")]
+    assert {(entry["target"], entry["reason"]) for entry in held["follows"]} == {
+        ("ann@x.example", "not a member in the tenant"),
+        ("ben@x.example", "disabled in the tenant"),
+    }
+    shown = syncd("held").stdout
+    assert "Not part of it: once they are adopted, the next run would remove 2, within the guard's limits:" in shown
+    told = document("explain", "ann@x.example", "--json")
+    assert [(entry["action"], entry["bps_id"]) for entry in told["pending"]] == [("unlink", "old@grp")]
+    assert "would follow" in told["pending"][0]["error"]
+
+
 async def test_a_held_update_shows_the_values(world: World) -> None:
     """Nobody leaves there; what would be written is what is to be judged."""
     world.rules = make_rules(

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
+from syncd.model.reason import Cause
 from syncd.model.run import HELD_FOR, REVERSALS
 from syncd.store.db.parameters import among_values
 from syncd.store.db.sql import decode_json
@@ -21,7 +22,8 @@ _OUTCOMES = 20
 def load_pending(connection: Connection, records: list[int], *, now: datetime) -> list[Mapping[str, Any]]:
     """Return what the runs that still speak left open, with the next attempt of what failed and is not solved.
 
-    What setting something back withheld is open as well, until it expires.
+    What setting something back withheld is open as well, until it expires, and so is what
+    would follow from an adoption.
     """
     newest = find_newest_planned(connection, runs.c.kind != "plan")
     next_at: dict[tuple[int, int, str], datetime] = {
@@ -40,7 +42,7 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
     speaks = is_in_force(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
     statement = _select_changes(records).where(
         speaks | is_open_still(connection, newest),
-        changes.c.status.in_(_OPEN),
+        changes.c.status.in_(_OPEN) | (changes.c.error_cause == Cause.FOLLOWS_ADOPTION.value),
         (changes.c.status != "failed") | is_unsolved(),
     )
     rows = connection.execute(statement.order_by(changes.c.run_id, changes.c.phase, changes.c.seq)).all()
