@@ -18,6 +18,7 @@ from syncd.cli.screen.changes import (
     print_following,
     put_in_words,
 )
+from syncd.cli.screen.impact import iterate_with_impact, print_impacts
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.plan_file import check_place, write_plan
@@ -100,12 +101,9 @@ def _print_document(settings: Settings, database: Database, record: RunRecord) -
 
 
 def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
-    from syncd.store.store import Store
-
-    for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status]):
-        for planned, _, _ in chunk:
-            reason = {"reason": planned.error.text} if reasons else {}
-            yield {**describe_change(planned), **reason}
+    for planned, card in iterate_with_impact(database, run_id, status):
+        reason = {"reason": planned.error.text} if reasons else {}
+        yield {**describe_change(planned), **reason, **card}
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
@@ -157,6 +155,7 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
         print_line()
         print_line(f"Left alone: {_list({action: number for action, number in dropped.items() if number})}")
         _print_changes(database, record.id, "dropped", sum(dropped.values()))
+    print_impacts(database, record.id, ["planned", "held"])
     print_following(database, record.id)
     _print_skipped(settings, database)
 
