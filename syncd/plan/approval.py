@@ -14,7 +14,7 @@ a change that was not shown              it is left to the next run
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from syncd.model.change import REMOVALS, Action, Change
@@ -67,23 +67,19 @@ class Fresh(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Approved:
-    """A fresh plan beside what was shown.
+    """A fresh plan beside what was shown. ``standing``: places of the fresh plan, each with that of what was shown.
 
     ``unseen`` and ``unreleased`` (by why they stay held) are places of the fresh plan; ``altered``
     and ``gone`` are those places of the plan that was shown which were released and do not stand. ``released``: how
     many changes were released.
     """
 
+    standing: Mapping[int, int] = field(default_factory=dict)
     unseen: frozenset[int]
     unreleased: Mapping[HeldBefore, frozenset[int]]
     altered: frozenset[int] = frozenset()
     gone: frozenset[int] = frozenset()
     released: int = 0
-
-    @property
-    def stands(self) -> bool:
-        """Return whether anything that was released stands as it was shown."""
-        return self.released > len(self.altered) + len(self.gone)
 
 
 def compare_approved(shown: Iterable[Shown], fresh: Iterable[Fresh]) -> Approved:
@@ -92,24 +88,26 @@ def compare_approved(shown: Iterable[Shown], fresh: Iterable[Fresh]) -> Approved
     for each in shown:
         exact[each.exact] = places[each.place] = each
     unseen, unreleased = set[int](), dict[HeldBefore, set[int]]()
-    standing, altered = set[int](), set[int]()
+    standing, altered = dict[int, int](), set[int]()
     for planned in fresh:
         same = exact.get(planned.exact)
         before = same or places.get(planned.place)
         if before is None:
             unseen.add(planned.seq)
         elif same is not None and before.released:
-            standing.add(before.seq)
+            standing[planned.seq] = before.seq
         else:
             unreleased.setdefault(before.held, set()).add(planned.seq)
             if before.released:
                 altered.add(before.seq)
     released = {each.seq for each in exact.values() if each.released}
+    stand = set(standing.values())
     return Approved(
+        standing=standing,
         unseen=frozenset(unseen),
         unreleased={held: frozenset(seqs) for held, seqs in unreleased.items()},
-        altered=frozenset(altered - standing),
-        gone=frozenset(released - standing - altered),
+        altered=frozenset(altered - stand),
+        gone=frozenset(released - stand - altered),
         released=len(released),
     )
 

@@ -24,13 +24,15 @@ from typing import NamedTuple
 
 from syncd.model.change import Change, LinkKind, Phase
 from syncd.model.reason import NO_REASON, Cause, Reason
-from syncd.plan.desired import FROZEN_STATES, LEAVER_STATES
+from syncd.plan.desired import FROZEN_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.rules import PolicyRules, Rules
 from syncd.plan.words import say, say_leaving
 
 _STANDING = FROZEN_STATES | {"renamed"}
 """Why nobody wants a record whose owner is in the tenant all the same: its places go when the tenant ends them."""
+_GRAVEST_FIRST = ("deleted", "disabled", "out_of_scope")
+"""States of leavers, in the order in which one of several is named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class GroupView:
     owned: bool
     taken: bool = False
     """Its BPS id belongs to a user of the portal."""
+    made: bool = True
+    """We made it: who is in it and unknown in the tenant was put in by hand."""
 
 
 class MemberView(NamedTuple):
@@ -62,7 +66,7 @@ class MemberView(NamedTuple):
     named: bool = False
     """Somebody of the tenant has this BPS id, who cannot be written: skipped, or in a collision."""
     left_by: frozenset[str] = frozenset()
-    """Of an account that nobody wants and that is not there: the states of those of the tenant who have its BPS id."""
+    """Of an account that nobody wants and that is not ours: the states of those of the tenant who have its BPS id."""
 
 
 def decide_link(
@@ -165,8 +169,9 @@ def _find_reason(
         return say_leaving("renamed") if member.state == "renamed" and group.state == "wanted" else None
     if group.state != "wanted" or member.named or policy.drift != "revert":
         return None  # whom the tenant names, and whose account is not ours, was not put in by hand
-    if any(
-        state in LEAVER_STATES and choose_leaver_policy(state, "user", policy) == "keep" for state in member.left_by
-    ):
-        return None  # somebody removed the account of a leaver who is kept: the place is kept for that person's return
-    return say(Cause.PUT_IN_BY_HAND)
+    leaving = [state for state in _GRAVEST_FIRST if state in member.left_by]
+    if any(choose_leaver_policy(state, "user", policy) == "keep" for state in leaving):
+        return None  # a leaver who is kept, without an account or with one not ours: the place is kept, too
+    if leaving:
+        return say_leaving(leaving[0])
+    return say(Cause.PUT_IN_BY_HAND if group.made else Cause.UNKNOWN_MEMBER)

@@ -172,6 +172,11 @@ def _reenable(world: World) -> None:
     world.source.put_user("u0", accountEnabled=True)
 
 
+def _stand_in(world: World) -> None:
+    world.rules = make_licensed(_NONE, substitute="manager")
+    world.source.put_user("u0", manager="u1", accountEnabled=False)
+
+
 def _retitle(world: World) -> None:
     world.rules = make_licensed(replace(_FREE, max_update_percent=0, min_population=1))
     world.source.put_user("u0", jobTitle="Clerk")
@@ -207,6 +212,7 @@ def _start_rule(world: World) -> None:
 CASES: Sequence[tuple[str, Callable[[World], None], Callable[[World], None]]] = (
     ("delete u0@x.com", _delete, _reenable),
     ("update u0@x.com", _retitle, _retitle_again),
+    ("create u0@x.com u1@x.com", _stand_in, _reenable),
     ("adopt ann@x.com", _find, _leave),
     ("create ann@x.com", _arrive, _leave),
     ("revoke u0@x.com User", _stop_rule, _start_rule),

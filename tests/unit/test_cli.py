@@ -7,7 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -403,6 +403,49 @@ async def test_what_is_held_says_the_limit_once_and_why_each_person_goes(world: 
     for change in held["changes"]:
         row = next(line for line in shown.splitlines() if change["target"] in line)
         assert change["why"].split(":")[0].split(" (")[0] in row
+
+
+async def test_what_would_follow_an_adoption_is_listed_apart(world: World) -> None:
+    """Who would be taken out of a group that waits for adoption, and why: never what the approval itself does."""
+    world.portal.refuse.clear()
+    world.source.put_group("old", displayName="Old", mailNickname="old@grp")
+    world.source.put_user("ben", accountEnabled=False)
+    world.portal.groups["old@grp"] = PortalGroup(bps_id="old@grp", name="Old", email="old@grp")
+    world.portal.members["old@grp"] = {name: name for name in ("ann@x.example", "ben@x.example")}
+    run = await world.sync("full")
+    assert run.status == "held"
+    (held,) = document("held", "--json")
+    assert [(entry["action"], entry["bps_id"]) for entry in held["changes"]] == [("adopt", "old@grp")]
+    assert {(entry["target"], entry["reason"]) for entry in held["follows"]} == {
+        ("ann@x.example", "not a member in the tenant"),
+        ("ben@x.example", "disabled in the tenant"),
+    }
+    shown = syncd("held").stdout
+    assert "Not part of it: once they are adopted, the next run would remove 2, within the guard's limits:" in shown
+    told = document("explain", "ann@x.example", "--json")
+    assert [(entry["action"], entry["bps_id"]) for entry in told["pending"]] == [("unlink", "old@grp")]
+    assert "would follow" in told["pending"][0]["error"]
+
+
+async def test_what_hangs_on_a_held_deletion_is_shown(world: World) -> None:
+    """In the table, in the document, and in the explanation; and what is not known is said."""
+    world.portal.refuse.clear()
+    world.source.put_user("ben", manager="ann")
+    await world.sync()
+    policy = make_policy(disabled_users="delete", grace=timedelta())
+    world.rules = make_rules(limits=make_limits(max_removals=0), policy=policy)
+    world.source.put_user("ann", accountEnabled=False)
+    assert (await world.sync()).status == "held"
+    (held,) = document("held", "--json")
+    cards = {change["action"]: change.get("impact") for change in held["changes"]}
+    assert cards["delete"]["reports"] == ["ben@x.example"]
+    assert cards["delete"]["memberships"] == ["staff@groups.example"]
+    assert cards["unlink"] is None
+    assert held["since"]
+    assert all(change["since"] == held["since"] for change in held["changes"])
+    for shown in (syncd("held").stdout, syncd("explain", "ann@x.example").stdout):
+        assert "people who report to it: ben@x.example" in shown
+        assert "App.Metadata.Read" in shown
 
 
 async def test_a_held_update_shows_the_values(world: World) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.screen.impact import print_impact_of
 from syncd.cli.screen.output import format_time, print_json, print_line, print_table
 from syncd.model.reason import Cause
 from syncd.plan.desired import FROZEN_STATES, is_mapped_by_mail
@@ -300,6 +301,7 @@ def _print(document: Mapping[str, Any]) -> None:
                 for item in entries
             ]
             print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
+            print_impact_of(entries)
     if document["rejected"]:
         print_line()
         print_line("Rejected, and not proposed again until the person or group changes:")

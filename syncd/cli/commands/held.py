@@ -12,11 +12,14 @@ import click
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.changes import (
     describe_change,
+    describe_following,
     describe_refused,
     describe_values,
+    print_following,
     print_refused,
-    put_in_words,
+    tell_why,
 )
+from syncd.cli.screen.impact import iterate_with_impact, print_impacts
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
@@ -270,22 +273,26 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
             for each in plans.load_allowances.blocking(now=Clock().now())
         ],
         "changes": Stream(
-            {**describe_change(planned), "reason": planned.error.text, "why": why or None, "since": since}
-            for planned, why, since in _iterate_since(database, run_id)
+            {**describe_change(planned), "reason": planned.error.text, "why": why or None, "since": since, **card}
+            for planned, why, since, card in _iterate_whole(database, run_id)
         ),
+        "follows": Stream(describe_following(database, run_id)),
     }
 
 
-def _iterate_since(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, str, str | None]]:
-    """Yield what a run holds, with its reason and the time since when it is held."""
+def _iterate_whole(
+    database: Database, run_id: int
+) -> Iterator[tuple[PlannedChange, str, str | None, dict[str, object]]]:
+    """Yield what a run holds, with its reason, the time since when it is held, and what hangs on a removed record."""
     from syncd.store.store import Store
 
     plans, known = Store(database).plans, dict[int, datetime]()
-    for planned, why in _iterate(database, run_id):
+    cards = iterate_with_impact(database, run_id, "held")
+    for (planned, why), (_, card) in zip(_iterate(database, run_id), cards, strict=True):
         first = planned.held_since or run_id
         if first not in known:
             known |= plans.load_starts([first])
-        yield planned, why, format_time(known.get(first))
+        yield planned, why, format_time(known.get(first)), card
 
 
 def _print_held(database: Database, run_id: int) -> None:
@@ -308,6 +315,8 @@ def _print_held(database: Database, run_id: int) -> None:
     print_table(COLUMNS, name_groups(database, shown, kind=1))
     if hidden:
         print_line(f"… and {hidden} more; --json shows all")
+    print_impacts(database, run_id, ["held"])
+    print_following(database, run_id)
     print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "
                f"To drop it: syncd reject {run_id}")  # fmt: skip
 
@@ -334,12 +343,3 @@ def _find_leaver(change: Change, record: int, target: int | None) -> int | None:
     if change.action == "unlink" and change.reason.cause in _LEAVERS:
         return target
     return record if change.action in ("delete", "unlink", "revoke") or change.reason.cause is Cause.STANDS_IN else None
-
-
-def tell_why(change: Change, leaving: str) -> str:
-    """Return the reason of a change in words; ``leaving``: why nobody wants the record concerned any more."""
-    words, cause = put_in_words(change.reason.text), change.reason.cause
-    if cause in (Cause.DISABLED, Cause.DELETED) and change.action != "delete":
-        return leaving or f"{words} in the tenant"
-    told = cause in (Cause.OUT_OF_SCOPE, Cause.STANDS_IN)
-    return f"{words}: {leaving}" if told and leaving else words

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from syncd.cli.options import Invocation, pass_invocation, shared_options
-from syncd.cli.screen.changes import describe_change, describe_values, put_in_words
+from syncd.cli.screen.changes import (
+    describe_change,
+    describe_following,
+    describe_values,
+    iterate_dropped,
+    print_following,
+    put_in_words,
+)
+from syncd.cli.screen.impact import iterate_with_impact, print_impacts
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.plan_file import check_place, write_plan
 from syncd.cli.screen.runs import explain_result
 from syncd.model.kinds import RECORD_KINDS
+from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -81,18 +90,20 @@ def _print_document(settings: Settings, database: Database, record: RunRecord) -
             "skipped": Stream(_iterate_skipped(settings, database)),
             "held": Stream(_iterate(database, record.id, "held", reasons=True)),
             "deferred": Stream(_iterate(database, record.id, "deferred", reasons=True)),
-            "dropped": Stream(_iterate(database, record.id, "dropped", reasons=True)),
+            "dropped": Stream(
+                {**describe_change(planned), "reason": planned.error.text}
+                for planned in iterate_dropped(database, record.id)
+                if planned.error.cause is not Cause.FOLLOWS_ADOPTION
+            ),
+            "follows": Stream(describe_following(database, record.id)),
         }
     )
 
 
 def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
-    from syncd.store.store import Store
-
-    for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status]):
-        for planned, _, _ in chunk:
-            reason = {"reason": planned.error.text} if reasons else {}
-            yield {**describe_change(planned), **reason}
+    for planned, card in iterate_with_impact(database, run_id, status):
+        reason = {"reason": planned.error.text} if reasons else {}
+        yield {**describe_change(planned), **reason, **card}
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
@@ -120,6 +131,8 @@ def _iterate_skipped(settings: Settings, database: Database) -> Iterator[dict[st
 
 
 def _print_tables(settings: Settings, database: Database, record: RunRecord) -> None:
+    from syncd.store.store import Store
+
     counts = _count(database, record.id, "planned")
     total = sum(counts.values())
     print_line(f"Plan {record.id}: {_list(counts) or 'nothing to change'}")
@@ -136,10 +149,14 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
         print_line(f"Put off to a later run: {_list(deferred)}")
         _print_changes(database, record.id, "deferred", sum(deferred.values()))
     dropped = _count(database, record.id, "dropped")
-    if dropped:
+    following = Store(database).plans.count_following(record.id)
+    dropped["unlink"] = dropped.get("unlink", 0) - following
+    if sum(dropped.values()):
         print_line()
-        print_line(f"Left alone: {_list(dropped)}")
+        print_line(f"Left alone: {_list({action: number for action, number in dropped.items() if number})}")
         _print_changes(database, record.id, "dropped", sum(dropped.values()))
+    print_impacts(database, record.id, ["planned", "held"])
+    print_following(database, record.id)
     _print_skipped(settings, database)
 
 
@@ -151,6 +168,7 @@ def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total
         for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status])
         for planned, _, _ in chunk
         for change in (planned.change,)
+        if planned.error.cause is not Cause.FOLLOWS_ADOPTION
     )
     shown, left = take_shown(rows, total)
     print_table(COLUMNS, name_groups(database, shown, kind=1))

@@ -97,10 +97,49 @@ def describe_refused(database: Database, run_id: int) -> list[dict[str, object]]
 
 
 def _iterate_refused(database: Database, run_id: int) -> Iterator[PlannedChange]:
+    return (each for each in iterate_dropped(database, run_id) if each.error.cause is Cause.OVERTAKEN)
+
+
+def print_following(database: Database, run_id: int) -> None:
+    """Print apart what would be removed after the adoptions that a run withholds, each with the true reason."""
+    from syncd.store.store import Store
+
+    total = Store(database).plans.count_following(run_id)
+    if not total:
+        return
+    print_line()
+    print_line(
+        f"Not part of it: once they are adopted, the next run would remove {total:,}, within the guard's limits:"
+    )
+    rows = (
+        (change.action, change.object, change.bps_id, change.target, tell_why(change))
+        for planned in iterate_following(database, run_id)
+        for change in (planned.change,)
+    )
+    shown, left = take_shown(rows, total)
+    columns = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("why", 40))
+    print_table(columns, name_groups(database, shown, kind=1))
+    if left:
+        print_line(f"… and {left:,} more; --json shows all")
+
+
+def describe_following(database: Database, run_id: int) -> Iterator[dict[str, object]]:
+    """Yield the entries of what would follow from the adoptions that a run withholds."""
+    for planned in iterate_following(database, run_id):
+        yield {**describe_change(planned), "reason": tell_why(planned.change)}
+
+
+def iterate_following(database: Database, run_id: int) -> Iterator[PlannedChange]:
+    """Yield what would be removed once the adoptions are approved."""
+    return (each for each in iterate_dropped(database, run_id) if each.error.cause is Cause.FOLLOWS_ADOPTION)
+
+
+def iterate_dropped(database: Database, run_id: int) -> Iterator[PlannedChange]:
+    """Yield what stands in the plan of a run and is not carried out."""
     from syncd.store.store import Store
 
     for chunk in Store(database).plans.iterate_changes(run_id, statuses=["dropped"]):
-        yield from (planned for planned, _, _ in chunk if planned.error.cause is Cause.OVERTAKEN)
+        yield from (planned for planned, _, _ in chunk)
 
 
 def _explain_change(planned: PlannedChange) -> str:
@@ -108,6 +147,15 @@ def _explain_change(planned: PlannedChange) -> str:
     return "; ".join(
         part for part in (planned.error.text, put_in_words(change.reason.text), describe_values(change)) if part
     )
+
+
+def tell_why(change: Change, leaving: str = "") -> str:
+    """Return the reason of a change in words; ``leaving``: why nobody wants the record concerned any more."""
+    words, cause = put_in_words(change.reason.text), change.reason.cause
+    if cause in (Cause.DISABLED, Cause.DELETED) and change.action != "delete":
+        return leaving or f"{words} in the tenant"
+    told = cause in (Cause.OUT_OF_SCOPE, Cause.STANDS_IN)
+    return f"{words}: {leaving}" if told and leaving else words
 
 
 def put_in_words(reason: str) -> str:

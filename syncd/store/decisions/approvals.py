@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,9 +75,22 @@ class Approvals(StorePart):
                     found[find_written(row.object)].add(row.record_id)
         return sorted(found["user"]), sorted(found["group"])
 
+    def note_released(self, run_id: int, held_by: int, places: Mapping[int, int]) -> None:
+        """Note at the changes of an approval which held change each of them is: what is done of it is held no more."""
+        rows = [
+            {"run": run_id, "released": seq, "held_since": held_by, "held_seq": held} for seq, held in places.items()
+        ]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(_NOTE_RELEASED, rows)
+
     def load_begun(self, run_id: int) -> set[int]:
         """Return the places of what a run holds that an approval may have done which never learned how it ended."""
-        return set(self._database.load_values(_SELECT_BEGUN, {"run": run_id}))
+        begun = {_identify_done(row) for row in self._database.load_rows(_SELECT_BEGUN)}
+        if not begun:
+            return set()
+        with reading(self._database) as connection:
+            return {row.seq for row in load_held(connection, run_id) if _identify_done(row) in begun}
 
     def reject(self, approval: Approval) -> int:
         """Drop held changes, and remember not to propose them again until their object changes; return how many.
@@ -248,6 +261,10 @@ def identify_held(row: Row[Any]) -> tuple[Any, ...]:
     return (row.action, row.object, row.record_key, row.target_key, row.target, row.before or "", row.after or "")
 
 
+def _identify_done(row: Row[Any]) -> tuple[Any, ...]:
+    return (row.record_key, row.target_key, row.object, row.action)
+
+
 def identify_place(row: Row[Any]) -> tuple[Any, ...]:
     """Return what a change has in common with those that do the same with other values; an update is its values."""
     values = (row.after or "") if row.action == "update" else ""
@@ -258,19 +275,15 @@ def identify_place(row: Row[Any]) -> tuple[Any, ...]:
 
 
 def _select_begun() -> Select[Any]:
-    begun = changes.alias("begun")
-    cut_short = begun.c.status == "planned", runs.c.status == "interrupted"
-    unclear = or_(begun.c.status == "started", begun.c.error_cause == Cause.SETTLED_LATER.value, and_(*cut_short))
-    same = exists().where(
-        begun.c.record_key == changes.c.record_key,
-        func.coalesce(begun.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
-        begun.c.object == changes.c.object,
-        begun.c.action == changes.c.action,
-        runs.c.id == begun.c.run_id,
-        runs.c.trigger == "approval",
-        unclear,
+    cut_short = changes.c.status == "planned", runs.c.status == "interrupted"
+    settled = changes.c.error_cause == Cause.SETTLED_LATER.value
+    unclear = or_(changes.c.status == "started", settled, and_(*cut_short))
+    approvals = select(runs.c.id).where(runs.c.trigger == "approval")  # few: their changes are read by run
+    return (
+        select(changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action)
+        .join(runs, runs.c.id == changes.c.run_id)
+        .where(changes.c.run_id.in_(approvals), unclear)
     )
-    return select(changes.c.seq).where(changes.c.run_id == bindparam("run"), changes.c.status == "held", same)
 
 
 _HAS_REJECTIONS = select(exists().select_from(rejections))
@@ -285,6 +298,7 @@ _SELECT_RECORDS_OF = (
 _FORGET_REJECTIONS = delete(rejections).where(
     among_bound(rejections.c.record_key, "keys") | among_bound(rejections.c.target_key, "keys")
 )
+_NOTE_RELEASED = update(changes).where(changes.c.run_id == bindparam("run"), changes.c.seq == bindparam("released"))
 _SELECT_BEGUN = _select_begun()
 _FRESH = runs.c.finished_at > bindparam("since")
 _FIND_NEWEST_OPEN = select_newest_whole(runs.c.kind != "plan", runs.c.status.in_(_OPEN))

@@ -147,6 +147,9 @@ COUNT_HOLDS = (
     .group_by(changes.c.action, changes.c.error)
     .order_by(changes.c.action, changes.c.error)
 )
+COUNT_FOLLOWING = select(func.count()).where(
+    _RUN, changes.c.status == "dropped", changes.c.error_cause == Cause.FOLLOWS_ADOPTION.value
+)
 COUNT_PHASES = (
     select(changes.c.phase, func.count()).where(_RUN, changes.c.status == "planned").group_by(changes.c.phase)
 )

@@ -20,6 +20,7 @@ from syncd.store.plans.change_statements import (
     CHANGES_OF_STATUS,
     CHANGES_PLANNED,
     COUNT_BEGUN,
+    COUNT_FOLLOWING,
     COUNT_HOLDS,
     COUNT_OUTCOMES,
     COUNT_PHASES,
@@ -180,6 +181,10 @@ class Plans(StorePart):
         asked = {"run": run_id, "causes": [cause.value for cause in causes or Cause]}
         return [(row[0], row[1], row[2]) for row in self._database.load_rows(COUNT_HOLDS, asked)]
 
+    def count_following(self, run_id: int) -> int:
+        """Return how many removals would follow from the adoptions that a run withholds."""
+        return int(self._database.load_value(COUNT_FOLLOWING, {"run": run_id}))
+
     @in_thread
     def count_outcomes(self, run_id: int) -> dict[tuple[Action, ObjectKind, OutcomeStatus], int]:
         """Return how many changes of each kind ended how."""
@@ -203,10 +208,17 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
         encode_json(change.after) if change.after else None,
         change.reason.cause.value,
         change.reason.text,
-        "held" if change.held else "planned",
+        _find_status(change.held),
         change.held.cause.value,
         change.held.text,
     )
+
+
+def _find_status(held: Reason) -> OutcomeStatus:
+    """Return how a change begins. What would follow from an adoption is only shown."""
+    if held.cause is Cause.FOLLOWS_ADOPTION:
+        return "dropped"
+    return "held" if held else "planned"
 
 
 def _place(row: Sequence[Any]) -> Placed:

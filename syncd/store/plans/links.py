@@ -107,7 +107,9 @@ def finish(
         connection.execute(statement, {**places, **ended})
     if status == "done" and connection.scalar(_IS_APPROVAL, {"run": run_id}):
         approved = stopped("dropped", say(Cause.APPROVED, run=run_id))
-        connection.execute(_SETTLE_HELD, {**approved, "run": run_id, "seqs": seqs})
+        for held_by, places in connection.execute(_SELECT_RELEASED, {"run": run_id, "seqs": seqs}).all():
+            settled: dict[str, object] = {**approved, "run": held_by, "seqs": decode_json(places)}
+            connection.execute(_SETTLE_HELD, settled)
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -181,23 +183,13 @@ def _select_pairs(which: ColumnElement[Any]) -> Select[Any]:
     return pairs.order_by(*pairs.selected_columns)
 
 
-def _settle_held() -> Update:
-    mine = changes.alias("mine")
-    done = mine.c.run_id == bindparam("run"), among_bound(mine.c.seq, "seqs")
-    same = exists().where(
-        *done,
-        mine.c.record_key == changes.c.record_key,
-        func.coalesce(mine.c.target_key, 0) == func.coalesce(changes.c.target_key, 0),
-        mine.c.object == changes.c.object,
-        mine.c.action == changes.c.action,
-        or_(mine.c.action != "update", func.coalesce(mine.c.after, "") == func.coalesce(changes.c.after, "")),
-    )
-    few = changes.c.record_key.in_(select(mine.c.record_key).where(*done))
-    return update(changes).where(changes.c.run_id < bindparam("run"), changes.c.status == "held", few, same)
-
-
 _IS_APPROVAL = select(exists().where(runs.c.id == bindparam("run"), runs.c.trigger == "approval"))
-_SETTLE_HELD = _settle_held()
+_SELECT_RELEASED = (
+    select(changes.c.held_since, gathered_column(changes.c.held_seq))
+    .where(_RUN, among_bound(changes.c.seq, "seqs"), changes.c.held_seq.is_not(None))
+    .group_by(changes.c.held_since)
+)
+_SETTLE_HELD = update(changes).where(_RUN, among_bound(changes.c.seq, "seqs"), changes.c.status == "held")
 _LOAD_LINKS = _load_links()
 _DEFER_UNREADY = _defer_unready()
 _PAIRS = within(changes.c.seq, _select_pairs)

@@ -117,7 +117,7 @@ class Pairing(StorePart):
         """Return what decides about these members."""
         with reading(self._database) as connection:
             rows = connection.execute(MEMBERS, {"keys": keys}).all()
-            left_by = _load_leavers(connection, [row[0] for row in rows if row[2] is None and row[4] is None])
+            left_by = _load_leavers(connection, [row[0] for row in rows if row[3] is None and row[4] is None])
         return {
             row[0]: MemberView(
                 row[0], row[1], row[2] is not None, row[3] is not None, row[4] if row[4] is not None else row[5],
@@ -128,11 +128,11 @@ class Pairing(StorePart):
         }  # fmt: skip
 
 
-def _load_leavers(connection: Connection, absent: Collection[int]) -> dict[int, frozenset[str]]:
-    """Return the states of those of the tenant who have the BPS ids of accounts that are not there."""
+def _load_leavers(connection: Connection, foreign: Collection[int]) -> dict[int, frozenset[str]]:
+    """Return the states of those of the tenant who have the BPS ids of accounts that are not ours."""
     found: dict[int, frozenset[str]] = {}
-    if absent:
-        for key, state in connection.execute(STATES, {"keys": absent}):
+    if foreign:
+        for key, state in connection.execute(STATES, {"keys": foreign}):
             found[key] = found.get(key, frozenset()) | {state}
     return found
 
@@ -147,6 +147,7 @@ def _make_group_row(row: Any) -> GroupView:
         exists=there is not None,
         owned=origin is not None,
         taken=bool(taken),
+        made=origin == "created",
     )
 
 

@@ -8,9 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, or_, select
 
+from syncd.model.kinds import RECORD_KINDS
+from syncd.model.reason import Cause
 from syncd.model.run import HELD_FOR, REVERSALS
 from syncd.store.db.parameters import among_values
 from syncd.store.db.sql import decode_json
+from syncd.store.reports.impact import load_cards
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still, is_unsolved
 from syncd.store.schema.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
@@ -21,7 +24,8 @@ _OUTCOMES = 20
 def load_pending(connection: Connection, records: list[int], *, now: datetime) -> list[Mapping[str, Any]]:
     """Return what the runs that still speak left open, with the next attempt of what failed and is not solved.
 
-    What setting something back withheld is open as well, until it expires.
+    What setting something back withheld is open as well, until it expires, and so is what
+    would follow from an adoption.
     """
     newest = find_newest_planned(connection, runs.c.kind != "plan")
     next_at: dict[tuple[int, int, str], datetime] = {
@@ -40,14 +44,26 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
     speaks = is_in_force(newest) | (changes.c.run_id.in_(reversals) & (changes.c.status == "held"))
     statement = _select_changes(records).where(
         speaks | is_open_still(connection, newest),
-        changes.c.status.in_(_OPEN),
+        changes.c.status.in_(_OPEN) | (changes.c.error_cause == Cause.FOLLOWS_ADOPTION.value),
         (changes.c.status != "failed") | is_unsolved(),
     )
     rows = connection.execute(statement.order_by(changes.c.run_id, changes.c.phase, changes.c.seq)).all()
+    cards = {
+        kind: load_cards(connection, kind, {row.record_key: row.record_id for row in rows if _removes(row, kind)})
+        for kind in RECORD_KINDS
+    }
     return [
-        {**_describe_change(row), "next_attempt_at": next_at.get((row.record_key, row.target_key or 0, row.object))}
+        {
+            **_describe_change(row),
+            "next_attempt_at": next_at.get((row.record_key, row.target_key or 0, row.object)),
+            **({"impact": cards[row.object][row.record_key]} if _removes(row, row.object) else {}),
+        }
         for row in rows
     ]
+
+
+def _removes(row: Row[Any], kind: str) -> bool:
+    return bool(row.action == "delete" and row.object == kind and kind in RECORD_KINDS)
 
 
 def load_outcomes(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:

@@ -44,7 +44,8 @@ changes = Table(
     Column("error_cause", Text, nullable=False, server_default=""),
     Column("error", ErrorText, nullable=False),
     Column("finished_at", UtcTime),
-    Column("held_since", Key),  # the run that held it first; NULL: this one
+    Column("held_since", Key),  # held: the run that held it first, NULL for this one; approved: the run that held it
+    Column("held_seq", Integer),  # approved: its place in the plan of that run
     PrimaryKeyConstraint("run_id", "seq"),
     Index("ix_changes_record_key", "record_key"),
     Index("ix_changes_target_key", "target_key"),

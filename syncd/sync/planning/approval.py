@@ -37,6 +37,7 @@ def keep_approved(store: Store, run_id: int, start: int, *, approval: Approval, 
     """
     found = store.stops.compare_with_shown(run_id, approval)
     store.stops.stop(run_id, stop_unapproved(found))
+    store.decisions.note_released(run_id, approval.run_id, found.standing)
     settled, refused = _weigh(store, approval.run_id, found, removals)
     return _settle(store, run_id, approval, start=start, settled=settled, refused=refused, released=found.released)
 
@@ -113,6 +114,7 @@ class Release:
         removals = {(done.change.object, record, target) for done, record, target in released}
         wanted = store.pairs.find_wanted(removals)
         kept, refused, settled = list[tuple[Change, int, int | None]](), list[Refused](), list[int]()
+        places = list[int]()
         for done, record, target in released:
             place = (done.change.object, record, target)
             reason = say_set_back_refused(done, means.rules, wanted=place in wanted)
@@ -120,7 +122,9 @@ class Release:
                 settled.append(done.seq)
             elif reason is None:
                 kept.append((done.change, record, target))
+                places.append(done.seq)
             else:
                 refused.append((done.change, record, target, reason))
         start = store.plans.add_changes.blocking(run_id, 0, kept)
+        store.decisions.note_released(run_id, approval.run_id, dict(enumerate(places)))
         return _settle(store, run_id, approval, start=start, settled=settled, refused=refused, released=len(released))

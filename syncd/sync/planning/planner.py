@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd.errors import ConfigError, Interrupted
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
 _WRITTEN_AT_ONCE = 2000
-_ABSENCES = (Cause.LEFT, Cause.PUT_IN_BY_HAND)
+_ABSENCES = (Cause.LEFT, Cause.PUT_IN_BY_HAND, Cause.UNKNOWN_MEMBER)
 """Why somebody is taken out of a group who is not known to be in it: by a full read without proof nobody can tell."""
 _SIGNS = {"include": "+", "exclude": "-"}
 
@@ -351,9 +352,11 @@ class Planner:
                 if change is not None and self._is_first(kind, group, member):
                     found.append((change, group.key, member.key))
             else:
-                change = decide_unlink(
-                    group, member, rules, adoption_held=self._held, kind=kind, inside=member.key in inside
-                )
+                decide = partial(decide_unlink, group, member, rules, kind=kind, inside=member.key in inside)
+                change = decide(adoption_held=self._held)
+                if change is None and not self._held.isdisjoint((group.key, member.key)):
+                    follows = decide(adoption_held=())
+                    change = replace(follows, held=say(Cause.FOLLOWS_ADOPTION)) if follows else None
                 if change is not None and (change.reason.cause not in _ABSENCES or member.key in proven):
                     found.append((change, group.key, member.key))
         self._add([placed for placed in found if self._removals != "none" or placed[0].action == "link"])
