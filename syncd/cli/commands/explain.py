@@ -12,9 +12,11 @@ from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_op
 from syncd.cli.screen.output import format_time, print_json, print_line, print_table
 from syncd.model.reason import Cause
 from syncd.plan.desired import FROZEN_STATES, is_mapped_by_mail
+from syncd.plan.group_names import fold_name
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
+    from syncd.plan.group_names import Remembered
     from syncd.plan.rules import Rules
     from syncd.store.reports.explain import Explanation, Found
     from syncd.store.reports.status import Line, Report
@@ -35,6 +37,7 @@ def explain(invocation: Invocation, *, name: str) -> None:
     from syncd.clock import Clock
     from syncd.store.reports.explain import Explanations
     from syncd.store.reports.status import Report
+    from syncd.store.store import Store
 
     settings, now = invocation.start(need=STORE_ONLY), Clock().now()
     rules = make_rules(settings)
@@ -58,9 +61,10 @@ def explain(invocation: Invocation, *, name: str) -> None:
             raise click.UsageError(f"'{name}' names {len(found)} objects; give the id of the one you mean")
         explanation = explanations.explain(found[0], now=now)
         lines = _load_lines(report, found[0])
+        named = Store(database).desired.load_group_names()
     finally:
         database.close()
-    document = _describe(explanation, lines, rules, now)
+    document = _describe(explanation, lines, rules, named=named, now=now)
     if invocation.json:
         print_json(document)
     else:
@@ -88,6 +92,7 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
             "target": {name: value for name, value in record.items() if name != "kind"} | {"other_records": []},
             "licences": None,
             "used_by": [],
+            "namesake_of": [],
             "pending": [],
             "rejected": [],
             "outcomes": [],
@@ -105,7 +110,9 @@ def _load_lines(report: Report, found: Found) -> list[Line]:
     return [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
 
 
-def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now: datetime) -> dict[str, Any]:
+def _describe(
+    explanation: Explanation, lines: Sequence[Line], rules: Rules, *, named: Mapping[str, Remembered], now: datetime
+) -> dict[str, Any]:
     desired = explanation.desired
     mapping = rules.mapping
     user = explanation.found.kind == "user"
@@ -133,6 +140,7 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now
         explanation.places,
         desired["bps_id"] if desired else None,
         rules.scope,
+        named=named,
         now=now,
     )
     document = {
@@ -162,8 +170,9 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now
         },
         "mapping": mapped,
         "target": explanation.target,
-        "licences": _describe_licences(explanation, lines, rules) if user else None,
-        "used_by": [] if user else _list_uses(explanation, rules),
+        "licences": _describe_licences(explanation, lines, rules, named) if user else None,
+        "used_by": [] if user else _list_uses(explanation, rules, named),
+        "namesake_of": [] if user else _list_namesakes(explanation, rules, named),
         "pending": explanation.pending,
         "rejected": explanation.rejected,
         "outcomes": explanation.outcomes,
@@ -172,7 +181,9 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now
     return plain
 
 
-def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> dict[str, Any] | None:
+def _describe_licences(
+    explanation: Explanation, lines: Sequence[Line], rules: Rules, named: Mapping[str, Remembered]
+) -> dict[str, Any] | None:
     """Return what a person holds, and what the rules give and why; None where no licence is managed or known.
 
     ``lines``: what the list of users says of the person, for an account that is somebody else's gets nothing.
@@ -192,7 +203,7 @@ def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: R
     elif rule is None:
         reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
     elif wanted:
-        place = find_place(rule.group, explanation.places)
+        place = find_place(rule.group, explanation.places, named)
         path = f", through {' > '.join(place.path)}" if place and len(place.path) > 1 else ""
         reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}]){path}"
         if record is not None and record["ownership"] == "not ours":
@@ -205,18 +216,32 @@ def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: R
     return {"wanted": rule.type if rule and given else None, "reason": reason, "held": found["held"]}
 
 
-def _list_uses(explanation: Explanation, rules: Rules) -> list[dict[str, Any]]:
+def _list_uses(explanation: Explanation, rules: Rules, named: Mapping[str, Remembered]) -> list[dict[str, Any]]:
     """Return the rules that reach people through this group: it is the one they name, or lies in that."""
     found = explanation.found
     places = [Place(found.id, found.name, (found.name or found.id,)), *explanation.places]
-    named = [("scope.include_groups", group, None) for group in rules.scope.include_groups]
-    named += [("scope.exclude_groups", group, None) for group in rules.scope.exclude_groups]
-    licences = [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
     return [
         {"rule": rule, "group": group, "licence": licence, "path": list(place.path)}
-        for rule, group, licence in (*named, *licences)
-        if (place := find_place(group, places)) is not None
+        for rule, group, licence in _list_rules_over_groups(rules)
+        if (place := find_place(group, places, named)) is not None
     ]
+
+
+def _list_namesakes(explanation: Explanation, rules: Rules, named: Mapping[str, Remembered]) -> list[dict[str, Any]]:
+    """Return the rules that name a group like this one, and mean another."""
+    return [
+        {"rule": rule, "group": group, "means": known.id}
+        for rule, group, _ in _list_rules_over_groups(rules)
+        if (known := named.get(fold_name(group))) and explanation.found.id in known.rivals
+    ]
+
+
+def _list_rules_over_groups(rules: Rules) -> list[tuple[str, str, str | None]]:
+    found: list[tuple[str, str, str | None]] = [
+        *(("scope.include_groups", group, None) for group in rules.scope.include_groups),
+        *(("scope.exclude_groups", group, None) for group in rules.scope.exclude_groups),
+    ]
+    return found + [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
 
 
 def _name_state(desired: Mapping[str, Any]) -> str:
@@ -268,6 +293,8 @@ def _print(document: Mapping[str, Any]) -> None:
     for item in document["used_by"]:
         what = f"{item['rule']} ({item['licence'] or item['group']})"
         print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
+    for item in document["namesake_of"]:
+        print_line(f"It is named like {item['rule']} ({item['group']}), which means another group ({item['means']})")
     if document["mapping"]:
         rows = [[name, _say_value(item), item["rule"]] for name, item in document["mapping"].items()]
         print_table([("field", 12), ("value", 40), ("made by", 40)], rows)

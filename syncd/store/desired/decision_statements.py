@@ -148,13 +148,6 @@ def select_losing_groups(*, claimed: bool) -> Select[Any]:
     )
 
 
-_SELECT_GROUPS = (
-    select(source_groups.c.key, source_objects.c.id)
-    .join(source_objects, source_objects.c.key == source_groups.c.key)
-    .where(source_groups.c.state == "active")
-)
-FIND_GROUPS_BY_ID = _SELECT_GROUPS.where(source_objects.c.id == bindparam("reference"))
-FIND_GROUPS_BY_NAME = _SELECT_GROUPS.where(source_groups.c.name == bindparam("reference")).order_by(source_objects.c.id)
 LOAD_EDGES = _select_edges()
 _TOUCHED_USERS = select(touched_users.c.key)
 HAS_TOUCHED_USERS = select(_TOUCHED_USERS.exists())

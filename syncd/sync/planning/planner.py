@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from syncd.errors import ConfigError, Interrupted
+from syncd.errors import Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
@@ -22,7 +22,7 @@ from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
-from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
+from syncd.plan.licences import PersonView, decide_licences, find_settled_licences
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
@@ -32,6 +32,7 @@ from syncd.plan.words import say
 from syncd.sync.passage import pass_complete, pass_records
 from syncd.sync.planning.evidence import Evidence
 from syncd.sync.planning.kept_by_hand import KeptDrift
+from syncd.sync.planning.named_groups import NamedGroups
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -102,6 +103,8 @@ class Planner:
         self._edges: Edges | None = None
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
+        self.news: list[str] = []
+        """What the administrator should know of the groups that the settings name."""
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -109,11 +112,12 @@ class Planner:
         Raises ConfigError when a configured group cannot be found, before anything is planned.
         """
         rules, store = self._rules, self._store
-        included = self._resolve("scope.include_groups", rules.scope.include_groups)
-        excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
-        licences = self._resolve_licences()
-        self._licence_groups = list(licences.values())
-        roles = {"include": included, "exclude": excluded, **licences}
+        named = NamedGroups(store, rules)
+        found = named.find(full=full, write=self._write)
+        self.news = named.news
+        included, excluded = found.pop("include", []), found.pop("exclude", [])
+        self._licence_groups = list(found.values())
+        roles = {"include": included, "exclude": excluded, **found}
         roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
         if not self._single:
             store.desired.follow_scope_groups(roots, touch=not full)
@@ -161,34 +165,6 @@ class Planner:
                 desired.touch_judged_anew(variable, keys)
                 self._go_on()
         desired.save_rules_asked(now)
-
-    def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
-        found: list[int] = []
-        problems: list[str] = []
-        for reference in references:
-            groups = self._store.desired.find_groups(reference)
-            if len(groups) == 1:
-                found.append(groups[0][0])
-            elif groups:
-                ids = ", ".join(group_id for _key, group_id in groups[:5])
-                problems.append(f"{key}: {len(groups)} groups are named '{reference}' ({ids}); name the one by its id")
-            else:
-                problems.append(f"{key}: no group has the id or the name '{reference}'; nothing was planned")
-        if problems:
-            raise ConfigError(problems)
-        return found
-
-    def _resolve_licences(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        problems: list[str] = []
-        for number, rule in enumerate(self._rules.licences):
-            try:
-                found[name_licence_role(number)] = self._resolve(f"licences[{number}].group", (rule.group,))
-            except ConfigError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigError(problems)
-        return found
 
     def plan_records(self, *, full: bool, judged: bool = True) -> None:
         """Begin the plan of the run: accounts, groups and substitutions. Call `decide` first, `plan_places` afterwards.
