@@ -131,6 +131,7 @@ class Push:
             write=write,
             single=subject is not None,
             licences=ours,
+            approval=approval,
             stopping=self._stopping,
         )
         await store.in_thread(planner.decide, full=due)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,6 +11,7 @@ import click
 
 from syncd.cli.options import Invocation, pass_invocation, shared_options
 from syncd.cli.screen.changes import describe_change, describe_values, put_in_words
+from syncd.cli.screen.handovers import load_cards, print_cards
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
 from syncd.cli.screen.plan_file import check_place, write_plan
@@ -73,26 +74,35 @@ def plan(
 
 
 def _print_document(settings: Settings, database: Database, record: RunRecord) -> None:
+    cards = load_cards(settings, database, record.id, ("planned", "held"))
     print_json(
         {
             "id": record.id,
-            "changes": Stream(_iterate(database, record.id, "planned", reasons=False)),
+            "changes": Stream(_iterate(database, record.id, "planned", reasons=False, cards=cards)),
             "counts": _count(database, record.id, "planned"),
             "skipped": Stream(_iterate_skipped(settings, database)),
-            "held": Stream(_iterate(database, record.id, "held", reasons=True)),
+            "held": Stream(_iterate(database, record.id, "held", reasons=True, cards=cards)),
             "deferred": Stream(_iterate(database, record.id, "deferred", reasons=True)),
             "dropped": Stream(_iterate(database, record.id, "dropped", reasons=True)),
         }
     )
 
 
-def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
+def _iterate(
+    database: Database,
+    run_id: int,
+    status: OutcomeStatus,
+    *,
+    reasons: bool,
+    cards: Mapping[int, Mapping[str, object]] | None = None,
+) -> Iterator[dict[str, object]]:
     from syncd.store.store import Store
 
     for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status]):
         for planned, _, _ in chunk:
             reason = {"reason": planned.error.text} if reasons else {}
-            yield {**describe_change(planned), **reason}
+            card = {"card": cards[planned.seq]} if cards and planned.seq in cards else {}
+            yield {**describe_change(planned), **reason, **card}
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
@@ -140,6 +150,7 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
         print_line()
         print_line(f"Left alone: {_list(dropped)}")
         _print_changes(database, record.id, "dropped", sum(dropped.values()))
+    print_cards(load_cards(settings, database, record.id, ("planned", "held")).values())
     _print_skipped(settings, database)
 
 

@@ -100,7 +100,7 @@ class DesiredState(StorePart):
     def iterate_source_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
         """Yield all or all touched source groups in chunks."""
         for rows in self._iterate(GROUPS_TOUCHED if touched_only else GROUPS):
-            yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}) for row in rows]
+            yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}, bound=row.bound) for row in rows]
 
     def _iterate(self, question: Chunked) -> Iterator[Sequence[Any]]:
         """Yield the rows of a question in the order of keys, which are their first column."""

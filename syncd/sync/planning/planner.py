@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from syncd.errors import Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
-from syncd.model.kinds import RECORD_KINDS
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
-from syncd.model.run import Removals
+from syncd.model.run import Approval, Removals
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
@@ -31,6 +31,7 @@ from syncd.plan.substitution import Superior, decide_substitution, needs_manager
 from syncd.plan.words import say
 from syncd.sync.passage import pass_complete, pass_records
 from syncd.sync.planning.evidence import Evidence
+from syncd.sync.planning.handovers import PlannedHandovers
 from syncd.sync.planning.kept_by_hand import KeptDrift
 from syncd.sync.planning.named_groups import NamedGroups
 
@@ -70,13 +71,14 @@ class Planner:
         write: bool = True,
         single: bool = False,
         licences: bool = False,
+        approval: Approval | None = None,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals``: what may be taken away, as `syncd.model.run.Removals` has it.
 
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
         where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
-        are looked after.
+        are looked after. ``approval``: what a person has released, which is the only thing that this run is for.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -99,6 +101,9 @@ class Planner:
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = KeptDrift(store, rules, write=write)
         self._evidence = Evidence(store)
+        self._handovers = PlannedHandovers(
+            store, rules, run_id, moment=moment, removals=removals, write=write, approval=approval
+        )
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
         self._touched: list[int] | None = None
@@ -147,6 +152,7 @@ class Planner:
             reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)
             store.desired.store_collision(principal, winner, reason=reason)
         store.desired.resolve_group_collisions(reason=say(Cause.GROUP_COLLISION), touched_only=not full)
+        self._handovers.settle(full=full)
         if full:
             store.desired.save_rules_asked(now)
 
@@ -193,8 +199,11 @@ class Planner:
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals != "none" or placed[0].action != "delete"])
                 self._go_on()
+        self._add(self._handovers.list_waiting())
+        self._add(self._handovers.list_followers())
         self._plan_substitutions(full=full)
         self._flush()
+        store.stops.stop(self._run_id, self._handovers.list_stops())
         if judged:
             passed = pass_records(store, self._run_id, rules.limits)
             self._declined, self._held = passed.declined, passed.held
@@ -214,6 +223,7 @@ class Planner:
         if not judged:
             return Planned(full, self._next)
         holds = pass_complete(store, self._run_id, rules.limits, decisions=True, now=self._moment.expiring)
+        holds = [*self._handovers.holds, *(hold for hold in holds if hold.action != "handover")]
         return Planned(full, self._next, holds)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------
@@ -222,7 +232,8 @@ class Planner:
         rules = self._rules
         if phase is Phase.USERS:
             fields = rules.mapping.user_fields.keys()
-            for rows in self._store.pairs.iterate_user_pairs(fields, touched_only=not full):
+            passing = self._handovers.passing
+            for rows in self._store.pairs.iterate_user_pairs(fields, touched_only=not full, passing=passing):
                 yield self._place(rows, user=True)
         else:
             fields = rules.mapping.group_fields.keys()
@@ -236,10 +247,14 @@ class Planner:
                 continue
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
                 pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
+            kind: RecordKind = "user" if user else "group"
+            pair = replace(pair, handover=self._handovers.find(kind, key)) if pair.is_anothers else pair
             if user:
                 found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
+            if wait := self._handovers.find_wait(kind, key):
+                found = [replace(change, held=wait) if change.action == "delete" else change for change in found]
             placed += [(change, key, None) for change in found]
         return self._spare_tied(placed, user=user)
 
@@ -314,6 +329,7 @@ class Planner:
             return
         members = self._store.pairs.load_member_views(missing | extra)
         left = self._by_hand.find_left(kind, group.key, members.values())
+        left = {key for key in left if key in missing or not self._handovers.passes(key)}
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
         there = [members[key] for key in extra if key in members]
         proven = self._find_proven(kind, group, there)
@@ -357,12 +373,16 @@ class Planner:
         }
 
     def _find_proven(self, kind: LinkKind, group: GroupView, extra: list[MemberView]) -> set[int]:
-        """Return those of the superfluous members whose absence from the directory is proven."""
+        """Return those of the superfluous members whose absence from the directory is proven.
+
+        What somebody is a member of only because of the former owner of the account needs no proof.
+        """
         if self._removals == "all":
             return {member.key for member in extra}
+        handed = {member.key for member in extra if self._handovers.passes(member.key)}
         known = {member.source_key for member in extra if member.source_key is not None}
         left = self._evidence.find_left(kind, [group.source_key], known)
-        return {member.key for member in extra if member.source_key in left}
+        return handed | {member.key for member in extra if member.source_key in left}
 
     def _is_first(self, kind: LinkKind, group: GroupView, member: MemberView) -> bool:
         """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
@@ -384,6 +404,8 @@ class Planner:
             for person in people:
                 if person.key in self._declined or not (looked_after or person.deleting):
                     continue
+                if self._handovers.is_inherited(person.key):
+                    person = replace(person, inherited=True)
                 settled = find_settled_licences(person, rules) if self._write else []
                 store.licences.forget_taken_licences([(person.key, kind) for kind in settled])
                 changes = decide_licences(person, rules, adoption_held=self._held)
@@ -397,7 +419,7 @@ class Planner:
 
     def _may_revoke(self, person: PersonView, change: Change) -> bool:
         """Return whether a licence may be taken away: who is covered no more must be known to have left the group."""
-        if change.action != "revoke" or self._removals == "all":
+        if change.action != "revoke" or self._removals == "all" or self._handovers.passes(person.key):
             return True
         if self._removals == "none":
             return False
@@ -422,7 +444,8 @@ class Planner:
 
     def _add(self, placed: list[Placed]) -> None:
         """Append to the plan. It is written in larger pieces; `_flush` writes the rest."""
-        self._unwritten += placed
+        put_first = self._handovers.put_first
+        self._unwritten += [(put_first(change, record, member), record, member) for change, record, member in placed]
         if len(self._unwritten) >= _WRITTEN_AT_ONCE:
             self._flush()
 
