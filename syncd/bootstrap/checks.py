@@ -15,6 +15,7 @@ from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.errors import SyncdError
 from syncd.notifications import probe_hook
+from syncd.plan.group_names import Remembered
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
@@ -48,7 +49,8 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     found.append(Check(item.check, item.status, detail=item.detail, remedy=item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
-            results = [*await probe(client, clock), *await probe_groups(client, list_group_references(settings))]
+            references, named = list_group_references(settings), load_group_names(settings)
+            results = [*await probe(client, clock), *await probe_groups(client, references, named)]
             found += [Check(item.check, item.status, detail=item.detail, remedy=item.remedy) for item in results]
     except SyncdError as error:
         found.append(Check("graph", "failed", detail=str(error), remedy="correct the settings of [graph]"))
@@ -97,6 +99,17 @@ def check_coexistence(settings: Settings) -> Check:
     if said := found.describe():
         return Check(name, "warning", detail=said, remedy=WAY_OUT)
     return Check(name, "ok", detail="nothing is refused because of records of the portal's own Entra synchronisation")
+
+
+def load_group_names(settings: Settings) -> dict[str, Remembered]:
+    """Return which groups the names in the settings mean, as far as runs have looked them up."""
+    if check_store(settings).detail.endswith("is empty"):
+        return {}
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            return Store(database).desired.load_group_names()
+    except SyncdError:
+        return {}  # the row of the store tells why
 
 
 def owns_licences(settings: Settings) -> bool:

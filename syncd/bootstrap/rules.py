@@ -65,6 +65,7 @@ def make_rules(settings: Settings) -> Rules:
             max_creation_percent=guard.max_creation_percent,
             max_daily_removals=guard.max_daily_removals,
             max_daily_removal_percent=guard.max_daily_removal_percent,
+            max_handovers=guard.max_handovers,
         ),
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
     )

@@ -204,6 +204,7 @@ class GuardSettings(Section):
     max_daily_removals: Limit = None
     max_daily_removal_percent: Percent = 20
     max_creation_percent: Limit = 100
+    max_handovers: Limit = 0
     quiet_hours: Annotated[values.QuietHours | None, simple(values.parse_quiet_hours, values.format_optional)] = None
 
 

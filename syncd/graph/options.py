@@ -8,12 +8,13 @@ from pathlib import Path
 
 from syncd.graph.credentials import Credential
 from syncd.http import QuietTimes
-from syncd.model.attributes import merge_spellings, spell_attribute
+from syncd.model.attributes import IDENTIFIERS, merge_spellings, spell_attribute
 from syncd.model.kinds import RecordKind
 from syncd.model.source import Stream
 
-USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType")
-"""Always selected for users: identity, scope and the state of the account depend on them."""
+USER_ATTRIBUTES = ("accountEnabled", "displayName", "mail", "userPrincipalName", "userType", *IDENTIFIERS)
+"""Always selected for users: identity, scope and the state of the account depend on them. By the identifiers somebody
+whose account was made anew is known again, so that they must be known before anybody is deleted."""
 
 OPTIONAL_ATTRIBUTES: Mapping[Stream, tuple[str, ...]] = {"users": ("identityParentId",), "groups": ()}
 """Selected where Graph knows them: which accounts are those of agents (resource type agentUser, v1.0 since 2026). Not

@@ -22,6 +22,9 @@ Problem = tuple[str, str]
 
 ELEMENT = "*"
 
+IDENTIFIERS = ("employeeId", "onPremisesImmutableId", "onPremisesSecurityIdentifier")
+"""Attributes of users of which the same value in two says that both are one human being."""
+
 COLLECTIONS: Mapping[RecordKind, frozenset[str]] = {
     entity: frozenset(name for name, kind in properties.items() if kind.many)
     for entity, properties in PROPERTIES.items()

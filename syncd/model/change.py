@@ -10,7 +10,7 @@ from typing import Literal
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Reason
 
-Action = Literal["create", "adopt", "update", "delete", "link", "unlink", "grant", "revoke"]
+Action = Literal["create", "adopt", "update", "handover", "delete", "link", "unlink", "grant", "revoke"]
 REMOVALS: tuple[Action, ...] = ("delete", "unlink", "revoke")
 ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
 
@@ -31,6 +31,8 @@ class Phase(IntEnum):
     """The order in which a plan is applied: additions first, removals in the reverse order of what they undo."""
 
     USERS = 10
+    HANDOVER_ENDS = 12
+    HANDOVERS = 14
     MANAGERS = 20
     GROUPS = 30
     LINKS = 40

@@ -7,7 +7,8 @@ the very same change, released           it is applied
 the very same change, not released       it stays held
 the same with other values, released     it is refused by name, and stays held with the new values (`_PLACE`)
 nothing of it, released                  it is refused by name, unless this approval was begun before and had done it
-a change that was not shown              it is left to the next run
+what belongs to a handover, released     it is applied with the handover
+any other change that was not shown      it is left to the next run
 =======================================  ==============================================================================
 """
 
@@ -58,11 +59,12 @@ class Shown(NamedTuple):
 
 
 class Fresh(NamedTuple):
-    """A change of the fresh plan, likewise."""
+    """A change of the fresh plan, likewise. ``belongs``: it goes with a handover that was released."""
 
     seq: int
     exact: tuple[object, ...]
     place: tuple[object, ...]
+    belongs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,8 @@ def compare_approved(shown: Iterable[Shown], fresh: Iterable[Fresh]) -> Approved
     for planned in fresh:
         same = exact.get(planned.exact)
         before = same or places.get(planned.place)
+        if before is None and planned.belongs:
+            continue
         if before is None:
             unseen.add(planned.seq)
         elif same is not None and before.released:

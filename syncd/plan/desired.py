@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -55,6 +55,9 @@ class SourceGroup:
     key: int
     state: str
     attributes: Mapping[str, Any]
+    _: KW_ONLY
+    bound: str | None = None
+    """The BPS id that it keeps, whatever its mapping gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +153,7 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
     if group.state == "parked":
         return Desired(key=group.key, state="skipped", reason=say(Cause.PARTLY_KNOWN, what="group"))
     mapped = _map_fields(rules.mapping.group_bps_id, rules.mapping.group_fields, "group", group.attributes, now=now)
-    bps_id, fields = mapped.bps_id, mapped.fields
+    bps_id, fields = group.bound or mapped.bps_id, mapped.fields
     state, reason = _judge_scope(rules.scope.groups, "group", group.attributes, now=now)
     if state == "wanted" and mapped.problem:
         state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)

@@ -4,7 +4,8 @@
 somebody wants it    the target has it        then
 ===================  =======================  =====================================================================
 yes                  no                       create (not in a run that may only look)
-yes                  ours                     update what differs; a record that changed hands goes to its new owner
+yes                  ours                     update what differs
+yes                  ours, for another one    it passes, or nothing (`syncd.plan.handover`)
 yes                  not ours                 adopt, or hands off (policy.adopt)
 no (a leaver)        ours                     kept · emptied · deleted after the grace, by policy
 no                   not ours                 nothing, ever
@@ -61,6 +62,14 @@ class Pair:
     """The BPS id belongs to a record of another kind in the target."""
     owned_elsewhere: bool = False
     """The source object that wants it already owns a record under another BPS id (a rename)."""
+    handover: Change | None = None
+    """The change by which it passes to the source object that wants it, when it is another one's and may pass."""
+
+    @property
+    def is_anothers(self) -> bool:
+        """Return whether the record is ours on behalf of another source object than the one that wants it."""
+        ours = self.current is not None and self.current.origin is not None
+        return ours and self.desired is not None and self.current.source_key != self.desired.key  # type: ignore[union-attr]  # it is there
 
 
 def diff_user(pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime) -> list[Change]:
@@ -69,6 +78,8 @@ def diff_user(pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime)
         return _diff_leaver(pair, "user", policy, now)
     if pair.taken:
         return []
+    if pair.is_anothers:
+        return _hand_over(pair, managers=managers)
     desired = pair.desired
     wanted = dict(desired.fields)
     late: dict[str, str | None] = {}
@@ -91,9 +102,30 @@ def diff_group(pair: Pair, policy: PolicyRules, *, now: datetime) -> list[Change
         return _diff_leaver(pair, "group", policy, now)
     if pair.taken:
         return []
+    if pair.is_anothers:
+        return _hand_over(pair, managers=False)
     if pair.current is None:
         return _create(pair, "group", Phase.GROUPS, dict(pair.desired.fields), {}, policy)
     return _diff_record(pair, "group", Phase.GROUPS, dict(pair.desired.fields), policy)
+
+
+def _hand_over(pair: Pair, *, managers: bool) -> list[Change]:
+    """Return the handover of a record, when it may pass, and its new owner's manager; otherwise nothing is written."""
+    if pair.handover is None:
+        return []
+    if not managers or pair.manager is None:
+        return [pair.handover]
+    manager = Change(
+        phase=Phase.MANAGERS,
+        action="update",
+        object="user",
+        bps_id=pair.bps_id,
+        source_key=pair.handover.source_key,
+        before={"manager": None},
+        after={"manager": pair.manager},
+        reason=say(Cause.AFTER_HANDOVER),
+    )
+    return [pair.handover, manager]
 
 
 def changes_allowed(policy: PolicyRules, action: str) -> bool:
@@ -101,7 +133,7 @@ def changes_allowed(policy: PolicyRules, action: str) -> bool:
     if policy.mode == "create_only":
         return action in ("create", "link", "grant")
     if policy.mode == "upsert_only":
-        return action not in ("delete", "unlink", "revoke")
+        return action not in ("delete", "unlink", "revoke", "handover")
     return True
 
 
@@ -194,14 +226,11 @@ def _update(
         for name, value in wanted.items()
         if differs(name, value, current.fields.get(name)) and _is_ours_to_write(name, value, current, policy)
     }
-    moved = current.source_key != desired.key and phase is not Phase.MANAGERS
-    if not after and not moved:
+    if not after:
         return []
     before = {name: current.fields.get(name) for name in after}
     reason = NO_REASON
-    if moved:
-        reason = say(Cause.HANDED_OVER)
-    elif after.keys() == {"manager"} and current.origin == "created" and "manager" not in current.written:
+    if after.keys() == {"manager"} and current.origin == "created" and "manager" not in current.written:
         reason = NO_REASON if before["manager"] else say(Cause.COMPLETES_CREATION)
     return [
         Change(

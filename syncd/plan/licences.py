@@ -9,6 +9,7 @@ a type                 yes, by hand          nothing: it stays manual
 another type, or none  yes, by us            revoke; together with the grant of the other type, in one request
 a type                 taken by hand         grant if policy.drift is revert, else nothing until a rule says otherwise
 any or none            yes, by hand          nothing, until the account itself is deleted
+another type, or none  by hand, before us    revoke: it was given to the former owner of an account that passes
 any or none            renamed, by hand      it moves to the new account, and stays manual there
 nobody wants them      yes, by us            revoke, unless the policy for leavers says keep
 cannot be written      yes, by us            revoke when no rule that gives the type covers the person any more
@@ -79,6 +80,8 @@ class PersonView:
     moving: tuple[HeldLicence, ...] = ()
     covered: frozenset[int] = frozenset()
     """Of somebody who cannot be written: the places of all rules that cover the person."""
+    inherited: bool = False
+    """The account passes in this plan, and nothing proves that its former owner is the same human being."""
     removed: Mapping[str, bool] = field(default_factory=dict)
     """Types of ours that somebody took by hand, each with whether a person accepted that."""
 
@@ -125,6 +128,13 @@ def decide_licences(person: PersonView, rules: Rules, *, adoption_held: Collecti
         for licence in person.licences
         if licence.ours and (rule is None or licence.type != rule.type)
     ]
+    if person.inherited:
+        kept = rule.type if rule else ""
+        gone += [
+            _revoke(person, licence, Phase.REVOKES, say(Cause.INHERITED))
+            for licence in person.licences
+            if not licence.ours and licence.type != kept
+        ]
     return gone + given
 
 

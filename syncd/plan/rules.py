@@ -99,6 +99,7 @@ class GuardLimits:
     max_creation_percent: float | None
     max_daily_removals: int | None
     max_daily_removal_percent: float | None
+    max_handovers: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,10 @@ def stop_unapproved(found: Approved) -> tuple[Stop, ...]:
 # ---- the guard -------------------------------------------------------------------------------------------------------
 
 
+_UNASKED = (Cause.SAME_BY_PROOF, Cause.GROUP_REMADE, Cause.SWAPPED)
+"""Handovers about which there is no question any more: what was missing when they were held is there."""
+
+
 def stop_held_before(held: Iterable[HeldBefore]) -> tuple[Stop, ...]:
     """Keep held what an earlier run holds, whatever today's numbers say of it: the guard has a memory.
 
@@ -148,7 +152,7 @@ def stop_held_before(held: Iterable[HeldBefore]) -> tuple[Stop, ...]:
         reason = each.reason
         if reason.cause is not Cause.HELD_BEFORE:
             reason = say(Cause.HELD_BEFORE, run=each.since, breach=reason.text)
-        same = Selection(actions=(each.action,), held_by=(each.run_id, each.since))
+        same = Selection(actions=(each.action,), held_by=(each.run_id, each.since), but_causes=_UNASKED)
         stops.append(Stop("held", reason, (same,), each.since))
     if stops:
         last = stops[-1]

@@ -131,6 +131,7 @@ class Push:
             write=write,
             single=subject is not None,
             licences=ours,
+            approval=approval,
             stopping=self._stopping,
         )
         await store.in_thread(planner.decide, full=due)
@@ -179,7 +180,8 @@ class Push:
             await self._spare_tied(run_id)
         changing = (ours or deletions_read) and await store.licences.has_licence_changes(run_id)
         licences = bool(rules.licences) or changing
-        notes = await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
+        notes = planner.news
+        notes += await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
         if shown is not None:
             await store.in_thread(shown, run_id)
         for hold in planned.holds:

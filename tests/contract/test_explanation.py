@@ -13,6 +13,7 @@ from syncd.errors import Unavailable
 from syncd.model.run import Approval
 from syncd.model.target import MembersResult, PortalGroup
 from syncd.plan.cel.expressions import Expression
+from syncd.plan.group_names import Remembered
 from syncd.plan.planfile import open_plan
 from syncd.plan.report.scope_verdicts import list_verdicts
 from syncd.store.reports.explain import Explanation, Explanations
@@ -292,7 +293,7 @@ async def test_the_rules_of_the_scope_are_told_one_by_one_with_the_path_that_led
         users=Expression('user.displayName == "Ann"'),
         protect=frozenset({"ann@x.com"}),
     )
-    verdicts = list_verdicts("user", explained.source["attributes"], explained.places, "ann@x.com", scope)
+    verdicts = list_verdicts("user", explained.source["attributes"], explained.places, "ann@x.com", scope, named={})
     assert [(verdict.rule, verdict.says, verdict.path) for verdict in verdicts] == [
         ("scope.protect", "out", ()),
         ("scope.include_groups", "no say", ()),
@@ -300,7 +301,13 @@ async def test_the_rules_of_the_scope_are_told_one_by_one_with_the_path_that_led
         ("scope.exclude_groups", "out", ("Sales",)),
         ("scope.users", "in", ()),
     ]
-    nobody = list_verdicts("user", {"userType": "Guest"}, [], None, make_scope(include_groups=("All",)))
+    named = {"all": Remembered(id="g2", called="Sales"), "sales": Remembered(id="g9", called="Sales")}
+    moved = list_verdicts("user", explained.source["attributes"], explained.places, None, scope, named=named)
+    assert [(verdict.rule, verdict.says, verdict.path) for verdict in moved[1:3]] == [
+        ("scope.include_groups", "in", ("Sales",)),
+        ("scope.exclude_groups", "no say", ()),
+    ], "a name means the remembered group, whatever that is called now, and no other"
+    nobody = list_verdicts("user", {"userType": "Guest"}, [], None, make_scope(include_groups=("All",)), named={})
     assert [(verdict.rule, verdict.says) for verdict in nobody] == [
         ("scope.guests", "out"),
         ("scope.include_groups", "out"),

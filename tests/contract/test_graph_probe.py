@@ -43,7 +43,8 @@ async def test_a_healthy_tenant_is_all_ok() -> None:
     found = await find(tenant, user_attributes=("department",))
     names = "token roles needless users groups properties counts members hidden links units clock"
     assert {check: status for check, (status, _) in found.items()} == {f"graph.{n}": "ok" for n in names.split()}
-    selected = "accountEnabled,department,displayName,mail,userPrincipalName,userType,manager"
+    proofs = "mail,onPremisesImmutableId,onPremisesSecurityIdentifier"
+    selected = f"accountEnabled,department,displayName,employeeId,{proofs},userPrincipalName,userType,manager"
     assert tenant.ledger.entries[0].target == f"/v1.0/users/delta?$deltatoken=latest&$select=id,{selected}"
     assert {entry.method for entry in tenant.ledger.entries} == {"GET"}
     assert "1 users and 1 groups" in found["graph.counts"][1]

@@ -93,6 +93,7 @@ class Config:
             min_population=3,
             max_adoptions=self.max_adoptions,
             max_update_percent=self.max_updates,
+            max_handovers=None,
         )
         return Rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=LICENCES[self.licences])
 

@@ -27,7 +27,7 @@ from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.portal.licences import Holder
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database, reading
-from syncd.store.schema.tables import changes, target_principals
+from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
 from syncd.store.store import Store
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
@@ -142,6 +142,8 @@ class Stage:
         self.since: dict[tuple[str, str], datetime] = {}
         """Since when an account (or a group) stands where it stands, as far as syncd may have known."""
         self.by_hand: set[tuple[str, ...]] = set()
+        self.handed: set[str] = set()
+        """Records that the last run meant to pass to another source object."""
         """What somebody changed in the portal since a run over everything set it back."""
         self.accepted: set[tuple[str, ...]] = set()
         self.manual: set[tuple[str, str]] = set()
@@ -266,7 +268,7 @@ class Stage:
             self.clock,
             lambda now: config.quiet,
         )
-        last = self.newest()
+        last, owners = self.newest(), self.load_owners()
         self.wire.asked.clear()
         self.wire.taken.clear()
 
@@ -286,6 +288,7 @@ class Stage:
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
         tried = truth if config == self.config else Truth(self.source, config, self.names, self.group_names)
         self._judge(ended, request, config, tried, allowed, population)
+        self._judge_owners(owners, ended)
         assert self.picture(config.protect) == guarded, "the protect list was touched"
         assert self.picture_foreign() == self.foreign, "a stranger was touched"
         self.accounts()
@@ -380,6 +383,7 @@ class Stage:
             assert not asked, f"a run that only looks wrote {asked}"
         sendable = {each.asked for each in ended.changes if each.status not in ("held", "dropped")}
         adopted = {each.bps_id for each in sendable if each.action == "adopt"}
+        self.handed = {each.bps_id for each in sendable if each.action == "handover"}
         given_back = {c.asked.bps_id for c in ended.changes if c.cause == Cause.GIVES_BACK and c.status == "done"}
         for each in asked:
             assert _is_planned(each, sendable), f"{each} was in no plan that may be carried out"
@@ -404,6 +408,25 @@ class Stage:
             self._judge_guard(removals, config, population)
         self.ours |= {each.bps_id for each in sendable if each.action == "adopt" and _was_done(each, ended)}
         self.ours -= given_back
+
+    def load_owners(self) -> dict[str, int]:
+        """Return by record of ours the source object on whose behalf it is."""
+        found: dict[str, int] = {}
+        with reading(self.database) as connection:
+            for table in (target_users, target_groups):
+                owned = select(target_principals.c.bps_id, table.c.source_key).join(
+                    table, table.c.key == target_principals.c.key
+                )
+                rows = connection.execute(owned.where(table.c.source_key.is_not(None)))
+                found.update({row[0].casefold(): row[1] for row in rows})
+        return found
+
+    def _judge_owners(self, before: dict[str, int], ended: Ended) -> None:
+        """Fail when a record has another owner, and no handover says so."""
+        told = {each.bps_id for each in ended.planned() if each.action in ("handover", "create", "adopt")}
+        after = self.load_owners()
+        silent = {record for record, owner in before.items() if after.get(record, owner) != owner} - told
+        assert not silent, f"{silent} passed without a word"
 
     def _own(self, each: Asked) -> None:
         if each.object not in ("user", "group"):
@@ -485,7 +508,7 @@ class Stage:
             config.policy_for(state) == "delete" for state in states
         )
         if (each.bps_id, each.target) in self.manual and each.target == "ExternalUser":
-            assert deleting or "renamed" in states, f"{each}: it was given by hand"
+            assert deleting or each.bps_id in self.handed or "renamed" in states, f"{each}: it was given by hand"
         if "wanted" in states:
             user = next(key for key, bps_id in truth.wanted.items() if bps_id == each.bps_id)
             rule = truth.licence(user)
@@ -524,7 +547,7 @@ def _is_planned(each: Asked, sendable: set[Asked]) -> bool:
     if each.object == "substitution":
         return any(known.object == "substitution" for known in sendable)
     if each.action == "update":
-        return Asked("adopt", each.object, each.bps_id) in sendable
+        return any(Asked(action, each.object, each.bps_id) in sendable for action in ("adopt", "handover"))
     return False
 
 

@@ -131,6 +131,7 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
         "max_daily_removals": False,
         "max_daily_removal_percent": 20,
         "max_creation_percent": 100,
+        "max_handovers": 0,
         "quiet_hours": "",
     }
     assert effective["licences"] == []

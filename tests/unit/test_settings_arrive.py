@@ -257,6 +257,7 @@ GUARD = {
     "guard.max_daily_removals": ruled("guard.max_daily_removals", 66),
     "guard.max_daily_removal_percent": ruled("guard.max_daily_removal_percent", 67),
     "guard.max_creation_percent": ruled("guard.max_creation_percent", 250),
+    "guard.max_handovers": ruled("guard.max_handovers", 66),
     "guard.quiet_hours": Case(value="07:00-18:00", changes={"quiet": list(range(6, 17))}),
 }
 

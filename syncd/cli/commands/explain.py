@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.screen.impact import print_impact_of
-from syncd.cli.screen.output import format_time, print_json, print_line, print_table
+from syncd.cli.screen.explanation import print_explanation, print_found, print_record
+from syncd.cli.screen.handovers import describe_card, make_cards
+from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.model.reason import Cause
 from syncd.plan.desired import FROZEN_STATES, is_mapped_by_mail
+from syncd.plan.group_names import fold_name
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
+    from syncd.plan.group_names import Remembered
     from syncd.plan.rules import Rules
     from syncd.store.reports.explain import Explanation, Found
     from syncd.store.reports.status import Line, Report
@@ -36,6 +39,7 @@ def explain(invocation: Invocation, *, name: str) -> None:
     from syncd.clock import Clock
     from syncd.store.reports.explain import Explanations
     from syncd.store.reports.status import Report
+    from syncd.store.store import Store
 
     settings, now = invocation.start(need=STORE_ONLY), Clock().now()
     rules = make_rules(settings)
@@ -55,17 +59,21 @@ def explain(invocation: Invocation, *, name: str) -> None:
         report = Report(database, rules.policy, now=now, protect=rules.scope.protect)
         if len(found) > 1:
             if not invocation.json:
-                _print_found(found, report, name)
+                print_found(found, report, name)
             raise click.UsageError(f"'{name}' names {len(found)} objects; give the id of the one you mean")
         explanation = explanations.explain(found[0], now=now)
         lines = _load_lines(report, found[0])
+        named = Store(database).desired.load_group_names()
+        records = explanations.find_records(found[0])
+        card = make_cards(settings, database).find(found[0].kind, records, found[0].key)
     finally:
         database.close()
-    document = _describe(explanation, lines, rules, now)
+    document = _describe(explanation, lines, rules, named=named, now=now)
+    document["handover"] = describe_card(card) if card else None
     if invocation.json:
         print_json(document)
     else:
-        _print(document)
+        print_explanation(document)
 
 
 def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
@@ -89,6 +97,8 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
             "target": {name: value for name, value in record.items() if name != "kind"} | {"other_records": []},
             "licences": None,
             "used_by": [],
+            "namesake_of": [],
+            "handover": None,
             "pending": [],
             "rejected": [],
             "outcomes": [],
@@ -98,7 +108,7 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
         print_json(document)
         return
     print_line(f"The portal has a {record['kind']} of this BPS id that nothing in the tenant has: {reason}.")
-    _print_record(document["target"])
+    print_record(document["target"])
 
 
 def _load_lines(report: Report, found: Found) -> list[Line]:
@@ -106,7 +116,9 @@ def _load_lines(report: Report, found: Found) -> list[Line]:
     return [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
 
 
-def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now: datetime) -> dict[str, Any]:
+def _describe(
+    explanation: Explanation, lines: Sequence[Line], rules: Rules, *, named: Mapping[str, Remembered], now: datetime
+) -> dict[str, Any]:
     desired = explanation.desired
     mapping = rules.mapping
     user = explanation.found.kind == "user"
@@ -134,6 +146,7 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now
         explanation.places,
         desired["bps_id"] if desired else None,
         rules.scope,
+        named=named,
         now=now,
     )
     document = {
@@ -163,8 +176,9 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now
         },
         "mapping": mapped,
         "target": explanation.target,
-        "licences": _describe_licences(explanation, lines, rules) if user else None,
-        "used_by": [] if user else _list_uses(explanation, rules),
+        "licences": _describe_licences(explanation, lines, rules, named) if user else None,
+        "used_by": [] if user else _list_uses(explanation, rules, named),
+        "namesake_of": [] if user else _list_namesakes(explanation, rules, named),
         "pending": explanation.pending,
         "rejected": explanation.rejected,
         "outcomes": explanation.outcomes,
@@ -173,7 +187,9 @@ def _describe(explanation: Explanation, lines: Sequence[Line], rules: Rules, now
     return plain
 
 
-def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: Rules) -> dict[str, Any] | None:
+def _describe_licences(
+    explanation: Explanation, lines: Sequence[Line], rules: Rules, named: Mapping[str, Remembered]
+) -> dict[str, Any] | None:
     """Return what a person holds, and what the rules give and why; None where no licence is managed or known.
 
     ``lines``: what the list of users says of the person, for an account that is somebody else's gets nothing.
@@ -193,7 +209,7 @@ def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: R
     elif rule is None:
         reason = "no licence rule covers this person" if rules.licences else "there are no licence rules"
     elif wanted:
-        place = find_place(rule.group, explanation.places)
+        place = find_place(rule.group, explanation.places, named)
         path = f", through {' > '.join(place.path)}" if place and len(place.path) > 1 else ""
         reason = f"a member of {rule.group}, the first licence rule that covers this person (licences[{number}]){path}"
         if record is not None and record["ownership"] == "not ours":
@@ -206,18 +222,32 @@ def _describe_licences(explanation: Explanation, lines: Sequence[Line], rules: R
     return {"wanted": rule.type if rule and given else None, "reason": reason, "held": found["held"]}
 
 
-def _list_uses(explanation: Explanation, rules: Rules) -> list[dict[str, Any]]:
+def _list_uses(explanation: Explanation, rules: Rules, named: Mapping[str, Remembered]) -> list[dict[str, Any]]:
     """Return the rules that reach people through this group: it is the one they name, or lies in that."""
     found = explanation.found
     places = [Place(found.id, found.name, (found.name or found.id,)), *explanation.places]
-    named = [("scope.include_groups", group, None) for group in rules.scope.include_groups]
-    named += [("scope.exclude_groups", group, None) for group in rules.scope.exclude_groups]
-    licences = [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
     return [
         {"rule": rule, "group": group, "licence": licence, "path": list(place.path)}
-        for rule, group, licence in (*named, *licences)
-        if (place := find_place(group, places)) is not None
+        for rule, group, licence in _list_rules_over_groups(rules)
+        if (place := find_place(group, places, named)) is not None
     ]
+
+
+def _list_namesakes(explanation: Explanation, rules: Rules, named: Mapping[str, Remembered]) -> list[dict[str, Any]]:
+    """Return the rules that name a group like this one, and mean another."""
+    return [
+        {"rule": rule, "group": group, "means": known.id}
+        for rule, group, _ in _list_rules_over_groups(rules)
+        if (known := named.get(fold_name(group))) and explanation.found.id in known.rivals
+    ]
+
+
+def _list_rules_over_groups(rules: Rules) -> list[tuple[str, str, str | None]]:
+    found: list[tuple[str, str, str | None]] = [
+        *(("scope.include_groups", group, None) for group in rules.scope.include_groups),
+        *(("scope.exclude_groups", group, None) for group in rules.scope.exclude_groups),
+    ]
+    return found + [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
 
 
 def _name_state(desired: Mapping[str, Any]) -> str:
@@ -234,139 +264,3 @@ def _make_plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_make_plain(item) for item in value]
     return value
-
-
-# ---- for people -----------------------------------------------------------------------------------------------------
-
-
-def _print(document: Mapping[str, Any]) -> None:
-    source, scope, target = document["source"], document["scope"], document["target"]
-    print_line(f"Source: {source['kind']} {source['id']}, {source['state'].replace('_', ' ')}")
-    print_table([("attribute", 20), ("value", 60)], sorted(source["attributes"].items()))
-    if "contains" in source:
-        names = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
-        nested = f", and the groups {names}" if names else ""
-        print_line(f"Directly in it: {source['contains']['users']:,} people{nested}")
-    for title, key in (("Owned by", "owners"), ("Owns", "owns")):
-        if source.get(key):
-            owned = (
-                f"{item['name'] or item['id']}{'' if item['state'] == 'active' else ' (not active)'}"
-                for item in source[key]
-            )
-            print_line(f"{title}, in the tenant: {', '.join(owned)}")
-    if source["groups"]:
-        print_line()
-        rows = [[item["name"], item["id"], item["through"] or "directly"] for item in source["groups"]]
-        print_table([("in group", 40), ("id", 36), ("through", 30)], rows)
-    print_line()
-    print_line(f"Decision: {scope['state'].replace('_', ' ')}: {scope['reason']}")
-    if scope["rules"]:
-        rows = [
-            [item["rule"], item["value"], item["says"], item["detail"] or " > ".join(item["path"])]
-            for item in scope["rules"]
-        ]
-        print_table([("scope rule", 20), ("value", 40), ("says", 8), ("through, why", 40)], rows)
-    for item in document["used_by"]:
-        what = f"{item['rule']} ({item['licence'] or item['group']})"
-        print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
-    if document["mapping"]:
-        rows = [[name, _say_value(item), item["rule"]] for name, item in document["mapping"].items()]
-        print_table([("field", 12), ("value", 40), ("made by", 40)], rows)
-    print_line()
-    for item in document["standing"]:
-        print_line(f"State: {item['state']}{': ' + item['reason'] if item['reason'] else ''}")
-    if target is None:
-        print_line("Target: the portal has no record of it, as far as is known")
-    for record in [target, *target["other_records"]] if target else []:
-        _print_record(record)
-    licences = document["licences"]
-    if licences is not None:
-        print_line()
-        print_line(f"Licence: {licences['wanted'] or 'none'} by the rules: {licences['reason']}")
-        rows = [[item["type"], item["granted"], _say_settings(item["settings"])] for item in licences["held"]]
-        print_table([("licence held", 20), ("granted", 10), ("settings", 50)], rows)
-    for title, entries in (("Open", document["pending"]), ("Last outcomes", document["outcomes"])):
-        print_line()
-        print_line(f"{title}: {'nothing' if not entries else len(entries)}")
-        if entries:
-            rows = [
-                [
-                    item["run"],
-                    f"{item['action']} {item['object']}",
-                    item["bps_id"],
-                    item["target"],
-                    item["outcome"],
-                    _say(item),
-                ]
-                for item in entries
-            ]
-            print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
-            print_impact_of(entries)
-    if document["rejected"]:
-        print_line()
-        print_line("Rejected, and not proposed again until the person or group changes:")
-        rows = [
-            [item["run"], f"{item['action']} {item['object']}", item["bps_id"], item["target"]]
-            for item in document["rejected"]
-        ]
-        print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30)], rows)
-
-
-def _print_found(found: Sequence[Found], report: Report, needle: str) -> None:
-    """Print the objects that a name may mean, with what the lists of users and groups say of each."""
-    wanted = {(item.kind, item.id): item for item in found}
-    standing: dict[tuple[str, str], Line] = {}
-    for kind in sorted({item.kind for item in found}):
-        for line in report.iterate(kind, needle=needle.strip()):
-            if line.source_id is not None and (kind, line.source_id) in wanted:
-                standing.setdefault((kind, line.source_id), line)
-    rows = []
-    for (kind, source_id), item in wanted.items():
-        known = standing.get((kind, source_id))
-        state = known.state if known else item.state.replace("_", " ")
-        rows.append([kind, item.name, known.bps_id if known else "", state, source_id])
-    print_table([("object", 6), ("name", 30), ("bps id", 40), ("state", 10), ("id", 36)], rows)
-
-
-def _say_settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sorted(settings.items()))
-
-
-def _say_value(item: Mapping[str, Any]) -> str | None:
-    """Return how a field is told: its value, and why there is none, or what it waits for."""
-    value: str | None = item["value"]
-    return f"{value or 'none'}: {item['reason']}" if item.get("reason") else value
-
-
-def _say_values(item: Mapping[str, Any]) -> str:
-    before = item["before"]
-    return ", ".join(
-        f"{name}: {before.get(name) or '–'} → {value or '–'}" for name, value in sorted(item["after"].items()) if before
-    )
-
-
-def _say(item: Mapping[str, Any]) -> str:
-    words = [item["error"] or item["reason"], _say_values(item)]
-    if item.get("next_attempt_at"):
-        words.append(f"next attempt {item['next_attempt_at']}")
-    return "; ".join(word for word in words if word)
-
-
-def _print_record(record: Mapping[str, Any]) -> None:
-    print_line(
-        f"Target: {record['bps_id']}, {record['ownership']}, {record['status']}, "
-        f"last written {record['last_synced_at'] or 'never'}"
-        + (f", leaving since {record['leaving_since']}" if record["leaving_since"] else "")
-    )
-    print_table([("field", 12), ("value", 60)], list(record["fields"].items()))
-    if record.get("substitution"):
-        print_line(f"  tasks go to {record['substitution']['substitute']} until {record['substitution']['until']}")
-    for item in record["by_hand"]:
-        accepted = ", accepted" if item["accepted"] else ""
-        print_line(f"  changed by hand{accepted}: {item['field']}: {item['ours'] or '–'} → {item['theirs'] or '–'}")
-    places = record.get("groups") or record.get("members") or []
-    if places:
-        print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
-    owned = record.get("owns") or record.get("owners") or []
-    if owned:
-        print_line(f"  {'owns' if 'owns' in record else 'owners:'} {', '.join(owned)}")

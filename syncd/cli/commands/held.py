@@ -19,6 +19,7 @@ from syncd.cli.screen.changes import (
     print_refused,
     tell_why,
 )
+from syncd.cli.screen.handovers import load_cards, print_cards
 from syncd.cli.screen.impact import iterate_with_impact, print_impacts
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
@@ -27,11 +28,12 @@ from syncd.clock import Clock
 from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
+    from syncd.config import Settings
     from syncd.model.change import Change, PlannedChange
     from syncd.model.run import Approval, RunRecord
     from syncd.store.db.database import Database
 
-_ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "create", "link", "grant")
+_ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "handover", "create", "link", "grant")
 COLUMNS = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40))
 _LEAVERS = (Cause.DISABLED, Cause.DELETED, Cause.OUT_OF_SCOPE)
 _PATIENCE_SECONDS = 900.0
@@ -54,17 +56,18 @@ def held(invocation: Invocation) -> None:
     from syncd.bootstrap.store import open_store
     from syncd.store.store import Store
 
-    database = open_store(invocation.start(need=STORE_ONLY), create=False)
+    settings = invocation.start(need=STORE_ONLY)
+    database = open_store(settings, create=False)
     try:
         approvals = Store(database).decisions
         holding = approvals.load_holding_runs(now=Clock().now())
         if invocation.json:
-            print_json(Stream(_describe_held(database, run_id) for run_id in holding))
+            print_json(Stream(_describe_held(settings, database, run_id) for run_id in holding))
             return
         if not holding:
             print_line("Nothing is held.")
         for run_id in holding:
-            _print_held(database, run_id)
+            _print_held(settings, database, run_id)
         for run_id, number in approvals.count_rejections().items():
             print_line(
                 f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
@@ -108,6 +111,9 @@ def approve(
         approval = _make_approval(database, run, kinds=kinds, only=only, more=more)
         if approval is None:
             context.exit(0)
+        if not invocation.json:
+            cards = load_cards(settings, database, run, ["held"]).values()
+            print_cards(card for card in cards if approval.covers("handover", str(card["bps_id"])))
         try:
             record = execute(
                 settings, database, RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
@@ -256,13 +262,14 @@ async def _order(database: Database, approval: Approval) -> RunRecord:
 # ---- output ---------------------------------------------------------------------------------------------------------
 
 
-def _describe_held(database: Database, run_id: int) -> dict[str, object]:
+def _describe_held(settings: Settings, database: Database, run_id: int) -> dict[str, object]:
     from syncd.model.run import HELD_FOR
     from syncd.store.store import Store
 
     record = Store(database).runs.load_run.blocking(run_id)
     finished = record.finished_at if record else None
     plans = Store(database).plans
+    cards = load_cards(settings, database, run_id, ["held"])
     return {
         "run": run_id,
         "reason": record.error if record else "",
@@ -273,7 +280,14 @@ def _describe_held(database: Database, run_id: int) -> dict[str, object]:
             for each in plans.load_allowances.blocking(now=Clock().now())
         ],
         "changes": Stream(
-            {**describe_change(planned), "reason": planned.error.text, "why": why or None, "since": since, **card}
+            {
+                **describe_change(planned),
+                "reason": planned.error.text,
+                "why": why or None,
+                "since": since,
+                **card,
+                **({"card": cards[planned.seq]} if planned.seq in cards else {}),
+            }
             for planned, why, since, card in _iterate_whole(database, run_id)
         ),
         "follows": Stream(describe_following(database, run_id)),
@@ -295,13 +309,13 @@ def _iterate_whole(
         yield planned, why, format_time(known.get(first)), card
 
 
-def _print_held(database: Database, run_id: int) -> None:
+def _print_held(settings: Settings, database: Database, run_id: int) -> None:
     """Print once per kind which limit withholds it, and per change why it is wanted."""
     from syncd.plan.daily import describe_allowances
     from syncd.store.store import Store
 
     holds = Store(database).plans.load_holds(run_id)
-    told = _describe_held(database, run_id)
+    told = _describe_held(settings, database, run_id)
     print_line(f"Run {run_id} holds changes until {told['expires_at']}, the oldest of them since {told['since']}:")
     for action, number, reason in holds:
         print_line(f"  {action} {number:,}: {reason}")
@@ -315,6 +329,7 @@ def _print_held(database: Database, run_id: int) -> None:
     print_table(COLUMNS, name_groups(database, shown, kind=1))
     if hidden:
         print_line(f"… and {hidden} more; --json shows all")
+    print_cards(load_cards(settings, database, run_id, ["held"]).values())
     print_impacts(database, run_id, ["held"])
     print_following(database, run_id)
     print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "

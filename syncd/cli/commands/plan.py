@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +18,7 @@ from syncd.cli.screen.changes import (
     print_following,
     put_in_words,
 )
+from syncd.cli.screen.handovers import load_cards, print_cards
 from syncd.cli.screen.impact import iterate_with_impact, print_impacts
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
@@ -82,13 +83,14 @@ def plan(
 
 
 def _print_document(settings: Settings, database: Database, record: RunRecord) -> None:
+    cards = load_cards(settings, database, record.id, ("planned", "held"))
     print_json(
         {
             "id": record.id,
-            "changes": Stream(_iterate(database, record.id, "planned", reasons=False)),
+            "changes": Stream(_iterate(database, record.id, "planned", reasons=False, cards=cards)),
             "counts": _count(database, record.id, "planned"),
             "skipped": Stream(_iterate_skipped(settings, database)),
-            "held": Stream(_iterate(database, record.id, "held", reasons=True)),
+            "held": Stream(_iterate(database, record.id, "held", reasons=True, cards=cards)),
             "deferred": Stream(_iterate(database, record.id, "deferred", reasons=True)),
             "dropped": Stream(
                 {**describe_change(planned), "reason": planned.error.text}
@@ -100,10 +102,18 @@ def _print_document(settings: Settings, database: Database, record: RunRecord) -
     )
 
 
-def _iterate(database: Database, run_id: int, status: OutcomeStatus, *, reasons: bool) -> Iterator[dict[str, object]]:
-    for planned, card in iterate_with_impact(database, run_id, status):
+def _iterate(
+    database: Database,
+    run_id: int,
+    status: OutcomeStatus,
+    *,
+    reasons: bool,
+    cards: Mapping[int, Mapping[str, object]] | None = None,
+) -> Iterator[dict[str, object]]:
+    for planned, impact in iterate_with_impact(database, run_id, status):
         reason = {"reason": planned.error.text} if reasons else {}
-        yield {**describe_change(planned), **reason, **card}
+        card = {"card": cards[planned.seq]} if cards and planned.seq in cards else {}
+        yield {**describe_change(planned), **reason, **impact, **card}
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
@@ -155,6 +165,7 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord) -> 
         print_line()
         print_line(f"Left alone: {_list({action: number for action, number in dropped.items() if number})}")
         _print_changes(database, record.id, "dropped", sum(dropped.values()))
+    print_cards(load_cards(settings, database, record.id, ("planned", "held")).values())
     print_impacts(database, record.id, ["planned", "held"])
     print_following(database, record.id)
     _print_skipped(settings, database)

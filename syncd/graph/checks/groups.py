@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import quote
 
 from syncd.errors import NotFound, RemoteError
@@ -12,25 +12,36 @@ from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.wire.parse import parse_object
 from syncd.graph.wire.refusals import Purpose
+from syncd.plan.group_names import Remembered, fold_name, list_ids
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-async def probe_groups(client: GraphClient, references: Iterable[tuple[str, str]]) -> tuple[Probe, ...]:
-    """Return one finding for each (setting, group id or display name); never raises a RemoteError."""
-    return tuple([await _probe_group(client, key, reference) for key, reference in references])
+async def probe_groups(
+    client: GraphClient, references: Iterable[tuple[str, str]], named: Mapping[str, Remembered]
+) -> tuple[Probe, ...]:
+    """Return one finding for each (setting, group id or display name); never raises a RemoteError.
+
+    ``named``: which groups names mean that runs have looked up before.
+    """
+    return tuple([await _probe_group(client, key, reference, named) for key, reference in references])
 
 
-async def _probe_group(client: GraphClient, key: str, reference: str) -> Probe:
+async def _probe_group(client: GraphClient, key: str, reference: str, named: Mapping[str, Remembered]) -> Probe:
     name = f"graph.group {key}"
+    known = None if _GUID.fullmatch(reference.strip()) else named.get(fold_name(reference))
     try:
-        found = await _count(client, reference.strip())
+        if known is not None:
+            return await _probe_remembered(client, key, reference, known)
+        found = await _find(client, reference.strip())
     except RemoteError as error:
         return Probe(name, "unknown", detail=f"'{reference}' could not be looked for: {error}")
-    if found == 1:
+    if len(found) == 1:
         return Probe(name, "ok", detail=f"'{reference}' is one group of the tenant")
     if found:
-        return Probe(name, "failed", detail=f"{found} groups are named '{reference}'", remedy="name the one by its id")
+        return Probe(
+            name, "failed", detail=f"{len(found)} groups are named '{reference}'", remedy="name the one by its id"
+        )
     return Probe(
         name,
         "failed",
@@ -39,21 +50,42 @@ async def _probe_group(client: GraphClient, key: str, reference: str) -> Probe:
     )
 
 
-async def _count(client: GraphClient, reference: str) -> int:
-    """Ask for the group by id, or by name ("List groups": ``$filter`` on displayName), which counts in its own case."""
+async def _probe_remembered(client: GraphClient, key: str, reference: str, known: Remembered) -> Probe:
+    """Look at the group that a name is remembered for, and at others that bear the name."""
+    name, means = f"graph.group {key}", f"'{reference}' means the group {known.id}"
+    there = await _find(client, known.id)
+    rivals = sorted(found for found in await _find(client, reference) if found != known.id)
+    others = f"; {list_ids(rivals)} bears the name now" if rivals else ""
+    if not there:
+        remedy = f"give the id of the group that {key} means: a run fails before anything is planned"
+        return Probe(name, "failed", detail=f"{means}, which is gone{others}", remedy=remedy)
+    moved = fold_name(there[known.id]) != fold_name(reference)
+    if not rivals and not moved:
+        return Probe(name, "ok", detail=f"{means}, remembered since it was looked up")
+    renamed = f", which is named '{there[known.id]}' now" if moved else ""
+    remedy = "nothing changes by it; to mean another group, or to silence this, name the group by its id"
+    return Probe(name, "warning", detail=f"{means}{renamed}{others}", remedy=remedy)
+
+
+async def _find(client: GraphClient, reference: str) -> dict[str, str]:
+    """Ask for groups by id, or by name ("List groups": ``$filter`` on displayName); return their names by id."""
     purpose = Purpose("read groups", PERMISSIONS["groups"])
     if _GUID.fullmatch(reference):
-        url = client.make_url(f"/groups/{reference.lower()}?$select=id")
+        url = client.make_url(f"/groups/{reference.lower()}?$select=id,displayName")
         try:
-            await client.fetch(url, parse_object, purpose=purpose, retry=PATIENCE)
+            answer = await client.fetch(url, parse_object, purpose=purpose, retry=PATIENCE)
         except NotFound:
-            return 0
-        return 1
+            return {}
+        return {reference.lower(): str(answer.get("displayName") or "")}
     text = quote(reference.replace("'", "''"), safe="")
     url = client.make_url(f"/groups?$filter=displayName%20eq%20'{text}'&$select=id,displayName")
     answer = await client.fetch(url, parse_object, purpose=purpose, retry=PATIENCE)
     entries = answer.get("value")
-    return sum(
-        isinstance(entry, dict) and entry.get("displayName") == reference
+    return {
+        str(entry["id"]).lower(): entry["displayName"]
         for entry in (entries if isinstance(entries, list) else [])
-    )
+        if isinstance(entry, dict)
+        and entry.get("id")
+        and isinstance(entry.get("displayName"), str)
+        and fold_name(entry["displayName"]) == fold_name(reference)
+    }

@@ -15,6 +15,7 @@ from syncd.model.kinds import RecordKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import Expression, ExpressionFailed
 from syncd.plan.desired import AGENT, find_subtype, is_guest
+from syncd.plan.group_names import Remembered, fold_name
 from syncd.plan.rules import ScopeRules
 
 
@@ -45,11 +46,12 @@ def list_verdicts(
     bps_id: str | None,
     rules: ScopeRules,
     *,
+    named: Mapping[str, Remembered],
     now: datetime | None = None,
 ) -> list[RuleVerdict]:
     """Return what each rule that is set says, in the order in which they are asked.
 
-    ``now`` is what rules that look at ``now`` take for the present.
+    ``named``: which groups names mean. ``now`` is what rules that look at ``now`` take for the present.
     """
     found: list[RuleVerdict] = []
     if bps_id and fold(bps_id) in rules.protect:
@@ -76,7 +78,7 @@ def list_verdicts(
                 detail="a guest",
             )
         )
-    included = [find_place(reference, places) for reference in rules.include_groups]
+    included = [find_place(reference, places, named) for reference in rules.include_groups]
     for reference, place in zip(rules.include_groups, included, strict=True):
         says: Literal["in", "out", "no say"] = "in" if place else "no say" if any(included) else "out"
         detail = "" if place else "not in it"
@@ -86,7 +88,7 @@ def list_verdicts(
             )
         )
     for reference in rules.exclude_groups:
-        place = find_place(reference, places)
+        place = find_place(reference, places, named)
         if place:
             found.append(
                 RuleVerdict(rule="scope.exclude_groups", value=reference, says="out", detail="", path=place.path)
@@ -96,11 +98,13 @@ def list_verdicts(
     return found + _judge(rules.users, "scope.users", "user", attributes, now=now)
 
 
-def find_place(reference: str, places: Sequence[Place]) -> Place | None:
-    """Return the group that an id or a name refers to, when the object lies in it."""
-    wanted = reference.strip()
-    by_id = next((place for place in places if place.id == wanted.lower()), None)
-    return by_id or next((place for place in places if place.name == reference), None)
+def find_place(reference: str, places: Sequence[Place], named: Mapping[str, Remembered]) -> Place | None:
+    """Return the group that an id or a name refers to, when the object lies in it. ``named``: what names mean."""
+    wanted, known = reference.strip().lower(), named.get(fold_name(reference))
+    by_id = next((place for place in places if place.id == wanted), None)
+    if by_id is not None or known is not None:
+        return by_id or next((place for place in places if known is not None and place.id == known.id), None)
+    return next((place for place in places if fold_name(place.name) == fold_name(reference)), None)
 
 
 def _judge(

@@ -5,7 +5,7 @@ state           meaning
 ==============  ====================================================================================================
 active          wanted, and its record in the target is ours
 pending         wanted, and not there yet, or a change of it was put off to the next run
-held            the newest plan has a change of it that waits for approval
+held            the newest plan has a change of it that waits for approval, or gives it another one's record
 failing         a change of it failed and is tried again
 foreign         wanted, but the record in the target is somebody else's and stays so
 leaving         its record is ours, and nobody wants it any more
@@ -100,6 +100,8 @@ def find_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason | None:
     if facts.desired in LEAVER_STATES:
         return _find_leaver_status(facts, policy) if mine else _find_absent_status(facts)
     reason = facts.reason.text
+    if facts.reason.cause is Cause.HANDOVER_WAITS:
+        return "held", reason
     if not mine:
         return "skipped", reason
     taken = f"; {FROZEN}" if facts.desired in FROZEN_STATES else ""

@@ -47,7 +47,8 @@ def reverse_licence(done: Done) -> Reverse:
     if change.action == "revoke" and not change.after:
         if held is not None:
             return Reverse(left="held again already")
-        reason = say(Cause.GIVEN_AGAIN if change.reason.cause is Cause.HAND_DELETED else Cause.UNDONE)
+        by_hand = change.reason.cause in (Cause.HAND_DELETED, Cause.INHERITED)
+        reason = say(Cause.GIVEN_AGAIN if by_hand else Cause.UNDONE)
         return Reverse((_give(change, before={}, after=change.before, reason=reason),))
     if held is None:
         return Reverse(left="the licence is not there any more")

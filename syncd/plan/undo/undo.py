@@ -6,6 +6,7 @@ done                  its reverse
 create                nothing, unless deleting is asked for: a person may have begun to work with the account
 adopt                 the values that adopting overwrote are put back, and the record is not ours any more
 update                the values before, field by field, where the field is still as we left it
+handover              the record goes back to its former source object, with the values before
 delete                a new record with the values of the old one; what hung on the old one does not come back
 link, unlink          the membership or ownership is removed, or put back
 grant, revoke         see ``undo_licence``; what was given by hand is never taken
@@ -24,6 +25,7 @@ from datetime import datetime
 from syncd.model.change import Action, Change, ObjectKind, Phase
 from syncd.model.reason import Cause
 from syncd.plan.diff import changes_allowed, differs
+from syncd.plan.handover import SOURCE, hand_back
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.licence import licence_still_stands, reverse_licence, take
 from syncd.plan.undo.substitution import reverse_substitution
@@ -70,11 +72,23 @@ def _reverse(done: Done, *, delete_created: bool, now: datetime) -> Reverse:
         return Reverse(left=f"the {what} is not ours any more")
     if change.action == "adopt":
         return _give_back(change, record)
+    if change.action == "handover":
+        return _hand_back(done, record, what)
+    if change.reason.cause is Cause.AFTER_HANDOVER:
+        return Reverse(left="part of the handover: it goes back with the account")
     if change.reason.cause is Cause.COMPLETES_CREATION:
         return Reverse(left=f"part of the creation: it stays or goes with the {what}")
     if change.action == "create":
         return _uncreate(done, record, what, delete_created=delete_created)
     return _restore(change, record)
+
+
+def _hand_back(done: Done, record: Record, what: str) -> Reverse:
+    if record.source_key != done.change.source_key:
+        return Reverse(left=f"the {what} belongs to another source object by now")
+    if done.former is None:
+        return Reverse(left=f"whose {what} it was is not known any more")
+    return Reverse((hand_back(done.change, fields=record.fields, former=done.former),))
 
 
 def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) -> Reverse:
@@ -214,13 +228,15 @@ def still_stands(done: Done) -> bool:
         return record is not None and (done.arranged is None) == (change.action == "create")
     if change.action == "create" or record is None:
         return change.action == "create" and record is None
+    handed = change.action == "handover"
     if (record.origin is None) != (change.action == "adopt"):
         return False
-    if record.origin is not None and record.source_key != change.source_key:
+    if record.origin is not None and record.source_key != (done.former if handed else change.source_key):
         return False
     if change.action == "delete" and (record.origin != "created" or any(not each.ours for each in done.licences)):
         return False
-    return not any(differs(name, value, record.fields.get(name)) for name, value in change.before.items())
+    before = {name: value for name, value in change.before.items() if not (handed and name == SOURCE)}
+    return not any(differs(name, value, record.fields.get(name)) for name, value in before.items())
 
 
 def find_forbidden(change: Change, policy: PolicyRules, *, protect: frozenset[str]) -> str:

@@ -39,6 +39,8 @@ class Done:
     licences: tuple[HeldLicence, ...] = ()
     moved: bool = False
     arranged: Arranged | None = None
+    former: int | None = None
+    """Of a handover the key of the source object whose record it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ def _operations() -> dict[str, Callable[[Directory, random.Random], Described | 
         "disable": _disable,
         "enable": _enable,
         "restore": _restore,
+        "rehire": _rehire,
+        "take-login": _take_login,
         "rename": _rename,
         "move": _move,
         "retitle": _retitle,
@@ -83,6 +85,7 @@ def _operations() -> dict[str, Callable[[Directory, random.Random], Described | 
         "create-group": _create_group,
         "delete-group": _delete_group,
         "rename-group": _rename_group,
+        "remake-group": _remake_group,
     }
 
 
@@ -203,6 +206,31 @@ def _restore(directory: Directory, chance: random.Random) -> Described | None:
     return _described("restore", user)
 
 
+def _rehire(directory: Directory, chance: random.Random) -> Described | None:
+    return _follow(directory, chance, "rehire")
+
+
+def _take_login(directory: Directory, chance: random.Random) -> Described | None:
+    return _follow(directory, chance, "take-login")
+
+
+def _follow(directory: Directory, chance: random.Random, name: str) -> Described | None:
+    """Let a new account have the login of a deleted one: the same person's with the number of before, or another's."""
+    before = _choose(directory.users, chance, lambda u: u.state == "deleted" and "department" in u.properties)
+    if before is None:
+        return None
+    first, last, _ = _new_name(directory, chance)
+    shown, number = f"{first} {last}", None
+    if name == "rehire":
+        shown, number = str(before.properties.get("displayName")), before.properties.get("employeeId")
+    login = str(before.properties["userPrincipalName"])[32:]
+    department, title = before.properties["department"], before.properties.get("jobTitle")
+    user_id = directory.hire(shown, login, department=department, jobTitle=title)
+    if number:
+        directory.set_attributes(user_id, employeeId=number)
+    return _described(name, directory.get(user_id), upn=login, before=before.id)
+
+
 def _rename(directory: Directory, chance: random.Random) -> Described | None:
     if (user := _employee(directory, chance)) is None:
         return None
@@ -285,3 +313,13 @@ def _rename_group(directory: Directory, chance: random.Random) -> Described | No
     name = f"{before.partition(' (')[0]} ({chance.getrandbits(12):03x})"
     directory.set_attributes(group.id, displayName=name)
     return {**_described("rename-group", group), "before": before}
+
+
+def _remake_group(directory: Directory, chance: random.Random) -> Described | None:
+    group = _choose(_open_groups(directory), chance, lambda _: True)
+    if not isinstance(group, Group) or group.state != "active":
+        return None
+    name, members = str(group.properties["displayName"]), tuple(group.members)
+    directory.delete_group(group.id)
+    fresh = directory.create_group({"displayName": name}, members=members)
+    return _described("remake-group", directory.get(fresh), before=group.id)

@@ -26,6 +26,9 @@ TENANT_NAMES = "tenant_names"
 SCOPE_GROUPS = "scope_groups"
 """The groups that scope.include_groups and scope.exclude_groups meant when people were last decided about."""
 
+GROUP_NAMES = "group_names"
+"""JSON: which groups the names in the settings mean, and who else bears such a name."""
+
 SUBSTITUTIONS_REFUSED = "substitutions_refused"
 """When the portal last said that we may not arrange substitutions; unset when it let us."""
 OWNERS = "owners"

@@ -34,6 +34,7 @@ from syncd.store.schema.tables import (
     source_objects,
     source_users,
     target_groups,
+    target_principals,
     target_users,
     touched_groups,
     touched_principals,
@@ -42,6 +43,8 @@ from syncd.store.schema.tables import (
 
 CHUNK = 1000
 _CLAIMS = ("wanted", "collision")
+_LOST = (Cause.GROUP_COLLISION, Cause.HANDOVER_WAITS, Cause.HANDOVER_REJECTED, Cause.HANDOVER_NOT_NOW)
+"""Why a group is skipped that may be wanted as soon as another one gives its BPS id up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +151,6 @@ def select_losing_groups(*, claimed: bool) -> Select[Any]:
     )
 
 
-_SELECT_GROUPS = (
-    select(source_groups.c.key, source_objects.c.id)
-    .join(source_objects, source_objects.c.key == source_groups.c.key)
-    .where(source_groups.c.state == "active")
-)
-FIND_GROUPS_BY_ID = _SELECT_GROUPS.where(source_objects.c.id == bindparam("reference"))
-FIND_GROUPS_BY_NAME = _SELECT_GROUPS.where(source_groups.c.name == bindparam("reference")).order_by(source_objects.c.id)
 LOAD_EDGES = _select_edges()
 _TOUCHED_USERS = select(touched_users.c.key)
 HAS_TOUCHED_USERS = select(_TOUCHED_USERS.exists())
@@ -170,8 +166,19 @@ _SELECT_USERS = select(
     _is_in_scope("include").label("included"),
     _is_in_scope("exclude").label("excluded"),
 ).join(source_objects, source_objects.c.key == source_users.c.key)
+_KEPT_ID = (
+    select(target_principals.c.bps_id)
+    .join(target_groups, target_groups.c.key == target_principals.c.key)
+    .where(target_groups.c.source_key == source_groups.c.key, target_groups.c.bound)
+    .limit(1)
+    .scalar_subquery()
+)
 _SELECT_SOURCE_GROUPS = select(
-    source_groups.c.key, source_groups.c.state, source_groups.c.attributes, source_objects.c.id
+    source_groups.c.key,
+    source_groups.c.state,
+    source_groups.c.attributes,
+    source_objects.c.id,
+    _KEPT_ID.label("bound"),
 ).join(source_objects, source_objects.c.key == source_groups.c.key)
 USERS, USERS_TOUCHED = _in_chunks(_SELECT_USERS, source_users), _in_chunks(_SELECT_USERS, source_users, touched_users)
 LOAD_TOUCHED_GROUPS = select(touched_groups.c.key)
@@ -195,7 +202,7 @@ MARK_WINNER = (
 )
 SELECT_COLLIDED_GROUPS = select(desired_groups.c.key).where(
     desired_groups.c.state == literal_column("'skipped'"),  # as the index says it
-    desired_groups.c.cause == Cause.GROUP_COLLISION.value,
+    desired_groups.c.cause.in_([cause.value for cause in _LOST]),
 )
 SELECT_CLAIMED = select(desired_groups.c.principal_key).where(
     among_bound(desired_groups.c.key, "groups"), desired_groups.c.principal_key.is_not(None)

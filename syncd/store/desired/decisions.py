@@ -21,8 +21,6 @@ from syncd.store.db.sql import chunked, decode_json, upsert
 from syncd.store.decisions.approvals import forget_rejections
 from syncd.store.desired.decision_statements import (
     CHUNK,
-    FIND_GROUPS_BY_ID,
-    FIND_GROUPS_BY_NAME,
     GROUPS,
     GROUPS_TOUCHED,
     HAS_TOUCHED_USERS,
@@ -57,12 +55,6 @@ class DesiredState(StorePart):
     """Reads source objects for the rules and writes the decisions."""
 
     # ---- scope ------------------------------------------------------------------------------------------------------
-
-    def find_groups(self, reference: str) -> list[tuple[int, str]]:
-        """Return (key, id) of the active groups that an id or a name refers to; an exact id wins over names."""
-        found = self._database.load_rows(FIND_GROUPS_BY_ID, {"reference": reference.strip().lower()})
-        found = found or self._database.load_rows(FIND_GROUPS_BY_NAME, {"reference": reference})
-        return [(row[0], row[1]) for row in found]
 
     def load_edges(self) -> list[tuple[int, int]]:
         """Return (group, child group) for every pair of active groups of which one is a member of the other."""
@@ -108,7 +100,7 @@ class DesiredState(StorePart):
     def iterate_source_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
         """Yield all or all touched source groups in chunks."""
         for rows in self._iterate(GROUPS_TOUCHED if touched_only else GROUPS):
-            yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}) for row in rows]
+            yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}, bound=row.bound) for row in rows]
 
     def _iterate(self, question: Chunked) -> Iterator[Sequence[Any]]:
         """Yield the rows of a question in the order of keys, which are their first column."""

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Delete, Select, Table, Update, bindparam, del
 from syncd.model.change import LinkKind, PlannedChange
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Fields
+from syncd.plan.handover import send_fields
 from syncd.store.db.parameters import among_bound, json_field, set_json_fields
 from syncd.store.db.sql import encode_json, insert_from
 from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of
@@ -85,7 +86,7 @@ def write_fields(
     times: Counter[int] = Counter()  # a record may have been written twice, and the later one holds
     alike: dict[tuple[int, int, tuple[str, ...]], list[int]] = {}
     for planned, record in written:
-        fields = tuple(sorted(planned.change.after))
+        fields = tuple(sorted(send_fields(planned.change)))
         alike.setdefault((times[record], planned.run_id, fields), []).append(planned.seq)
         times[record] += 1
         names.setdefault(record, set()).update(fields)

@@ -70,6 +70,7 @@ def _select_people() -> Select[Any]:
                 ours,
                 noted,
                 leaving,
+                d.c.key.is_not(None) & held & (t.c.source_key != d.c.key),
                 t.c.key.is_not(None) & held & deletion,
             )
         )

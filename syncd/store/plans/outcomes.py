@@ -11,14 +11,24 @@ from sqlalchemy import Connection, Select, Table, bindparam, func, select, updat
 from syncd.model.change import Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
+from syncd.plan.handover import SOURCE
 from syncd.plan.words import say
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import decode_json, delete_pairs
+from syncd.store.db.sql import decode_json, delete_pairs, encode_json, upsert
 from syncd.store.db.stops import stopped
 from syncd.store.desired.leavers import mark_left_by
-from syncd.store.inventory.drift_notes import forget_links, forget_vanished
-from syncd.store.inventory.written import LINKS, TABLES, Written, forget_record, own_adopted, own_created, write_fields
+from syncd.store.inventory.drift_notes import forget_accepted, forget_links, forget_vanished
+from syncd.store.inventory.written import (
+    LINKS,
+    OWN_FIELDS,
+    TABLES,
+    Written,
+    forget_record,
+    own_adopted,
+    own_created,
+    write_fields,
+)
 from syncd.store.licences.holdings import record_licences
 from syncd.store.plans.links import finish
 from syncd.store.plans.undo import give_back
@@ -27,6 +37,7 @@ from syncd.store.schema.tables import (
     changes,
     desired_groups,
     desired_users,
+    rejections,
     source_objects,
     target_groups,
     target_users,
@@ -140,6 +151,8 @@ class Outcomes(StorePart):
                 adopted.append(Written(record, change.source_key, change.after))
             else:
                 updated.append((planned, record))
+                if change.action == "handover":
+                    _note_handover(connection, kind, planned, record)
         for run_id, seqs in created.items():
             own_created(connection, kind, run_id, seqs, now=now)
         forget_vanished(connection, [r for planned, r, _ in done if planned.change.action in ("create", "adopt")])
@@ -149,7 +162,7 @@ class Outcomes(StorePart):
         arrived = [
             planned.change.source_key
             for planned, _, _ in done
-            if planned.change.action == "adopt" or planned.change.reason.cause in (Cause.RENAMED, Cause.HANDED_OVER)
+            if planned.change.action in ("adopt", "handover") or planned.change.reason.cause is Cause.RENAMED
         ]
         if arrived:  # the grace of what they had before starts now
             mark_left_by(connection, kind, [key for key in arrived if key], now=now)
@@ -183,6 +196,21 @@ class Outcomes(StorePart):
         row = self._database.load_row(_SELECT_RECORD[kind], {"record": record})
         source = None if row is None else row.source_key
         return source is not None and self._owns_desired(kind, source_key=source, besides=record)
+
+
+def _note_handover(connection: Connection, kind: RecordKind, planned: PlannedChange, record: int) -> None:
+    """A record has another owner: what was accepted of the former one is over, and a group may keep its BPS id.
+
+    What a person took back is not proposed again.
+    """
+    change = planned.change
+    forget_accepted(connection, kind, {record: OWN_FIELDS[kind]})
+    if change.reason.cause is Cause.GROUP_REMADE:
+        connection.execute(_UPDATE_RECORD[kind], {"record": record, "bound": True})
+    if change.reason.cause is Cause.UNDONE:
+        place = {"record_key": record, "target_key": 0, "object": kind, "action": "handover"}
+        taken_back = encode_json({SOURCE: change.before.get(SOURCE)})
+        upsert(connection, rejections, [{**place, "after": taken_back, "run_id": planned.run_id}])
 
 
 def _same(found: str | None, sent: str | None) -> bool:

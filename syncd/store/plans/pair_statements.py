@@ -43,7 +43,7 @@ def _select_user_pairs() -> Select[Any]:
     present = (  # the account that a manager has who cannot have the wanted one
         select(own_principal.c.bps_id)
         .join(own, own.c.key == own_principal.c.key)
-        .where(own.c.source_key == d.c.manager_key, own.c.origin.is_not(None))
+        .where(own.c.source_key == d.c.manager_key, own.c.origin.is_not(None), ~among_bound(own.c.key, "passing"))
         .order_by(own.c.leaving_at.is_not(None), own.c.key.desc())
         .limit(1)
         .scalar_subquery()
@@ -57,7 +57,8 @@ def _select_user_pairs() -> Select[Any]:
             t.c.origin, t.c.source_key, t.c.written, t.c.leaving_at, t.c.leaving_as, t.c.accepted,
             owner.c.state.label("owner_state"), owner.c.principal_key.label("owner_principal"),
             is_taken(owner.c.principal_key, "user").label("blocked"),
-            manager_principal.c.bps_id.label("manager_bps_id"), managing.c.state.label("manager_state"),
+            manager_principal.c.key.label("manager_key"), manager_principal.c.bps_id.label("manager_bps_id"),
+            managing.c.state.label("manager_state"),
             manager_account.c.status.label("manager_status"), manager_account.c.source_key.label("manager_owner"),
             manager_taken.label("manager_taken"),
             case(((managing.c.state == "wanted") & ~manager_taken, None), else_=present).label("manager_present"),

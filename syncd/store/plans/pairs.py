@@ -43,11 +43,16 @@ class Pairing(StorePart):
 
     # ---- records ----------------------------------------------------------------------------------------------------
 
-    def iterate_user_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
-        """Yield (principal key, pair) of every account that is wanted or ours; ``fields`` are the mapped ones."""
+    def iterate_user_pairs(
+        self, fields: Collection[str], *, touched_only: bool, passing: Collection[int]
+    ) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield (principal key, pair) of every account that is wanted or ours; ``fields`` are the mapped ones.
+
+        ``passing``: accounts that get another owner. Nobody has them as manager because of the former one.
+        """
         few = TOUCHED_PRINCIPALS if touched_only else None
-        for rows in iterate_folded(self._database, USER_PAIRS, few):
-            yield [(row.key, _make_user_pair(row, fields)) for row in rows]
+        for rows in iterate_folded(self._database, USER_PAIRS, few, {"passing": passing}):
+            yield [(row.key, _make_user_pair(row, fields, passing)) for row in rows]
 
     def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
         """Yield (principal key, pair) of every group that a source group wants or that is ours."""
@@ -166,7 +171,7 @@ def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | Non
     )
 
 
-def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
+def _make_user_pair(row: Any, mapped: Collection[str], passing: Collection[int]) -> Pair:
     desired = None
     if row.d_key is not None:
         values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
@@ -175,7 +180,8 @@ def _make_user_pair(row: Any, mapped: Collection[str]) -> Pair:
             key=row.d_key, state="wanted", bps_id=row.bps_id, fields=fields, manager_key=row.d_manager_key
         )
     # A record that is somebody else's by now does not stand for this manager.
-    theirs = row.manager_status is not None and row.manager_owner in (None, row.d_manager_key)
+    there = row.manager_status is not None and row.manager_key not in passing
+    theirs = there and row.manager_owner in (None, row.d_manager_key)
     named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
     state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
     return Pair(

@@ -75,6 +75,7 @@ class PushEnds(StorePart):
                 touch_principals(connection, connection.scalars(_SELECT_LEFT_ACCOUNTS, run).all())
                 touch_groups(connection, connection.scalars(_SELECT_LEFT_GROUPS, run).all(), whole=True)
                 touch_principals(connection, connection.scalars(_SELECT_REPORTS, run).all())
+                touch_principals(connection, connection.scalars(_SELECT_FREE, run).all())
             if there.waiting:
                 recall_touches(connection)
 
@@ -116,6 +117,17 @@ _SELECT_LEFT_ACCOUNTS = select(target_users.c.key).where(
 )
 _SELECT_LEFT_GROUPS = select(target_groups.c.source_key).where(
     target_groups.c.source_key.in_(_ADOPTED), target_groups.c.leaving_at.is_not(None)
+)
+_SELECT_FREE = (  # records that are gone, and that somebody maps to who was not to have them
+    select(changes.c.record_key)
+    .distinct()
+    .where(
+        _RUN,
+        changes.c.action == "delete",
+        changes.c.object == "user",
+        changes.c.status == "done",
+        exists().where(desired_users.c.principal_key == changes.c.record_key, desired_users.c.state == "collision"),
+    )
 )
 _SELECT_REPORTS = select(desired_users.c.principal_key).where(
     desired_users.c.manager_key.in_(_select_sources("delete", changes.c.object == "user")),

@@ -118,7 +118,10 @@ class Stops(StorePart):
         return self._database.load_values(_SELECT_GIVEN_BY_HAND, {"run": run_id})
 
     def compare_with_shown(self, run_id: int, approval: Approval) -> Approved:
-        """Compare a fresh plan with what was held and what of it is released."""
+        """Compare a fresh plan with what was held and what of it is released.
+
+        What belongs to a handover that was released is released with it.
+        """
         with reading(self._database) as connection:
             held = load_held(connection, approval.run_id)
             fresh = connection.execute(_SELECT_PLAN, {"run": run_id}).all()
@@ -132,7 +135,15 @@ class Stops(StorePart):
             )
             for row in held
         ]
-        return compare_approved(shown, (Fresh(row.seq, identify_held(row), identify_place(row)) for row in fresh))
+        handed = [row for row, each in zip(held, shown, strict=True) if each.released and row.action == "handover"]
+        records, names = {row.record_key for row in handed}, {fold(row.record_id) for row in handed}
+        return compare_approved(
+            shown,
+            (
+                Fresh(row.seq, identify_held(row), identify_place(row), belongs=_belongs_to(row, records, names))
+                for row in fresh
+            ),
+        )
 
 
 def _make_held_before(row: Row[Any]) -> HeldBefore:
@@ -140,6 +151,15 @@ def _make_held_before(row: Row[Any]) -> HeldBefore:
     return HeldBefore(
         run_id=row.run_id, since=since, action=row.action, reason=Reason(Cause(row.error_cause), row.error)
     )
+
+
+def _belongs_to(row: Row[Any], records: Collection[int], names: Collection[str]) -> bool:
+    """Return whether a change is about records that pass, or about somebody who named one of them as manager."""
+    if row.record_key in records or row.target_key in records:
+        return True
+    if not names or row.object != "user" or row.action != "update":
+        return False
+    return fold(decode_json(row.before).get("manager") or "") in names
 
 
 def gather_parameters(selection: Selection, prefix: str = "") -> dict[str, Collection[int] | int]:

@@ -12,6 +12,7 @@ from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause
 from syncd.model.run import Approval
 from syncd.model.target import ACCOUNT_FIELDS, GROUP_FIELDS
+from syncd.plan.handover import SOURCE
 from syncd.plan.licences import HeldLicence
 from syncd.plan.substitution import Arranged
 from syncd.plan.undo.values import Done, Record
@@ -24,6 +25,7 @@ from syncd.store.licences.holdings import load_holding
 from syncd.store.plans.changes import Placed, Plans
 from syncd.store.schema.tables import (
     changes,
+    source_objects,
     substitutions,
     target_groups,
     target_licences,
@@ -76,6 +78,7 @@ class Undoing(StorePart):
             }
             licences: Mapping[int, list[HeldLicence]] = load_holding(connection, people)
             moved = _load_moved(connection, chunk)
+            formers = _load_formers(connection, chunk)
             stood_in = {record for planned, record, _ in chunk if planned.change.object == "substitution"}
             arranged = _load_arranged(connection, stood_in)
         return [
@@ -90,6 +93,7 @@ class Undoing(StorePart):
                     licences=tuple(licences.get(record, ())),
                     moved=(record, planned.change.target) in moved,
                     arranged=arranged.get(record),
+                    former=formers.get(planned.change.before.get(SOURCE) or ""),
                 ),
                 record,
                 target,
@@ -136,6 +140,14 @@ def _load_moved(connection: Connection, chunk: list[Placed]) -> set[tuple[int, s
     if not old:
         return set()
     return {(row[0], row[1]) for row in connection.execute(_SELECT_MOVED, {"keys": old})}
+
+
+def _load_formers(connection: Connection, chunk: list[Placed]) -> dict[str, int]:
+    """Return the keys of the former owners of records that passed, by their ids."""
+    ids = {planned.change.before.get(SOURCE) for planned, _, _ in chunk if planned.change.action == "handover"}
+    if not ids:
+        return {}
+    return {row[0]: row[1] for row in connection.execute(_SELECT_FORMERS, {"ids": sorted(filter(None, ids))})}
 
 
 def _load_arranged(connection: Connection, keys: Collection[int]) -> dict[int, Arranged]:
@@ -221,6 +233,9 @@ _SELECT_DELETED = select(changes.c.record_key).where(
 _SELECT_RECORDS = {kind: _select_records(table, _FIELDS[kind]) for kind, table in TABLES.items()}
 _SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
 _SELECT_MOVED = _select_moved()
+_SELECT_FORMERS = select(source_objects.c.id, source_objects.c.key).where(
+    among_bound(source_objects.c.id, "ids", textual=True)
+)
 _SELECT_ARRANGED = _select_arranged()
 _SELECT_PAIRS = {
     kind: select(links.c.group_key, links.c.member_key).where(

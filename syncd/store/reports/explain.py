@@ -109,14 +109,17 @@ class Explanations:
             found = load_untied(connection, fold(wanted.strip()))
             return None if found is None else {"kind": found[0], **_describe_record(connection, *found)}
 
+    def find_records(self, found: Found) -> list[int]:
+        """Return the keys of the records that an object has, or maps to."""
+        with reading(self._database) as connection:
+            return _find_records(connection, found, _load_desired(connection, found))
+
     def explain(self, found: Found, *, now: datetime) -> Explanation:
         """Return what is known of one object. ``now`` tells what has expired."""
         with reading(self._database) as connection:
             places = load_places(connection, found.key)
             source = _load_source(connection, found, places)
-            desired = connection.execute(
-                select(_DESIRED[found.kind]).where(_DESIRED[found.kind].c.key == found.key)
-            ).first()
+            desired = _load_desired(connection, found)
             records = _find_records(connection, found, desired)
             return Explanation(
                 found=found,
@@ -215,6 +218,11 @@ def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> di
     }
 
 
+def _load_desired(connection: Connection, found: Found) -> Row[Any] | None:
+    desired = _DESIRED[found.kind]
+    return connection.execute(select(desired).where(desired.c.key == found.key)).first()
+
+
 def _find_records(connection: Connection, found: Found, desired: Row[Any] | None) -> list[int]:
     target = _TARGET[found.kind]
     keys = set(connection.scalars(select(target.c.key).where(target.c.source_key == found.key)))
@@ -249,12 +257,12 @@ def _describe_record(connection: Connection, kind: RecordKind, row: Row[Any]) ->
         "leaving_since": row.leaving_at,
         "substitution": _load_substitution(connection, row.key) if kind == "user" else None,
         "last_synced_at": row.synced_at,
-        "groups" if kind == "user" else "members": _load_linked(connection, target_members, kind, row.key),
-        "owns" if kind == "user" else "owners": _load_linked(connection, target_owners, kind, row.key),
+        "groups" if kind == "user" else "members": load_linked(connection, target_members, kind, row.key),
+        "owns" if kind == "user" else "owners": load_linked(connection, target_owners, kind, row.key),
     }
 
 
-def _load_linked(connection: Connection, links: Table, kind: RecordKind, key: int) -> list[str]:
+def load_linked(connection: Connection, links: Table, kind: RecordKind, key: int) -> list[str]:
     """Return the BPS ids at the other end of a record's memberships or ownerships."""
     mine, other = links.c.member_key, links.c.group_key
     if kind == "group":

@@ -219,6 +219,7 @@ def _load_troubles(connection: Connection, kind: RecordKind) -> _Troubles:
     newest = find_newest_planned(connection)
     speaks = is_in_force(newest) | is_open_still(connection, newest)
     own = changes.c.object == kind
+    asked = (changes.c.action == "handover") & (changes.c.status == "held")  # that is the newcomer's trouble
     licence = changes.c.object == "licence"
     in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
     for record, kinds in (
@@ -232,7 +233,7 @@ def _load_troubles(connection: Connection, kind: RecordKind) -> _Troubles:
             select(
                 record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error), changes.c.object
             )
-            .where(speaks, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None))
+            .where(speaks, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None), ~asked)
             .group_by(record, changes.c.action, changes.c.status, changes.c.object)
             .order_by(record, changes.c.action.desc())
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, text
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, text
 
 from syncd.store.schema.types import Key, UtcTime, metadata
 
@@ -53,6 +53,7 @@ target_groups = Table(
     Column("leaving_at", UtcTime),
     Column("synced_at", UtcTime),
     Column("leaving_as", Text),
+    Column("bound", Boolean, nullable=False, default=False, server_default=false()),  # keeps its BPS id, see handovers
     Index("ix_target_groups_source_key", "source_key"),
     Index("ix_target_groups_leaving_at", "leaving_at"),
     Index("ix_target_groups_waiting", "key", sqlite_where=WAITING, postgresql_where=WAITING),

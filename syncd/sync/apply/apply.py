@@ -28,6 +28,7 @@ from syncd.model.change import (
 from syncd.model.licence import LicenceHolder
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
+from syncd.plan.handover import send_fields
 from syncd.plan.rules import Rules
 from syncd.plan.words import say
 from syncd.sync.apply.circuit import Circuit, Kind
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from syncd.store.store import Store
 
 _BATCH = 1024
+_TOGETHER = (Phase.HANDOVER_ENDS, Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
 _LINKS: Mapping[Phase, LinkKind] = {Phase.LINKS: "membership", Phase.OWNERS: "ownership"}
 
 
@@ -165,7 +167,7 @@ class Apply:
         await calls.end()
 
     async def _iterate_calls(self, run_id: int, phase: Phase) -> AsyncGenerator[Call, None]:
-        together = phase in (Phase.UNLINKS, Phase.DISOWNS, Phase.REVOKES, Phase.GRANTS)
+        together = phase in _TOGETHER
         size = self._options.members_per_request if together else 1
         gathered: list[Placed] = []
 
@@ -266,11 +268,11 @@ class Apply:
             return await self._delete(planned, record)
         if planned.seq in self._unready:
             return _defer(planned, "the account or its manager's is not ready in the portal yet")
-        if not change.after:
-            return Outcome(planned.seq, "done")  # ownership alone changes hands: nothing to write
+        if not (fields := send_fields(change)):
+            return Outcome(planned.seq, "done")  # the record has another owner alone: nothing to write
         write = self._portal.update_account if change.object == "user" else self._portal.update_group
         try:
-            await write(change.bps_id, change.after)
+            await write(change.bps_id, fields)
         except (NotFound, Conflict) as error:
             return await self._explain_update(planned, error)
         return Outcome(planned.seq, "done")

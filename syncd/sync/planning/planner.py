@@ -13,17 +13,17 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from syncd.errors import ConfigError, Interrupted
+from syncd.errors import Interrupted
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, Phase
-from syncd.model.kinds import RECORD_KINDS
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause
-from syncd.model.run import Removals
+from syncd.model.run import Approval, Removals
 from syncd.plan.closure import Edges, find_below, make_edges
 from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
-from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
+from syncd.plan.licences import PersonView, decide_licences, find_settled_licences
 from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
@@ -32,7 +32,9 @@ from syncd.plan.substitution import Superior, decide_substitution, needs_manager
 from syncd.plan.words import say
 from syncd.sync.passage import pass_complete, pass_records
 from syncd.sync.planning.evidence import Evidence
+from syncd.sync.planning.handovers import PlannedHandovers
 from syncd.sync.planning.kept_by_hand import KeptDrift
+from syncd.sync.planning.named_groups import NamedGroups
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -70,13 +72,14 @@ class Planner:
         write: bool = True,
         single: bool = False,
         licences: bool = False,
+        approval: Approval | None = None,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals``: what may be taken away, as `syncd.model.run.Removals` has it.
 
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
         where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
-        are looked after.
+        are looked after. ``approval``: what a person has released, which is the only thing that this run is for.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -99,10 +102,15 @@ class Planner:
         self._leaving_now: tuple[set[int], set[int]] = set(), set()
         self._by_hand = KeptDrift(store, rules, write=write)
         self._evidence = Evidence(store)
+        self._handovers = PlannedHandovers(
+            store, rules, run_id, moment=moment, removals=removals, write=write, approval=approval
+        )
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
+        self.news: list[str] = []
+        """What the administrator should know of the groups that the settings name."""
 
     def decide(self, *, full: bool) -> None:
         """Bring the desired state up to date, for everybody or for what was touched.
@@ -110,11 +118,12 @@ class Planner:
         Raises ConfigError when a configured group cannot be found, before anything is planned.
         """
         rules, store = self._rules, self._store
-        included = self._resolve("scope.include_groups", rules.scope.include_groups)
-        excluded = self._resolve("scope.exclude_groups", rules.scope.exclude_groups)
-        licences = self._resolve_licences()
-        self._licence_groups = list(licences.values())
-        roles = {"include": included, "exclude": excluded, **licences}
+        named = NamedGroups(store, rules)
+        found = named.find(full=full, write=self._write)
+        self.news = named.news
+        included, excluded = found.pop("include", []), found.pop("exclude", [])
+        self._licence_groups = list(found.values())
+        roles = {"include": included, "exclude": excluded, **found}
         roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
         if not self._single:
             store.desired.follow_scope_groups(roots, touch=not full)
@@ -144,6 +153,7 @@ class Planner:
             reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)
             store.desired.store_collision(principal, winner, reason=reason)
         store.desired.resolve_group_collisions(reason=say(Cause.GROUP_COLLISION), touched_only=not full)
+        self._handovers.settle(full=full)
         if full:
             store.desired.save_rules_asked(now)
 
@@ -162,34 +172,6 @@ class Planner:
                 desired.touch_judged_anew(variable, keys)
                 self._go_on()
         desired.save_rules_asked(now)
-
-    def _resolve(self, key: str, references: tuple[str, ...]) -> list[int]:
-        found: list[int] = []
-        problems: list[str] = []
-        for reference in references:
-            groups = self._store.desired.find_groups(reference)
-            if len(groups) == 1:
-                found.append(groups[0][0])
-            elif groups:
-                ids = ", ".join(group_id for _key, group_id in groups[:5])
-                problems.append(f"{key}: {len(groups)} groups are named '{reference}' ({ids}); name the one by its id")
-            else:
-                problems.append(f"{key}: no group has the id or the name '{reference}'; nothing was planned")
-        if problems:
-            raise ConfigError(problems)
-        return found
-
-    def _resolve_licences(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        problems: list[str] = []
-        for number, rule in enumerate(self._rules.licences):
-            try:
-                found[name_licence_role(number)] = self._resolve(f"licences[{number}].group", (rule.group,))
-            except ConfigError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigError(problems)
-        return found
 
     def plan_records(self, *, full: bool, judged: bool = True) -> None:
         """Begin the plan of the run: accounts, groups and substitutions. Call `decide` first, `plan_places` afterwards.
@@ -218,8 +200,11 @@ class Planner:
             for changes in self._records(phase, full):
                 self._add([placed for placed in changes if self._removals != "none" or placed[0].action != "delete"])
                 self._go_on()
+        self._add(self._handovers.list_waiting())
+        self._add(self._handovers.list_followers())
         self._plan_substitutions(full=full)
         self._flush()
+        store.stops.stop(self._run_id, self._handovers.list_stops())
         if judged:
             passed = pass_records(store, self._run_id, rules.limits)
             self._declined, self._held = passed.declined, passed.held
@@ -239,6 +224,7 @@ class Planner:
         if not judged:
             return Planned(full, self._next)
         holds = pass_complete(store, self._run_id, rules.limits, decisions=True, now=self._moment.expiring)
+        holds = [*self._handovers.holds, *(hold for hold in holds if hold.action != "handover")]
         return Planned(full, self._next, holds)
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------
@@ -247,7 +233,8 @@ class Planner:
         rules = self._rules
         if phase is Phase.USERS:
             fields = rules.mapping.user_fields.keys()
-            for rows in self._store.pairs.iterate_user_pairs(fields, touched_only=not full):
+            passing = self._handovers.passing
+            for rows in self._store.pairs.iterate_user_pairs(fields, touched_only=not full, passing=passing):
                 yield self._place(rows, user=True)
         else:
             fields = rules.mapping.group_fields.keys()
@@ -261,10 +248,14 @@ class Planner:
                 continue
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
                 pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
+            kind: RecordKind = "user" if user else "group"
+            pair = replace(pair, handover=self._handovers.find(kind, key)) if pair.is_anothers else pair
             if user:
                 found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
+            if wait := self._handovers.find_wait(kind, key):
+                found = [replace(change, held=wait) if change.action == "delete" else change for change in found]
             placed += [(change, key, None) for change in found]
         return self._spare_tied(placed, user=user)
 
@@ -339,6 +330,7 @@ class Planner:
             return
         members = self._store.pairs.load_member_views(missing | extra)
         left = self._by_hand.find_left(kind, group.key, members.values())
+        left = {key for key in left if key in missing or not self._handovers.passes(key)}
         order = sorted(members.values(), key=lambda member: member.bps_id.casefold())
         there = [members[key] for key in extra if key in members]
         proven = self._find_proven(kind, group, there)
@@ -384,12 +376,16 @@ class Planner:
         }
 
     def _find_proven(self, kind: LinkKind, group: GroupView, extra: list[MemberView]) -> set[int]:
-        """Return those of the superfluous members whose absence from the directory is proven."""
+        """Return those of the superfluous members whose absence from the directory is proven.
+
+        What somebody is a member of only because of the former owner of the account needs no proof.
+        """
         if self._removals == "all":
             return {member.key for member in extra}
+        handed = {member.key for member in extra if self._handovers.passes(member.key)}
         known = {member.source_key for member in extra if member.source_key is not None}
         left = self._evidence.find_left(kind, [group.source_key], known)
-        return {member.key for member in extra if member.source_key in left}
+        return handed | {member.key for member in extra if member.source_key in left}
 
     def _is_first(self, kind: LinkKind, group: GroupView, member: MemberView) -> bool:
         """In create_only mode: whether this belongs to the first memberships of something new, begun earlier or now."""
@@ -411,6 +407,8 @@ class Planner:
             for person in people:
                 if person.key in self._declined or not (looked_after or person.deleting):
                     continue
+                if self._handovers.is_inherited(person.key):
+                    person = replace(person, inherited=True)
                 settled = find_settled_licences(person, rules) if self._write else []
                 store.licences.forget_taken_licences([(person.key, kind) for kind in settled])
                 changes = decide_licences(person, rules, adoption_held=self._held)
@@ -424,7 +422,7 @@ class Planner:
 
     def _may_revoke(self, person: PersonView, change: Change) -> bool:
         """Return whether a licence may be taken away: who is covered no more must be known to have left the group."""
-        if change.action != "revoke" or self._removals == "all":
+        if change.action != "revoke" or self._removals == "all" or self._handovers.passes(person.key):
             return True
         if self._removals == "none":
             return False
@@ -449,7 +447,8 @@ class Planner:
 
     def _add(self, placed: list[Placed]) -> None:
         """Append to the plan. It is written in larger pieces; `_flush` writes the rest."""
-        self._unwritten += placed
+        put_first = self._handovers.put_first
+        self._unwritten += [(put_first(change, record, member), record, member) for change, record, member in placed]
         if len(self._unwritten) >= _WRITTEN_AT_ONCE:
             self._flush()
 

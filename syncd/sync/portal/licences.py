@@ -178,9 +178,11 @@ async def send_licences(
 
 def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
     """Return whether one more change goes into the same request; the licences of one person are never parted."""
-    same = gathered[-1][1] == placed[1]
-    if placed[0].change.object == "licence":
-        return gathered[0][0].change.object == "licence" and (same or len(gathered) < size)
+    same, kind = gathered[-1][1] == placed[1], placed[0].change.object
+    if kind != gathered[0][0].change.object or kind == "substitution":
+        return False
+    if kind == "licence":
+        return same or len(gathered) < size
     return same and len(gathered) < size
 
 

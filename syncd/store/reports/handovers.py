@@ -1,0 +1,144 @@
+"""What a person should know who decides about a handover: a card for each, made of what is stored now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, or_, select
+
+from syncd.model.change import OutcomeStatus
+from syncd.model.kinds import RecordKind
+from syncd.plan.handover import Claim, Party, describe_former
+from syncd.plan.rules import Rules
+from syncd.store.db.database import Database, reading
+from syncd.store.db.parameters import among_bound
+from syncd.store.desired.handovers import Handovers, fold_all
+from syncd.store.licences.holdings import load_holding
+from syncd.store.reports.explain import load_linked
+from syncd.store.runs.open_changes import find_newest_planned, is_in_force
+from syncd.store.schema.tables import (
+    changes,
+    substitutions,
+    target_groups,
+    target_members,
+    target_owners,
+    target_principals,
+    target_users,
+)
+
+Card = Mapping[str, Any]
+"""Plain values: instants as they are."""
+
+
+class HandoverCards:
+    """Makes cards; nothing is asked of either side."""
+
+    def __init__(self, database: Database, rules: Rules, *, now: datetime) -> None:
+        self._database = database
+        self._rules = rules
+        self._now = now
+
+    def iterate(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[tuple[int, Card]]:
+        """Yield (place in the plan, card) of the handovers of a run that ended, or wait, in one of these ways."""
+        asked = {"run": run_id, "statuses": list(statuses)}
+        for row in self._database.load_rows(_OF_RUN, asked):
+            card = self.load(row.object, row.record_key, row.source_key)
+            if card is not None:
+                yield row.seq, card
+
+    def find(self, kind: RecordKind, keys: Collection[int], source: int) -> Card | None:
+        """Return the card of the open handover of one of these records, or to this source object; None without any."""
+        with reading(self._database) as connection:
+            newest = find_newest_planned(connection)
+            row = connection.execute(
+                _OPEN.where(is_in_force(newest)), {"kind": kind, "keys": list(keys), "source": source}
+            ).first()
+        return None if row is None else self.load(kind, row.record_key, row.source_key)
+
+    def load(self, kind: RecordKind, record: int, heir: int) -> Card | None:
+        """Return the card of one handover."""
+        claim = Handovers(self._database).load_claim(kind, record, heir, self._rules, now=self._now)
+        if claim is None or claim.current.source_key == heir:
+            return None
+        with reading(self._database) as connection:
+            since = connection.scalar(_SINCE[kind], {"record": record})
+            return {
+                "object": kind,
+                "bps_id": claim.bps_id,
+                "former": _describe_former(claim, since),
+                "newcomer": _describe(claim.heir),
+                "hangs_on_it": _load_hanging(connection, claim),
+                "evidence": {"for": list(claim.evidence.speaks_for), "against": list(claim.evidence.against)},
+            }
+
+
+def _describe(party: Party) -> dict[str, Any]:
+    return {
+        "id": party.id,
+        "name": party.name,
+        "login": party.attributes.get("userPrincipalName"),
+        "state": party.state,
+    }
+
+
+def _describe_former(claim: Claim, since: datetime | None) -> dict[str, Any] | None:
+    former = claim.former
+    if former is None:
+        return None
+    return {**_describe(former), "became": describe_former(former), "gone_since": former.removed_at or since}
+
+
+def _load_hanging(connection: Connection, claim: Claim) -> dict[str, Any]:
+    """Return what goes along, or is taken away, when a record passes."""
+    if claim.kind == "group":
+        return {
+            "members": load_linked(connection, target_members, "group", claim.record),
+            "owners": load_linked(connection, target_owners, "group", claim.record),
+        }
+    held = load_holding(connection, [claim.record]).get(claim.record, [])
+    rows = connection.execute(_SUBSTITUTIONS, {"record": claim.record}).all()
+    return {
+        "groups": load_linked(connection, target_members, "user", claim.record),
+        "owns": load_linked(connection, target_owners, "user", claim.record),
+        "licences": [{"type": each.type, "granted": "by a rule" if each.ours else "by hand"} for each in held],
+        "substitutions": [{"tasks_of": row[0], "go_to": row[1], "until": row[2]} for row in rows],
+        "reports": list(connection.scalars(_REPORTS, {"names": fold_all([claim.bps_id])})),
+    }
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_HANDOVERS = select(changes.c.seq, changes.c.object, changes.c.record_key, changes.c.source_key).where(
+    changes.c.action == "handover"
+)
+_OF_RUN = _HANDOVERS.where(
+    changes.c.run_id == bindparam("run"), among_bound(changes.c.status, "statuses", textual=True)
+).order_by(changes.c.seq)
+_OPEN = _HANDOVERS.where(
+    changes.c.status.in_(("planned", "held", "deferred", "failed")),
+    changes.c.object == bindparam("kind"),
+    or_(among_bound(changes.c.record_key, "keys"), changes.c.source_key == bindparam("source")),
+).order_by(changes.c.run_id.desc())
+_SINCE = {
+    kind: select(table.c.leaving_at).where(table.c.key == bindparam("record"))
+    for kind, table in (("user", target_users), ("group", target_groups))
+}
+_original, _substitute = target_principals.alias("original"), target_principals.alias("substitute")
+_SUBSTITUTIONS = (
+    select(_original.c.bps_id, _substitute.c.bps_id, substitutions.c.ends_at)
+    .join(_original, _original.c.key == substitutions.c.original_key)
+    .join(_substitute, _substitute.c.key == substitutions.c.substitute_key)
+    .where(
+        substitutions.c.confirmed,
+        or_(substitutions.c.original_key == bindparam("record"), substitutions.c.substitute_key == bindparam("record")),
+    )
+    .order_by(_original.c.bps_fold)
+)
+_REPORTS = (
+    select(target_principals.c.bps_id)
+    .join(target_users, target_users.c.key == target_principals.c.key)
+    .where(among_bound(target_users.c.manager, "names", textual=True))
+    .order_by(target_principals.c.bps_fold)
+)
