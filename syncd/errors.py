@@ -20,6 +20,7 @@
     ├── ProtocolError           the other side broke its contract (shape, foreign link)
     │   ├── Intercepted         something between us and the other side answered in its place
     │   └── EndlessRound        pages in a circle or without an end: the round must begin anew
+    │       └── EmptyPages      so many pages without an entry that the rest is left to the next run
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
     ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
@@ -167,6 +168,10 @@ UNCLEAR = (TransientError, ProtocolError)
 
 class EndlessRound(ProtocolError):
     """The pages of a list go in a circle or do not end; following the last link again would lead there again."""
+
+
+class EmptyPages(EndlessRound):
+    """So many pages without any entry came in a row that a run ends there; the next one goes on behind them."""
 
 
 class ResyncRequired(RemoteError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import ValidationInfo
 
 from syncd.config.base import Surroundings
+from syncd.config.bounded import read_bounded
 from syncd.config.problem import Absent, Refused, file_failure
 from syncd.config.values import expect_text
 
@@ -35,8 +36,7 @@ def resolve(value: object, info: ValidationInfo) -> Path:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+        content = read_bounded(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         raise Absent(file_failure(error), "name a file that this user may read") from None
     if not content.strip():

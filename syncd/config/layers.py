@@ -10,6 +10,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from syncd.config.base import Section
+from syncd.config.bounded import read_bounded
 from syncd.config.mapping import MappingRule, is_attribute
 from syncd.config.problem import Problem, file_failure, show_path, show_value, suggest
 from syncd.config.sections import SECRET_KEYS, SECTIONS
@@ -17,6 +18,7 @@ from syncd.config.sections import SECRET_KEYS, SECTIONS
 SYSTEM_FILE = Path("/etc/syncd/syncd.toml")
 LOCAL_FILE = "syncd.toml"
 PREFIX = "SYNCD_"
+MAX_SETTINGS_BYTES = 1024 * 1024
 LICENCES = "SYNCD_LICENCES"
 
 # Names with our prefix that are no settings. The last pattern is what Kubernetes and Docker add by themselves for a
@@ -25,6 +27,8 @@ _NO_SETTING = re.compile(
     r"SYNCD_(?:CONFIG|CONTAINER|BASE_IMAGE|WEBCON_OPENAPI|TEST_\w+"
     r"|SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT(?:_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)?)"
 )
+_LONG_KEY = re.compile(r"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){64}""")
+"""A key of so many parts takes the library of the language minutes and more."""
 _BOOLEANS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 Table = dict[str, object]
@@ -69,20 +73,27 @@ def describe_place(file: Layer, environment: Layer, *, cwd: Path) -> str:
 
 
 def _read_toml(path: Path, *, key: str, optional: bool = False) -> Layer:
+    what, remedy = "", "name the right file"
     try:
-        with path.open("rb") as file:
-            return Layer(tomllib.load(file), file=path)
-    except tomllib.TOMLDecodeError as error:
-        problem = Problem(key, f"is not valid TOML: {error}", remedy="correct that line", value=show_path(str(path)))
+        content = read_bounded(path, MAX_SETTINGS_BYTES)
+        text = content.decode() if len(content) <= MAX_SETTINGS_BYTES else ""
     except (FileNotFoundError, NotADirectoryError) as error:
         if optional:
             return Layer()
-        problem = Problem(key, file_failure(error), remedy="name a file that exists", value=show_path(str(path)))
+        what, remedy = file_failure(error), "name a file that exists"
     except (OSError, ValueError) as error:
-        problem = Problem(
-            key, file_failure(error), remedy="name a TOML file that this user may read", value=show_path(str(path))
-        )
-    return Layer(problems=(problem,), file=path)
+        what, remedy = file_failure(error), "name a TOML file that this user may read"
+    else:
+        if len(content) > MAX_SETTINGS_BYTES:
+            what = f"holds more than {MAX_SETTINGS_BYTES} bytes"
+        elif _LONG_KEY.search(text):
+            what = "has a key of more parts than any setting"
+        else:
+            try:
+                return Layer(tomllib.loads(text), file=path)
+            except ValueError as error:  # a number may be too long for it, too
+                what, remedy = f"is not valid TOML: {error}", "correct that line"
+    return Layer(problems=(Problem(key, what, remedy=remedy, value=show_path(str(path))),), file=path)
 
 
 def read_environment(environ: Mapping[str, str]) -> Layer:
@@ -101,7 +112,7 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
         if name == LICENCES:
             try:
                 table["licences"] = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 remedy = 'write a list such as [{"group": "BPS users", "type": "User"}]'
                 problems.append(Problem("licences", "is not JSON", remedy=remedy, value=show_value(text), origin=name))
             origins["licences"] = name
@@ -197,6 +208,6 @@ def _json_list(word: str) -> list[object] | None:
         return None
     try:
         value = json.loads(word)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, list) else None

@@ -19,6 +19,8 @@ from syncd.errors import ConfigError
 from syncd.model.kinds import RecordKind
 from syncd.model.sides import BOTH_SIDES
 
+_MOST_TOLD = 50
+"""So many problems of one section are told one by one."""
 CREDENTIALS = ("client_secret", "certificate_file", "federated_token_file", "managed_identity")
 
 
@@ -43,13 +45,29 @@ def load_settings(
     talks to: what another side merely lacks is no problem until ``settings.graph`` or ``settings.bps`` is asked for.
     ``only`` names the sections that must be right; what is wrong elsewhere is set aside, with defaults in its place.
     """
-    here = cwd or Path.cwd()
-    file = layers.read_file(path, environ, cwd=here)
+    try:
+        return _load(path, environ, check_expression=check_expression, cwd=cwd or Path.cwd(), need=need, only=only)
+    except RecursionError:
+        raise ConfigError(
+            ["the settings are nested too deep to be read; no setting needs more than three levels"]
+        ) from None
+
+
+def _load(
+    path: Path | None,
+    environ: Mapping[str, str],
+    *,
+    check_expression: CheckExpression,
+    cwd: Path,
+    need: frozenset[str],
+    only: frozenset[str] | None,
+) -> Settings:
+    file = layers.read_file(path, environ, cwd=cwd)
     environment = layers.read_environment(environ)
     if file.problems:
         raise ConfigError([*map(str, file.problems), *list_problems(environment.problems)])
     merged = layers.merge(file, environment)
-    reader = _Reader(merged, Surroundings(here, check_expression))
+    reader = _Reader(merged, Surroundings(cwd, check_expression))
     loaded = {name: reader.read_section(name) for name in SECTIONS}
     licences = reader.read_licences()
     reader.refuse_unknown_sections()
@@ -65,7 +83,7 @@ def load_settings(
         aside = [problem for problem in reader.problems if not _concerns(problem, only)]
         reader.problems = [problem for problem in reader.problems if _concerns(problem, only)]
     if reader.problems:
-        where = layers.describe_place(file, environment, cwd=here)
+        where = layers.describe_place(file, environment, cwd=cwd)
         raise ConfigError(list_problems(reader.problems), where=where)
     for name in [name for name, section in loaded.items() if section is None]:
         if name in BOTH_SIDES:
@@ -112,10 +130,11 @@ class _Reader:
         try:
             return model.model_validate(raw, context=self._surroundings)
         except ValidationError as error:
+            details = error.errors(include_url=False)
             self.problems += [
-                explain(detail, name, model=model, origins=self._layer.origins)
-                for detail in error.errors(include_url=False)
+                explain(detail, name, model=model, origins=self._layer.origins) for detail in details[:_MOST_TOLD]
             ]
+            self._leave_out(name, len(details))
             return None
 
     def read_licences(self) -> Licences:
@@ -124,16 +143,26 @@ class _Reader:
         try:
             return TypeAdapter(Licences).validate_python(raw, context=self._surroundings)
         except ValidationError as error:
+            details = error.errors(include_url=False)
             self.problems += [
                 explain(detail, "licences", model=LicenceSetting, origins=self._layer.origins)
-                for detail in error.errors(include_url=False)
+                for detail in details[:_MOST_TOLD]
             ]
+            self._leave_out("licences", len(details))
             return ()
 
     def refuse_unknown_sections(self) -> None:
         """Add a problem for each table that syncd does not know."""
-        for name in sorted(self._layer.values.keys() - {*SECTIONS, "licences"}):
-            self.problems.append(unknown_section(name))
+        unknown = sorted(self._layer.values.keys() - {*SECTIONS, "licences"})
+        self.problems += [unknown_section(name) for name in unknown[:_MOST_TOLD]]
+        self._leave_out("the configuration", len(unknown))
+
+    def _leave_out(self, key: str, found: int) -> None:
+        """Say how many problems of one kind are not told one by one."""
+        if found > _MOST_TOLD:
+            self.problems.append(
+                Problem(key, f"has {found - _MOST_TOLD} more problems", remedy="correct the others first")
+            )
 
     def _choose_secrets(self, section: str, raw: Table) -> Table:
         """Return the table with ``x`` or ``x_file`` brought together as ``x``; giving both is a problem."""

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
+from syncd.config.bounded import read_bounded
 from syncd.config.problem import MASK, Absent, file_failure
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -116,8 +117,7 @@ def _stamp(path: Path) -> Stamp:
 
 def _read(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SECRET_BYTES + 1)
+        content = read_bounded(path, MAX_SECRET_BYTES)
         text = content.decode("utf-8-sig").rstrip("\r\n")
     except (OSError, ValueError) as error:
         raise Absent(file_failure(error), "point it to a file that this user may read") from None

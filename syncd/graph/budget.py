@@ -24,7 +24,7 @@ _SHARE = 0.9
 """What we take of the bucket: other requests of this application are charged to it as well."""
 _PACE = 0.97
 """What we take of the refill, so that the bucket never runs over while both sides reckon differently."""
-_LOWERED, _LEAST = 0.7, 0.1
+_LOWERED, _LEAST = 0.7, 0.005
 _RECOVERY = 30.0
 """After a refusal we keep to a smaller share, and go back by a step in this many seconds."""
 _TOLD_FROM = 0.8

@@ -19,7 +19,7 @@ from syncd.graph.auth.tokens import TokenSource
 from syncd.graph.budget import ResourceBudget, price
 from syncd.graph.credentials import ManagedIdentity
 from syncd.graph.options import GraphOptions
-from syncd.graph.retry import repeat_while
+from syncd.graph.retry import Progress, repeat_while
 from syncd.graph.wire.refusals import Purpose, read_error, to_error
 from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy, Told
 from syncd.logs.quotes import quote
@@ -46,6 +46,7 @@ class GraphClient:
         self.tokens = tokens
         self.options = options
         self.budget = ResourceBudget(clock)
+        self.progress = Progress(clock)
         self._new_id = new_id
         self._clock = clock
         self._root = URL(options.base_url.rstrip("/"))
@@ -93,7 +94,8 @@ class GraphClient:
     ) -> T:
         """Send one request that does no harm when repeated, and return what ``parse`` makes of its answer.
 
-        What it costs is waited for where the tenant's budget is spent; ``units`` says what a batch costs.
+        What it costs is waited for where the tenant's budget is spent; ``units`` says what a batch costs. Being refused
+        for the budget is no failure as long as other requests are answered, or without ``retry`` for some minutes.
 
         An answer that ``parse`` refuses (Unavailable, ProtocolError) is asked for again, a few times. Raises what the
         door raises, ResyncRequired for a dead link, and Forbidden with the missing permission.
@@ -101,11 +103,17 @@ class GraphClient:
         cost = price(self.find_target(url)) if units is None else units
         async for attempt in repeat_while(_is_unreadable, attempts=_UNREADABLE_ATTEMPTS):
             # Outside of the attempt: the door has retried what may be retried.
-            response = await self._send(
-                method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry, units=cost
-            )
+            async def send() -> Response:
+                return await self._send(
+                    method, url, purpose=purpose, headers=dict(headers or {}), body=body, retry=retry, units=cost
+                )
+
+            response = await (self.progress.wait_out(send) if retry is None else send())
             with attempt:
-                return parse(response)
+                found = parse(response)
+                if method == "GET":  # a batch is answered part by part
+                    self.progress.note()
+                return found
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def _send(

@@ -104,7 +104,12 @@ class Listings(ABC):
         if len(requests) > BATCH_LIMIT:
             raise ValueError(f"a batch holds {BATCH_LIMIT} requests, not {len(requests)}")
         answers: dict[ListRequest, ListAnswer] = {}
-        pending = list(requests)
+        await self._client.progress.wait_out(lambda: self._fetch_rest(requests, answers))
+        return tuple(answers[request] for request in requests)
+
+    async def _fetch_rest(self, requests: Sequence[ListRequest], answers: dict[ListRequest, ListAnswer]) -> None:
+        """Ask for what has no answer yet, until all of it has one."""
+        pending = [request for request in requests if request not in answers]
         async for attempt in repeat_while(is_transient, attempts=_ATTEMPTS):
             parts = await self._send_batch(pending)
             left: list[ListRequest] = []
@@ -113,13 +118,14 @@ class Listings(ABC):
                 found = self._read_part(request, parts.get(str(number)))
                 if isinstance(found, ListAnswer):
                     answers[request] = found
+                    self._client.progress.note()
                 else:
                     left.append(request)
                     longer = trouble is None or (found.retry_after or 0.0) > (trouble.retry_after or 0.0)
                     trouble = found if longer else trouble
             pending = left
             if trouble is None:
-                return tuple(answers[request] for request in requests)
+                return
             with attempt:
                 raise trouble
         raise AssertionError("unreachable: the last attempt returns or raises")

@@ -19,6 +19,7 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.errors import (
     BadQuery,
+    EmptyPages,
     EndlessRound,
     Forbidden,
     NotFound,
@@ -48,7 +49,7 @@ PAGE_CAP = 200_000
 """Pages of one round. 200 objects or 500 links each: far above any tenant, far below endless."""
 
 EMPTY_PAGE_CAP = 5_000
-"""Pages without any entry in a row; single ones are normal (delta query overview)."""
+"""Pages without any entry in a row, after which a run ends; single ones are normal (delta query overview)."""
 
 _LISTING_ATTEMPTS = 5
 _BATCH_ATTEMPTS = 6
@@ -76,10 +77,11 @@ class _Trail:
         self.empty_run = self.empty_run + 1 if empty else 0
         if hash(next_link) in self.seen:
             raise EndlessRound("Microsoft Graph sends pages in a circle: a next link came for the second time")
-        if len(self.seen) >= PAGE_CAP or self.empty_run >= EMPTY_PAGE_CAP:
-            raise EndlessRound(
-                f"Microsoft Graph sends pages without an end: {len(self.seen)} pages in this round, "
-                f"the last {self.empty_run} of them empty"
+        if len(self.seen) >= PAGE_CAP:
+            raise EndlessRound(f"Microsoft Graph sends pages without an end: {len(self.seen)} in this round")
+        if self.empty_run >= EMPTY_PAGE_CAP:
+            raise EmptyPages(
+                f"Microsoft Graph sends pages without an end in sight, the last {self.empty_run} without any entry"
             )
 
 
@@ -379,29 +381,35 @@ class GraphSource(Lookups, Listings):
     async def _fetch_existing_batch(self, stream: Stream, ids: tuple[str, ...]) -> set[str]:
         purpose = Purpose(f"look for single {stream}", PERMISSIONS[stream])
         together = Purpose(purpose.goal, purpose.permission, dispensable=True)
-        url = self._client.make_url("/$batch")
         found: set[str] = set()
         pending = ids
-        async for attempt in repeat_while(is_transient, attempts=_BATCH_ATTEMPTS):
-            answer = await self._client.fetch(
-                url,
-                partial(parse_batch, ids=pending, purpose=purpose, clock=self._clock),
-                purpose=together,
-                method="POST",
-                headers={"Content-Type": "application/json"},
-                body=encode_batch(stream, pending),
-                units=len(pending),
-            )
-            found |= answer.found
-            pending = answer.pending
-            if not pending:
-                return found
-            with attempt:
-                raise Throttled(
-                    f"Microsoft Graph left {len(pending)} of {len(ids)} {stream} of a batch unanswered",
-                    retry_after=answer.retry_after,
+
+        async def fetch_rest() -> None:
+            nonlocal pending
+            async for attempt in repeat_while(is_transient, attempts=_BATCH_ATTEMPTS):
+                answer = await self._client.fetch(
+                    self._client.make_url("/$batch"),
+                    partial(parse_batch, ids=pending, purpose=purpose, clock=self._clock),
+                    purpose=together,
+                    method="POST",
+                    headers={"Content-Type": "application/json"},
+                    body=encode_batch(stream, pending),
+                    units=len(pending),
                 )
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                found.update(answer.found)
+                if len(answer.pending) < len(pending):
+                    self._client.progress.note()
+                pending = answer.pending
+                if not pending:
+                    return
+                with attempt:
+                    raise Throttled(
+                        f"Microsoft Graph left {len(pending)} of {len(ids)} {stream} of a batch unanswered",
+                        retry_after=answer.retry_after,
+                    )
+
+        await self._client.progress.wait_out(fetch_rest)
+        return found
 
     async def fetch_members(self, group_id: str) -> tuple[Link, ...] | None:
         """Read all direct members of a group, each once; None when Graph says that there is no such group.

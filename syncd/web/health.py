@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import StoreError
+from syncd.web.bounds import BACKLOG, Bounds
 from syncd.web.metrics import CONTENT_TYPE, render_metrics
 from syncd.web.page import render_page
 from syncd.web.vitals import PULLS, StoreView, Vitals
@@ -29,33 +31,34 @@ _HEADERS = {
 async def serve_health(host: str, port: int, vitals: Vitals, clock: Clock) -> None:
     """Answer on an address until cancelled. An address that cannot be had is logged once and tried again for ever."""
     log = structlog.get_logger("syncd.health")
-    runner = web.AppRunner(make_application(vitals), access_log=None, handle_signals=False, shutdown_timeout=1.0)
+    application, bounds = make_application(vitals), Bounds(clock)
+    application.middlewares.append(bounds.make_middleware())
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=1.0)
     await runner.setup()
-    said = ""
+    bounds.server = runner.server
+    said, listening = "", list[asyncio.Server]()
     try:
-        while problem := await _try_listen(runner, host, port):
+        while problem := await _try_listen(bounds, host, port, listening):
             if problem != said:
                 log.error("health.unreachable", host=host, port=port, reason=problem)
             said = problem
             await clock.sleep(_RETRY_SECONDS)
-        log.info("health.listening", host=host, port=runner.addresses[0][1])
-        await _for_ever(clock)
+        log.info("health.listening", host=host, port=listening[0].sockets[0].getsockname()[1])
+        await bounds.watch()
     finally:
+        for server in listening:
+            server.close()
         await runner.cleanup()
 
 
-async def _try_listen(runner: web.AppRunner, host: str, port: int) -> str:
+async def _try_listen(bounds: Bounds, host: str, port: int, listening: list[asyncio.Server]) -> str:
     """Start to listen; return why that cannot be, nothing when it can."""
     try:
-        await web.TCPSite(runner, host, port).start()
+        loop = asyncio.get_running_loop()
+        listening.append(await loop.create_server(bounds.admit, host, port, backlog=BACKLOG))
     except OSError as error:
         return error.strerror or type(error).__name__
     return ""
-
-
-async def _for_ever(clock: Clock) -> None:
-    while True:
-        await clock.sleep(3600.0)
 
 
 def make_application(vitals: Vitals) -> web.Application:

@@ -45,6 +45,14 @@ def test_a_process_is_tuned_at_one_place_and_by_nobody_who_loads_us() -> None:
     assert tuned == [0.001, 10_000, True, 0]
 
 
+def test_a_tuned_process_may_open_what_the_system_allows() -> None:
+    """A low limit is raised, never beyond the hard one, and a higher one stays."""
+    limit = "import json, resource; print(json.dumps(resource.getrlimit(resource.RLIMIT_NOFILE)))"
+    begin = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({}, {}))\n"
+    assert look(begin.format(256, 2048) + TUNE + limit) == [2048, 2048]
+    assert look(begin.format(512, 512) + TUNE + limit) == [512, 512]
+
+
 @pytest.fixture
 def tuned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Who tuned the process, which is left as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -11,13 +12,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import aiohttp
+import pytest
 
 from syncd.clock import Clock
 from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.plan.daily import Allowance
+from syncd.web import bounds
+from syncd.web.bounds import CONNECTIONS
 from syncd.web.health import serve_health
 from tests.fakes.daemon import watching_logs
 
@@ -213,3 +218,57 @@ async def _pass(clock: PatientClock) -> None:
         await clock.sleeping.wait()
     clock.sleeping.clear()
     clock.go_on.set()
+
+
+async def open_idle(session: aiohttp.ClientSession, count: int) -> list[socket.socket]:
+    """Open so many connections to the pages, and send nothing over them."""
+    address = ("127.0.0.1", session._base_url.port if session._base_url else 0)
+    found = []
+    for _ in range(count):
+        one = socket.socket()
+        one.setblocking(False)
+        found.append(one)
+        await asyncio.get_running_loop().sock_connect(one, address)
+    return found
+
+
+def count_open() -> int:
+    """Return how many files and connections this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_hundreds_of_idle_connections_use_up_nothing() -> None:
+    """They take the place of one another, nobody else is kept out, and not a line is logged."""
+    async with served(FakeVitals()) as session:
+        before = count_open()
+        idle = await open_idle(session, 400)
+        for _ in range(3):
+            assert (await fetch(session, "/healthz"))[0] == 200
+        await asyncio.sleep(0.1)
+        assert count_open() - before - len(idle) <= CONNECTIONS + 5
+        for one in idle:
+            one.close()
+
+
+async def test_a_head_that_never_becomes_whole_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is one of which a byte comes now and then; a connection in use stays open meanwhile."""
+    monkeypatch.setattr(bounds, "IDLE_SECONDS", 0.4)
+    async with served(FakeVitals()) as session:
+        (one,) = await open_idle(session, 1)
+        loop = asyncio.get_running_loop()
+        sent = 0
+        with contextlib.suppress(OSError):
+            while sent < 100 and not _is_closed(one):
+                await loop.sock_sendall(one, b"G")
+                await asyncio.sleep(0.05)
+                sent += 1
+        one.close()
+        assert sent < 100
+        assert (await fetch(session, "/healthz"))[0] == 200
+
+
+def _is_closed(one: socket.socket) -> bool:
+    try:
+        return one.recv(1) == b""
+    except BlockingIOError:
+        return False

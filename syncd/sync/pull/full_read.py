@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, ResyncRequired, TransientError
+from syncd.errors import AuthFailed, ProtocolError, Rejected, RemoteError, ResyncRequired, Throttled, TransientError
 from syncd.model.listing import Chunk
 from syncd.model.source import STREAMS, Checkpoint, Page, Stream
 from syncd.sync.ports.sides import Source
@@ -127,7 +127,7 @@ class FullRead:
             self._log.warning("checkpoint.unusable", stream=stream, reason=str(error))
             return None
         stored = (await self._store.directory.load_checkpoints()).get(stream)
-        return None if stored is None else stored.delta_link
+        return stored.delta_link if stored is not None and stored.next_link is None else None
 
     async def _read_unmet(self, found: ListingResult) -> None:
         """Read whom a list lacked the first time."""
@@ -168,7 +168,12 @@ class FullRead:
 
 
 def is_refusal(error: RemoteError) -> bool:
-    """Whether a list failed in a way in which delta may not: not a lost connection, and not a refused token."""
+    """Whether a list failed in a way in which delta may not: not a lost connection, and not a refused token.
+
+    Where the tenant's budget is spent by others, delta needs a small part of the requests, and goes on where it was.
+    """
     if isinstance(error, AuthFailed):
         return False
+    if isinstance(error, Throttled):
+        return True
     return not (isinstance(error, TransientError) and error.status is None)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from syncd.clock import Clock
-from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Unavailable
+from syncd.errors import EndlessRound, Interrupted, PageExpired, Rejected, Throttled, Unavailable
 from syncd.model.listing import Chunk, IdPage, ListAnswer, ListPage, ListRequest
 from syncd.model.source import STREAMS, Checkpoint, Role, Stream
 from syncd.sync.ports.sides import Source
@@ -36,6 +36,8 @@ _STORE_FROM, _STORE_AT_MOST = 16_000, 32_000
 _BEGINNINGS = 5
 """How often a list whose links come too late is read from its start."""
 _PAGES = 20_000
+_LOOK_AFTER, _REASONABLE = 120.0, 1800.0
+"""Seconds after which it is reckoned how long the lists will take, and how long they may."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,6 +111,7 @@ class Listing:
         self._chunk = Chunk()
         self._tasks: dict[asyncio.Task[Any], Callable[[Any], None]] = {}
         self._storing = False
+        self._began, self._answered = clock.monotonic(), 0
         self.result = ListingResult()
 
     async def run(self) -> ListingResult:
@@ -203,6 +206,8 @@ class Listing:
                 self._waiting.extend(ListRequest(owner_id=group_id, relation=role) for role in self._roles)
 
     def _take_lists(self, answers: Sequence[ListAnswer]) -> None:
+        self._answered += len(answers)
+        self._judge_pace()
         for answer in answers:
             request = answer.request
             match request.relation:
@@ -211,6 +216,17 @@ class Listing:
                 case _:
                     if answer.state in ("hidden", "refused"):
                         raise Rejected("Microsoft Graph does not tell what somebody owns", status=400)
+
+    def _judge_pace(self) -> None:
+        """Give up what would not come to its end in reasonable time: delta needs a small part of the requests."""
+        elapsed = self._clock.monotonic() - self._began
+        rest = len(self._waiting) * elapsed / self._answered
+        if elapsed >= _LOOK_AFTER and elapsed + rest > _REASONABLE:
+            raise Throttled(
+                f"the lists are answered so slowly that they would take {(elapsed + rest) / 60:.0f} minutes",
+                status=429,
+                sent=False,
+            )
 
     def _take_people(self, role: Role, answer: ListAnswer) -> None:
         group_id = answer.request.owner_id

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, EndlessRound, Forbidden, Interrupted, RemoteError, ResyncRequired
+from syncd.errors import ConfigError, EmptyPages, EndlessRound, Forbidden, Interrupted, RemoteError, ResyncRequired
 from syncd.model.listing import Chunk
 from syncd.model.run import PullKind, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Page, Stream
@@ -253,6 +253,9 @@ class Pull:
                     await self._store_pages(pages, _advance(checkpoint, pages[-1]), result)
                     if pages[-1].next_link is not None and self._stopping():
                         raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
+        except EmptyPages as error:  # the link behind the last stored page is stored: there the next run goes on
+            self._log.warning("round.put_off", stream=stream, reason=str(error))
+            result.doubts.append(f"{stream}: {error}; the next run reads on behind them")
         except EndlessRound:
             # The next run begins the round anew: going on at the last page would lead into the same circle.
             if checkpoint.baseline:

@@ -14,7 +14,7 @@ class PullResult:
 
     ``emptied``: streams that read empty although objects are stored; ``shown``: those of which any object came.
     ``uncounted``: the last full read has no proof, but nothing contradicts it; ``unbelieved``: what it showed is wrong.
-    ``subject``: the only object that was read; ``doubts``: what its reading could not settle. ``proof``: per stream
+    ``subject``: the only object that was read; ``doubts``: what a reading could not settle. ``proof``: per stream
     that was read as a whole what its completeness rests on, as plain values.
     """
 
