@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -25,6 +26,8 @@ from syncd.model.run import Approval, RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import LicenceRule
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 from syncd.store.db.revision import load_head
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
@@ -290,6 +293,9 @@ def test_migrate_says_from_where_to_where() -> None:
     assert document("migrate", "--json") == {"from": None, "to": load_head()}
     assert document("--json", "migrate") == {"from": load_head(), "to": load_head()}
     assert "already" in syncd("migrate").stdout
+    database = open_database("sqlite:///syncd.db")
+    with contextlib.closing(database), StoreLock(database):  # as a daemon at work has it: a standby may start beside it
+        assert "already" in syncd("migrate").stdout
 
 
 def test_no_run_yet_is_said() -> None:
