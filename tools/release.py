@@ -76,14 +76,13 @@ def try_wheel(folder: Path, version: str) -> None:
     (wheel,) = folder.glob("*.whl")
     with tempfile.TemporaryDirectory() as place:
         python = Path(place) / "bin" / "python"
-        run(sys.executable, "-m", "venv", place)
-        pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
-        run(*pip, "--require-hashes", "-r", ROOT / LOCK)
-        run(*pip, "--no-deps", "--no-index", wheel)
+        uv = (sys.executable, "-m", "uv")
+        run(*uv, "venv", "--quiet", "--clear", "--python", sys.executable, place)
+        run(*uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", ROOT / LOCK)
+        run(*uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--offline", wheel)
         said = run(python.with_name("syncd"), "--version")
         if said != f"syncd {version}":
             raise ValueError(f"the installed wheel says {said!r}")
-        run(python, "-m", "pip", "--disable-pip-version-check", "uninstall", "--quiet", "--yes", "pip", "setuptools")
         run(sys.executable, ROOT / "tools/bom.py", python, folder / f"syncd-{version}.cdx.json")
     shutil.copyfile(ROOT / LOCK, folder / f"syncd-{version}-requirements.txt")
 
