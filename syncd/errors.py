@@ -26,6 +26,7 @@
     ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
     ├── UnsafePlan              a plan that a guard withholds
     ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
+    ├── NotInstalled            an optional part of syncd is asked for and is not installed
     ├── Interrupted             the run was asked to stop, and stopped at the next safe place
     └── StoreError              our own store failed
         ├── SchemaMismatch      the store is at another revision than the program: refuse to start
@@ -192,6 +193,10 @@ class UnsafePlan(SyncdError):
 
 class UnusablePlanFile(SyncdError):
     """A plan file that cannot be applied, whatever the two sides look like; nothing was read or written."""
+
+
+class NotInstalled(SyncdError):
+    """An optional part of syncd is asked for and is not installed; the message says how to get it."""
 
 
 class Interrupted(SyncdError):

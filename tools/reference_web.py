@@ -9,13 +9,16 @@ from typing import Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.plan.daily import Allowance
+from syncd.store.reports.gauges import Gauges
 from syncd.web.metrics import render_metrics
 from syncd.web.vitals import StoreView
 from tools.reference_table import escape
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_GAUGES = Gauges(failing=1, seats_free={"PowerUser": 1}, licences_waiting={"PowerUser": 1})
 _HEAD = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
 
 
@@ -33,11 +36,19 @@ class _Sample:
         default_factory=lambda: {("graph", "requests"): 1, ("graph", "throttled"): 1}
     )
 
+    messages_total: Mapping[str, int] = field(default_factory=dict)
+    durations: Mapping[tuple[str, str], Durations] = field(
+        default_factory=lambda: {("run", "full"): Durations(), ("phase", "pull"): Durations()}
+    )
+    reload_refused: bool = False
+    settings_since: datetime = _NOON
+    credentials: Mapping[str, datetime] = field(default_factory=lambda: {"graph.certificate_file": _NOON})
+
     def now(self) -> datetime:
         return _NOON
 
     def next_times(self) -> Mapping[str, datetime]:
-        return {}
+        return {"full": _NOON}
 
     def is_stale(self, last_good: datetime | None) -> bool:
         return last_good is None
@@ -62,6 +73,12 @@ class _Sample:
     async def load_allowances(self) -> Sequence[Allowance]:
         return ()
 
+    async def load_last_success(self) -> datetime | None:
+        return None
+
+    async def load_gauges(self) -> Gauges:
+        return _GAUGES
+
 
 def make_table(kept: Mapping[str, str]) -> list[str]:
     """Return a table of all metrics."""
@@ -76,20 +93,28 @@ def list_metrics() -> list[tuple[str, str, str]]:
     """Return the name as it is scraped, the type and the labels of each metric, in the order of the page."""
     run = RunRecord(id=1, kind="full", trigger="schedule", status="succeeded", started_at=_NOON, finished_at=_NOON)
     last: Mapping[RunKind, RunRecord] = {"full": run}
-    text = render_metrics(
-        _Sample(),
-        StoreView(
-            problem="",
-            runs=tuple(last.values()),
-            last=last,
-            last_good=_NOON,
-            held_since=_NOON,
-            allowances=(Allowance(action="unlink", object="membership", used=1, allowed=20),),
-        ),
-    ).decode()
+    store = StoreView(
+        problem="",
+        runs=tuple(last.values()),
+        last=last,
+        last_good=_NOON,
+        last_success=_NOON,
+        glance=_GAUGES,
+        held_since=_NOON,
+        allowances=(Allowance(action="unlink", object="membership", used=1, allowed=20),),
+    )
+    text = render_metrics(_Sample(), store).decode()
     found: list[tuple[str, str, str]] = []
     for family in text_string_to_metric_families(text):
         samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
-        labels = sorted({label for sample in samples for label in sample.labels})
-        found.append((samples[0].name, family.type, ", ".join(f"`{label}`" for label in labels) or "–"))
+        if not family.name.startswith("syncd_"):
+            continue  # those of the process are everybody's
+        labels = sorted({label for sample in samples for label in sample.labels} - {"le"})
+        found.append(
+            (
+                family.name if family.type == "histogram" else samples[0].name,
+                family.type,
+                ", ".join(f"`{label}`" for label in labels) or "–",
+            )
+        )
     return found

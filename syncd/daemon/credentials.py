@@ -17,6 +17,7 @@ async def watch_credentials(context: DaemonContext) -> None:
     while True:
         now = context.clock.now()
         expiring = await asyncio.to_thread(context.composition.list_expiring, context.settings, now)
+        context.state.credentials = expiring
         for setting, expires_at in sorted(expiring.items()):
             log.warning(
                 "credential.expiring",

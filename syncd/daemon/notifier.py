@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,19 @@ _SECONDS = 30.0
 """What one item may take; after that it is dropped, and the next run tells what still is news."""
 
 Item = RunRecord | Exception | Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """A hook that counts what it took."""
+
+    hook: Hook
+    total: Counter[str]
+
+    async def post(self, document: Mapping[str, object]) -> None:
+        """Post a document, and count it."""
+        await self.hook.post(document)
+        self.total["sent"] += 1
 
 
 class Notifier:
@@ -54,8 +69,9 @@ class Notifier:
                     context.composition.open_hook(context.settings, context.clock) as hook,
                 ):
                     if hook is not None:
-                        await self._tell(notifications, hook, item)
+                        await self._tell(notifications, _Counted(hook, context.state.messages_total), item)
             except (TimeoutError, SyncdError) as error:
+                context.state.messages_total["failed"] += 1
                 self._log.warning("notify.failed", error=str(error) or "the hook took too long")
 
     async def _tell(self, notifications: Notifications, hook: Hook, item: Item) -> None:

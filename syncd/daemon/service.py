@@ -154,6 +154,7 @@ class Service:
                 problems, where = [str(error)], ""
                 if isinstance(error, ConfigError):
                     problems, where = list(error.problems), error.where
+                self._context.state.note_settings(refused=True)
                 self._log.error("config.refused", problems=problems, where=where or None)
                 continue
             self._apply_settings(settings)
@@ -176,6 +177,7 @@ class Service:
         if "health" in changed:
             self._rebind.set()
         self._context.bell.set()
+        self._context.state.note_settings(refused=False)
         self._log.info("config.reloaded", changed=changed, run_in_hand=self._context.state.running is not None)
 
     async def _keep_deadline(self) -> None:

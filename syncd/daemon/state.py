@@ -6,7 +6,7 @@ Health, metrics and the status page read it. Nothing in it is a personal datum.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
@@ -14,10 +14,12 @@ from typing import Literal, TypeVar
 from syncd.clock import Clock
 from syncd.daemon.schedule import Schedule
 from syncd.errors import StoreError
+from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest, RunStatus
 from syncd.plan.daily import Allowance
 from syncd.store.db.database import Database
 from syncd.store.db.revision import load_head, load_revision
+from syncd.store.reports.gauges import Gauges, load_gauges
 from syncd.store.store import Store
 
 T = TypeVar("T")
@@ -44,6 +46,11 @@ class DaemonState:
         self.runs_total: Counter[tuple[str, str]] = Counter()
         self.changes_total: Counter[tuple[str, str]] = Counter()
         self.traffic_total: Counter[tuple[str, str]] = Counter()
+        self.messages_total: Counter[str] = Counter()
+        self.durations: defaultdict[tuple[str, str], Durations] = defaultdict(Durations)
+        self.reload_refused = False
+        self.settings_since = self.started_at
+        self.credentials: Mapping[str, datetime] = {}
         self._clock = clock
         self._schedule = schedule
         self._database: Database | None = None
@@ -84,8 +91,18 @@ class DaemonState:
             self.changes_total[key] += number
         for name, number in record.counts.items():
             side, _, what = name.partition("_")
-            if what in ("requests", "throttled"):
+            if what in ("requests", "retries", "throttled", "bytes_received"):
                 self.traffic_total[side, what] += number
+        for phase, seconds in record.phases.items():
+            self.durations["phase", phase].add(seconds)
+        if record.finished_at is not None:
+            self.durations["run", record.kind].add((record.finished_at - record.started_at).total_seconds())
+
+    def note_settings(self, *, refused: bool) -> None:
+        """Note that settings were read again: in force now, or refused, and those before stay in force."""
+        self.reload_refused = refused
+        if not refused:
+            self.settings_since = self._clock.now()
 
     def next_times(self) -> Mapping[str, datetime]:
         """Return when each kind of run comes next."""
@@ -133,6 +150,17 @@ class DaemonState:
     async def load_allowances(self) -> Sequence[Allowance]:
         """Return what the last 24 hours took away unasked, and how much of it a day allows; raises StoreError."""
         return await self._ask(lambda database: Store(database).plans.load_allowances.blocking(now=self._clock.now()))
+
+    async def load_last_success(self) -> datetime | None:
+        """Return when the last run ended of which nothing was held or failed; raises StoreError."""
+        record = await self._ask(
+            lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=("succeeded",))
+        )
+        return None if record is None else record.finished_at
+
+    async def load_gauges(self) -> Gauges:
+        """Return what the store tells at a glance; raises StoreError."""
+        return await self._ask(load_gauges)
 
     async def _ask(self, question: Callable[[Database], T]) -> T:
         """Ask the store beside its working thread, which may be busy for long; one question at a time."""

@@ -172,6 +172,7 @@ class Worker:
             self._context.store_backoff.note(error)  # the run is recorded; only this process's metrics miss its changes
         else:
             for (action, _kind, status), number in counts.items():
-                outcomes[action, status] += number
+                if status != "held":  # each run holds again what is still held: syncd_held_changes tells how much
+                    outcomes[action, status] += number
         self._context.state.add(record, outcomes)
         self._context.notifier.report(record)

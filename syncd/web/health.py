@@ -102,14 +102,14 @@ class _Pages:
         return web.json_response(body, status=503 if body["status"] == "unready" else 200)
 
     async def show_metrics(self, _request: web.Request) -> web.Response:
-        text = render_metrics(self._vitals, await self._look())
+        text = render_metrics(self._vitals, await self._look(glance=True))
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
     async def show_status(self, _request: web.Request) -> web.Response:
         page = render_page(self._vitals, await self._look())
         return web.Response(text=page, content_type="text/html")
 
-    async def _look(self) -> StoreView:
+    async def _look(self, *, glance: bool = False) -> StoreView:
         vitals = self._vitals
         problem = await vitals.probe_store()
         if problem:
@@ -119,6 +119,8 @@ class _Pages:
             last = {kind: await vitals.load_last(kind) for kind in PULLS}
             last_good = await vitals.load_last_good()
             held_since, allowances = await vitals.load_held_since(), await vitals.load_allowances()
+            last_success = await vitals.load_last_success() if glance else None
+            seen = await vitals.load_gauges() if glance else None
         except StoreError as error:
             return StoreView(problem=str(error))
         closed = {kind: run for kind, run in last.items() if run is not None}
@@ -127,6 +129,8 @@ class _Pages:
             runs=runs,
             last=closed,
             last_good=last_good,
+            last_success=last_success,
+            glance=seen,
             stale=vitals.is_stale(last_good),
             held_since=held_since,
             allowances=allowances,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
+from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.plan.daily import Allowance
 
@@ -51,6 +52,31 @@ class Vitals(Protocol):
         """Return requests and throttled answers of this process by side."""
         ...
 
+    @property
+    def messages_total(self) -> Mapping[str, int]:
+        """Return the messages of this process to the hook, by what became of them: sent, failed."""
+        ...
+
+    @property
+    def durations(self) -> Mapping[tuple[str, str], Durations]:
+        """Return how long runs (by kind) and phases (by name) of this process took."""
+        ...
+
+    @property
+    def reload_refused(self) -> bool:
+        """Return whether the settings were refused when they were last read."""
+        ...
+
+    @property
+    def settings_since(self) -> datetime:
+        """Return since when the settings in force are in force."""
+        ...
+
+    @property
+    def credentials(self) -> Mapping[str, datetime]:
+        """Return when the credentials end that end soon, by setting."""
+        ...
+
     def now(self) -> datetime:
         """Return the daemon's own time."""
         ...
@@ -87,6 +113,33 @@ class Vitals(Protocol):
         """Return what the last 24 hours took away unasked, and how much of it a day allows."""
         ...
 
+    async def load_last_success(self) -> datetime | None:
+        """Return when the last run ended of which nothing was held or failed."""
+        ...
+
+    async def load_gauges(self) -> Glance:
+        """Return what the store tells at a glance."""
+        ...
+
+
+class Glance(Protocol):
+    """Numbers of the store that cost the same however large the company is."""
+
+    @property
+    def failing(self) -> int:
+        """Return the number of objects whose writing is tried again."""
+        ...
+
+    @property
+    def seats_free(self) -> Mapping[str, int]:
+        """Return the seats that are left, by type of licence."""
+        ...
+
+    @property
+    def licences_waiting(self) -> Mapping[str, int]:
+        """Return the people who are to get a licence and have none yet, by type."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreView:
@@ -99,6 +152,8 @@ class StoreView:
     runs: Sequence[RunRecord] = ()
     last: Mapping[RunKind, RunRecord] = field(default_factory=dict)
     last_good: datetime | None = None
+    last_success: datetime | None = None
+    glance: Glance | None = None
     stale: bool = False
     held_since: datetime | None = None
     allowances: Sequence[Allowance] = ()

@@ -1,4 +1,4 @@
-"""The image, built once, and a volume for its store."""
+"""The two images, built once, and a volume for their store."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from uuid import uuid4
 import pytest
 
 from tests.compose import ROOT
-from tests.container.engine import IMAGE, Engine, find_engine
+from tests.container.engine import IMAGE, SANDBOX_IMAGE, Engine, find_engine
 
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """The container tool, with the image built; skips where there is no tool or no base image to be had.
+    """The container tool, with both images built; skips where there is no tool or no base image to be had.
 
     SYNCD_TEST_CONTAINER: 1 makes a failure of what would be skipped, 0 skips in any case.
     """
@@ -33,8 +33,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     # The workers of one session share this folder's parent: one builds, and the others find every layer built.
     with (tmp_path_factory.getbasetemp().parent / "syncd-image.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        built = found.build(ROOT, IMAGE, base=base)
-    assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
+        for tag, target in ((SANDBOX_IMAGE, "sandbox"), (IMAGE, "service")):
+            built = found.build(ROOT, tag, base=base, target=target)
+            assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
     return found
 
 

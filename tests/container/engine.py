@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 IMAGE = "localhost/syncd-under-test"
+SANDBOX_IMAGE = "localhost/syncd-under-test:sandbox"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 BUILD_SECONDS = 600
 RUN_SECONDS = 120
@@ -34,9 +35,9 @@ class Engine:
         """Tell whether that image is on this machine or can be brought here."""
         return self.call("image", "inspect", base).returncode == 0 or self.call("pull", base).returncode == 0
 
-    def build(self, context: Path, tag: str, *, base: str) -> subprocess.CompletedProcess[str]:
-        """Build the Dockerfile of that folder upon that image; the caller judges the return code."""
-        chosen = ("--build-arg", f"PYTHON_IMAGE={base}", "--tag", tag)
+    def build(self, context: Path, tag: str, *, base: str, target: str) -> subprocess.CompletedProcess[str]:
+        """Build a target of the Dockerfile of that folder upon that image; the caller judges the return code."""
+        chosen = ("--build-arg", f"PYTHON_IMAGE={base}", "--target", target, "--tag", tag)
         return _run((*self.build_command, *chosen, str(context)), seconds=BUILD_SECONDS)
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:

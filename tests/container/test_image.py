@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.container.engine import IMAGE, Engine, read_until
+from tests.container.engine import IMAGE, SANDBOX_IMAGE, Engine, read_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -28,8 +28,8 @@ LOCKED_DOWN = (
 def sandbox(engine: Engine, volume: str) -> Iterator[tuple[str, ...]]:
     """Start an imitation tenant and portal; give the options by which a container is connected to it."""
     name = f"syncd-test-{uuid4().hex}"
-    command = ("-m", "syncd.cli.main", "sandbox", "--users", "50", "--for", "120s", "--directory", SANDBOX)
-    options = (*LOCKED_DOWN, "--network", "none", "--volume", volume, "--entrypoint", "python", IMAGE, *command)
+    command = ("sandbox", "--users", "50", "--for", "120s", "--directory", SANDBOX)
+    options = (*LOCKED_DOWN, "--network", "none", "--volume", volume, SANDBOX_IMAGE, *command)
     with engine.started(name, options) as process:
         read_until(process, "syncd.toml")
         configured = ("--env", f"SYNCD_CONFIG={SANDBOX}/syncd.toml")
@@ -54,6 +54,34 @@ def test_image_says_its_version(engine: Engine) -> None:
     result = engine.call("run", "--rm", *LOCKED_DOWN, "--network", "none", IMAGE, "--version")
     assert result.returncode == 0, result.stderr
     assert version("syncd") in result.stdout
+
+
+def test_the_service_has_no_sandbox_and_says_where_it_is(engine: Engine) -> None:
+    """Neither its code nor the library that only it needs; the command ends with a sentence."""
+    options = ("run", "--rm", *LOCKED_DOWN, "--network", "none")
+    probe = "import importlib.util as u; print(u.find_spec('trustme'), u.find_spec('syncd.sandbox'))"
+    looked = engine.call(*options, "--entrypoint", "python", IMAGE, "-c", probe)
+    assert looked.stdout.split() == ["None", "None"], looked.stderr
+    asked = engine.call(*options, IMAGE, "sandbox")
+    assert (asked.returncode, len(asked.stderr.strip().splitlines())) == (1, 1), asked.stderr
+    assert "the sandbox is not part of this installation; install 'syncd[sandbox]'" in asked.stderr
+
+
+@pytest.mark.parametrize(("image", "trials"), [(IMAGE, False), (SANDBOX_IMAGE, True)])
+def test_an_image_tells_what_is_in_it(engine: Engine, image: str, trials: bool) -> None:
+    """Labels, and a bill of materials: libraries, interpreter and Debian packages, each with its licences."""
+    (inspected,) = json.loads(engine.call("image", "inspect", image).stdout)
+    labels = inspected["Config"]["Labels"]
+    assert labels["org.opencontainers.image.version"] == version("syncd")
+    assert labels["org.opencontainers.image.licenses"] == "MIT"
+    assert labels["org.opencontainers.image.base.name"]
+    options = ("run", "--rm", *LOCKED_DOWN, "--network", "none", "--entrypoint", "cat")
+    parts = json.loads(engine.call(*options, image, "/opt/syncd/share/sbom.cdx.json").stdout)["components"]
+    assert all(part["licenses"] for part in parts)
+    names = {part["name"].lower() for part in parts}
+    assert {"aiohttp", "python", "libc6"} <= names
+    assert ("trustme" in names) is trials
+    assert "hatchling" not in names
 
 
 def test_unusable_configuration_ends_the_container_with_2(engine: Engine, tmp_path: Path) -> None:

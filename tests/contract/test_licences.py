@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.planfile import open_plan
 from syncd.plan.rules import LicenceRule, fold_all
 from syncd.store.reports.explain import Explanations
+from syncd.store.reports.gauges import load_gauges
 from syncd.store.reports.status import Report
 from syncd.sync.planning.proposal import FromFile
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
@@ -110,6 +112,19 @@ async def test_many_grants_travel_in_one_request(world: World) -> None:
     assert [write for write in world.portal.writes if write.startswith("licences")] == [
         "licences u0@x.com,u1@x.com,u2@x.com,u3@x.com,u4@x.com"
     ]
+
+
+async def test_what_the_metrics_tell_of_licences(world: World) -> None:
+    """Seats that are left, and people who wait for one: until there is a seat, and not a run longer."""
+    world.portal.totals["User"] = 2
+    await world.sync("full")
+    glance = await asyncio.to_thread(load_gauges, world.database)
+    assert (glance.failing, glance.seats_free) == (0, {"PowerUser": 8, "User": 0})
+    assert glance.licences_waiting == {"PowerUser": 0, "User": 1}
+    world.portal.totals["User"] = 3
+    await settle(world)
+    glance = await asyncio.to_thread(load_gauges, world.database)
+    assert glance.licences_waiting == {"PowerUser": 0, "User": 0}
 
 
 async def test_who_leaves_the_groups_gives_a_licence_of_ours_back(world: World) -> None:

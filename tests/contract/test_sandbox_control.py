@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from syncd.cli.commands.sandbox import sandbox, serve
+from syncd.cli.commands.sandbox import sandbox
+from syncd.cli.screen.sandbox import serve
 from syncd.http import read_date
 from syncd.sandbox.server import SandboxOptions
 from syncd.sandbox.wire.knobs import turn_knobs

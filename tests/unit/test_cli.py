@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,6 +26,8 @@ from syncd.model.run import Approval, RunRecord
 from syncd.model.target import PortalGroup
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import LicenceRule
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
 from syncd.store.db.revision import load_head
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
@@ -289,6 +293,9 @@ def test_migrate_says_from_where_to_where() -> None:
     assert document("migrate", "--json") == {"from": None, "to": load_head()}
     assert document("--json", "migrate") == {"from": load_head(), "to": load_head()}
     assert "already" in syncd("migrate").stdout
+    database = open_database("sqlite:///syncd.db")
+    with contextlib.closing(database), StoreLock(database):  # as a daemon at work has it: a standby may start beside it
+        assert "already" in syncd("migrate").stdout
 
 
 def test_no_run_yet_is_said() -> None:
@@ -465,3 +472,26 @@ def test_durations_are_sums_of_units() -> None:
     for wrong in ("", "5", "1w", "h1", "0s", "1h 5"):
         with pytest.raises(click.BadParameter):
             duration(wrong)
+
+
+@pytest.mark.parametrize("missing", ["trustme", "syncd.sandbox"])
+def test_an_installation_without_the_sandbox_says_how_to_get_it(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence and exit code 1, whether its library or its code is left out; the help lists the command."""
+    for name in [name for name in sys.modules if name.startswith(("syncd.sandbox", "syncd.cli.screen.sandbox"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+    ended = CliRunner().invoke(program, ["sandbox"])
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        "syncd: the sandbox is not part of this installation; install 'syncd[sandbox]', "
+        "or use the image whose tag ends with -sandbox\n"
+    )
+    assert "sandbox" in CliRunner().invoke(program, ["--help"]).output
+
+
+def test_another_module_that_is_missing_is_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for a sandbox that was left out."""
+    for name in [name for name in sys.modules if name.startswith(("syncd.sandbox", "syncd.cli.screen.sandbox"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    assert isinstance(CliRunner().invoke(program, ["sandbox"]).exception, ModuleNotFoundError)

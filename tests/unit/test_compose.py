@@ -29,8 +29,8 @@ def compose() -> Compose:
 
 @pytest.fixture(scope="module")
 def dockerfile() -> str:
-    """The instructions of the image that is shipped, one a line."""
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").rpartition("\nFROM ")[2]
+    """The instructions that both images share, one a line."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").partition(" AS system\n")[2]
     return re.sub(r"\\\n\s*", "", text)
 
 

@@ -47,6 +47,7 @@ async def test_an_ending_credential_is_told_once_a_day() -> None:
         ("graph.certificate_file", days) for days in (2, 1, 0, -1)
     ]
     assert told[0]["expires_at"] == "2026-03-04T10:00:00+00:00"
+    assert context.state.credentials == parts.expiring
 
 
 async def test_nothing_is_told_while_nothing_ends() -> None:

@@ -74,6 +74,7 @@ async def test_a_failed_run_and_its_recovery_are_told(tmp_path: Path) -> None:
             context.queue.put(RunRequest(pull="delta", trigger="schedule"))
             await log.wait("run.finished", number)
         await hearer.wait("failed", "recovered")
+        assert context.state.messages_total == {"sent": 2}
 
 
 async def test_a_hook_that_never_answers_delays_no_run(tmp_path: Path) -> None:

@@ -243,8 +243,12 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
             await log.wait("daemon.working")
             service.reload()
             assert (await log.wait("config.reloaded"))["changed"] == ["schedule", "guard"]
+            state = service._context.state
+            assert (state.reload_refused, state.settings_since > state.started_at) == (False, True)
+            in_force_since = state.settings_since
             service.reload()
             refused = await log.wait("config.refused")
+            assert (state.reload_refused, state.settings_since) == (True, in_force_since)
             assert refused["problems"] == ["graph.tenant_id: is missing", "guard.grace: is unknown"]
             assert refused["where"] == "read from syncd.toml"
             service.stop("test")

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.unit import pages
 from tools.reference_settings import list_keys
@@ -19,8 +18,8 @@ BELOW_DOCS = [page for page in PAGES if page.is_relative_to(pages.DOCS)]
 HOW_TOS = sorted((pages.DOCS / "how-to").glob("*.md"))
 README = pages.ROOT / "README.md"
 INDEX = pages.DOCS / "index.md"
-SHORT = {"decisions", "reference"}
-"""Folders whose pages may be short: a record of one decision, a list of few entries."""
+SHORT = {"decisions", "reference", "runbooks"}
+"""Folders whose pages may be short: a record of one decision, a list of few entries, what to do about one alert."""
 
 
 def _name(page: object) -> str:
@@ -149,21 +148,3 @@ def test_a_configuration_that_is_shown_can_be_copied(page: Path, text: str) -> N
     assert {
         leaf for leaf in _list_leaves(tomllib.loads(text)) if leaf.removesuffix("_file") not in keys
     } - keys == set()
-
-
-def test_the_manifest_for_kubernetes_fits_the_image() -> None:
-    """It parses; its configuration names only settings; user, ports, probes and folders are those of the Dockerfile."""
-    manifest = next(text for page, text in _list_blocks("yaml") if page.name == "deploy-kubernetes.md")
-    config, claim, deployment = yaml.safe_load_all(manifest)
-    assert list_unknown(tomllib.loads(config["data"]["syncd.toml"])) == set()
-    dockerfile = (pages.ROOT / "Dockerfile").read_text(encoding="utf-8")
-    pod = deployment["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    user = pod["securityContext"]["runAsUser"]
-    assert f"USER {user}:{pod['securityContext']['runAsGroup']}" in dockerfile
-    assert f"EXPOSE {container['ports'][0]['containerPort']}" in dockerfile
-    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-    assert f"VOLUME {mounts['store']}" in dockerfile
-    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
-    claims = [volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"] if volume["name"] == "store"]
-    assert claims == [claim["metadata"]["name"]]

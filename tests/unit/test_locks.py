@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 RUNTIME: list[str] = PROJECT["project"]["dependencies"]
 DEVELOPMENT: list[str] = PROJECT["project"]["optional-dependencies"]["dev"]
-BUILD: list[str] = PROJECT["build-system"]["requires"]
+SANDBOX: list[str] = PROJECT["project"]["optional-dependencies"]["sandbox"]
+BUILD: list[str] = PROJECT["build-system"]["requires"] + PROJECT["dependency-groups"]["image"]
+LOCKS = ["requirements.txt", "requirements-sandbox.txt", "requirements-dev.txt", "requirements-build.txt"]
 
 
 def load_lock(name: str) -> dict[str, str]:
@@ -27,7 +29,8 @@ def load_lock(name: str) -> dict[str, str]:
     ("lock", "requirements"),
     [
         ("requirements.txt", RUNTIME),
-        ("requirements-dev.txt", RUNTIME + DEVELOPMENT),
+        ("requirements-sandbox.txt", RUNTIME + SANDBOX),
+        ("requirements-dev.txt", RUNTIME + SANDBOX + [each for each in DEVELOPMENT if each != "syncd[sandbox]"]),
         ("requirements-build.txt", BUILD),
     ],
 )
@@ -41,11 +44,13 @@ def test_lock_satisfies_pyproject(lock: str, requirements: list[str]) -> None:
 
 
 def test_tests_run_with_the_versions_that_are_shipped() -> None:
-    """Each pin of the runtime lock stands unchanged in the development lock."""
-    assert load_lock("requirements.txt").items() <= load_lock("requirements-dev.txt").items()
+    """Each pin of the runtime lock stands unchanged in the lock with the sandbox, and that in the development lock."""
+    service, trials, everything = map(load_lock, LOCKS[:3])
+    assert service.items() <= trials.items() <= everything.items()
+    assert trials.keys() - service.keys() == {"trustme"}
 
 
-@pytest.mark.parametrize("lock", ["requirements.txt", "requirements-dev.txt", "requirements-build.txt"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_lock_is_hashed_and_names_no_host(lock: str) -> None:
     """Every pin carries hashes, and nothing tells pip where to download from."""
     text = (ROOT / lock).read_text()

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
 import socket
+import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,10 +21,12 @@ import pytest
 
 from syncd.clock import Clock
 from syncd.errors import StoreError
+from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.plan.daily import Allowance
 from syncd.web import bounds
 from syncd.web.bounds import CONNECTIONS
+from syncd.store.reports.gauges import Gauges
 from syncd.web.health import serve_health
 from tests.fakes.daemon import watching_logs
 
@@ -48,6 +52,12 @@ class FakeVitals:
     runs_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     changes_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     traffic_total: Counter[tuple[str, str]] = field(default_factory=Counter)
+    messages_total: Counter[str] = field(default_factory=Counter)
+    durations: dict[tuple[str, str], Durations] = field(default_factory=dict)
+    reload_refused: bool = False
+    settings_since: datetime = NOW
+    credentials: dict[str, datetime] = field(default_factory=dict)
+    gauges: Gauges = field(default_factory=lambda: Gauges(failing=0, seats_free={}, licences_waiting={}))
     runs: list[RunRecord] = field(default_factory=list)
     problem: str = ""
     stale: bool = False
@@ -81,7 +91,13 @@ class FakeVitals:
         return self.allowances
 
     async def load_last_good(self) -> datetime | None:
+        return next((run.finished_at for run in self.runs if run.status in ("succeeded", "held")), None)
+
+    async def load_last_success(self) -> datetime | None:
         return next((run.finished_at for run in self.runs if run.status == "succeeded"), None)
+
+    async def load_gauges(self) -> Gauges:
+        return self.gauges
 
 
 @asynccontextmanager
@@ -136,30 +152,107 @@ async def test_staleness_is_told_and_fails_nothing() -> None:
         assert "too long ago" in (await fetch(session, "/"))[1]
 
 
-async def test_metrics_are_well_formed_and_complete() -> None:
-    """Totals carry their labels, gauges tell the newest run of each kind, and every line can be parsed."""
-    vitals = FakeVitals(
-        runs=[make_run(3, counts={"held": 4}, status="held"), make_run(2), make_run(1, "full")],
-        runs_total=Counter({("delta", "held"): 1}),
-        changes_total=Counter({("create", "done"): 5}),
-        traffic_total=Counter({("graph", "requests"): 7, ("graph", "throttled"): 1}),
-        held_since=NOW,
-        allowances=[Allowance(action="unlink", object="membership", used=12, allowed=40)],
-    )
+SAMPLE = re.compile(r'(?:syncd|process)_[a-z_]+(?:\{(?:[a-z]+="[^"]*",?)+\})? [0-9.e+-]+')
+
+
+async def read_metrics(vitals: FakeVitals) -> dict[str, float]:
+    """Return the samples of the page: what each is called, with its labels, and its value."""
     async with served(vitals) as session:
         _, text = await fetch(session, "/metrics")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert all(re.fullmatch(r'syncd_[a-z_]+(\{([a-z]+="[a-z]+",?)+\})? [0-9.e+]+', line) for line in lines), lines
-    assert 'syncd_runs_total{kind="delta",status="held"} 1.0' in lines
-    assert 'syncd_changes_total{action="create",outcome="done"} 5.0' in lines
-    assert 'syncd_requests_total{side="graph"} 7.0' in lines
-    assert 'syncd_throttled_total{side="graph"} 1.0' in lines
-    assert 'syncd_last_run_duration_seconds{kind="full"} 5.0' in lines
-    assert "syncd_held_changes 4.0" in lines
-    assert any(line.startswith("syncd_held_since_timestamp_seconds ") for line in lines)
-    assert 'syncd_daily_removals{action="unlink",object="membership"} 12.0' in lines
-    assert 'syncd_daily_removals_allowed{action="unlink",object="membership"} 40.0' in lines
-    assert f"syncd_last_success_timestamp_seconds {make_run(2).finished_at.timestamp():.8g}"[:45] in text  # type: ignore[union-attr]
+    assert all(SAMPLE.fullmatch(line) for line in lines), lines
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def make_busy() -> FakeVitals:
+    """Return a daemon that has done a little of everything."""
+    took = Durations()
+    for seconds in (0.5, 1.0, 20.0, 99_999.0):
+        took.add(seconds)
+    return FakeVitals(
+        runs=[make_run(3, counts={"held": 4}, status="held"), make_run(2), make_run(1, "full")],
+        runs_total=Counter({("delta", "held"): 1}),
+        changes_total=Counter({("create", "done"): 5}),
+        traffic_total=Counter({("graph", "requests"): 7, ("graph", "throttled"): 1, ("bps", "bytes_received"): 99}),
+        messages_total=Counter({"sent": 2}),
+        durations={("run", "full"): took, ("phase", "read portal"): took},
+        reload_refused=True,
+        credentials={"graph.certificate_file": NOW},
+        held_since=NOW,
+        allowances=[Allowance(action="unlink", object="membership", used=12, allowed=40)],
+        gauges=Gauges(failing=2, seats_free={"PowerUser": 0}, licences_waiting={"PowerUser": 3}),
+    )
+
+
+async def test_metrics_are_well_formed_and_complete() -> None:
+    """Totals carry their labels, gauges tell the newest run of each kind, and every line can be parsed."""
+    found = await read_metrics(make_busy())
+    assert found['syncd_runs_total{kind="delta",status="held"}'] == 1.0
+    assert found['syncd_changes_total{action="create",outcome="done"}'] == 5.0
+    assert found['syncd_requests_total{side="graph"}'] == 7.0
+    assert found['syncd_throttled_total{side="graph"}'] == 1.0
+    assert found['syncd_received_bytes_total{side="bps"}'] == 99.0
+    assert found['syncd_messages_total{outcome="sent"}'] == 2.0
+    assert found['syncd_last_run_duration_seconds{kind="full"}'] == 5.0
+    assert found["syncd_held_changes"] == 4.0
+    assert found["syncd_held_since_timestamp_seconds"] == NOW.timestamp()
+    assert found['syncd_daily_removals{action="unlink",object="membership"}'] == 12.0
+    assert found['syncd_daily_removals_allowed{action="unlink",object="membership"}'] == 40.0
+    assert found["syncd_failing_changes"] == 2.0
+    assert found['syncd_licence_seats_free{type="PowerUser"}'] == 0.0
+    assert found['syncd_licences_waiting{type="PowerUser"}'] == 3.0
+    assert found["syncd_config_last_reload_successful"] == 0.0
+    assert found['syncd_credential_expiry_timestamp_seconds{setting="graph.certificate_file"}'] == NOW.timestamp()
+    due = NOW + timedelta(minutes=5)
+    assert found['syncd_next_run_timestamp_seconds{kind="delta"}'] == due.timestamp()
+    assert any(name.startswith('syncd_build_info{python="3.') for name in found)
+    assert found["process_start_time_seconds"] > 0
+
+
+async def test_a_run_that_held_something_went_through_but_did_not_succeed() -> None:
+    """Success means success: the newest run that succeeded is told beside the newest one that went through."""
+    found = await read_metrics(make_busy())
+    for name, number in (("success", 2), ("completed", 3)):
+        end = make_run(number).finished_at
+        assert end is not None
+        assert found[f"syncd_last_{name}_timestamp_seconds"] == end.timestamp()
+
+
+async def test_durations_are_counted_up_to_each_bound() -> None:
+    """A bucket holds all that is not longer than its bound; the last one holds all."""
+    found = await read_metrics(make_busy())
+    phase = "syncd_phase_duration_seconds"
+    buckets = {name.split('le="')[1].split('"')[0]: found[name] for name in found if name.startswith(f"{phase}_bucket")}
+    assert (buckets["1.0"], buckets["15.0"], buckets["60.0"], buckets["14400.0"], buckets["+Inf"]) == (2, 2, 3, 3, 4)
+    assert found['syncd_phase_duration_seconds_count{phase="read_portal"}'] == 4.0
+    assert found['syncd_phase_duration_seconds_sum{phase="read_portal"}'] == 100020.5
+
+
+async def test_known_labels_begin_at_zero() -> None:
+    """The first failed run of a process is an increase, and no alert has to guess what a missing series means."""
+    found = await read_metrics(FakeVitals())
+    for name in (
+        'syncd_runs_total{kind="full",status="failed"}',
+        'syncd_changes_total{action="revoke",outcome="failed"}',
+        'syncd_requests_total{side="bps"}',
+        'syncd_retries_total{side="graph"}',
+        'syncd_messages_total{outcome="failed"}',
+    ):
+        assert found[name] == 0.0
+    assert found["syncd_config_last_reload_successful"] == 1.0
+
+
+async def test_promtool_finds_nothing_to_say_about_the_metrics() -> None:
+    """Names, units, types and help texts are by Prometheus' conventions."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("the metrics were not checked: no promtool (Debian's package prometheus)")
+    async with served(make_busy()) as session:
+        _, text = await fetch(session, "/metrics")
+    checked = await asyncio.to_thread(
+        subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
 async def test_the_page_shows_runs_held_changes_and_sides_and_escapes_them() -> None:

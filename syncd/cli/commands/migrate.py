@@ -14,14 +14,21 @@ from syncd.cli.screen.output import print_json, print_line
 @shared_options
 @pass_invocation
 def migrate(invocation: Invocation) -> None:
-    """Bring the store to this program's schema, creating it where it is empty; refused while another syncd works."""
+    """Bring the store to this program's schema, creating it where it is empty; refused while another syncd works.
+
+    A store that has it already is left alone, whoever works on it.
+    """
     from syncd.store.db.database import open_database
     from syncd.store.db.lock import StoreLock
+    from syncd.store.db.revision import load_head, load_revision
     from syncd.store.db.revision import migrate as bring_up
 
     settings = invocation.start(need=STORE_ONLY)
-    with contextlib.closing(open_database(settings.store.url.reveal())) as database, StoreLock(database):
-        before, after = bring_up(database)
+    with contextlib.closing(open_database(settings.store.url.reveal())) as database:
+        before = after = load_revision(database)
+        if before != load_head():
+            with StoreLock(database):
+                before, after = bring_up(database)
     if invocation.json:
         print_json({"from": before, "to": after})
     elif before == after:
