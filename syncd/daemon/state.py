@@ -153,9 +153,8 @@ class DaemonState:
 
     async def load_last_success(self) -> datetime | None:
         """Return when the last run ended of which nothing was held or failed; raises StoreError."""
-        record = await self._ask(
-            lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=("succeeded",))
-        )
+        good: tuple[RunStatus, ...] = ("succeeded",)
+        record = await self._ask(lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=good))
         return None if record is None else record.finished_at
 
     async def load_gauges(self) -> Gauges:

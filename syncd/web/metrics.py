@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from syncd.model.change import Action
 from syncd.model.durations import BOUNDS, Durations
@@ -49,7 +49,7 @@ def render_metrics(vitals: Vitals, store: StoreView) -> bytes:
 def _make_totals(vitals: Vitals) -> Iterable[Metric]:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-    def count(name: str, said: str, labels: list[str], numbers: Mapping[tuple[str, ...], float]) -> Metric:
+    def count(name: str, said: str, labels: list[str], numbers: Mapping[Any, float]) -> Metric:
         family = CounterMetricFamily(f"syncd_{name}", said, labels=labels)
         for values, number in sorted(numbers.items()):
             family.add_metric(values, number)

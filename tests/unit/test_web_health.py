@@ -24,9 +24,9 @@ from syncd.errors import StoreError
 from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.plan.daily import Allowance
+from syncd.store.reports.gauges import Gauges
 from syncd.web import bounds
 from syncd.web.bounds import CONNECTIONS
-from syncd.store.reports.gauges import Gauges
 from syncd.web.health import serve_health
 from tests.fakes.daemon import watching_logs
 
