@@ -22,7 +22,7 @@ from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.protection import Protecting
-from syncd.sync.portal.read import read_concerned, read_members, read_records
+from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
 from syncd.sync.timekeeper import Timekeeper
@@ -111,6 +111,8 @@ class Push:
             phase("read portal")
             self._malformed |= await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.outcomes.claim_started(now=self._clock.now())
+        elif read_portal:
+            await read_doubtful(self._portal, store, now=self._clock.now())
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
@@ -189,7 +191,9 @@ class Push:
             notes += await self._apply(run_id, moment, licences=licences, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
-            await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
+            await store.plans.finish_push(
+                run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
+            )
         notes = [*tell_doubt(moment), *notes]
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
 
@@ -223,6 +227,7 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
+        await read_doubtful(self._portal, store, now=self._clock.now())
         holds = await proposal.propose(run_id, means, phase)
         if write:
             await self._spare_tied(run_id)

@@ -9,13 +9,14 @@ from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
+from syncd.store.runs.doubts import Doubts
 
 
 class Plans(Changes, PushEnds, Days):
     """Plans and their ends, and the sums of a day."""
 
 
-class Outcomes(Recording, Links):
+class Outcomes(Recording, Links, Doubts):
     """What became of changes."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from syncd.clock import Clock
@@ -32,9 +32,10 @@ from syncd.plan.rules import Rules
 from syncd.plan.words import say
 from syncd.sync.apply.circuit import Circuit, Kind
 from syncd.sync.apply.failure_log import FailureLog
-from syncd.sync.apply.links import iterate_links, send_links
+from syncd.sync.apply.links import iterate_links, send_links, sort_out
 from syncd.sync.apply.readiness import Readiness
 from syncd.sync.apply.recorder import Recorder
+from syncd.sync.apply.settle import find_done, find_linked
 from syncd.sync.apply.substitutions import Substituting
 from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
 from syncd.sync.passage import pass_unready_grants
@@ -231,7 +232,13 @@ class Apply:
                 self._circuit.close(kind)
         except RemoteError as error:
             await self._weigh(first.change.bps_id, kind, error)
-            outcomes = [judge_failure(planned, error) for planned, _, _ in call.placed]
+            done = set[int]()
+            if self._fatal is None:
+                done = await find_done(self._portal, self._store, call.placed, error, now=self._clock.now())
+            outcomes = [
+                Outcome(planned.seq, "done") if planned.seq in done else judge_failure(planned, error)
+                for planned, _, _ in call.placed
+            ]
         for outcome in outcomes:
             if outcome.status in ("failed", "started"):
                 await failures.note([outcome.seq], first.change.action, first.change.object, outcome.error)
@@ -247,7 +254,15 @@ class Apply:
                 self._circuit.close(kind)
         except RemoteError as error:
             await self._weigh(links.bps_id, kind, error)
-            outcomes = [LinkOutcome(links, "failed", read_reason(error))]
+            there = set[str]()
+            if self._fatal is None:
+                there = await find_linked(self._portal, links.bps_id, links.kind, links.members, error)
+            outcomes = sort_out(
+                links, MembersResult(failed=tuple((name, "") for name in links.members if name not in there))
+            )
+            outcomes = [
+                replace(each, error=read_reason(error)) if each.status == "failed" else each for each in outcomes
+            ]
         for outcome in outcomes:
             if outcome.status == "failed":
                 await failures.note(outcome.links.seqs, "link", outcome.links.kind, outcome.error)

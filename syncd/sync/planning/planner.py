@@ -7,7 +7,7 @@ everybody; a delta planning only at what was touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -100,6 +100,8 @@ class Planner:
         self._evidence = Evidence(store)
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
+        self._doubts: Mapping[LinkKind, set[tuple[int, int]]] = {}
+        """Places in groups that may be there without our knowing: whoever is not wanted there is taken out."""
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
 
@@ -230,6 +232,9 @@ class Planner:
         """
         store, rules, touched = self._store, self._rules, self._touched
         full = touched is None
+        if self._write:
+            store.outcomes.forget_settled_doubts()
+        self._doubts = store.outcomes.load_doubtful_places()
         self._plan_groups("membership", touched)
         if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", touched)
@@ -305,6 +310,8 @@ class Planner:
         store = self._store
         groups = store.pairs.load_group_rows_to_compare(touched_only=touched is not None)
         done: set[int] = set()
+        doubts = self._doubts[kind]
+        doubted = {group for group, _ in doubts}
         for group in groups:
             self._go_on()
             done.add(group.key)
@@ -312,9 +319,10 @@ class Planner:
             wanted = store.pairs.load_desired_members(below, kind=kind) if below else []
             current = store.pairs.load_current_members(group.key, kind=kind) if group.exists else []
             self._by_hand.settle_group(kind, group.key, current=current, wanted=wanted)
-            if wanted != current:
+            if wanted != current or group.key in doubted:
                 have, want = set(current), set(wanted)
-                self._compare(kind, group, missing=want - have, extra=have - want)
+                maybe = {member for at, member in doubts if at == group.key}
+                self._compare(kind, group, missing=want - have, extra=(have | maybe) - want)
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
@@ -323,9 +331,10 @@ class Planner:
                 wanted_pairs = store.pairs.load_desired_pairs(some, kind=kind)
                 current_pairs = store.pairs.load_current_pairs(some, kind=kind)
                 self._by_hand.settle_members(kind, some, have=current_pairs, want=wanted_pairs)
+                maybe_pairs = {pair for pair in doubts if pair[1] in set(some)} if doubts else set[tuple[int, int]]()
                 for key, member in wanted_pairs - current_pairs:
                     pairs.setdefault(key, (set(), set()))[0].add(member)
-                for key, member in current_pairs - wanted_pairs:
+                for key, member in (current_pairs | maybe_pairs) - wanted_pairs:
                     pairs.setdefault(key, (set(), set()))[1].add(member)
             rows = store.pairs.load_group_views(pairs.keys() - done)
             for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):

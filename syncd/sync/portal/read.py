@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.errors import Interrupted, ProtocolError
+from syncd.errors import UNCLEAR, Interrupted, ProtocolError
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import GroupDetail, Malformed, MalformedRecord
 from syncd.sync.ports.progress import Progress
@@ -133,6 +133,25 @@ async def read_concerned(
     malformed = await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
     if malformed:
         raise ProtocolError(f"{len(malformed)} of the {len(groups)} groups concerned cannot be read")
+
+
+async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> None:
+    """Read anew what was sent without learning how it ended, so that a plan meets its truth.
+
+    What cannot be read stays in doubt.
+    """
+    for kind, bps_id, key in await store.outcomes.load_doubtful_records():
+        try:
+            if kind == "user":
+                await store.inventory.store_account(bps_id, await portal.fetch_account(bps_id), now=now)
+            elif kind == "group":
+                await store.inventory.store_group_detail(bps_id, await portal.fetch_group(bps_id), now=now)
+            elif (holder := await portal.fetch_holder(bps_id)) is not None:
+                await store.licences.store_holders([holder], now=now)
+        except UNCLEAR:
+            continue
+        if kind != "licence":
+            await store.outcomes.claim_started(now=now, only=key)
 
 
 async def read_groups(
