@@ -270,7 +270,7 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
-        await apply.run(run_id, planned.keys(), licences=licences, retry_failed=retry_failed)
+        await apply.run(run_id, planned, licences=licences, retry_failed=retry_failed)
         return apply.notes
 
     async def _check_target(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from syncd.store.plans.changes import Plans as Changes
 from syncd.store.plans.checksums import Checksums
+from syncd.store.plans.creations import Creations
 from syncd.store.plans.day import Days
 from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
@@ -12,7 +12,7 @@ from syncd.store.plans.push_end import PushEnds
 from syncd.store.runs.doubts import Doubts
 
 
-class Plans(Changes, PushEnds, Days):
+class Plans(Creations, PushEnds, Days):
     """Plans and their ends, and the sums of a day."""
 
 

@@ -102,6 +102,7 @@ class Planner:
         self._edges: Edges | None = None
         self._doubts: Mapping[LinkKind, set[tuple[int, int]]] = {}
         """Places in groups that may be there without our knowing: whoever is not wanted there is taken out."""
+        self._second_pass = False
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
 
@@ -211,6 +212,7 @@ class Planner:
         if not full and rules.policy.substitute == "manager":
             store.substitutions.touch_left_to_managers()
         self._by_hand.begin()
+        self._second_pass = store.plans.load_manager_manner() == "second_pass"
         self._touched = None if full else store.pairs.load_touched_principals()
         if self._touched is not None and len(self._touched) > _WHOLE_BEYOND and not self._single:
             self._touched = None
@@ -266,7 +268,9 @@ class Planner:
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
                 pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
             if user:
-                found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
+                found = diff_user(
+                    pair, rules.policy, managers=rules.mapping.managers, now=self._now, second_pass=self._second_pass
+                )
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
             placed += [(change, key, None) for change in found]
