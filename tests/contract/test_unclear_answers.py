@@ -17,6 +17,7 @@ import pytest
 from syncd.errors import RemoteError, Timeout, Unavailable
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.http import Answer
+from syncd.store.store import Store
 from tests.contract.office import DAY, Office, make_office_rules
 from tests.fakes.source import FakeSource
 
@@ -258,3 +259,34 @@ async def test_who_may_be_in_a_group_is_taken_out_before_the_next_attempt_is_due
     run = await office.sync(retry_failed=False)
     assert run.status == "succeeded", run.error
     assert "ben@x.com" not in office.members("i@grp")
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the process goes on."""
+
+
+@pytest.mark.parametrize("write", [name for name in WRITES if "substitution" not in name])
+async def test_what_a_killed_run_had_sent_is_taken_back_all_the_same(office: Office, write: str) -> None:
+    """The write took effect, nobody recorded it, and the tenant has changed its mind before the next run."""
+    office.rules = make_office_rules(deleted_users="delete")
+    case = WRITES[write]
+    case.prepare(office.source)
+    assert (await office.sync("full")).status == "succeeded"
+    assert (await office.sync("full")).status == "succeeded"
+    office.take_asked()
+    case.act(office.source)
+    if case.due:
+        assert (await office.sync()).status == "succeeded"
+        await office.clock.sleep(4 * DAY)
+
+    def kill(method: str, target: str) -> None:
+        if method == case.route[0] and re.search(case.route[1], target):
+            raise Killed
+
+    office.wire.after = kill
+    with pytest.raises((Killed, BaseExceptionGroup)):
+        await office.sync()
+    heal(office)
+    await Store(office.database).runs.interrupt_open()
+    case.back(office.source)
+    await settle(office)

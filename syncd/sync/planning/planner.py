@@ -23,7 +23,7 @@ from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
-from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink, is_unwritable
+from syncd.plan.membership import Doubt, GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
 from syncd.plan.rules import Rules
@@ -100,8 +100,8 @@ class Planner:
         self._evidence = Evidence(store)
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
-        self._doubts: Mapping[LinkKind, set[tuple[int, int]]] = {}
-        """Places in groups that may be there without our knowing: whoever is not wanted there is taken out."""
+        self._doubts: Mapping[LinkKind, Doubt] = {}
+        """Where it is not known who is in a group: whoever is wanted is put in, and whoever is not is taken out."""
         self._second_pass = False
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
@@ -236,7 +236,7 @@ class Planner:
         full = touched is None
         if self._write:
             store.outcomes.forget_settled_doubts()
-        self._doubts = store.outcomes.load_doubtful_places()
+        self._doubts = store.outcomes.load_doubtful_places(touched_only=not full)
         self._plan_groups("membership", touched)
         if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", touched)
@@ -315,7 +315,7 @@ class Planner:
         groups = store.pairs.load_group_rows_to_compare(touched_only=touched is not None)
         done: set[int] = set()
         doubts = self._doubts[kind]
-        doubted = {group for group, _ in doubts}
+        doubted = {group for group, _ in (*doubts.there, *doubts.gone)}
         for group in groups:
             self._go_on()
             done.add(group.key)
@@ -325,8 +325,9 @@ class Planner:
             self._by_hand.settle_group(kind, group.key, current=current, wanted=wanted)
             if wanted != current or group.key in doubted:
                 have, want = set(current), set(wanted)
-                maybe = {member for at, member in doubts if at == group.key}
-                self._compare(kind, group, missing=want - have, extra=(have | maybe) - want)
+                there = {member for at, member in doubts.there if at == group.key}
+                gone = {member for at, member in doubts.gone if at == group.key}
+                self._compare(kind, group, missing=want - (have - gone), extra=(have | there) - want)
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
@@ -335,10 +336,10 @@ class Planner:
                 wanted_pairs = store.pairs.load_desired_pairs(some, kind=kind)
                 current_pairs = store.pairs.load_current_pairs(some, kind=kind)
                 self._by_hand.settle_members(kind, some, have=current_pairs, want=wanted_pairs)
-                maybe_pairs = {pair for pair in doubts if pair[1] in set(some)} if doubts else set[tuple[int, int]]()
-                for key, member in wanted_pairs - current_pairs:
+                there_pairs = {pair for pair in doubts.there if pair[1] in set(some)} if doubted else doubts.there
+                for key, member in wanted_pairs - (current_pairs - doubts.gone):
                     pairs.setdefault(key, (set(), set()))[0].add(member)
-                for key, member in (current_pairs | maybe_pairs) - wanted_pairs:
+                for key, member in (current_pairs | there_pairs) - wanted_pairs:
                     pairs.setdefault(key, (set(), set()))[1].add(member)
             rows = store.pairs.load_group_views(pairs.keys() - done)
             for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):

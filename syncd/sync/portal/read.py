@@ -24,6 +24,8 @@ _GROUPS_AT_ONCE = 100
 _MEMBERS_AT_ONCE = 20_000
 _SINGLY = 200
 """So many accounts are read one by one; for more, the pages of the list are fewer requests."""
+_SILENT = 3
+"""So many readings in a row without an answer, and the portal is not asked about what is in doubt any more."""
 _MALFORMED_GROUPS = 20
 """So many groups may be unreadable; more, and it is the portal that is wrong, not a record."""
 
@@ -140,7 +142,10 @@ async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> None:
 
     What cannot be read stays in doubt.
     """
+    silent = 0
     for kind, bps_id, key in await store.outcomes.load_doubtful_records():
+        if silent >= _SILENT:
+            return
         try:
             if kind == "user":
                 await store.inventory.store_account(bps_id, await portal.fetch_account(bps_id), now=now)
@@ -149,7 +154,9 @@ async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> None:
             elif (holder := await portal.fetch_holder(bps_id)) is not None:
                 await store.licences.store_holders([holder], now=now)
         except UNCLEAR:
+            silent += 1
             continue
+        silent = 0
         if kind != "licence":
             await store.outcomes.claim_started(now=now, only=key)
 
