@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncd.bootstrap.checks import check_managers
 from syncd.store.store import Store
 from tests.contract.office import Office
+from tests.fakes.daemon import make_settings
 from tests.fakes.wired import Asked
+from tests.fakes.world import open_world
 
 DEPTH = 6
 KINDS: tuple[tuple[dict[str, Any], str], ...] = (
@@ -135,3 +139,40 @@ async def test_a_creation_that_is_refused_for_itself_teaches_nothing(office: Off
     assert "pa@x.com" not in office.wire.store.accounts
     assert Store(office.database).plans.load_manager_manner() == "creation"  # ben and cleo had shown it
     assert Asked("create", "user", "pboss@x.com") in office.take_asked()
+
+
+@pytest.mark.parametrize("office", [{}, {"creation_manager": "refuse"}], indirect=True)
+async def test_check_tells_which_of_the_two_the_portal_wants(office: Office, tmp_path: Path) -> None:
+    """Unknown before somebody was created with a manager, and remembered from then on."""
+    settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
+    assert check_managers(settings).status == "unknown"
+    await office.sync("full")
+    office.hire("pzoe")
+    office.source.put_user("pzoe", manager="ann")
+    await office.sync()
+    row = check_managers(settings)
+    assert row.status == "ok"
+    assert ("second pass" in row.detail) == (office.wire.knobs.creation_manager == "refuse")
+
+
+async def test_levels_and_circles_in_both_databases(store_url: str) -> None:
+    """A chain against the alphabet, and a circle, over a store of each kind."""
+    world = open_world(store_url)
+    for name, manager in (("a", "b"), ("b", "c"), ("c", None), ("d", "e"), ("e", "d"), ("f", "d")):
+        upn = f"{name}@x.com"
+        world.source.put_user(name, userPrincipalName=upn, displayName=name, mail=upn, manager=manager)
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    found = {key: account.manager for key, account in world.portal.accounts.items()}
+    assert found == {
+        "a@x.com": "b@x.com",
+        "b@x.com": "c@x.com",
+        "c@x.com": None,
+        "d@x.com": "e@x.com",
+        "e@x.com": "d@x.com",
+        "f@x.com": "d@x.com",
+    }
+    updates = [change for change in world.changes(run) if change.startswith("update")]
+    assert updates == ["update user d@x.com done", "update user e@x.com done", "update user f@x.com done"]
+    assert world.changes(await world.sync("full")) == []
+    world.database.close()

@@ -8,18 +8,23 @@ then.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 
 from syncd.errors import RemoteError, Timeout, Unavailable
+from syncd.plan.rules import LicenceRule
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.http import Answer
 from syncd.store.store import Store
 from tests.contract.office import DAY, Office, make_office_rules
+from tests.fakes.rules import make_rules
 from tests.fakes.source import FakeSource
+from tests.fakes.world import World, open_world
 
 PAGE = b"<!DOCTYPE html><html><body><h1>Service Unavailable</h1></body></html>"
 
@@ -290,3 +295,71 @@ async def test_what_a_killed_run_had_sent_is_taken_back_all_the_same(office: Off
     await Store(office.database).runs.interrupt_open()
     case.back(office.source)
     await settle(office)
+
+
+# ---- in both databases ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def world(store_url: str) -> AsyncIterator[World]:
+    """Ann in a group, ben in none, and eve who is to have a licence; both sides agree."""
+    structlog.reset_defaults()
+    made = open_world(store_url)
+    for name in ("ann", "ben", "eve"):
+        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+    for name in ("sales", "power"):
+        made.source.put_group(name, displayName=name, mailNickname=f"{name}@grp")
+    made.source.link("sales", "ann")
+    made.rules = make_rules(licences=(LicenceRule("power", "PowerUser"),))
+    assert (await made.sync("full")).status == "succeeded"
+    assert (await made.sync("full")).status == "succeeded"
+    yield made
+    made.database.close()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+async def test_the_store_remembers_what_is_in_doubt(
+    world: World, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """A member added, one removed, a value and a licence written, all without an answer; then the tenant undoes it."""
+    error: type[BaseException] = Killed if killed else Unavailable
+
+    def silence(name: str) -> None:
+        act = getattr(world.portal, name)
+
+        async def send(*args: Any, **kwargs: Any) -> Any:
+            await act(*args, **kwargs)
+            raise error("nobody answers")
+
+        monkeypatch.setattr(world.portal, name, send)
+
+    async def fail(*args: Any, **kwargs: Any) -> Any:
+        raise Unavailable("nobody answers")
+
+    source, portal = world.source, world.portal
+    steps: tuple[tuple[str, Callable[[FakeSource], object], Callable[[FakeSource], object]], ...] = (
+        ("add_members", lambda s: s.link("sales", "ben"), lambda s: s.unlink("sales", "ben")),
+        ("remove_members", lambda s: s.unlink("sales", "ann"), lambda s: s.link("sales", "ann")),
+        ("update_account", put("ben", jobTitle="X"), put("ben", jobTitle=None)),
+        ("change_licences", lambda s: s.link("power", "eve"), lambda s: s.unlink("power", "eve")),
+    )
+    for name, act, back in steps:
+        silence(name)
+        for reading in ("fetch_account", "fetch_group", "fetch_holder", "fetch_licences"):
+            monkeypatch.setattr(portal, reading, fail)
+        act(source)
+        if killed:
+            with pytest.raises((Killed, BaseExceptionGroup)):
+                await world.sync()
+            await world.store.runs.interrupt_open()
+        else:
+            await world.sync()
+        monkeypatch.undo()
+        back(source)
+        await world.sync()
+        await world.sync()
+        assert set(portal.members["sales@grp"]) == {"ann@x.com"}
+        assert portal.accounts["ben@x.com"].job_title is None
+        assert not portal.licences.get("eve@x.com")
+    world.clock.ahead += timedelta(hours=2)
+    assert world.changes(await world.sync("full")) == []
