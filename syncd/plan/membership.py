@@ -18,7 +18,7 @@ Frozen: its owner is in the tenant and cannot be written (`syncd.plan.desired.FR
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -71,6 +71,9 @@ class Doubt:
 
     there: set[tuple[int, int]] = field(default_factory=set)
     gone: set[tuple[int, int]] = field(default_factory=set)
+
+
+NO_DOUBTS: Mapping[LinkKind, Doubt] = {"membership": Doubt(), "ownership": Doubt()}
 
 
 def decide_link(

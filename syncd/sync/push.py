@@ -107,12 +107,13 @@ class Push:
         full = due and subject is None
         if subject is None:
             await store.one_object.recall_touches()
+        doubtful = True
         if full and read_portal:
             phase("read portal")
             self._malformed |= await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.outcomes.claim_started(now=self._clock.now())
         elif read_portal:
-            await read_doubtful(self._portal, store, now=self._clock.now())
+            doubtful = await read_doubtful(self._portal, store, now=self._clock.now())
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
@@ -133,6 +134,7 @@ class Push:
             write=write,
             single=subject is not None,
             licences=ours,
+            doubtful=doubtful,
             stopping=self._stopping,
         )
         await store.in_thread(planner.decide, full=due)
@@ -157,7 +159,7 @@ class Push:
             phase("plan")
         judged = approval is None
         await store.in_thread(planner.plan_records, full=full, judged=judged)
-        deletions_read = read_portal and await licensing.read_of_deleted(run_id)
+        deletions_read = read_portal and planner.deletes and await licensing.read_of_deleted(run_id)
         planned = await store.in_thread(planner.plan_places, deletions_read=deletions_read, judged=judged)
         if full and read_portal and write and rules.policy.drift == "adopt":
             await store.drift.accept_drift(list_ours(rules))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from syncd.store.plans.checksums import Checksums
 from syncd.store.plans.creations import Creations
 from syncd.store.plans.day import Days
+from syncd.store.plans.doubts import Doubts
 from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
-from syncd.store.runs.doubts import Doubts
 
 
 class Plans(Creations, PushEnds, Days):

@@ -6,6 +6,7 @@ the answer                     a reading then shows     the change
 tells that nothing was done    (not read)               failed
 unclear                        what was asked for       done
 unclear                        something else           failed, in doubt: it may still take effect
+the portal's own error         the record as before     failed (of an account or a group)
 unclear                        nothing, nobody answers  failed, in doubt
 refused by a gateway           something else           failed
 =============================  =======================  ===============================================================
@@ -57,6 +58,8 @@ async def find_done(
             done = {planned.seq for planned, _, _ in placed if planned.change.target in gone}
     except RemoteError:
         return set()
+    if error.own and change.object in ("user", "group"):
+        error.sent = False
     _believe(error)
     return done
 

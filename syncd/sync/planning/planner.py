@@ -7,7 +7,7 @@ everybody; a delta planning only at what was touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences, name_licence_role
-from syncd.plan.membership import Doubt, GroupView, MemberView, decide_link, decide_unlink, is_unwritable
+from syncd.plan.membership import NO_DOUBTS, GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
 from syncd.plan.rules import Rules
@@ -69,13 +69,14 @@ class Planner:
         write: bool = True,
         single: bool = False,
         licences: bool = False,
+        doubtful: bool = True,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals``: what may be taken away, as `syncd.model.run.Removals` has it.
 
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
         where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
-        are looked after.
+        are looked after. ``doubtful`` False: how everything ended that was ever sent is known.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -88,6 +89,7 @@ class Planner:
         self._write = write
         self._single = single
         self._licences = licences
+        self._doubtful = doubtful
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held = frozenset[int]()
@@ -100,9 +102,12 @@ class Planner:
         self._evidence = Evidence(store)
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
-        self._doubts: Mapping[LinkKind, Doubt] = {}
+        self._doubts = NO_DOUBTS
         """Where it is not known who is in a group: whoever is wanted is put in, and whoever is not is taken out."""
-        self._second_pass = False
+        self._second_pass: bool | None = None
+        """The portal wants managers after the creations; None: not looked up yet."""
+        self.deletes = False
+        """The plan deletes records."""
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
 
@@ -212,7 +217,6 @@ class Planner:
         if not full and rules.policy.substitute == "manager":
             store.substitutions.touch_left_to_managers()
         self._by_hand.begin()
-        self._second_pass = store.plans.load_manager_manner() == "second_pass"
         self._touched = None if full else store.pairs.load_touched_principals()
         if self._touched is not None and len(self._touched) > _WHOLE_BEYOND and not self._single:
             self._touched = None
@@ -234,9 +238,9 @@ class Planner:
         """
         store, rules, touched = self._store, self._rules, self._touched
         full = touched is None
-        if self._write:
+        self._doubts = store.outcomes.load_doubtful_places(touched_only=not full) if self._doubtful else NO_DOUBTS
+        if self._write and any(doubt.there for doubt in self._doubts.values()):
             store.outcomes.forget_settled_doubts()
-        self._doubts = store.outcomes.load_doubtful_places(touched_only=not full)
         self._plan_groups("membership", touched)
         if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", touched)
@@ -268,8 +272,14 @@ class Planner:
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
                 pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
             if user:
+                if self._second_pass is None and pair.current is None:
+                    self._second_pass = self._store.plans.load_manager_manner() == "second_pass"
                 found = diff_user(
-                    pair, rules.policy, managers=rules.mapping.managers, now=self._now, second_pass=self._second_pass
+                    pair,
+                    rules.policy,
+                    managers=rules.mapping.managers,
+                    now=self._now,
+                    second_pass=bool(self._second_pass),
                 )
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
@@ -279,6 +289,7 @@ class Planner:
     def _spare_tied(self, placed: list[Placed], *, user: bool) -> list[Placed]:
         """Leave out deletions with which the portal would change something on the protect list."""
         deleted = {record for change, record, _ in placed if change.action == "delete"}
+        self.deletes = self.deletes or bool(deleted)
         tied = self._store.inventory.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
         return [each for each in placed if each[0].action != "delete" or each[1] not in tied] if tied else placed
 

@@ -137,15 +137,17 @@ async def read_concerned(
         raise ProtocolError(f"{len(malformed)} of the {len(groups)} groups concerned cannot be read")
 
 
-async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> None:
+async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> bool:
     """Read anew what was sent without learning how it ended, so that a plan meets its truth.
 
-    What cannot be read stays in doubt.
+    What cannot be read stays in doubt. Returns whether there was any doubt.
     """
+    if not await store.outcomes.has_doubts():
+        return False
     silent = 0
     for kind, bps_id, key in await store.outcomes.load_doubtful_records():
         if silent >= _SILENT:
-            return
+            break
         try:
             if kind == "user":
                 await store.inventory.store_account(bps_id, await portal.fetch_account(bps_id), now=now)
@@ -159,6 +161,7 @@ async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> None:
         silent = 0
         if kind != "licence":
             await store.outcomes.claim_started(now=now, only=key)
+    return True
 
 
 async def read_groups(

@@ -35,10 +35,9 @@ class Doubts(StorePart):
 
     def forget_settled_doubts(self) -> None:
         """Forget the doubts about places that the portal was seen to have."""
-        if self._database.load_rows(_SELECT_PLACES):
-            with self._database.transaction() as connection:
-                for kind in LINKS:
-                    connection.execute(_FORGET_SEEN[kind])
+        with self._database.transaction() as connection:
+            for kind in LINKS:
+                connection.execute(_FORGET_SEEN[kind])
 
     @in_thread
     def load_doubtful_records(self) -> list[tuple[str, str, int]]:
@@ -48,6 +47,11 @@ class Doubts(StorePart):
             (row[0], row[1], row[2]) for row in self._load_planned(_SELECT_PLANNED_RECORDS, self._load_cut_short())
         }
         return sorted(rows)
+
+    @in_thread
+    def has_doubts(self) -> bool:
+        """Return whether anything is in doubt at all."""
+        return bool(self._database.load_value(_HAS_DOUBTS))
 
     def _load_cut_short(self) -> list[int]:
         """Return the runs since the last one over everything that ended, which were killed or failed on their way."""
@@ -76,6 +80,7 @@ def _select_cut_short() -> Select[Any]:
 
 _IN_DOUBT: Any = failures.c.cause.in_(DOUBTFUL)
 _SELECT_CUT_SHORT = _select_cut_short()
+_HAS_DOUBTS = select(or_(exists().where(_IN_DOUBT), _SELECT_CUT_SHORT.exists()))
 _LEFT = among_bound(changes.c.run_id, "runs"), changes.c.status.in_(("planned", "started"))
 _RECORDS = ("user", "group", "licence")
 _SELECT_PLACES = select(failures.c.object, failures.c.record_key, failures.c.target_key).where(
