@@ -68,6 +68,8 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     except SyncdError as error:
         found.append(Check("bps", "failed", detail=str(error), remedy="correct the settings of [bps]"))
     found.append(check_coexistence(settings))
+    if rules.mapping.managers:
+        found.append(check_managers(settings))
     problem = await probe_hook(settings, clock)
     if problem is not None:
         remedy = "correct notify.webhook_url, or open the way there" if problem else ""
@@ -110,6 +112,27 @@ def load_group_names(settings: Settings) -> dict[str, Remembered]:
             return Store(database).desired.load_group_names()
     except SyncdError:
         return {}  # the row of the store tells why
+
+
+_MANAGERS = {
+    "creation": "the portal takes the manager in the creation of an account",
+    "synchronized": "the portal takes the manager in the creation of an account, when that manager is synchronised",
+    "second_pass": "the portal takes no manager in the creation of an account: managers are set in a second pass",
+}
+
+
+def check_managers(settings: Settings) -> Check:
+    """Tell from the store how the portal wants the managers of new accounts."""
+    name = "portal managers"
+    unknown = Check(name, "unknown", detail="the first creation of somebody who has a manager shows it")
+    if check_store(settings).detail.endswith("is empty"):
+        return unknown
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            manner = Store(database).plans.load_manager_manner()
+    except SyncdError as error:
+        return Check(name, "unknown", detail=f"not tried: {error}")
+    return unknown if manner is None else Check(name, "ok", detail=_MANAGERS[manner])
 
 
 def owns_licences(settings: Settings) -> bool:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
+import msgspec
+
 from syncd.errors import Forbidden, Intercepted, NotFound, PermanentError, ProtocolError, Rejected, RemoteError
 from syncd.http import Response, Told, read_json_object, read_page, say
 from syncd.http.answer import make_intercepted, make_redirected, make_told, wants_bearer
@@ -120,6 +122,20 @@ def is_divisible(error: RemoteError, statuses: frozenset[int]) -> bool:
     if isinstance(error, Intercepted):
         return 400 <= (error.status or 0) < 500 and error.status not in (401, 405)
     return isinstance(error, PermanentError) and error.status in statuses
+
+
+def is_written(response: Response) -> bool:
+    """Tell whether a success is one of a write: it says nothing, or one JSON text or number.
+
+    An object is that of a creation, with its number; any other (an error, a gateway's own) is no word about the write.
+    """
+    if not response.body.strip():
+        return True
+    try:
+        value = msgspec.json.decode(response.body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, str | int | None) or (isinstance(value, dict) and "id" in value)
 
 
 def make_api_missing(said: str) -> Rejected:

@@ -20,6 +20,7 @@ from syncd.bps.answers import (
     NAME,
     BareNotFound,
     Noun,
+    is_written,
     make_api_missing,
     make_classify,
     make_not_json,
@@ -51,6 +52,7 @@ class BpsClient:
         self.door = door
         self.tokens = tokens
         self._root = str(URL(portal_url.rstrip("/"))) + API
+        self._wordy: set[tuple[str, Noun]] = set()
         self._classifiers = {
             (noun, write, single): make_classify(noun, write=write, single=single)
             for noun in get_args(Noun)
@@ -121,9 +123,19 @@ class BpsClient:
                 error.repeated = error.repeated or fresh
                 raise
             else:
-                if response.body and is_web_page(response):
+                if response.body and (is_web_page(response) or (method != "GET" and not is_written(response))):
                     raise make_not_json(response)
+                self._check_habit(method, noun, response)
                 return response
+
+    def _check_habit(self, method: str, noun: Noun, response: Response) -> None:
+        """Doubt an empty answer to a write to which this portal answers with words otherwise."""
+        if method == "GET":
+            return
+        if response.body.strip():
+            self._wordy.add((method, noun))
+        elif (method, noun) in self._wordy:
+            raise make_not_json(response)
 
     async def greet(self) -> None:
         """Ask for something that always exists. Raises what any request would, Rejected where there is no API.

@@ -23,7 +23,7 @@ from syncd.bps.answers import is_divisible
 from syncd.bps.client import BpsClient, make_path, parse_json
 from syncd.bps.licence_records import encode_steps, parse_holder, parse_holders, parse_seats
 from syncd.errors import NotFound, Rejected, RemoteError
-from syncd.model.licence import LicenceHolder, LicenceList, Seats, Settings, Step, StepResult, subtract_processes
+from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult, is_settled
 from syncd.model.target import fold
 
 _REFUSALS = frozenset({400, 402, 404, 409, 413})
@@ -122,7 +122,7 @@ class _Call:
             if all(step.remove for step in person):
                 return _DONE
             return StepResult("pending", "the portal does not show the account")
-        if all(_is_settled(step, holder) for step in person):
+        if all(is_settled(step, holder) for step in person):
             return _DONE
         lacking = {seats.type for seats in await self.licences.fetch_seats() or () if seats.free <= 0}
         held = {licence.type for licence in holder.licences}
@@ -141,7 +141,7 @@ class _Call:
             if refusal is None:
                 continue
             holder = await self.licences.fetch_holder(step.bps_id)
-            if holder is None or not _is_settled(step, holder):
+            if holder is None or not is_settled(step, holder):
                 return StepResult("failed", str(refusal))
         return _DONE
 
@@ -153,30 +153,3 @@ def _find_granted(person: tuple[Step, ...]) -> list[str]:
 def _spread(person: tuple[Step, ...], result: StepResult) -> Iterator[StepResult]:
     """Give every step of a person its result: they are carried out together or not at all."""
     return (result for _ in person)
-
-
-def _is_settled(step: Step, holder: LicenceHolder) -> bool:
-    """Return whether a person's licences are as a step asks for, as far as the portal tells."""
-    present = next((licence for licence in holder.licences if licence.type == step.type), None)
-    if present is None:
-        return step.remove
-    if present.settings is None:
-        return not step.remove
-    if step.remove:
-        return bool(step.settings) and _lacks(step.settings, present.settings)
-    return _contains(present.settings, step.settings)
-
-
-def _lacks(gone: Settings, there: Settings) -> bool:
-    wanted = gone.get("processes") or ""
-    return subtract_processes(wanted, there.get("processes") or "").split() == sorted(wanted.split())
-
-
-def _contains(there: Settings, wanted: Settings) -> bool:
-    for name, value in wanted.items():
-        if name == "processes":
-            if subtract_processes(value or "", there.get(name) or ""):
-                return False
-        elif there.get(name) != value:
-            return False
-    return True

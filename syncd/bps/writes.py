@@ -254,7 +254,11 @@ def _compare(found: Account | PortalGroup, wanted: Account | PortalGroup, fields
     def plain(value: str | None) -> str:
         return fold((value or "").strip())
 
-    same = all(plain(getattr(found, name)) == plain(getattr(wanted, name)) for name in fields)
+    unmanaged = (
+        isinstance(found, Account) and not found.manager
+    )  # as a portal leaves one whose manager it does not take
+    compared = [name for name in fields if not (name == "manager" and unmanaged)]
+    same = all(plain(getattr(found, name)) == plain(getattr(wanted, name)) for name in compared)
     return "ours" if same else "other"
 
 

@@ -85,6 +85,36 @@ class StepResult:
     reason: str = ""
 
 
+# ---- what became of a step -------------------------------------------------------------------------------------------
+
+
+def is_settled(step: Step, holder: LicenceHolder) -> bool:
+    """Return whether a person's licences are as a step asks for, as far as the portal tells."""
+    present = next((licence for licence in holder.licences if licence.type == step.type), None)
+    if present is None:
+        return step.remove
+    if present.settings is None:
+        return not step.remove
+    if step.remove:
+        return bool(step.settings) and _lacks(step.settings, present.settings)
+    return _contains(present.settings, step.settings)
+
+
+def _lacks(gone: Settings, there: Settings) -> bool:
+    wanted = gone.get("processes") or ""
+    return subtract_processes(wanted, there.get("processes") or "").split() == sorted(wanted.split())
+
+
+def _contains(there: Settings, wanted: Settings) -> bool:
+    for name, value in wanted.items():
+        if name == "processes":
+            if subtract_processes(value or "", there.get(name) or ""):
+                return False
+        elif there.get(name) != value:
+            return False
+    return True
+
+
 # ---- processes of a single solution licence --------------------------------------------------------------------------
 
 

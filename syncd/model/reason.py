@@ -134,6 +134,10 @@ class Cause(StrEnum):
     REFUSED = "refused"
     """The portal itself refused it, for another reason. Where it refuses every change of a record that it had before
     us, that is a sign of another maker too."""
+    MAYBE_DONE = "maybe_done"
+    """It was sent, and no answer tells whether it took effect: what it adds or changes may be there."""
+    MAYBE_TAKEN = "maybe_taken"
+    """The same of a removal: what it takes away may be gone."""
     INTERCEPTED = "intercepted"
     """Something before the portal answered in its place: nothing is known of the record."""
 

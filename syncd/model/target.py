@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Literal
+from typing import Literal, get_args
 
 Status = Literal["Synchronized", "WaitingForSynchronization"]
 
@@ -16,6 +16,12 @@ GROUP_FIELDS: tuple[str, ...] = ("name", "email")
 """The writable fields of a group."""
 
 Fields = Mapping[str, str | None]
+
+ManagerManner = Literal["creation", "synchronized", "second_pass"]
+"""How a portal wants the manager of a new account: in the creation; there as well, when it has synchronised the
+manager's account; or afterwards."""
+
+MANAGER_MANNERS: Mapping[str, ManagerManner] = {manner: manner for manner in get_args(ManagerManner)}
 
 NO_RIGHTS = "InsufficientAccountPermissions"
 """WEBCON's code of a 403 that is about the rights of the account, not about the scope of the API application."""

@@ -72,8 +72,13 @@ class Pair:
         return ours and self.desired is not None and self.current.source_key != self.desired.key  # type: ignore[union-attr]  # it is there
 
 
-def diff_user(pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime) -> list[Change]:
-    """Return the changes for one account, except its memberships."""
+def diff_user(
+    pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime, second_pass: bool = False
+) -> list[Change]:
+    """Return the changes for one account, except its memberships.
+
+    ``second_pass``: the portal takes no manager in a creation.
+    """
     if pair.desired is None:
         return _diff_leaver(pair, "user", policy, now)
     if pair.taken:
@@ -84,7 +89,8 @@ def diff_user(pair: Pair, policy: PolicyRules, *, managers: bool, now: datetime)
     wanted = dict(desired.fields)
     late: dict[str, str | None] = {}
     if managers:
-        if pair.manager is None or pair.manager_ready:
+        at_once = pair.manager_ready if pair.current is not None else not second_pass
+        if pair.manager is None or at_once:
             wanted["manager"] = pair.manager
         else:
             late["manager"] = pair.manager

@@ -18,8 +18,8 @@ Frozen: its owner is in the tenant and cannot be written (`syncd.plan.desired.FR
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from syncd.model.change import Change, LinkKind, Phase
@@ -67,6 +67,17 @@ class MemberView(NamedTuple):
     """Somebody of the tenant has this BPS id, who cannot be written: skipped, or in a collision."""
     left_by: frozenset[str] = frozenset()
     """Of an account that nobody wants and that is not ours: the states of those of the tenant who have its BPS id."""
+
+
+@dataclass(slots=True)
+class Doubt:
+    """Places in groups, as (group, member): ``there`` may be there without our knowing it, ``gone`` may be gone."""
+
+    there: set[tuple[int, int]] = field(default_factory=set)
+    gone: set[tuple[int, int]] = field(default_factory=set)
+
+
+NO_DOUBTS: Mapping[LinkKind, Doubt] = {"membership": Doubt(), "ownership": Doubt()}
 
 
 def decide_link(

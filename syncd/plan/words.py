@@ -110,6 +110,8 @@ SENTENCES: dict[Cause, str] = {
     Cause.NOT_APPLIED: "{why}",
     Cause.FOREIGN_RECORD: "{error}",
     Cause.REFUSED: "{error}",
+    Cause.MAYBE_DONE: "{error}; whether it took effect is not known, and the next run looks",
+    Cause.MAYBE_TAKEN: "{error}; whether it took effect is not known, and the next run looks",
     Cause.INTERCEPTED: "{error}",
 }
 

@@ -22,7 +22,7 @@ from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.protection import Protecting
-from syncd.sync.portal.read import read_concerned, read_members, read_records
+from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
 from syncd.sync.timekeeper import Timekeeper
@@ -107,10 +107,13 @@ class Push:
         full = due and subject is None
         if subject is None:
             await store.one_object.recall_touches()
+        doubtful = True
         if full and read_portal:
             phase("read portal")
             self._malformed |= await read_records(self._portal, store, self._progress, now=self._clock.now())
             await store.outcomes.claim_started(now=self._clock.now())
+        elif read_portal:
+            doubtful = await read_doubtful(self._portal, store, now=self._clock.now())
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
@@ -132,6 +135,7 @@ class Push:
             single=subject is not None,
             licences=ours,
             approval=approval,
+            doubtful=doubtful,
             stopping=self._stopping,
         )
         await store.in_thread(planner.decide, full=due)
@@ -156,7 +160,7 @@ class Push:
             phase("plan")
         judged = approval is None
         await store.in_thread(planner.plan_records, full=full, judged=judged)
-        deletions_read = read_portal and await licensing.read_of_deleted(run_id)
+        deletions_read = read_portal and planner.deletes and await licensing.read_of_deleted(run_id)
         planned = await store.in_thread(planner.plan_places, deletions_read=deletions_read, judged=judged)
         if full and read_portal and write and rules.policy.drift == "adopt":
             await store.drift.accept_drift(list_ours(rules))
@@ -191,7 +195,9 @@ class Push:
             notes += await self._apply(run_id, moment, licences=licences, retry_failed=retry_failed)
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
-            await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
+            await store.plans.finish_push(
+                run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
+            )
         notes = [*tell_doubt(moment), *notes]
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
 
@@ -225,6 +231,7 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
+        await read_doubtful(self._portal, store, now=self._clock.now())
         holds = await proposal.propose(run_id, means, phase)
         if write:
             await self._spare_tied(run_id)
@@ -267,7 +274,7 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
-        await apply.run(run_id, planned.keys(), licences=licences, retry_failed=retry_failed)
+        await apply.run(run_id, planned, licences=licences, retry_failed=retry_failed)
         return apply.notes
 
     async def _check_target(self) -> None:

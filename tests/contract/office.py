@@ -39,9 +39,12 @@ class Office:
         self.per_request = 200
         self.wire.observer = self.judge = Judge()
 
-    async def sync(self, kind: PullKind = "delta", *, patience: float = 120.0, write: bool = True) -> RunRecord:
+    async def sync(
+        self, kind: PullKind = "delta", *, patience: float = 120.0, write: bool = True, retry_failed: bool = True
+    ) -> RunRecord:
         """Run as a process of its own would."""
-        return await self._run(RunRequest(pull=kind, trigger="cli", write=write, retry_failed=True), patience=patience)
+        request = RunRequest(pull=kind, trigger="cli", write=write, retry_failed=retry_failed)
+        return await self._run(request, patience=patience)
 
     async def carry_out(self, proposal: Proposal) -> RunRecord:
         """Carry out an undo, a look for drift or a plan file, in a process of its own."""

@@ -113,7 +113,7 @@ class FakePortal:
         if there is not None:
             return Creation.SETTLED if sent_before and there == account else Creation.EXISTS
         if account.manager and fold(account.manager) not in self.accounts:
-            raise Conflict(f"unknown manager {account.manager}", status=409)
+            raise Conflict(f"unknown manager {account.manager}", status=409, sent=False)
         status: Status = "WaitingForSynchronization" if self.slow else "Synchronized"
         self.accounts[fold(account.bps_id)] = replace(account, status=status)
         return Creation.CREATED

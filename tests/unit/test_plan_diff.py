@@ -41,12 +41,16 @@ def test_only_what_differs_is_written() -> None:
     ]
 
 
-def test_a_manager_who_is_not_there_yet_is_set_in_the_second_pass() -> None:
-    """The creation carries the manager only when that account can be named."""
-    ready = Pair(bps_id="ann@x.com", desired=WANTED, current=None, manager="boss@x.com", manager_ready=True)
-    assert diff(ready) == [("create", {"name": "Ann", "email": "ann@x.com", "manager": "boss@x.com"})]
-    late = Pair(bps_id="ann@x.com", desired=WANTED, current=None, manager="boss@x.com")
-    assert diff(late) == [("create", {"name": "Ann", "email": "ann@x.com"}), ("update", {"manager": "boss@x.com"})]
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_creation_names_the_manager_unless_the_portal_wants_that_afterwards(ready: bool) -> None:
+    """Managers are created first. Only where the portal takes none in a creation there is a second pass."""
+    pair = Pair(bps_id="ann@x.com", desired=WANTED, current=None, manager="boss@x.com", manager_ready=ready)
+    assert diff(pair) == [("create", {"name": "Ann", "email": "ann@x.com", "manager": "boss@x.com"})]
+    late = diff_user(pair, make_policy(), managers=True, now=NOW, second_pass=True)
+    assert [(change.action, dict(change.after)) for change in late] == [
+        ("create", {"name": "Ann", "email": "ann@x.com"}),
+        ("update", {"manager": "boss@x.com"}),
+    ]
 
 
 def test_an_adopted_record_keeps_what_we_never_set() -> None:

@@ -106,6 +106,10 @@ class PortalStore:
         key = self.key(bps_id)
         if key in self.accounts or key in self.groups or self._is_tombstone(key):
             raise PortalRefusal(409, "ValidationError", "Selected bps id is already in use")
+        if self._minds_manager(values.get("managerBpsId")):
+            raise PortalRefusal(400, "InvalidBodyParameterValue", "Invalid value of managerBpsId")
+        if self.knobs.creation_manager == "drop":
+            values["managerBpsId"] = None
         self._check_manager(values.get("managerBpsId"), creating=True)
         ready = self._ready_at()
         account = Account(bps_id, {name: values.get(name) or None for name in _WRITABLE}, born_at=ready, ready_at=ready)
@@ -266,6 +270,13 @@ class PortalStore:
         if not (local and at and domain) or "@" in domain or _FORBIDDEN.search(bps_id):
             raise PortalRefusal(400, "InvalidBodyParameterValue", "BpsId must have UPN format")
         return bps_id
+
+    def _minds_manager(self, bps_id: str | None) -> bool:
+        """Return whether a creation that names this manager is refused for it."""
+        if not bps_id or self.knobs.creation_manager in ("take", "drop"):
+            return False
+        account = self.accounts.get(self.key(bps_id))
+        return self.knobs.creation_manager == "refuse" or (account is not None and not self.is_born(account))
 
     def _check_manager(self, bps_id: str | None, *, creating: bool) -> None:
         if not bps_id or self.knobs.unknown_manager == "accept" or self.key(bps_id) in self.accounts:

@@ -30,12 +30,13 @@ FaultKind = Literal[
     "redirect",
     "mark",
     "header",
+    "replace",
     "bomb",
 ]
 LinkFault = Literal["same", "foreign", "neither", "both"]
 _KINDS: tuple[str, ...] = get_args(FaultKind)
 _LINKS: tuple[str, ...] = get_args(LinkFault)
-_PASSING = frozenset({"lose", "truncate", "delay", "drip", "links", "alter", "mark", "header"})
+_PASSING = frozenset({"lose", "truncate", "delay", "drip", "links", "alter", "mark", "header", "replace"})
 _HTML = b"<!DOCTYPE html><html><head><title>Service Unavailable</title></head><body><h2>Maintenance</h2></body></html>"
 
 
@@ -48,8 +49,9 @@ class Fault:
     (half of the body), delay (``seconds``), drip (a tenth of the body every ``seconds``), links (the page's links are
     spoiled as ``link`` says), alter (``change`` edits the decoded JSON in place; in-process only), echo (``status``
     with an error that repeats the request, as JSON, text or a page by ``content_type``), redirect (to the very address
-    by http), mark (a byte order mark before the body), header (a header line of ``size`` bytes more), bomb (a gzip
-    that becomes ``size`` bytes). ``skip`` requests pass unharmed first, then ``count`` are hit; -1 is for ever.
+    by http), replace (effect, and ``status`` with ``body`` in place of the answer), mark (a byte order mark before the
+    body), header (a header line of ``size`` bytes more), bomb (a gzip that becomes ``size`` bytes). ``skip`` requests
+    pass unharmed first, then ``count`` are hit; -1 is for ever.
     """
 
     kind: FaultKind

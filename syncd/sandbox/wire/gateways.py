@@ -35,6 +35,8 @@ def answer_in_place(fault: Fault, request: Request) -> Answer:
 
 def spoil_on_the_way(fault: Fault, answer: Answer, *, asked: str) -> Answer:
     """Return an answer of the service as it comes out of the gateway; ``asked`` is the raw target."""
+    if fault.kind == "replace":
+        return Answer(fault.status, fault.body, content_type=fault.content_type, headers=dict(fault.headers))
     body, headers = fault.alter(answer.body, asked=asked), dict(answer.headers)
     if fault.kind == "mark" and body:
         body = MARK + body

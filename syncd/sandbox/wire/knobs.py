@@ -14,6 +14,7 @@ from typing import Literal, get_args, get_origin, get_type_hints
 from syncd.errors import ConfigError
 
 ExpiryForm = Literal["unsupported_query", "sync_state_not_found", "gone", "never"]
+CreationManager = Literal["take", "refuse", "synchronized", "drop"]
 Clearing = Literal["both", "empty", "null", "ignored", "refused"]
 Installation = Literal["standalone", "saas", "sharepoint"]
 TimeStated = Literal["stated", "absent", "aged"]
@@ -87,6 +88,7 @@ class PortalKnobs:
     remove_non_member: Literal["ok", "conflict"] = "ok"
     unknown_property: Literal["refuse", "ignore"] = "refuse"
     unknown_manager: Literal["refuse", "conflict", "accept"] = "refuse"
+    creation_manager: CreationManager = "take"  # a manager in a creation; synchronized: only one that is
     clearing: Clearing = "both"  # what empties phone, job title and manager: "", null, either, none; or 400
     case_matters: bool = False  # BPS ids that differ in case only are two
     deletion_clears_places: bool = True  # False: a deleted user stays in the groups, and is shown there

@@ -39,6 +39,9 @@ LICENCES_READ = "licences_read"
 LICENCE_SEATS = "licence_seats"
 """JSON: the seats of each type, and how many of them the list of licences does not show."""
 
+MANAGER_MANNER = "manager_manner"
+"""How the portal wants the managers of new accounts, once a creation has shown it."""
+
 MEMBERS_COUNTED = "members_counted"
 """When a sample of groups was last counted, or all memberships were read (ISO 8601)."""
 

@@ -140,11 +140,13 @@ FORGET_ROLES = delete(scope_members).where(
 )
 _STARTED = changes.c.object == "licence", changes.c.status == "started"
 SELECT_STARTED_REVOKES = select(changes.c.record_key, changes.c.target, changes.c.source_key).where(
-    *_STARTED, changes.c.action == "revoke"
+    *_STARTED, changes.c.action == "revoke", among_bound(changes.c.record_key, "people")
 )
 SELECT_STARTED_GRANTS = (
     select(changes.c.record_key, changes.c.target, changes.c.after)
     .where(*_STARTED, changes.c.action == "grant", changes.c.cause.not_in([cause.value for cause in STAYS_MANUAL]))
     .order_by(changes.c.run_id)
 )
+SELECT_STARTED_GRANTS_OF = SELECT_STARTED_GRANTS.where(among_bound(changes.c.record_key, "people"))
 STOP_STARTED = update(changes).where(*_STARTED)
+STOP_STARTED_OF = STOP_STARTED.where(among_bound(changes.c.record_key, "people"))

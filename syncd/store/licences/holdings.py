@@ -40,9 +40,11 @@ from syncd.store.licences.holding_statements import (
     SELECT_ONE,
     SELECT_ROLES,
     SELECT_STARTED_GRANTS,
+    SELECT_STARTED_GRANTS_OF,
     SELECT_STARTED_REVOKES,
     SETTLE_NOTES,
     STOP_STARTED,
+    STOP_STARTED_OF,
     TOUCHED,
     UPDATE_ONE,
 )
@@ -86,6 +88,7 @@ class Licences(StorePart):
             held = connection.execute(SELECT_HELD, {"keys": keys})
             there = {(row.key, row.type): row.settings for row in held}
             _take_over(connection, fresh, there=there, gone=there.keys() - fresh.keys(), now=now)
+            _claim_started(connection, keys)
 
     def are_licences_known(self) -> bool:
         """Return whether everybody's licences were read once, and the portal lets them be assigned."""
@@ -227,7 +230,8 @@ def _move(connection: Connection, key: int, kind: str, source_key: int | None) -
 
 def _move_started(connection: Connection, gone: Collection[tuple[int, str]]) -> None:
     """Do the same for what an earlier run took from an old account without learning how it ended."""
-    for key, kind, source_key in connection.execute(SELECT_STARTED_REVOKES).all():
+    people = {"people": {key for key, _ in gone}}
+    for key, kind, source_key in connection.execute(SELECT_STARTED_REVOKES, people).all() if gone else ():
         if (key, kind) in gone:
             _move(connection, key, kind, source_key)
 
@@ -244,11 +248,15 @@ def _forget_licence(connection: Connection, key: int, kind: str, *, processes: s
         connection.execute(DELETE_ONE, one)
 
 
-def _claim_started(connection: Connection) -> None:
-    """Recognise licences that we sent without learning how it ended, now that everybody's licences were read."""
-    for record, kind, after in connection.execute(SELECT_STARTED_GRANTS).all():
+def _claim_started(connection: Connection, people: Collection[int] | None = None) -> None:
+    """Recognise licences that we sent without learning how it ended, now that they were read: all, or some people's."""
+    asked = {} if people is None else {"people": people}
+    for record, kind, after in connection.execute(
+        SELECT_STARTED_GRANTS if people is None else SELECT_STARTED_GRANTS_OF, asked
+    ).all():
         connection.execute(CLAIM, {"holder": record, "of": kind, "sent": after or encode_json({})})
-    connection.execute(STOP_STARTED, stopped("dropped", say(Cause.SETTLED_LATER)))
+    settled = stopped("dropped", say(Cause.SETTLED_LATER))
+    connection.execute(STOP_STARTED if people is None else STOP_STARTED_OF, {**asked, **settled})
 
 
 def _load_held(connection: Connection, keys: Collection[int]) -> dict[int, list[HeldLicence]]:

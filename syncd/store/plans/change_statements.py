@@ -71,7 +71,7 @@ def _count_begun() -> Select[Any]:
     )
 
 
-def _place_rows(few: Select[Any]) -> Select[Any]:
+def place_rows(few: Select[Any]) -> Select[Any]:
     """Return a gathered statement for some changes, columns `READ`, with the BPS ids behind their keys.
 
     Choosing them first keeps the join to those few.
@@ -129,16 +129,16 @@ def _select_newest_try() -> Select[Any]:
     )
 
 
-_PAGE = (
+PAGE = (
     select(*READ)
     .where(_RUN, changes.c.phase == bindparam("phase"), changes.c.seq > bindparam("after"))
     .order_by(changes.c.seq)
     .limit(bindparam("most"))
 )
-CHANGES = _place_rows(_PAGE)
-CHANGES_OF_STATUS = _place_rows(_PAGE.where(among_bound(changes.c.status, "statuses", textual=True)))
-CHANGES_PLANNED = _place_rows(_PAGE.where(changes.c.status == "planned"))
-CHANGES_AT = _place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
+CHANGES = place_rows(PAGE)
+CHANGES_OF_STATUS = place_rows(PAGE.where(among_bound(changes.c.status, "statuses", textual=True)))
+CHANGES_PLANNED = place_rows(PAGE.where(changes.c.status == "planned"))
+CHANGES_AT = place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
 COUNT_PLANNED = _count_planned()
 COUNT_BEGUN = _count_begun()
 COUNT_HOLDS = (

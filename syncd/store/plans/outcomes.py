@@ -118,6 +118,7 @@ class Outcomes(StorePart):
                         settled.setdefault(action, set()).add(record)
                 elif outcome.status in ("failed", "started"):
                     failed[record, target or 0, kind] = outcome.error
+            doubted = [place for place, reason in failed.items() if reason.cause is Cause.MAYBE_TAKEN]
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
             for action, records in sorted(settled.items()):  # what an earlier run may have sent is settled now
@@ -129,6 +130,8 @@ class Outcomes(StorePart):
                 unlinked = [(record, target) for _, record, target in done.get(link, ()) if target is not None]
                 delete_pairs(connection, links, unlinked)
                 forget_links(connection, link, unlinked)
+                # Where it may be there it counts as lacking if it is wanted, and as there if it is not.
+                delete_pairs(connection, links, [place[:2] for place in doubted if place[2] == link])
             finished = [placed for kind in sorted(done) for placed in done[kind]]
             record_licences(connection, [(record, planned.change) for planned, record, _ in finished])
             past = [(record, target or 0, planned.change.object) for planned, record, target in finished]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from syncd.store.plans.changes import Plans as Changes
 from syncd.store.plans.checksums import Checksums
+from syncd.store.plans.creations import Creations
 from syncd.store.plans.day import Days
+from syncd.store.plans.doubts import Doubts
 from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
 
 
-class Plans(Changes, PushEnds, Days):
+class Plans(Creations, PushEnds, Days):
     """Plans and their ends, and the sums of a day."""
 
 
-class Outcomes(Recording, Links):
+class Outcomes(Recording, Links, Doubts):
     """What became of changes."""
 
 

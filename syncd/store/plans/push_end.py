@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Delete, Select, bindparam, delete, exists, func, or_, select
@@ -10,6 +11,7 @@ from syncd.model.change import Action
 from syncd.store.db.markers import FULL_PUSH_DUE, RULES, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.runs.open_changes import is_touched, settle_earlier
+from syncd.store.runs.retries import LATE, is_settled
 from syncd.store.runs.touched import (
     UNFINISHED,
     clear_touches,
@@ -51,7 +53,7 @@ class PushEnds(StorePart):
             save_marker(connection, FULL_PUSH_DUE, "yes")
 
     @in_thread
-    def finish_push(self, run_id: int, *, rules: str, full: bool, single: bool = False) -> None:
+    def finish_push(self, run_id: int, *, rules: str, full: bool, now: datetime, single: bool = False) -> None:
         """Forget the touches that were looked at, and touch what did not get done, so that the next run sees it.
 
         A failure that nothing of this plan tries again is solved. Whoever reported to a deleted account is looked at,
@@ -62,7 +64,8 @@ class PushEnds(StorePart):
         with self._database.transaction() as connection:
             there = connection.execute(_LOOK, run).one()
             if there.failures:
-                connection.execute(_FORGET_SOLVED_TOUCHED if single else _FORGET_SOLVED, run)
+                forgetting = _FORGET_SOLVED_TOUCHED if single else _FORGET_SOLVED
+                connection.execute(forgetting, {**run, "late": now - LATE})
             if single:
                 settle_earlier(connection, run_id)
             if there.touches:
@@ -102,7 +105,7 @@ def _forget_solved(*conditions: ColumnElement[bool]) -> Delete:
         func.coalesce(changes.c.target_key, 0) == failures.c.target_key,
         changes.c.object == failures.c.object,
     )
-    return delete(failures).where(~still, *conditions)
+    return delete(failures).where(~still, is_settled(), *conditions)
 
 
 def _select_sources(action: Action, *conditions: ColumnElement[bool]) -> Select[Any]:

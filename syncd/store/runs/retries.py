@@ -10,10 +10,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, select
 
 from syncd.model.change import ObjectKind
-from syncd.model.reason import Reason
+from syncd.model.reason import Cause, Reason
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.sql import decode_json, upsert
 from syncd.store.schema.tables import changes, failures
+
+DOUBTFUL = (Cause.MAYBE_DONE.value, Cause.MAYBE_TAKEN.value)
+"""Causes of failures after which nobody knows what the portal has."""
+
+LATE = timedelta(minutes=15)
+"""So long what was sent without an answer may still take effect."""
 
 Place = tuple[int, int, ObjectKind]
 """The record, the member of a membership or ownership (0: the record itself), and the kind of object."""
@@ -27,6 +33,11 @@ def has_failures(connection: Connection) -> bool:
     return bool(connection.scalar(_HAS_FAILURES))
 
 
+def is_settled() -> ColumnElement[bool]:
+    """Return the condition that a failure says all there is to know, or that it began before ``:late``."""
+    return failures.c.cause.not_in(DOUBTFUL) | (failures.c.first_at < bindparam("late"))
+
+
 def is_not_due() -> ColumnElement[bool]:
     """Return the condition that the object of a change failed before, and that its next attempt is after ``:now``."""
     return exists().where(
@@ -34,6 +45,9 @@ def is_not_due() -> ColumnElement[bool]:
         failures.c.target_key == func.coalesce(changes.c.target_key, 0),
         failures.c.object == changes.c.object,
         failures.c.next_at > bindparam("now"),
+        # Whoever may be in a group after all is taken out at once, and put in who may be out of it.
+        ~((changes.c.action == "unlink") & (failures.c.cause == Cause.MAYBE_DONE.value)),
+        ~((changes.c.action == "link") & (failures.c.cause == Cause.MAYBE_TAKEN.value)),
     )
 
 
@@ -51,6 +65,12 @@ def identify_written(row: Any) -> tuple[Any, ...]:
     return row.record_key, row.target_key or 0, row.object, row.action, tuple(sorted(written.items()))
 
 
+def forget_failures(connection: Connection, places: Collection[Place]) -> None:
+    """Nothing fails about these any more."""
+    for record, target, kind in places:
+        connection.execute(_FORGET_FAILURE, {"record": record, "target": target, "kind": kind})
+
+
 def note_failures(
     connection: Connection, done: Collection[Place], failed: Mapping[Place, Reason], *, now: datetime
 ) -> None:
@@ -60,8 +80,7 @@ def note_failures(
     records = {record for record, _, _ in (*done, *failed)}
     concerned = connection.execute(_SELECT_FAILURES, {"records": records}).all()
     known = {(row.record_key, row.target_key, row.object): row for row in concerned}
-    for record, target, kind in known.keys() & set(done):
-        connection.execute(_FORGET_FAILURE, {"record": record, "target": target, "kind": kind})
+    forget_failures(connection, known.keys() & set(done))
     rows = []
     for (record, target, kind), error in sorted(failed.items(), key=itemgetter(0)):
         there = known.get((record, target, kind))

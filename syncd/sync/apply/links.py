@@ -68,10 +68,11 @@ async def send_links(links: LinkBatch, portal: Portal, store: Store, clock: Cloc
         return [LinkOutcome(links, "deferred", say(Cause.NOT_READY, what=_GROUP_GONE))]
     if not result.pending and not result.failed:
         return [LinkOutcome(links, "done")]
-    return _sort_out(links, result)
+    return sort_out(links, result)
 
 
-def _sort_out(links: LinkBatch, result: MembersResult) -> list[LinkOutcome]:
+def sort_out(links: LinkBatch, result: MembersResult) -> list[LinkOutcome]:
+    """Return what became of the links of one batch, in groups that ended alike."""
     pending, failed = set(result.pending), dict(result.failed)
     done: list[int] = []
     late: list[int] = []

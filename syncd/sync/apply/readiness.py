@@ -55,6 +55,11 @@ class Readiness:
             await self._clock.sleep(min(pause, left))
             pause = min(pause * 2, 5.0)
 
+    async def look(self) -> None:
+        """Read which accounts are synchronised by now, without waiting for any."""
+        async for page in self._portal.fetch_accounts():
+            await self._note(page)
+
     async def _load(self, run_id: int) -> tuple[list[str], list[str]]:
         return await self._store.plans.load_waiting(run_id, _FEW + 1)
 

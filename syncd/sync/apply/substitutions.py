@@ -98,6 +98,7 @@ class Substituting:
         else:
             number = there.number
             if wanted != there:
+                await self._doubt(placed, there)
                 await self.portal.update_substitution(wanted)
         await self.store.substitutions.keep_substitution(original, substitute, ends_at, number=number, confirmed=True)
         if self._refused_at is not None:
@@ -119,6 +120,7 @@ class Substituting:
                 ends_at=ends_at,
                 number=there.number,
             )
+            await self._doubt(placed, there)
             await self.portal.update_substitution(cut)
             await self.store.substitutions.move_substitution_end(original, ends_at)
         return Outcome(planned.seq, "done")
@@ -127,9 +129,18 @@ class Substituting:
         planned, original, _ = placed
         there = await self._find(original, planned.change.bps_id)
         if there is not None and there.number is not None:
+            await self._doubt(placed, there)
             await self.portal.delete_substitution(there.number)
         await self.store.substitutions.forget_substitution(original)
         return Outcome(planned.seq, "done")
+
+    async def _doubt(self, placed: Placed, there: Substitution) -> None:
+        """Remember, before it is changed, that nobody may know afterwards what the portal has."""
+        _, original, substitute = placed
+        assert substitute is not None  # every substitution has one
+        await self.store.substitutions.keep_substitution(
+            original, substitute, there.ends_at, number=there.number, confirmed=False
+        )
 
     async def _find(self, original: int, bps_id: str) -> Substitution | None:
         """Return what the portal has of ours for an account, None when there is nothing (any more)."""

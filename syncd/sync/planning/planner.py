@@ -24,7 +24,7 @@ from syncd.plan.desired import decide_group, decide_user, resolve_collision
 from syncd.plan.diff import Pair, diff_group, diff_user
 from syncd.plan.guard import Hold
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences
-from syncd.plan.membership import GroupView, MemberView, decide_link, decide_unlink, is_unwritable
+from syncd.plan.membership import NO_DOUBTS, GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
 from syncd.plan.rules import Rules
@@ -73,6 +73,7 @@ class Planner:
         single: bool = False,
         licences: bool = False,
         approval: Approval | None = None,
+        doubtful: bool = True,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals``: what may be taken away, as `syncd.model.run.Removals` has it.
@@ -80,6 +81,7 @@ class Planner:
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
         where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
         are looked after. ``approval``: what a person has released, which is the only thing that this run is for.
+        ``doubtful`` False: how everything ended that was ever sent is known.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -92,6 +94,7 @@ class Planner:
         self._write = write
         self._single = single
         self._licences = licences
+        self._doubtful = doubtful
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held = frozenset[int]()
@@ -107,6 +110,12 @@ class Planner:
         )
         self._licence_groups: list[list[int]] = []
         self._edges: Edges | None = None
+        self._doubts = NO_DOUBTS
+        """Where it is not known who is in a group: whoever is wanted is put in, and whoever is not is taken out."""
+        self._second_pass: bool | None = None
+        """The portal wants managers after the creations; None: not looked up yet."""
+        self.deletes = False
+        """The plan deletes records."""
         self._touched: list[int] | None = None
         """The records of the portal to compare; None: all."""
         self.news: list[str] = []
@@ -216,6 +225,9 @@ class Planner:
         """
         store, rules, touched = self._store, self._rules, self._touched
         full = touched is None
+        self._doubts = store.outcomes.load_doubtful_places(touched_only=not full) if self._doubtful else NO_DOUBTS
+        if self._write and any(doubt.there for doubt in self._doubts.values()):
+            store.outcomes.forget_settled_doubts()
         self._plan_groups("membership", touched)
         if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", touched)
@@ -251,7 +263,15 @@ class Planner:
             kind: RecordKind = "user" if user else "group"
             pair = replace(pair, handover=self._handovers.find(kind, key)) if pair.is_anothers else pair
             if user:
-                found = diff_user(pair, rules.policy, managers=rules.mapping.managers, now=self._now)
+                if self._second_pass is None and pair.current is None:
+                    self._second_pass = self._store.plans.load_manager_manner() == "second_pass"
+                found = diff_user(
+                    pair,
+                    rules.policy,
+                    managers=rules.mapping.managers,
+                    now=self._now,
+                    second_pass=bool(self._second_pass),
+                )
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
             if wait := self._handovers.find_wait(kind, key):
@@ -262,6 +282,7 @@ class Planner:
     def _spare_tied(self, placed: list[Placed], *, user: bool) -> list[Placed]:
         """Leave out deletions with which the portal would change something on the protect list."""
         deleted = {record for change, record, _ in placed if change.action == "delete"}
+        self.deletes = self.deletes or bool(deleted)
         tied = self._store.inventory.find_tied("user" if user else "group", deleted, self._rules.scope.protect)
         return [each for each in placed if each[0].action != "delete" or each[1] not in tied] if tied else placed
 
@@ -297,6 +318,8 @@ class Planner:
         store = self._store
         groups = store.pairs.load_group_rows_to_compare(touched_only=touched is not None)
         done: set[int] = set()
+        doubts = self._doubts[kind]
+        doubted = {group for group, _ in (*doubts.there, *doubts.gone)}
         for group in groups:
             self._go_on()
             done.add(group.key)
@@ -304,9 +327,11 @@ class Planner:
             wanted = store.pairs.load_desired_members(below, kind=kind) if below else []
             current = store.pairs.load_current_members(group.key, kind=kind) if group.exists else []
             self._by_hand.settle_group(kind, group.key, current=current, wanted=wanted)
-            if wanted != current:
+            if wanted != current or group.key in doubted:
                 have, want = set(current), set(wanted)
-                self._compare(kind, group, missing=want - have, extra=have - want)
+                there = {member for at, member in doubts.there if at == group.key}
+                gone = {member for at, member in doubts.gone if at == group.key}
+                self._compare(kind, group, missing=want - (have - gone), extra=(have | there) - want)
         if touched:
             pairs: dict[int, tuple[set[int], set[int]]] = {}
             for start in range(0, len(touched), _MEMBERS_AT_ONCE):
@@ -315,9 +340,10 @@ class Planner:
                 wanted_pairs = store.pairs.load_desired_pairs(some, kind=kind)
                 current_pairs = store.pairs.load_current_pairs(some, kind=kind)
                 self._by_hand.settle_members(kind, some, have=current_pairs, want=wanted_pairs)
-                for key, member in wanted_pairs - current_pairs:
+                there_pairs = {pair for pair in doubts.there if pair[1] in set(some)} if doubted else doubts.there
+                for key, member in wanted_pairs - (current_pairs - doubts.gone):
                     pairs.setdefault(key, (set(), set()))[0].add(member)
-                for key, member in current_pairs - wanted_pairs:
+                for key, member in (current_pairs | there_pairs) - wanted_pairs:
                     pairs.setdefault(key, (set(), set()))[1].add(member)
             rows = store.pairs.load_group_views(pairs.keys() - done)
             for group in sorted(rows.values(), key=lambda row: row.bps_id.casefold()):

@@ -152,7 +152,7 @@ async def send_licences(
         if change.reason.cause is Cause.RENAMED and not await store.outcomes.has_successor(record):
             late[planned.seq] = Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=_NO_SUCCESSOR))
     sent = [planned for planned, _, _ in placed if planned.seq not in late]
-    steps = [_make_step(planned.change) for planned in sent]
+    steps = [make_step(planned.change) for planned in sent]
     outcomes = dict(late)
     if steps:
         try:
@@ -191,10 +191,15 @@ def is_remembered(change: Change) -> bool:
     return change.action in ("create", "grant") or (change.object == "licence" and change.reason.cause is Cause.RENAMED)
 
 
-def read_reason(error: RemoteError) -> Reason:
-    """Return why a request about one record failed: who refused it, and whether the portal accuses another maker."""
+def read_reason(error: RemoteError, *, removes: bool = False) -> Reason:
+    """Return why a request about one record failed: who refused it, and whether the portal accuses another maker.
+
+    ``removes``: it was to take something away.
+    """
     if error.foreign_record:
         cause = Cause.FOREIGN_RECORD
+    elif error.sent and isinstance(error, UNCLEAR):
+        return say(Cause.MAYBE_TAKEN if removes else Cause.MAYBE_DONE, error=error)
     elif isinstance(error, Intercepted):
         cause = Cause.INTERCEPTED
     elif error.own and not isinstance(error, AuthFailed | Throttled):
@@ -209,10 +214,11 @@ def judge_failure(planned: PlannedChange, error: RemoteError) -> Outcome:
     change = planned.change
     licence = change.object == "licence" and is_remembered(change) and isinstance(error, UNCLEAR)
     unclear = error.sent and (change.action == "create" or licence)
-    return Outcome(planned.seq, "started" if unclear else "failed", read_reason(error))
+    reason = read_reason(error, removes=change.action in ("delete", "unlink", "revoke"))
+    return Outcome(planned.seq, "started" if unclear else "failed", reason)
 
 
-def _make_step(change: Change) -> Step:
+def make_step(change: Change) -> Step:
     """Return what to ask for: of a revoke the part that is taken (a part is named where something is left)."""
     remove = change.action == "revoke"
     settings = (change.before if change.after else {}) if remove else change.after

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.errors import Interrupted, ProtocolError
+from syncd.errors import UNCLEAR, Interrupted, ProtocolError
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import GroupDetail, Malformed, MalformedRecord
 from syncd.sync.ports.progress import Progress
@@ -24,6 +24,8 @@ _GROUPS_AT_ONCE = 100
 _MEMBERS_AT_ONCE = 20_000
 _SINGLY = 200
 """So many accounts are read one by one; for more, the pages of the list are fewer requests."""
+_SILENT = 3
+"""So many readings in a row without an answer, and the portal is not asked about what is in doubt any more."""
 _MALFORMED_GROUPS = 20
 """So many groups may be unreadable; more, and it is the portal that is wrong, not a record."""
 
@@ -133,6 +135,33 @@ async def read_concerned(
     malformed = await read_groups(portal, store, progress, groups, now=now, concurrency=concurrency, stopping=stopping)
     if malformed:
         raise ProtocolError(f"{len(malformed)} of the {len(groups)} groups concerned cannot be read")
+
+
+async def read_doubtful(portal: Portal, store: Store, *, now: datetime) -> bool:
+    """Read anew what was sent without learning how it ended, so that a plan meets its truth.
+
+    What cannot be read stays in doubt. Returns whether there was any doubt.
+    """
+    if not await store.outcomes.has_doubts():
+        return False
+    silent = 0
+    for kind, bps_id, key in await store.outcomes.load_doubtful_records():
+        if silent >= _SILENT:
+            break
+        try:
+            if kind == "user":
+                await store.inventory.store_account(bps_id, await portal.fetch_account(bps_id), now=now)
+            elif kind == "group":
+                await store.inventory.store_group_detail(bps_id, await portal.fetch_group(bps_id), now=now)
+            elif (holder := await portal.fetch_holder(bps_id)) is not None:
+                await store.licences.store_holders([holder], now=now)
+        except UNCLEAR:
+            silent += 1
+            continue
+        silent = 0
+        if kind != "licence":
+            await store.outcomes.claim_started(now=now, only=key)
+    return True
 
 
 async def read_groups(
