@@ -44,6 +44,8 @@ class Cause(StrEnum):
     sync that was cut short between accounts and managers would be held."""
     HANDED_OVER = "handed_over"
     PORTAL_HAD_IT = "portal_had_it"
+    RETURNS = "returns"
+    """It brings back a state that our own outcomes of the last days hold, so that no guard counts it."""
     LEFT = "left"
     PUT_IN_BY_HAND = "put_in_by_hand"
     REMOVED_BY_HAND = "removed_by_hand"

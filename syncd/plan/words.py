@@ -33,6 +33,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.COMPLETES_CREATION: "completes the creation",
     Cause.HANDED_OVER: "the BPS id now belongs to another source object",
     Cause.PORTAL_HAD_IT: "the portal had this record before us",
+    Cause.RETURNS: "returns to the state before run {run}",
     Cause.LEFT: "no longer {what}",
     Cause.PUT_IN_BY_HAND: "put in by hand",
     Cause.REMOVED_BY_HAND: "removed by hand",

@@ -190,7 +190,7 @@ class Push:
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
             await store.plans.finish_push(run_id, rules=fingerprint, full=looked_everywhere, single=single)
-        notes = [*tell_doubt(moment), *notes]
+        notes = [*tell_doubt(moment), *planned.notes, *notes]
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
 
     async def carry_out(
