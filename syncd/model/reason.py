@@ -58,6 +58,8 @@ class Cause(StrEnum):
     INHERITED = "inherited"
     """A licence that was given by hand to the former owner of an account, and to nobody else."""
     PORTAL_HAD_IT = "portal_had_it"
+    RETURNS = "returns"
+    """It brings back a state that our own outcomes of the last days hold, so that no guard counts it."""
     LEFT = "left"
     PUT_IN_BY_HAND = "put_in_by_hand"
     UNKNOWN_MEMBER = "unknown_member"

@@ -61,12 +61,13 @@ class Moment:
     """The time of a run. ``doubt`` says why our clock is not believed; empty when it is.
 
     ``latest``: from when a grace counts: by our clock, or while that is not believed by the latest that anybody states,
-    so that it never ends early.
+    so that it never ends early. ``earliest``: the same the other way, for what counts back from now.
     ``stated``: the latest that a side states. ``quiet``: removals are put off, since it is or may be quiet hours.
     """
 
     now: datetime
     latest: datetime
+    earliest: datetime
     stated: datetime | None = None
     doubt: str = ""
     quiet: bool = False
@@ -109,8 +110,14 @@ def judge_clock(
     times = {side: each.read(reading.steady) for side, each in sorted(stated.items()) if each is not None}
     told = [time for both in times.values() for time in both]
     doubt = _compare(now, times) if times else _look_back(reading, confirmed, asked=bool(stated))
-    latest = max([now, *told]) if doubt else now
-    return Moment(now=now, latest=latest, stated=max(told, default=None), doubt=doubt)
+    known = [now, *told, *([confirmed.now] if confirmed else [])] if doubt else [now]
+    return Moment(
+        now=now,
+        latest=max([now, *told]) if doubt else now,
+        earliest=min(known),
+        stated=max(told, default=None),
+        doubt=doubt,
+    )
 
 
 def _compare(now: datetime, times: Mapping[str, Iterable[datetime]]) -> str:

@@ -169,7 +169,7 @@ def stop_excess(holds: Iterable[Hold]) -> tuple[Stop, ...]:
 
 
 def _hold(hold: Hold) -> tuple[Stop, ...]:
-    reason, but = say(Cause.GUARD, breach=hold.reason), (Cause.COMPLETES_CREATION,)
+    reason, but = say(Cause.GUARD, breach=hold.reason), (Cause.COMPLETES_CREATION, Cause.RETURNS)
     match hold.action:
         case "update":
             renames = Selection(actions=("create",), causes=(Cause.RENAMED,))

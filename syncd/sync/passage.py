@@ -5,6 +5,7 @@ What the sieves decide by is loaded just before each of them, since every sieve 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ from typing import TYPE_CHECKING
 from syncd.model.change import REMOVALS
 from syncd.model.reason import Cause, Reason
 from syncd.plan import sieves
-from syncd.plan.daily import list_allowances, make_day
+from syncd.plan.daily import Kind, list_allowances, make_day
 from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
 from syncd.plan.moment import Moment
+from syncd.plan.returns import RETURN_WITHIN
 from syncd.plan.rules import GuardLimits
 
 if TYPE_CHECKING:
@@ -28,6 +30,14 @@ class PassedRecords:
 
     declined: frozenset[int]
     held: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a complete plan lost. ``returned``: how many changes only undo what a run of the last days did, by run."""
+
+    holds: list[Hold]
+    returned: Mapping[int, int]
 
 
 def pass_records(store: Store, run_id: int, limits: GuardLimits) -> PassedRecords:
@@ -44,18 +54,33 @@ def pass_records(store: Store, run_id: int, limits: GuardLimits) -> PassedRecord
     return PassedRecords(frozenset(declined | unmade | kept), frozenset(held))
 
 
-def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: bool, now: datetime) -> list[Hold]:
+def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: bool, moment: Moment) -> Passed:
     """Take a complete plan through what people decided and the guard (stage "complete"); return what is withheld.
 
-    ``decisions`` False: what was rejected or is held of other runs does not count.
+    ``decisions`` False: what was rejected or is held of other runs does not count, and nothing counts as a return.
     """
     stops = store.stops
     held: list[Hold] = []
     if decisions:
         stops.stop(run_id, sieves.stop_rejected(stops.load_rejected_before(run_id)))
-        if stops.stop(run_id, sieves.stop_held_before(stops.load_held_before(run_id, now=now))):
+        if stops.stop(run_id, sieves.stop_held_before(stops.load_held_before(run_id, now=moment.expiring))):
             remembered = store.plans.load_holds(run_id, Cause.HELD_BEFORE)
             held = [Hold(action, number, reason) for action, number, reason in remembered]
+    counts, holds = _weigh(store, run_id, limits, now=moment.earliest)
+    returned: Mapping[int, int] = {}
+    if decisions and not moment.doubt and any(hold.action in ("unlink", "revoke", "update") for hold in holds):
+        returned = store.plans.mark_returns(run_id, since=moment.now - RETURN_WITHIN)
+    if returned:
+        counts, holds = _weigh(store, run_id, limits, now=moment.earliest)
+    stops.stop(run_id, sieves.stop_excess(holds))
+    if any(action == "delete" for action, _ in counts):
+        groups, members = stops.load_kept_places() if decisions else (set[int](), set[int]())
+        stops.stop(run_id, sieves.stop_kept_places(groups, members))
+    return Passed(held + holds, returned)
+
+
+def _weigh(store: Store, run_id: int, limits: GuardLimits, *, now: datetime) -> tuple[Mapping[Kind, int], list[Hold]]:
+    """Return what counts of a plan, and what is beyond a limit."""
     counts = store.plans.count_changes(run_id)
     removals = [kind for kind, number in counts.items() if kind[0] in REMOVALS and number]
     done = store.plans.load_done(now=now) if removals else []
@@ -63,12 +88,7 @@ def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: 
     day = make_day(done, populations, min_population=limits.min_population)
     if removals:
         store.plans.save_allowances(list_allowances(removals, day, limits))
-    holds = list(hold_excess(counts, populations, limits, day))
-    stops.stop(run_id, sieves.stop_excess(holds))
-    if any(action == "delete" for action, _ in counts):
-        groups, members = stops.load_kept_places() if decisions else (set[int](), set[int]())
-        stops.stop(run_id, sieves.stop_kept_places(groups, members))
-    return held + holds
+    return counts, list(hold_excess(counts, populations, limits, day))
 
 
 def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool) -> None:

@@ -198,7 +198,7 @@ class Push:
             await store.plans.finish_push(
                 run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
             )
-        notes = [*tell_doubt(moment), *notes]
+        notes = [*tell_doubt(moment), *planned.notes, *notes]
         return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
 
     async def carry_out(

@@ -25,12 +25,14 @@ READ = (
     changes.c.reason, changes.c.status, changes.c.error_cause, changes.c.error, changes.c.held_since,
 )  # fmt: skip
 
+UNCOUNTED = (Cause.COMPLETES_CREATION.value, Cause.RETURNS.value)
+"""Causes of what no guard counts."""
 _RUN = changes.c.run_id == bindparam("run")
 
 
 def _count_planned() -> Select[Any]:
     c = changes.c
-    counts = and_(c.cause != Cause.COMPLETES_CREATION.value, c.object != "substitution")
+    counts = and_(c.cause.not_in(UNCOUNTED), c.object != "substitution")
     created = c.action == "create"
     moves = and_(created, c.object == "user", c.cause == Cause.RENAMED.value)
     leavers = and_(created, c.cause == Cause.STANDS_IN.value)

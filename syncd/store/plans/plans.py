@@ -10,9 +10,10 @@ from syncd.store.plans.links import Links
 from syncd.store.plans.outcomes import Outcomes as Recording
 from syncd.store.plans.plan_files import ProposedPlans
 from syncd.store.plans.push_end import PushEnds
+from syncd.store.plans.returns import Returns
 
 
-class Plans(Creations, PushEnds, Days):
+class Plans(Creations, PushEnds, Days, Returns):
     """Plans and their ends, and the sums of a day."""
 
 

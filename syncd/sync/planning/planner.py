@@ -27,6 +27,7 @@ from syncd.plan.licences import PersonView, decide_licences, find_settled_licenc
 from syncd.plan.membership import NO_DOUBTS, GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
+from syncd.plan.returns import tell_returns
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
 from syncd.plan.words import say
@@ -56,6 +57,8 @@ class Planned:
     full: bool
     changes: int = 0
     holds: list[Hold] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What the run says beside."""
 
 
 class Planner:
@@ -235,9 +238,9 @@ class Planner:
         self._flush()
         if not judged:
             return Planned(full, self._next)
-        holds = pass_complete(store, self._run_id, rules.limits, decisions=True, now=self._moment.expiring)
-        holds = [*self._handovers.holds, *(hold for hold in holds if hold.action != "handover")]
-        return Planned(full, self._next, holds)
+        passed = pass_complete(store, self._run_id, rules.limits, decisions=True, moment=self._moment)
+        holds = [*self._handovers.holds, *(hold for hold in passed.holds if hold.action != "handover")]
+        return Planned(full, self._next, holds, tell_returns(passed.returned))
 
     # ---- accounts and groups ----------------------------------------------------------------------------------------
 

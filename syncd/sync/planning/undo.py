@@ -178,4 +178,4 @@ def judge_proposal(run_id: int, means: Means) -> list[Hold]:
             f"{removals} removals, and {means.moment.quiet_reason} (guard.quiet_hours); nothing was done, ask again "
             "when they are over"
         )
-    return pass_complete(store, run_id, means.rules.limits, decisions=False, now=means.moment.expiring)
+    return pass_complete(store, run_id, means.rules.limits, decisions=False, moment=means.moment).holds
