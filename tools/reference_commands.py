@@ -64,7 +64,11 @@ def _show_help(command: click.Command) -> Iterator[str]:
     for number, paragraph in enumerate(re.split(r"\n\s*\n", (command.help or "").strip())):
         if number:
             yield ""
-        yield " ".join(paragraph.split())
+        lines = [line.strip() for line in paragraph.splitlines()]
+        if lines[0] == "\b":  # click's mark of a paragraph that is not to be wrapped: our examples
+            yield from ("```console", *(f"$ {line}" for line in lines[2:]), "```")
+        else:
+            yield " ".join(lines)
 
 
 def _make_row(option: click.Option, command: click.Command) -> str:

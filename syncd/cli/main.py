@@ -32,6 +32,9 @@ from syncd.errors import ConfigError, StoreLocked, SyncdError, UnknownObject
 
 _COMMANDS = {
     "run": "daemon",
+    "status": "status",
+    "trigger": "trigger",
+    "due": "due",
     "sync": "sync",
     "plan": "plan",
     "apply": "apply",

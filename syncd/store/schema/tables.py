@@ -45,7 +45,9 @@ from syncd.store.schema.inventory import (
     vanished_records,
 )
 from syncd.store.schema.runs import (
+    asked_runs,
     changes,
+    daemons,
     facts,
     failures,
     orders,
@@ -57,9 +59,11 @@ from syncd.store.schema.types import Key, UtcTime, metadata
 __all__ = [
     "Key",
     "UtcTime",
+    "asked_runs",
     "changes",
     "checkpoints",
     "contradictions",
+    "daemons",
     "delta_links",
     "delta_objects",
     "desired_groups",
