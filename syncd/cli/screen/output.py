@@ -11,7 +11,7 @@ from itertools import islice
 import click
 
 from syncd.cli.screen.streams import is_read
-from syncd.cli.screen.table import Column, find_width, lay_out
+from syncd.cli.screen.table import Column, find_width, lay_out, measure, wrap
 
 ROWS_SHOWN = 200
 
@@ -70,8 +70,14 @@ def format_time(moment: datetime | None) -> str | None:
 
 
 def print_line(text: str = "") -> None:
-    """Print a line of text, without what could steer a terminal."""
-    click.echo(printable(text), file=sys.stdout)  # by itself it would send UTF-8 to a stream that is said to be ASCII
+    """Print a line of text, without what could steer a terminal; a long one is wrapped between words."""
+    spelled, width = printable(text), find_width()
+    lines = [spelled]
+    if width is not None and measure(spelled) > width:
+        indent = " " * (len(spelled) - len(spelled.lstrip(" ")))
+        lines = [f"{indent}{line}" for line in wrap(spelled, width - len(indent))]
+    for line in lines:
+        click.echo(line, file=sys.stdout)  # by itself it would send UTF-8 to a stream that is said to be ASCII
 
 
 def printable(text: str) -> str:

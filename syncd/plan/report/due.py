@@ -86,3 +86,10 @@ def tell_substitution(bps_id: str, substitute: str, ends_at: datetime) -> Due:
 def tell_credential(setting: str, ends_at: datetime) -> Due:
     """Return when a credential ends."""
     return Due(at=ends_at, what="credential", detail=f"the credential of {setting} ends", key=setting)
+
+
+def tell_pause_end(bps_id: str, until: datetime, *, reason: str, by: str) -> Due:
+    """Return when a pause ends."""
+    return Due(
+        at=until, what="pause", bps_id=bps_id, detail=f"paused by {by} ({reason}); goes on then", key=bps_id.casefold()
+    )

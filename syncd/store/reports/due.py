@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Select, exists, func, select
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
-from syncd.plan.report.due import Due, Leaving, list_deletions, tell_hold, tell_substitution
+from syncd.plan.report.due import Due, Leaving, list_deletions, tell_hold, tell_pause_end, tell_substitution
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, reading
 from syncd.store.decisions.approvals import Approvals
+from syncd.store.decisions.pauses import Pauses
 from syncd.store.inventory.protection import load_tied
 from syncd.store.reports.status_statements import TABLES
 from syncd.store.schema.tables import changes, rejections, runs, substitutions, target_principals
@@ -28,7 +29,11 @@ def load_due(database: Database, rules: Rules, *, now: datetime) -> list[Due]:
             for row in connection.execute(_SELECT_SUBSTITUTIONS)
             if row.ends_at > now
         ]
-    found = [*list_deletions(leaving, rules.policy), *ends, *load_holds(database, now=now)]
+    paused = [
+        tell_pause_end(each.bps_id, each.until, reason=each.reason, by=each.by)
+        for each in Pauses(database).load_paused(now=now)
+    ]
+    found = [*list_deletions(leaving, rules.policy), *ends, *paused, *load_holds(database, now=now)]
     return sorted(found)
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, Subquery, func, select
 
 from syncd.model.licence import LICENCE_TYPES
+from syncd.plan.licences import LICENCE_ROLE, name_licence_role
 from syncd.store.db.database import Database, reading
 from syncd.store.licences.seats import load_seats
 from syncd.store.licences.taken import is_held
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still
-from syncd.store.schema.tables import changes, target_licences
+from syncd.store.schema.tables import changes, desired_users, scope_members, target_licences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,3 +69,38 @@ _COUNT_WAITING = (
     )
     .group_by(changes.c.target)
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCover:
+    """One rule by its place in the settings: how many people it covers, and how many of them no earlier rule does."""
+
+    place: int
+    covers: int
+    first: int
+
+
+def load_rule_cover(database: Database, rules: int) -> list[RuleCover]:
+    """Return whom each rule covers, by the groups as the last push over everybody saw them."""
+    covers = {row[0]: row[1] for row in database.load_rows(_COUNT_COVERED)}
+    first = {row[0]: row[1] for row in database.load_rows(_COUNT_FIRST)}
+    return [
+        RuleCover(place=place, covers=covers.get(role, 0), first=first.get(role, 0))
+        for place, role in enumerate(map(name_licence_role, range(rules)))
+    ]
+
+
+def _make_first() -> Subquery:
+    role = func.min(scope_members.c.role).label("role")
+    return _covered(select(scope_members.c.key, role)).group_by(scope_members.c.key).subquery()
+
+
+def _covered(statement: Select[Any]) -> Select[Any]:
+    """Return a statement over those who are covered and belong into the portal."""
+    wanted = (desired_users.c.key == scope_members.c.key) & (desired_users.c.state == "wanted")
+    return statement.join(desired_users, wanted).where(scope_members.c.role.startswith(LICENCE_ROLE))
+
+
+_FIRST = _make_first()
+_COUNT_COVERED = _covered(select(scope_members.c.role, func.count())).group_by(scope_members.c.role)
+_COUNT_FIRST = select(_FIRST.c.role, func.count()).group_by(_FIRST.c.role)

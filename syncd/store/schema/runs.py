@@ -101,6 +101,28 @@ daemons = Table(  # those that are up, as far as they said lately
     Column("next_delta", UtcTime),
 )
 
+pauses = Table(  # nothing is planned for these until a day
+    "pauses",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("source_key", Key),  # the person or group; NULL: a record that no source object has
+    Column("record_key", Key),  # principal of that record
+    Column("until", UtcTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("paused_by", Text, nullable=False),
+    Column("paused_at", UtcTime, nullable=False),
+    Index("ix_pauses_until", "until"),
+)
+
+bindings = Table(  # records that somebody bound to a person or group, whatever the mapping says
+    "bindings",
+    metadata,
+    Column("source_key", Key, primary_key=True, autoincrement=False),
+    Column("record_key", Key, nullable=False, unique=True),
+    Column("bound_by", Text, nullable=False),
+    Column("bound_at", UtcTime, nullable=False),
+)
+
 rejections = Table(
     "rejections",
     metadata,

@@ -46,11 +46,13 @@ from syncd.store.schema.inventory import (
 )
 from syncd.store.schema.runs import (
     asked_runs,
+    bindings,
     changes,
     daemons,
     facts,
     failures,
     orders,
+    pauses,
     rejections,
     runs,
 )
@@ -60,6 +62,7 @@ __all__ = [
     "Key",
     "UtcTime",
     "asked_runs",
+    "bindings",
     "changes",
     "checkpoints",
     "contradictions",
@@ -75,6 +78,7 @@ __all__ = [
     "member_checks",
     "metadata",
     "orders",
+    "pauses",
     "rejections",
     "runs",
     "scope_members",
