@@ -29,7 +29,7 @@ class Pause:
         return say(Cause.PAUSED, until=f"{self.until:%Y-%m-%d %H:%M} UTC", reason=self.reason)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Concerned:
     """A planned change by the keys of what it concerns: the record, the member, and the source object that wants it."""
 

@@ -124,7 +124,9 @@ def find_orphan_status(state: str, *, successor: str, facts: StatusFacts, policy
     )
 
 
-def tell_pause(judged: StatusReason, source: int | None, record: int | None, pauses: Sequence[Pause]) -> StatusReason:
+def tell_pause(
+    judged: StatusReason, pauses: Sequence[Pause], *, source: int | None, record: int | None
+) -> StatusReason:
     """Return the same, and that nothing is done about it for the time being, when it is paused."""
     state, reason = judged
     for pause in pauses:

@@ -115,7 +115,9 @@ class Stops(StorePart):
         records = frozenset[int]().union(*(pause.records for pause in pauses))
         sources = {pause.source for pause in pauses if pause.source is not None}
         rows = self._database.load_rows(_SELECT_CONCERNED, {"run": run_id, "records": records, "sources": sources})
-        return [Concerned(row.seq, row.record_key, row.target_key, row.source_key) for row in rows]
+        return [
+            Concerned(seq=row.seq, record=row.record_key, member=row.target_key, source=row.source_key) for row in rows
+        ]
 
     def load_moves_on_their_way(self, run_id: int) -> list[int]:
         """Return the places of grants whose licence, given by hand, has left the previous account already."""

@@ -137,7 +137,7 @@ class Report:
 
 
 def _make_line(row: Any, judged: StatusReason, pauses: Sequence[Pause]) -> Line:
-    state, reason = tell_pause(judged, row.source_key, row.record, pauses)
+    state, reason = tell_pause(judged, pauses, source=row.source_key, record=row.record)
     return Line(
         source_id=row.source_id,
         name=row.name,
