@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import click
 
-from syncd.cli.main import program
+from syncd.cli.main import PURPOSES, program
 from syncd.cli.options import shared_options
 from tools.reference_table import escape
 
@@ -16,10 +16,23 @@ _HEAD = ["| option | does |", "|---|---|"]
 
 
 def make_sections(kept: Mapping[str, str]) -> list[str]:
-    """Return a section per command. Nothing is kept: the program says all of it."""
+    """Return a section per command that runs or decides. Nothing is kept: the program says all of it."""
     del kept
+    return _make_sections("Run", "Decide")
+
+
+def make_sections_of_others(kept: Mapping[str, str]) -> list[str]:
+    """Return a section per command that looks or sets up."""
+    del kept
+    return _make_sections("Look", "Set up")
+
+
+def _make_sections(*purposes: str) -> list[str]:
+    names = {name for purpose in purposes for name in PURPOSES[purpose]}
     lines: list[str] = []
     for path, command in list_commands():
+        if path.split()[1] not in names:
+            continue
         lines += [f"### `{_show_usage(path, command)}`", "", *_show_help(command), ""]
         options = [option for option in _list_options(command) if option.opts[0] not in _SHARED]
         if options:
@@ -64,7 +77,11 @@ def _show_help(command: click.Command) -> Iterator[str]:
     for number, paragraph in enumerate(re.split(r"\n\s*\n", (command.help or "").strip())):
         if number:
             yield ""
-        yield " ".join(paragraph.split())
+        lines = [line.strip() for line in paragraph.splitlines()]
+        if lines[0] == "\b":  # click's mark of a paragraph that is not to be wrapped: our examples
+            yield from ("```console", *(f"$ {line}" for line in lines[2:]), "```")
+        else:
+            yield " ".join(lines)
 
 
 def _make_row(option: click.Option, command: click.Command) -> str:

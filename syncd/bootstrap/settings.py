@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from syncd.config import (
     GraphSettings,
+    Missing,
     Settings,
     load_settings,
 )
@@ -43,10 +44,22 @@ def _find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:
 
 def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
     """Return when the credentials end that end soon, by setting; reads files, sends nothing, raises nothing."""
-    from syncd.graph.checks.credential import find_expiring
+    ends = list_credential_ends(settings)
+    if not ends:
+        return {}
+    from syncd.graph.checks.credential import NOTICE
 
-    expires_at = find_expiring(make_credential(settings.graph), now)
-    return {} if expires_at is None else {"graph.certificate_file": expires_at}
+    return {name: ends_at for name, ends_at in ends.items() if ends_at - now <= NOTICE}
+
+
+def list_credential_ends(settings: Settings) -> dict[str, datetime]:
+    """Return when each credential ends whose end is known, by setting; reads files, sends nothing, raises nothing."""
+    if isinstance(settings.graph_side, Missing) or settings.graph.certificate_file is None:
+        return {}
+    from syncd.graph.checks.credential import find_end
+
+    ends_at = find_end(make_credential(settings.graph))
+    return {} if ends_at is None else {"graph.certificate_file": ends_at}
 
 
 def make_credential(graph: GraphSettings) -> Credential:

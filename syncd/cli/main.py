@@ -20,7 +20,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn
 
@@ -30,25 +30,45 @@ from syncd.cli.options import shared_options
 from syncd.cli.screen.streams import leave
 from syncd.errors import ConfigError, StoreLocked, SyncdError, UnknownObject
 
-_COMMANDS = {
-    "run": "daemon",
-    "sync": "sync",
-    "plan": "plan",
-    "apply": "apply",
-    "held": "held",
-    "approve": "held",
-    "reject": "held",
-    "undo": "undo",
-    "drift": "drift",
-    "runs": "runs",
-    "users": "records",
-    "groups": "records",
-    "explain": "explain",
-    "check": "check",
-    "migrate": "migrate",
-    "sandbox": "sandbox",
+PURPOSES: Mapping[str, Mapping[str, str]] = {
+    "Run": {
+        "run": "daemon",
+        "trigger": "trigger",
+        "sync": "sync",
+        "plan": "plan",
+        "apply": "apply",
+        "undo": "undo",
+    },
+    "Decide": {
+        "held": "held",
+        "approve": "held",
+        "reject": "held",
+        "drift": "drift",
+        "pause": "pause",
+        "resume": "pause",
+        "link": "orphans",
+        "release": "orphans",
+    },
+    "Look": {
+        "status": "status",
+        "users": "records",
+        "groups": "records",
+        "explain": "explain",
+        "runs": "runs",
+        "due": "due",
+        "licences": "licences",
+        "orphans": "orphans",
+    },
+    "Set up": {
+        "check": "check",
+        "migrate": "migrate",
+        "sandbox": "sandbox",
+    },
 }
-"""Each command, in the order of the help text, and the module of `commands` that has it under the same name."""
+"""Each command by its purpose, in the order of the help text, and the module of `commands` that has it."""
+_COMMANDS = {name: module for commands in PURPOSES.values() for name, module in commands.items()}
+_SENTENCE = 200
+"""Longer than the first sentence of any command, so that the help cuts none."""
 
 
 class Program(click.Group):
@@ -67,6 +87,13 @@ class Program(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"syncd.cli.commands.{module}.{cmd_name} is no command")
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by purpose, each with its first sentence as a whole."""
+        for purpose, names in PURPOSES.items():
+            found = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(purpose):
+                formatter.write_dl([(name, each.get_short_help_str(_SENTENCE)) for name, each in found if each])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what syncd raises on purpose becomes a sentence and an exit code, never a traceback."""
@@ -110,7 +137,15 @@ def _show_version(context: click.Context, parameter: click.Parameter, value: boo
 @shared_options
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print it.")
 def program() -> None:
-    """Keep the users and groups of a WEBCON BPS portal in step with a Microsoft Entra tenant."""
+    """Keep the users and groups of a WEBCON BPS portal in step with a Microsoft Entra tenant.
+
+    \b
+    Examples:
+      syncd plan full                  see what would be done; nothing is written
+      syncd sync full                  do it
+      syncd status                     is all well, and what comes next?
+      syncd explain ann@example.com    why is she (not) in the portal?
+    """
 
 
 def run() -> None:

@@ -125,6 +125,18 @@ def _remember(context: click.Context, parameter: click.Parameter, value: object)
 pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
 
 
+def name_person() -> str:
+    """Return who types this command: the account of the operating system and the machine."""
+    import getpass
+    import socket
+
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # a container's user need not have a name
+        user = f"uid {os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
 def duration(text: str) -> timedelta:
     """Return a duration written as everywhere in syncd: a sum of d, h, m and s, such as ``1h30m``."""
     parts = re.findall(r"(\d+)([dhms])", text)

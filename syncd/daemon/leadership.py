@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
+from uuid import uuid4
 
 import structlog
 
@@ -15,6 +22,7 @@ from syncd.errors import StoreError
 from syncd.model.run import RunKind, RunRequest
 from syncd.store.db.database import Database
 from syncd.store.db.lock import ANSWER_SECONDS, LOST_SECONDS, SETTLE_SECONDS, WATCH_SECONDS, StoreLock
+from syncd.store.runs.daemons import SAID_EVERY, DaemonRole, DaemonSeen
 from syncd.store.runs.runlog import RunLog
 from syncd.store.store import Store
 from syncd.tasks import background_tasks
@@ -31,18 +39,23 @@ class LeadershipTerm:
         self._database = database
         self._lock = AsyncLock(StoreLock(database))
         self._lost = False
+        self._name = uuid4().hex
+        self._since = context.clock.now()
         self._worker = Worker(context, database, is_lost=lambda: self._lost, confirm=self._confirm)
         self._log = structlog.get_logger("syncd.daemon")
 
     async def serve(self) -> None:
         """Wait, work, and give the lock back. A store that cannot be asked is waited for by whoever calls again."""
         try:
-            if await self._wait_for_lock():
-                await self._lead()
+            async with background_tasks((self._keep_saying_up(), "say up")):
+                if await self._wait_for_lock():
+                    await self._lead()
         except StoreError as error:
             await self._context.rest(self._context.store_backoff.note(error))
         finally:
             self._context.schedule.stop()
+            if not self._context.store_backoff.present:  # after a while without a word it is taken for gone anyway
+                await self._finish_in_thread(partial(Store(self._database).daemons.say_gone, self._name))
             await self._lock.close()
 
     def cancel_run(self) -> None:
@@ -68,6 +81,38 @@ class LeadershipTerm:
                 waited = True
             await context.rest(_POLL_SECONDS)
         return False
+
+    async def _keep_saying_up(self) -> None:
+        """Say again and again which part this daemon has, beside the store's thread, which may be busy for long."""
+        while True:
+            role = self._context.state.role
+            if role in ("working", "standby"):
+                part: DaemonRole = "working" if role == "working" else "standby"
+                await self._finish_in_thread(partial(self._say_up, part, self._context.schedule.next_times()))
+            said = self._context.clock.monotonic()
+            while self._context.state.role == role and self._context.clock.monotonic() < said + SAID_EVERY:
+                await self._context.clock.sleep(_POLL_SECONDS)
+
+    async def _finish_in_thread(self, word: Callable[[], None]) -> None:
+        """Write one word about this daemon; a store that fails is found out, and told, by the work itself."""
+        writing = asyncio.get_running_loop().run_in_executor(None, word)
+        with contextlib.suppress(StoreError):
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait([writing])
+                raise
+
+    def _say_up(self, role: DaemonRole, times: Mapping[ScheduledKind, datetime]) -> None:
+        seen = DaemonSeen(
+            role=role,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            since=self._since,
+            next_full=times.get("full"),
+            next_delta=times.get("delta"),
+        )
+        Store(self._database).daemons.say_up(self._name, seen, now=self._context.clock.now())
 
     async def _has_open_run(self) -> bool:
         return await Store(self._database).runs.has_open()

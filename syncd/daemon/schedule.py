@@ -107,25 +107,33 @@ class Schedule:
         self._enqueue(RunRequest(pull=kind, trigger="schedule"))
 
     def _compute_next(self, kind: ScheduledKind, *, after: datetime) -> datetime:
-        cadence = _cadence(self._settings, kind)
-        if not isinstance(cadence, Cron):
-            return after + cadence.every
-        moment = after + timedelta(microseconds=1)
-        found: datetime | None = self._make_trigger(kind).get_next_fire_time(None, moment)
-        return after + timedelta(days=365) if found is None else found.astimezone(UTC)
+        return compute_next(self._settings, kind, after=after)
 
     def _make_trigger(self, kind: ScheduledKind) -> Any:
-        cadence, zone = _cadence(self._settings, kind), self._settings.timezone
-        if not isinstance(cadence, Cron):
-            return IntervalTrigger(seconds=int(cadence.every.total_seconds()), timezone=zone)
-        return CronTrigger(
-            minute=cadence.minute,
-            hour=cadence.hour,
-            day=cadence.day,
-            month=cadence.month,
-            day_of_week=cadence.weekday,
-            timezone=zone,
-        )
+        return _make_trigger(self._settings, kind)
+
+
+def compute_next(settings: ScheduleSettings, kind: ScheduledKind, *, after: datetime) -> datetime:
+    """Return when a kind comes next after a moment; of an interval, that is the moment when it began to pass."""
+    cadence = _cadence(settings, kind)
+    if not isinstance(cadence, Cron):
+        return after + cadence.every
+    found: datetime | None = _make_trigger(settings, kind).get_next_fire_time(None, after + timedelta(microseconds=1))
+    return after + timedelta(days=365) if found is None else found.astimezone(UTC)
+
+
+def _make_trigger(settings: ScheduleSettings, kind: ScheduledKind) -> Any:
+    cadence, zone = _cadence(settings, kind), settings.timezone
+    if not isinstance(cadence, Cron):
+        return IntervalTrigger(seconds=int(cadence.every.total_seconds()), timezone=zone)
+    return CronTrigger(
+        minute=cadence.minute,
+        hour=cadence.hour,
+        day=cadence.day,
+        month=cadence.month,
+        day_of_week=cadence.weekday,
+        timezone=zone,
+    )
 
 
 def _cadence(settings: ScheduleSettings, kind: ScheduledKind) -> Cadence:

@@ -19,7 +19,7 @@ from syncd.store.store import Store
 from syncd.sync.runs import Sides
 
 _ORDERS_EVERY = 2.0
-"""Seconds between two looks for approvals, which are given in another process."""
+"""Seconds between two looks for approvals and wishes for a run, which are given in another process."""
 
 
 class Worker:
@@ -52,7 +52,8 @@ class Worker:
             context.bell.clear()
             if context.is_leaving() or self._is_lost():
                 return
-            request = context.queue.take() or await self._take_order()
+            order = await self._look_for_orders()
+            request = context.queue.take() or order
             if request is not None:
                 if await self._confirm():
                     await self._carry_out(request)
@@ -63,14 +64,17 @@ class Worker:
                 async with asyncio.timeout(_ORDERS_EVERY):
                     await context.bell.wait()
 
-    async def _take_order(self) -> RunRequest | None:
-        """Return what a person approved beside this daemon, if anything."""
+    async def _look_for_orders(self) -> RunRequest | None:
+        """Queue the runs that somebody asked for beside this daemon, and return what a person approved, if anything."""
+        store = Store(self._database)
         try:
-            approval = await Store(self._database).decisions.load_order()
+            wishes, approval = await store.asked.load_waiting(), await store.decisions.load_order()
         except StoreError as error:
             await self._context.rest(self._context.store_backoff.note(error))
             return None
         self._context.store_backoff.clear()
+        for wish in wishes:
+            self._context.queue.put(RunRequest(pull=wish.kind, trigger="cli", retry_failed=True, wishes=(wish.id,)))
         return (
             None
             if approval is None
@@ -142,13 +146,18 @@ class Worker:
                 if request.pull == "full":
                     self._context.queue.owe(request)
                 record = await self._record_unopened(request, error)
-                if request.approval is not None:
-                    await Store(self._database).decisions.finish_order(request.approval.order, record.id)
-                return record
-            record = await runs.execute(request, sides)
-        if request.approval is not None and request.approval.order:
-            await Store(self._database).decisions.finish_order(request.approval.order, record.id)
+            else:
+                record = await runs.execute(request, sides)
+        await self._answer(request, record)
         return record
+
+    async def _answer(self, request: RunRequest, record: RunRecord) -> None:
+        """Say in the store which run did what was asked for there. A wish whose run was cut short is still one."""
+        store = Store(self._database)
+        if request.approval is not None and request.approval.order:
+            await store.decisions.finish_order(request.approval.order, record.id)
+        if request.wishes and record.status != "interrupted":
+            await store.asked.serve(request.wishes, record.id)
 
     async def _record_unopened(self, request: RunRequest, error: SyncdError) -> RunRecord:
         """Record a run that failed before either side could be opened."""

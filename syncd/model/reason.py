@@ -95,6 +95,7 @@ class Cause(StrEnum):
     """An earlier run held the very same change, and nobody has decided about it yet."""
     QUIET_HOURS = "quiet_hours"
     CLOCK = "clock"
+    PAUSED = "paused"
     REJECTED = "rejected"
     REJECTED_BEFORE = "rejected_before"
     ADOPTION_REJECTED = "adoption_rejected"

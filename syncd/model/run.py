@@ -87,6 +87,8 @@ class RunRequest:
     """Apply exactly these held changes of an earlier run, and nothing else."""
     only: Wanted | None = None
     """Read, plan and push this one object; ``pull`` is none then."""
+    wishes: tuple[int, ...] = ()
+    """The wishes in the store that it serves (`store.runs.asked`)."""
 
     def merge(self, other: RunRequest) -> RunRequest:
         """Return the one request that serves both: full beats delta."""
@@ -97,6 +99,7 @@ class RunRequest:
             trigger=stronger.trigger,
             write=self.write or other.write,
             retry_failed=self.retry_failed or other.retry_failed,
+            wishes=tuple(sorted({*self.wishes, *other.wishes})),
         )
 
 

@@ -72,10 +72,11 @@ class Desired:
     manager_key: int | None = None
 
 
-def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) -> Desired:
+def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None, bound: str = "") -> Desired:
     """Decide about one user. Whatever cannot be evaluated is skipped with the reason, never judged a leaver.
 
-    ``now`` is the time of the run, which rules that look at ``now`` need.
+    ``now`` is the time of the run, which rules that look at ``now`` need. ``bound``: the BPS id of a record that
+    somebody bound to this user by hand, which counts instead of the mapped one, whatever its form.
     """
     if user.state == "unreadable":
         return Desired(key=user.key, state="skipped", reason=say(Cause.UNREADABLE, what="user"))
@@ -87,12 +88,12 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None) 
         attributes,
         now=now,
     )
-    bps_id, fields = mapped.bps_id, mapped.fields
+    bps_id, fields = bound or mapped.bps_id, mapped.fields
     state, reason = _judge_user(user, attributes, rules=rules, now=now)
     if state == "wanted" and mapped.problem:
         state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)
     elif state == "wanted":
-        problem = find_bps_id_problem(bps_id)
+        problem = None if bound else find_bps_id_problem(bps_id)
         if problem:
             external = is_guest(attributes) or _is_external(attributes)
             what = "mail address (guest)" if external else rules.mapping.user_bps_id.text
@@ -144,7 +145,7 @@ def _judge_scope(
     return "out_of_scope", say(Cause.OUT_OF_SCOPE, rule=f"scope.{kind}s: {rule.text}")
 
 
-def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = None) -> Desired:
+def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = None, bound: str = "") -> Desired:
     """Decide about one group, in the same manner."""
     if group.state in ("soft_deleted", "deleted"):
         return Desired(key=group.key, state="deleted", reason=say(Cause.DELETED))
@@ -153,13 +154,13 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
     if group.state == "parked":
         return Desired(key=group.key, state="skipped", reason=say(Cause.PARTLY_KNOWN, what="group"))
     mapped = _map_fields(rules.mapping.group_bps_id, rules.mapping.group_fields, "group", group.attributes, now=now)
-    bps_id, fields = group.bound or mapped.bps_id, mapped.fields
+    bps_id, fields = bound or group.bound or mapped.bps_id, mapped.fields
     state, reason = _judge_scope(rules.scope.groups, "group", group.attributes, now=now)
     if state == "wanted" and mapped.problem:
         state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)
     if state != "wanted":
         return Desired(key=group.key, state=state, reason=reason, bps_id=bps_id or "", fields=fields)
-    problem = find_bps_id_problem(bps_id)
+    problem = None if bound else find_bps_id_problem(bps_id)
     if problem or bps_id is None:
         reason = say(Cause.NO_BPS_ID, rule=rules.mapping.group_bps_id.text, problem=problem)
         return Desired(key=group.key, state="skipped", reason=reason)

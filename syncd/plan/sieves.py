@@ -16,16 +16,17 @@ complete (everything is planned)
 release (instead of 1 to 8, when a person has approved something)
 9      `stop_unapproved`       what was not released, or was not shown                           held, deferred
 write (nothing is sent yet)
-10     `stop_untimely`         what hangs on a clock that is not believed                        deferred
-11     `stop_quiet`            removals, in quiet hours                                          deferred
-12     `stop_failing`          what failed alike, until its next attempt is due                  deferred
-13     `stop_tied`             deletions with which the portal would change what is protected    deferred
-14     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
-15     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
-16     `stop_swaps`            the old licence, until the new one is given                       deferred
+10     `pauses.stop_paused`    whatever concerns a person or group that is paused                deferred
+11     `stop_untimely`         what hangs on a clock that is not believed                        deferred
+12     `stop_quiet`            removals, in quiet hours                                          deferred
+13     `stop_failing`          what failed alike, until its next attempt is due                  deferred
+14     `stop_tied`             deletions with which the portal would change what is protected    deferred
+15     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
+16     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
+17     `stop_swaps`            the old licence, until the new one is given                       deferred
 seats (the portal's seats are known)
-17     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
-18     `stop_without_seat`     grants without a seat, and again 15                               deferred
+18     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
+19     `stop_without_seat`     grants without a seat, and again 17                               deferred
 =====  ======================  ================================================================  =========
 
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for

@@ -70,6 +70,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.HELD_BEFORE: "held since run {run} ({breach}), until somebody approves or rejects it",
     Cause.QUIET_HOURS: "quiet hours: removals are put off (guard.quiet_hours)",
     Cause.CLOCK: "{doubt}: what hangs on time waits until it is right",
+    Cause.PAUSED: "paused until {until} ({reason})",
     Cause.REJECTED: "rejected",
     Cause.REJECTED_BEFORE: "rejected before, and its object has not changed since",
     Cause.ADOPTION_REJECTED: "its adoption was rejected: hands off",

@@ -20,6 +20,8 @@ object              keeps
 `undo`              what undoing a run looks at
 `decisions`         what people decided: approvals, rejections, orders to a working daemon
 `runs`              the run log
+`asked`             runs that somebody asked a daemon for
+`daemons`           which daemons are up
 `notifications`     what was sent to the hook
 ==================  ==============================================================================================
 
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     from syncd.store.plans.plans import Outcomes, PlanFiles, Plans
     from syncd.store.plans.stops import Stops
     from syncd.store.plans.undo import Undoing
+    from syncd.store.runs.asked import AskedRuns
+    from syncd.store.runs.daemons import Daemons
     from syncd.store.runs.runlog import RunLog
     from syncd.store.runs.told import SentNotifications
 
@@ -164,6 +168,18 @@ class Store:
         from syncd.store.runs.runlog import RunLog
 
         return RunLog(self._database)
+
+    @cached_property
+    def asked(self) -> AskedRuns:
+        from syncd.store.runs.asked import AskedRuns
+
+        return AskedRuns(self._database)
+
+    @cached_property
+    def daemons(self) -> Daemons:
+        from syncd.store.runs.daemons import Daemons
+
+        return Daemons(self._database)
 
     @cached_property
     def notifications(self) -> SentNotifications:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from syncd.model.change import REMOVALS
@@ -17,11 +17,14 @@ from syncd.plan.daily import Kind, list_allowances, make_day
 from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
 from syncd.plan.moment import Moment
+from syncd.plan.pauses import stop_paused
 from syncd.plan.returns import RETURN_WITHIN
 from syncd.plan.rules import GuardLimits
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +95,27 @@ def _weigh(store: Store, run_id: int, limits: GuardLimits, *, now: datetime) -> 
 
 
 def pass_moment(store: Store, run_id: int, *, moment: Moment, grace: bool, decided: bool, retry_failed: bool) -> None:
-    """Take a plan through what depends on the moment (stage "write"): clock, quiet hours, attempts that are not due.
+    """Take a plan through what depends on the moment (stage "write"): pauses, clock, quiet hours, next attempts.
 
     ``grace``: accounts and groups are deleted after a time. ``decided``: a person said what goes on, at any hour.
     """
+    pass_pauses(store, run_id, moment)
     if moment.doubt:
         store.stops.stop(run_id, sieves.stop_untimely(moment.doubt, grace=grace))
     if moment.quiet and not decided:
         store.stops.stop(run_id, sieves.stop_quiet())
     if not retry_failed:
         store.stops.stop(run_id, sieves.stop_failing(*store.stops.load_not_due(run_id, now=moment.now)))
+
+
+def pass_pauses(store: Store, run_id: int, moment: Moment) -> None:
+    """Put off what concerns somebody who is paused (stage "write"), also of a plan that compares nothing.
+
+    While the clock is not believed, no pause is over.
+    """
+    pauses = store.decisions.load_pauses(now=_LONG_AGO if moment.doubt else moment.now)
+    if pauses:
+        store.stops.stop(run_id, stop_paused(store.stops.load_concerned(run_id, pauses), pauses))
 
 
 def pass_licences(store: Store, run_id: int) -> None:

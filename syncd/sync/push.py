@@ -15,7 +15,7 @@ from syncd.plan.guard import Hold
 from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
 from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
-from syncd.sync.passage import pass_moment
+from syncd.sync.passage import pass_moment, pass_pauses
 from syncd.sync.planning.approval import keep_approved
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
@@ -233,6 +233,7 @@ class Push:
         )
         await read_doubtful(self._portal, store, now=self._clock.now())
         holds = await proposal.propose(run_id, means, phase)
+        await store.in_thread(pass_pauses, store, run_id, moment)
         if write:
             await self._spare_tied(run_id)
         licences = bool(rules.licences) or await store.licences.has_licence_changes(run_id)

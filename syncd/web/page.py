@@ -12,6 +12,7 @@ from html import escape
 from syncd.logs.redaction import redact_text
 from syncd.model.run import RunRecord
 from syncd.plan.daily import describe_allowances
+from syncd.plan.report.sides import SIDES, find_side
 from syncd.web.vitals import StoreView, Vitals
 
 _STYLE = """
@@ -23,7 +24,6 @@ th{font-weight:600;color:#56606d}.bad{color:#a8201a}.warn{color:#8a5a00}.good{co
 .bad{color:#ff8a80}.warn{color:#ffc766}.good{color:#7fd8a0}}
 """
 _COLOURS = {"succeeded": "good", "partial": "warn", "held": "warn", "interrupted": "warn", "failed": "bad"}
-_SIDES = {"source": "Entra ID", "target": "WEBCON BPS"}
 
 
 def render_page(vitals: Vitals, store: StoreView) -> str:
@@ -61,32 +61,15 @@ def _iterate_facts(vitals: Vitals, store: StoreView) -> Iterable[tuple[str, str]
 
 
 def _iterate_sides(runs: Sequence[RunRecord]) -> Iterable[tuple[str, str]]:
-    """Say for each side how it was when a run last talked to it, as far as the phases of that run tell."""
-    closed = [run for run in runs if run.status not in ("running", "interrupted")]
-    for side, name in _SIDES.items():
-        for run in closed:
-            verdict = _judge_side(run, side)
-            if verdict:
-                yield name, f"{verdict} (run {run.id}, {_show_time(run.started_at)})"
-                break
-        else:
+    """Say for each side how it was when a run last talked to it."""
+    for side, name in SIDES.items():
+        found = find_side(side, runs)
+        if found.at is None:
             yield name, "not talked to yet"
-
-
-def _judge_side(run: RunRecord, side: str) -> str:
-    """Return how a side was in a run, nothing when the run does not tell."""
-    pulled_only = set(run.phases) <= {"pull"}
-    failed = f'<span class="bad">{_show_reason(run.error)}</span>'
-    if run.status == "failed" and not run.phases:
-        return failed
-    if side == "source":
-        if run.status == "failed" and pulled_only:
-            return failed
-        return '<span class="good">ok</span>' if "pull" in run.phases else ""
-    if run.status == "failed":
-        return "" if pulled_only else failed
-    wrote = run.phases.keys() & {"apply", "read portal", "read portal members"}
-    return '<span class="good">ok</span>' if wrote else ""
+            continue
+        verdict = '<span class="good">ok</span>' if found.state == "ok" else ""
+        verdict = verdict or f'<span class="bad">{_show_reason(found.reason)}</span>'
+        yield name, f"{verdict} (run {found.run}, {_show_time(found.at)})"
 
 
 def _render_held(store: StoreView) -> str:

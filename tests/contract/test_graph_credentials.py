@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from syncd.bootstrap.settings import make_credential, read_settings
+from syncd.bootstrap.settings import list_credential_ends, list_expiring, make_credential, read_settings
 from syncd.clock import Clock
+from syncd.config import load_settings
 from syncd.errors import AuthFailed, Forbidden, Rejected, RemoteError
 from syncd.graph.auth.tokens import TokenSource
-from syncd.graph.checks.credential import find_expiring, probe_credential
+from syncd.graph.checks.credential import find_end, probe_credential
 from syncd.graph.client import open_client
 from syncd.graph.credentials import ClientCertificate, ClientSecret, Credential, FederatedToken, ManagedIdentity
 from syncd.graph.options import GraphOptions
@@ -385,14 +386,30 @@ def test_the_end_of_a_certificate_is_told_ahead(tmp_path: Path) -> None:
     assert (broken.status, "No such file" in broken.detail) == ("failed", True)
 
 
+def test_only_a_certificate_has_an_end_that_is_known(tmp_path: Path) -> None:
+    """However far away it is; a file that cannot be read tells nothing."""
+    near = issue("near", days=10)
+    assert find_end(certify(tmp_path / "a", near.key_pem(), near.pem)) == near.certificate.not_valid_after_utc
+    assert find_end(ClientCertificate(tmp_path / "missing")) is None
+    assert find_end(ClientSecret(str)) is None
+
+
 def test_only_an_ending_certificate_is_expiring(tmp_path: Path) -> None:
     """What the daemon logs daily: the end of a certificate that is near or past, and nothing else."""
     now = Clock().now()
-    near, far = issue("near", days=10), issue("far", days=100)
-    assert find_expiring(certify(tmp_path / "a", near.key_pem(), near.pem), now) == near.certificate.not_valid_after_utc
-    assert find_expiring(certify(tmp_path / "b", far.key_pem(), far.pem), now) is None
-    assert find_expiring(ClientCertificate(tmp_path / "missing"), now) is None
-    assert find_expiring(ClientSecret(str), now) is None
+    for name, days, told in (("near", 10, True), ("past", -1, True), ("far", 100, False)):
+        made = issue(name, days=days)
+        file = tmp_path / f"{name}.pem"
+        file.write_bytes(made.key_pem() + made.pem)
+        environ = {
+            "SYNCD_GRAPH__TENANT_ID": "7b68fdf7-b9e5-401a-8149-1cfa637cab2c",
+            "SYNCD_GRAPH__CLIENT_ID": "509b057b-c946-4d1b-9a51-20d8c9414f04",
+            "SYNCD_GRAPH__CERTIFICATE_FILE": str(file),
+        }
+        settings = load_settings(None, environ, need=frozenset({"graph"}))
+        ends = list_credential_ends(settings)
+        assert ends == {"graph.certificate_file": made.certificate.not_valid_after_utc}
+        assert list_expiring(settings, now) == (ends if told else {})
 
 
 def test_other_credentials_say_what_can_be_known(tmp_path: Path) -> None:

@@ -54,12 +54,42 @@ def test_a_table_folds_what_is_long_and_keeps_its_columns(
 ) -> None:
     """Of a long table every row is there, under one heading, in columns of one width."""
     monkeypatch.setenv("COLUMNS", "60")
-    number = print_table((("name", 1), ("why", 1)), ((f"n{i}", "x" * (i % 80)) for i in range(1200)))
+    number = print_table((("name", 1), ("why", 1)), ((f"n{i}", "x " * (i % 80)) for i in range(1200)))
     lines = capsys.readouterr().out.splitlines()
     assert number == 1200
     assert sum(line.startswith("name") for line in lines) == 1
     assert sum(line.count("x") for line in lines) == sum(i % 80 for i in range(1200))
     assert all(len(line) <= 60 for line in lines)
+
+
+_GROUP = "6f1c9a2e-1111-2222-3333-444455556666@groups.example.com"
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "100", "140", "300"])
+def test_no_id_is_ever_broken_and_no_line_is_longer_than_it_must_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """However narrow the terminal: a word stands on one line, and only a word alone may stand out."""
+    monkeypatch.setenv("COLUMNS", columns)
+    headings = (("outcome", 3), ("object", 3), ("bps id", 8), ("member", 8), ("why", 12))
+    why = "it is in the group, and " * 9
+    print_table(
+        headings, [("done", "membership", f"{_GROUP} (Sales)", "ann@x.example", why), ("a", "b", "c", "d", "e")]
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(_GROUP in line for line in lines) == 1
+    assert sum("ann@x.example" in line for line in lines) == 1
+    assert sum(line.count("group,") for line in lines) == 9
+    assert all(len(line) <= int(columns) or len(line.split()) == 1 for line in lines if "(Sales)" not in line)
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_wide_characters_count_for_two(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the columns behind a Japanese name would not stand below one another."""
+    monkeypatch.setenv("COLUMNS", "60")
+    print_table((("name", 1), ("id", 1)), [("\u5c71\u7530", "one"), ("abcdef", "two")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == ["\u5c71\u7530    one", "abcdef  two"]
 
 
 def test_nothing_is_folded_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

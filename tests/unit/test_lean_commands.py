@@ -28,6 +28,7 @@ FORBIDDEN = {
     "held": (*_SIDES, *_ENGINE),
     "users": (*_SIDES, *_ENGINE),
     "groups": (*_SIDES, *_ENGINE),
+    "due": (*_SIDES, *_ENGINE),
     "explain ann@x.example": (*_SIDES, *_ENGINE),
 }
 

@@ -128,6 +128,7 @@ def _describe(
     if desired is not None:
         by_mail = user and is_mapped_by_mail(explanation.source["attributes"], rules)
         rule = "mail (a guest or external member)" if by_mail else key_rule.text
+        rule = "bound by hand ('syncd link')" if desired["bound"] else rule
         mapped["bps_id"] = {"rule": rule, "value": desired["bps_id"]}
         for name, value in desired["fields"].items():
             if name in rule_of:

@@ -63,10 +63,14 @@ def runs(context: click.Context, invocation: Invocation, *, limit: int) -> None:
 @pass_invocation
 def show(invocation: Invocation, *, run: str) -> None:
     """Show one run with every change and its outcome. RUN is a number of the list, or 'last'."""
+    from syncd.store.store import Store
+
     with _opened(invocation) as database:
         record = find_run(database, run)
         if invocation.json:
-            print_json({**describe_run(record), "changes": Stream(describe_changes(database, record.id))})
+            asked = Store(database).asked.load_askers(record.id)
+            changes = Stream(describe_changes(database, record.id))
+            print_json({**describe_run(record), "asked_by": asked, "changes": changes})
             return
         print_run(database, record)
         if record.error:

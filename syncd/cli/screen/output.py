@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import click
 
 from syncd.cli.screen.streams import is_read
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from syncd.cli.screen.table import Column, find_width, lay_out, measure, wrap
 
 ROWS_SHOWN = 200
-_WIDE = 1000
-"""Columns of a table that goes into a pipe or file, where nothing has to be folded; it takes what it needs."""
-_WIDE_LONG = 300
-"""The same of a table of many parts, which all take the whole width."""
-_ROWS_PER_TABLE = 500
 
 
 class Stream:
@@ -79,8 +70,14 @@ def format_time(moment: datetime | None) -> str | None:
 
 
 def print_line(text: str = "") -> None:
-    """Print a line of text, without what could steer a terminal."""
-    click.echo(printable(text), file=sys.stdout)  # by itself it would send UTF-8 to a stream that is said to be ASCII
+    """Print a line of text, without what could steer a terminal; a long one is wrapped between words."""
+    spelled, width = printable(text), find_width()
+    lines = [spelled]
+    if width is not None and measure(spelled) > width:
+        indent = " " * (len(spelled) - len(spelled.lstrip(" ")))
+        lines = [f"{indent}{line}" for line in wrap(spelled, width - len(indent))]
+    for line in lines:
+        click.echo(line, file=sys.stdout)  # by itself it would send UTF-8 to a stream that is said to be ASCII
 
 
 def printable(text: str) -> str:
@@ -88,40 +85,19 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
-def print_table(columns: Sequence[tuple[str, int]], rows: Iterable[Sequence[object]]) -> int:
+def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, wide: bool = False) -> int:
     """Print rows under their headings as they come; return how many.
 
-    Each column has a heading and its share of the width. Long values are folded, never cut.
+    Each column has a heading and its share of the room. Nothing is cut, and no word is broken (`screen.table`).
     """
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    source = iter(rows)
-    printed = 0
-    long = False
-    while is_read() and (chunk := list(islice(source, _ROWS_PER_TABLE))):
-        long = long or len(chunk) == _ROWS_PER_TABLE  # columns of equal width all the way down
-        console = make_console(long=long)
-        head = not printed
-        table = Table(
-            box=box.SIMPLE_HEAD if head else None, show_header=head, show_edge=False, pad_edge=False, expand=long
-        )
-        for heading, share in columns:
-            table.add_column(Text(heading), ratio=share if long else None, overflow="fold")
-        for row in chunk:
-            table.add_row(*(Text(printable("" if value is None else str(value))) for value in row))
-        console.print(table)
-        printed += len(chunk)
-    return printed
-
-
-def make_console(*, long: bool = False) -> Console:
-    """Return stdout as a console: as wide as the terminal, and wide where there is none; ``long``: for a long table."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else (_WIDE_LONG if long else _WIDE)
-    return Console(width=width, markup=False, highlight=False, emoji=False)
+    printed = -1
+    spelled = ([printable("" if value is None else str(value)) for value in row] for row in rows)
+    for lines in lay_out(columns, spelled, width=find_width(wide=wide)):
+        if not is_read():
+            break
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        printed += 1
+    return max(0, printed)
 
 
 def take_shown(rows: Iterator[Sequence[object]], total: int) -> tuple[Iterator[Sequence[object]], int]:

@@ -79,6 +79,9 @@ def print_run(database: Database, record: RunRecord) -> None:
         f"Run {record.id}: {record.kind}, trigger {record.trigger}, {record.status}"
         f" · {format_time(record.started_at)} · {format_duration(record) or 'still running'}"
     )
+    asked = Store(database).asked.load_askers(record.id)
+    if asked:
+        print_line(f"  asked for by {', '.join(asked)}")
     if record.phases:
         phases = sorted(record.phases.items(), key=lambda phase: _PHASES.index(phase[0]) if phase[0] in _PHASES else 99)
         print_line("  " + " · ".join(f"{name} {seconds:.1f} s" for name, seconds in phases))

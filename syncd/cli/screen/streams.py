@@ -56,6 +56,12 @@ def _guard(stream: TextIO) -> TextIO:
     )
 
 
+def guard_stream(descriptor: int, *, encoding: str) -> TextIO:
+    """Return a stream to an open descriptor that drops what nobody reads any more; closing it leaves that open."""
+    outlet = io.BufferedWriter(_Outlet(descriptor, "wb", closefd=False))
+    return io.TextIOWrapper(outlet, encoding=encoding, errors="replace")
+
+
 def is_read(stream: TextIO | None = None) -> bool:
     """Return whether somebody still reads stdout, as far as is known."""
     return _find_loss(stream or sys.stdout) is None

@@ -16,15 +16,14 @@ NOTICE = timedelta(days=30)
 _CHECK = "graph.credential"
 
 
-def find_expiring(credential: Credential, now: datetime) -> datetime | None:
-    """Return when the certificate ends, if that is soon or past; blocks. A file that cannot be read tells nothing."""
+def find_end(credential: Credential) -> datetime | None:
+    """Return when the certificate ends; blocks. A file that cannot be read tells nothing."""
     if not isinstance(credential, ClientCertificate):
         return None
     try:
-        expires_at = load_certificate(credential).expires_at
+        return load_certificate(credential).expires_at
     except AuthFailed:
         return None  # every run and 'syncd check' say so
-    return expires_at if expires_at - now <= NOTICE else None
 
 
 def probe_credential(credential: Credential, now: datetime) -> Probe:

@@ -16,6 +16,7 @@ out_of_scope    the rules leave it out, and it was never in the target
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -24,6 +25,7 @@ from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.desired import FROZEN_STATES, LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
+from syncd.plan.pauses import Pause
 from syncd.plan.rules import PolicyRules
 from syncd.plan.words import FROZEN, TIED
 
@@ -122,6 +124,17 @@ def find_orphan_status(state: str, *, successor: str, facts: StatusFacts, policy
         "leaving",
         f"{why.get(state) or facts.reason or state}; {_describe_leaving(state, facts, policy)}",
     )
+
+
+def tell_pause(
+    judged: StatusReason, pauses: Sequence[Pause], *, source: int | None, record: int | None
+) -> StatusReason:
+    """Return the same, and that nothing is done about it for the time being, when it is paused."""
+    state, reason = judged
+    for pause in pauses:
+        if record in pause.records or (source is not None and source == pause.source):
+            return state, "; ".join(part for part in (str(pause.why), reason) if part)
+    return judged
 
 
 def _find_wanted_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason:

@@ -25,6 +25,13 @@ SETTLE_SECONDS = 10.0
 to end its run: longer than the three above together."""
 
 _ADVISORY_KEY = 0x73796E6364  # "syncd"
+_HALVES = {"high": _ADVISORY_KEY >> 32, "low": _ADVISORY_KEY & 0xFFFFFFFF}
+_IS_TAKEN = text(
+    "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND classid::bigint = :high AND objid::bigint = :low)"
+)
+"""A key of 64 bits stands there in halves (PostgreSQL manual, pg_locks)."""
 
 
 class StoreLock:
@@ -43,6 +50,24 @@ class StoreLock:
         if self._database.dialect == "sqlite":
             return self._lock_file()
         return self._lock_session()
+
+    def is_taken(self) -> bool:
+        """Return whether somebody has the lock, without taking it. Raises StoreError when the store cannot be asked."""
+        if self._database.dialect != "sqlite":
+            return bool(self._database.load_value(_IS_TAKEN, _HALVES))
+        if self._is_private or not self._path.exists():
+            return False
+        try:
+            handle = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreError(f"the lock beside the store, {self._path}, cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
 
     def is_held(self) -> bool:
         """Return whether the lock is still ours; a lost database session has lost it, and so has a removed file."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from syncd.store.decisions.approvals import Approvals
+from syncd.store.decisions.bindings import Bindings
+from syncd.store.decisions.pauses import Pauses
 from syncd.store.decisions.rejections import Declined
 
 
-class Decisions(Approvals, Declined):
+class Decisions(Approvals, Declined, Pauses, Bindings):
     """What people decided, and what follows from it."""

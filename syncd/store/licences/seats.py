@@ -24,7 +24,7 @@ class LicenceSeats(StorePart):
     def has_other_licences(self, seats: Sequence[Seats]) -> bool:
         """Return whether the portal has assigned more or fewer seats than we know of: somebody did it by hand."""
         with reading(self._database) as connection:
-            known, counted = _load_seats(connection), _count_held(connection)
+            known, counted = load_seats(connection), _count_held(connection)
         return any(
             kind.type not in known or kind.assigned != counted.get(kind.type, 0) + known[kind.type][1] for kind in seats
         )
@@ -45,7 +45,7 @@ class LicenceSeats(StorePart):
         with reading(self._database) as connection:
             counted = _count_held(connection)
             return {
-                kind: total - counted.get(kind, 0) - unseen for kind, (total, unseen) in _load_seats(connection).items()
+                kind: total - counted.get(kind, 0) - unseen for kind, (total, unseen) in load_seats(connection).items()
             }
 
 
@@ -62,7 +62,7 @@ def find_doubted(
     """
     accounts = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": {key for key, _ in gone}}))
     lacking = Counter(kind for key, kind in gone if key in accounts)
-    shown, known = Counter(kind for _, kind in listed), _load_seats(connection)
+    shown, known = Counter(kind for _, kind in listed), load_seats(connection)
     return {
         each.type
         for each in seats
@@ -72,7 +72,8 @@ def find_doubted(
     }
 
 
-def _load_seats(connection: Connection) -> dict[str, tuple[int, int]]:
+def load_seats(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Return the seats of each type, and how many of them are assigned without being listed."""
     found: dict[str, list[int]] = decode_json(load_marker(connection, LICENCE_SEATS))
     return {kind: (numbers[0], numbers[1]) for kind, numbers in sorted(found.items())}
 

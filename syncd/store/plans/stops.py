@@ -32,6 +32,7 @@ from syncd.model.reason import Cause, Reason
 from syncd.model.run import REVERSALS, Approval
 from syncd.model.target import fold
 from syncd.plan.approval import Approved, Fresh, HeldBefore, Shown, compare_approved
+from syncd.plan.pauses import Concerned, Pause
 from syncd.plan.selection import Beside, Same, Selection, Stop
 from syncd.plan.sieves import RejectedBefore, Retried
 from syncd.store.db.database import reading
@@ -108,6 +109,15 @@ class Stops(StorePart):
             rows = connection.execute(_SELECT_NOT_DUE, {"run": run_id, "now": now}).all()
             tried = load_tried(connection, run_id, {row.record_key for row in rows}) if rows else set()
         return [Retried(seq=row.seq, kind=row.object, written=identify_written(row)) for row in rows], tried
+
+    def load_concerned(self, run_id: int, pauses: Sequence[Pause]) -> list[Concerned]:
+        """Return the planned changes that may concern what is paused."""
+        records = frozenset[int]().union(*(pause.records for pause in pauses))
+        sources = {pause.source for pause in pauses if pause.source is not None}
+        rows = self._database.load_rows(_SELECT_CONCERNED, {"run": run_id, "records": records, "sources": sources})
+        return [
+            Concerned(seq=row.seq, record=row.record_key, member=row.target_key, source=row.source_key) for row in rows
+        ]
 
     def load_moves_on_their_way(self, run_id: int) -> list[int]:
         """Return the places of grants whose licence, given by hand, has left the previous account already."""
@@ -350,5 +360,9 @@ _SELECT_KEPT_PLACES = select(rejections.c.record_key, rejections.c.target_key).w
 _SELECT_NOT_DUE = select(
     changes.c.seq, changes.c.record_key, changes.c.target_key, changes.c.object, changes.c.action, changes.c.after
 ).where(_RUN, _PLANNED, is_not_due())
+_KEYS = (changes.c.record_key, "records"), (changes.c.target_key, "records"), (changes.c.source_key, "sources")
+_SELECT_CONCERNED = select(changes.c.seq, changes.c.record_key, changes.c.target_key, changes.c.source_key).where(
+    _RUN, _PLANNED, or_(*(among_bound(column, name) for column, name in _KEYS))
+)
 _SELECT_MOVES_ON_THEIR_WAY = _select_on_their_way()
 _SELECT_GIVEN_BY_HAND = _select_given_by_hand()

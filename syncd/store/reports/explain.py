@@ -22,6 +22,7 @@ from syncd.store.reports.explain_changes import load_outcomes, load_pending, loa
 from syncd.store.reports.explain_groups import load_by_hand, load_places
 from syncd.store.reports.explain_people import load_manager, load_owned, load_untied
 from syncd.store.schema.tables import (
+    bindings,
     desired_groups,
     desired_users,
     scope_members,
@@ -213,6 +214,7 @@ def _describe_desired(connection: Connection, found: Found, row: Row[Any]) -> di
         "cause": row.cause or None,
         "reason": row.reason,
         "bps_id": bps_id,
+        "bound": bool(connection.scalar(select(bindings.c.record_key).where(bindings.c.source_key == found.key))),
         "fields": {name: getattr(row, name) for name in fields},
         "manager": load_manager(connection, found.key) if found.kind == "user" else None,
     }

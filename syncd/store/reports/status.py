@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Select, and_, exists, func, null, select
 
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
+from syncd.plan.pauses import Pause
 from syncd.plan.report.status import (
     ObjectStatus,
     Obstacle,
@@ -25,9 +26,11 @@ from syncd.plan.report.status import (
     StatusReason,
     find_orphan_status,
     find_status,
+    tell_pause,
 )
 from syncd.plan.rules import PolicyRules
 from syncd.store.db.database import Database, reading
+from syncd.store.decisions.pauses import Pauses
 from syncd.store.directory.checkpoints import has_checkpoints
 from syncd.store.inventory.protection import load_tied
 from syncd.store.reports.status_statements import (
@@ -100,6 +103,7 @@ class Report:
 
         ``needle``: only those whose name, principal name, BPS id or source id contains it, without case.
         """
+        pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
         with reading(self._database) as connection:
             troubles, notes = _load_troubles(connection, kind), _load_notes(connection, kind, self._protect)
             keys = _load_order(connection, kind, needle.casefold())
@@ -107,7 +111,7 @@ class Report:
             for row in self._load(choose_sources(kind), keys[start : start + _CHUNK]):
                 judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
                 if judged is not None:
-                    yield _make_line(row, judged)
+                    yield _make_line(row, judged, pauses)
         with reading(self._database) as connection:
             orphans = _load_orphans(connection, kind, needle.casefold())
         for start in range(0, len(orphans), _CHUNK):
@@ -117,7 +121,7 @@ class Report:
                     state = "blocked" if row.blocked else "renamed"
                 facts = _gather(kind, row, troubles, notes, self._now)
                 judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
-                yield _make_line(row, judged)
+                yield _make_line(row, judged, pauses)
 
     def is_unread(self) -> bool:
         """Return whether nothing was read from the tenant yet."""
@@ -132,8 +136,8 @@ class Report:
         return [rows[key] for key in keys if key in rows]
 
 
-def _make_line(row: Any, judged: StatusReason) -> Line:
-    state, reason = judged
+def _make_line(row: Any, judged: StatusReason, pauses: Sequence[Pause]) -> Line:
+    state, reason = tell_pause(judged, pauses, source=row.source_key, record=row.record)
     return Line(
         source_id=row.source_id,
         name=row.name,

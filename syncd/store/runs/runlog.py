@@ -12,7 +12,7 @@ from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
-from syncd.store.schema.tables import changes, runs
+from syncd.store.schema.tables import asked_runs, changes, runs
 
 PLANS_KEPT = 50
 RUNS_KEPT = 5000
@@ -92,8 +92,8 @@ class RunLog(StorePart):
             ended = list(connection.scalars(_SELECT_OLD_RUNS, {"runs": RUNS_KEPT}))
             plans = [each for each in connection.scalars(_SELECT_OLD_PLANS, {"plans": PLANS_KEPT}) if each not in ended]
             for run_id in (*plans, *ended):
-                connection.execute(_DELETE_CHANGES, {"run": run_id})
-                connection.execute(_DELETE, {"run": run_id})
+                for statement in (_DELETE_CHANGES, _DELETE_ASKED, _DELETE):
+                    connection.execute(statement, {"run": run_id})
             return {"plans": len(plans), "runs": len(ended)}
 
     @in_thread
@@ -157,6 +157,7 @@ _OPEN = insert(runs).returning(runs.c.id)
 _CLOSE = update(runs).where(_RUN)
 _DELETE = delete(runs).where(_RUN)
 _DELETE_CHANGES = delete(changes).where(changes.c.run_id == bindparam("run"))
+_DELETE_ASKED = delete(asked_runs).where(asked_runs.c.result_run == bindparam("run"))
 _SELECT_OPEN = select(runs.c.id).where(runs.c.status == "running")
 _HAS_OPEN = select(exists().where(runs.c.status == "running"))
 _INTERRUPT = _interrupt()

@@ -78,6 +78,52 @@ orders = Table(
     Column("result_run", Key),  # the run that carried it out
 )
 
+asked_runs = Table(  # runs that somebody asked the working daemon for
+    "asked_runs",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),  # full, delta
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", UtcTime, nullable=False),
+    Column("result_run", Key),  # the run that serves it
+    Index("ix_asked_runs_result_run", "result_run"),
+)
+
+daemons = Table(  # those that are up, as far as they said lately
+    "daemons",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),  # working, standby
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("next_full", UtcTime),
+    Column("next_delta", UtcTime),
+)
+
+pauses = Table(  # nothing is planned for these until a day
+    "pauses",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("source_key", Key),  # the person or group; NULL: a record that no source object has
+    Column("record_key", Key),  # principal of that record
+    Column("until", UtcTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("paused_by", Text, nullable=False),
+    Column("paused_at", UtcTime, nullable=False),
+    Index("ix_pauses_until", "until"),
+)
+
+bindings = Table(  # records that somebody bound to a person or group, whatever the mapping says
+    "bindings",
+    metadata,
+    Column("source_key", Key, primary_key=True, autoincrement=False),
+    Column("record_key", Key, nullable=False, unique=True),
+    Column("bound_by", Text, nullable=False),
+    Column("bound_at", UtcTime, nullable=False),
+)
+
 rejections = Table(
     "rejections",
     metadata,

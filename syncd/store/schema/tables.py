@@ -45,10 +45,14 @@ from syncd.store.schema.inventory import (
     vanished_records,
 )
 from syncd.store.schema.runs import (
+    asked_runs,
+    bindings,
     changes,
+    daemons,
     facts,
     failures,
     orders,
+    pauses,
     rejections,
     runs,
 )
@@ -57,9 +61,12 @@ from syncd.store.schema.types import Key, UtcTime, metadata
 __all__ = [
     "Key",
     "UtcTime",
+    "asked_runs",
+    "bindings",
     "changes",
     "checkpoints",
     "contradictions",
+    "daemons",
     "delta_links",
     "delta_objects",
     "desired_groups",
@@ -71,6 +78,7 @@ __all__ = [
     "member_checks",
     "metadata",
     "orders",
+    "pauses",
     "rejections",
     "runs",
     "scope_members",

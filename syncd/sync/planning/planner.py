@@ -151,15 +151,18 @@ class Planner:
         now = self._moment.choose_rule_time(asked)
         if rules.uses_now and not full and not self._single:
             self._touch_whose_day_has_come(asked, now)
+        bound = store.decisions.load_bindings()
         for users in store.desired.iterate_users(touched_only=not full, grouped=grouped):
             if self._removals == "stated":
                 users = self._evidence.keep_unproven(users, included)
-            store.desired.store_users([decide_user(user, rules, now=now) for user in users], touch=not full)
+            decided = [decide_user(user, rules, now=now, bound=bound.get(user.key, "")) for user in users]
+            store.desired.store_users(decided, touch=not full)
             self._go_on()
         if not full and not self._single:
             store.desired.touch_collided_groups()  # what they lost may be free again
         for groups in store.desired.iterate_source_groups(touched_only=not full):
-            store.desired.store_groups([decide_group(group, rules, now=now) for group in groups], touch=not full)
+            judged = [decide_group(group, rules, now=now, bound=bound.get(group.key, "")) for group in groups]
+            store.desired.store_groups(judged, touch=not full)
         for principal, claimants in store.desired.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)

@@ -1,0 +1,98 @@
+"""``syncd due``: everything with a date, from the store and the settings, without asking either side."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.screen.lists import Listing, list_options, private_file
+from syncd.cli.screen.output import Stream, format_time, print_json, print_line
+from syncd.cli.screen.pager import paged
+from syncd.clock import Clock
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from syncd.config import Settings
+    from syncd.plan.report.due import Due
+    from syncd.store.db.database import Database
+
+COLUMNS = (("when (UTC)", 2), ("what", 2), ("bps id", 6), ("detail", 10))
+
+
+@click.command("due")
+@click.option(
+    "--ics",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Write a calendar (iCalendar) instead; - is stdout.",
+)
+@list_options
+@shared_options
+@pass_invocation
+def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
+    """List everything with a date: graces and substitutions that end, held plans that expire, credentials, pauses.
+
+    A calendar that is written again replaces the dates that have moved.
+
+    \b
+    Examples:
+      syncd due --limit 10
+      syncd due --ics /srv/www/syncd.ics
+    """
+    from syncd.bootstrap.store import open_store
+
+    settings, now = invocation.start(need=STORE_ONLY), Clock().now()
+    with contextlib.closing(open_store(settings, create=False)) as database:
+        entries = list(listing.take(load_dates(settings, database, now)))
+    if ics is not None:
+        _write_calendar(ics, entries, now)
+        return
+    if invocation.json:
+        print_json(Stream(describe_due(entry) for entry in entries))
+        return
+    if listing.export(
+        [heading for heading, _ in COLUMNS], lambda: ((e.at, e.what, e.bps_id, e.detail) for e in entries)
+    ):
+        return
+    if not entries:
+        print_line("Nothing has a date.")
+        return
+    with paged():
+        listing.print(COLUMNS, ((f"{e.at:%Y-%m-%d %H:%M}", e.what, e.bps_id, e.detail) for e in entries))
+
+
+def load_dates(settings: Settings, database: Database, now: datetime) -> list[Due]:
+    """Return everything with a date, the next first."""
+    from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.settings import list_credential_ends
+    from syncd.plan.report.due import tell_credential
+    from syncd.store.reports.due import load_due
+
+    ends = [tell_credential(name, ends_at) for name, ends_at in list_credential_ends(settings).items()]
+    return sorted([*load_due(database, make_rules(settings), now=now), *ends])
+
+
+def describe_due(entry: Due) -> dict[str, object]:
+    """Return one date as its JSON document has it."""
+    return {
+        "at": format_time(entry.at),
+        "what": entry.what,
+        "bps_id": entry.bps_id or None,
+        "detail": entry.detail,
+    }
+
+
+def _write_calendar(target: str, entries: list[Due], now: datetime) -> None:
+    from syncd.cli.screen.ics import encode_calendar
+
+    if target == "-":
+        sys.stdout.write(b"".join(encode_calendar(entries, now=now)).decode())
+        return
+    with private_file(Path(target)) as file:
+        file.writelines(encode_calendar(entries, now=now))

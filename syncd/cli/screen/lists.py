@@ -1,0 +1,178 @@
+"""What every list can do: fewer rows, one line a row, and the same as a file for a spreadsheet.
+
+A cell that a spreadsheet would take for a formula stays the text that it is: in CSV behind an apostrophe, in XLSX by
+its type. A file names people, so that only its owner may read it; it is there whole or not.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+
+from syncd.cli.screen.output import format_time, print_line, print_table
+from syncd.cli.screen.table import Column
+
+F = TypeVar("F", bound=Callable[..., Any])
+Rows = Iterable[Sequence[object]]
+
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""With these a text begins that a spreadsheet may run; the last four are the wide forms."""
+_CELL_LENGTH = 32_767
+"""Excel's limit; a longer text ends with a mark there, and is whole in CSV."""
+_SHEET_ROWS = 1_048_575
+"""A sheet has no more rows, its heading left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """How a list is wanted."""
+
+    csv: str | None = None
+    xlsx: Path | None = None
+    limit: int | None = None
+    wide: bool = False
+
+    @property
+    def exports(self) -> bool:
+        """Return whether it goes into files instead of on the screen."""
+        return self.csv is not None or self.xlsx is not None
+
+    def take(self, rows: Iterable[T]) -> Iterator[T]:
+        """Return the rows that are wanted."""
+        return islice(iter(rows), self.limit)
+
+    def export(self, headings: Sequence[str], make_rows: Callable[[], Rows]) -> bool:
+        """Write the files that are wanted; return whether any is. ``make_rows`` is called for each of them."""
+        if self.csv == "-":
+            _write_csv(sys.stdout, headings, self.take(make_rows()))
+        elif self.csv is not None:
+            _write_csv_file(Path(self.csv), headings, self.take(make_rows()))
+        if self.xlsx is not None:
+            _write_xlsx(self.xlsx, headings, self.take(make_rows()))
+        return self.exports
+
+    def print(self, columns: Sequence[Column], rows: Rows, *, total: int | None = None, more: str = "") -> int:
+        """Print the rows as a table; return how many.
+
+        ``total``: how many there are; ``more`` says how the rest is seen.
+        """
+        shown = print_table(columns, self.take(rows), wide=self.wide)
+        if total is not None and total > shown:
+            print_line(f"{total - shown:,} more are not shown{more}")
+        return shown
+
+
+T = TypeVar("T")
+
+
+def list_options(command: F) -> F:
+    """Give a command the options of all lists, handed over as ``listing``."""
+
+    @wraps(command)
+    def with_listing(
+        *arguments: Any, csv_file: str | None, xlsx_file: Path | None, limit: int | None, wide: bool, **options: Any
+    ) -> Any:
+        for path in (Path(csv_file) if csv_file not in (None, "-") else None, xlsx_file):
+            if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+                raise click.BadParameter(f"{path.parent} is no folder that can be written to")
+        return command(*arguments, listing=Listing(csv=csv_file, xlsx=xlsx_file, limit=limit, wide=wide), **options)
+
+    decorated: Any = with_listing
+    for option in (
+        click.option("--wide", is_flag=True, help="Print one line a row, however long it is."),
+        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Print so many rows."),
+        click.option(
+            "--xlsx",
+            "xlsx_file",
+            type=click.Path(dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Write the list into a workbook instead.",
+        ),
+        click.option(
+            "--csv",
+            "csv_file",
+            type=click.Path(dir_okay=False, allow_dash=True),
+            metavar="FILE",
+            help="Write the list as CSV instead; - is stdout.",
+        ),
+    ):
+        decorated = option(decorated)
+    return decorated  # type: ignore[no-any-return]  # click's decorators return what they are given
+
+
+def _write_csv(stream: Any, headings: Sequence[str], rows: Rows) -> None:
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(headings)
+    for row in rows:
+        writer.writerow([_as_text(value) for value in row])
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULAS) else value
+    return "" if value is None else str(_as_plain(value))
+
+
+def _as_plain(value: object) -> object:
+    return format_time(value) if isinstance(value, datetime) else value
+
+
+def _write_csv_file(path: Path, headings: Sequence[str], rows: Rows) -> None:
+    import io
+
+    with private_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
+        _write_csv(text, headings, rows)
+        text.detach()
+
+
+def _write_xlsx(path: Path, headings: Sequence[str], rows: Rows) -> None:
+    import xlsxwriter
+
+    with private_file(path) as file, xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        sheet = book.add_worksheet("syncd")
+        bold = book.add_format({"bold": True})
+        sheet.freeze_panes(1, 0)
+        for place, heading in enumerate(headings):
+            sheet.write_string(0, place, heading, bold)
+            sheet.set_column(place, place, max(12, len(heading) + 2))
+        number = 0
+        for number, row in enumerate(rows, 1):
+            if number > _SHEET_ROWS:
+                raise click.ClickException(
+                    f"a workbook holds {_SHEET_ROWS:,} rows, and this list is longer: use --csv, or --limit"
+                )
+            for place, value in enumerate(row):
+                plain = _as_plain(value)
+                if isinstance(plain, bool) or not isinstance(plain, int | float):
+                    sheet.write_string(number, place, _fit_cell("" if plain is None else str(plain)))
+                else:
+                    sheet.write_number(number, place, plain)
+        sheet.autofilter(0, 0, number, len(headings) - 1)
+
+
+def _fit_cell(text: str) -> str:
+    return text if len(text) <= _CELL_LENGTH else f"{text[: _CELL_LENGTH - 2]} …"
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a new file in place of ``path``, readable by its owner alone; it takes its place when it is whole."""
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with os.fdopen(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
+            yield file
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

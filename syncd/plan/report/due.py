@@ -1,0 +1,95 @@
+"""Everything with a date: what happens by itself on a day that is known already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from syncd.model.kinds import RecordKind
+from syncd.model.run import HELD_FOR
+from syncd.plan.diff import choose_leaver_policy
+from syncd.plan.rules import PolicyRules
+
+What = Literal["deletion", "substitution", "held", "credential", "pause"]
+
+SOON = timedelta(days=30)
+"""So far ahead ``syncd status`` looks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Due:
+    """One date. ``bps_id``: whose record it concerns, empty when none; ``key`` tells it from the others for good."""
+
+    at: datetime
+    what: What
+    bps_id: str = ""
+    detail: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaving:
+    """A record of ours that nobody wants any more. ``state``: why, as a policy is chosen by it; ``why``: in words.
+
+    ``stays``: a rejection or the protect list keeps it, so that no date is its last.
+    """
+
+    kind: RecordKind
+    bps_id: str
+    since: datetime
+    state: str
+    why: str
+    stays: bool
+
+
+def list_deletions(leaving: Iterable[Leaving], policy: PolicyRules) -> list[Due]:
+    """Return when the grace of each record ends that is deleted then; of those that are kept nothing is due."""
+    if policy.mode in ("create_only", "upsert_only", "plan_only"):
+        return []
+    return [
+        Due(
+            at=each.since + policy.grace,
+            what="deletion",
+            bps_id=each.bps_id,
+            detail=f"the {'account' if each.kind == 'user' else 'group'} is deleted by the first run from then on: "
+            f"{each.why or each.state} since {each.since:%Y-%m-%d}",
+            key=each.bps_id.casefold(),
+        )
+        for each in leaving
+        if not each.stays and choose_leaver_policy(each.state, each.kind, policy) == "delete"
+    ]
+
+
+def tell_hold(run_id: int, finished_at: datetime, number: int) -> Due:
+    """Return when what a run holds can no longer be approved."""
+    return Due(
+        at=finished_at + HELD_FOR,
+        what="held",
+        detail=f"{number:,} change{'s' if number != 1 else ''} held by run {run_id} can be approved until then",
+        key=str(run_id),
+    )
+
+
+def tell_substitution(bps_id: str, substitute: str, ends_at: datetime) -> Due:
+    """Return when the substitution of an account of ours ends."""
+    return Due(
+        at=ends_at,
+        what="substitution",
+        bps_id=bps_id,
+        detail=f"{substitute} gets the tasks of this account until then",
+        key=bps_id.casefold(),
+    )
+
+
+def tell_credential(setting: str, ends_at: datetime) -> Due:
+    """Return when a credential ends."""
+    return Due(at=ends_at, what="credential", detail=f"the credential of {setting} ends", key=setting)
+
+
+def tell_pause_end(bps_id: str, until: datetime, *, reason: str, by: str) -> Due:
+    """Return when a pause ends."""
+    return Due(
+        at=until, what="pause", bps_id=bps_id, detail=f"paused by {by} ({reason}); goes on then", key=bps_id.casefold()
+    )

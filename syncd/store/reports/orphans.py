@@ -1,0 +1,132 @@
+"""Reads the records of the portal that the source does not know, and whom of the tenant they would match."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, exists, func, null, or_, select
+
+from syncd.model.kinds import RECORD_KINDS, RecordKind
+from syncd.model.target import fold
+from syncd.plan.report.orphans import Candidate, OrphanClass, Unclaimed, classify, group_by_text
+from syncd.store.db.database import Database
+from syncd.store.db.parameters import among_bound, json_field
+from syncd.store.reports.status_statements import TABLES
+from syncd.store.runs.runlog import RunLog
+from syncd.store.schema.tables import source_objects, target_principals
+
+_CHUNK = 500
+_RUNS_READ = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphan:
+    """A record of the portal that the source does not know."""
+
+    kind: RecordKind
+    bps_id: str
+    name: str | None
+    orphan_class: OrphanClass
+    would_match: str
+
+
+def iterate_orphans(database: Database) -> Iterator[Orphan]:
+    """Yield users, then groups, in the order of their BPS ids."""
+    for kind in RECORD_KINDS:
+        after = ""
+        while rows := database.load_rows(_SELECT_UNCLAIMED[kind], {"after": after}):
+            after = rows[-1].bps_fold
+            records = [
+                Unclaimed(kind=kind, bps_id=row.bps_id, name=row.name, email=row.email, ours=row.origin is not None)
+                for row in rows
+            ]
+            texts = {
+                fold(text) for each in records if not each.ours for text in (each.bps_id, each.email, each.name) if text
+            }
+            known = group_by_text(_load_candidates(database, kind, texts))
+            for record in records:
+                mine = {fold(text) for text in (record.bps_id, record.email, record.name) if text}
+                found, login = classify(record, (each for text in mine for each in known.get(text, ())))
+                yield Orphan(kind=kind, bps_id=record.bps_id, name=record.name, orphan_class=found, would_match=login)
+
+
+def find_last_reading(database: Database) -> datetime | None:
+    """Return when the portal was last read as a whole, as far as the newest runs tell."""
+    for run in RunLog(database).load_runs(_RUNS_READ):
+        if "read portal members" in run.phases and run.status not in ("running", "interrupted", "failed"):
+            return run.finished_at
+    return None
+
+
+def _load_candidates(database: Database, kind: RecordKind, texts: Collection[str]) -> list[Candidate]:
+    """Return the active source objects without a record of ours that have one of these texts."""
+    rows = database.load_rows(_SELECT_CANDIDATES[kind], {"texts": texts}) if texts else ()
+    return [
+        Candidate(
+            login=row.login or row.id,
+            name=row.name,
+            addresses=tuple(text for text in (row.login, row.mail) if text),
+        )
+        for row in rows
+    ]
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+def _select_unclaimed(kind: RecordKind) -> Select[Any]:
+    source, desired, target, _ = TABLES[kind]
+    claimed, owner = desired.alias("claimed"), desired.alias("owner")
+    wanted = exists().where(claimed.c.principal_key == target.c.key, claimed.c.state == "wanted")
+    known = exists().where(claimed.c.principal_key == target.c.key)
+    gone = or_(source.c.key.is_(None), source.c.state.in_(("soft_deleted", "deleted")))
+    renamed = exists().where(
+        owner.c.key == target.c.source_key, owner.c.state == "wanted", owner.c.principal_key != target.c.key
+    )
+    return (
+        select(
+            target_principals.c.bps_id,
+            target_principals.c.bps_fold,
+            target.c.name,
+            target.c.email,
+            target.c.origin,
+        )
+        .select_from(target)
+        .join(target_principals, target_principals.c.key == target.c.key)
+        .outerjoin(source, source.c.key == target.c.source_key)
+        .where(
+            target_principals.c.bps_fold > bindparam("after"),
+            or_(
+                target.c.origin.is_(None) & ~known,
+                target.c.origin.is_not(None) & ~wanted & or_(gone, renamed),
+            ),
+        )
+        .order_by(target_principals.c.bps_fold)
+        .limit(_CHUNK)
+    )
+
+
+def _select_candidates(kind: RecordKind) -> Select[Any]:
+    source, _, target, _ = TABLES[kind]
+    login: ColumnElement[Any] = source.c.upn if kind == "user" else null()
+    mail = json_field(source.c.attributes, "mail")
+    ours = exists().where(target.c.source_key == source.c.key, target.c.origin.is_not(None))
+    texts = [
+        func.lower(text) for text in ((source.c.upn, mail, source.c.name) if kind == "user" else (mail, source.c.name))
+    ]
+    return (
+        select(source_objects.c.id, cast(login, Text).label("login"), mail.label("mail"), source.c.name)
+        .join(source_objects, source_objects.c.key == source.c.key)
+        .where(
+            source.c.state == "active",
+            ~ours,
+            or_(*(among_bound(text, "texts", textual=True) for text in texts)),
+        )
+    )
+
+
+_SELECT_UNCLAIMED = {kind: _select_unclaimed(kind) for kind in RECORD_KINDS}
+_SELECT_CANDIDATES = {kind: _select_candidates(kind) for kind in RECORD_KINDS}

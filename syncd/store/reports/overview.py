@@ -1,0 +1,76 @@
+"""What one screen tells of a store: who works on it, its runs, and what is open. Nothing here names a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sqlalchemy import func, select
+
+from syncd.model.run import RunKind, RunRecord, RunStatus
+from syncd.plan.report.sides import SIDES, Side, SideState, find_side
+from syncd.store.db.database import Database
+from syncd.store.db.lock import StoreLock
+from syncd.store.db.revision import load_revision
+from syncd.store.runs.daemons import Daemons, DaemonSeen
+from syncd.store.runs.runlog import RunLog
+from syncd.store.schema.tables import failures
+
+Role = Literal["daemon", "standby", "command", "nobody"]
+"""Who works on the store: a daemon; a command that was typed, with or without (``standby``) a daemon that waits for its
+end; or nobody."""
+
+_PULLS: tuple[RunKind, ...] = ("full", "delta")
+_CLOSED: tuple[RunStatus, ...] = ("succeeded", "held", "partial", "failed", "interrupted")
+_SUCCEEDED: tuple[RunStatus, ...] = ("succeeded",)
+_RUNS_READ = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Where a store stands. ``last``: the newest closed run of each kind of pull; ``success``: the newest good one."""
+
+    role: Role
+    daemons: list[DaemonSeen]
+    revision: str | None
+    running: RunRecord | None
+    last: Mapping[str, RunRecord | None]
+    success: RunRecord | None
+    sides: Mapping[Side, SideState]
+    failing: int
+    retried_at: datetime | None
+
+
+def load_overview(database: Database, *, now: datetime) -> Overview:
+    """Return where the store stands; takes nothing and locks nothing. Raises StoreError."""
+    log = RunLog(database)
+    runs = log.load_runs(_RUNS_READ)
+    daemons = Daemons(database).load_up(now=now)
+    role = find_role(daemons, taken=StoreLock(database).is_taken())
+    failing = database.load_row(_COUNT_FAILING)
+    return Overview(
+        role=role,
+        daemons=daemons if role != "nobody" else [],
+        revision=load_revision(database),
+        running=next((run for run in runs if run.status == "running"), None) if role != "nobody" else None,
+        last={kind: log.load_last.blocking(kinds=(kind,), statuses=_CLOSED) for kind in _PULLS},
+        success=log.load_last.blocking(kinds=_PULLS, statuses=_SUCCEEDED),
+        sides={side: find_side(side, runs) for side in SIDES},
+        failing=failing[0] if failing else 0,
+        retried_at=failing[1] if failing else None,
+    )
+
+
+def find_role(daemons: list[DaemonSeen], *, taken: bool) -> Role:
+    """Return who works. A daemon that was killed may have said lately that it works: the lock is free then."""
+    roles = {seen.role for seen in daemons}
+    if not taken:
+        return "standby" if "standby" in roles else "nobody"
+    if "working" in roles:
+        return "daemon"
+    return "standby" if "standby" in roles else "command"
+
+
+_COUNT_FAILING = select(func.count(), func.min(failures.c.next_at))

@@ -1,0 +1,121 @@
+"""``orphans``, ``link``, ``release``, ``pause``, ``resume`` and ``licences`` as an administrator types them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from syncd.clock import Clock
+from syncd.plan.rules import LicenceRule
+from syncd.store.db.lock import StoreLock
+from syncd.store.store import Store
+from tests.fakes.rules import make_rules
+from tests.fakes.world import World
+from tests.unit.desk import document, fill, syncd
+from tests.unit.test_cli_desk import at_home as at_home
+
+LOGIN = "person.number.03@subsidiary.company.example"
+OTHER = "person.number.04@subsidiary.company.example"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A store after one sync, beside which the portal has accounts of others."""
+    made = await fill(tmp_path / "syncd.db")
+    made.portal.add_account("legacy.eve@old.example", name="Eve")
+    made.portal.add_account("robot@bps.example", name="Robot")
+    made.portal.totals["PowerUser"] = 4
+    made.rules = make_rules(licences=(LicenceRule("Staff", "PowerUser"),))
+    await made.sync("full")
+    yield made
+    made.database.close()
+
+
+async def test_a_pause_is_seen_wherever_one_looks(world: World) -> None:
+    """In users, explain and due, with who said so and why; it ends by a word."""
+    day = f"{Clock().now() + timedelta(days=9):%Y-%m-%d}"
+    paused = syncd("pause", LOGIN, OTHER, "--until", day, "--reason", "leave, keeps\nher places")
+    assert paused.exit_code == 0, paused.output
+    told = "(leave, keeps her places)"
+    lines = {line["bps_id"]: line for line in document("users")}
+    assert lines[LOGIN]["state"] == "active"
+    assert told in lines[LOGIN]["reason"]
+    assert told in syncd("explain", LOGIN).stdout
+    dates = document("due")
+    assert {(entry["what"], entry["bps_id"]) for entry in dates} == {("pause", LOGIN), ("pause", OTHER)}
+    assert all(told in entry["detail"] for entry in dates)
+    assert "goes on with the next run" in syncd("resume", LOGIN).stdout
+    assert "was not paused" in syncd("resume", LOGIN).stdout
+    assert [entry["bps_id"] for entry in document("due")] == [OTHER]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody@x.example", "--until", "2999-01-01", "--reason", "x"], "knows nobody"),
+        ([LOGIN, "--until", "2020-01-01", "--reason", "x"], "is over"),
+        ([LOGIN, "--until", "tomorrow", "--reason", "x"], "is no day"),
+        ([LOGIN, "--until", "2999-01-01", "--reason", " "], "say why"),
+        ([LOGIN, "nobody", "--until", "2999-01-01", "--reason", "x"], "knows nobody"),
+    ],
+)
+async def test_a_pause_that_cannot_be_meant_is_refused(world: World, arguments: list[str], said: str) -> None:
+    """And of several people none is paused then."""
+    refused = syncd("pause", *arguments)
+    assert (refused.exit_code, said in refused.stderr) == (2, True)
+    assert Store(world.database).decisions.load_pauses(now=Clock().now()) == []
+
+
+async def test_a_stranger_is_bound_to_a_person_and_let_go_again(world: World) -> None:
+    """Each word names the record; what is somebody's already, or unknown, is refused with what helps."""
+    assert syncd("release", LOGIN).exit_code == 0
+    bound = syncd("link", LOGIN, "Legacy.Eve@old.example")
+    assert bound.exit_code == 0, bound.output
+    assert "legacy.eve@old.example is the record of" in bound.stdout
+    assert "already" in syncd("link", LOGIN, "legacy.eve@old.example").stdout
+    for arguments, said in (
+        (("link", OTHER, "robot@bps.example"), f"syncd release {OTHER}"),
+        (("link", LOGIN, "nobody@x.example"), "no record"),
+        (("release", "robot@bps.example"), "is not ours"),
+    ):
+        refused = syncd(*arguments)
+        assert (refused.exit_code, said in refused.stderr) == (2, True), refused.stderr
+    assert "Let go of: legacy.eve@old.example" in syncd("release", "legacy.eve@old.example").stdout
+
+
+async def test_in_the_middle_of_a_run_nothing_is_decided(world: World) -> None:
+    """75, and the run is named; one that a crash left open is in nobody's way."""
+    run_id = await world.store.runs.open("full", "cli", now=Clock().now())
+    with StoreLock(world.database):
+        refused = syncd("release", LOGIN)
+        assert (refused.exit_code, f"run {run_id} goes on" in refused.stderr) == (75, True)
+    assert Store(world.database).decisions.find_records(LOGIN)[0][1].origin == "created"
+
+
+async def test_orphans_are_listed_by_class(world: World) -> None:
+    """With the promised keys, a summary first, and one class when it is asked for."""
+    found = document("orphans")
+    assert all(list(each) == ["object", "bps_id", "name", "class", "would_match", "last_seen_at"] for each in found)
+    assert {each["bps_id"]: each["class"] for each in found} == {
+        "legacy.eve@old.example": "local",
+        "robot@bps.example": "local",
+    }
+    assert found[0]["last_seen_at"]
+    shown = syncd("orphans").stdout
+    assert "has 2 records that the tenant does not know: local 2" in " ".join(shown.splitlines()[:2])
+    assert max(len(line) for line in shown.splitlines()) <= 100
+    assert document("orphans", "--class", "ours") == []
+    assert syncd("orphans", "--csv", "-").stdout.count("\n") == 3
+
+
+async def test_licences_tell_seats_and_who_waits(world: World) -> None:
+    """Ten are covered, four have a seat, and six wait."""
+    Path("syncd.toml").write_text('[[licences]]\ngroup = "Staff"\ntype = "PowerUser"\n')
+    (power,) = [each for each in document("licences") if each["type"] == "PowerUser"]
+    assert power == {"type": "PowerUser", "seats": 4, "by_rule": 4, "by_hand": 0, "waiting": 6}
+    shown = syncd("licences").stdout
+    assert "licences[0]  Staff  PowerUser  10      10" in shown
+    assert "PowerUser 4 of 4 (4 by rule, 0 by hand), 6 wait" in syncd("status").stdout
