@@ -190,7 +190,6 @@ def _touch_followers() -> tuple[Select[Any], ...]:
     )
 
 
-HAS_TOUCHED = select(exists().select_from(touched_principals) | exists().select_from(touched_groups))
 TOUCHED = {"user": select(touched_principals.c.key), "group": select(touched_groups.c.key)}
 REMADE = _select_remade()
 COUNT_SHARED = _count_shared()

@@ -24,7 +24,6 @@ from syncd.store.decisions.approvals import load_held
 from syncd.store.desired.handover_statements import (
     COUNT_SHARED,
     FORGET_REJECTIONS,
-    HAS_TOUCHED,
     HELD,
     REJECTED,
     REMADE,
@@ -49,8 +48,6 @@ class Handovers(StorePart):
     def load_claims(self, rules: Rules, *, touched_only: bool, now: datetime) -> list[Claim]:
         """Return the records of ours that a wanted source object maps to, and that are another one's."""
         found: dict[tuple[RecordKind, int], Claim] = {}
-        if touched_only and not self._database.load_value(HAS_TOUCHED):
-            return []
         with reading(self._database) as connection:
             for kind in RECORD_KINDS:
                 keys = connection.scalars(TOUCHED[kind]).all() if touched_only else ()
