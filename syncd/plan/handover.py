@@ -98,13 +98,15 @@ class Judged:
 class Decisions:
     """What people and earlier runs have decided about handovers, by kind and record.
 
-    ``held``: with the reason, and the run since which it is.
+    ``held``: with the reason, and the run since which it is. ``begun``: what a run began to swap and did not end, as
+    (kind, record, id of the former owner, id of the newcomer); that newcomer has given up the own record.
     ``released``: approved now; None: this run carries out no approval. ``rejected``: by the id of the newcomer.
     """
 
     held: Mapping[tuple[RecordKind, int], tuple[Reason, int]] = field(default_factory=dict)
     rejected: Collection[tuple[RecordKind, int, str]] = ()
     released: Collection[tuple[RecordKind, int]] | None = None
+    begun: Collection[tuple[RecordKind, int, str, str]] = ()
 
 
 # ---- evidence --------------------------------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def judge(
 
     ``limit``: guard.max_handovers, None for none. ``allowed``: whether anything may be taken from anybody.
     """
-    circles = find_circles(claims)
+    circles = find_circles(claims) | {claim.place for claim in claims if _was_begun(claim, decisions)}
     asked = [claim for claim in claims if not _is_settled(claim, circles, decisions)]
     breach = ""
     if decisions.released is None and limit is not None and len(asked) > limit:
@@ -211,6 +213,11 @@ def judge(
         else:
             found.append(Judged(claim=claim, verdict="pass", cause=cause))
     return found, breach
+
+
+def _was_begun(claim: Claim, decisions: Decisions) -> bool:
+    former = None if claim.former is None else claim.former.id
+    return (*claim.place, former, claim.heir.id) in decisions.begun
 
 
 def _is_settled(claim: Claim, circles: Collection[tuple[RecordKind, int]], decisions: Decisions) -> bool:

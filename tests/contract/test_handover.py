@@ -387,6 +387,36 @@ async def test_killed_between_any_two_steps_it_converges_and_nothing_is_inherite
     assert (last.status, world.changes(last)) == ("succeeded", [])
 
 
+@pytest.mark.parametrize("stop", range(10))
+async def test_swapped_logins_are_swapped_at_once_and_also_after_a_kill_between_the_two(
+    world: World, stop: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is asked about people who are all there, and nobody is left without an account."""
+    for one, other in (("anna", "bob"), ("bob", "anna")):
+        login = f"{other}@x.com"
+        world.source.put_user(one, userPrincipalName=login)
+    left = [stop]
+    note = world.portal._note
+
+    def fail(verb: str, bps_id: str) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Unavailable("the portal is down", status=503)
+        note(verb, bps_id)
+
+    monkeypatch.setattr(world.portal, "_note", fail)
+    await world.sync("delta")
+    monkeypatch.undo()
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert (world.portal.accounts["bob@x.com"].name, find_owner(world)) == ("Anna", "bob")
+    assert world.portal.picture() == {"sales@grp": {"bob@x.com"}, "club@grp": {ANNA, "bob@x.com"}}
+    assert world.portal.accounts["cid@x.com"].manager == "bob@x.com"
+    assert world.portal.accounts[ANNA].manager == "bob@x.com"
+    last = await world.sync("full")
+    assert (last.status, world.changes(last)) == ("succeeded", [])
+
+
 async def test_a_plan_in_a_file_holds_the_handover_and_hands_over_nothing(world: World) -> None:
     """What the guard withheld when the plan was made stays withheld."""
     leave(world, "soft")

@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    exists,
     func,
     insert,
     literal_column,
@@ -181,6 +182,7 @@ _SELECT_SOURCE_GROUPS = select(
     _KEPT_ID.label("bound"),
 ).join(source_objects, source_objects.c.key == source_groups.c.key)
 USERS, USERS_TOUCHED = _in_chunks(_SELECT_USERS, source_users), _in_chunks(_SELECT_USERS, source_users, touched_users)
+HAS_TOUCHED = select(exists().select_from(touched_principals) | exists().select_from(touched_groups))
 LOAD_TOUCHED_GROUPS = select(touched_groups.c.key)
 GROUPS, GROUPS_TOUCHED = (
     _in_chunks(_SELECT_SOURCE_GROUPS, source_groups),

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
-from syncd.store.db.markers import SCOPE_GROUPS, load_markers, save_marker
+from syncd.store.db.markers import SCOPE_GROUPS, save_marker
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import chunked, decode_json, upsert
 from syncd.store.decisions.approvals import forget_rejections
@@ -23,6 +23,7 @@ from syncd.store.desired.decision_statements import (
     CHUNK,
     GROUPS,
     GROUPS_TOUCHED,
+    HAS_TOUCHED,
     HAS_TOUCHED_USERS,
     LOAD_EDGES,
     LOAD_TOUCHED_GROUPS,
@@ -60,12 +61,12 @@ class DesiredState(StorePart):
         """Return (group, child group) for every pair of active groups of which one is a member of the other."""
         return [(row[0], row[1]) for row in self._database.load_rows(LOAD_EDGES)]
 
-    def follow_scope_groups(self, resolved: str, *, touch: bool) -> None:
-        """Remember which groups the scope means; ``touch``: look at everybody when they are others than before.
+    def follow_scope_groups(self, resolved: str, *, before: str, touch: bool) -> None:
+        """Remember which groups the scope means; ``touch``: look at everybody when they are others than ``before``.
 
         A name in the configuration can move to another group without any change to the people of either.
         """
-        if load_markers(self._database, SCOPE_GROUPS).get(SCOPE_GROUPS, "") == resolved:
+        if before == resolved:
             return
         with self._database.transaction() as connection:
             save_marker(connection, SCOPE_GROUPS, resolved or None)
@@ -213,6 +214,10 @@ class DesiredState(StorePart):
             if touch:
                 touch_groups(connection, moved, whole=True)
         return len(rows)
+
+    def has_touched(self) -> bool:
+        """Return whether any record or group is to be looked at."""
+        return bool(self._database.load_value(HAS_TOUCHED))
 
     def touch_collided_groups(self) -> None:
         """Have the rules decide again about the groups that lost a collision."""

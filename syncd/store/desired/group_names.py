@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from syncd.plan.group_names import KnownGroup, Remembered
-from syncd.store.db.markers import GROUP_NAMES, load_markers, save_marker
+from syncd.store.db.markers import GROUP_NAMES, SCOPE_GROUPS, load_markers, save_marker
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import chunked, decode_json, encode_json
@@ -22,11 +22,16 @@ class GroupNames(StorePart):
 
     def load_group_names(self) -> dict[str, Remembered]:
         """Return what the names mean that were looked up, by name as `fold_name` has it."""
-        text = load_markers(self._database, GROUP_NAMES).get(GROUP_NAMES)
-        return {
+        return self.load_scope()[0]
+
+    def load_scope(self) -> tuple[dict[str, Remembered], str]:
+        """Return that, and which groups the scope meant when people were last decided about."""
+        markers = load_markers(self._database, GROUP_NAMES, SCOPE_GROUPS)
+        names = {
             name: Remembered(id=each["id"], called=each["called"], rivals=tuple(each["rivals"]))
-            for name, each in decode_json(text).items()
+            for name, each in decode_json(markers.get(GROUP_NAMES)).items()
         }
+        return names, markers.get(SCOPE_GROUPS, "")
 
     def save_group_names(self, names: Mapping[str, Remembered]) -> None:
         """Remember what these names mean, and forget all others."""

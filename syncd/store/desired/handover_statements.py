@@ -9,12 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Table, bindparam, delete, exists, func, or_, select, update
 
 from syncd.model.kinds import RecordKind
+from syncd.model.reason import Cause
 from syncd.store.db.parameters import among_bound
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
     desired_users,
     rejections,
+    runs,
     source_groups,
     source_members,
     source_objects,
@@ -190,7 +192,6 @@ def _touch_followers() -> tuple[Select[Any], ...]:
     )
 
 
-HAS_TOUCHED = select(exists().select_from(touched_principals) | exists().select_from(touched_groups))
 TOUCHED = {"user": select(touched_principals.c.key), "group": select(touched_groups.c.key)}
 REMADE = _select_remade()
 COUNT_SHARED = _count_shared()
@@ -215,6 +216,18 @@ HELD = (
     )
     .where(among_bound(changes.c.run_id, "runs"), changes.c.action == "handover", changes.c.status == "held")
     .order_by(changes.c.run_id)
+)
+BEGUN = (
+    select(changes.c.object, changes.c.record_key, changes.c.before, changes.c.after)
+    .join(runs, runs.c.id == changes.c.run_id)
+    .where(
+        among_bound(changes.c.record_key, "records"),
+        changes.c.action == "handover",
+        changes.c.cause == Cause.SWAPPED.value,
+        changes.c.status.in_(("planned", "started", "failed", "deferred")),
+        runs.c.kind != "plan",
+        *(~exists().where(table.c.source_key == changes.c.source_key) for table in (target_users, target_groups)),
+    )
 )
 FORGET_REJECTIONS = delete(rejections).where(
     among_bound(rejections.c.record_key, "records") | among_bound(rejections.c.target_key, "records")

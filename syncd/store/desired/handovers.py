@@ -22,9 +22,9 @@ from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
 from syncd.store.decisions.approvals import load_held
 from syncd.store.desired.handover_statements import (
+    BEGUN,
     COUNT_SHARED,
     FORGET_REJECTIONS,
-    HAS_TOUCHED,
     HELD,
     REJECTED,
     REMADE,
@@ -49,8 +49,6 @@ class Handovers(StorePart):
     def load_claims(self, rules: Rules, *, touched_only: bool, now: datetime) -> list[Claim]:
         """Return the records of ours that a wanted source object maps to, and that are another one's."""
         found: dict[tuple[RecordKind, int], Claim] = {}
-        if touched_only and not self._database.load_value(HAS_TOUCHED):
-            return []
         with reading(self._database) as connection:
             for kind in RECORD_KINDS:
                 keys = connection.scalars(TOUCHED[kind]).all() if touched_only else ()
@@ -92,7 +90,9 @@ class Handovers(StorePart):
                         found.append(_make_remade(row, heir, members, rules, now))
         return [claim for claim in found if claim.evidence.proven], shared
 
-    def load_handover_decisions(self, run_id: int, holding: Collection[int], approval: Approval | None) -> Decisions:
+    def load_handover_decisions(
+        self, run_id: int, claims: Sequence[Claim], *, holding: Collection[int], approval: Approval | None
+    ) -> Decisions:
         """Return what people and earlier runs decided about handovers. ``holding``: the runs that hold something."""
         with reading(self._database) as connection:
             rejected = {
@@ -111,7 +111,11 @@ class Handovers(StorePart):
                     for row in load_held(connection, approval.run_id)
                     if row.action == "handover" and approval.covers(row.action, row.record_id)
                 }
-        return Decisions(held=held, rejected=rejected, released=released)
+            begun = [
+                (row.object, row.record_key, decode_json(row.before).get(SOURCE), decode_json(row.after).get(SOURCE))
+                for row in connection.execute(BEGUN, {"records": [claim.record for claim in claims]})
+            ]
+        return Decisions(held=held, rejected=rejected, released=released, begun=begun)
 
     def skip_heir(self, claim: Claim, reason: Reason) -> None:
         """Have a newcomer wait: wanted, but not for a record that is another one's."""

@@ -61,7 +61,7 @@ class PlannedHandovers:
         if not claims and not remade:
             return
         holding = self._store.decisions.load_holding_runs(now=self._moment.expiring)
-        decisions = desired.load_handover_decisions(self._run_id, holding, self._approval)
+        decisions = desired.load_handover_decisions(self._run_id, claims, holding=holding, approval=self._approval)
         claims += self._bind(choose_remade(remade, shared), decisions)
         judged, breach = judge(claims, decisions, limit=rules.limits.max_handovers, allowed=self._allowed)
         self._judged = {each.claim.place: each for each in judged}

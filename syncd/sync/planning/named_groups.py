@@ -35,6 +35,8 @@ class NamedGroups:
         self._references = list(_list_references(rules))
         self._bearers: dict[str, list[KnownGroup]] = {}
         self._looked_at: set[str] | None = None
+        self.before = ""
+        """Which groups the scope meant when people were last decided about."""
         self.news: list[str] = []
         """What a person has to be told of them."""
         self._log = structlog.get_logger("syncd.push")
@@ -46,7 +48,7 @@ class NamedGroups:
         run, perhaps under other settings, which remembers nothing.
         """
         desired, found, problems = self._store.desired, dict[str, list[int]](), list[str]()
-        known = desired.load_group_names()
+        known, self.before = desired.load_scope()
         names: dict[str, Remembered] = {}
         for role, setting, reference in self._references:
             meaning = self._mean(setting, reference, known, full=full)

@@ -138,7 +138,7 @@ class Planner:
         roles = {"include": included, "exclude": excluded, **found}
         roots = " ".join(f"{_SIGNS.get(role, role)}{key}" for role, keys in roles.items() for key in sorted(keys))
         if not self._single:
-            store.desired.follow_scope_groups(roots, touch=not full)
+            store.desired.follow_scope_groups(roots, before=named.before, touch=not full)
         if full:
             store.licences.forget_licence_roles(len(rules.licences))
         if any(roles.values()):
@@ -163,14 +163,20 @@ class Planner:
         for groups in store.desired.iterate_source_groups(touched_only=not full):
             judged = [decide_group(group, rules, now=now, bound=bound.get(group.key, "")) for group in groups]
             store.desired.store_groups(judged, touch=not full)
+        if full or store.desired.has_touched():
+            self._settle_claims(full=full)
+        if full:
+            store.desired.save_rules_asked(now)
+
+    def _settle_claims(self, *, full: bool) -> None:
+        """Decide whose a BPS id is that several want, or that another one has."""
+        store = self._store
         for principal, claimants in store.desired.load_collisions(touched_only=not full):
             winner = claimants[0][0] if len(claimants) == 1 else resolve_collision(claimants)
             reason = say(Cause.USER_COLLISION if winner is None else Cause.USER_COLLISION_LOST)
             store.desired.store_collision(principal, winner, reason=reason)
         store.desired.resolve_group_collisions(reason=say(Cause.GROUP_COLLISION), touched_only=not full)
         self._handovers.settle(full=full)
-        if full:
-            store.desired.save_rules_asked(now)
 
     def _touch_whose_day_has_come(self, then: datetime | None, now: datetime) -> None:
         """Touch people and groups of whom rules over ``now`` say something else than when they were last asked."""
