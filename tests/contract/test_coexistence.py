@@ -101,7 +101,8 @@ async def test_a_group_of_thousands_takes_as_few_calls_as_there_can_be(world: Wo
     assert len(world.portal.members["all@grp"]) == 1002
     world.portal.writes.clear()
     world.source.remove_group("g")
-    world.rules = replace(world.rules, limits=make_limits(max_removals=None, max_removal_percent=None))
+    limits = make_limits(max_removals=None, max_removal_percent=None, max_daily_removal_percent=None)
+    world.rules = replace(world.rules, limits=limits)
     await world.sync("delta")
     assert world.portal.writes == ["unlink all@grp"] * 6
     assert world.portal.members["all@grp"] == {}

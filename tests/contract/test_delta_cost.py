@@ -113,7 +113,13 @@ async def world(tmp_path: Path) -> Any:
             disabled_users="delete", deleted_groups="delete", substitute="manager", grace=timedelta(days=1)
         ),
         limits=make_limits(
-            max_removals=50, max_removal_percent=50, min_population=3, max_adoptions=0, max_update_percent=100
+            max_removals=50,
+            max_removal_percent=50,
+            max_daily_removals=50,
+            max_daily_removal_percent=90,
+            min_population=3,
+            max_adoptions=0,
+            max_update_percent=100,
         ),
         licences=(LicenceRule("Sales", "PowerUser"),),
     )

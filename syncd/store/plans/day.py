@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, TextClause, and_, bindparam, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
+from syncd.model.change import Action, ObjectKind
 from syncd.model.reason import Cause
 from syncd.plan.daily import DAY, Allowance, Done, Kind, sum_removed
 from syncd.store.db.markers import ALLOWANCES, load_markers, save_marker
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import decode_json, encode_json
-from syncd.store.schema.runs import REMOVED
-from syncd.store.schema.tables import changes, runs
-from syncd.store.schema.types import UtcTime
+from syncd.store.db.sql import decode_json, encode_json, upsert
+from syncd.store.schema.tables import changes, day_counts, runs
 
 
 class Days(StorePart):
@@ -24,7 +22,10 @@ class Days(StorePart):
 
     def load_done(self, *, now: datetime) -> list[Done]:
         """Return what was done in the last 24 hours, or may have been, in the order of runs."""
-        return self._load_done(_SELECT_DONE, now)
+        return [
+            Done(row.run_id, row.trigger == "approval", row.action, row.object, row.number)
+            for row in self._database.load_rows(_SELECT_DONE, {"since": now - DAY})
+        ]
 
     def save_allowances(self, allowances: Collection[Allowance]) -> None:
         """Remember how many of some kinds may go in a day; those of other kinds stay as they are."""
@@ -37,7 +38,7 @@ class Days(StorePart):
     @in_thread
     def load_allowances(self, *, now: datetime) -> list[Allowance]:
         """Return for the kinds that the guard looked at what of the day's allowance is used, as of now."""
-        used = sum_removed(self._load_done(_SELECT_REMOVED, now))
+        used = sum_removed(self.load_done(now=now))
         known: dict[Kind, int | None] = {(k.split()[0], k.split()[1]): n for k, n in self._load_allowed().items()}  # type: ignore[misc]  # as `save_allowances` writes them
         return [
             Allowance(action=kind[0], object=kind[1], used=used.get(kind, 0), allowed=known.get(kind))
@@ -53,48 +54,55 @@ class Days(StorePart):
         """Return when these runs began; one that is forgotten is missing."""
         return {row[0]: row[1] for row in self._database.load_rows(_SELECT_STARTS, {"runs": run_ids})}
 
-    def _load_done(self, statement: Select[Any], now: datetime) -> list[Done]:
-        found = []
-        for run_id, trigger, action, kind, number in self._database.load_rows(statement, {"since": now - DAY}):
-            what: Kind = ("unlink", "user") if kind == "substitution" else (action, kind)
-            found.append(Done(run_id, trigger == "approval", *what, number))
-        return found
-
     def _load_allowed(self) -> dict[str, int | None]:
         found: dict[str, int | None] = decode_json(load_markers(self._database, ALLOWANCES).get(ALLOWANCES))
         return found
 
 
+def count_done(connection: Connection, run_id: int, seqs: Sequence[int], now: datetime) -> None:
+    """Add changes that were done, or may have been, to what their run did on this day."""
+    asked = {"run": run_id, "seqs": seqs}
+    fresh = {_name_kind(row.action, row.object): row.number for row in connection.execute(_COUNT_KINDS, asked)}
+    if not fresh:
+        return
+    known = {(row.action, row.object): row.number for row in connection.execute(_SELECT_COUNTED, asked)}
+    connection.execute(_FORGET_OLD, {"since": now - DAY})
+    rows = [
+        {"run_id": run_id, "action": action, "object": kind, "number": number + known.get((action, kind), 0), "at": now}
+        for (action, kind), number in sorted(fresh.items())
+    ]
+    upsert(connection, day_counts, rows)
+
+
+def _name_kind(action: Action, kind: ObjectKind) -> Kind:
+    """Return as what a change counts: passing on a leaver's tasks belongs to the unlinking."""
+    return ("unlink", "user") if kind == "substitution" else (action, kind)
+
+
 # ---- statements -----------------------------------------------------------------------------------------------------
 
-
-def _select_done(which: ColumnElement[bool] | TextClause) -> Select[Any]:
-    c = changes.c
-    since: ColumnElement[datetime] = bindparam("since", type_=UtcTime())
-    recent = select(func.min(runs.c.id)).where(or_(runs.c.finished_at.is_(None), runs.c.finished_at > since))
-    found = (
-        select(c.run_id, c.action, c.object, func.count().label("number"))
-        .where(
-            which,
-            c.run_id >= recent.scalar_subquery(),
-            or_(c.finished_at.is_(None), c.finished_at > since),
-            or_(c.object != "substitution", and_(c.action == "create", c.cause == Cause.STANDS_IN.value)),
-            c.cause != Cause.COMPLETES_CREATION.value,
-        )
-        .group_by(c.run_id, c.action, c.object)
-        .subquery()
+_COUNT_KINDS = (
+    select(changes.c.action, changes.c.object, func.count().label("number"))
+    .where(
+        changes.c.run_id == bindparam("run"),
+        among_bound(changes.c.seq, "seqs"),
+        changes.c.action != "update",
+        changes.c.cause != Cause.COMPLETES_CREATION.value,
+        or_(
+            changes.c.object != "substitution",
+            and_(changes.c.action == "create", changes.c.cause == Cause.STANDS_IN.value),
+        ),
     )
-    return (
-        select(found.c.run_id, runs.c.trigger, found.c.action, found.c.object, found.c.number)
-        .join(runs, runs.c.id == found.c.run_id)
-        .order_by(found.c.run_id, found.c.action, found.c.object)
-    )
-
-
-_ENDED = changes.c.status.in_(("done", "started"))
-_ADDED = and_(changes.c.action.in_(("create", "adopt", "link", "grant")), _ENDED)
-_SELECT_DONE = _select_done(or_(REMOVED, _ADDED))
-_SELECT_REMOVED = _select_done(REMOVED)
+    .group_by(changes.c.action, changes.c.object)
+)
+_SELECT_COUNTED = select(day_counts).where(day_counts.c.run_id == bindparam("run"))
+_FORGET_OLD = delete(day_counts).where(day_counts.c.at < bindparam("since"))
+_SELECT_DONE = (
+    select(day_counts, runs.c.trigger)
+    .join(runs, runs.c.id == day_counts.c.run_id)
+    .where(day_counts.c.at > bindparam("since"))
+    .order_by(day_counts.c.run_id, day_counts.c.action, day_counts.c.object)
+)
 _SELECT_HELD_SINCE = select(func.min(runs.c.started_at)).where(
     runs.c.id.in_(
         select(func.coalesce(changes.c.held_since, changes.c.run_id)).where(

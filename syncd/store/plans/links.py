@@ -34,6 +34,7 @@ from syncd.store.db.sql import decode_json, insert_pairs_from, within
 from syncd.store.db.stops import stopped
 from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
 from syncd.store.inventory.written import LINKS
+from syncd.store.plans.day import count_done
 from syncd.store.runs.retries import Place, has_failures, note_failures
 from syncd.store.schema.tables import changes, runs, target_groups, target_principals, target_users
 
@@ -105,6 +106,8 @@ def finish(
     ended: dict[str, object] = {**stopped(status, shown), "finished_at": now, "run": run_id}
     for statement, places in _FINISH.split(seqs):
         connection.execute(statement, {**places, **ended})
+    if status in ("done", "started"):
+        count_done(connection, run_id, seqs, now)
     if status == "done" and connection.scalar(_IS_APPROVAL, {"run": run_id}):
         approved = stopped("dropped", say(Cause.APPROVED, run=run_id))
         for held_by, places in connection.execute(_SELECT_RELEASED, {"run": run_id, "seqs": seqs}).all():

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text, text
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
 
 from syncd.store.schema.types import ErrorText, Key, UtcTime, metadata
-
-REMOVED = text("action IN ('delete', 'unlink', 'revoke') AND status IN ('done', 'started')")
-"""What was taken away, or may have been: an index finds it by these very words."""
 
 runs = Table(
     "runs",
@@ -49,7 +46,18 @@ changes = Table(
     PrimaryKeyConstraint("run_id", "seq"),
     Index("ix_changes_record_key", "record_key"),
     Index("ix_changes_target_key", "target_key"),
-    Index("ix_changes_removed", "run_id", sqlite_where=REMOVED, postgresql_where=REMOVED),
+    sqlite_with_rowid=False,
+)
+
+day_counts = Table(  # what the runs of the last 24 hours did
+    "day_counts",
+    metadata,
+    Column("run_id", Key, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("run_id", "action", "object"),
     sqlite_with_rowid=False,
 )
 
