@@ -100,6 +100,7 @@ async def test_an_approval_neither_blocks_the_leavers_of_the_day_nor_opens_the_d
     """A hundred leave with approval: of the hundred that are left, twenty may still leave unasked on that day."""
     held = await leave(world, 0, 100)
     assert held.status == "held"
+    assert world.store.plans.load_starts([held.id, 999]) == {held.id: held.started_at}
     assert (await approve(world, held)).status == "succeeded"
     assert count(world) == 100
     assert (await leave(world, 100, 9)).status == "succeeded"
