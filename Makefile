@@ -26,13 +26,16 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-.PHONY: help venv tools demo test check static format lint types imports spelling reference bench lock release clean
+.PHONY: help venv tools demo test check static format lint types imports spelling reference coverage mutants bench \
+	lock release clean
 
 help:
 	@echo 'make demo    start an imitation tenant and portal, and syncd against them (about a minute)'
 	@echo 'make test    run the tests; what needs a missing tool is skipped with a line that says so'
 	@echo 'make check   everything CI asks for: format, lint, types, import contracts, spelling, tests (with those of the'
 	@echo '             migrations and of the container image)'
+	@echo 'make coverage  say which lines of the decisions and values no test runs through'
+	@echo 'make mutants  change the decisions one by one, and say which change no test notices (an hour and more)'
 	@echo 'make reference  write the tables of docs/reference that come from the program'
 	@echo 'make bench   measure against the floor (see BENCHMARKS.md)'
 	@echo 'make tools   install what the tests of deploy/ need beside that (Helm, schemas of Kubernetes)'
@@ -92,6 +95,19 @@ spelling: venv
 reference: venv
 	$(BIN)/python -m tools.reference
 
+# The figures are in docs/development/tests.md; what is measured stands in pyproject.toml.
+coverage: venv
+	rm -f .coverage .coverage.*
+	SYNCD_TEST_POSTGRES=0 $(BIN)/coverage run -m pytest -q -n auto --maxprocesses 8 \
+	  -m 'not slow and not container' $(or $(ARGS),tests/unit tests/contract tests/property)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+# ARGS='syncd.plan.guard*' asks for a part; what was asked before is not asked again until its code changes.
+mutants: venv
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mutmut run $(ARGS)
+	$(BIN)/mutmut results
+
 bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -108,5 +124,6 @@ release: venv
 	$(BIN)/python tools/release.py $(ARGS)
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist .demo .bench
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist .demo .bench \
+	  .coverage .coverage.* mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

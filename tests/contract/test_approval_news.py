@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 from sqlalchemy import update
 
 from syncd.errors import Unavailable
@@ -17,26 +16,24 @@ from syncd.plan.rules import LicenceRule, Rules
 from syncd.store.schema.tables import runs
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 _FREE = make_limits(max_removal_percent=None, max_update_percent=None, max_creation_percent=None)
 _NONE = replace(_FREE, max_removals=0)
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Six people in two groups, one of which gives a licence; nothing is removed unasked."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.portal.totals = {"User": 9}
-    made.rules = make_licensed(make_limits(max_creation_percent=None, max_removals=0))
+    world.portal.totals = {"User": 9}
+    world.rules = make_licensed(make_limits(max_creation_percent=None, max_removals=0))
     for name in ("all", "power"):
-        made.source.put_group(name, displayName=name, mailNickname=f"{name}@grp")
+        world.source.put_group(name, displayName=name, mailNickname=f"{name}@grp")
     for number in range(6):
-        hire(made, f"u{number}")
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        hire(world, f"u{number}")
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 def make_licensed(limits: object, **policy: object) -> Rules:

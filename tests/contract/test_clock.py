@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -17,7 +16,7 @@ from syncd.store.reports.explain import Explanations
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.runs import Runs
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 GRACE = timedelta(days=30)
 JUMP = timedelta(days=40)
@@ -26,11 +25,8 @@ LEAVERS = 5
 Deletions = Literal["disabled", "deleted", "out_of_scope"]
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Thirty people in one group; every kind of leaver is deleted after thirty days."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     policy = make_policy(
         disabled_users="delete",
         deleted_users="delete",
@@ -39,15 +35,15 @@ async def world(store_url: str) -> AsyncIterator[World]:
         grace=GRACE,
         substitute="manager",
     )
-    made.rules = make_rules(
+    world.rules = make_rules(
         limits=make_limits(max_removals=None, max_removal_percent=None, max_update_percent=None),
         policy=policy,
         scope=make_scope(users=Expression('user.jobTitle != "gone"')),
     )
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for number in range(PEOPLE):
         name = f"u{number}@x.com"
-        made.source.put_user(
+        world.source.put_user(
             f"u{number}",
             userPrincipalName=name,
             displayName=name,
@@ -55,10 +51,11 @@ async def world(store_url: str) -> AsyncIterator[World]:
             jobTitle="clerk",
             manager="u20" if number < LEAVERS else None,
         )
-        made.source.link("g", f"u{number}")
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.link("g", f"u{number}")
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 def leave(world: World, how: Deletions = "disabled") -> None:

@@ -2,56 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.model.run import PullKind, RunRecord
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule, LicenceRule
 from syncd.store.reports.status import Report
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 Freeze = Callable[[World], None]
 KINDS: tuple[PullKind, ...] = ("delta", "full")
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Ann, ben and cleo in Sales, ben through a group within it; ann and cleo in Power too, which gives a licence."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
     for name in ("ann", "ben", "cleo"):
         upn = f"{name}@x.com"
-        made.source.put_user(name, userPrincipalName=upn, displayName=name.title(), mail=upn, jobTitle="Clerk")
+        world.source.put_user(name, userPrincipalName=upn, displayName=name.title(), mail=upn, jobTitle="Clerk")
     for name in ("sales", "inner", "power"):
-        made.source.put_group(name, displayName=name.title(), mailNickname=f"{name}@grp")
-    made.source.link("sales", "ann")
-    made.source.link("sales", "cleo")
-    made.source.link("sales", "inner", "group")
-    made.source.link("inner", "ben")
-    made.source.link("power", "ann")
-    made.source.link("power", "cleo")
+        world.source.put_group(name, displayName=name.title(), mailNickname=f"{name}@grp")
+    world.source.link("sales", "ann")
+    world.source.link("sales", "cleo")
+    world.source.link("sales", "inner", "group")
+    world.source.link("inner", "ben")
+    world.source.link("power", "ann")
+    world.source.link("power", "cleo")
     title = FieldRule((), Expression('user.jobTitle == "odd" ? user.employeeId.substring(0, 9) : user.jobTitle'))
-    made.rules = make_rules(
+    world.rules = make_rules(
         policy=make_policy(disabled_users="delete", deleted_users="delete", deleted_groups="delete", grace=timedelta()),
         licences=(LicenceRule("Power", "PowerUser"), LicenceRule("Sales", "User")),
     )
-    mapping = made.rules.mapping
-    made.rules = replace(
-        made.rules, mapping=replace(mapping, user_fields={**mapping.user_fields, "job_title": title}, owners=True)
+    mapping = world.rules.mapping
+    world.rules = replace(
+        world.rules, mapping=replace(mapping, user_fields={**mapping.user_fields, "job_title": title}, owners=True)
     )
-    made.source.tracks_owners = True
-    made.source.own("sales", "ann")
-    made.portal.totals = {"PowerUser": 9, "User": 9}
-    run = await made.sync("full")
+    world.source.tracks_owners = True
+    world.source.own("sales", "ann")
+    world.portal.totals = {"PowerUser": 9, "User": 9}
+    run = await world.sync("full")
     assert run.status == "succeeded", run.error
-    yield made
-    made.database.close()
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 def spoil_login(world: World) -> None:

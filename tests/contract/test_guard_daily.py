@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
-import structlog
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.sync.notify import Notifications
 from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
-from tests.fakes.world import World, open_world
+from tests.fakes.world import World
 
 PEOPLE = 200
 SLICE = 15
 
 
-@pytest.fixture
-async def world(store_url: str) -> AsyncIterator[World]:
+async def found_company(world: World) -> None:
     """Two hundred people in one group, under the default limits."""
-    structlog.reset_defaults()
-    made = open_world(store_url)
-    made.source.page_size = 100
-    made.rules = make_rules(limits=make_limits(max_creation_percent=None))
-    made.source.put_group("g", displayName="All", mailNickname="all@grp")
+    world.source.page_size = 100
+    world.rules = make_rules(limits=make_limits(max_creation_percent=None))
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
     for number in range(PEOPLE):
         name = f"u{number}"
-        made.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
-        made.source.link("g", name)
-    assert (await made.sync("full")).status == "succeeded"
-    yield made
-    made.database.close()
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link("g", name)
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
 async def leave(world: World, first: int, count: int = SLICE) -> RunRecord:
@@ -103,6 +100,7 @@ async def test_an_approval_neither_blocks_the_leavers_of_the_day_nor_opens_the_d
     """A hundred leave with approval: of the hundred that are left, twenty may still leave unasked on that day."""
     held = await leave(world, 0, 100)
     assert held.status == "held"
+    assert world.store.plans.load_starts([held.id, 999]) == {held.id: held.started_at}
     assert (await approve(world, held)).status == "succeeded"
     assert count(world) == 100
     assert (await leave(world, 100, 9)).status == "succeeded"

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 
 from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
 from syncd.model.run import PullKind, RunRecord
@@ -15,6 +16,7 @@ from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGro
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import fold_all
 from syncd.store.reports.status import Report
+from syncd.store.schema.tables import source_objects
 from syncd.store.store import Store
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World
@@ -407,6 +409,16 @@ async def test_keep_freezes_a_leaver(world: World) -> None:
     assert world.changes(run) == []
     assert world.portal.picture() == PLACES
     assert world.changes(await world.sync("full")) == []
+
+
+async def test_who_was_wanted_and_is_in_no_excluded_group_is_known(world: World) -> None:
+    """By this a reading without proof keeps people in the scope; a nested group excludes as well."""
+    world.rules = make_rules(scope=make_scope(exclude_groups=("Sales",)))
+    await settle(world)
+    rows = world.database.load_rows(select(source_objects.c.key, source_objects.c.id))
+    people = {key: name for key, name in rows if name.startswith("u")}
+    wanted = world.store.desired.find_wanted_outside(people)
+    assert {people[key] for key in wanted} == {f"u{number}" for number in (1, 2, 3, 5, 6, 7)}
 
 
 async def test_scope_by_group_follows_nested_groups(world: World) -> None:
