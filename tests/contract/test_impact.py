@@ -16,6 +16,8 @@ from syncd.store.reports.impact import Impact, describe_impact, load_impacts
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World, open_world
 
+pytestmark = pytest.mark.both_engines
+
 
 @pytest.fixture
 async def world(store_url: str) -> AsyncIterator[World]:

@@ -155,6 +155,7 @@ async def test_check_tells_which_of_the_two_the_portal_wants(office: Office, tmp
     assert ("second pass" in row.detail) == (office.wire.knobs.creation_manager == "refuse")
 
 
+@pytest.mark.both_engines
 async def test_levels_and_circles_in_both_databases(store_url: str) -> None:
     """A chain against the alphabet, and a circle, over a store of each kind."""
     world = open_world(store_url)

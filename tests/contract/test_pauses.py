@@ -17,6 +17,8 @@ from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World, open_world
 
+pytestmark = pytest.mark.both_engines
+
 NOW = Clock().now()
 
 

@@ -22,6 +22,8 @@ from tests.fakes.world import World, open_world
 from tests.property.test_tenant_machine import call_in_turn, load
 from tests.stores import template
 
+pytestmark = pytest.mark.both_engines
+
 # ---- empty pages ------------------------------------------------------------------------------------------------
 
 AT_MOST = 20

@@ -317,6 +317,7 @@ async def world(store_url: str) -> AsyncIterator[World]:
     made.database.close()
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize("killed", [False, True])
 async def test_the_store_remembers_what_is_in_doubt(
     world: World, monkeypatch: pytest.MonkeyPatch, killed: bool
