@@ -49,21 +49,21 @@ def render_metrics(vitals: Vitals, store: StoreView) -> bytes:
 def _make_totals(vitals: Vitals) -> Iterable[Metric]:
     from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 
-    def count(name: str, said: str, labels: list[str], numbers: Mapping[Any, float]) -> Metric:
+    def count(name: str, labels: list[str], numbers: Mapping[Any, float], *, said: str) -> Metric:
         family = CounterMetricFamily(f"syncd_{name}", said, labels=labels)
         for values, number in sorted(numbers.items()):
             family.add_metric(values, number)
         return family
 
     runs = {(kind, status): 0 for kind in PULLS for status in _STATUSES} | dict(vitals.runs_total)
-    yield count("runs", "Runs of this process.", ["kind", "status"], runs)
+    yield count("runs", ["kind", "status"], runs, said="Runs of this process.")
     changes = {(action, outcome): 0 for action in get_args(Action) for outcome in _OUTCOMES}
     said = "Changes of this process that were tried."
-    yield count("changes", said, ["action", "outcome"], changes | dict(vitals.changes_total))
+    yield count("changes", ["action", "outcome"], changes | dict(vitals.changes_total), said=said)
     for what, (name, said) in _TRAFFIC.items():
-        yield count(name, said, ["side"], {(side,): vitals.traffic_total.get((side, what), 0) for side in SIDES})
+        yield count(name, ["side"], {(side,): vitals.traffic_total.get((side, what), 0) for side in SIDES}, said=said)
     messages = {(outcome,): vitals.messages_total.get(outcome, 0) for outcome in ("sent", "failed")}
-    yield count("messages", "Messages to the hook.", ["outcome"], messages)
+    yield count("messages", ["outcome"], messages, said="Messages to the hook.")
     for what, label, said in (
         ("run", "kind", "How long runs of this process took."),
         ("phase", "phase", "How long phases of runs of this process took."),
@@ -88,7 +88,7 @@ def _gauge(name: str, said: str, value: float) -> Metric:
     return GaugeMetricFamily(f"syncd_{name}", said, value=value)
 
 
-def _gauges(name: str, said: str, label: str, values: Mapping[str, float]) -> Metric:
+def _gauges(name: str, said: str, *, label: str, values: Mapping[str, float]) -> Metric:
     from prometheus_client.core import GaugeMetricFamily
 
     family = GaugeMetricFamily(f"syncd_{name}", said, labels=[label])
@@ -107,12 +107,14 @@ def _make_gauges(vitals: Vitals) -> Iterable[Metric]:
     yield _gauge("standby", "This daemon waits for another one to go.", vitals.role == "standby")
     yield _gauge("run_in_hand", "A run is going on in this process.", vitals.running is not None)
     due = {kind: time.timestamp() for kind, time in vitals.next_times().items()}
-    yield _gauges("next_run_timestamp_seconds", "When each kind of run comes next.", "kind", due)
+    yield _gauges("next_run_timestamp_seconds", "When each kind of run comes next.", label="kind", values=due)
     yield _gauge("config_last_reload_successful", "The settings read last are in force.", not vitals.reload_refused)
     since = vitals.settings_since.timestamp()
     yield _gauge("config_last_reload_success_timestamp_seconds", "Since when the settings are in force.", since)
     ends = {setting: time.timestamp() for setting, time in vitals.credentials.items()}
-    yield _gauges("credential_expiry_timestamp_seconds", "End of a credential that ends soon.", "setting", ends)
+    yield _gauges(
+        "credential_expiry_timestamp_seconds", "End of a credential that ends soon.", label="setting", values=ends
+    )
 
 
 def _find_version() -> str:
@@ -139,8 +141,8 @@ def _make_store_gauges(store: StoreView) -> Iterable[Metric]:
     closed = {kind: (run.started_at, run.finished_at) for kind, run in store.last.items()}
     began = {str(kind): start.timestamp() for kind, (start, end) in closed.items() if end is not None}
     took = {str(kind): (end - start).total_seconds() for kind, (start, end) in closed.items() if end is not None}
-    yield _gauges("last_run_timestamp_seconds", "Start of the last closed run.", "kind", began)
-    yield _gauges("last_run_duration_seconds", "Length of the last closed run.", "kind", took)
+    yield _gauges("last_run_timestamp_seconds", "Start of the last closed run.", label="kind", values=began)
+    yield _gauges("last_run_duration_seconds", "Length of the last closed run.", label="kind", values=took)
     held, _ = store.count_held()
     yield _gauge("held_changes", "Changes that the last run withheld.", held)
     if store.held_since is not None:
@@ -157,5 +159,7 @@ def _make_store_gauges(store: StoreView) -> Iterable[Metric]:
     yield allowed
     if store.glance is not None:
         yield _gauge("failing_changes", "Changes that failed and are tried again.", store.glance.failing)
-        yield _gauges("licence_seats_free", "Seats that are left.", "type", store.glance.seats_free)
-        yield _gauges("licences_waiting", "People who wait for a licence.", "type", store.glance.licences_waiting)
+        yield _gauges("licence_seats_free", "Seats that are left.", label="type", values=store.glance.seats_free)
+        yield _gauges(
+            "licences_waiting", "People who wait for a licence.", label="type", values=store.glance.licences_waiting
+        )

@@ -174,6 +174,8 @@ async def test_a_rejection_is_taken_back(sandbox: Sandbox, syncd: Program) -> No
     assert "nothing that run 2 held is rejected" in again.stderr
     assert (await syncd("sync", "delta")).code == 4
     (second,) = (await syncd("held", "--json")).document
+    for entry in (*first["changes"], *second["changes"]):
+        entry.pop("since")  # after a rejection it counts from the run that holds it anew
     assert second["changes"] == first["changes"]
 
 
@@ -196,7 +198,7 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
     database = open_database(f"sqlite:///{syncd.directory / 'store.db'}")
     try:
         with StoreLock(database):
-            for arguments in (("sync", "full"), ("sync", "full", "--wait", "1s"), ("plan",), ("migrate",)):
+            for arguments in (("sync", "full"), ("sync", "full", "--wait", "1s"), ("plan",)):
                 refused = await syncd(*arguments)
                 assert refused.code == 75, refused.stderr
                 assert "another syncd" in refused.stderr
