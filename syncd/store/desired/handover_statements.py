@@ -94,7 +94,8 @@ def _join_claims(kind: RecordKind) -> Select[Any]:
     return (
         select(
             *_select_record(t), *mapped,
-            *_select_party("heir", source=heir, desired=d, objects=heir_id), *_select_party("former", source=former, desired=owner, objects=former_id),
+            *_select_party("heir", source=heir, desired=d, objects=heir_id),
+            *_select_party("former", source=former, desired=owner, objects=former_id),
         )
         .select_from(d)
         .join(t, t.c.key == d.c.principal_key)
