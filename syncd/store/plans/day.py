@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, or_, select
 
-from syncd.model.change import Action, ObjectKind
+from syncd.model.change import REMOVALS, Action, ObjectKind
 from syncd.model.reason import Cause
 from syncd.plan.daily import DAY, Allowance, Done, Kind, sum_removed
 from syncd.store.db.markers import ALLOWANCES, load_markers, save_marker
@@ -86,7 +86,7 @@ _COUNT_KINDS = (
     .where(
         changes.c.run_id == bindparam("run"),
         among_bound(changes.c.seq, "seqs"),
-        changes.c.action != "update",
+        changes.c.action.in_(("create", "adopt", "link", "grant", *REMOVALS)),
         changes.c.cause != Cause.COMPLETES_CREATION.value,
         or_(
             changes.c.object != "substitution",
