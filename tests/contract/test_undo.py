@@ -309,9 +309,9 @@ async def approve(world: World, run: int, *, only: tuple[str, ...] = ()) -> RunR
 
 
 async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: World) -> None:
-    """It was set after the creation only because the manager had to exist first."""
+    """It was set after the creation only because these two report to one another."""
     world.source.put_user("ed", userPrincipalName="ed@x.com", displayName="ed", mail="ed@x.com", manager="zoe")
-    world.source.put_user("zoe", userPrincipalName="zoe@x.com", displayName="zoe", mail="zoe@x.com")
+    world.source.put_user("zoe", userPrincipalName="zoe@x.com", displayName="zoe", mail="zoe@x.com", manager="ed")
     run = await world.sync()
     assert "update user ed@x.com" in done(world, run)
     undone = await world.carry_out(Undo(run_id=run.id))
@@ -319,6 +319,7 @@ async def test_the_first_manager_of_an_account_stays_or_goes_with_it(world: Worl
         "create user ed@x.com dropped",
         "create user zoe@x.com dropped",
         "update user ed@x.com dropped",
+        "update user zoe@x.com dropped",
     ]
     assert left(world, undone)["update ed@x.com"] == "part of the creation: it stays or goes with the account"
     assert world.portal.accounts["ed@x.com"].manager == "zoe@x.com"

@@ -92,10 +92,11 @@ class NamedManagers:
         try:
             result = await self._portal.create_account(account, sent_before=sent_before)
         except PermanentError as error:
-            if error.sent or isinstance(error, AuthFailed | Forbidden | ProxyRefused):
+            known = ready and self._manner == "creation"  # such managers are taken: it is refused for another reason
+            if known or error.sent or isinstance(error, AuthFailed | Forbidden | ProxyRefused):
                 raise
             result = await self._portal.create_account(replace(account, manager=None), sent_before=sent_before)
-            if result is Creation.CREATED and not (ready and self._manner == "creation"):
+            if result is Creation.CREATED:
                 await self._learn("second_pass" if ready else "synchronized")
             if result is not Creation.EXISTS:
                 await self._part(run_id, [seq])
