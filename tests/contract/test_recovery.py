@@ -14,6 +14,8 @@ from syncd.plan.rules import LicenceRule
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World, open_world
 
+pytestmark = pytest.mark.both_engines
+
 PEOPLE = 40
 NEW = 30
 Kind = Literal["delta", "full"]
