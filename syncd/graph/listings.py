@@ -40,6 +40,7 @@ from syncd.model.source import Stream
 
 T = TypeVar("T")
 
+MANAGER_ID = "manager($levels=1;$select=id)"
 _PAGE = 999
 _ATTEMPTS = 6
 _KINDS: Mapping[Relation, str] = {"memberOf": "group", "ownedObjects": "group", "directReports": "user"}
@@ -52,10 +53,16 @@ class Listings(ABC):
     _client: GraphClient
     _clock: Clock
     _parsers: dict[Stream, ListParser]
+    _manager: str
+    """What is expanded of users: their managers, if Graph takes it with nothing but their ids."""
 
     @abstractmethod
     async def _select_offered(self, stream: Stream, fetch: Callable[[], Awaitable[T]]) -> T:
         """Fetch something with all that is selected and that Graph knows."""
+
+    @abstractmethod
+    async def _expand_offered(self, fetch: Callable[[], Awaitable[T]]) -> T:
+        """Fetch users with their managers in a form that Graph takes."""
 
     @abstractmethod
     def _select_listed(self, stream: Stream) -> str:
@@ -67,15 +74,20 @@ class Listings(ABC):
 
     async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
         """Return one page of all users (with managers) or all groups. PageExpired when the link came too late."""
-        expand = "&$expand=manager($levels=1;$select=id)" if stream == "users" else ""
 
         async def fetch() -> ListPage:
+            expand = f"&$expand={self._manager}" if stream == "users" else ""
             path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
             url, parse = self._resolve(path, link), self._parsers[stream].parse
             return await self._client.fetch(url, parse, purpose=self._make_purpose(stream))
 
         try:
-            page = await (fetch() if link is not None else self._select_offered(stream, fetch))
+            if link is not None:
+                page = await fetch()
+            elif stream == "users":
+                page = await self._expand_offered(lambda: self._select_offered(stream, fetch))
+            else:
+                page = await self._select_offered(stream, fetch)
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)

@@ -30,7 +30,7 @@ from syncd.errors import (
     Throttled,
 )
 from syncd.graph.client import GraphClient
-from syncd.graph.listings import Listings
+from syncd.graph.listings import MANAGER_ID, Listings
 from syncd.graph.lookups import Lookups
 from syncd.graph.options import OPTIONAL_ATTRIBUTES, PERMISSIONS, list_attributes, list_relations
 from syncd.graph.permissions import HIDDEN_PERMISSION, find_missing, list_own_needs, read_claims
@@ -103,6 +103,7 @@ class GraphSource(Lookups, Listings):
         }
         self._parsers = {stream: ListParser(stream, names) for stream, names in self._selected.items()}
         self._trails: Mapping[Stream, _Trail] = {"users": _Trail(), "groups": _Trail()}
+        self._manager = MANAGER_ID
         self._own = {stream: list_own_needs(client.options, stream) for stream in STREAMS}
         self._unshown: dict[Stream, set[str]] = {}
         """Per stream that is read as a whole: the properties with a permission of their own that nobody showed yet."""
@@ -246,6 +247,26 @@ class GraphSource(Lookups, Listings):
             self._set_selected(stream, everything)
             raise refused from None
 
+    async def _expand_offered(self, fetch: Callable[[], Awaitable[T]]) -> T:
+        """Fetch with no more of managers than their ids; where Graph refuses that, as a whole from then on.
+
+        The page of the manager wants ``$levels`` beside ``$select`` in brackets, and another sentence of it offers that
+        for single users only. Without either, an expansion is answered everywhere, and costs more bytes.
+        """
+        asked = self._manager
+        try:
+            return await fetch()
+        except BadQuery as error:
+            words = error.said.lower()
+            if asked != MANAGER_ID or any(name.lower() in words for name in self._wanted["users"]):
+                raise
+            self._manager, refused = "manager", error
+        try:
+            return await fetch()
+        except BadQuery:
+            self._manager = MANAGER_ID
+            raise refused from None
+
     def _set_selected(self, stream: Stream, names: tuple[str, ...]) -> None:
         self._selected[stream] = names
         self._parsers[stream] = ListParser(stream, names)
@@ -325,9 +346,10 @@ class GraphSource(Lookups, Listings):
 
         async def fetch() -> UserItem:
             selected = self._selected["users"]
-            expand = "$expand=manager($levels=1;$select=id)"
             return await self._client.fetch(
-                self._client.make_url(f"/{_make_user_key(user_id)}?$select={_select(selected)}&{expand}"),
+                self._client.make_url(
+                    f"/{_make_user_key(user_id)}?$select={_select(selected)}&$expand={self._manager}"
+                ),
                 partial(parse_user, selected=selected),
                 purpose=Purpose(
                     "read a user", PERMISSIONS["users"], selects=self._selected["users"], own=self._own["users"]
@@ -335,7 +357,7 @@ class GraphSource(Lookups, Listings):
             )
 
         try:
-            return await self._select_offered("users", fetch)
+            return await self._expand_offered(lambda: self._select_offered("users", fetch))
         except NotFound as error:
             if says_missing(error):
                 return None
