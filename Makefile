@@ -30,7 +30,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	lock release clean
 
 help:
-	@echo 'make demo    start an imitation tenant and portal, and syncd against them (about a minute)'
+	@echo 'make demo    start an imitation tenant and portal, and syncd against them (two minutes)'
 	@echo 'make test    run the tests; what needs a missing tool is skipped with a line that says so'
 	@echo 'make check   everything CI asks for: format, lint, types, import contracts, spelling, tests (with those of the'
 	@echo '             migrations and of the container image)'
@@ -63,8 +63,9 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 tools: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tools.txt
 
-demo: venv
-	@$(BIN)/python tools/demo.py $(ARGS)
+# In an environment of its own, with nothing that only tests need.
+demo:
+	@$(PYTHON) tools/start_demo.py $(ARGS)
 
 test: venv
 	$(TEST)
@@ -82,7 +83,7 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/release.py)
+	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/release.py tools/start_demo.py)
 
 imports: venv
 	$(BIN)/lint-imports --no-logo

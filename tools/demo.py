@@ -121,10 +121,12 @@ def play(stage: Stage, people: int) -> None:
     foreign = look_at_portal(company).foreign
     screen.seen(f"ready; the portal has {len(foreign)} records that are not the company's and must stay as they are")
 
+    show_plan(stage, company)
+
     screen.head("The first sync")
     screen.say(
-        "syncd run is the daemon. Its store is empty, so that the first run reads everything, plans everything, and "
-        "only then writes. People come first, then their managers, groups, and memberships through nested groups."
+        "syncd run is the daemon. It reads everything, plans everything, and only then writes. People come first, then "
+        "their managers, groups, and memberships through nested groups."
     )
     actors = Play(stage, company, stage.start("daemon", "run"), foreign)
     run = actors.wait_for_run()
@@ -136,7 +138,7 @@ def play(stage: Stage, people: int) -> None:
     )
     actors.compare()
 
-    follow_changes(actors)
+    day = follow_changes(actors)
     hold_back(actors)
     answer_question(actors)
 
@@ -144,13 +146,41 @@ def play(stage: Stage, people: int) -> None:
     screen.say("Every run is recorded, with every change and what became of it.")
     stage.show("runs")
     history = [(entry["kind"], entry["status"]) for entry in reversed(stage.ask("runs"))]
-    told = ["full succeeded", "delta succeeded", "full succeeded", "delta held", "delta succeeded"]
+    told = ["plan succeeded", "full succeeded", "delta succeeded", "full succeeded", "delta held", "delta succeeded"]
     expect([f"{kind} {status}" for kind, status in history] == told, f"the history is {history}")
 
     screen.say("SIGTERM lets the daemon finish what it has in hand and go.")
     code = actors.daemon.stop()
     expect(code == 0, f"the daemon ended with exit code {code}")
     screen.seen("the daemon ended with exit code 0")
+    take_back(actors, day)
+
+
+def show_plan(stage: Stage, company: Company) -> None:
+    """Show what a first run would do, before anything is written."""
+    stage.screen.head("A plan first")
+    stage.screen.say(
+        "Nobody has to trust a first run: syncd plan reads both sides, prints every change, and writes none."
+    )
+    before = look_at_portal(company)
+    stage.show("plan", "full", most=12)
+    expect(look_at_portal(company) == before, "the plan changed the portal")
+    stage.screen.seen("the portal is as it was")
+
+
+def take_back(actors: Play, day: str) -> None:
+    """Undo the run of the day at the company, as far as that can be done."""
+    stage, before = actors.stage, look_at_portal(actors.company)
+    stage.screen.head("Taking a run back")
+    stage.screen.say(
+        "Every run can be undone from its record. What cannot be undone is said first: an account stays, as somebody "
+        "may have worked with it."
+    )
+    stage.show("undo", day, most=16)
+    after = look_at_portal(actors.company)
+    expect(after.members != before.members, "the undo changed no membership")
+    expect(after.accounts.keys() >= before.accounts.keys(), "the undo deleted accounts")
+    stage.screen.seen(f"{before.memberships - after.memberships:+,} memberships, and nobody lost an account")
 
 
 def start_sandbox(stage: Stage, people: int, groups: int) -> Company:
@@ -172,8 +202,8 @@ def start_sandbox(stage: Stage, people: int, groups: int) -> Company:
     raise NotSeenError(f"the sandbox was not ready within {_START_SECONDS:.0f} seconds")
 
 
-def follow_changes(actors: Play) -> None:
-    """Hires, leavers, renames and moves, carried over by a delta; then a full run that finds nothing."""
+def follow_changes(actors: Play) -> str:
+    """Hires, leavers, renames and moves, carried over by a delta, which is returned; then a full run without news."""
     screen, company = actors.stage.screen, actors.company
     screen.head("A day at the company")
     happened = [
@@ -196,11 +226,12 @@ def follow_changes(actors: Play) -> None:
 
     screen.head("A full run on demand")
     screen.say("SIGUSR1 asks for a full run: everything is read again from both sides. Nothing should be left to do.")
-    run = actors.signal(signal.SIGUSR1, "full", "succeeded")
+    day, run = str(run["run"]), actors.signal(signal.SIGUSR1, "full", "succeeded")
     left = actors.stage.ask("runs", "show", str(run["run"]))["changes"]
     expect(left == [], f"the full run found {len(left)} changes")
     screen.seen("no change was planned")
     actors.compare()
+    return day
 
 
 def show_changes(actors: Play, run: str) -> None:
@@ -305,6 +336,10 @@ def main() -> int:
     stage.screen.head("That was syncd")
     took = time.monotonic() - stage.screen.started
     stage.screen.say(f"Everything was seen, in {took:.0f} seconds. Logs, store and configuration are in {directory}.")
+    stage.screen.say("Where to look next:")
+    stage.screen.note("docs/tutorial/sandbox.md          the same by hand, in twenty minutes", "")
+    stage.screen.note("docs/how-to/set-up-entra.md       a first plan on your own tenant", "")
+    stage.screen.note("docs/index.md                     everything else", "")
     return 0
 
 

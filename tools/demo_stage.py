@@ -127,6 +127,7 @@ class Stage:
             **machine,
             "SYNCD_CONFIG": str(self.directory / "sandbox" / "syncd.toml"),
             "SYNCD_SCHEDULE__DELTA": "6h",  # here a run starts when the demo says so
+            "SYNCD_SCHEDULE__ON_START": "full",
             "COLUMNS": str(WIDTH - 2),
             "NO_COLOR": "1",
         }
