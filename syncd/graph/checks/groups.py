@@ -24,15 +24,15 @@ async def probe_groups(
 
     ``named``: which groups names mean that runs have looked up before.
     """
-    return tuple([await _probe_group(client, key, reference, named) for key, reference in references])
+    return tuple([await _probe_group(client, key, reference=reference, named=named) for key, reference in references])
 
 
-async def _probe_group(client: GraphClient, key: str, reference: str, named: Mapping[str, Remembered]) -> Probe:
+async def _probe_group(client: GraphClient, key: str, *, reference: str, named: Mapping[str, Remembered]) -> Probe:
     name = f"graph.group {key}"
     known = None if _GUID.fullmatch(reference.strip()) else named.get(fold_name(reference))
     try:
         if known is not None:
-            return await _probe_remembered(client, key, reference, known)
+            return await _probe_remembered(client, key, reference=reference, known=known)
         found = await _find(client, reference.strip())
     except RemoteError as error:
         return Probe(name, "unknown", detail=f"'{reference}' could not be looked for: {error}")
@@ -50,7 +50,7 @@ async def _probe_group(client: GraphClient, key: str, reference: str, named: Map
     )
 
 
-async def _probe_remembered(client: GraphClient, key: str, reference: str, known: Remembered) -> Probe:
+async def _probe_remembered(client: GraphClient, key: str, *, reference: str, known: Remembered) -> Probe:
     """Look at the group that a name is remembered for, and at others that bear the name."""
     name, means = f"graph.group {key}", f"'{reference}' means the group {known.id}"
     there = await _find(client, known.id)

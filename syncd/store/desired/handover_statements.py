@@ -35,7 +35,7 @@ _TABLES: dict[RecordKind, tuple[Table, Table, Table]] = {
 }
 
 
-def _select_party(source: Any, desired: Any, objects: Any, role: str) -> list[ColumnElement[Any]]:
+def _select_party(role: str, *, source: Any, desired: Any, objects: Any) -> list[ColumnElement[Any]]:
     return [
         objects.c.key.label(f"{role}_key"),
         objects.c.id.label(f"{role}_id"),
@@ -93,8 +93,10 @@ def _join_claims(kind: RecordKind) -> Select[Any]:
         mapped.append(t.c.bound.label("bound"))
     return (
         select(
-            *_select_record(t), *mapped,
-            *_select_party(heir, d, heir_id, "heir"), *_select_party(former, owner, former_id, "former"),
+            *_select_record(t),
+            *mapped,
+            *_select_party("heir", source=heir, desired=d, objects=heir_id),
+            *_select_party("former", source=former, desired=owner, objects=former_id),
         )
         .select_from(d)
         .join(t, t.c.key == d.c.principal_key)
@@ -126,7 +128,7 @@ def _select_remade() -> _Remade:
     s, d, t = source_groups, desired_groups, target_groups
     claim, own = desired_groups.alias("claim"), target_groups.alias("own")
     former = (
-        select(*_select_record(t), *_select_party(s, d, source_objects, "former"))
+        select(*_select_record(t), *_select_party("former", source=s, desired=d, objects=source_objects))
         .select_from(t)
         .join(target_principals, target_principals.c.key == t.c.key)
         .join(s, s.c.key == t.c.source_key)
@@ -141,7 +143,7 @@ def _select_remade() -> _Remade:
         .order_by(target_principals.c.bps_fold)
     )
     fresh = (
-        select(*_select_party(s, d, source_objects, "heir"))
+        select(*_select_party("heir", source=s, desired=d, objects=source_objects))
         .select_from(d)
         .join(s, s.c.key == d.c.key)
         .join(source_objects, source_objects.c.key == d.c.key)
