@@ -150,6 +150,20 @@ async def test_what_the_former_owner_owned_and_stood_in_for_goes_before_the_acco
     assert max(taken) < passed, world.portal.writes
 
 
+async def test_somebody_who_begins_under_the_newcomer_never_reports_to_the_former_owner(world: World) -> None:
+    """The account is named as manager when it has passed, and not a moment before."""
+    leave(world, "soft")
+    come(world)
+    world.source.put_user("dan", userPrincipalName="dan@x.com", displayName="Dan", mail="dan@x.com", manager="new")
+    world.rules = make_rules(limits=make_limits(max_removal_percent=None, max_handovers=None))
+    world.portal.writes.clear()
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert world.portal.accounts["dan@x.com"].manager == ANNA
+    writes = world.portal.writes
+    assert writes.index("create dan@x.com") < writes.index(f"update {ANNA}") < writes.index("update dan@x.com")
+
+
 @pytest.mark.parametrize("kind", ["delta", "full"])
 async def test_a_rejected_handover_leaves_the_account_and_skips_the_newcomer(world: World, kind: PullKind) -> None:
     """Until somebody takes that back."""

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from syncd.errors import AuthFailed, Conflict, ProtocolError, Unavailable
-from syncd.model.run import PullKind, RunRecord
+from syncd.model.run import Approval, PullKind, RunRecord, RunRequest
 from syncd.model.source import Link
 from syncd.model.target import Account, Creation, Fields, GroupDetail, PortalGroup
 from syncd.plan.cel.expressions import Expression
@@ -451,14 +451,18 @@ async def test_an_unknown_group_in_the_scope_fails_before_anything_is_planned(wo
 
 
 async def test_of_two_claimants_the_holder_keeps_the_record(world: World) -> None:
-    """The second person of that BPS id is skipped, the first stays; when it goes, the second takes over."""
+    """The second person of that BPS id is skipped, the first stays; when it goes, a person says whose it is."""
     await settle(world)
     world.source.put_user("z1", userPrincipalName="U1@X.com", displayName="Impostor", mail="z@x.com")
     world.source.put_user("u1", displayName="Still me")
     await world.sync("delta")
     assert world.portal.accounts["u1@x.com"].name == "Still me"
     world.source.put_user("u1", userPrincipalName="other@x.com")
-    run = await world.sync("delta")
+    held = await world.sync("delta")
+    assert "1 handover, guard.max_handovers allows 0" in held.error
+    assert world.portal.accounts["u1@x.com"].name == world.portal.accounts["other@x.com"].name == "Still me"
+    approval = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=held.id))
+    run = await world.runs.execute(approval, world.open_sides())
     assert run.status == "succeeded", run.error
     assert world.portal.accounts["u1@x.com"].name == "Impostor"
     assert world.portal.accounts["other@x.com"].name == "Still me"

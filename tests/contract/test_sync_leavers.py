@@ -506,6 +506,7 @@ async def test_swapped_names_swap_the_accounts_and_pass_no_tasks_on(world: World
 
 async def test_a_chain_of_names_hands_the_account_in_the_middle_over(world: World) -> None:
     """u1 takes the name of u2, who takes a new one: only the account that nobody has any more is stood in for."""
+    world.rules = replace(world.rules, limits=replace(world.rules.limits, max_handovers=None))
     world.source.put_user("u2", userPrincipalName="new@x.com", mail="new@x.com")
     world.source.put_user("u1", userPrincipalName="u2@x.com", mail="u2@x.com")
     await settle(world)

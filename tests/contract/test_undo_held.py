@@ -237,6 +237,7 @@ async def test_a_held_deletion_is_refused_when_the_account_is_another_one_by_now
         adopted = await world.sync("full")
         assert "adopt user dora@x.com done" in world.changes(adopted)
     elif since == "passed on":
+        world.rules = make_rules(limits=replace(_OPEN, max_handovers=None))
         world.source.put_user("dora", userPrincipalName="dorothy@x.com")
         world.source.put_user("emil", userPrincipalName="dora@x.com", displayName="dora", mail="dora@x.com")
         assert (await world.sync()).status == "succeeded"

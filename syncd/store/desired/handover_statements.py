@@ -93,7 +93,8 @@ def _join_claims(kind: RecordKind) -> Select[Any]:
         mapped.append(t.c.bound.label("bound"))
     return (
         select(
-            *_select_record(t), *mapped,
+            *_select_record(t),
+            *mapped,
             *_select_party("heir", source=heir, desired=d, objects=heir_id),
             *_select_party("former", source=former, desired=owner, objects=former_id),
         )

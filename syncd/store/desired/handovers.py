@@ -58,7 +58,7 @@ class Handovers(StorePart):
                         found[claim.place] = claim
         return sorted(found.values(), key=lambda claim: (claim.kind, claim.bps_id.casefold()))
 
-    def load_claim(self, kind: RecordKind, record: int, *, heir: int, rules: Rules, now: datetime) -> Claim | None:
+    def load_claim(self, kind: RecordKind, *, record: int, heir: int, rules: Rules, now: datetime) -> Claim | None:
         """Return what one handover is about, decided or not; None when it is about nothing any more."""
         with reading(self._database) as connection:
             row = connection.execute(select_claim(kind), {"record": record, "heir": heir}).first()
@@ -87,7 +87,7 @@ class Handovers(StorePart):
                     if (heir.heir_name or "").casefold() == (row.former_name or "").casefold():
                         members = _count_members(connection, row.former_key, heir.heir_key)
                         shared[row.record, heir.heir_key] = members[2]
-                        found.append(_make_remade(row, fresh=heir, members=members, rules=rules, now=now))
+                        found.append(_make_remade(row, heir, members=members, rules=rules, now=now))
         return [claim for claim in found if claim.evidence.proven], shared
 
     def load_handover_decisions(
@@ -175,7 +175,7 @@ def _make_claim(connection: Connection, kind: RecordKind, row: Any, rules: Rules
     return _complete(kind, row, former, heir, evidence, rules)
 
 
-def _make_remade(row: Any, *, fresh: Any, members: Sequence[int], rules: Rules, now: datetime) -> Claim:
+def _make_remade(row: Any, fresh: Any, *, members: Sequence[int], rules: Rules, now: datetime) -> Claim:
     former, heir = _make_party(row, "former"), _make_party(fresh, "heir")
     evidence = weigh_groups(former, heir, members=members, now=now, grace=rules.policy.grace)
     desired = Desired(key=heir.key, state="wanted", bps_id=row.bps_id)

@@ -190,7 +190,9 @@ def _make_user_pair(row: Any, mapped: Collection[str], passing: Collection[int])
         current=_make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
         leaver_state=state,
         manager=row.manager_bps_id if named else row.manager_present,
-        manager_ready=row.manager_status == "Synchronized" if named else row.manager_present is not None,
+        manager_ready=(row.manager_status == "Synchronized" and row.manager_key not in passing)
+        if named
+        else row.manager_present is not None,
         taken=bool(row.taken),
         owned_elsewhere=bool(row.elsewhere),
     )

@@ -59,7 +59,7 @@ class HandoverCards:
 
     def load(self, kind: RecordKind, record: int, heir: int) -> Card | None:
         """Return the card of one handover."""
-        claim = Handovers(self._database).load_claim(kind, record, heir=heir, rules=self._rules, now=self._now)
+        claim = Handovers(self._database).load_claim(kind, record=record, heir=heir, rules=self._rules, now=self._now)
         if claim is None or claim.current.source_key == heir:
             return None
         with reading(self._database) as connection:
