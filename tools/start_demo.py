@@ -60,7 +60,7 @@ def install(home: Path, lock: Path) -> int:
     text = lock.read_text("utf-8")
     wanted = len(re.findall(r"^[A-Za-z0-9]", text, re.MULTILINE))
     pip = [find_python(home), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off"]
-    command = [*pip, "--require-hashes", "--only-binary", ":all:", "-r", lock]
+    command = [*map(str, pip), "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
     seen, last = 0, [""]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None

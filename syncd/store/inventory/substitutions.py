@@ -217,7 +217,7 @@ def _select_departed() -> Select[Any]:
     heir, other = target_principals.alias("heir"), target_principals.alias("other")
     claim, follower = desired_users.alias("claim"), desired_users.alias("follower")
     standing = target_users.alias("standing")
-    anothers = exists().where(standing.c.key == s.c.substitute_key, standing.c.source_key != follower.c.key)
+    others = exists().where(standing.c.key == s.c.substitute_key, standing.c.source_key != follower.c.key)
     wanted = exists().where(claim.c.principal_key == p.c.key, claim.c.state == "wanted")
     renamed = (owner.c.state == "wanted") & (owner.c.principal_key != p.c.key)
     left = (
@@ -239,7 +239,7 @@ def _select_departed() -> Select[Any]:
             person.c.manager_key,
             s.c.substitute_key, other.c.bps_id.label("substitute_id"), s.c.ends_at, s.c.confirmed,
             exists().where(
-                follower.c.principal_key == s.c.substitute_key, follower.c.state == "wanted", ~anothers
+                follower.c.principal_key == s.c.substitute_key, follower.c.state == "wanted", ~others
             ).label("fit"),
         )
         .select_from(
