@@ -90,7 +90,7 @@ async def test_an_interrupted_demo_stops_what_it_started(tmp_path: Path) -> None
     process = await start(tmp_path / "demo", 60)
     assert process.stdout is not None
     async with asyncio.timeout(SECONDS):
-        while b"run 1 started" not in await process.stdout.readline():
+        while b"run 2 started" not in await process.stdout.readline():
             assert process.returncode is None
     process.send_signal(signal.SIGTERM)
     await read(process)
