@@ -67,6 +67,9 @@ class _Sample:
     async def load_last_good(self) -> datetime | None:
         return None
 
+    async def load_last_through(self) -> datetime | None:
+        return None
+
     async def load_held_since(self) -> datetime | None:
         return _NOON
 

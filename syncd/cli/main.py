@@ -61,7 +61,10 @@ PURPOSES: Mapping[str, Mapping[str, str]] = {
     },
     "Set up": {
         "check": "check",
+        "config": "config",
         "migrate": "migrate",
+        "backup": "backup",
+        "completion": "completion",
         "sandbox": "sandbox",
     },
 }

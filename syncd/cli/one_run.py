@@ -21,7 +21,7 @@ from syncd.clock import Clock
 from syncd.errors import StoreError, StoreLocked
 
 if TYPE_CHECKING:
-    from syncd.cli.screen.progress import Report
+    from syncd.cli.screen.progress import Aside, Report
     from syncd.config import Settings
     from syncd.daemon.async_lock import AsyncLock
     from syncd.model.run import RunRecord, RunRequest
@@ -39,19 +39,27 @@ def execute(
     wait: timedelta | None = None,
     proposal: Proposal | None = None,
     shown: Callable[[int], None] | None = None,
+    aside: Aside | None = None,
 ) -> RunRecord:
     """Carry out a request, or a proposal instead of a comparison, and return its closed record.
 
-    ``shown`` is called with the number of the run when its plan is complete and nothing is written yet.
+    ``shown`` is called with the number of the run when its plan is complete and nothing is written yet. ``aside`` lets
+    a proposal print what it finds.
 
     Raises StoreLocked when another syncd works on the store, at once or after ``wait``; what hinders a run from
     starting at all is raised too. A second signal leaves the program with 128 + its number.
     """
-    from syncd.cli.screen.progress import showing_progress
+    from syncd.cli.screen.progress import Aside, showing_progress
 
-    stop = Stop()
+    stop, beside = Stop(), aside or Aside()
+
+    def show(run_id: int) -> None:
+        if shown is not None:
+            with beside.printing():
+                shown(run_id)
+
     try:
-        with showing_progress() as report:
+        with showing_progress(beside) as report:
             work = _Work(
                 settings=settings,
                 database=database,
@@ -60,7 +68,7 @@ def execute(
                 wait=wait,
                 report=report,
                 proposal=proposal,
-                shown=shown,
+                shown=None if shown is None else show,
             )
             return asyncio.run(_execute(work))
     except asyncio.CancelledError:

@@ -44,8 +44,8 @@ class Invocation:
     def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.
 
-        On a terminal, where progress is shown, only warnings appear unless a level was asked for, and the line of a
-        run's end leaves out why: the command says it in its last sentence (`explain_result`).
+        On a terminal, where progress and result are shown, only warnings appear, and not the lines that say once more
+        what the result says: how a run ended, and what a guard held. Whoever asks for a level gets them all.
         """
         from syncd.logs import configure_logs
 
@@ -55,7 +55,7 @@ class Invocation:
         level, terminal = settings.log.level, sys.stderr.isatty()
         if self.log_level is None and terminal and level in ("debug", "info"):
             level = "warning"
-        told = {"run.finished": ("error",)} if terminal else {}
+        told = ("run.finished", "plan.held") if terminal and self.log_level is None else ()
         configure_logs(settings.log.format, level, cast(TextIO, _PresentStderr()), left_out=told)
         return settings
 

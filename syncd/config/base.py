@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
@@ -34,15 +34,31 @@ class Section(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Marks a value that ``parse`` makes of what was written, and that ``show`` turns back into what may be printed."""
+    """Marks a value that ``parse`` makes of what was written, and that ``show`` turns back into what may be printed.
+
+    ``listed``: it may be written as a list of texts as well.
+    """
 
     parse: Callable[[object, ValidationInfo], object]
     show: Callable[[Any], object] = str
+    listed: bool = False
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
-            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(self.show, when_used="json")
+            self.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(self.show, when_used="json"),
+            json_schema_input_schema=_describe_written(source, listed=self.listed),
         )
+
+
+def _describe_written(source: Any, *, listed: bool) -> CoreSchema:
+    """Return how a value of this type is written in a file: as text, as a list of texts, or a limit as a number."""
+    text, parts = core_schema.str_schema(), get_args(source)
+    if get_origin(source) is tuple:
+        return core_schema.list_schema(text)
+    if int in parts:
+        return core_schema.union_schema([core_schema.int_schema(ge=0), core_schema.literal_schema([False])])
+    return core_schema.union_schema([text, core_schema.list_schema(text)]) if listed else text
 
 
 def simple(parse: Callable[[object], object], show: Callable[[Any], object] = str) -> Parsed:

@@ -99,8 +99,8 @@ def _group_rule(value: object, info: ValidationInfo) -> MappingRule:
     return _parse_rule(value, info, entity="group", required=info.field_name in {"bps_id", "name"})
 
 
-UserRule = Annotated[MappingRule, Parsed(_user_rule, show_rule)]
-GroupRule = Annotated[MappingRule, Parsed(_group_rule, show_rule)]
+UserRule = Annotated[MappingRule, Parsed(_user_rule, show_rule, listed=True)]
+GroupRule = Annotated[MappingRule, Parsed(_group_rule, show_rule, listed=True)]
 
 
 class UserMapping(Section):

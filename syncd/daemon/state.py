@@ -29,6 +29,7 @@ PULLS: tuple[RunKind, ...] = ("full", "delta")
 GOOD: tuple[RunStatus, ...] = ("succeeded", "held", "partial")
 """Runs that went through to the end; what they could not do is told elsewhere."""
 
+_SUCCEEDED: tuple[RunStatus, ...] = ("succeeded",)
 _CLOSED: tuple[RunStatus, ...] = (*GOOD, "failed", "interrupted")
 _PROBE_SECONDS = 5.0
 _SLACK = timedelta(hours=1)
@@ -108,9 +109,9 @@ class DaemonState:
         """Return when each kind of run comes next."""
         return {str(kind): time for kind, time in self._schedule.next_times().items()}
 
-    def is_stale(self, last_good: datetime | None) -> bool:
-        """Return whether no run went well for longer than three delta times, and longer than an hour."""
-        since = last_good or self.started_at
+    def is_stale(self, last_through: datetime | None) -> bool:
+        """Return whether no run went through for longer than three delta times, and longer than an hour."""
+        since = last_through or self.started_at
         return self._clock.now() > max(self._schedule.third_time("delta", after=since), since + _SLACK)
 
     async def probe_store(self) -> str:
@@ -134,8 +135,17 @@ class DaemonState:
         )
 
     async def load_last_good(self) -> datetime | None:
-        """Return when the last run that went through ended, None when there was none; raises StoreError."""
-        record = await self._ask(lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=GOOD))
+        """Return when the last run that succeeded ended, None when there was none; raises StoreError."""
+        return await self._load_last_end(_SUCCEEDED)
+
+    async def load_last_through(self) -> datetime | None:
+        """Return the same of the last run that went through, though it may have held or failed something."""
+        return await self._load_last_end(GOOD)
+
+    async def _load_last_end(self, statuses: tuple[RunStatus, ...]) -> datetime | None:
+        record = await self._ask(
+            lambda database: Store(database).runs.load_last.blocking(kinds=PULLS, statuses=statuses)
+        )
         return None if record is None else record.finished_at
 
     async def load_held_since(self) -> datetime | None:

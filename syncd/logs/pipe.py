@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal, TextIO, cast
 
 import structlog
@@ -32,12 +32,12 @@ def configure_logs(
     stream: TextIO,
     *,
     clock: Clock | None = None,
-    left_out: Mapping[str, Collection[str]] | None = None,
+    left_out: Collection[str] = (),
 ) -> None:
     """Send every log line from ``level`` on to ``stream``; may be called again at any time, the last call counts.
 
     ``auto`` is the console form on a terminal and JSON otherwise; colours appear on a terminal only. ``left_out`` names
-    the fields, by event, that the reader of the stream is told in another way.
+    the events that the reader of the stream is told of in another way.
     """
     terminal = _is_terminal(stream)
     readable = format == "console" or (format == "auto" and terminal)
@@ -45,7 +45,7 @@ def configure_logs(
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        _LeaveOut(left_out or {}),
+        _LeaveOut(left_out),
         structlog.processors.format_exc_info,
         _Stamp(clock or Clock()),
         redact_event,
@@ -105,15 +105,16 @@ class _Named:
 
 
 class _LeaveOut:
-    """Take fields out of the lines of some events."""
+    """Drop the lines of some events."""
 
-    def __init__(self, fields: Mapping[str, Collection[str]]) -> None:
-        self._fields = fields
+    def __init__(self, events: Collection[str]) -> None:
+        self._events = frozenset(events)
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         del logger, method
-        left_out = self._fields.get(str(event.get("event")), ())
-        return {key: value for key, value in event.items() if key not in left_out} if left_out else event
+        if event.get("event") in self._events:
+            raise structlog.DropEvent
+        return event
 
 
 class _Stamp:

@@ -41,8 +41,13 @@ def hold_excess(
         if not reason and action in REMOVALS:
             reason = find_daily_breach(action, kinds, day, limits)
         if total and reason:
-            holds.append(Hold(action, total, reason))
+            holds.append(Hold(action, total - _count_leavers(action, kinds) or total, reason))
     return tuple(holds)
+
+
+def _count_leavers(action: Action, kinds: Mapping[ObjectKind, int]) -> int:
+    """Return how many of what counts as unlinking are no memberships, but substitutions that go with them."""
+    return kinds.get("user", 0) if action == "unlink" else 0
 
 
 def find_populations_to_know(
@@ -85,7 +90,9 @@ def _find_breach(
         return ""
     removal = action in REMOVALS
     if removal and limits.max_removals is not None and total > limits.max_removals:
-        return f"{total} times {action}, guard.max_removals allows {limits.max_removals} in a run"
+        leavers = _count_leavers(action, kinds)
+        apart = f" and {leavers} substitutions of leavers" if leavers else ""
+        return f"{total - leavers} times {action}{apart}, guard.max_removals allows {limits.max_removals} in a run"
     name, percent = _find_percent(action, limits)
     if percent is None:
         return ""

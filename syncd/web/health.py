@@ -117,7 +117,7 @@ class _Pages:
         try:
             runs = await vitals.load_runs(_RUNS_SHOWN)
             last = {kind: await vitals.load_last(kind) for kind in PULLS}
-            last_good = await vitals.load_last_good()
+            last_good, last_through = await vitals.load_last_good(), await vitals.load_last_through()
             held_since, allowances = await vitals.load_held_since(), await vitals.load_allowances()
             last_success = await vitals.load_last_success() if glance else None
             seen = await vitals.load_gauges() if glance else None
@@ -131,7 +131,7 @@ class _Pages:
             last_good=last_good,
             last_success=last_success,
             glance=seen,
-            stale=vitals.is_stale(last_good),
+            stale=vitals.is_stale(last_through),
             held_since=held_since,
             allowances=allowances,
         )

@@ -85,7 +85,7 @@ class Vitals(Protocol):
         """Return when each kind of run comes next."""
         ...
 
-    def is_stale(self, last_good: datetime | None) -> bool:
+    def is_stale(self, last_through: datetime | None) -> bool:
         """Return whether no run went well for too long."""
         ...
 
@@ -99,6 +99,10 @@ class Vitals(Protocol):
 
     async def load_last(self, kind: RunKind) -> RunRecord | None:
         """Return the newest closed run of a kind."""
+        ...
+
+    async def load_last_through(self) -> datetime | None:
+        """Return when the last run went through, though it may have held or failed something; raises StoreError."""
         ...
 
     async def load_last_good(self) -> datetime | None:

@@ -207,7 +207,7 @@ async def test_readiness_tells_what_is_wrong_with_the_store(tmp_path: Path) -> N
         await log.wait("run.finished")
         (state,) = parts.states
         assert await state.probe_store() == ""
-        assert not state.is_stale(await state.load_last_good())
+        assert not state.is_stale(await state.load_last_through())
         assert [run.kind for run in await state.load_runs(5)] == ["full"]
         database = open_database(url)
         with database.transaction() as connection:

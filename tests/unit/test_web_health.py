@@ -70,7 +70,7 @@ class FakeVitals:
     def next_times(self) -> dict[str, datetime]:
         return {"delta": NOW + timedelta(minutes=5)}
 
-    def is_stale(self, last_good: datetime | None) -> bool:
+    def is_stale(self, last_through: datetime | None) -> bool:
         return self.stale
 
     async def probe_store(self) -> str:
@@ -89,6 +89,9 @@ class FakeVitals:
 
     async def load_allowances(self) -> list[Allowance]:
         return self.allowances
+
+    async def load_last_through(self) -> datetime | None:
+        return next((run.finished_at for run in self.runs if run.status in ("succeeded", "held", "partial")), None)
 
     async def load_last_good(self) -> datetime | None:
         return next((run.finished_at for run in self.runs if run.status in ("succeeded", "held")), None)

@@ -40,18 +40,22 @@ def drift(
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
+    from syncd.cli.screen.progress import Aside
     from syncd.model.run import RunRequest, find_exit_code
     from syncd.sync.planning.drift import DriftCheck
 
     settings = invocation.start()
     database = open_store(settings, create=False)
 
+    aside = Aside()
+
     def tell(found: Iterator[list[Drift]]) -> None:
         entries = name_owners(database, found)
-        if invocation.json:
-            print_json(Stream(describe_drift(entry, owner) for entry, owner in entries))
-        else:
-            _print_drift(database, entries)
+        with aside.printing():
+            if invocation.json:
+                print_json(Stream(describe_drift(entry, owner) for entry, owner in entries))
+            else:
+                _print_drift(database, entries)
 
     try:
         record = execute(
@@ -60,6 +64,7 @@ def drift(
             RunRequest(pull="none", trigger="cli", retry_failed=True),
             wait=wait,
             proposal=DriftCheck(answer or "report", tell),
+            aside=aside,
         )
         if answer == "revert" and not invocation.json:
             print_run(database, record)

@@ -17,8 +17,45 @@ _TOTAL = "changes planned"
 _DONE = "changes applied"
 
 
+class Aside:
+    """Takes the display of progress off the screen while something is printed that shall stay there.
+
+    A display erases its own lines when it ends or is drawn anew, and cannot know of others between them. So it ends
+    before anything is printed, and a new one begins below.
+    """
+
+    def __init__(self) -> None:
+        self._make: Callable[[], Progress] | None = None
+        self.display: Progress | None = None
+
+    @contextmanager
+    def printing(self) -> Iterator[None]:
+        """Print within the block; afterwards a display goes on below."""
+        if self.display is None or self._make is None:
+            yield
+            return
+        self.display.stop()
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            self.display = self._make()
+            self.display.start()
+
+    @contextmanager
+    def beside(self, make: Callable[[], Progress]) -> Iterator[None]:
+        """Show a display for the block, as ``make`` makes it."""
+        self._make, self.display = make, make()
+        self.display.start()
+        try:
+            yield
+        finally:
+            self.display.stop()
+            self._make = self.display = None
+
+
 @contextmanager
-def showing_progress() -> Iterator[Report]:
+def showing_progress(aside: Aside) -> Iterator[Report]:
     """Yield what is told of progress: a display on stderr when that is a terminal, otherwise silence."""
     if not sys.stderr.isatty():
         yield _ignore
@@ -32,16 +69,18 @@ def showing_progress() -> Iterator[Report]:
         def render(self, task: Task) -> object:  # type: ignore[override]  # both columns render text
             return super().render(task) if task.total else TimeElapsedColumn().render(task)
 
-    display = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
-        TextColumn("{task.fields[count]}"),
-        Left(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    with display:
-        yield _Display(display).add
+    def make() -> Progress:
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[count]}"),
+            Left(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+
+    with aside.beside(make):
+        yield _Display(aside).add
 
 
 def _ignore(counter: str, number: int) -> None:
@@ -51,8 +90,9 @@ def _ignore(counter: str, number: int) -> None:
 class _Display:
     """One line per counter, in the order in which they begin to count."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, aside: Aside) -> None:
+        self._aside = aside
+        self._shown: Progress | None = None
         self._lines: dict[str, TaskID] = {}
         self._counts: dict[str, int] = {}
         self._total = 0
@@ -64,6 +104,11 @@ class _Display:
         count = self._counts[counter] = self._counts.get(counter, 0) + number
         total = self._total if counter == _DONE and self._total else None
         text = f"{count:,}" if total is None else f"{count:,} of {total:,}"
+        display = self._aside.display
+        if display is None:
+            return
+        if display is not self._shown:
+            self._shown, self._lines = display, {}
         if counter not in self._lines:
-            self._lines[counter] = self._progress.add_task(counter, total=total, count=text)
-        self._progress.update(self._lines[counter], completed=count, total=total, count=text)
+            self._lines[counter] = display.add_task(counter, total=total, count=text)
+        display.update(self._lines[counter], completed=count, total=total, count=text)

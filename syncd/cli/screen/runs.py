@@ -115,7 +115,8 @@ def explain_result(record: RunRecord) -> None:
         click.echo(f"syncd: run {record.id} {verb}: {reason}", err=True)
     if record.status in ("held", "partial"):
         click.echo(f"syncd: 'syncd runs show {record.id}' shows each change and its reason", err=True)
-    if record.status == "held" and record.kind != "plan":
+    held = record.status == "held" or (record.status == "partial" and record.counts.get("held"))
+    if held and record.kind != "plan":
         click.echo(
             f"syncd: 'syncd approve {record.id}' lets through what is held, 'syncd reject {record.id}' drops it",
             err=True,

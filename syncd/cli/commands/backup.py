@@ -1,0 +1,52 @@
+"""``syncd backup``: a consistent copy of the store, beside a working daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.screen.output import print_json, print_line
+
+
+@click.command("backup")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@shared_options
+@pass_invocation
+def backup(invocation: Invocation, *, file: Path) -> None:
+    """Write a consistent copy of the store into FILE, beside a working daemon; only its owner may read it.
+
+    Of SQLite the copy is a store by itself, of PostgreSQL a dump in its custom format, for pg_restore. FILE takes its
+    place when the copy is whole and was looked through.
+
+    \b
+    Examples:
+      syncd backup /var/backups/syncd.db
+      syncd backup /var/backups/syncd.dump
+    """
+    from syncd.bootstrap.store import open_store
+    from syncd.store.db.backup import back_up
+    from syncd.store.db.revision import load_revision
+
+    if not (file.parent.is_dir() and os.access(file.parent, os.W_OK)):
+        raise click.BadParameter(f"{file.parent} is no folder that can be written to", param_hint="FILE")
+    with contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False)) as database:
+        name = database.engine.url.database
+        if database.dialect == "sqlite" and name and Path(name).resolve() == file.resolve():
+            raise click.BadParameter(f"{file} is the store itself", param_hint="FILE")
+        unfinished = file.with_name(f"{file.name}.{os.getpid()}.part")
+        try:
+            os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            back_up(database, unfinished)
+            size = unfinished.stat().st_size
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        revision = load_revision(database)
+    if invocation.json:
+        print_json({"file": str(file), "bytes": size, "revision": revision})
+    else:
+        print_line(f"{file} has the store at revision {revision}: {size:,} bytes")

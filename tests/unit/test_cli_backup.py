@@ -1,0 +1,93 @@
+"""``syncd backup`` and ``completion``: a copy that works, made beside whoever writes; words that a shell completes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from click.shell_completion import BashComplete
+
+from syncd.cli.main import program
+from syncd.store.db.backup import back_up
+from syncd.store.db.database import open_database
+from syncd.store.db.lock import StoreLock
+from syncd.store.store import Store
+from tests.fakes.world import World
+from tests.unit.desk import document, fill, syncd
+from tests.unit.test_cli_desk import at_home as at_home
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A store after one sync."""
+    made = await fill(tmp_path / "syncd.db")
+    yield made
+    made.database.close()
+
+
+async def test_a_copy_is_a_store_by_itself(world: World, tmp_path: Path) -> None:
+    """Made while somebody works on the store and another one writes; private, in one file, and usable at once."""
+    with StoreLock(world.database):
+        told = document("backup", "copy.db")
+    copy = tmp_path / "copy.db"
+    assert (told["file"], told["bytes"]) == ("copy.db", copy.stat().st_size)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("copy")) == ["copy.db"]
+    database = open_database(f"sqlite:///{copy}")
+    assert [run.id for run in Store(database).runs.load_runs(9)] == [1]
+    database.close()
+    again = syncd("backup", "copy.db")
+    assert again.exit_code == 0
+    assert "copy.db has the store at revision" in again.stdout
+
+
+async def test_a_backup_that_fails_leaves_what_was_there(world: World, tmp_path: Path) -> None:
+    """Neither a half copy nor a changed store; the store itself is no place for a copy."""
+    (tmp_path / "old.db").write_text("before")
+    (tmp_path / "link.db").symlink_to(tmp_path / "syncd.db")
+    for place, said in (("link.db", "is the store itself"), ("missing/copy.db", "no folder")):
+        refused = syncd("backup", place)
+        assert (refused.exit_code, said in refused.stderr) == (2, True)
+    world.database.close()
+    size = (tmp_path / "syncd.db").stat().st_size
+    with (tmp_path / "syncd.db").open("r+b") as file:
+        file.seek(size // 2)
+        file.write(os.urandom(min(65_536, size // 3)))
+    broken = syncd("backup", "old.db")
+    assert broken.exit_code == 1
+    assert (tmp_path / "old.db").read_text() == "before"
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.postgresql
+def test_postgresql_is_dumped_by_its_own_program(store_url: str, tmp_path: Path) -> None:
+    """In the custom format, with every table in it."""
+    if store_url.startswith("sqlite"):
+        pytest.skip("of SQLite the tests above make copies")
+    database = open_database(store_url)
+    back_up(database, tmp_path / "copy.dump")
+    database.close()
+    listed = subprocess.run(
+        ["pg_restore", "--list", str(tmp_path / "copy.dump")], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert " TABLE DATA public runs " in listed.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_gets_what_it_needs_to_complete(shell: str) -> None:
+    """The script that click knows for it, for the name syncd."""
+    printed = syncd("completion", shell)
+    assert printed.exit_code == 0
+    assert "_SYNCD_COMPLETE" in printed.stdout
+    assert syncd("completion", "tcsh").exit_code == 2
+
+
+def test_commands_and_options_are_completed() -> None:
+    """As the script asks: the words so far in the environment."""
+    for words, expected in (("syncd st", "status"), ("syncd trigger --w", "--wait"), ("syncd runs sh", "show")):
+        done = BashComplete(program, {}, "syncd", "_SYNCD_COMPLETE")
+        *before, last = words.split()[1:]
+        assert expected in {item.value for item in done.get_completions(before, last)}
