@@ -139,7 +139,7 @@ async def test_a_run_that_is_broken_off_forgets_nobody(world: World, monkeypatch
 
     world.clock.ahead = timedelta(days=3.01)
     with monkeypatch.context() as patched:
-        patched.setattr(Planner, "plan", stop)
+        patched.setattr(Planner, "plan_records", stop)
         assert (await world.sync("delta")).status == "interrupted"
     world.clock.ahead = timedelta(days=4)
     assert "create user u18@x.com done" in world.changes(await world.sync("delta"))
