@@ -200,6 +200,7 @@ async def test_every_status_may_ask_for_time_on_a_real_wire(tmp_path: Path) -> N
     ]
     async with Sandbox(SandboxOptions(users=30, groups=8, memberships=60), tmp_path / "sandbox") as sandbox:
         syncd = Program.connected(sandbox, tmp_path)
+        sandbox.portal_knobs.creation_manager = "refuse"  # so that there is something to patch
         faults = [
             sandbox.faults.add(Fault("status", side, method, path, status=status, headers=dict([form])))
             for side, method, path, status, form in planned

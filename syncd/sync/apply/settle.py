@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 _FEW = 25
 
 
-def is_unclear(error: RemoteError) -> bool:
-    """Return whether what was sent may have taken effect."""
-    return error.sent and isinstance(error, UNCLEAR)
+def _may_ask(error: RemoteError) -> bool:
+    """Return whether what was sent may have taken effect, and nobody asked for time before the next request."""
+    return error.sent and isinstance(error, UNCLEAR) and not error.retry_after
 
 
 async def find_done(
@@ -44,7 +44,7 @@ async def find_done(
 ) -> set[int]:
     """Return the places in the plan of those changes of one request that took effect although its answer is unclear."""
     change = placed[0][0].change
-    if not is_unclear(error) or change.action == "create" or change.object == "substitution":
+    if not _may_ask(error) or change.action == "create" or change.object == "substitution":
         return set()
     try:
         if change.object == "licence":
@@ -75,7 +75,7 @@ async def find_linked(
     portal: Portal, group: str, kind: LinkKind, members: Collection[str], error: RemoteError
 ) -> set[str]:
     """Return those of the people whom a request with an unclear answer has put into a group."""
-    if not is_unclear(error):
+    if not _may_ask(error):
         return set()
     try:
         found = await find_places(portal, group, kind, members, there=True)
