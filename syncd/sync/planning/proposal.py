@@ -24,6 +24,7 @@ from syncd.plan.undo.values import Done
 from syncd.plan.words import say
 from syncd.sync.passage import drop_plan
 from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.read import read_concerned
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -62,11 +63,21 @@ class Means:
         """The present by our clock."""
         return self.moment.now
 
-    async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool | None = None) -> None:
+    async def read(
+        self,
+        users: Sequence[str],
+        groups: Sequence[str],
+        *,
+        licences: bool | None = None,
+        privileges: bool = False,
+    ) -> None:
         """Read these records of the portal into the inventory, and everybody's licences where they are looked after.
 
-        ``licences``: read them in any case (Forbidden without the scope), or in none.
+        ``licences``: read them in any case (Forbidden without the scope), or in none. ``privileges``: read who has
+        something at the places of ours.
         """
+        if privileges:
+            await Privileging(self.portal, self.store, self.rules, now=self.now, stopping=self.stopping).read()
         licensing = Licensing(self.portal, self.store, ruled=bool(licences) or bool(self.rules.licences), now=self.now)
         if licences is not False and await licensing.are_ours():
             await licensing.read()
@@ -118,7 +129,9 @@ class FromFile:
         await self._check_source(means)
         phase("read portal")
         users, groups = await store.in_thread(self._list_records)
-        await means.read(users, groups)
+        await means.read(
+            users, groups, privileges=any(each.object == "privilege" for each in self.file.iterate_changes())
+        )
         phase("plan")
         overtaken = await store.in_thread(self._take_over, run_id, means)
         if overtaken:
@@ -185,9 +198,11 @@ class FromFile:
             )
         members = store.plan_files.load_overtaken_members(run_id, _NAMED + 1)
         licences = store.plan_files.load_overtaken_licences(run_id, _NAMED + 1)
+        privileges = store.plan_files.load_overtaken_privileges(run_id, _NAMED + 1)
         return [
             *(f"{planned.change.target} in {planned.change.bps_id}" for planned, _, _ in members),
             *(f"licence {planned.change.target} of {planned.change.bps_id}" for planned, _, _ in licences),
+            *(f"{planned.change.target} of {planned.change.bps_id}" for planned, _, _ in privileges),
         ]
 
     def _find_doubt(self, moment: Moment) -> str:

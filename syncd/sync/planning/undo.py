@@ -54,7 +54,8 @@ class Undo:
         readable = True
         try:
             changed = await store.licences.has_licence_changes(self.run_id)
-            await means.read(users, groups, licences=True if changed else None)
+            allowed = await store.privileges.has_changes(self.run_id)
+            await means.read(users, groups, licences=True if changed else None, privileges=allowed)
         except Forbidden:
             readable = False
             await means.read(users, groups, licences=False)
