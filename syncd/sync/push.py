@@ -148,7 +148,7 @@ class Push:
         await store.in_thread(planner.decide, full=due)
         if subject is not None:
             phase("read portal")
-            await self._read_records_of(subject)
+            planner.records = await self._read_records_of(subject)
             phase("plan")
         if full and read_portal:
             phase("read portal members")
@@ -301,17 +301,19 @@ class Push:
             )
             raise ConfigError([problem])
 
-    async def _read_records_of(self, subject: Subject) -> None:
+    async def _read_records_of(self, subject: Subject) -> list[str]:
         """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""
         store = self._store
         await store.one_object.touch_records_of_touched()
-        for bps_id in await store.one_object.load_records_of(subject):
+        records = await store.one_object.load_records_of(subject)
+        for bps_id in records:
             if subject.kind == "user":
                 account = await self._portal.fetch_account(bps_id)
                 await store.inventory.store_account(bps_id, account, now=self._clock.now())
             else:
                 detail = await self._portal.fetch_group(bps_id)
                 await store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
+        return records
 
     async def _read_concerned(self, approval: Approval) -> None:
         """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""

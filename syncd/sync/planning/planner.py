@@ -103,6 +103,8 @@ class Planner:
         self._licences = licences
         self._doubtful = doubtful
         self._privileges = privileges
+        self.records: Collection[str] = ()
+        """In a run over one object: the BPS ids that it wants or has."""
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held = frozenset[int]()
@@ -492,7 +494,10 @@ class Planner:
         if self._privileges is None:
             return
         store, rules = self._store, self._rules
-        only = frozenset(store.pairs.load_touched_principals()) if self._single else None
+        only: frozenset[int] | None = None
+        if self._single:
+            only = frozenset(store.pairs.load_touched_principals())
+            only |= frozenset(store.plan_files.load_principals(self.records).values())
         found = plan_privileges(store, rules, self._privileges, adoption_held=self._held, only=only, write=self._write)
         self._add(
             [
