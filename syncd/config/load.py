@@ -149,8 +149,7 @@ class _Reader:
         except ValidationError as error:
             details = error.errors(include_url=False)
             self.problems += [
-                explain(detail, name, model=entry, origins=self._layer.origins)
-                for detail in details[:_MOST_TOLD]
+                explain(detail, name, model=entry, origins=self._layer.origins) for detail in details[:_MOST_TOLD]
             ]
             self._leave_out(name, len(details))
             return ()
