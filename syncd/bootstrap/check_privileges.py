@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from syncd.errors import Forbidden, NotFound, RemoteError
 from syncd.model.privilege import Place, Privilege
 from syncd.plan.rules import PrivilegeRule
-from syncd.sync.portal.places import Places, Unknown
+from syncd.sync.portal.places import Places, Unknown, Waits
 
 if TYPE_CHECKING:
     from syncd.bps.portal import BpsPortal
@@ -66,6 +66,8 @@ async def _try_rule(portal: BpsPortal, places: Places, number: int, rule: Privil
         holders = await portal.fetch_holders(privilege.place)
     except Unknown as unknown:
         return name, "failed", str(unknown), f"correct {name}.{unknown.key}"
+    except Waits as lacking:
+        return name, "warning", str(lacking), "grant Admin.BusinessEntities.Read to the API application"
     except Forbidden as error:
         return name, "warning", str(error), _SCOPE
     except RemoteError as error:

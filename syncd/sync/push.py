@@ -126,8 +126,8 @@ class Push:
             await self._read_concerned(approval)
             if not full and await licensing.are_ours():
                 await licensing.read()
-            if not full and await store.privileges.has_changes(approval.run_id):
-                await privileging.read()
+            if not full and (places := await store.privileges.load_places_of(approval.run_id)):
+                await privileging.read(places)
         phase("plan")
         ours = await licensing.are_ours()
         moment = await time.judge()

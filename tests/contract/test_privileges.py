@@ -432,3 +432,31 @@ async def test_places_that_the_lists_do_not_show_are_named_by_guid(office: Offic
     say(office, rule(application=invoices.guid), rule(process=invoices.list("process")[1].guid))
     assert (await office.sync("full")).status == "succeeded"
     assert names(office) == {"g@grp ReadOnly Invoices", "g@grp ReadOnly Suppliers"}
+
+
+async def test_a_company_without_its_scope_waits_alone(office: Office) -> None:
+    """By its name it cannot be looked up; by its guid it need not be. The other rules go on."""
+    office.wire.application.scopes.discard("Admin.BusinessEntities.Read")
+    company = office.wire.store.databases[1].companies[0]
+    say(
+        office,
+        rule("Group g", "Modify", process="Suppliers", company="PL01"),
+        rule("Group h", "Modify", process="Suppliers", company=company.guid),
+        rule("Group i"),
+    )
+    run = await office.sync("full")
+    assert run.status == "succeeded"
+    assert "privileges[0].company" in run.error
+    assert names(office) == {"h@grp Modify Suppliers", "i@grp ReadOnly Invoices"}
+
+
+async def test_a_plan_file_meets_what_somebody_gave_meanwhile(office: Office) -> None:
+    """Applying it looks at the places again: what is there by hand now is never taken later."""
+    await office.sync("full")
+    say(office, rule())
+    file = office.make_file(await office.sync("full", write=False))
+    given = give_by_hand(office, "g@grp")
+    assert (await office.carry_out(file)).status == "succeeded"
+    say(office)
+    await office.sync("full")
+    assert given in office.wire.store.privileges

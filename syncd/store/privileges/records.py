@@ -77,9 +77,11 @@ class Privileges(StorePart):
         return bool(self._database.load_value(ask.HAS_ANY))
 
     @in_thread
-    def has_changes(self, run_id: int) -> bool:
-        """Return whether a plan changes privileges."""
-        return bool(self._database.load_value(ask.HAS_CHANGES, {"run": run_id}))
+    def load_places_of(self, run_id: int) -> list[Place]:
+        """Return the places of the changes of a plan."""
+        fields = self._database.load_values(ask.SELECT_TARGETS_OF_RUN, {"run": run_id})
+        found = {place.token: place for each in fields for place in (read_privilege(decode_json(each)).place,)}
+        return [found[token] for token in sorted(found)]
 
     @in_thread
     def load_places(self) -> list[Place]:

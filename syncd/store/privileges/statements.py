@@ -46,7 +46,11 @@ FORGET_TOKENS = delete(privileges).where(
     _P.target_key.in_(select(_T.key).where(among_bound(_T.token, "tokens", textual=True))),
 )
 HAS_ANY = select(exists().where(_P.group_key.is_not(None)))
-HAS_CHANGES = select(exists().where(changes.c.run_id == bindparam("run"), changes.c.object == "privilege"))
+SELECT_TARGETS_OF_RUN = select(_T.fields).where(
+    _T.key.in_(
+        select(-changes.c.target_key).where(changes.c.run_id == bindparam("run"), changes.c.object == "privilege")
+    )
+)
 
 _HOLDERS = privilege_holders.c
 SELECT_ALL_HOLDERS = select(_HOLDERS.place, _HOLDERS.key)

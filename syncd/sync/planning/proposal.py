@@ -6,7 +6,7 @@ withheld. Applying it is then the same as for any other plan. Graph is never ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
 from syncd.model.change import REMOVALS
+from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.run import RunKind
 from syncd.plan.guard import Hold
@@ -69,15 +70,15 @@ class Means:
         groups: Sequence[str],
         *,
         licences: bool | None = None,
-        privileges: bool = False,
+        places: Collection[Place] = (),
     ) -> None:
         """Read these records of the portal into the inventory, and everybody's licences where they are looked after.
 
-        ``licences``: read them in any case (Forbidden without the scope), or in none. ``privileges``: read who has
-        something at the places of ours.
+        ``licences``: read them in any case (Forbidden without the scope), or in none. ``places``: read who has
+        something there, and at the places of ours.
         """
-        if privileges:
-            await Privileging(self.portal, self.store, self.rules, now=self.now, stopping=self.stopping).read()
+        if places:
+            await Privileging(self.portal, self.store, self.rules, now=self.now, stopping=self.stopping).read(places)
         licensing = Licensing(self.portal, self.store, ruled=bool(licences) or bool(self.rules.licences), now=self.now)
         if licences is not False and await licensing.are_ours():
             await licensing.read()
@@ -129,9 +130,7 @@ class FromFile:
         await self._check_source(means)
         phase("read portal")
         users, groups = await store.in_thread(self._list_records)
-        await means.read(
-            users, groups, privileges=any(each.object == "privilege" for each in self.file.iterate_changes())
-        )
+        await means.read(users, groups, places=await store.in_thread(self._list_places))
         phase("plan")
         overtaken = await store.in_thread(self._take_over, run_id, means)
         if overtaken:
@@ -170,6 +169,11 @@ class FromFile:
         for record in self.file.iterate_records():
             found[record.object].append(record.bps_id)
         return found["user"], found["group"]
+
+    def _list_places(self) -> list[Place]:
+        allowed = (each for each in self.file.iterate_changes() if each.object == "privilege")
+        found = {read_privilege(each.after or each.before).place for each in allowed}
+        return sorted(found, key=lambda place: place.token)
 
     def _take_over(self, run_id: int, means: Means) -> list[str]:
         """Write the file's changes into the run's plan; return what of the target stands in the way."""

@@ -25,6 +25,10 @@ class Unknown(Exception):
         self.key = key
 
 
+class Waits(Exception):
+    """What a rule names cannot be looked up, for want of a scope that other rules do not need."""
+
+
 @dataclass(slots=True)
 class Places:
     """Finds places and companies. Not reused: each list is read at most once."""
@@ -33,7 +37,7 @@ class Places:
     _lists: dict[tuple[int, ListKind, str], tuple[Listed, ...]] = field(default_factory=dict)
 
     async def find(self, rule: PrivilegeRule) -> Privilege:
-        """Return what a rule gives; Unknown names what is wrong with it, Forbidden that a scope is missing."""
+        """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
         await self._check_database(rule.database)
         workflow = ""
         if rule.kind == "form_type":
@@ -80,9 +84,9 @@ class Places:
         exact = _EXACT.fullmatch(rule.company) is not None
         try:
             listed = await self._list(rule.database, "company")
-        except Forbidden:
+        except Forbidden as error:
             if not exact:
-                raise
+                raise Waits(f"{error}; or name the company by its guid") from error
             number = int(rule.company) if rule.company.isdecimal() else None
             return Listed(number=number, guid="" if number else rule.company.casefold(), name="")
         return self._choose(listed, rule.company, "company")

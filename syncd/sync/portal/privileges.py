@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from syncd.model.target import NO_SCOPE
 from syncd.plan.privileges import WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
-from syncd.sync.portal.places import Places, Unknown, name_rule
+from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Privileging:
         if read:
             await self.read()
 
-    async def read(self) -> None:
-        """Read who has something at each place of a rule and of the own record; what cannot be read is told."""
-        places = {place.token: place for place in await self._store.privileges.load_places()}
+    async def read(self, also: Iterable[Place] = ()) -> None:
+        """Read who has something at each place of a rule, of the own record and these; what cannot be read is told."""
+        places = {place.token: place for place in (*await self._store.privileges.load_places(), *also)}
         places |= {each.privilege.place.token: each.privilege.place for each in self.wanted}
         for _, place in sorted(places.items()):
             if self._stopping():
@@ -116,9 +116,15 @@ class Privileging:
                 except Unknown as unknown:
                     problems.append(f"privileges[{number}].{unknown.key}: {unknown}")
                     continue
-                except Forbidden as error:
-                    refused = True
-                    await self._note_refusal(error)
+                except Waits as lacking:
+                    self.notes.append(f"privileges[{number}].company: {lacking}")
+                except AuthFailed:
+                    raise
+                except RemoteError as error:
+                    if refused := isinstance(error, Forbidden) and error.code == NO_SCOPE:
+                        await self._note_refusal(error)
+                    else:
+                        self._log.warning("privileges.unreadable", place=key, error=str(error))
                 else:
                     meanings[key] = privilege.values()
                     self._log.info("privileges.place_found", rule=number, place=privilege.place.token)
@@ -133,7 +139,7 @@ class Privileging:
         if problems:
             raise ConfigError(sorted(problems))
         if waiting:
-            self.notes.append(f"privileges: {', '.join(waiting)}: the place was not looked up in the portal yet")
+            self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
         self._forget_others(meanings)
         self.wanted = tuple(found)
 
