@@ -142,7 +142,7 @@ class Push:
             licences=ours,
             approval=approval,
             doubtful=doubtful,
-            privileges=privileging.wanted if await privileging.are_ours() else None,
+            privileges=privileging.wanted if privileging.ours else None,
             stopping=self._stopping,
         )
         await store.in_thread(planner.decide, full=due)

@@ -158,11 +158,6 @@ class Privileges(StorePart):
                 found[row.source].append(row.principal)
         return found
 
-    def find_active_group(self, key: int) -> bool | None:
-        """Return whether the tenant has this group; None when nothing is known of it."""
-        state = self._database.load_value(ask.SELECT_GROUP_STATE, {"group": key})
-        return None if state is None else state == "active"
-
     def load_holders(self) -> set[tuple[str, int]]:
         """Return (place, principal) of everybody who has something, by the last readings and our own writes."""
         return {(row[0], row[1]) for row in self._database.load_rows(ask.SELECT_ALL_HOLDERS)}

@@ -13,7 +13,6 @@ from syncd.store.schema.tables import (
     privilege_places,
     privilege_targets,
     privileges,
-    source_groups,
     source_objects,
     target_groups,
     target_principals,
@@ -74,7 +73,6 @@ SELECT_GROUPS_OF = (
         )
     )
 )
-SELECT_GROUP_STATE = select(source_groups.c.state).where(source_groups.c.key == bindparam("group"))
 IS_READY = select(
     exists().where(
         target_groups.c.key == bindparam("group"),

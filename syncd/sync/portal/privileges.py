@@ -12,6 +12,7 @@ from syncd.errors import AuthFailed, ConfigError, Forbidden, Interrupted, Remote
 from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
+from syncd.plan.group_names import fold_name, list_ids
 from syncd.plan.privileges import WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
@@ -38,6 +39,8 @@ class Privileging:
         self._log = structlog.get_logger("syncd.privileges")
         self.notes: list[str] = []
         """What the administrator should know."""
+        self.ours = False
+        """Whether privileges are looked after; known after `prepare`."""
         self.wanted: tuple[WantedPrivilege, ...] = ()
         """What the rules give, as far as it is known what they mean."""
 
@@ -51,7 +54,8 @@ class Privileging:
         ``ask`` False: the portal is not asked, and rules that nobody looked up yet wait. ``read``: read who has
         something at each place, too. ``write`` False: nothing is remembered.
         """
-        if not await self.are_ours():
+        self.ours = await self.are_ours()
+        if not self.ours:
             return
         meanings = await self._store.privileges.load_meanings()
         known = dict(meanings)
@@ -146,7 +150,7 @@ class Privileging:
     def _forget_others(self, meanings: dict[str, Any]) -> None:
         """Keep in mind only what rules of today name."""
         rules = self._rules.privileges
-        named = {name_rule(rule) for rule in rules} | {f"{_GROUP}{rule.group.casefold()}" for rule in rules}
+        named = {name_rule(rule) for rule in rules} | {f"{_GROUP}{fold_name(rule.group)}" for rule in rules}
         for key in meanings.keys() - named:
             del meanings[key]
 
@@ -156,18 +160,23 @@ def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any])
 
     A group that is gone is meant still, so that what it got is taken; one that was made anew with its name is it.
     """
-    key = f"{_GROUP}{rule.group.casefold()}"
-    bearers, known = store.desired.find_groups(rule.group), meanings.get(key)
-    by_id = len(bearers) == 1 and bearers[0][1].casefold() == rule.group.strip().casefold()
-    if known is not None and not by_id:
-        there = store.privileges.find_active_group(known)
-        if there or (there is False and len(bearers) != 1):
-            return int(known)
+    key, desired = f"{_GROUP}{fold_name(rule.group)}", store.desired
+    by_id = desired.find_group(rule.group.strip().lower())
+    if by_id is not None:
+        return by_id.key
+    known = desired.find_group(meanings[key]) if key in meanings else None
+    if known is not None and known.there:
+        return known.key
+    chunks = desired.iterate_named_groups(touched_only=False)
+    named = fold_name(rule.group)
+    bearers = [group for some in chunks for group in some if group.there and fold_name(group.name) == named]
+    if known is not None and len(bearers) != 1:
+        return known.key
     if len(bearers) == 1:
-        meanings[key] = bearers[0][0]
-        return bearers[0][0]
+        meanings[key] = bearers[0].id
+        return bearers[0].key
     if bearers:
-        ids = ", ".join(sorted(group_id for _, group_id in bearers)[:5])
+        ids = list_ids(group.id for group in bearers)
         return f"{len(bearers)} groups are named '{rule.group}' ({ids}); name the one by its id"
     return f"no group has the id or the name '{rule.group}'; nothing was planned"
 
