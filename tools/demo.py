@@ -29,6 +29,8 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 GUEST = "Lena Fischer (Hafen Partner)"
+RULE = {"group": "Approvers A", "database": 1, "application": "Invoices", "level": "ReadOnly"}
+"""What the demo lets the members of a group do in the portal."""
 _RUN_SECONDS = 150.0
 _START_SECONDS = 60.0
 _ALL_SECONDS = 600
@@ -118,6 +120,7 @@ def play(stage: Stage, people: int) -> None:
         f"an invented company of {people:,} people. Its portal needs about a second until a write is visible."
     )
     company = start_sandbox(stage, people, groups)
+    write_rule(stage, RULE)
     foreign = look_at_portal(company).foreign
     screen.seen(f"ready; the portal has {len(foreign)} records that are not the company's and must stay as they are")
 
@@ -137,6 +140,7 @@ def play(stage: Stage, people: int) -> None:
         f"groups and {run['link']:,} memberships in {run['bps_requests']:,} requests to the portal."
     )
     actors.compare()
+    tell_privileges(actors)
 
     day = follow_changes(actors)
     hold_back(actors)
@@ -200,6 +204,28 @@ def start_sandbox(stage: Stage, people: int, groups: int) -> Company:
         sandbox.check()
         time.sleep(0.05)
     raise NotSeenError(f"the sandbox was not ready within {_START_SECONDS:.0f} seconds")
+
+
+def write_rule(stage: Stage, rule: Mapping[str, object]) -> None:
+    """Put a rule about privileges behind the configuration that the sandbox wrote."""
+    lines = (f"{name} = {json.dumps(value)}" for name, value in rule.items())
+    with (stage.directory / "sandbox" / "syncd.toml").open("a", encoding="utf-8") as file:
+        file.write("\n".join(["", "[[privileges]]", *lines, ""]))
+
+
+def tell_privileges(actors: Play) -> None:
+    """What a rule gave a group in the portal, as the command tells it and as the portal has it."""
+    screen, company = actors.stage.screen, actors.company
+    screen.head("Who may do what")
+    screen.say(
+        f"A rule of the configuration lets the members of {RULE['group']} read the application {RULE['application']}: "
+        "the first run has given that to the BPS group."
+    )
+    actors.stage.show("privileges", most=12)
+    (group,) = [group["bpsId"] for group in company.state("portal-groups") if group["name"] == RULE["group"]]
+    given = [(each["bpsId"], each["place"], each["level"]) for each in company.state("portal-privileges")]
+    expect(given == [(group, RULE["application"], RULE["level"])], f"the portal has {given}")
+    screen.seen("the portal has just that, and nothing else")
 
 
 def follow_changes(actors: Play) -> str:

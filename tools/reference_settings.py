@@ -24,6 +24,7 @@ _FORMS: tuple[tuple[object, str], ...] = (
     (sections.Percent, "0 to 100, or `false`"),
     (sections.Limit, "a whole number from 0, or `false`"),
     (sections.HostRoot, "an https address without a path"),
+    (sections.Reference, "an id, a guid or a name"),
     (sections.UserCondition, "a CEL condition over `user`"),
     (sections.GroupCondition, "a CEL condition over `group`"),
     (MappingRule, "a rule"),
@@ -40,6 +41,9 @@ _FORMS: tuple[tuple[object, str], ...] = (
 )
 """What is written for a type, the closest one first."""
 
+_ANNOTATED = 6
+"""So many of them are told by more than their type."""
+
 _HEAD = ["| key | values | default | meaning |", "|---|---|---|---|"]
 
 
@@ -48,13 +52,14 @@ def make_tables(kept: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
     for name, section in sections.SECTIONS.items():
         lines += [f"### `[{name}]`", "", *_HEAD, *_make_rows(name, section, kept), ""]
-    lines += ["### `[[licences]]`", "", *_HEAD, *_make_rows("licences", sections.LicenceSetting, kept)]
-    return lines
+    for name, (entry, _) in sections.LISTS.items():
+        lines += [f"### `[[{name}]]`", "", *_HEAD, *_make_rows(name, entry, kept), ""]
+    return lines[:-1]
 
 
 def list_keys() -> list[str]:
     """Return every key of the configuration as it is named in the manual, without the twins that name a file."""
-    named: dict[str, type[Section]] = {**sections.SECTIONS, "licences": sections.LicenceSetting}
+    named = {**sections.SECTIONS, **{name: entry for name, (entry, _) in sections.LISTS.items()}}
     return [key for name, section in named.items() for key, _, _ in _walk(name, section)]
 
 
@@ -96,7 +101,7 @@ def _find_section(hint: object) -> type[Section] | None:
 
 def _name_form(hint: object, key: str) -> str:
     """Return in words which values a key takes. Raises LookupError for a type that has no words yet."""
-    for form, words in _FORMS[:5]:
+    for form, words in _FORMS[:_ANNOTATED]:
         if hint == form:
             return words
     bare = _strip(hint)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import KW_ONLY, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from syncd.bootstrap.rules import make_rules
 from syncd.bootstrap.settings import make_credential
@@ -20,6 +20,10 @@ from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
 from syncd.store.store import Store
+
+if TYPE_CHECKING:
+    from syncd.bps.portal import BpsPortal
+    from syncd.plan.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
                 spare = row.check.startswith("portal licenses") and not settings.licences  # no run fails for it
                 status = "warning" if spare and row.status == "failed" else row.status
                 found.append(Check(row.check, status, detail=row.detail, remedy=row.remedy))
+            if rules.privileges:
+                found += await check_privileges(portal, rules)
     except SyncdError as error:
         found.append(Check("bps", "failed", detail=str(error), remedy="correct the settings of [bps]"))
     found.append(check_coexistence(settings))
@@ -78,12 +84,25 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     return found
 
 
+async def check_privileges(portal: BpsPortal, rules: Rules) -> list[Check]:
+    """Try what the rules about privileges need; nothing where the portal gave no token."""
+    from syncd.bootstrap.check_privileges import list_names, probe_privileges
+    from syncd.bps.client import make_nobody
+
+    if portal.tokens.peek() is None:
+        names = list_names(rules.privileges)
+        return [Check(name, "unknown", detail="not tried: there is no token") for name in names]
+    rows = await probe_privileges(portal, rules.privileges, make_nobody())
+    return [Check(name, status, detail=detail, remedy=remedy) for name, status, detail, remedy in rows]
+
+
 def list_group_references(settings: Settings) -> list[tuple[str, str]]:
     """Return the groups that the settings name, as (key, id or name)."""
     scope = settings.scope
     found = [("scope.include_groups", group) for group in scope.include_groups]
     found += [("scope.exclude_groups", group) for group in scope.exclude_groups]
-    return found + [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
+    found += [(f"licences[{number}].group", rule.group) for number, rule in enumerate(settings.licences)]
+    return found + [(f"privileges[{number}].group", rule.group) for number, rule in enumerate(settings.privileges)]
 
 
 def check_coexistence(settings: Settings) -> Check:

@@ -7,13 +7,24 @@ from syncd.config import (
     ExpressionRule,
     LicenceSetting,
     MappingRule,
+    PrivilegeSetting,
     Settings,
 )
 from syncd.model.attributes import merge_spellings, spell_path
 from syncd.model.kinds import RecordKind
 from syncd.model.licence import format_process, join_processes
 from syncd.plan.cel.expressions import Expression
-from syncd.plan.rules import FieldRule, GuardLimits, LicenceRule, MappingRules, PolicyRules, Rules, ScopeRules, fold_all
+from syncd.plan.rules import (
+    FieldRule,
+    GuardLimits,
+    LicenceRule,
+    MappingRules,
+    PolicyRules,
+    PrivilegeRule,
+    Rules,
+    ScopeRules,
+    fold_all,
+)
 
 
 def make_rules(settings: Settings) -> Rules:
@@ -68,6 +79,7 @@ def make_rules(settings: Settings) -> Rules:
             max_handovers=guard.max_handovers,
         ),
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
+        privileges=tuple(_make_privilege_rule(rule) for rule in settings.privileges),
     )
 
 
@@ -79,6 +91,18 @@ def _make_licence_rule(rule: LicenceSetting) -> LicenceRule:
     if rule.processes:
         found["processes"] = join_processes(format_process(item.db_id, item.id, item.guid) for item in rule.processes)
     return LicenceRule(rule.group, rule.type, found)
+
+
+def _make_privilege_rule(rule: PrivilegeSetting) -> PrivilegeRule:
+    return PrivilegeRule(
+        group=rule.group,
+        database=rule.database,
+        kind=rule.kind,
+        place=rule.application or rule.process or rule.form_type or "",
+        workflow=rule.workflow or "",
+        level=rule.level,
+        company=rule.company or "",
+    )
 
 
 def _is_set(rule: MappingRule) -> bool:

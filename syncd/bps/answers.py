@@ -30,8 +30,10 @@ UNTOUCHABLE: Final = "it is a record that the API does not let us change"
 
 REDIRECTED: Final = "set bps.portal_url to the portal's final https address"
 
-Noun = Literal["users", "groups", "licenses", "substitutions", "me"]
+Noun = Literal["users", "groups", "licenses", "substitutions", "privileges", "companies", "me"]
 """Which part of the API a request belongs to; decides the scope that it needs."""
+
+_FAMILIES: Mapping[str, str] = {"privileges": "App.Metadata", "companies": "Admin.BusinessEntities"}
 
 _CODES = ("type", "error", "code")
 _MESSAGES = ("description", "error_description", "message", "detail", "title")
@@ -57,9 +59,15 @@ def read_token_error(response: Response) -> Told:
     return _read_told(response, body, own=own)
 
 
+def name_scope(noun: Noun, *, write: bool) -> str:
+    """Return the scope that requests of one part of the API need."""
+    return f"{_FAMILIES.get(noun, f'Admin.{noun.capitalize()}')}.{'ReadWrite' if write else 'Read'}"
+
+
 def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Response, Told], RemoteError | None]:
     """Return what tells a refusal of one part of the API by name; ``single``: requests name one record."""
-    scope = f"Admin.{noun.capitalize()}.{'ReadWrite' if write else 'Read'}"
+    scope = name_scope(noun, write=write)
+    records = noun not in _FAMILIES
 
     def classify(response: Response, told: Told) -> RemoteError | None:
         status, code = response.status, told.code
@@ -73,9 +81,11 @@ def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Respons
         if not told.own:
             return None if _may_pass(status) else make_intercepted(SIDE, response, told)
         if status == 403 and code == NO_RIGHTS:
+            rights = "to that record: give it the rights in the portal, or name the BPS id in scope.protect"
+            if not records:
+                rights = "there: make it an administrator of that application in the portal"
             return Forbidden(
-                f"{said}; the account behind the API application of bps.client_id may not do this to that record: give "
-                "it the rights in the portal, or name the BPS id in scope.protect",
+                f"{said}; the account behind the API application of bps.client_id may not do this {rights}",
                 status=status,
                 code=code,
             )
@@ -101,7 +111,7 @@ def make_classify(noun: Noun, *, write: bool, single: bool) -> Callable[[Respons
                 status=status,
                 code=code,
             )
-        if status == 405 and write and single and "impersonat" not in told.words:
+        if status == 405 and records and write and single and "impersonat" not in told.words:
             return Rejected(
                 f"{said}; {UNTOUCHABLE}: one of the portal's own directory synchronisation, of an API "
                 "application, or a built-in one. Switch that synchronisation off, or name the BPS id in scope.protect",

@@ -34,6 +34,8 @@ API = "/api/data/v6.0"
 _PLAIN = re.compile(r"[A-Za-z0-9._~@-]+")
 """What a query leaves as it is, and the at-sign."""
 
+_SINGLE = ("/admin/substitutions/", "/db/", "/admin/db/")
+
 Repeatable = Literal["always", "refused", "never"]
 """Whether a request may be sent again by itself: whatever happened to it; only where the portal turned it away; or not
 at all."""
@@ -84,9 +86,7 @@ class BpsClient:
         self, method: str, path: str, *, noun: Noun, body: bytes | None, retry: RetryPolicy
     ) -> Response:
         url = URL(self._root + path, encoded=True)
-        classify = self._classifiers[
-            noun, method != "GET", "bpsId=" in path or path.startswith("/admin/substitutions/")
-        ]
+        classify = self._classifiers[noun, method != "GET", "bpsId=" in path or path.startswith(_SINGLE)]
         known = self.tokens.peek()
         token = known or await self.tokens.fetch_token()
         fresh, once = False, retry is _POLICIES["never"]

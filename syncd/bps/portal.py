@@ -14,6 +14,7 @@ from syncd.bps.inventory import Inventory
 from syncd.bps.licences import Licences
 from syncd.bps.options import BpsOptions
 from syncd.bps.people import People
+from syncd.bps.privileges import Privileges
 from syncd.bps.substitutions import Substitutions
 from syncd.bps.writes import Writes
 from syncd.clock import Clock
@@ -21,6 +22,7 @@ from syncd.errors import Rejected
 from syncd.http import HttpClient, HttpOptions
 from syncd.model.kinds import RecordKind
 from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult
+from syncd.model.privilege import Holders, Listed, ListKind, Place, Privilege, PrivilegeAnswer
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
 from syncd.plan.moment import StatedTimes
@@ -52,6 +54,7 @@ class BpsPortal:
         self._writes = Writes(self.client, self._inventory, clearing=self._clearing, clock=clock)
         self._substitutions = Substitutions(self.client, clock)
         self._licences = Licences(self.client)
+        self._privileges = Privileges(self.client, clock)
         self._people = People(self.client, self._inventory, per_request=options.members_per_request)
 
     async def __aenter__(self) -> Self:
@@ -171,6 +174,24 @@ class BpsPortal:
     def read_times(self) -> StatedTimes | None:
         """Return which time the portal has stated so far."""
         return self._http.times.stated
+
+    async def list_places(self, database: int, kind: ListKind, within: str = "") -> tuple[Listed, ...]:
+        """Read one list of a content database: applications, what lies in one of its places, or companies."""
+        return await self._privileges.list_places(database, kind, within)
+
+    async def find_place(self, database: int, kind: ListKind, reference: str) -> Listed | None:
+        """Read an application or a process by its id or guid; None when the portal has none."""
+        return await self._privileges.find_place(database, kind, reference)
+
+    async def fetch_holders(self, place: Place) -> Holders | None:
+        """Read who has any privilege at a place; None when the portal has no such place."""
+        return await self._privileges.fetch_holders(place)
+
+    async def change_privilege(
+        self, bps_id: str, privilege: Privilege, *, remove: bool, listed: bool
+    ) -> PrivilegeAnswer:
+        """Give or take one privilege; NotFound when the place is gone. ``listed``: a reading named the group there."""
+        return await self._privileges.change(bps_id, privilege, remove=remove, listed=listed)
 
     def read_traffic(self) -> Mapping[str, int]:
         """Return requests, retries, throttled and bytes_received so far."""

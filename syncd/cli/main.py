@@ -57,6 +57,7 @@ PURPOSES: Mapping[str, Mapping[str, str]] = {
         "runs": "runs",
         "due": "due",
         "licences": "licences",
+        "privileges": "privileges",
         "orphans": "orphans",
     },
     "Set up": {

@@ -11,6 +11,7 @@ from syncd.config.secret import Secret
 from syncd.config.sections import (
     GraphSettings,
     LicenceSetting,
+    PrivilegeSetting,
     ScheduleSettings,
 )
 from syncd.config.settings import Missing, Settings
@@ -27,6 +28,7 @@ __all__ = [
     "Listen",
     "MappingRule",
     "Missing",
+    "PrivilegeSetting",
     "QuietHours",
     "ScheduleSettings",
     "Secret",

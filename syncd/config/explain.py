@@ -10,7 +10,7 @@ from syncd.config import layers
 from syncd.config.base import Section
 from syncd.config.files import SecretFile
 from syncd.config.problem import Absent, Problem, Refused, show_path, show_value, suggest
-from syncd.config.sections import MASKED_KEYS, SECRET_KEYS, SECTIONS
+from syncd.config.sections import LISTS, MASKED_KEYS, SECRET_KEYS, SECTIONS
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -39,7 +39,7 @@ def explain(detail: ErrorDetails, section: str, *, model: type[Section], origins
 
 def unknown_section(name: str) -> Problem:
     """Return the problem of a table that syncd does not know, or of a key above the first table."""
-    known = {*SECTIONS, "licences"}
+    known = {*SECTIONS, *LISTS}
     meant = suggest(name, known)
     homes = _homes(name)
     way_out = (
@@ -70,7 +70,7 @@ def _judge(kind: str, context: dict[str, object], message: str, value: object) -
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be a table", "write its name in brackets with its keys below", False
         case "tuple_type":
-            return "must be a list of tables", "write [[licences]] above each of them", False
+            return "must be a list of tables", "write its name in double brackets above each of them", False
         case _:
             return message[:1].lower() + message[1:], "correct the value", False
 

@@ -13,13 +13,13 @@ from syncd.config.base import Section
 from syncd.config.bounded import read_bounded
 from syncd.config.mapping import MappingRule, is_attribute
 from syncd.config.problem import Problem, file_failure, show_path, show_value, suggest
-from syncd.config.sections import SECRET_KEYS, SECTIONS
+from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS
 
 SYSTEM_FILE = Path("/etc/syncd/syncd.toml")
 LOCAL_FILE = "syncd.toml"
 PREFIX = "SYNCD_"
 MAX_SETTINGS_BYTES = 1024 * 1024
-LICENCES = "SYNCD_LICENCES"
+_LISTED = {f"SYNCD_{name.upper()}": name for name in LISTS}
 
 # Names with our prefix that are no settings. The last pattern is what Kubernetes and Docker add by themselves for a
 # service that is called "syncd" (kubernetes.io, "Discovering services": environment variables).
@@ -109,19 +109,19 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
         text = environ[name]
         if not name.startswith(PREFIX) or _NO_SETTING.fullmatch(name) or not text.strip():
             continue
-        if name == LICENCES:
+        if listed := _LISTED.get(name):
             try:
-                table["licences"] = json.loads(text)
+                table[listed] = json.loads(text)
             except (ValueError, RecursionError):
-                remedy = 'write a list such as [{"group": "BPS users", "type": "User"}]'
-                problems.append(Problem("licences", "is not JSON", remedy=remedy, value=show_value(text), origin=name))
-            origins["licences"] = name
+                remedy = 'write a list such as [{"group": "BPS users", …}]'
+                problems.append(Problem(listed, "is not JSON", remedy=remedy, value=show_value(text), origin=name))
+            origins[listed] = name
         elif name in known:
             path, annotation = known[name]
             _put(table, path, _convert(text, annotation))
             origins[".".join(path)] = name
         else:
-            lowered = {candidate.casefold(): candidate for candidate in (*known, LICENCES)}
+            lowered = {candidate.casefold(): candidate for candidate in (*known, *_LISTED)}
             meant = lowered.get(suggest(name, lowered))
             remedy = f"did you mean {meant}?" if meant else "remove it; settings are named SYNCD_SECTION__KEY"
             problems.append(Problem(name, "is no setting of syncd", remedy=remedy, unknown=True))

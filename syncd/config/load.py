@@ -12,8 +12,9 @@ from syncd.config.base import CheckExpression, Section, Surroundings
 from syncd.config.explain import explain, missing_key, unknown_section
 from syncd.config.files import SecretFile
 from syncd.config.layers import Layer, Table
+from syncd.config.lists import check_privileges
 from syncd.config.problem import Problem, list_problems
-from syncd.config.sections import SECRET_KEYS, SECTIONS, Licences, LicenceSetting
+from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS
 from syncd.config.settings import Missing, Settings
 from syncd.errors import ConfigError
 from syncd.model.kinds import RecordKind
@@ -69,7 +70,7 @@ def _load(
     merged = layers.merge(file, environment)
     reader = _Reader(merged, Surroundings(cwd, check_expression))
     loaded = {name: reader.read_section(name) for name in SECTIONS}
-    licences = reader.read_licences()
+    lists = {name: reader.read_list(name) for name in LISTS}
     reader.refuse_unknown_sections()
 
     missing: dict[str, Missing] = {}
@@ -97,7 +98,7 @@ def _load(
         {
             **sides,
             **own,
-            "licences": licences,
+            **lists,
             "source": _sources(file, environment),
             "file": file.file,
             "set_aside": list_problems(aside),
@@ -137,23 +138,25 @@ class _Reader:
             self._leave_out(name, len(details))
             return None
 
-    def read_licences(self) -> Licences:
-        """Return the licence rules in their order, none when there were problems."""
-        raw = self._layer.values.get("licences", [])
+    def read_list(self, name: str) -> object:
+        """Return the rules of a list in their order, none when there were problems."""
+        raw = self._layer.values.get(name, [])
+        entry, whole = LISTS[name]
+        if name == "privileges":
+            self.problems += check_privileges(raw, origin=self._layer.origins.get(name, ""))
         try:
-            return TypeAdapter(Licences).validate_python(raw, context=self._surroundings)
+            return TypeAdapter(whole).validate_python(raw, context=self._surroundings)
         except ValidationError as error:
             details = error.errors(include_url=False)
             self.problems += [
-                explain(detail, "licences", model=LicenceSetting, origins=self._layer.origins)
-                for detail in details[:_MOST_TOLD]
+                explain(detail, name, model=entry, origins=self._layer.origins) for detail in details[:_MOST_TOLD]
             ]
-            self._leave_out("licences", len(details))
+            self._leave_out(name, len(details))
             return ()
 
     def refuse_unknown_sections(self) -> None:
         """Add a problem for each table that syncd does not know."""
-        unknown = sorted(self._layer.values.keys() - {*SECTIONS, "licences"})
+        unknown = sorted(self._layer.values.keys() - {*SECTIONS, *LISTS})
         self.problems += [unknown_section(name) for name in unknown[:_MOST_TOLD]]
         self._leave_out("the configuration", len(unknown))
 
@@ -222,7 +225,7 @@ def _without_blanks(raw: Table, model: type[Section]) -> Table:
 def _sources(file: Layer, environment: Layer) -> dict[str, str]:
     """Return for each section where its values came from."""
     found: dict[str, str] = {}
-    for section in (*SECTIONS, "licences"):
+    for section in (*SECTIONS, *LISTS):
         places = [str(file.file)] if section in file.values else []
         places += ["environment"] if section in environment.values else []
         found[section] = " + ".join(places) or "defaults"

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -24,9 +24,10 @@ from syncd.config.base import Parsed, Section, simple
 from syncd.config.cadence import Cadence, Cron, Interval, parse_cadence
 from syncd.config.files import SecretFile, resolve
 from syncd.config.mapping import MappingSettings, parse_expression
-from syncd.config.problem import Refused
+from syncd.config.problem import Refused, suggest
 from syncd.config.secret import Normalise, Secret, masked, unchanged
 from syncd.model.licence import LicenceType
+from syncd.model.privilege import LEVELS, PlaceKind
 
 SECRET_KEYS: dict[str, frozenset[str]] = {
     "graph": frozenset({"client_secret", "certificate_password"}),
@@ -72,6 +73,15 @@ def _parse_guid(value: object) -> str:
     return guid.lower()
 
 
+def _parse_reference(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return str(value)
+    reference = values.expect_text(value)
+    if not reference:
+        raise Refused("is empty", "name it by its id, its guid or its name in the portal")
+    return reference
+
+
 def _of_type(wanted: str) -> AfterValidator:
     """Return a validator that refuses a setting of another type of licence."""
 
@@ -102,6 +112,7 @@ Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
 Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
 CadenceValue = Annotated[Cadence, simple(parse_cadence)]
 Limit = Annotated[int | None, simple(values.parse_limit, values.format_limit)]
+Reference = Annotated[str, simple(_parse_reference)]
 ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
 Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
 
@@ -241,6 +252,46 @@ class LicenceSetting(Section):
         return {name: value for name, value in shown.items() if value is not None and value != []}
 
 
+class PrivilegeSetting(Section):
+    """One entry of ``[[privileges]]``: what the members of a group may do at one place of the portal.
+
+    `syncd.config.lists` says which keys belong together.
+    """
+
+    group: Annotated[str, simple(_parse_name)]
+    database: Annotated[int, Field(ge=1)]
+    application: Reference | None = None
+    process: Reference | None = None
+    workflow: Reference | None = None
+    form_type: Reference | None = None
+    level: str
+    company: Reference | None = None
+
+    @property
+    def kind(self) -> PlaceKind:
+        """Return what kind of place the rule names."""
+        return "application" if self.application else "process" if self.process else "form_type"
+
+    @field_validator("level")
+    @classmethod
+    def _is_of_the_place(cls, level: str, info: ValidationInfo) -> str:
+        given: list[PlaceKind] = [kind for kind in LEVELS if info.data.get(kind)]
+        known = LEVELS[given[0]] if len(given) == 1 else (*LEVELS["application"], *LEVELS["process"])
+        if level not in known:
+            of = f"of {'an' if given == ['application'] else 'a'} {given[0].replace('_', ' ')}" if given else "at all"
+            meant = {name.casefold(): name for name in known}.get(suggest(level, [name.casefold() for name in known]))
+            choice = ", ".join(dict.fromkeys(known))
+            raise Refused(
+                f"is no level {of}", f"did you mean {meant}? There are {choice}" if meant else f"use {choice}"
+            )
+        return level
+
+    @model_serializer(mode="wrap")
+    def _show_what_is_set(self, show: SerializerFunctionWrapHandler) -> dict[str, object]:
+        shown: dict[str, object] = show(self)
+        return {name: value for name, value in shown.items() if value is not None}
+
+
 class HealthSettings(Section):
     """``[health]``: None means that nothing is served."""
 
@@ -261,6 +312,7 @@ class LogSettings(Section):
 
 
 Licences = Annotated[tuple[LicenceSetting, ...], BeforeValidator(_tuple)]
+Privileges = Annotated[tuple[PrivilegeSetting, ...], BeforeValidator(_tuple)]
 
 SECTIONS: dict[str, type[Section]] = {
     "graph": GraphSettings,
@@ -275,3 +327,9 @@ SECTIONS: dict[str, type[Section]] = {
     "notify": NotifySettings,
     "log": LogSettings,
 }
+
+LISTS: dict[str, tuple[type[Section], Any]] = {
+    "licences": (LicenceSetting, Licences),
+    "privileges": (PrivilegeSetting, Privileges),
+}
+"""Lists of rules: one entry of each, and the whole list."""

@@ -19,6 +19,7 @@ from syncd.config.sections import (
     LogSettings,
     NotifySettings,
     PolicySettings,
+    Privileges,
     ScheduleSettings,
     ScopeSettings,
     StoreSettings,
@@ -45,6 +46,7 @@ class Settings(Section):
     policy: PolicySettings = Field(default_factory=PolicySettings)
     guard: GuardSettings = Field(default_factory=GuardSettings)
     licences: Licences = ()
+    privileges: Privileges = ()
     health: HealthSettings = Field(default_factory=HealthSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     log: LogSettings = Field(default_factory=LogSettings)

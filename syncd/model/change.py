@@ -12,7 +12,7 @@ from syncd.model.reason import NO_REASON, Reason
 
 Action = Literal["create", "adopt", "update", "handover", "delete", "link", "unlink", "grant", "revoke"]
 REMOVALS: tuple[Action, ...] = ("delete", "unlink", "revoke")
-ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution"]
+ObjectKind = Literal["user", "group", "membership", "ownership", "licence", "substitution", "privilege"]
 
 LinkKind = Literal["membership", "ownership"]
 """The two kinds of change that concern a person in a group."""
@@ -41,13 +41,17 @@ class Phase(IntEnum):
     SUBSTITUTIONS = 48
     REVOKES = 50
     GRANTS = 60
+    PRIVILEGES = 62
+    PRIVILEGE_REVOKES = 64
     DISOWNS = 65
     UNLINKS = 70
     GROUP_DELETES = 80
     USER_DELETES = 90
 
 
-NEEDING_SYNCHRONIZED = frozenset({Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS})
+NEEDING_SYNCHRONIZED = frozenset(
+    {Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS, Phase.PRIVILEGES}
+)
 """Phases whose changes name records that WEBCON has to have synchronised before."""
 
 
@@ -55,9 +59,10 @@ NEEDING_SYNCHRONIZED = frozenset({Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Pha
 class Change:
     """One intended write.
 
-    ``bps_id`` is the record written to, ``target`` the person of a membership or ownership, the type of a licence or
-    the substitute of a substitution. ``source_key`` is the store's key of the source object that wants it (None: nobody
-    does, as for drift). ``before`` and ``after`` hold the fields that differ, and for a creation all that are set.
+    ``bps_id`` is the record written to, ``target`` the person of a membership or ownership, the type of a licence, the
+    substitute of a substitution, or what a privilege allows and where. ``source_key`` is the store's key of the source
+    object that wants it (None: nobody does, as for drift). ``before`` and ``after`` hold the fields that differ, and
+    for a creation all that are set.
     """
 
     phase: Phase
@@ -153,4 +158,4 @@ class LinkOutcome:
 
 
 Placed = tuple[PlannedChange, int, int | None]
-"""A planned change with the key of its record and, for a membership, of its member; for a licence its type's number."""
+"""A planned change with the key of its record and of its member; a licence or a privilege has a number instead."""

@@ -21,6 +21,11 @@ from syncd.plan.words import say
 
 LINK_FIELDS: Mapping[LinkKind, str] = {"membership": "member", "ownership": "owner"}
 RECORD = "record"
+_GIVEN: Mapping[str, tuple[Phase, Phase]] = {
+    "licence": (Phase.GRANTS, Phase.REVOKES),
+    "privilege": (Phase.PRIVILEGES, Phase.PRIVILEGE_REVOKES),
+}
+"""What is granted and revoked, with the phases of both."""
 _UNWANTED = "the tenant or the rules do not want it any more: it stays, and is told, until --adopt takes it as it is"
 
 
@@ -34,15 +39,15 @@ class Ours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """One difference. ``field`` is an attribute, ``member`` or ``owner`` of a group, the type of a licence that was
-    taken, or ``record`` for one that was removed.
+    """One difference. ``field`` is an attribute, ``member`` or ``owner`` of a group, the type of a licence or the
+    privilege that was taken, or ``record`` for one that was removed.
 
     ``ours`` is what we last wrote and ``theirs`` what the portal has; of a membership or ownership both are the BPS id
     of the person, and the side that lacks it is None. ``wanted``: the source still wants what we wrote. ``fields``: the
-    removed record, or the settings of the licence.
+    removed record, the settings of the licence, or the privilege.
     """
 
-    object: Literal["user", "group", "membership", "ownership", "licence"]
+    object: Literal["user", "group", "membership", "ownership", "licence", "privilege"]
     bps_id: str
     field: str
     ours: str | None
@@ -62,10 +67,10 @@ class Drift:
         if self.object in ("membership", "ownership"):
             action: Action = "unlink" if self.theirs is None else "link"
             return _make_link(self, action, reason=say(Cause.CHANGED_BY_HAND))
-        if self.object == "licence":
+        if self.object in _GIVEN:
             return Change(
-                phase=Phase.REVOKES, action="revoke", object="licence", bps_id=self.bps_id, target=self.field,
-                source_key=self.source_key, before=dict(self.fields),
+                phase=_GIVEN[self.object][1], action="revoke", object=self.object, bps_id=self.bps_id,
+                target=self.field, source_key=self.source_key, before=dict(self.fields),
                 reason=say(Cause.CHANGED_BY_HAND),
             )  # fmt: skip
         phase = Phase.USERS if self.object == "user" else Phase.GROUPS
@@ -165,12 +170,11 @@ def _revert(drift: Drift) -> tuple[Change, ...]:
         action: Action = "link" if drift.theirs is None else "unlink"
         reason = say(Cause.REMOVED_BY_HAND if drift.theirs is None else Cause.PUT_IN_BY_HAND)
         return (_make_link(drift, action, reason=reason),)
-    if drift.object == "licence":
-        settings = dict(drift.fields)
+    if drift.object in _GIVEN:
         return (
             Change(
-                phase=Phase.GRANTS, action="grant", object="licence", bps_id=bps_id, target=drift.field,
-                source_key=key, after=settings, reason=say(Cause.TAKEN_BY_HAND)
+                phase=_GIVEN[drift.object][0], action="grant", object=drift.object, bps_id=bps_id, target=drift.field,
+                source_key=key, after=dict(drift.fields), reason=say(Cause.TAKEN_BY_HAND)
             ),
         )  # fmt: skip
     kind, phase = drift.object, Phase.USERS if drift.object == "user" else Phase.GROUPS

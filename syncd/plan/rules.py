@@ -13,6 +13,7 @@ from typing import Literal
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.licence import LicenceType
+from syncd.model.privilege import PlaceKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import EVALUATION, Expression
 
@@ -115,6 +116,22 @@ class LicenceRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PrivilegeRule:
+    """The BPS group of a group (an id or a name) gets a level at a place of a content database.
+
+    ``place``, ``workflow`` and ``company`` are as the administrator wrote them: an id, a guid or a name.
+    """
+
+    group: str
+    database: int
+    kind: PlaceKind
+    place: str
+    workflow: str
+    level: str
+    company: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """All rules of one configuration. Of the licence rules the first that covers a person counts."""
 
@@ -123,6 +140,7 @@ class Rules:
     policy: PolicyRules
     limits: GuardLimits
     licences: tuple[LicenceRule, ...]
+    privileges: tuple[PrivilegeRule, ...]
 
     @property
     def uses_now(self) -> bool:
@@ -159,6 +177,7 @@ class Rules:
             *(f"group {name} {rule.text}" for name, rule in sorted(mapping.group_fields.items())),
             f"{mapping.managers} {mapping.owners} {policy}",
             *(f"licence {rule.group} {rule.type} {sorted(rule.settings.items())}" for rule in self.licences),
+            *(f"privilege {rule}" for rule in self.privileges),
             *({f"evaluation {EVALUATION}" for variable in RECORD_KINDS for _ in self._list_expressions(variable)}),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

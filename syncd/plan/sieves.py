@@ -204,6 +204,12 @@ _GOES_WITH_UNLINKS = (
         phases=(Phase.REVOKES,),
         beside=Beside(of=_LEAVING, same=("record as member",)),
     ),
+    Selection(
+        actions=("revoke",),
+        objects=("privilege",),
+        causes=(Cause.GROUP_LEAVES,),
+        beside=Beside(of=_LEAVING, same=("record",)),
+    ),
     Selection(actions=("delete",), objects=("substitution",), beside=Beside(of=_LEAVING, same=("record as member",))),
     Selection(actions=("delete",), objects=("substitution",), beside=Beside(of=_LEAVING, same=("member",))),
 )
@@ -218,12 +224,14 @@ def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple
     and ``members``: records with a place whose removal was rejected.
     """
     held = Selection(actions=("unlink",), statuses=("held",))
+    allowed = Selection(actions=("revoke",), objects=("privilege",), statuses=("held",))
     stops = [
         Stop(
             "held",
             say(Cause.PLACES_HELD),
             (
                 Selection(actions=("delete",), objects=("group",), beside=Beside(of=held, same=("record",))),
+                Selection(actions=("delete",), objects=("group",), beside=Beside(of=allowed, same=("record",))),
                 Selection(actions=("delete",), objects=("user",), beside=Beside(of=held, same=("record as member",))),
             ),
         )
@@ -251,7 +259,7 @@ def stop_untimely(doubt: str, *, grace: bool) -> tuple[Stop, ...]:
 
 def stop_quiet() -> tuple[Stop, ...]:
     """Put every removal off (quiet hours), and the substitutions of leavers with them."""
-    removals = Selection(actions=REMOVALS, objects=(*RECORD_KINDS, *_LINKS, "licence"))
+    removals = Selection(actions=REMOVALS, objects=(*RECORD_KINDS, *_LINKS, "licence", "privilege"))
     return (Stop("deferred", say(Cause.QUIET_HOURS), (removals, Selection(causes=(Cause.STANDS_IN,)))),)
 
 

@@ -58,6 +58,10 @@ SENTENCES: dict[Cause, str] = {
     Cause.RULE_SETTINGS: "{what}",
     Cause.RULE_GIVES_OTHER: "its rule gives {type} now",
     Cause.NO_RULE: "no licence rule covers this person any more",
+    Cause.PRIVILEGE_GIVEN: "a rule gives it to {group}",
+    Cause.PRIVILEGE_UNSETTLED: "sent before, and it is not known whether it arrived",
+    Cause.PRIVILEGE_OVER: "no rule gives it any more",
+    Cause.PRIVILEGE_SWAPPED: "the rules give something else there instead",
     Cause.ACCOUNT_DELETED: "its account is deleted, and the portal would keep the seat",
     Cause.HAND_DELETED: "given by hand; its account is deleted, and the portal would keep the seat",
     Cause.MOVED: "given by hand to the account before the rename",
@@ -106,6 +110,12 @@ SENTENCES: dict[Cause, str] = {
         "the portal does not let us arrange substitutions: grant Admin.Substitutions.ReadWrite to the API application, "
         'or set policy.rename_substitute = false and policy.substitute = "none"'
     ),
+    Cause.PRIVILEGES_REFUSED: (
+        "privileges: the portal does not let us see to them: grant App.Metadata.ReadWrite to the API application, or "
+        "remove the [[privileges]] rules and take by hand what they gave"
+    ),
+    Cause.MAY_BE_THERE: "it may be there, by hand or by us, and the portal does not tell: look there ({said})",
+    Cause.PLACE_GONE: "the portal has no such place any more",
     Cause.NOT_READY: "{what}",
     Cause.NOT_OURS: "{what}",
     Cause.LEFT_ALONE: "{why}",

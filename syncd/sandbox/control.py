@@ -1,8 +1,8 @@
 """The sandbox's control endpoint: what happens next, what is true, and what the clients did. Plain http on loopback.
 
 ==============================  ====================================================================================
-``GET /state?what=W``           the truth: ``users``, ``groups`` (tenant), ``portal-users``, ``portal-groups``, or
-                                nothing for the counts of all four
+``GET /state?what=W``           the truth: ``users``, ``groups`` (tenant), ``portal-users``, ``portal-groups``,
+                                ``portal-privileges``, or nothing for the counts
 ``POST /change``                ``{"op": NAME, "count": 1, "target": "id, principal name or group name"}``; see
                                 ``changes.operation_names``; answers what happened. ``portal-edit`` and the like
                                 change the portal by hand and take more keys, see ``by_hand``
@@ -33,6 +33,7 @@ import msgspec
 
 from syncd.errors import ConfigError, RemoteError
 from syncd.sandbox.portal.manual_edits import OPERATIONS, do_by_hand, parse_wish
+from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.portal.store import PortalStore
 from syncd.sandbox.tenant.delta import DeltaEngine
 from syncd.sandbox.tenant.directory import Directory
@@ -159,6 +160,8 @@ class ControlService:
                     }
                     for g in portal.groups.values()
                 ]
+            case "portal-privileges":
+                return describe_privileges(portal)
             case "":
                 return {
                     "users": sum(1 for _ in directory.active_users()),
@@ -167,8 +170,11 @@ class ControlService:
                     "portal-users": len(portal.accounts),
                     "portal-groups": len(portal.groups),
                     "portal-memberships": sum(len(group.members) for group in portal.groups.values()),
+                    "portal-privileges": len(portal.privileges),
                 }
-        raise ConfigError([f"what: {what!r} is not one of users, groups, portal-users, portal-groups"])
+        raise ConfigError(
+            [f"what: {what!r} is not one of users, groups, portal-users, portal-groups, portal-privileges"]
+        )
 
     def _change(self, document: Mapping[str, object]) -> object:
         count, target = document.get("count", 1), document.get("target")

@@ -13,6 +13,7 @@ object              keeps
 `drift`             what others changed in the portal
 `substitutions`     the substitutions of ours, and the accounts that may need one
 `licences`          who holds which licence, the seats, and the licence changes of a plan
+`privileges`        what was given to groups at places of the portal, and who has something there
 `plans`             the changes of a run, their order and state, and the end of a push
 `stops`             what keeps planned changes from being sent
 `outcomes`          what became of changes, with their effect on the inventory
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from syncd.store.plans.plans import Outcomes, PlanFiles, Plans
     from syncd.store.plans.stops import Stops
     from syncd.store.plans.undo import Undoing
+    from syncd.store.privileges.records import Privileges
     from syncd.store.runs.asked import AskedRuns
     from syncd.store.runs.daemons import Daemons
     from syncd.store.runs.runlog import RunLog
@@ -126,6 +128,12 @@ class Store:
         from syncd.store.licences.licences import Licences
 
         return Licences(self._database)
+
+    @cached_property
+    def privileges(self) -> Privileges:
+        from syncd.store.privileges.records import Privileges
+
+        return Privileges(self._database)
 
     @cached_property
     def plans(self) -> Plans:

@@ -21,6 +21,7 @@ from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
 from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
 from syncd.sync.ports.progress import Progress
@@ -117,11 +118,16 @@ class Push:
         licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
+        privileging = self._make_privileging()
+        ask = read_portal and subject is None
+        await privileging.prepare(ask=ask, read=full and read_portal, write=write)
         if approval is not None:
             phase("read portal")
             await self._read_concerned(approval)
             if not full and await licensing.are_ours():
                 await licensing.read()
+            if not full and (places := await store.privileges.load_places_of(approval.run_id)):
+                await privileging.read(places)
         phase("plan")
         ours = await licensing.are_ours()
         moment = await time.judge()
@@ -136,12 +142,13 @@ class Push:
             licences=ours,
             approval=approval,
             doubtful=doubtful,
+            privileges=privileging.wanted if privileging.ours else None,
             stopping=self._stopping,
         )
         await store.in_thread(planner.decide, full=due)
         if subject is not None:
             phase("read portal")
-            await self._read_records_of(subject)
+            planner.records = await self._read_records_of(subject)
             phase("plan")
         if full and read_portal:
             phase("read portal members")
@@ -165,6 +172,7 @@ class Push:
         if full and read_portal and write and rules.policy.drift == "adopt":
             await store.drift.accept_drift(list_ours(rules))
             await store.licences.accept_taken_licences()
+            await store.privileges.accept_taken()
         refused = ""
         if approval is not None:
             refused = await store.in_thread(
@@ -186,6 +194,7 @@ class Push:
         licences = bool(rules.licences) or changing
         notes = planner.news
         notes += await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
+        notes += privileging.notes
         if shown is not None:
             await store.in_thread(shown, run_id)
         for hold in planned.holds:
@@ -250,6 +259,10 @@ class Push:
         notes = [*tell_doubt(moment), *notes]
         return await self._sum_up(run_id, full=False, holds=holds, notes=notes, refused="; ".join(means.refused))
 
+    def _make_privileging(self) -> Privileging:
+        now = self._clock.now()
+        return Privileging(self._portal, self._store, self._rules, now=now, stopping=self._stopping)
+
     async def _spare_tied(self, run_id: int) -> None:
         protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)
         await protecting.defer_deletions(run_id)
@@ -288,17 +301,19 @@ class Push:
             )
             raise ConfigError([problem])
 
-    async def _read_records_of(self, subject: Subject) -> None:
+    async def _read_records_of(self, subject: Subject) -> list[str]:
         """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""
         store = self._store
         await store.one_object.touch_records_of_touched()
-        for bps_id in await store.one_object.load_records_of(subject):
+        records = await store.one_object.load_records_of(subject)
+        for bps_id in records:
             if subject.kind == "user":
                 account = await self._portal.fetch_account(bps_id)
                 await store.inventory.store_account(bps_id, account, now=self._clock.now())
             else:
                 detail = await self._portal.fetch_group(bps_id)
                 await store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
+        return records
 
     async def _read_concerned(self, approval: Approval) -> None:
         """Read anew the records of the portal that released changes write to, so that the plan meets their truth."""

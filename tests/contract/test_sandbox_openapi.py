@@ -122,6 +122,17 @@ async def test_a_whole_session_fits_the_document(tmp_path: Path) -> None:
         await portal("GET", "/admin/substitutions/1")
         await portal("PATCH", "/admin/substitutions/1", substitution)
         await portal("DELETE", "/admin/substitutions/1")
+        await portal("GET", "/admin/db/1/businessentities")
+        for path in ("applications", "applications/11", "applications/11/processes", "processes/11", "applications/99"):
+            await portal("GET", f"/db/1/{path}")
+        for path in ("processes/11/workflows", "processes/11/formtypes", "workflows/11/associatedFormTypes"):
+            await portal("GET", f"/db/1/{path}")
+        for path in ("applications/11", "processes/11", "workflows/11/associatedFormTypes/11"):
+            one = {"bpsId": group, "level": "ReadOnly"}
+            for verb in ("add", "remove"):
+                await portal("POST", f"/db/1/{path}/admin/privileges/{verb}", one)
+                await portal("GET", f"/db/1/{path}/admin/privileges")
+        await portal("POST", "/db/1/processes/11/admin/privileges/add", {**one, "company": {"guid": "x"}})
         await portal("DELETE", "/admin/group", bpsId=group)
         await portal("DELETE", "/admin/user", bpsId=anna)
         await portal("DELETE", "/admin/users/anna%40x.example")

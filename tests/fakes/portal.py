@@ -17,6 +17,7 @@ from syncd.model.licence import (
     StepResult,
     subtract_processes,
 )
+from syncd.model.privilege import Holders, Listed, ListKind, Place, Privilege, PrivilegeAnswer
 from syncd.model.substitution import Substitution
 from syncd.model.target import (
     Account,
@@ -59,6 +60,12 @@ class FakePortal:
     licence_reads: list[str] = field(default_factory=list)
     licences_forbidden: Literal["", "write", "all"] = ""
     """What the API application lacks: the scope to write licences, or both scopes."""
+    places: dict[tuple[int, ListKind, str], tuple[Listed, ...]] = field(default_factory=dict)
+    """Lists by database, kind and what they lie in."""
+    privileges: set[tuple[str, str]] = field(default_factory=set)
+    """(token of the privilege, folded BPS id)."""
+    privilege_reads: list[str] = field(default_factory=list)
+    privileges_forbidden: Literal["", "write", "all"] = ""
 
     def add_account(self, bps_id: str, **fields: str) -> None:
         """Put a record there that nobody of ours made."""
@@ -306,6 +313,46 @@ class FakePortal:
             return StepResult("short", f"no free seat of {step.type}")
         held[step.type] = {name: value for name, value in step.settings.items() if value is not None}
         return StepResult("done")
+
+    # ---- privileges -------------------------------------------------------------------------------------------------
+
+    def _check_privilege_scope(self, *lacking: str) -> None:
+        if self.privileges_forbidden in lacking:
+            raise Forbidden("no scope App.Metadata.ReadWrite", status=403, code="InvalidScope", sent=False)
+
+    async def list_places(self, database: int, kind: ListKind, within: str = "") -> tuple[Listed, ...]:
+        """Return one list, empty where nothing is known of it."""
+        self.privilege_reads.append(f"list {kind} {within}".strip())
+        self._check_privilege_scope("all")
+        return self.places.get((database, kind, within), ())
+
+    async def find_place(self, database: int, kind: ListKind, reference: str) -> Listed | None:
+        """Return the one with this number or guid."""
+        self._check_privilege_scope("all")
+        lists = (found for key, found in self.places.items() if key[:2] == (database, kind))
+        entries = (entry for found in lists for entry in found)
+        return next((entry for entry in entries if reference in (entry.guid, str(entry.number))), None)
+
+    async def fetch_holders(self, place: Place) -> Holders | None:
+        """Return who has anything there."""
+        self.privilege_reads.append(f"holders {place.key}")
+        self._check_privilege_scope("all")
+        return Holders(tuple(sorted({key for token, key in self.privileges if token.startswith(place.token + "/")})))
+
+    async def change_privilege(
+        self, bps_id: str, privilege: Privilege, *, remove: bool, listed: bool
+    ) -> PrivilegeAnswer:
+        """Give or take; 409 for a group that is not there."""
+        self._check_privilege_scope("all", "write")
+        self._note("take" if remove else "give", f"{bps_id} {privilege.level} {privilege.place.key}")
+        one = (privilege.token, fold(bps_id))
+        if remove:
+            self.privileges.discard(one)
+        elif fold(bps_id) not in self.groups:
+            return PrivilegeAnswer("conflict", listed=False, reason="no such group")
+        else:
+            self.privileges.add(one)
+        return PrivilegeAnswer("done")
 
     def picture(self) -> dict[str, set[str]]:
         """Return the folded members of each group."""

@@ -171,6 +171,10 @@ def _describe(method: str, path: str, query: Mapping[str, str], body: dict[str, 
     parts = path.removeprefix("/api/data/v6.0/admin/").split("/")
     record = (query.get("bpsId") or body.get("bpsId") or "").casefold()
     verbs = {"POST": "create", "PATCH": "update", "DELETE": "delete"}
+    if "/admin/privileges/" in path:
+        way = "grant" if parts[-1] == "add" else "revoke"
+        where = path.removeprefix("/api/data/v6.0/db/").partition("/admin/")[0]
+        return [Asked(way, "privilege", record, f"{body['level']} {where}")]
     if parts[0] == "licenses":
         found = []
         sides: tuple[tuple[str, Literal["revoke", "grant"]], ...] = (
@@ -188,6 +192,6 @@ def _describe(method: str, path: str, query: Mapping[str, str], body: dict[str, 
         people = body.get("originalPerson") or {}
         return [Asked(verbs[method], "substitution", str(people.get("bpsId") or parts[-1]).casefold())]
     if len(parts) == 3:
-        way: Literal["link", "unlink"] = "link" if parts[2] == "add" else "unlink"
-        return [Asked(way, _LINKS[parts[1]], record, member["bpsId"].casefold()) for member in body[parts[1]]]
+        link: Literal["link", "unlink"] = "link" if parts[2] == "add" else "unlink"
+        return [Asked(link, _LINKS[parts[1]], record, member["bpsId"].casefold()) for member in body[parts[1]]]
     return [Asked(verbs[method], "user" if parts[0].startswith("user") else "group", record)]

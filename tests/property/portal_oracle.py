@@ -95,7 +95,8 @@ class Config:
             max_update_percent=self.max_updates,
             max_handovers=None,
         )
-        return Rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=LICENCES[self.licences])
+        licences = LICENCES[self.licences]
+        return Rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=licences, privileges=())
 
     def policy_for(self, state: str) -> str:
         """Return what happens to a leaver's account."""

@@ -227,6 +227,7 @@ def test_the_environment_overrides_each_key_and_converts_text(load: Load) -> Non
             "SYNCD_MAPPING__USER__NAME": "[user.givenName, user.surname].join(' ')",
             "SYNCD_MAPPING__GROUP__OWNERS": "true",
             "SYNCD_LICENCES": '[{"group": "BPS users", "type": "User"}]',
+            "SYNCD_PRIVILEGES": '[{"group": "Readers", "database": 1, "application": 12, "level": "ReadOnly"}]',
             "SYNCD_LOG__LEVEL": "WARNING",
             "SYNCD_SCHEDULE__DELTA": "",
         }
@@ -245,6 +246,7 @@ def test_the_environment_overrides_each_key_and_converts_text(load: Load) -> Non
     assert settings.mapping.user.name == ExpressionRule("[user.givenName, user.surname].join(' ')")
     assert settings.mapping.group.owners is True
     assert settings.licences[0].group == "BPS users"
+    assert settings.privileges[0].application == "12"
     assert settings.log.level == "warning"
     assert settings.schedule.delta == Interval(timedelta(minutes=5))
 
@@ -408,3 +410,50 @@ def test_sources_are_named(load: Load, tmp_path: Path) -> None:
 
     assert source["graph"] == f"{tmp_path / 'syncd.toml'} + environment"
     assert (source["log"], source["store"]) == ("environment", "defaults")
+
+
+RULE = 'group = "Readers"\ndatabase = 1\nlevel = "ReadOnly"\n'
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ('group = "A"\napplication = "I"\nlevel = "ReadOnly"', "privileges[0].database: is missing"),
+        (RULE, "privileges[0]: names no place; name one: application, process, or form_type with its workflow"),
+        (RULE + 'application = "I"\nprocess = "P"', "privileges[0]: names several places: application, process"),
+        (RULE + 'application = "I"\nworkflow = "W"', "privileges[0].workflow: has no form type"),
+        (RULE + 'form_type = "F"', "privileges[0].workflow: is missing; name the workflow"),
+        (RULE + 'application = "I"\ncompany = "PL01"', "privileges[0].company: belongs to rules for processes"),
+        (RULE + 'application = " "', "privileges[0].application: is empty"),
+        (RULE + 'application = "I"\ncolour = 1', "privileges[0].colour: is unknown"),
+        (RULE.replace("ReadOnly", "Start") + 'application = "I"', "is no level of an application"),
+        (RULE.replace("ReadOnly", "readonly") + 'process = "P"', "did you mean ReadOnly?"),
+        (RULE.replace("ReadOnly", "X") + 'process = "P"', "use Administrator, Modify, ReadOnly, ReadOnlyWithout"),
+        (RULE + 'application = "I"\n[[privileges]]\n' + RULE.replace("Readers", "readers") + "application='I'",
+         "privileges[1]: says the same as privileges[0]; remove it"),
+    ],
+)  # fmt: skip
+def test_a_rule_about_privileges_that_cannot_be_meant_is_refused(rule: str, expected: str, load: Load) -> None:
+    """The level must be one of the place's, a company belongs to processes and form types, and no rule stands twice."""
+    assert expected in problems_of(load, f"{COMPLETE}[[privileges]]\n{rule}\n")
+
+
+def test_everything_that_is_wrong_with_rules_about_privileges_is_told_at_once(load: Load) -> None:
+    """A wrong level does not hide that the place is missing, nor the one entry what is wrong with the other."""
+    told = problems_of(load, f'{COMPLETE}[[privileges]]\nlevel = "X"\n[[privileges]]\n{RULE}form_type = "F"\nx = 1')
+
+    for key in ("[0].level", "[0].group", "[0].database", "[0]: names no place", "[1].workflow", "[1].x"):
+        assert f"privileges{key}" in told
+
+
+def test_places_are_named_by_number_guid_or_name(load: Load) -> None:
+    """A number may be written as one; the kind of place is what is named."""
+    rules = "".join(
+        f"[[privileges]]\n{RULE}{place}\n"
+        for place in ("application = 12", 'process = "Suppliers"', 'form_type = "F"\nworkflow = 3\ncompany = "PL01"')
+    )
+    found = load(COMPLETE + rules).privileges
+
+    assert [rule.kind for rule in found] == ["application", "process", "form_type"]
+    assert found[0].application == "12"
+    assert (found[2].workflow, found[2].company) == ("3", "PL01")

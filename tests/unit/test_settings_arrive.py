@@ -23,7 +23,7 @@ import structlog
 from syncd.bootstrap.settings import read_settings
 from syncd.bps.options import BpsOptions
 from syncd.config import layers
-from syncd.config.sections import SECRET_KEYS
+from syncd.config.sections import LISTS, SECRET_KEYS
 from syncd.errors import ConfigError
 from syncd.graph.options import GraphOptions
 from syncd.plan.rules import GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
@@ -307,9 +307,53 @@ LICENCES = {
     "licences.processes.guid": processed(guid=GUID),
 }
 
-TABLE: Mapping[str, Case] = {**GRAPH, **BPS, **PROCESS, **SCOPE, **MAPPING, **POLICY, **GUARD, **LICENCES}
 
-PLANNED_BY = ("rules.scope.", "rules.mapping.", "rules.policy.", "rules.licences.")
+def allowed(after: Mapping[str, object], changes: Mapping[str, object], **beside: object) -> Case:
+    """Return the case of a key of a privilege rule: one rule is given, and ``after`` changes it."""
+    rule: dict[str, object] = {"group": "Sales", "database": 1, "level": "Administrator"}
+    before = {**rule, **(beside or {"application": "Invoices"})}
+    return Case(
+        value=[{**before, **after}],
+        given={"privileges": [before]},
+        changes={
+            path if path.startswith("check.") else f"rules.privileges.0.{path}": value
+            for path, value in changes.items()
+        },
+    )
+
+
+def moved(kind: str, **keys: object) -> Case:
+    """Return the case of a key that names another kind of place: the rule before is one for an application."""
+    rule: dict[str, object] = {"group": "Sales", "database": 1, "level": "Administrator"}
+    changes: dict[str, object] = {"kind": kind, "place": keys[kind]}
+    changes |= {"workflow": keys["workflow"]} if "workflow" in keys else {}
+    return Case(
+        value=[{**rule, **keys}],
+        given={"privileges": [{**rule, "application": "Invoices"}]},
+        changes={f"rules.privileges.0.{path}": value for path, value in changes.items()},
+    )
+
+
+PRIVILEGES = {
+    "privileges.group": allowed(
+        {"group": "Clerks"}, {"group": "Clerks", "check.groups": [("privileges[0].group", "Clerks")]}
+    ),
+    "privileges.database": allowed({"database": 2}, {"database": 2}),
+    "privileges.level": allowed({"level": "ReadOnly"}, {"level": "ReadOnly"}),
+    "privileges.application": allowed({"application": 12}, {"place": "12"}),
+    "privileges.process": moved("process", process="Suppliers"),
+    "privileges.workflow": moved("form_type", form_type="Invoice", workflow="Approval"),
+    "privileges.form_type": allowed(
+        {"form_type": "Annex"}, {"place": "Annex"}, form_type="Invoice", workflow="Approval"
+    ),
+    "privileges.company": allowed({"company": "PL01"}, {"company": "PL01"}, process="Suppliers"),
+}
+
+TABLE: Mapping[str, Case] = {
+    **GRAPH, **BPS, **PROCESS, **SCOPE, **MAPPING, **POLICY, **GUARD, **LICENCES, **PRIVILEGES
+}  # fmt: skip
+
+PLANNED_BY = ("rules.scope.", "rules.mapping.", "rules.policy.", "rules.licences.", "rules.privileges.")
 """What decides about people: when it changes, the next push looks at everybody."""
 
 
@@ -409,7 +453,8 @@ def test_a_setting_has_its_default_in_the_configuration_only() -> None:
 def test_a_key_arrives_where_it_acts_and_changes_nothing_else(key: str) -> None:
     """Set to something else than its default, in a file or in the environment."""
     case = TABLE[key]
-    name = "licences" if key.startswith("licences.") else key
+    section = key.partition(".")[0]
+    name = section if section in LISTS else key
     keys = {**case.given, **case.beside, name: case.value}
     before = arrange_once(json.dumps(case.given, default=lambda _: None))
     after, expected = arrange(keys), {**before}

@@ -15,6 +15,7 @@ from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.model.reason import Cause
 from syncd.plan.desired import FROZEN_STATES, is_mapped_by_mail
 from syncd.plan.group_names import fold_name
+from syncd.plan.report.privileges import describe_held
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
             "mapping": {},
             "target": {name: value for name, value in record.items() if name != "kind"} | {"other_records": []},
             "licences": None,
+            "privileges": [],
             "used_by": [],
             "namesake_of": [],
             "handover": None,
@@ -178,6 +180,7 @@ def _describe(
         "mapping": mapped,
         "target": explanation.target,
         "licences": _describe_licences(explanation, lines, rules, named) if user else None,
+        "privileges": describe_held(explanation.privileges),
         "used_by": [] if user else _list_uses(explanation, rules, named),
         "namesake_of": [] if user else _list_namesakes(explanation, rules, named),
         "pending": explanation.pending,
@@ -248,7 +251,8 @@ def _list_rules_over_groups(rules: Rules) -> list[tuple[str, str, str | None]]:
         *(("scope.include_groups", group, None) for group in rules.scope.include_groups),
         *(("scope.exclude_groups", group, None) for group in rules.scope.exclude_groups),
     ]
-    return found + [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
+    found += [(f"licences[{number}]", rule.group, rule.type) for number, rule in enumerate(rules.licences)]
+    return found + [(f"privileges[{number}]", rule.group, None) for number, rule in enumerate(rules.privileges)]
 
 
 def _name_state(desired: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from syncd.plan.drift import Drift
     from syncd.store.db.database import Database
 
-_OF_GROUPS = frozenset({"group", "membership", "ownership"})
+_OF_GROUPS = frozenset({"group", "membership", "ownership", "privilege"})
 _AT_ONCE = 200
 
 

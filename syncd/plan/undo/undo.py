@@ -11,6 +11,8 @@ delete                a new record with the values of the old one; what hung on 
 link, unlink          the membership or ownership is removed, or put back
 grant, revoke         see ``undo_licence``; what was given by hand is never taken
 substitution          see ``undo_substitution``
+grant, revoke of a    taken again, unless somebody gave something by hand there before; given again
+privilege
 ====================  ==================================================================================================
 
 What somebody, or a later run, has changed again is left as it is, and said.
@@ -28,6 +30,7 @@ from syncd.plan.diff import changes_allowed, differs
 from syncd.plan.handover import SOURCE, hand_back
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.licence import licence_still_stands, reverse_licence, take
+from syncd.plan.undo.privilege import privilege_still_stands, reverse_privilege
 from syncd.plan.undo.substitution import reverse_substitution
 from syncd.plan.undo.values import Done, Record, Reverse
 from syncd.plan.words import say
@@ -61,6 +64,8 @@ def _reverse(done: Done, *, delete_created: bool, now: datetime) -> Reverse:
         return reverse_licence(done)
     if change.object == "substitution":
         return reverse_substitution(done, now=now)
+    if change.object == "privilege":
+        return reverse_privilege(done)
     what = "account" if change.object == "user" else "group"
     if change.action == "delete":
         return _recreate(change, what) if record is None else Reverse(left=f"the {what} is there again")
@@ -226,6 +231,8 @@ def still_stands(done: Done) -> bool:
         return licence_still_stands(done)
     if change.object == "substitution":
         return record is not None and (done.arranged is None) == (change.action == "create")
+    if change.object == "privilege":
+        return privilege_still_stands(done)
     if change.action == "create" or record is None:
         return change.action == "create" and record is None
     handed = change.action == "handover"

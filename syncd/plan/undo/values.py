@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from syncd.model.change import Change
 from syncd.plan.diff import Origin
 from syncd.plan.licences import HeldLicence
+from syncd.plan.privileges import HeldPrivilege
 from syncd.plan.substitution import Arranged
 
 
@@ -27,7 +28,7 @@ class Done:
 
     ``member_there``: the member has an account, or will have. ``remade``: its record is gone, and the same plan makes
     it anew. ``licences``: what the person holds now. ``moved``: the licence was given by hand, and went along with a
-    rename. ``arranged``: the substitution of ours that the account has now.
+    rename. ``arranged``: the substitution of ours that the account has now. ``privileges``: the group's own record.
     """
 
     change: Change
@@ -41,6 +42,7 @@ class Done:
     arranged: Arranged | None = None
     former: int | None = None
     """Of a handover the key of the source object whose record it was."""
+    privileges: tuple[HeldPrivilege, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@
 ``portal-join``    puts an account into ``group``
 ``portal-leave``   takes an account out of ``group``
 ``portal-remove``  removes an account, with its places in groups
+``portal-grant``   gives ``group`` a ``level`` (ReadOnly) of an ``application`` of content database 1
+``portal-revoke``  takes it away
 =================  ==============================================================================================
 
 ``target`` is the account's BPS id and ``group`` a group's BPS id or name; what is not named is chosen at random among
@@ -19,14 +21,18 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from syncd.errors import ConfigError
+from syncd.sandbox.portal.places import Given
+from syncd.sandbox.portal.privileges import LEVELS
 from syncd.sandbox.portal.store import Account, PortalGroup, PortalRefusal, PortalStore
 
 Described = dict[str, object]
-OPERATIONS = ("portal-edit", "portal-join", "portal-leave", "portal-remove")
+OPERATIONS = ("portal-edit", "portal-join", "portal-leave", "portal-remove", "portal-grant", "portal-revoke")
 _KEYS: Mapping[str, tuple[str, ...]] = {
     "portal-edit": ("field", "value"),
     "portal-join": ("group",),
     "portal-leave": ("group",),
+    "portal-grant": ("group", "application", "level"),
+    "portal-revoke": ("group", "application", "level"),
 }
 _NEVER_EMPTY = ("name", "email")
 _Record = TypeVar("_Record", Account, PortalGroup)
@@ -41,6 +47,8 @@ class ByHand:
     group: str | None = None
     field: str | None = None
     value: str | None = None
+    application: str | None = None
+    level: str | None = None
 
 
 def parse_wish(op: str, document: Mapping[str, object]) -> ByHand:
@@ -66,6 +74,8 @@ def do_by_hand(portal: PortalStore, chance: random.Random, wish: ByHand, *, coun
         "portal-join": _join,
         "portal-leave": _leave,
         "portal-remove": _remove,
+        "portal-grant": _grant,
+        "portal-revoke": _grant,
     }
     operation = operations.get(wish.op)
     if operation is None:
@@ -116,6 +126,22 @@ def _remove(portal: PortalStore, chance: random.Random, wish: ByHand) -> Describ
     except PortalRefusal as refusal:
         raise ConfigError([f"target: {account.bps_id}: {refusal}"]) from refusal
     return {"op": wish.op, "bpsId": account.bps_id, "name": account.values["name"]}
+
+
+def _grant(portal: PortalStore, chance: random.Random, wish: ByHand) -> Described:
+    group, database = _choose_group(portal, chance, wish), portal.databases[1]
+    named = [one for one in database.applications if wish.application in (None, one.name, one.guid)]
+    if not named:
+        raise ConfigError([f"application: content database 1 has no {wish.application!r}"])
+    level = wish.level or "ReadOnly"
+    if level not in LEVELS["application"]:
+        raise ConfigError([f"level: {level!r} is not one of {', '.join(LEVELS['application'])}"])
+    given = Given((1, "application", "", named[0].guid), portal.key(group.bps_id), level)
+    if wish.op == "portal-grant":
+        portal.privileges.setdefault(given, "local")
+    elif portal.privileges.pop(given, None) is None:
+        raise ConfigError([f"level: {group.name} does not have {level} of {named[0].name}"])
+    return {"op": wish.op, "group": group.bps_id, "name": group.name, "application": named[0].name, "level": level}
 
 
 def _choose_account(

@@ -16,6 +16,7 @@ from uuid import uuid4
 import msgspec
 
 from syncd.sandbox.portal.licences import Licences, Substitutions
+from syncd.sandbox.portal.privileges import Privileges
 from syncd.sandbox.portal.store import Account, PortalGroup, PortalRefusal, PortalStore
 from syncd.sandbox.wire.http import Answer, Request, Unreadable, read_json, read_number
 from syncd.sandbox.wire.ledger import Ledger
@@ -42,6 +43,8 @@ class PortalApplication:
             "Admin.Groups.ReadWrite",
             "Admin.Licenses.ReadWrite",
             "Admin.Substitutions.ReadWrite",
+            "Admin.BusinessEntities.Read",
+            "App.Metadata.ReadWrite",
         }
     )
 
@@ -63,6 +66,7 @@ class PortalService:
         self.application = application
         self.licences = Licences(store)
         self.substitutions = Substitutions(store)
+        self.privileges = Privileges(store, application.bps_id)
         self.observer: Observer | None = None
         self._book = book
         self._prefix = prefix.strip("/")
@@ -134,6 +138,13 @@ class PortalService:
                 "impersonatingApplication": None,
             }
             return _json(200, document, route="GET me")
+        if segments[0] == "db" and len(segments) > 2:
+            body = _read_object(request) if request.method == "POST" else None
+            found, route = self.privileges.answer(request.method, segments[1:], body, scopes)
+            route = f"{request.method} {route}"
+            return Answer(200, route=route) if found is None else _json(200, found, route=route)
+        if segments[:2] == ("admin", "db") and segments[3:] == ("businessentities",) and request.method == "GET":
+            return _json(200, self.privileges.list_companies(segments[2], scopes), route="GET businessentities")
         if segments[0] != "admin" or len(segments) < 2:
             raise PortalRefusal(404, "ResourceNotFound", "Resource not found")
         area, rest, bps_id = _split_route(request, segments[1:])

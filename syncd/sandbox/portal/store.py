@@ -16,10 +16,12 @@ from typing import Literal
 
 from syncd.clock import Clock
 from syncd.errors import SyncdError
+from syncd.sandbox.portal.places import Given, found_databases
 from syncd.sandbox.wire.knobs import PortalKnobs
 
 AccountType = Literal["User", "AdGroup", "ApiApplication"]
 Origin = Literal["rest", "local", "builtin", "application"]
+"""Of a record, who made it; of a privilege, ``rest`` by the API and ``local`` by hand."""
 _FORBIDDEN = re.compile(r'[\\%&*+/=?{}|<>();:,\[\]"#\s]')
 _WRITABLE = ("name", "email", "phoneNumber", "managerBpsId", "jobTitle")
 _CLEARABLE = ("phoneNumber", "managerBpsId", "jobTitle")
@@ -77,6 +79,8 @@ class PortalStore:
         self.accounts: dict[str, Account] = {}
         self.groups: dict[str, PortalGroup] = {}
         self.deleted: dict[str, float] = {}
+        self.databases = found_databases()
+        self.privileges: dict[Given, Origin] = {}
         self._random = random.Random(f"portal-{seed}")  # noqa: S311 - reproducible imitation, not a secret
 
     def key(self, bps_id: str) -> str:
@@ -145,6 +149,7 @@ class PortalStore:
             group.members.pop(key, None)
             group.owners.pop(key, None)
         self.deleted[key] = self.clock.monotonic()
+        self._forget_privileges(key)
 
     # ---- groups
 
@@ -195,7 +200,9 @@ class PortalStore:
 
     def delete_group(self, bps_id: str) -> None:
         """Remove a group for good."""
-        del self.groups[self.key(self._existing_group(bps_id).bps_id)]
+        key = self.key(self._existing_group(bps_id).bps_id)
+        del self.groups[key]
+        self._forget_privileges(key)
 
     def add_links(self, bps_id: str, relation: Literal["members", "owners"], wanted: object) -> None:
         """Add members or owners, all or none: 409 when one is unknown, not synchronised yet, or of a wrong type."""
@@ -235,6 +242,11 @@ class PortalStore:
             group.born_at = group.ready_at = 0.0
 
     # ---- inside
+
+    def _forget_privileges(self, key: str) -> None:
+        if self.knobs.deletion_clears_privileges:
+            for given in [given for given in self.privileges if given.key == key]:
+                del self.privileges[given]
 
     def _ready_at(self) -> float:
         return self.clock.monotonic() + self._random.uniform(self.knobs.sync_delay_min, self.knobs.sync_delay_max)

@@ -116,6 +116,14 @@ class PortalKnobs:
     licence_settings_shown: bool = True
     licence_pending: Literal["refuse", "accept"] = "refuse"  # an account that is still being synchronized
     removed_holders_listed: bool = True  # licences of deleted accounts are listed
+    privilege_repeated: Literal["ok", "conflict"] = "ok"  # giving what is there
+    privilege_missing: Literal["ok", "conflict"] = "ok"  # taking what is not there
+    privilege_exclusive: bool = False  # another level takes the place of the one before
+    privilege_pending: Literal["refuse", "accept"] = "refuse"  # a group that is still being synchronized
+    privileges_list_groups: bool = True  # who has something at a place names groups, too
+    deletion_clears_privileges: bool = True  # False: those of a deleted group stay, and are shown
+    places_visible: Literal["all", "privileged", "none"] = "all"  # applications that an API application sees
+    unknown_database_status: Literal[400, 404] = 400
 
 
 def turn_knobs(knobs: TenantKnobs | PortalKnobs, changes: Mapping[str, object]) -> None:

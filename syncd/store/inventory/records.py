@@ -26,6 +26,7 @@ from sqlalchemy import (
 from syncd.model.change import ObjectKind
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, GroupDetail, PortalGroup, fold
+from syncd.plan.privileges import OURS
 from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_marker, load_markers, save_marker
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
@@ -36,6 +37,7 @@ from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES, forget_reco
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
+    privileges,
     seen_principals,
     target_groups,
     target_licences,
@@ -209,7 +211,7 @@ class Inventory(StorePart):
                 connection.execute(statement, folds)
 
     def count_owned(self, enough: Mapping[ObjectKind, int]) -> dict[ObjectKind, int]:
-        """Return how many users, groups, memberships, ownerships and licences of the target are ours.
+        """Return how many users, groups, memberships, ownerships, licences and privileges of the target are ours.
 
         ``enough``: the objects to count, and the number at which counting one of them ends, since more make no
         difference.
@@ -298,6 +300,7 @@ def _count_owned() -> dict[ObjectKind, Select[Any]]:
     for kind, table in records.items():
         ours = table.c.origin.in_(("created", "adopted", "granted"))
         owned[kind] = select(literal(1)).select_from(table).where(ours)
+    owned["privilege"] = select(literal(1)).select_from(privileges).where(privileges.c.state.in_(OURS))
     return {
         kind: select(func.count()).select_from(rows.limit(bindparam("enough")).subquery())
         for kind, rows in owned.items()

@@ -21,6 +21,7 @@ from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of
 from syncd.store.schema.tables import (
     UtcTime,
     changes,
+    privileges,
     substitutions,
     target_groups,
     target_members,
@@ -146,8 +147,7 @@ def _write(kind: RecordKind, fields: tuple[str, ...]) -> Update:
 def _make_forgetting(kind: RecordKind) -> tuple[Delete, ...]:
     columns = [TABLES[kind].c.key]
     columns += [links.c.member_key if kind == "user" else links.c.group_key for links in LINKS.values()]
-    if kind == "user":
-        columns.append(substitutions.c.original_key)
+    columns.append(substitutions.c.original_key if kind == "user" else privileges.c.group_key)
     return tuple(delete(column.table).where(column == bindparam("record")) for column in columns)
 
 

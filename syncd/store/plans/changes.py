@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Select
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
-from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.store.db.parameters import read_gathered
 from syncd.store.db.part import StorePart, in_thread
@@ -105,9 +104,9 @@ class Plans(StorePart):
         """Return whether the newest attempt to link these two was not finished; a plan that was only shown is none."""
         return self._was_left("link", kind, record=group, target=member)
 
-    def was_left_ungranted(self, record: int, kind: str) -> bool:
-        """Return whether the newest attempt to grant a person this licence was not finished, in the same sense."""
-        return self._was_left("grant", "licence", record=record, target=LICENCE_PLACES[kind])
+    def was_left_ungranted(self, record: int, number: int, *, kind: ObjectKind) -> bool:
+        """Return whether the newest attempt to grant a licence or a privilege was not finished, in the same sense."""
+        return self._was_left("grant", kind, record=record, target=number)
 
     def _was_left(self, action: Action, kind: ObjectKind, *, record: int, target: int) -> bool:
         asked = {"record": record, "target": target, "action": action, "kind": kind}

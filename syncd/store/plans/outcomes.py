@@ -48,6 +48,8 @@ Placed = tuple[PlannedChange, int, int | None]
 
 _SETTLING = frozenset({"create", "grant", "revoke"})
 """Actions that are marked as started before they are sent."""
+_NOTED: tuple[ObjectKind, ...] = ("substitution", "privilege")
+"""Objects that are noted elsewhere instead."""
 
 
 class Outcomes(StorePart):
@@ -114,7 +116,7 @@ class Outcomes(StorePart):
                 alike.setdefault((outcome.status, outcome.error), []).append(outcome.seq)
                 if outcome.status == "done":
                     done.setdefault(kind, []).append(placed)
-                    if action in _SETTLING and kind != "substitution":
+                    if action in _SETTLING and kind not in _NOTED:
                         settled.setdefault(action, set()).add(record)
                 elif outcome.status in ("failed", "started"):
                     failed[record, target or 0, kind] = outcome.error
@@ -260,7 +262,7 @@ _SETTLE = update(changes).where(
     changes.c.run_id < bindparam("run"),
     changes.c.status == "started",
     changes.c.action == bindparam("sent"),
-    changes.c.object != "substitution",
+    changes.c.object.not_in(_NOTED),
     _OF_RECORDS,
 )
 _SELECT_STARTED = select(changes).where(*_STARTED)

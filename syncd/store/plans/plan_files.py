@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, or_, select
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, or_, sel
 from syncd.model.change import LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.licence import LICENCE_PLACES
+from syncd.model.privilege import read_privilege
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.db.markers import APPLIED, load_markers, save_marker
 from syncd.store.db.parameters import among_bound
@@ -19,6 +20,8 @@ from syncd.store.inventory.written import LINKS
 from syncd.store.licences.taken import is_held
 from syncd.store.plans.changes import Placed, Plans
 from syncd.store.plans.checksums import Checksums
+from syncd.store.privileges.records import intern_privileges
+from syncd.store.privileges.statements import SELECT_OVERTAKEN
 from syncd.store.runs.touched import touch_principals, touch_unfinished
 from syncd.store.schema.tables import changes, source_objects, target_licences, target_principals
 
@@ -88,11 +91,13 @@ class ProposedPlans(StorePart):
             principals = intern_bps_ids(connection, sorted(named))
             ids = {entry.source_id for entry in entries if entry.source_id}
             sources = {row[0]: row[1] for row in connection.execute(_SELECT_KEYS, {"ids": ids})}
+            allowed = [read_privilege(entry.after or entry.before) for entry in entries if entry.object == "privilege"]
+            numbers = intern_privileges(connection, allowed)
         placed = [
             (
                 entry.make_change(sources.get(entry.source_id or "")),
                 principals[entry.bps_id.casefold()],
-                principals[entry.target.casefold()] if entry.member else _find_place(entry),
+                principals[entry.target.casefold()] if entry.member else _find_place(entry, numbers),
             )
             for entry in entries
         ]
@@ -106,6 +111,11 @@ class ProposedPlans(StorePart):
     def load_overtaken_licences(self, run_id: int, limit: int) -> list[Placed]:
         """Return planned grants of what a person has already, and revokes of what is gone, a few of them."""
         seqs = self._database.load_values(_SELECT_OVERTAKEN_LICENCES, {"run": run_id, "most": limit})
+        return Plans(self._database).load_places(run_id, seqs)
+
+    def load_overtaken_privileges(self, run_id: int, limit: int) -> list[Placed]:
+        """Return planned grants of what we have given already, and revokes of what we have not, a few of them."""
+        seqs = self._database.load_values(SELECT_OVERTAKEN, {"run": run_id, "most": limit})
         return Plans(self._database).load_places(run_id, seqs)
 
     @in_thread
@@ -136,8 +146,10 @@ class ProposedPlans(StorePart):
             touch_unfinished(connection, run_id)
 
 
-def _find_place(entry: FileChange) -> int | None:
-    """Return the number that stands for a licence type; None for what has no member and no type."""
+def _find_place(entry: FileChange, numbers: Mapping[str, int]) -> int | None:
+    """Return the number that stands for a licence type or a privilege; None for what has no member and no type."""
+    if entry.object == "privilege":
+        return -numbers[read_privilege(entry.after or entry.before).token]
     return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None
 
 

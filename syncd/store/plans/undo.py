@@ -23,6 +23,7 @@ from syncd.store.db.sql import decode_json
 from syncd.store.inventory.written import LINKS, TABLES, Written
 from syncd.store.licences.holdings import load_holding
 from syncd.store.plans.changes import Placed, Plans
+from syncd.store.privileges.records import load_held_of
 from syncd.store.schema.tables import (
     changes,
     source_objects,
@@ -81,6 +82,7 @@ class Undoing(StorePart):
             formers = _load_formers(connection, chunk)
             stood_in = {record for planned, record, _ in chunk if planned.change.object == "substitution"}
             arranged = _load_arranged(connection, stood_in)
+            allowed = load_held_of(connection, groups)
         return [
             (
                 Done(
@@ -94,6 +96,7 @@ class Undoing(StorePart):
                     moved=(record, planned.change.target) in moved,
                     arranged=arranged.get(record),
                     former=formers.get(planned.change.before.get(SOURCE) or ""),
+                    privileges=tuple(allowed.get(record, ())),
                 ),
                 record,
                 target,

@@ -12,12 +12,14 @@ from sqlalchemy import Connection, Row, Table, false, func, or_, select
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE
+from syncd.plan.privileges import HeldPrivilege
 from syncd.plan.report.scope_verdicts import Place
 from syncd.store.db.database import Database, reading
 from syncd.store.db.markers import LICENCES_READ, load_marker
 from syncd.store.db.parameters import among_values
 from syncd.store.db.sql import decode_json
 from syncd.store.licences.holdings import load_holding
+from syncd.store.privileges.records import load_held_of
 from syncd.store.reports.explain_changes import load_outcomes, load_pending, load_rejected
 from syncd.store.reports.explain_groups import load_by_hand, load_places
 from syncd.store.reports.explain_people import load_manager, load_owned, load_untied
@@ -67,6 +69,8 @@ class Explanation:
     outcomes: list[Mapping[str, Any]]
     licences: Mapping[str, Any] | None = None
     """Of a person: ``held``, each with type and whose doing it is, and ``rule``, the place of the rule that counts."""
+    privileges: list[tuple[str, HeldPrivilege]] = field(default_factory=list)
+    """What rules gave: of a group, or by the groups that a person is in; each with the BPS id of the group."""
     rejected: list[Mapping[str, Any]] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
 
@@ -130,6 +134,7 @@ class Explanations:
                 pending=load_pending(connection, records, now=now),
                 outcomes=load_outcomes(connection, records),
                 licences=_load_licences(connection, found, records) if found.kind == "user" else None,
+                privileges=_load_privileges(connection, found, records),
                 rejected=load_rejected(connection, records),
                 places=places,
             )
@@ -299,6 +304,18 @@ def _load_licences(connection: Connection, found: Found, records: list[int]) -> 
         "held": held,
         "perpetual": load_marker(connection, LICENCES_READ) == "perpetual",
     }
+
+
+def _load_privileges(connection: Connection, found: Found, records: list[int]) -> list[tuple[str, HeldPrivilege]]:
+    groups = records
+    if found.kind == "user":
+        inside = select(target_members.c.group_key).where(among_values(target_members.c.member_key, records))
+        groups = list(connection.scalars(inside)) if records else []
+    held = load_held_of(connection, groups)
+    names = select(target_principals.c.key, target_principals.c.bps_id).where(
+        among_values(target_principals.c.key, sorted(held))
+    )
+    return [(row.bps_id, each) for row in connection.execute(names) for each in held[row.key]] if held else []
 
 
 def _load_substitution(connection: Connection, key: int) -> dict[str, Any] | None:

@@ -103,6 +103,45 @@ target_licences = Table(
     sqlite_with_rowid=False,
 )
 
+privilege_targets = Table(  # what may be done where, as numbers
+    "privilege_targets",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=True),
+    Column("token", Text, nullable=False, unique=True),
+    Column("place", Text, nullable=False),
+    Column("fields", Text, nullable=False),  # JSON: model.privilege
+)
+
+privileges = Table(  # our own record: the portal tells neither level nor company
+    "privileges",
+    metadata,
+    Column("group_key", Key, nullable=False),
+    Column("target_key", Key, nullable=False),
+    Column("state", Text, nullable=False),  # plan.privileges.GrantState
+    Column("beside", Boolean, nullable=False),  # something by hand was there before
+    Column("shown", Boolean, nullable=False),  # a reading has named the group there since
+    Column("written_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("group_key", "target_key"),
+    sqlite_with_rowid=False,
+)
+
+privilege_places = Table(
+    "privilege_places",
+    metadata,
+    Column("place", Text, primary_key=True),
+    Column("state", Text, nullable=False),  # read, gone, refused
+    Column("said", Text, nullable=False),
+)
+
+privilege_holders = Table(  # who has anything at a place, by the last reading and our own writes
+    "privilege_holders",
+    metadata,
+    Column("place", Text, nullable=False),
+    Column("key", Key, nullable=False),
+    PrimaryKeyConstraint("place", "key"),
+    sqlite_with_rowid=False,
+)
+
 
 def _make_hand_links(name: str) -> Table:
     """Memberships or ownerships of our groups that somebody else changed since we wrote."""

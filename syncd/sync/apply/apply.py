@@ -30,6 +30,7 @@ from syncd.plan.rules import Rules
 from syncd.sync.apply.circuit import Circuit, Kind
 from syncd.sync.apply.failure_log import FailureLog
 from syncd.sync.apply.links import iterate_links, send_links, sort_out
+from syncd.sync.apply.privileges import Granting
 from syncd.sync.apply.readiness import Readiness
 from syncd.sync.apply.recorder import Recorder
 from syncd.sync.apply.records import RecordWrites
@@ -89,6 +90,7 @@ class Apply:
         self._fatal: SyncdError | None = None
         self._loaded = 0
         self._substituting = Substituting(portal=portal, store=store, clock=clock)
+        self._granting = Granting(portal=portal, store=store, clock=clock)
         self._readiness = Readiness(portal, store, clock=clock, stopping=stopping)
         self._records = RecordWrites(
             portal, store, rules=rules, clock=clock, substituting=self._substituting, weigh=self._weigh
@@ -108,7 +110,7 @@ class Apply:
         deleted which still has one.
         """
         self._records.licences = licences
-        self._substituting.retry = retry_failed
+        self._substituting.retry = self._granting.retry = retry_failed
         failures = FailureLog(self._store, run_id)
         try:
             await self._run_phases(run_id, planned, failures)
@@ -238,6 +240,8 @@ class Apply:
                 outcomes = await self._records.unlink(call.placed)
             elif first.change.object == "substitution":
                 outcomes = [await self._substituting.send(call.placed[0])]
+            elif first.change.object == "privilege":
+                outcomes = [await self._granting.send(call.placed[0])]
             elif first.change.object == "licence":
                 outcomes = await send_licences(
                     self._portal, self._store, call.placed, forgiving=not self._rules.licences

@@ -96,7 +96,8 @@ class Release:
         phase("read portal")
         users, groups = await store.decisions.load_concerned(approval)
         changed = await store.licences.has_licence_changes(approval.run_id)
-        await means.read(users, groups, licences=True if changed else None)
+        places = await store.privileges.load_places_of(approval.run_id)
+        await means.read(users, groups, licences=True if changed else None, places=places)
         phase("plan")
         due = await store.plans.is_full_push_due(means.rules.fingerprint())
         planner = Planner(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import Interrupted
 from syncd.model.change import Change
@@ -16,10 +16,15 @@ from syncd.plan.drift import Drift, Ours, revert
 from syncd.plan.guard import Hold
 from syncd.plan.words import say
 from syncd.sync.planning.kept_by_hand import list_ours
+from syncd.sync.planning.privileges import number_privileges
 from syncd.sync.planning.proposal import Means
 from syncd.sync.planning.undo import judge_proposal
 from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.read import read_members, read_records
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
 
 Placed = tuple[Change, int, int | None]
 Told = Callable[[Iterator[list[Drift]]], None]
@@ -61,12 +66,15 @@ class DriftCheck:
         licensing = Licensing(means.portal, store, ruled=bool(means.rules.licences), now=means.now)
         if await licensing.are_ours():
             await licensing.read()
+        privileging = Privileging(means.portal, store, means.rules, now=means.now, stopping=means.stopping)
+        await privileging.prepare(ask=False, read=True, write=False)
         phase("plan")
         ours = list_ours(means.rules)
         await store.in_thread(self._tell, means, ours)
         if self.answer == "adopt":
             await store.drift.accept_drift(ours)
             await store.licences.accept_taken_licences()
+            await store.privileges.accept_taken()
         if self.answer != "revert":
             return []
         return await store.in_thread(self._plan, run_id, means, ours)
@@ -85,9 +93,9 @@ class DriftCheck:
             left: list[tuple[Change, int, int | None, Reason]] = []
             for drift in drifts:
                 result = revert(drift, rules.policy, protect=rules.scope.protect)
-                changes += [_place(change, keys) for change in result.changes]
+                changes += [_place(store, change, keys) for change in result.changes]
                 if result.left:
-                    left.append((*_place(drift.describe(), keys), say(Cause.LEFT_ALONE, why=result.left)))
+                    left.append((*_place(store, drift.describe(), keys), say(Cause.LEFT_ALONE, why=result.left)))
             seq = store.plans.add_changes.blocking(run_id, seq, changes)
             seq = store.plans.add_left(run_id, seq, left)
             made_anew |= {record for change, record, _ in changes if change.action == "create"}
@@ -96,10 +104,14 @@ class DriftCheck:
 
 
 def _iterate(means: Means, ours: Ours) -> Iterator[list[Drift]]:
-    return chain(means.store.drift.iterate_drift(ours), means.store.licences.iterate_taken_licences())
+    store = means.store
+    taken = [store.privileges.list_taken()]
+    return chain(store.drift.iterate_drift(ours), store.licences.iterate_taken_licences(), taken)
 
 
-def _place(change: Change, keys: Mapping[str, int]) -> Placed:
+def _place(store: Store, change: Change, keys: Mapping[str, int]) -> Placed:
+    if change.object == "privilege":
+        return change, keys[fold(change.bps_id)], number_privileges(store, [change])[0]
     if change.object == "licence":
         return change, keys[fold(change.bps_id)], LICENCE_PLACES.get(change.target)
     return change, keys[fold(change.bps_id)], keys[fold(change.target)] if change.target else None

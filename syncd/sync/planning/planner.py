@@ -27,6 +27,7 @@ from syncd.plan.licences import PersonView, decide_licences, find_settled_licenc
 from syncd.plan.membership import NO_DOUBTS, GroupView, MemberView, decide_link, decide_unlink, is_unwritable
 from syncd.plan.moment import Moment
 from syncd.plan.passing_time import changes_with_time
+from syncd.plan.privileges import WantedPrivilege
 from syncd.plan.returns import tell_returns
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
@@ -36,6 +37,7 @@ from syncd.sync.planning.evidence import Evidence
 from syncd.sync.planning.handovers import PlannedHandovers
 from syncd.sync.planning.kept_by_hand import KeptDrift
 from syncd.sync.planning.named_groups import NamedGroups
+from syncd.sync.planning.privileges import plan_privileges
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -77,6 +79,7 @@ class Planner:
         licences: bool = False,
         approval: Approval | None = None,
         doubtful: bool = True,
+        privileges: Collection[WantedPrivilege] | None = None,
         stopping: Callable[[], bool],
     ) -> None:
         """``removals``: what may be taken away, as `syncd.model.run.Removals` has it.
@@ -84,7 +87,8 @@ class Planner:
         ``write`` False: a dry run, which starts and ends no grace. ``single``: only what is touched is planned, even
         where something concerns everybody; the next run over everything finds that out by itself. ``licences``: they
         are looked after. ``approval``: what a person has released, which is the only thing that this run is for.
-        ``doubtful`` False: how everything ended that was ever sent is known.
+        ``doubtful`` False: how everything ended that was ever sent is known. ``privileges``: what rules give of these;
+        None: they are not looked after.
         ``stopping`` is asked between chunks; when it says so, planning ends with Interrupted and nothing is applied.
         """
         self._stopping = stopping
@@ -98,6 +102,9 @@ class Planner:
         self._single = single
         self._licences = licences
         self._doubtful = doubtful
+        self._privileges = privileges
+        self.records: Collection[str] = ()
+        """In a run over one object: the BPS ids that it wants or has."""
         self._next = 0
         self._unwritten: list[Placed] = []
         self._held = frozenset[int]()
@@ -244,6 +251,7 @@ class Planner:
         if rules.mapping.owners and store.pairs.knows_owners():
             self._plan_groups("ownership", touched)
         self._plan_licences(full, deletions_read=deletions_read)
+        self._plan_privileges()
         self._flush()
         if not judged:
             return Planned(full, self._next)
@@ -475,7 +483,35 @@ class Planner:
         """In create_only mode: whether this belongs to what a new account gets, begun earlier or now."""
         if self._rules.policy.mode != "create_only" or not person.exists:
             return True
-        return not change.before and self._store.plans.was_left_ungranted(person.key, change.target)
+        return not change.before and self._store.plans.was_left_ungranted(
+            person.key, LICENCE_PLACES[change.target], kind="licence"
+        )
+
+    # ---- privileges -------------------------------------------------------------------------------------------------
+
+    def _plan_privileges(self) -> None:
+        """Compare the privileges of all groups, for they are few; in a run over one object, of those it touched."""
+        if self._privileges is None:
+            return
+        store, rules = self._store, self._rules
+        only: frozenset[int] | None = None
+        if self._single:
+            only = frozenset(store.pairs.load_touched_principals())
+            only |= frozenset(store.plan_files.load_principals(self.records).values())
+        found = plan_privileges(store, rules, self._privileges, adoption_held=self._held, only=only, write=self._write)
+        self._add(
+            [
+                (change, group.key, number)
+                for change, group, number in found
+                if group.key not in self._declined
+                and (change.action == "grant" or self._removals != "none")
+                and (
+                    rules.policy.mode != "create_only"
+                    or not group.exists
+                    or store.plans.was_left_ungranted(group.key, number, kind="privilege")
+                )
+            ]
+        )
 
     def _go_on(self) -> None:
         if self._stopping():

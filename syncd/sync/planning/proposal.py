@@ -6,7 +6,7 @@ withheld. Applying it is then the same as for any other plan. Graph is never ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 from syncd.errors import Interrupted, UnsafePlan
 from syncd.model.change import REMOVALS
+from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.run import RunKind
 from syncd.plan.guard import Hold
@@ -24,6 +25,7 @@ from syncd.plan.undo.values import Done
 from syncd.plan.words import say
 from syncd.sync.passage import drop_plan
 from syncd.sync.portal.licences import Licensing
+from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.read import read_concerned
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
@@ -62,11 +64,21 @@ class Means:
         """The present by our clock."""
         return self.moment.now
 
-    async def read(self, users: Sequence[str], groups: Sequence[str], *, licences: bool | None = None) -> None:
+    async def read(
+        self,
+        users: Sequence[str],
+        groups: Sequence[str],
+        *,
+        licences: bool | None = None,
+        places: Collection[Place] = (),
+    ) -> None:
         """Read these records of the portal into the inventory, and everybody's licences where they are looked after.
 
-        ``licences``: read them in any case (Forbidden without the scope), or in none.
+        ``licences``: read them in any case (Forbidden without the scope), or in none. ``places``: read who has
+        something there, and at the places of ours.
         """
+        if places:
+            await Privileging(self.portal, self.store, self.rules, now=self.now, stopping=self.stopping).read(places)
         licensing = Licensing(self.portal, self.store, ruled=bool(licences) or bool(self.rules.licences), now=self.now)
         if licences is not False and await licensing.are_ours():
             await licensing.read()
@@ -118,7 +130,7 @@ class FromFile:
         await self._check_source(means)
         phase("read portal")
         users, groups = await store.in_thread(self._list_records)
-        await means.read(users, groups)
+        await means.read(users, groups, places=await store.in_thread(self._list_places))
         phase("plan")
         overtaken = await store.in_thread(self._take_over, run_id, means)
         if overtaken:
@@ -158,6 +170,11 @@ class FromFile:
             found[record.object].append(record.bps_id)
         return found["user"], found["group"]
 
+    def _list_places(self) -> list[Place]:
+        allowed = (each for each in self.file.iterate_changes() if each.object == "privilege")
+        found = {read_privilege(each.after or each.before).place for each in allowed}
+        return sorted(found, key=lambda place: place.token)
+
     def _take_over(self, run_id: int, means: Means) -> list[str]:
         """Write the file's changes into the run's plan; return what of the target stands in the way."""
         store, seq, removals, timely = means.store, 0, 0, 0
@@ -185,9 +202,11 @@ class FromFile:
             )
         members = store.plan_files.load_overtaken_members(run_id, _NAMED + 1)
         licences = store.plan_files.load_overtaken_licences(run_id, _NAMED + 1)
+        privileges = store.plan_files.load_overtaken_privileges(run_id, _NAMED + 1)
         return [
             *(f"{planned.change.target} in {planned.change.bps_id}" for planned, _, _ in members),
             *(f"licence {planned.change.target} of {planned.change.bps_id}" for planned, _, _ in licences),
+            *(f"{planned.change.target} of {planned.change.bps_id}" for planned, _, _ in privileges),
         ]
 
     def _find_doubt(self, moment: Moment) -> str:

@@ -54,7 +54,8 @@ class Undo:
         readable = True
         try:
             changed = await store.licences.has_licence_changes(self.run_id)
-            await means.read(users, groups, licences=True if changed else None)
+            places = await store.privileges.load_places_of(self.run_id)
+            await means.read(users, groups, licences=True if changed else None, places=places)
         except Forbidden:
             readable = False
             await means.read(users, groups, licences=False)

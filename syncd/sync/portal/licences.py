@@ -188,6 +188,8 @@ def fit_together(gathered: Sequence[Placed], placed: Placed, size: int) -> bool:
 
 def is_remembered(change: Change) -> bool:
     """Return whether a change is marked before it is sent: what turns up is ours, and what is taken moves on."""
+    if change.object == "privilege":
+        return False  # it has a record of its own
     return change.action in ("create", "grant") or (change.object == "licence" and change.reason.cause is Cause.RENAMED)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from syncd.model.kinds import RecordKind
 from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
+from syncd.model.privilege import Holders, Listed, ListKind, Place, Privilege, PrivilegeAnswer
 from syncd.model.source import GroupItem, Link, Page, Role, Stream, UserItem
 from syncd.model.substitution import Substitution
 from syncd.model.target import Account, Creation, Fields, GroupDetail, Malformed, MembersResult, PortalGroup
@@ -239,6 +240,24 @@ class Portal(Protocol):
 
         Steps of one person stand side by side and are never parted.
         """
+        ...
+
+    async def list_places(self, database: int, kind: ListKind, within: str = "") -> tuple[Listed, ...]:
+        """Read one list of a content database: applications, what lies in one of its places, or companies."""
+        ...
+
+    async def find_place(self, database: int, kind: ListKind, reference: str) -> Listed | None:
+        """Read an application or a process by its id or guid; None when the portal has none."""
+        ...
+
+    async def fetch_holders(self, place: Place) -> Holders | None:
+        """Read who has any privilege at a place; None when the portal has no such place."""
+        ...
+
+    async def change_privilege(
+        self, bps_id: str, privilege: Privilege, *, remove: bool, listed: bool
+    ) -> PrivilegeAnswer:
+        """Give or take one privilege; NotFound when the place is gone. ``listed``: a reading named the group there."""
         ...
 
 

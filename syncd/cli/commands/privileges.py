@@ -1,0 +1,96 @@
+"""``syncd privileges``: what the rules give which group where, and what is known of it, from the store alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.output import Stream, print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from syncd.plan.rules import Rules
+    from syncd.store.store import Store
+
+
+@click.command("privileges")
+@shared_options
+@pass_invocation
+def privileges(invocation: Invocation) -> None:
+    """List per rule where it gives what to which group, and what no rule gives any more.
+
+    The portal tells who has something at a place, and neither the level nor the company: what nobody can know is said.
+    Neither side is asked; the last full run has looked.
+    """
+    from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.store import open_store
+    from syncd.store.store import Store
+
+    settings = invocation.start(need=STORE_ONLY)
+    rules = make_rules(settings)
+    with contextlib.closing(open_store(settings, create=False)) as database:
+        found = list(list_privileges(Store(database), rules))
+        if invocation.json:
+            print_json(Stream(found))
+            return
+        rows = [
+            ("group", each["bps_id"] or each["group"], each["place"], each["level"], each["state"], each["detail"])
+            for each in found
+        ]
+        named = [row[1:] for row in name_groups(database, rows, kind=0)]
+    if not found:
+        print_line("No [[privileges]] rules, and nothing that rules of the past gave.")
+        return
+    print_table((("group", 8), ("place", 8), ("level", 4), ("state", 3), ("what is known", 12)), named)
+
+
+def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
+    """Yield the entries of the JSON document: what each rule gives, then what none does."""
+    from syncd.plan.report.privileges import list_lines
+    from syncd.sync.planning.privileges import load_allowed
+    from syncd.sync.portal.privileges import recall_rules
+
+    recalled = recall_rules(store, rules)
+    wanted = [each for _, each in recalled if each is not None]
+    places = store.privileges.load_readable()
+    titles = {place.token: str(place) for place in store.privileges.load_places.blocking()}
+    titles |= {each.privilege.place.token: str(each.privilege.place) for each in wanted}
+    named: dict[int, list[str]] = {}
+    for place, key in sorted(store.privileges.load_holders()):
+        named.setdefault(key, []).append(place)
+    lines = []
+    for view in load_allowed(store, wanted, also=named):
+        lines += list(list_lines(view, places=places, named=named.get(view.group.key, ()), titles=titles))
+    told = {line.rule for line in lines}
+    entries: list[tuple[int, dict[str, Any]]] = []
+    for line in lines:
+        privilege = line.privilege
+        entry = {
+            "rule": line.rule,
+            "group": None if line.rule is None else rules.privileges[line.rule].group,
+            "bps_id": line.bps_id,
+            "place": line.place,
+            "level": privilege.level if privilege else None,
+            "company": (privilege.company_name or privilege.company or None) if privilege else None,
+            "state": line.state,
+            "detail": line.detail,
+        }
+        entries.append((len(rules.privileges) if line.rule is None else line.rule, entry))
+    for number, each in recalled:
+        if number in told:
+            continue
+        rule = rules.privileges[number]
+        why = "the group has no record in the portal that is wanted: see 'syncd explain'"
+        if each is None:
+            why = "no run has looked it up in the portal yet"
+        entry = {
+            "rule": number, "group": rule.group, "bps_id": None,
+            "place": str(each.privilege.place) if each else f"{rule.kind} {rule.place} (database {rule.database})",
+            "level": rule.level, "company": rule.company or None, "state": "waiting", "detail": why,
+        }  # fmt: skip
+        entries.append((number, entry))
+    yield from (entry for _, entry in sorted(entries, key=lambda each: (each[0], str(each[1]["bps_id"]))))

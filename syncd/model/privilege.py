@@ -1,0 +1,154 @@
+"""Privileges as values: the places of a portal, what a group may do there, and what the portal says to a change.
+
+The levels are those of WEBCON's API document (``admin/privileges``). A place is known by its guid, or by its number
+where no list of the portal tells the guid; so is a company (a business entity). Both are texts here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+PlaceKind = Literal["application", "process", "form_type"]
+ListKind = Literal["application", "process", "workflow", "form_type", "company"]
+"""What the portal lists: places, the workflows that form types belong to, and companies."""
+
+LEVELS: Mapping[PlaceKind, tuple[str, ...]] = {
+    "application": ("Administrator", "PortalDesigner", "MetadataAccess", "ReadOnly"),
+    "process": (
+        "Administrator",
+        "Modify",
+        "ReadOnly",
+        "ReadOnlyWithoutAttachments",
+        "Start",
+        "ManageArchive",
+        "DesignerDeskEditInPortal",
+    ),
+}
+LEVELS = {**LEVELS, "form_type": LEVELS["process"]}
+
+PLACE_WORDS: Mapping[ListKind, str] = {
+    "application": "application",
+    "process": "process",
+    "workflow": "workflow",
+    "form_type": "form type",
+    "company": "company",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """An entry of a list of the portal; ``guid`` or ``name`` is empty where it does not tell them.
+
+    ``code``: a company's short name.
+    """
+
+    number: int | None
+    guid: str
+    name: str
+    code: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return what it is remembered by."""
+        return self.guid or str(self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where something may be done. ``workflow``: the one that a form type belongs to. Names are for people only."""
+
+    database: int
+    kind: PlaceKind
+    key: str
+    workflow: str = ""
+    name: str = field(default="", compare=False)
+
+    @property
+    def token(self) -> str:
+        """Return what tells this place from every other one."""
+        return "/".join((str(self.database), self.kind, self.workflow, self.key)).casefold()
+
+    def __str__(self) -> str:
+        return f"{PLACE_WORDS[self.kind]} {self.name or self.key} (database {self.database})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Privilege:
+    """What may be done at a place; ``company`` empty: for all of them."""
+
+    place: Place
+    level: str
+    company: str = ""
+    company_name: str = field(default="", compare=False)
+
+    @property
+    def token(self) -> str:
+        """Return what tells this privilege from every other one."""
+        return f"{self.place.token}/{self.company}/{self.level}".casefold()
+
+    def __str__(self) -> str:
+        company = f" for {self.company_name or self.company}" if self.company else ""
+        return f"{self.level}: {self.place}{company}"
+
+    def values(self) -> dict[str, str | None]:
+        """Return it as the values of a change."""
+        place = self.place
+        found: dict[str, str | None] = {
+            "database": str(place.database),
+            "kind": place.kind,
+            "place": place.key,
+            "level": self.level,
+        }
+        more = {
+            "workflow": place.workflow,
+            "name": place.name,
+            "company": self.company,
+            "company_name": self.company_name,
+        }
+        return found | {name: value for name, value in more.items() if value}
+
+
+def read_privilege(values: Mapping[str, str | None]) -> Privilege:
+    """Return the privilege that ``Privilege.values`` made these of."""
+    kinds: dict[str, PlaceKind] = {kind: kind for kind in LEVELS}
+    place = Place(
+        database=int(values["database"] or 0),
+        kind=kinds[values["kind"] or ""],
+        key=values["place"] or "",
+        workflow=values.get("workflow") or "",
+        name=values.get("name") or "",
+    )
+    return Privilege(
+        place=place,
+        level=values["level"] or "",
+        company=values.get("company") or "",
+        company_name=values.get("company_name") or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """Who has any privilege at a place. ``complete`` False: a part could not be read; who is missing says nothing."""
+
+    bps_ids: tuple[str, ...]
+    complete: bool = True
+
+
+Said = Literal["done", "conflict", "unclear"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrivilegeAnswer:
+    """What the portal said to a change.
+
+    ``said``: done · conflict: 409, which may mean that there was nothing to do, or that it refuses · unclear: nobody
+    knows whether it took effect. ``listed``: whether a reading after that names the group; None: it could not be read.
+    ``unsure``: an attempt before the last one of this change was unclear.
+    """
+
+    said: Said
+    listed: bool | None = None
+    unsure: bool = False
+    reason: str = ""

@@ -1,0 +1,269 @@
+"""The own record of privileges, beside what readings of the portal showed.
+
+Its rows change only here: when something is sent, when the portal has answered, and with a reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from syncd.model.privilege import Holders, Place, Privilege, read_privilege
+from syncd.plan.drift import Drift
+from syncd.plan.privileges import GONE, OURS, HeldPrivilege, Settled
+from syncd.store.db.markers import PRIVILEGE_RULES, PRIVILEGES_REFUSED, load_markers, save_marker
+from syncd.store.db.part import StorePart, in_thread
+from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
+from syncd.store.inventory.bps_ids import intern_bps_ids
+from syncd.store.privileges import statements as ask
+from syncd.store.schema.tables import privilege_holders, privilege_places, privilege_targets, privileges
+
+_SHOWN_WITHIN = timedelta(hours=1)
+"""So long the portal may take to show what we gave; it speaks of seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """What is known before a change is sent.
+
+    ``listed``: the group has something at the place, by the last reading and what we wrote since. ``sent_before``: an
+    earlier attempt may have given it; ``unsettled``: nobody has looked since. ``beside``: the group has something there
+    that is not ours. ``telling``: readings name groups, so that one which is missing says something.
+    """
+
+    listed: bool
+    sent_before: bool
+    beside: bool
+    telling: bool
+    unsettled: bool = False
+
+
+class Privileges(StorePart):
+    """Its methods are called in the store's thread, or by commands."""
+
+    # ---- rules and places -------------------------------------------------------------------------------------------
+
+    @in_thread
+    def load_meanings(self) -> dict[str, Any]:
+        """Return what names in the rules were found to mean."""
+        found: dict[str, Any] = decode_json(load_markers(self._database, PRIVILEGE_RULES).get(PRIVILEGE_RULES))
+        return found
+
+    @in_thread
+    def save_meanings(self, meanings: Mapping[str, Any]) -> None:
+        """Remember what names in the rules mean."""
+        with self._database.transaction() as connection:
+            save_marker(connection, PRIVILEGE_RULES, encode_json(dict(meanings)) if meanings else None)
+
+    @in_thread
+    def load_refusal(self) -> datetime | None:
+        """Return when the portal last refused us for want of a scope; None when it let us since."""
+        found = load_markers(self._database, PRIVILEGES_REFUSED).get(PRIVILEGES_REFUSED)
+        return datetime.fromisoformat(found) if found else None
+
+    @in_thread
+    def note_refusal(self, at: datetime | None) -> None:
+        """Remember a refusal for want of a scope; None: the portal let us."""
+        with self._database.transaction() as connection:
+            save_marker(connection, PRIVILEGES_REFUSED, None if at is None else at.isoformat())
+
+    @in_thread
+    def are_ours(self) -> bool:
+        """Return whether anything is remembered of what rules gave."""
+        return bool(self._database.load_value(ask.HAS_ANY))
+
+    @in_thread
+    def load_places_of(self, run_id: int) -> list[Place]:
+        """Return the places of the changes of a plan."""
+        fields = self._database.load_values(ask.SELECT_TARGETS_OF_RUN, {"run": run_id})
+        found = {place.token: place for each in fields for place in (read_privilege(decode_json(each)).place,)}
+        return [found[token] for token in sorted(found)]
+
+    @in_thread
+    def load_places(self) -> list[Place]:
+        """Return the places of everything in the own record."""
+        found = {
+            held.privilege.place.token: held.privilege.place for each in self.load_held().values() for held in each
+        }
+        return [found[token] for token in sorted(found)]
+
+    def load_readable(self) -> dict[str, tuple[str, str]]:
+        """Return the state of every place that was asked about, by its token: read, gone or refused; and why."""
+        return {row[0]: (row[1], row[2]) for row in self._database.load_rows(ask.SELECT_PLACES)}
+
+    @in_thread
+    def store_unreadable(self, place: Place, said: str) -> None:
+        """Note that a place could not be read; what was known of it stays."""
+        with self._database.transaction() as connection:
+            state = connection.scalar(ask.SELECT_PLACE, {"of": place.token})
+            kept = "read" if state == "read" else "refused"
+            upsert(connection, privilege_places, [{"place": place.token, "state": kept, "said": said[:500]}])
+
+    @in_thread
+    def store_reading(self, place: Place, found: Holders | None, *, now: datetime) -> None:
+        """Take over who has something at a place; None: there is no such place any more.
+
+        What we sent without learning how it ended may be what the reading shows, or somebody gave that since: nobody
+        can tell. What was shown once and is not any more was taken by somebody; so was what should be shown by now,
+        where readings name groups at all.
+        """
+        with self._database.transaction() as connection:
+            state = "gone" if found is None else "read"
+            upsert(connection, privilege_places, [{"place": place.token, "state": state, "said": ""}])
+            if found is None:
+                return
+            keys = set(intern_bps_ids(connection, found.bps_ids, spelling=True).values())
+            telling = bool(connection.scalar(ask.NAMES_GROUPS))
+            rows = connection.execute(ask.SELECT_OWN_AT, {"of": place.token}).all()
+            pure = {row.group_key for row in rows if row.state in ("granted", "unsure") and not row.beside}
+            for row in rows:
+                one = {"group": row.group_key, "target": row.target_key}
+                if row.group_key in keys:
+                    if row.state in GONE:  # given by hand since
+                        connection.execute(ask.FORGET, one)
+                    elif row.state == "sent" and row.group_key not in pure:
+                        connection.execute(ask.UPDATE, {**one, "beside": True, "shown": True})
+                    else:
+                        connection.execute(ask.UPDATE, {**one, "shown": True})
+                elif not found.complete:
+                    continue
+                elif row.state == "left" or (row.state in ("sent", "unsure") and not row.shown and telling):
+                    connection.execute(ask.FORGET, one)
+                elif row.state in OURS and (row.shown or (telling and row.written_at < now - _SHOWN_WITHIN)):
+                    connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
+            if found.complete:
+                connection.execute(ask.FORGET_HOLDERS, {"of": place.token})
+            insert_missing(connection, privilege_holders, [{"place": place.token, "key": key} for key in sorted(keys)])
+
+    # ---- planning ---------------------------------------------------------------------------------------------------
+
+    def intern(self, found: Iterable[Privilege]) -> dict[str, int]:
+        """Return the number of each privilege by its token."""
+        with self._database.transaction() as connection:
+            return intern_privileges(connection, found)
+
+    def load_held(self) -> dict[int, list[HeldPrivilege]]:
+        """Return the own record, by group."""
+        return _gather_held(self._database.load_rows(ask.SELECT_OWN))
+
+    def load_owned_of(self, sources: Collection[int]) -> dict[int, list[int]]:
+        """Return the groups of the portal (principals) that source groups want or own, by source group."""
+        found: dict[int, list[int]] = {}
+        for row in self._database.load_rows(ask.SELECT_GROUPS_OF, {"sources": sources}) if sources else ():
+            if row.principal is not None and row.principal not in found.setdefault(row.source, []):
+                found[row.source].append(row.principal)
+        return found
+
+    def load_holders(self) -> set[tuple[str, int]]:
+        """Return (place, principal) of everybody who has something, by the last readings and our own writes."""
+        return {(row[0], row[1]) for row in self._database.load_rows(ask.SELECT_ALL_HOLDERS)}
+
+    def forget(self, group: int, tokens: Collection[str]) -> None:
+        """Drop what somebody took and no rule gives any more."""
+        if tokens:
+            with self._database.transaction() as connection:
+                connection.execute(ask.FORGET_TOKENS, {"group": group, "tokens": tokens})
+
+    # ---- applying ---------------------------------------------------------------------------------------------------
+
+    @in_thread
+    def begin(self, group: int, target: int, *, remove: bool, now: datetime) -> Sending:
+        """Note what is about to be sent, so that a killed run knows of it, and return what is known of it."""
+        one = {"group": group, "target": target}
+        with self._database.transaction() as connection:
+            place = connection.scalar(ask.SELECT_PLACE_OF, one)
+            rows = connection.execute(ask.SELECT_BESIDE, {"group": group, "of": place}).all()
+            mine = next((row for row in rows if row.target_key == target), None)
+            listed = connection.scalar(ask.IS_HOLDER, {"group": group, "of": place}) is not None
+            telling = bool(connection.scalar(ask.NAMES_GROUPS))
+            if remove:
+                shown = mine is not None and bool(mine.shown)
+                return Sending(listed=shown, sent_before=True, beside=False, telling=telling)
+            sent_before = mine is not None and mine.state in OURS
+            pure = any(row.state in OURS and not row.beside for row in rows if row.target_key != target)
+            beside = bool(mine.beside) if mine is not None and sent_before else listed and not pure
+            fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
+            upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
+            known = listed or any(row.state in OURS for row in rows)
+            unsettled = mine is not None and mine.state == "sent" and not beside
+            return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling, unsettled=unsettled)
+
+    @in_thread
+    def settle(self, group: int, target: int, settled: Settled, *, now: datetime) -> None:
+        """Write down what the portal said; None as a state: nothing is there by our doing."""
+        one = {"group": group, "target": target}
+        with self._database.transaction() as connection:
+            if settled.state is not None:
+                values = {"state": settled.state, "beside": settled.beside, "written_at": now}
+                connection.execute(ask.UPDATE, {**one, **values})
+                return
+            place = connection.scalar(ask.SELECT_PLACE_OF, one)
+            connection.execute(ask.FORGET, one)
+            if (
+                settled.outcome == "done"
+                and not connection.execute(ask.SELECT_BESIDE, {"group": group, "of": place}).all()
+            ):
+                connection.execute(ask.FORGET_HOLDER, {"group": group, "of": place})
+
+    @in_thread
+    def is_ready_group(self, group: int) -> bool:
+        """Return whether a group is ours and synchronised."""
+        return bool(self._database.load_value(ask.IS_READY, {"group": group}))
+
+    @in_thread
+    def waits_for(self, run_id: int, group: int, target: int) -> bool:
+        """Return whether what takes the place of a privilege, at the same place, is not given yet."""
+        return bool(self._database.load_value(ask.HAS_UNGIVEN, {"run": run_id, "group": group, "target": target}))
+
+    @in_thread
+    def has_arrived(self, group: int, target: int) -> bool:
+        """Return whether the successor of a renamed group has this privilege."""
+        return bool(self._database.load_value(ask.HAS_ARRIVED, {"group": group, "target": target}))
+
+    # ---- what others did --------------------------------------------------------------------------------------------
+
+    def list_taken(self) -> list[Drift]:
+        """Return what somebody took from groups of ours, and nobody has accepted as taken."""
+        return [
+            Drift(object="privilege", bps_id=row.bps_id, field=str(read_privilege(decode_json(row.fields))),
+                  ours=row.bps_id, theirs=None, source_key=row.source_key, source_id=row.id,
+                  fields=decode_json(row.fields))
+            for row in self._database.load_rows(ask.SELECT_TAKEN)
+        ]  # fmt: skip
+
+    @in_thread
+    def accept_taken(self) -> None:
+        """Take it as it is that somebody took these privileges."""
+        with self._database.transaction() as connection:
+            connection.execute(ask.LET_GO_ALL)
+
+
+def intern_privileges(connection: Connection, found: Iterable[Privilege]) -> dict[str, int]:
+    """Return the number of each privilege by its token, within a transaction; names are brought up to date."""
+    given = {privilege.token: privilege for privilege in found}
+    if not given:
+        return {}
+    rows = [
+        {"token": token, "place": privilege.place.token, "fields": encode_json(privilege.values())}
+        for token, privilege in sorted(given.items())
+    ]
+    insert_missing(connection, privilege_targets, rows)
+    return {row[0]: row[1] for row in connection.execute(ask.SELECT_TARGETS, {"tokens": given.keys()})}
+
+
+def load_held_of(connection: Connection, groups: Collection[int]) -> dict[int, list[HeldPrivilege]]:
+    """Return the own record of these groups, within a transaction."""
+    return _gather_held(connection.execute(ask.SELECT_OWN_OF, {"groups": groups}).all() if groups else ())
+
+
+def _gather_held(rows: Iterable[Any]) -> dict[int, list[HeldPrivilege]]:
+    found: dict[int, list[HeldPrivilege]] = {}
+    for row in rows:
+        privilege = read_privilege(decode_json(row.fields))
+        held = HeldPrivilege(privilege=privilege, state=row.state, beside=row.beside, shown=row.shown)
+        found.setdefault(row.group_key, []).append(held)
+    return found

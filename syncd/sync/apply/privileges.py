@@ -1,0 +1,115 @@
+"""Applying the changes of privileges: one at a time, and what the portal said is judged and written down.
+
+What is about to be sent is noted in the own record first, so that a killed run leaves nothing behind that nobody knows
+of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from syncd.clock import Clock
+from syncd.errors import Forbidden, NotFound
+from syncd.model.change import Outcome, Placed
+from syncd.model.privilege import read_privilege
+from syncd.model.reason import Cause
+from syncd.model.target import NO_SCOPE
+from syncd.plan.privileges import Settled, settle_grant, settle_revoke
+from syncd.plan.words import say
+from syncd.sync.ports.sides import Portal
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
+_NOT_READY = "the group is not ready in the portal yet"
+_NOT_GIVEN = "what takes its place is not given yet"
+_NOT_MOVED = "the renamed group's new record does not have it yet"
+_PAUSE = timedelta(hours=1)
+"""So long nothing is sent after a refusal for want of a scope, except by an explicit sync."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Granting:
+    """Gives and takes the privileges of one run. Without the scope for it the rest of the run goes on."""
+
+    portal: Portal
+    store: Store
+    clock: Clock
+    retry: bool = False
+    """Try again even if the portal refused us a short while ago: an operator asked, who may have granted the scope."""
+    _forbidden: bool = False
+    _refused_at: datetime | None = None
+    _asked: bool = False
+
+    async def send(self, placed: Placed) -> Outcome:
+        """Carry out one change. Raises RemoteError, except for a missing scope: that defers all of them."""
+        planned, group, number = placed
+        assert number is not None  # every privilege has one
+        if not self._asked:
+            self._refused_at, self._asked = await self.store.privileges.load_refusal(), True
+        recent = self._refused_at is not None and self.clock.now() - self._refused_at < _PAUSE
+        if self._forbidden or (recent and not self.retry):
+            return Outcome(planned.seq, "deferred", say(Cause.PRIVILEGES_REFUSED))
+        remove = planned.change.action == "revoke"
+        if waits := await self._find_wait(placed, -number, remove=remove):
+            return Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=waits))
+        privilege = read_privilege(planned.change.before if remove else planned.change.after)
+        now = self.clock.now()
+        known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
+        try:
+            if known.unsettled:  # a killed run left it: what is there now, before it is sent again
+                holders = await self.portal.fetch_holders(privilege.place)
+                await self.store.privileges.store_reading(privilege.place, holders, now=now)
+                known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
+            answer = await self.portal.change_privilege(
+                planned.change.bps_id, privilege, remove=remove, listed=known.listed
+            )
+        except Forbidden as error:
+            await self._take_back(placed, remove=remove, sent_before=known.sent_before)
+            if error.code != NO_SCOPE:
+                return Outcome(planned.seq, "failed", say(Cause.REFUSED, error=error))
+            if self._refused_at is None and not self._forbidden:
+                structlog.get_logger("syncd.privileges").warning("privileges.forbidden", error=str(error))
+            self._forbidden = True
+            await self.store.privileges.note_refusal(now)
+            return Outcome(planned.seq, "deferred", say(Cause.PRIVILEGES_REFUSED))
+        except NotFound:
+            await self._take_back(placed, remove=remove, sent_before=known.sent_before)
+            await self.store.privileges.store_reading(privilege.place, None, now=now)
+            return Outcome(planned.seq, "dropped", say(Cause.PLACE_GONE))
+        if self._refused_at is not None:
+            self._refused_at = None
+            await self.store.privileges.note_refusal(None)
+            structlog.get_logger("syncd.privileges").info("privileges.allowed")
+        if answer.listed is False and not known.telling:
+            answer = replace(answer, listed=None)  # no reading has named a group yet: this one need not be missing
+        if remove:
+            settled = settle_revoke(answer)
+        else:
+            settled = settle_grant(answer, sent_before=known.sent_before, beside=known.beside)
+        await self.store.privileges.settle(group, -number, settled, now=now)
+        return Outcome(planned.seq, settled.outcome, settled.reason)
+
+    async def _find_wait(self, placed: Placed, target: int, *, remove: bool) -> str:
+        """Return what a change waits for; nothing when it may be sent."""
+        planned, group, _ = placed
+        if not remove:
+            return "" if await self.store.privileges.is_ready_group(group) else _NOT_READY
+        cause = planned.change.reason.cause
+        if cause is Cause.PRIVILEGE_SWAPPED and await self.store.privileges.waits_for(planned.run_id, group, target):
+            return _NOT_GIVEN
+        if cause is Cause.GROUP_RENAMED and not await self.store.privileges.has_arrived(group, target):
+            return _NOT_MOVED
+        return ""
+
+    async def _take_back(self, placed: Placed, *, remove: bool, sent_before: bool) -> None:
+        """Forget a note of something that surely had no effect, unless an earlier one may have had."""
+        _, group, number = placed
+        if not remove and not sent_before and number is not None:
+            await self.store.privileges.settle(
+                group, -number, Settled(state=None, outcome="failed"), now=self.clock.now()
+            )

@@ -1,0 +1,130 @@
+"""What the rules about privileges mean: their places and companies, looked up in the portal once and remembered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from syncd.errors import Forbidden, NotFound, Rejected
+from syncd.model.privilege import Listed, ListKind, Place, PlaceKind, Privilege
+from syncd.model.target import NO_SCOPE
+from syncd.plan.privileges import choose_listed
+from syncd.plan.rules import PrivilegeRule
+from syncd.sync.ports.sides import Portal
+
+_EXACT = re.compile(r"\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""What the portal takes for a place itself: its id or its guid."""
+
+
+class Unknown(Exception):
+    """A rule names what the portal does not have: the key of the setting, and what there is to choose from."""
+
+    def __init__(self, key: str, words: str) -> None:
+        super().__init__(words)
+        self.key = key
+
+
+class Waits(Exception):
+    """What a rule names cannot be looked up, for want of a scope that other rules do not need."""
+
+
+@dataclass(slots=True)
+class Places:
+    """Finds places and companies. Not reused: each list is read at most once."""
+
+    portal: Portal
+    _lists: dict[tuple[int, ListKind, str], tuple[Listed, ...]] = field(default_factory=dict)
+
+    async def find(self, rule: PrivilegeRule) -> Privilege:
+        """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
+        await self._check_database(rule.database)
+        workflow = ""
+        if rule.kind == "form_type":
+            workflow = await self._find_workflow(rule)
+            listed = self._choose(await self._list(rule.database, "form_type", workflow), rule.place, "form_type")
+        else:
+            listed = await self._find_place(rule, rule.kind)
+        place = Place(database=rule.database, kind=rule.kind, key=listed.key, workflow=workflow, name=listed.name)
+        company = await self._find_company(rule) if rule.company else None
+        return Privilege(
+            place=place,
+            level=rule.level,
+            company=company.key if company else "",
+            company_name=(company.code or company.name) if company else "",
+        )
+
+    async def _check_database(self, database: int) -> None:
+        try:
+            await self._list(database, "application")
+        except (Rejected, NotFound) as error:
+            raise Unknown("database", f"the portal refuses the content database {database} ({error})") from error
+
+    async def _find_place(self, rule: PrivilegeRule, kind: PlaceKind) -> Listed:
+        if _EXACT.fullmatch(rule.place):
+            found = await self.portal.find_place(rule.database, kind, rule.place)
+            if found is not None:
+                return found
+        if kind == "application":
+            listed = await self._list(rule.database, "application")
+        else:
+            listed = tuple([each async for each in self._walk(rule.database, "process")])
+        return self._choose(listed, rule.place, kind)
+
+    async def _find_workflow(self, rule: PrivilegeRule) -> str:
+        listed = tuple([each async for each in self._walk(rule.database, "workflow")])
+        found = choose_listed(listed, rule.workflow, "workflow")
+        if isinstance(found, Listed):
+            return found.key
+        if not listed and _EXACT.fullmatch(rule.workflow):
+            return rule.workflow.casefold()  # the lists are not for us, the workflow itself may be
+        raise Unknown("workflow", found)
+
+    async def _find_company(self, rule: PrivilegeRule) -> Listed:
+        exact = _EXACT.fullmatch(rule.company) is not None
+        try:
+            listed = await self._list(rule.database, "company")
+        except Forbidden as error:
+            if not exact:
+                raise Waits(f"{error}; or name the company by its guid") from error
+            number = int(rule.company) if rule.company.isdecimal() else None
+            return Listed(number=number, guid="" if number else rule.company.casefold(), name="")
+        return self._choose(listed, rule.company, "company")
+
+    def _choose(self, listed: tuple[Listed, ...], reference: str, kind: ListKind) -> Listed:
+        found = choose_listed(listed, reference, kind)
+        if isinstance(found, str):
+            raise Unknown(kind, found)
+        return found
+
+    async def _walk(self, database: int, kind: ListKind) -> AsyncIterator[Listed]:
+        """Yield all processes or all workflows that we are shown."""
+        for application in await self._list(database, "application"):
+            for process in await self._list(database, "process", application.key):
+                if kind == "process":
+                    yield process
+                    continue
+                for workflow in await self._list(database, "workflow", process.key):
+                    yield workflow
+
+    async def _list(self, database: int, kind: ListKind, within: str = "") -> tuple[Listed, ...]:
+        """Return a list; what lies in a place that we may not look into is nothing that could be meant."""
+        known = self._lists.get((database, kind, within))
+        if known is None:
+            try:
+                known = await self.portal.list_places(database, kind, within)
+            except Forbidden as error:
+                if error.code == NO_SCOPE or kind == "company":
+                    raise
+                known = ()
+            except NotFound:
+                if not within:
+                    raise
+                known = ()
+            self._lists[database, kind, within] = known
+        return known
+
+
+def name_rule(rule: PrivilegeRule) -> str:
+    """Return what a rule says of its place and company, as the key under which their meaning is remembered."""
+    return "/".join((str(rule.database), rule.kind, rule.workflow, rule.place, rule.company)).casefold()

@@ -1,0 +1,195 @@
+"""Privileges around a plan: what the rules mean, and who has something at the places that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from syncd.errors import AuthFailed, ConfigError, Forbidden, Interrupted, RemoteError
+from syncd.model.privilege import Place, read_privilege
+from syncd.model.reason import Cause
+from syncd.model.target import NO_SCOPE
+from syncd.plan.group_names import fold_name, list_ids
+from syncd.plan.privileges import WantedPrivilege, find_repeated
+from syncd.plan.rules import PrivilegeRule, Rules
+from syncd.plan.words import say
+from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
+from syncd.sync.ports.sides import Portal
+
+if TYPE_CHECKING:
+    from syncd.store.store import Store
+
+_GROUP = "group "
+
+
+class Privileging:
+    """The privileges of one push. Asks nothing of a portal for which there are no rules, now or before."""
+
+    def __init__(
+        self, portal: Portal, store: Store, rules: Rules, *, now: datetime, stopping: Callable[[], bool]
+    ) -> None:
+        self._portal = portal
+        self._store = store
+        self._rules = rules
+        self._now = now
+        self._stopping = stopping
+        self._log = structlog.get_logger("syncd.privileges")
+        self.notes: list[str] = []
+        """What the administrator should know."""
+        self.ours = False
+        """Whether privileges are looked after; known after `prepare`."""
+        self.wanted: tuple[WantedPrivilege, ...] = ()
+        """What the rules give, as far as it is known what they mean."""
+
+    async def are_ours(self) -> bool:
+        """Return whether privileges are looked after: there are rules, or some of what rules of the past gave."""
+        return bool(self._rules.privileges) or await self._store.privileges.are_ours()
+
+    async def prepare(self, *, ask: bool, read: bool, write: bool) -> None:
+        """Find out what the rules mean; ConfigError with everything that they name and nobody has.
+
+        ``ask`` False: the portal is not asked, and rules that nobody looked up yet wait. ``read``: read who has
+        something at each place, too. ``write`` False: nothing is remembered.
+        """
+        self.ours = await self.are_ours()
+        if not self.ours:
+            return
+        meanings = await self._store.privileges.load_meanings()
+        known = dict(meanings)
+        await self._resolve(meanings, ask=ask)
+        if write and meanings != known:
+            await self._store.privileges.save_meanings(meanings)
+        if read:
+            await self.read()
+
+    async def read(self, also: Iterable[Place] = ()) -> None:
+        """Read who has something at each place of a rule, of the own record and these; what cannot be read is told."""
+        places = {place.token: place for place in (*await self._store.privileges.load_places(), *also)}
+        places |= {each.privilege.place.token: each.privilege.place for each in self.wanted}
+        for _, place in sorted(places.items()):
+            if self._stopping():
+                raise Interrupted("asked to stop while reading privileges")
+            try:
+                found = await self._portal.fetch_holders(place)
+            except AuthFailed:
+                raise
+            except Forbidden as error:
+                if error.code == NO_SCOPE:
+                    await self._note_refusal(error)
+                    return
+                await self._note_unreadable(place, error)
+            except RemoteError as error:
+                await self._note_unreadable(place, error)
+            else:
+                await self._store.privileges.store_reading(place, found, now=self._now)
+                if found is None:
+                    self._log.warning("privileges.place_gone", place=place.token)
+                    self.notes.append(f"privileges: {place}: {say(Cause.PLACE_GONE).text}; nothing is done there")
+
+    async def _note_unreadable(self, place: Place, error: RemoteError) -> None:
+        self._log.warning("privileges.unreadable", place=place.token, error=str(error))
+        self.notes.append(f"privileges: {place} could not be read ({error})")
+        await self._store.privileges.store_unreadable(place, str(error))
+
+    async def _note_refusal(self, error: RemoteError) -> None:
+        """Say it once in the log, not in every run."""
+        if await self._store.privileges.load_refusal() is None:
+            self._log.warning("privileges.forbidden", error=str(error))
+        await self._store.privileges.note_refusal(self._now)
+        if (said := say(Cause.PRIVILEGES_REFUSED).text) not in self.notes:
+            self.notes.append(said)
+
+    # ---- rules ------------------------------------------------------------------------------------------------------
+
+    async def _resolve(self, meanings: dict[str, Any], *, ask: bool) -> None:
+        places, problems, found = Places(self._portal), list[str](), list[WantedPrivilege]()
+        waiting, refused = list[str](), False
+        for number, rule in enumerate(self._rules.privileges):
+            group = await self._store.in_thread(find_rule_group, self._store, rule, meanings)
+            if isinstance(group, str):
+                problems.append(f"privileges[{number}].group: {group}")
+            key, privilege = name_rule(rule), None
+            if key in meanings:
+                privilege = read_privilege({**meanings[key], "level": rule.level})
+            elif ask and not refused:
+                try:
+                    privilege = await places.find(rule)
+                except Unknown as unknown:
+                    problems.append(f"privileges[{number}].{unknown.key}: {unknown}")
+                    continue
+                except Waits as lacking:
+                    self.notes.append(f"privileges[{number}].company: {lacking}")
+                except AuthFailed:
+                    raise
+                except RemoteError as error:
+                    if refused := isinstance(error, Forbidden) and error.code == NO_SCOPE:
+                        await self._note_refusal(error)
+                    else:
+                        self._log.warning("privileges.unreadable", place=key, error=str(error))
+                else:
+                    meanings[key] = privilege.values()
+                    self._log.info("privileges.place_found", rule=number, place=privilege.place.token)
+            if privilege is None:
+                waiting.append(f"privileges[{number}]")
+            elif isinstance(group, int):
+                found.append(WantedPrivilege(rule=number, group=group, name=rule.group, privilege=privilege))
+        problems += [
+            f"privileges[{number}]: gives the same as privileges[{first}]; remove it"
+            for number, first in find_repeated(found).items()
+        ]
+        if problems:
+            raise ConfigError(sorted(problems))
+        if waiting:
+            self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
+        self._forget_others(meanings)
+        self.wanted = tuple(found)
+
+    def _forget_others(self, meanings: dict[str, Any]) -> None:
+        """Keep in mind only what rules of today name."""
+        rules = self._rules.privileges
+        named = {name_rule(rule) for rule in rules} | {f"{_GROUP}{fold_name(rule.group)}" for rule in rules}
+        for key in meanings.keys() - named:
+            del meanings[key]
+
+
+def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any]) -> int | str:
+    """Return the store's key of a rule's group, by id, as it was remembered or as its name says; or what is wrong.
+
+    A group that is gone is meant still, so that what it got is taken; one that was made anew with its name is it.
+    """
+    key, desired = f"{_GROUP}{fold_name(rule.group)}", store.desired
+    by_id = desired.find_group(rule.group.strip().lower())
+    if by_id is not None:
+        return by_id.key
+    known = desired.find_group(meanings[key]) if key in meanings else None
+    if known is not None and known.there:
+        return known.key
+    chunks = desired.iterate_named_groups(touched_only=False)
+    named = fold_name(rule.group)
+    bearers = [group for some in chunks for group in some if group.there and fold_name(group.name) == named]
+    if known is not None and len(bearers) != 1:
+        return known.key
+    if len(bearers) == 1:
+        meanings[key] = bearers[0].id
+        return bearers[0].key
+    if bearers:
+        ids = list_ids(group.id for group in bearers)
+        return f"{len(bearers)} groups are named '{rule.group}' ({ids}); name the one by its id"
+    return f"no group has the id or the name '{rule.group}'; nothing was planned"
+
+
+def recall_rules(store: Store, rules: Rules) -> list[tuple[int, WantedPrivilege | None]]:
+    """Return each rule with what it gives, as far as that was found out before; called where it may block."""
+    meanings = store.privileges.load_meanings.blocking()
+    found: list[tuple[int, WantedPrivilege | None]] = []
+    for number, rule in enumerate(rules.privileges):
+        group, known = find_rule_group(store, rule, dict(meanings)), meanings.get(name_rule(rule))
+        wanted = None
+        if isinstance(group, int) and known is not None:
+            privilege = read_privilege({**known, "level": rule.level})
+            wanted = WantedPrivilege(rule=number, group=group, name=rule.group, privilege=privilege)
+        found.append((number, wanted))
+    return found

@@ -1,0 +1,462 @@
+"""Privileges by rule, over the adapter and the imitation portal: what is given, what stays, what nobody can know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from syncd.bootstrap.check_privileges import list_names, probe_privileges
+from syncd.cli.commands.privileges import list_privileges
+from syncd.model.run import PullKind, find_exit_code
+from syncd.plan.drift import Drift
+from syncd.plan.rules import PrivilegeRule
+from syncd.sandbox.portal.places import KINDS, Given
+from syncd.sandbox.wire.faults import Fault
+from syncd.sandbox.wire.knobs import turn_knobs
+from syncd.store.reports.explain import Explanations
+from syncd.store.store import Store
+from syncd.sync.planning.drift import DriftCheck
+from syncd.sync.planning.undo import Undo
+from tests.contract.office import Office
+from tests.contract.privilege_rules import SWITCHES, rule
+from tests.fakes.rules import make_limits, make_policy
+
+IDS = [",".join(map(str, knobs)) or "default" for knobs in SWITCHES]
+every_switch = pytest.mark.parametrize("office", SWITCHES, indirect=True, ids=IDS)
+
+
+def say(office: Office, *rules: PrivilegeRule) -> None:
+    """Set the rules. Without others about the groups: a licence for a group that is gone stops a run."""
+    office.rules = replace(office.rules, privileges=rules, licences=())
+
+
+def names(office: Office, *, origin: str = "") -> set[str]:
+    """Return what the portal has, as ``group level place``."""
+    found = set()
+    for given, whose in office.wire.store.privileges.items():
+        if origin in ("", whose):
+            database = office.wire.store.databases[given.place[0]]
+            item = next((one for each in KINDS if (one := database.find(each, given.place[3]))), None)
+            assert item is not None
+            found.add(f"{given.key} {given.level} {item.name}")
+    return found
+
+
+def give_by_hand(office: Office, group: str, level: str = "ReadOnly", application: str = "Invoices") -> Given:
+    """Let somebody give something to an application in the portal."""
+    database = office.wire.store.databases[1]
+    (item,) = [one for one in database.applications if one.name == application]
+    given = Given((1, "application", "", item.guid), office.wire.store.key(group), level)
+    office.wire.store.privileges[given] = "local"
+    return given
+
+
+def calls(office: Office) -> list[str]:
+    """Return the requests about privileges since the last look, without the places."""
+    seen = [line for line in office.judge.seen if "/db/" in line or "businessentities" in line]
+    office.judge.seen.clear()
+    return [f"{line.split()[0]} {'/'.join(line.split()[1].split('/')[-2:])}" for line in seen]
+
+
+async def quiet(office: Office) -> None:
+    """Whatever happened, further runs change nothing."""
+    office.take_asked()
+    kinds: tuple[PullKind, ...] = ("delta", "full")
+    for kind in kinds:
+        assert (await office.sync(kind)).status == "succeeded"
+        assert office.take_asked() == []
+
+
+@every_switch
+async def test_rules_give_and_what_no_rule_gives_any_more_is_taken(office: Office) -> None:
+    """Each kind of place, by name, guid and id; then a level changes, a rule goes, and all of them go."""
+    invoices = office.wire.store.databases[1].applications[0]
+    process = invoices.list("process")[1]
+    rules = (
+        rule(application=invoices.guid),
+        rule("Group h", "Modify", process=str(process.number), company="PL01"),
+        rule("Group i", "Start", form_type="Correction", workflow="Approval"),
+    )
+    say(office, *rules)
+    assert (await office.sync("full")).status == "succeeded"
+    assert names(office) == {"g@grp ReadOnly Invoices", "h@grp Modify Suppliers", "i@grp Start Correction"}
+    await quiet(office)
+    say(office, rule(level="Administrator", application=invoices.guid), rules[1])
+    assert (await office.sync()).status == "succeeded"
+    assert names(office) == {"g@grp Administrator Invoices", "h@grp Modify Suppliers"}
+    await quiet(office)
+    say(office)
+    assert (await office.sync()).status == "succeeded"
+    assert names(office) == set()
+    await quiet(office)
+
+
+async def test_nothing_is_asked_without_rules_now_or_before(office: Office) -> None:
+    """A portal without rules hears nothing of privileges; with them one call each, and one reading per place."""
+    await office.sync("full")
+    await office.sync()
+    assert calls(office) == []
+    say(office, rule(), rule("Group h"), rule("Group h", "Modify", process="Suppliers"))
+    await office.sync("full")
+    asked = calls(office)
+    assert asked.count("GET admin/privileges") == 2
+    assert asked.count("POST privileges/add") == 3
+    await office.sync()
+    assert calls(office) == []
+    await office.sync("full")
+    assert calls(office) == ["GET admin/privileges"] * 2
+    say(office)
+    await office.sync()
+    assert sorted(set(calls(office))) == ["GET admin/privileges", "POST privileges/remove"]
+    await office.sync("full")
+    assert calls(office) == []
+
+
+@every_switch
+async def test_what_was_given_by_hand_stays(office: Office) -> None:
+    """The same level, another one, and that of a group without a rule: all there after the rules came and went."""
+    await office.sync("full")
+    same, other = give_by_hand(office, "g@grp"), give_by_hand(office, "h@grp", "MetadataAccess")
+    alone = give_by_hand(office, "i@grp")
+    say(office, rule(), rule("Group h"))
+    assert (await office.sync()).status == "succeeded"
+    assert {"g@grp ReadOnly Invoices", "h@grp ReadOnly Invoices"} <= names(office)
+    await quiet(office)
+    say(office)
+    assert (await office.sync()).status == "succeeded"
+    there = office.wire.store.privileges
+    assert alone in there
+    if office.wire.knobs.privileges_list_groups or office.wire.knobs.privilege_repeated == "conflict":
+        assert same in there
+    if not office.wire.knobs.privilege_exclusive and office.wire.knobs.privileges_list_groups:
+        assert other in there
+    await quiet(office)
+
+
+@every_switch
+async def test_a_group_that_is_renamed_or_made_anew_takes_its_privileges_along(office: Office) -> None:
+    """A new BPS id is given everything before the old one loses it; a group of the same name made anew has it too."""
+    say(office, rule())
+    await office.sync("full")
+    office.source.put_group("g", displayName="Group g", mailNickname="new@grp")
+    office.take_asked()
+    await office.sync()
+    await office.sync()
+    assert names(office) == {"new@grp ReadOnly Invoices"}
+    order = [asked.action for asked in office.take_asked() if asked.object == "privilege"]
+    assert order == ["grant", "revoke"]
+    office.source.put_group("k", displayName="Group g", mailNickname="k@grp")
+    office.source.remove_group("g")
+    await office.sync()
+    await office.sync()
+    assert names(office) == {"k@grp ReadOnly Invoices"}
+    await quiet(office)
+
+
+@pytest.mark.parametrize("policy", ["empty", "keep", "delete"])
+async def test_a_group_that_goes_loses_what_a_rule_gave_before_it_is_deleted(office: Office, policy: Any) -> None:
+    """Revoked at once, and only then deleted; kept as it is where the policy says so. The run goes on."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, deleted_groups=policy))
+    say(office, rule())
+    await office.sync("full")
+    office.source.remove_group("g")
+    office.take_asked()
+    assert (await office.sync()).status == "succeeded"
+    assert names(office) == ({"g@grp ReadOnly Invoices"} if policy == "keep" else set())
+    office.clock.elapsed += 4 * 86_400
+    await office.sync("full")
+    asked = [f"{one.action} {one.object}" for one in office.take_asked() if one.bps_id == "g@grp"]
+    assert asked.count("revoke privilege") == (policy != "keep")
+    if policy == "delete":
+        assert asked.index("revoke privilege") < asked.index("delete group")
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ((rule(application="Nothing"),), "privileges[0].application: there is no application 'Nothing'; there are Con"),
+        ((rule(process="x"),), "privileges[0].process: there is no process 'x'; there are Contracts, Cost invoices"),
+        ((rule(form_type="x", workflow="Approval"),), "there is no form type 'x'; there are Correction, Invoice"),
+        ((rule(form_type="x", workflow="y"),), "privileges[0].workflow: there is no workflow 'y'; there are Approval"),
+        ((rule(process="Suppliers", company="x"),), "privileges[0].company: there is no company 'x'; there are DE01"),
+        ((rule(application="Invoices", database=7),), "privileges[0].database: the portal refuses the content datab"),
+        ((rule("Nobody"),), "privileges[0].group: no group has the id or the name 'Nobody'"),
+        ((rule(), rule(application="11")), "privileges[1]: gives the same as privileges[0]"),
+    ],
+)
+async def test_what_a_rule_names_and_nobody_has_is_told_with_what_there_is(
+    office: Office, rules: tuple[PrivilegeRule, ...], expected: str
+) -> None:
+    """The run ends before anything is planned, as with a group of the scope that nobody has."""
+    say(office, *rules)
+    run = await office.sync("full")
+    assert (run.status, find_exit_code(run)) == ("failed", 2)
+    assert expected in run.error
+    assert office.wire.store.privileges == {}
+
+
+async def test_everything_that_rules_name_wrongly_is_told_at_once(office: Office) -> None:
+    """Groups, places, databases and companies: each by its key."""
+    say(office, rule("Nobody", application="Nothing"), rule("Group h", process="Suppliers", company="x"))
+    told = (await office.sync("full")).error
+    keys = ("privileges[0].application: ", "privileges[0].group: ", "privileges[1].company: ")
+    assert all(key in told for key in keys)
+
+
+async def test_a_name_that_several_places_bear_is_refused_with_their_guids(office: Office) -> None:
+    """Which of the two is meant nobody can tell."""
+    first, second = office.wire.store.databases[1].applications[:2]
+    second.name = first.name
+    say(office, rule())
+    told = (await office.sync("full")).error
+    assert all(each.guid in told for each in (first, second))
+
+
+async def test_a_name_is_looked_up_once(office: Office) -> None:
+    """A renamed place stays what it was, and one that takes the name changes nothing."""
+    first, second = office.wire.store.databases[1].applications[:2]
+    say(office, rule())
+    await office.sync("full")
+    first.name, second.name = "Old invoices", "Invoices"
+    office.source.put_group("g", displayName="Group g", mailNickname="new@grp")
+    await office.sync("full")
+    await office.sync("full")
+    assert names(office) == {"new@grp ReadOnly Old invoices"}
+
+
+@pytest.mark.parametrize("scopes", [set(), {"App.Metadata.Read"}])
+async def test_a_missing_scope_is_one_sentence_and_stops_nothing_else(office: Office, scopes: set[str]) -> None:
+    """People, groups and licences go on; the run says what waits, and with the scope it is given."""
+    every = set(office.wire.application.scopes)
+    office.wire.application.scopes = (every - {"App.Metadata.ReadWrite"}) | scopes
+    say(office, rule())
+    run = await office.sync("full")
+    assert run.status == "succeeded"
+    assert run.error.count("grant App.Metadata.ReadWrite") <= 1
+    assert "g@grp" in office.wire.store.groups
+    assert names(office) == set()
+    calls(office)
+    await office.sync()
+    office.wire.application.scopes = every
+    office.wire.book.revoke_all()
+    await office.sync("full")
+    assert names(office) == {"g@grp ReadOnly Invoices"}
+
+
+async def test_being_no_administrator_of_one_place_fails_that_alone(office: Office) -> None:
+    """The words of the portal, and everything else is done."""
+    body = b'{"type": "InsufficientAccountPermissions", "description": "no", "errorGuid": "1"}'
+    office.wire.faults.add(
+        Fault("status", side="portal", path="privileges/add", holding="Admini", status=403, body=body, count=-1)
+    )
+    say(office, rule(level="Administrator"), rule("Group h"))
+    assert (await office.sync("full")).status == "partial"
+    assert names(office) == {"h@grp ReadOnly Invoices"}
+    office.wire.faults.clear()
+    await office.sync()
+    assert "g@grp Administrator Invoices" in names(office)
+    await quiet(office)
+
+
+async def test_a_place_that_is_gone_is_told_and_not_fought_over(office: Office) -> None:
+    """Nothing is planned for it any more, and what was given there is not forgotten."""
+    say(office, rule())
+    await office.sync("full")
+    invoices = office.wire.store.databases[1].applications.pop(0)
+    run = await office.sync("full")
+    assert run.status == "succeeded"
+    await quiet(office)
+    office.wire.store.databases[1].applications.insert(0, invoices)
+    say(office)
+    await office.sync("full")
+    assert names(office) == set()
+
+
+@pytest.mark.parametrize("drift", ["revert", "adopt", "report"])
+async def test_what_somebody_takes_is_drift(office: Office, drift: Any) -> None:
+    """Given again where the policy says so; else it stays away until a rule says something else."""
+    office.rules = replace(office.rules, policy=make_policy(drift=drift))
+    say(office, rule())
+    await office.sync("full")
+    await office.sync("full")  # a reading names the group
+    office.wire.store.privileges.clear()
+    await office.sync("full")
+    assert bool(names(office)) is (drift == "revert")
+    await quiet(office)
+    say(office)
+    await office.sync("full")
+    say(office, rule())
+    await office.sync("full")
+    assert names(office) == {"g@grp ReadOnly Invoices"}
+
+
+async def test_many_revokes_wait_for_an_approval_and_are_then_carried_out(office: Office) -> None:
+    """The guard counts them by kind, holds them, and an approval looks at the places again."""
+    office.rules = replace(office.rules, limits=make_limits(max_removals=1))
+    say(office, rule(), rule("Group h"), rule("Group i"))
+    await office.sync("full")
+    say(office)
+    held = await office.sync()
+    assert held.status == "held"
+    assert len(names(office)) == 3
+    done = await office.approve(held)
+    assert done.status == "succeeded", done.error
+    assert names(office) == set()
+
+
+async def test_a_plan_file_gives_exactly_what_it_says(office: Office) -> None:
+    """Written by one run, carried out by another; refused when somebody else was there first."""
+    await office.sync("full")
+    say(office, rule())
+    shown = await office.sync("full", write=False)
+    file = office.make_file(shown)
+    assert (await office.carry_out(file)).status == "succeeded"
+    assert names(office) == {"g@grp ReadOnly Invoices"}
+    await quiet(office)
+
+
+async def test_the_own_record_goes_with_its_group(office: Office) -> None:
+    """Nothing is remembered of a group that was deleted."""
+    say(office, rule())
+    await office.sync("full")
+    office.source.remove_group("g")
+    await office.sync()
+    office.clock.elapsed += 4 * 86_400
+    await office.sync("full")
+    assert "g@grp" not in office.wire.store.groups
+    assert Store(office.database).privileges.load_held() == {}
+
+
+async def test_undoing_a_run_takes_what_it_gave_and_gives_back_what_it_took(office: Office) -> None:
+    """By the own record; what was given beside something by hand stays, and that is said."""
+    await office.sync("full")
+    give_by_hand(office, "h@grp", "MetadataAccess")
+    say(office, rule(), rule("Group h"))
+    gave = await office.sync("full")
+    assert (await office.carry_out(Undo(run_id=gave.id))).status == "succeeded"
+    assert names(office) == {"h@grp MetadataAccess Invoices", "h@grp ReadOnly Invoices"}
+    say(office)
+    await office.sync("full")
+    say(office, rule("Group i"))
+    await office.sync("full")
+    say(office)
+    took = await office.sync("full")
+    assert "i@grp ReadOnly Invoices" not in names(office)
+    assert (await office.carry_out(Undo(run_id=took.id))).status == "succeeded"
+    assert "i@grp ReadOnly Invoices" in names(office)
+
+
+async def test_drift_tells_what_was_taken_and_sets_it_back(office: Office) -> None:
+    """Asked for by hand, as for licences."""
+    office.rules = replace(office.rules, policy=make_policy(drift="report"))
+    say(office, rule())
+    await office.sync("full")
+    await office.sync("full")
+    office.wire.store.privileges.clear()
+    told: list[Drift] = []
+    run = await office.carry_out(
+        DriftCheck("revert", lambda found: told.extend(each for some in found for each in some))
+    )
+    assert [(each.object, each.bps_id) for each in told] == [("privilege", "g@grp")]
+    assert run.status == "succeeded"
+    assert names(office) == {"g@grp ReadOnly Invoices"}
+
+
+async def test_the_list_says_what_is_known_and_what_nobody_can_know(office: Office) -> None:
+    """Given by us, beside something by hand, by hand alone, waiting, and what is left without a rule."""
+
+    def tell() -> set[str]:
+        found = list_privileges(Store(office.database), office.rules)
+        return {f"{each['rule']} {each['bps_id']} {each['level']} {each['state']}" for each in found}
+
+    await office.sync("full")
+    give_by_hand(office, "h@grp", "MetadataAccess")
+    give_by_hand(office, "i@grp", "MetadataAccess")
+    say(office, rule(), rule("Group h"), rule("Group h", "Start", process="Suppliers"))
+    assert tell() == {"0 None ReadOnly waiting", "1 None ReadOnly waiting", "2 None Start waiting"}
+    await office.sync("full")
+    expected = {"0 g@grp ReadOnly given", "1 h@grp ReadOnly beside", "2 h@grp Start given", "None i@grp None by_hand"}
+    assert tell() == expected
+    say(office, rule())
+    assert "None h@grp ReadOnly kept" in tell()
+    assert "None h@grp Start leaving" in tell()
+    await office.sync("full")
+    office.wire.store.privileges.clear()
+    office.rules = replace(office.rules, policy=make_policy(drift="report"))
+    await office.sync("full")
+    assert tell() == {"0 g@grp ReadOnly taken"}
+
+
+async def test_explanations_of_groups_and_of_people_tell_what_they_may(office: Office) -> None:
+    """A group by its record, a person by the groups of the account."""
+    say(office, rule())
+    await office.sync("full")
+    explanations = Explanations(office.database)
+    for name in ("Group g", "ann@x.com"):
+        (found,) = explanations.find(name)
+        told = explanations.explain(found, now=office.clock.now()).privileges
+        assert [(group, str(held.privilege)) for group, held in told] == [
+            ("g@grp", "ReadOnly: application Invoices (database 1)")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("scopes", "knobs", "expected"),
+    [
+        ({"App.Metadata.ReadWrite", "Admin.BusinessEntities.Read"}, {}, ["ok", "ok", "ok", "failed"]),
+        ({"App.Metadata.Read"}, {}, ["ok", "warning", "ok", "failed"]),
+        (set(), {}, ["warning", "warning", "warning", "warning"]),
+        ({"App.Metadata.ReadWrite"}, {"places_visible": "none"}, ["warning", "ok", "failed", "failed"]),
+    ],
+)
+async def test_the_check_tries_scopes_and_places(
+    office: Office, scopes: set[str], knobs: dict[str, Any], expected: list[str]
+) -> None:
+    """One row for the lists, one for writing, one per rule; nothing is changed."""
+    office.wire.application.scopes = scopes
+    turn_knobs(office.wire.knobs, knobs)
+    rules = (rule(), rule(application="Nothing"))
+    portal = office.wire.open()
+    rows = await probe_privileges(portal, rules, "nobody@invalid.example")
+    assert [status for _, status, _, _ in rows] == expected
+    assert [name for name, *_ in rows] == list(list_names(rules))
+    assert office.wire.store.privileges == {}
+
+
+async def test_places_that_the_lists_do_not_show_are_named_by_guid(office: Office) -> None:
+    """An application and a process are asked for directly; the lists may show us nothing."""
+    turn_knobs(office.wire.knobs, {"places_visible": "none"})
+    invoices = office.wire.store.databases[1].applications[0]
+    say(office, rule(application=invoices.guid), rule(process=invoices.list("process")[1].guid))
+    assert (await office.sync("full")).status == "succeeded"
+    assert names(office) == {"g@grp ReadOnly Invoices", "g@grp ReadOnly Suppliers"}
+
+
+async def test_a_company_without_its_scope_waits_alone(office: Office) -> None:
+    """By its name it cannot be looked up; by its guid it need not be. The other rules go on."""
+    office.wire.application.scopes.discard("Admin.BusinessEntities.Read")
+    company = office.wire.store.databases[1].companies[0]
+    say(
+        office,
+        rule("Group g", "Modify", process="Suppliers", company="PL01"),
+        rule("Group h", "Modify", process="Suppliers", company=company.guid),
+        rule("Group i"),
+    )
+    run = await office.sync("full")
+    assert run.status == "succeeded"
+    assert "privileges[0].company" in run.error
+    assert names(office) == {"h@grp Modify Suppliers", "i@grp ReadOnly Invoices"}
+
+
+async def test_a_plan_file_meets_what_somebody_gave_meanwhile(office: Office) -> None:
+    """Applying it looks at the places again: what is there by hand now is never taken later."""
+    await office.sync("full")
+    say(office, rule())
+    file = office.make_file(await office.sync("full", write=False))
+    given = give_by_hand(office, "g@grp")
+    assert (await office.carry_out(file)).status == "succeeded"
+    say(office)
+    await office.sync("full")
+    assert given in office.wire.store.privileges

@@ -1,0 +1,133 @@
+"""The own record of privileges over a real store of each kind, between a fake tenant and a fake portal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syncd.cli.commands.privileges import list_privileges
+from syncd.model.privilege import Listed
+from syncd.plan.planfile import open_plan
+from syncd.sync.planning.proposal import FromFile
+from syncd.sync.planning.undo import Undo
+from tests.contract.privilege_rules import rule
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World
+
+
+def found_company(world: World) -> None:
+    """Two groups, and a portal with two applications."""
+    for name in ("g", "h"):
+        world.source.put_group(name, displayName=f"Group {name}", mailNickname=f"{name}@grp")
+    world.portal.places = {
+        (1, "application", ""): (
+            Listed(number=1, guid="invoices", name="Invoices"),
+            Listed(number=2, guid="contracts", name="Contracts"),
+        )
+    }
+    world.rules = make_rules(policy=make_policy(drift="revert"))
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
+
+GIVEN = {("1/application//invoices//readonly", "g@grp")}
+
+
+def say(world: World, *groups: str, level: str = "ReadOnly") -> None:
+    """Let rules give these groups something at the application Invoices."""
+    world.rules = replace(world.rules, privileges=tuple(rule(f"Group {name}", level) for name in groups))
+
+
+async def test_given_and_taken_on_each_engine(world: World) -> None:
+    """A rule comes, its level changes, it goes; the plan shows each, and further runs nothing."""
+    say(world, "g")
+    run = await world.sync("full")
+    assert "grant privilege g@grp ReadOnly: application Invoices (database 1) done" in world.changes(run)
+    assert world.portal.privileges == GIVEN
+    say(world, "g", level="Administrator")
+    run = await world.sync()
+    assert [line.split()[0] for line in world.changes(run)] == ["grant", "revoke"]
+    assert world.changes(await world.sync("full")) == []
+    say(world)
+    await world.sync()
+    assert world.portal.privileges == set()
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_swap_waits_for_what_takes_its_place(world: World) -> None:
+    """Nobody loses the old level before the new one is given."""
+    say(world, "g")
+    await world.sync("full")
+    world.portal.refuse = {"g@grp Administrator invoices"}
+    say(world, "g", level="Administrator")
+    run = await world.sync()
+    assert run.status == "partial"
+    assert world.portal.privileges == GIVEN
+    world.portal.refuse = set()
+    await world.sync()
+    assert {token for token, _ in world.portal.privileges} == {"1/application//invoices//administrator"}
+
+
+async def test_by_hand_before_and_taken_since(world: World) -> None:
+    """What was there before stays; what was shown and is gone is drift."""
+    await world.sync("full")
+    world.portal.privileges = set(GIVEN)
+    say(world, "g", "h")
+    await world.sync("full")
+    assert len(world.portal.privileges) == 2
+    states = {each["bps_id"]: each["state"] for each in list_privileges(world.store, world.rules)}
+    assert states == {"g@grp": "beside", "h@grp": "given"}
+    await world.sync("full")
+    world.portal.privileges = set(GIVEN)
+    run = await world.sync("full")
+    assert len(world.changes(run)) == 1
+    say(world)
+    await world.sync("full")
+    assert world.portal.privileges == GIVEN
+
+
+async def test_held_approved_rejected_and_undone(world: World) -> None:
+    """The guard counts them; what a person decided stands; an undone run gives back."""
+    say(world, "g", "h")
+    await world.sync("full")
+    world.rules = replace(world.rules, limits=make_limits(max_removals=1))
+    say(world)
+    held = await world.sync()
+    assert held.status == "held"
+    assert len(world.portal.privileges) == 2
+    world.rules = replace(world.rules, limits=make_limits(max_removals=None))
+    took = await world.sync("full")
+    assert took.status == "held"  # the guard has a memory
+    world.rules = replace(world.rules, limits=make_limits())
+    say(world, "g", "h")
+    assert world.changes(await world.sync("full")) == []
+    say(world, "h")
+    took = await world.sync("full")
+    assert world.portal.privileges != GIVEN
+    await world.carry_out(Undo(run_id=took.id))
+    assert len(world.portal.privileges) == 2
+
+
+async def test_a_plan_in_a_file_is_carried_out_once(world: World) -> None:
+    """A second time it is refused: what it gives is given."""
+    await world.sync("full")
+    say(world, "g")
+    shown = await world.sync("full", write=False)
+    lines = world.make_file(shown)
+    assert (await world.carry_out(FromFile(open_plan(lambda: lines)))).status == "succeeded"
+    assert world.portal.privileges == GIVEN
+    again = await world.carry_out(FromFile(open_plan(lambda: lines)))
+    assert "the portal has changed" in again.error
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_one_group_alone_gets_what_its_rules_give(world: World) -> None:
+    """A run over one object tries what failed for it, and plans nothing for the others."""
+    world.portal.refuse = {"g@grp ReadOnly invoices", "h@grp ReadOnly invoices"}
+    say(world, "g", "h")
+    assert (await world.sync("full")).status == "partial"
+    world.portal.refuse = set()
+    run = await world.sync_one("group", "Group g")
+    assert run.status == "succeeded", run.error
+    assert world.portal.privileges == GIVEN
