@@ -52,8 +52,10 @@ class Worker:
             context.bell.clear()
             if context.is_leaving() or self._is_lost():
                 return
-            order = await self._look_for_orders()
+            reached, order = await self._look_for_orders()
             request = context.queue.take() or order
+            if reached and request is None:  # what failed for want of the store is tried again before it counts as well
+                context.store_backoff.clear()
             if request is not None:
                 if await self._confirm():
                     await self._carry_out(request)
@@ -64,22 +66,22 @@ class Worker:
                 async with asyncio.timeout(_ORDERS_EVERY):
                     await context.bell.wait()
 
-    async def _look_for_orders(self) -> RunRequest | None:
-        """Queue the runs that somebody asked for beside this daemon, and return what a person approved, if anything."""
+    async def _look_for_orders(self) -> tuple[bool, RunRequest | None]:
+        """Queue the runs that somebody asked for beside this daemon, and return what a person approved, if anything.
+
+        First of all, whether the store could be asked.
+        """
         store = Store(self._database)
         try:
             wishes, approval = await store.asked.load_waiting(), await store.decisions.load_order()
         except StoreError as error:
             await self._context.rest(self._context.store_backoff.note(error))
-            return None
-        self._context.store_backoff.clear()
+            return False, None
         for wish in wishes:
             self._context.queue.put(RunRequest(pull=wish.kind, trigger="cli", retry_failed=True, wishes=(wish.id,)))
-        return (
-            None
-            if approval is None
-            else RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
-        )
+        if approval is None:
+            return True, None
+        return True, RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
 
     def cancel_run(self) -> None:
         """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""

@@ -170,7 +170,7 @@ async def test_a_delta_run_without_news_asks_little(tmp_path: Path) -> None:
         run = await world.sync("delta")
     assert world.changes(run) == []
     assert sum(not statement.startswith("BEGIN") for statement in asked) > 30
-    assert len(asked) <= 55
+    assert len(asked) <= 60
     assert sum(built.values()) == 0, built
     world.database.close()
 

@@ -193,7 +193,13 @@ async def test_the_check_tells_properties_that_no_answer_names(graph: FakeGraph)
     options = graph.make_options(user_attributes=("brandNew",))
     entry = {"id": "u1", "ACCOUNTENABLED": True, "displayName": "Ann", "mail": None, "userPrincipalName": "a@x"}
     async with open_client(options, LoopClock()) as client:
-        graph.queue(answer(graph), answer(graph, {**entry, "userType": None}))
+        known = {
+            "userType": None,
+            "employeeId": None,
+            "onPremisesImmutableId": None,
+            "onPremisesSecurityIdentifier": None,
+        }
+        graph.queue(answer(graph), answer(graph, {**entry, **known}))
         trial = await try_stream(client, "users")
         assert trial.unnamed == ("brandNew",)
         row = judge_properties(client, [trial])

@@ -79,8 +79,8 @@ async def test_a_baseline_selects_what_is_needed_and_what_is_configured(graph: F
     assert users.items == (UserItem(id="u1", attributes={}),)
     assert users.delta_link == f"{graph.root}/v1.0/users/delta?$deltatoken=d"
     names = (
-        "accountEnabled displayName identityParentId jobTitle mail onPremisesExtensionAttributes userPrincipalName "
-        "userType manager"
+        "accountEnabled displayName employeeId identityParentId jobTitle mail onPremisesExtensionAttributes "
+        "onPremisesImmutableId onPremisesSecurityIdentifier userPrincipalName userType manager"
     )
     assert graph.targets() == [
         f"/v1.0/users/delta?$select={names.replace(' ', ',')}",
@@ -405,7 +405,10 @@ async def test_single_objects_are_read_whole(graph: FakeGraph, source: GraphSour
     assert user.manager == ManagerSet("m1")
     assert user.attributes["mail"] is None
     assert await source.fetch_group("g1") == GroupItem(id="g1", attributes={"displayName": None})
-    names = "id,accountEnabled,displayName,identityParentId,mail,userPrincipalName,userType"
+    names = (
+        "id,accountEnabled,displayName,employeeId,identityParentId,mail,onPremisesImmutableId,"
+        "onPremisesSecurityIdentifier,userPrincipalName,userType"
+    )
     assert graph.targets() == [
         f"/v1.0/users/a%2Fb?$select={names}&$expand=manager($levels=1;$select=id)",
         "/v1.0/groups/g1?$select=id,displayName",

@@ -144,7 +144,7 @@ async def test_an_approval_names_whom_it_spares(sandbox: Sandbox, syncd: Program
     happen(sandbox.directory, random.Random(4), "restore", count=2)
     told = await syncd("approve", str(held["run"]))
     assert "Refused, because one of the sides has changed since it was shown:" in told.stdout
-    assert "says otherwise by now" in told.stdout
+    assert "says otherwise" in told.stdout  # a table, whose cells may have several lines
 
 
 async def test_a_rejection_is_taken_back(sandbox: Sandbox, syncd: Program) -> None:

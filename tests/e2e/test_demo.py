@@ -90,8 +90,8 @@ async def test_an_interrupted_demo_stops_what_it_started(tmp_path: Path) -> None
     process = await start(tmp_path / "demo", 60)
     assert process.stdout is not None
     async with asyncio.timeout(SECONDS):
-        while b"run 2 started" not in await process.stdout.readline():
-            assert process.returncode is None
+        while b"run 2 started" not in (line := await process.stdout.readline()):
+            assert line, "the demo ended before"
     process.send_signal(signal.SIGTERM)
     await read(process)
     assert process.returncode == 130

@@ -15,6 +15,7 @@ import yaml
 from syncd.config import layers
 from syncd.daemon import service as daemon
 from tests.compose import ROOT
+from tests.optional import import_or_skip
 from tests.unit.test_docs import list_unknown
 
 CHART = ROOT / "deploy/helm/syncd"
@@ -34,9 +35,7 @@ def load_values(name: str) -> dict[str, Any]:
 
 def render(values: Mapping[str, Any]) -> dict[str, list[Manifest]]:
     """Return the manifests that Helm makes of the chart, by kind, and its notes as one of them."""
-    charts = pytest.importorskip(
-        "helm_python.chart", reason="the chart was not rendered: no helm-python-sdk (make tools)"
-    )
+    charts = import_or_skip("helm_python.chart", reason="the chart was not rendered: no helm-python-sdk (make tools)")
     with charts.Chart.load(CHART) as chart:
         files = chart.render(values=dict(values), name="syncd", namespace="identity")
     made: dict[str, list[Manifest]] = {"Notes": [{"text": files.pop("syncd/templates/NOTES.txt")}]}
@@ -57,9 +56,7 @@ def get_pod(made: Mapping[str, list[Manifest]]) -> Manifest:
 @pytest.mark.parametrize("case", CASES, ids=lambda path: str(path.stem))
 def test_helm_has_nothing_to_say_about_the_chart(case: Path) -> None:
     """Its linter, with the values of each case; an icon is a matter of taste."""
-    charts = pytest.importorskip(
-        "helm_python.chart", reason="the chart was not linted: no helm-python-sdk (make tools)"
-    )
+    charts = import_or_skip("helm_python.chart", reason="the chart was not linted: no helm-python-sdk (make tools)")
     linted = charts.lint(CHART, values=yaml.safe_load(case.read_text("utf-8")), strict=True)
     said = [message["error"] for message in linted["messages"]]
     assert (linted["errors"], said) == ([], ["icon is recommended"])
@@ -69,7 +66,7 @@ def test_helm_has_nothing_to_say_about_the_chart(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda path: str(path.stem))
 def test_manifests_are_valid_for_the_api(case: Path, version: str) -> None:
     """The oldest version that the chart allows, one between, and the newest one known here; no unknown field."""
-    kubernetes_validate = pytest.importorskip(
+    kubernetes_validate = import_or_skip(
         "kubernetes_validate", reason="the chart's manifests were not validated: no kubernetes-validate (make tools)"
     )
     made = render(yaml.safe_load(case.read_text("utf-8")))
@@ -179,9 +176,7 @@ def test_a_pod_with_an_identity_of_its_own() -> None:
 )
 def test_values_that_cannot_work_are_refused(changed: dict[str, Any], said: str) -> None:
     """With the way out, before anything is made; a misspelt value as well."""
-    errors = pytest.importorskip(
-        "helm_python", reason="refused values were not tested: no helm-python-sdk (make tools)"
-    )
+    errors = import_or_skip("helm_python", reason="refused values were not tested: no helm-python-sdk (make tools)")
     with pytest.raises(errors.HelmError, match=re.escape(said)):
         render(load_values("sqlite") | changed)
 

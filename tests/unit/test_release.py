@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.optional import import_or_skip
 from tests.unit import pages
 from tools import release
 
@@ -54,7 +55,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 def test_licences_of_a_debian_package_are_read_or_pointed_to(tmp_path: Path) -> None:
     """Their names where the statement has fields, its place where it is prose, and a word where there is none."""
-    bom = pytest.importorskip("tools.bom", reason="the bill of materials was not tested: cyclonedx-bom is not here")
+    bom = import_or_skip("tools.bom", reason="the bill of materials was not tested: cyclonedx-bom is not here")
     for package, text in {
         "fields": "Files: *\nLicense: MIT\n\nFiles: b\nLicense:  GPL-2+ \nLicense: MIT\n",
         "prose": "Free.",

@@ -224,6 +224,10 @@ class Changes(View):
             raise NotFound(f"object {object_id} is {node.state}", status=404)
         return node
 
+    def is_free(self, name: str) -> bool:
+        """Return whether nobody has this principal name now."""
+        return name.casefold() not in self._names
+
     def _claim(self, name: str, user_id: str) -> None:
         holder = self._names.setdefault(name.casefold(), user_id)
         if holder != user_id:

@@ -216,7 +216,12 @@ def _take_login(directory: Directory, chance: random.Random) -> Described | None
 
 def _follow(directory: Directory, chance: random.Random, name: str) -> Described | None:
     """Let a new account have the login of a deleted one: the same person's with the number of before, or another's."""
-    before = _choose(directory.users, chance, lambda u: u.state == "deleted" and "department" in u.properties)
+
+    def is_followed(user: Node) -> bool:
+        gone = user.state == "deleted" and "department" in user.properties
+        return gone and directory.is_free(str(user.properties["userPrincipalName"])[32:])
+
+    before = _choose(directory.users, chance, is_followed)
     if before is None:
         return None
     first, last, _ = _new_name(directory, chance)
