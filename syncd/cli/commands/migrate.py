@@ -14,9 +14,9 @@ from syncd.cli.screen.output import print_json, print_line
 @shared_options
 @pass_invocation
 def migrate(invocation: Invocation) -> None:
-    """Bring the store to this program's schema, creating it where it is empty; refused while another syncd works.
+    """Bring the store to this program's schema, creating it where it is empty.
 
-    A store that has it already is left alone, whoever works on it.
+    A store that has it already is left alone, whoever works on it; any other is refused while another syncd works.
     """
     from syncd.store.db.database import open_database
     from syncd.store.db.lock import StoreLock
