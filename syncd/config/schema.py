@@ -12,9 +12,13 @@ from typing import Any, get_args
 from pydantic_core import PydanticUndefined
 
 from syncd.config.base import Parsed, Section
-from syncd.config.sections import SECRET_KEYS, SECTIONS, LicenceSetting
+from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_LISTED = {
+    "licences": "Licences by group; the first counts.",
+    "privileges": "What the members of a group may do in an application, a process or a form type.",
+}
 
 
 def make_schema() -> dict[str, Any]:
@@ -23,8 +27,9 @@ def make_schema() -> dict[str, Any]:
     properties: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         properties[name] = _make_section(name, section, definitions)
-    licence = _make_model(LicenceSetting, definitions)
-    properties["licences"] = {"type": "array", "items": licence, "description": "Licences by group; the first counts."}
+    for name, (entry, _) in LISTS.items():
+        made = _make_model(entry, definitions)
+        properties[name] = {"type": "array", "items": made, "description": _LISTED[name]}
     return {
         "$schema": DIALECT,
         "title": "Settings of syncd",

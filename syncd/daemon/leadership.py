@@ -96,6 +96,7 @@ class LeadershipTerm:
     async def _finish_in_thread(self, word: Callable[[], None]) -> None:
         """Write one word about this daemon; a store that fails is found out, and told, by the work itself."""
         writing = asyncio.get_running_loop().run_in_executor(None, word)
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to ask for it
         with contextlib.suppress(StoreError):
             try:
                 await asyncio.shield(writing)

@@ -96,7 +96,7 @@ async def test_after_any_history_and_any_faults_the_portal_is_right(tmp_path: Pa
         truth = Truth(sandbox.directory, sandbox.portal, owners=seed == 2)
         text = sandbox.config_toml(store_url=f"sqlite:///{tmp_path / 'store.db'}", health_listen="127.0.0.1:1")
         # A company this small would trip the guard by a few leavers; what the guard does is tested elsewhere.
-        text += "[guard]\nmax_removal_percent = false\nmax_update_percent = false\n"
+        text += "[guard]\nmax_removal_percent = false\nmax_daily_removal_percent = false\nmax_update_percent = false\n"
         text += "[mapping]\ngroup.owners = true\n" if truth.owners else ""
         config = tmp_path / "syncd.toml"
         await asyncio.to_thread(config.write_text, text, "utf-8")
