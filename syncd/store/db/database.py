@@ -216,8 +216,12 @@ def _open_sqlite(url: URL) -> Database:
         arguments, options = engine.dialect.create_connect_args(url)
         ours: dict[str, Any] = {**options, "timeout": 30.0, "check_same_thread": False, "isolation_level": None}
         connection: Any = engine.dialect.connect(*arguments, **ours)
-        for pragma in _SQLITE:
-            connection.execute(f"PRAGMA {pragma}")
+        try:
+            for pragma in _SQLITE:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:  # of a damaged file: nobody else would close it
+            connection.close()
+            raise
         if watch is not None:
             watch.note()
         return connection
