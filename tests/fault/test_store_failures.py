@@ -11,6 +11,7 @@ from sqlalchemy import Connection, event, text
 
 from syncd.errors import StoreError
 from syncd.model.target import Account, Creation
+from syncd.store.db.database import open_database
 from tests.fakes.world import World, open_world
 
 
@@ -102,3 +103,23 @@ async def test_a_lost_database_is_a_store_error(tmp_path: Path) -> None:
     assert world.portal.writes == []
     assert not (tmp_path / "store.db").exists()
     world.database.close()
+
+
+def test_a_damaged_file_is_not_kept_open(tmp_path: Path) -> None:
+    """What is no database is refused, and the connection that found it out is closed at once."""
+    path = tmp_path / "damaged.db"
+    path.write_bytes(b"no database at all" * 1000)
+    database = open_database(f"sqlite:///{path}")
+    with pytest.raises(StoreError) as refused, database.transaction():
+        pass
+    still_open = [descriptor for descriptor in Path("/proc/self/fd").iterdir() if _names(descriptor, path)]
+    database.close()
+    assert (refused.type, still_open) == (StoreError, [])
+
+
+def _names(descriptor: Path, path: Path) -> bool:
+    """Return whether a descriptor is open and of that file; the one of the listing itself is gone by now."""
+    try:
+        return descriptor.readlink() == path
+    except OSError:
+        return False
