@@ -23,6 +23,7 @@ from tools.reference_table import escape
 _FORMS: tuple[tuple[object, str], ...] = (
     (sections.Percent, "0 to 100, or `false`"),
     (sections.Limit, "a whole number from 0, or `false`"),
+    (sections.Concurrency, '1 to 64, or `"auto"`'),
     (sections.HostRoot, "an https address without a path"),
     (sections.Reference, "an id, a guid or a name"),
     (sections.UserCondition, "a CEL condition over `user`"),
@@ -41,7 +42,7 @@ _FORMS: tuple[tuple[object, str], ...] = (
 )
 """What is written for a type, the closest one first."""
 
-_ANNOTATED = 6
+_ANNOTATED = 7
 """So many of them are told by more than their type."""
 
 _HEAD = ["| key | values | default | meaning |", "|---|---|---|---|"]

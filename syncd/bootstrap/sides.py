@@ -12,6 +12,7 @@ from syncd.clock import Clock
 from syncd.config import (
     Settings,
 )
+from syncd.config.sections import BpsSettings
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database
 from syncd.store.store import Store
@@ -108,7 +109,8 @@ def make_bps_options(settings: Settings, quiet: QuietTimes | None = None) -> Bps
         secret=bps.client_secret.reveal,
         ca_file=bps.ca_file,
         proxy_url=bps.proxy_url.reveal() if bps.proxy_url else None,
-        concurrency=bps.concurrency,
+        concurrency=_most_requests(bps),
+        adaptive=bps.concurrency == "auto",
         members_per_request=bps.members_per_request,
         quiet=quiet or QuietTimes(),
     )
@@ -118,10 +120,17 @@ def make_apply_options(settings: Settings) -> ApplyOptions:
     """Return how to apply a plan."""
     bps = settings.bps
     return ApplyOptions(
-        concurrency=bps.concurrency,
+        concurrency=_most_requests(bps),
         members_per_request=bps.members_per_request,
         sync_wait=bps.sync_wait.total_seconds(),
     )
+
+
+def _most_requests(bps: BpsSettings) -> int:
+    """Return how many requests to the portal may be under way at most."""
+    from syncd.http import MOST_REQUESTS
+
+    return MOST_REQUESTS if bps.concurrency == "auto" else bps.concurrency
 
 
 def find_portal_address(settings: Settings) -> str:

@@ -97,6 +97,7 @@ class BpsClient:
                     url,
                     headers=token.headers if body is None else token.json_headers,
                     body=body,
+                    kind=(noun, 0 if body is None else len(body).bit_length() // 2),
                     retry=retry,
                     read_error=read_error,
                     classify=classify,

@@ -15,7 +15,8 @@ class BpsOptions:
 
     ``portal_url`` may carry a path. ``secret`` is asked anew for every token, so that a secret file that changed is
     read again. ``members_per_request`` bounds one members or owners call (the portal names no limit), ``page_size`` is
-    the number of records asked for per page (the portal may give fewer). ``quiet``: what earlier connections
+    the number of records asked for per page (the portal may give fewer). ``concurrency``: requests under way at most;
+    ``adaptive``: fewer where the portal's answers take longer for more of them. ``quiet``: what earlier connections
     were told about waiting.
     """
 
@@ -25,6 +26,7 @@ class BpsOptions:
     ca_file: Path | None
     proxy_url: str | None = field(repr=False)
     concurrency: int
+    adaptive: bool
     members_per_request: int
     page_size: int = 1000
     quiet: QuietTimes = field(default_factory=QuietTimes)

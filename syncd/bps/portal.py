@@ -43,6 +43,7 @@ class BpsPortal:
                 ca_file=options.ca_file,
                 proxy_url=options.proxy_url,
                 concurrency=options.concurrency,
+                adaptive=options.adaptive,
                 quiet=options.quiet,
             ),
             clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -36,18 +36,20 @@ class Section(BaseModel):
 class Parsed:
     """Marks a value that ``parse`` makes of what was written, and that ``show`` turns back into what may be printed.
 
-    ``listed``: it may be written as a list of texts as well.
+    ``listed``: it may be written as a list of texts as well. ``written``: how it is written, where its type does not
+    say.
     """
 
     parse: Callable[[object, ValidationInfo], object]
     show: Callable[[Any], object] = str
     listed: bool = False
+    written: CoreSchema | None = field(default=None, compare=False)
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.with_info_plain_validator_function(
             self.parse,
             serialization=core_schema.plain_serializer_function_ser_schema(self.show, when_used="json"),
-            json_schema_input_schema=_describe_written(source, listed=self.listed),
+            json_schema_input_schema=self.written or _describe_written(source, listed=self.listed),
         )
 
 

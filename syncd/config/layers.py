@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from syncd.config.base import Section
 from syncd.config.bounded import read_bounded
@@ -187,10 +188,10 @@ def _convert(text: str, annotation: object) -> object:
     word = text.strip()
     if annotation is bool:
         return _BOOLEANS.get(word.casefold(), text)
-    if annotation in (int, int | None):
+    if annotation in (int, int | None, int | Literal["auto"]):
         if re.fullmatch(r"-?\d{1,15}", word, re.ASCII):
             return int(word)
-        return False if annotation is not int and _BOOLEANS.get(word.casefold()) is False else text
+        return False if annotation == int | None and _BOOLEANS.get(word.casefold()) is False else text
     if annotation == tuple[str, ...]:
         listed = _json_list(word)
         return listed if listed is not None else [part for part in (p.strip() for p in word.split(",")) if part]

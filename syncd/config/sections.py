@@ -18,6 +18,7 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
+from pydantic_core import core_schema
 
 from syncd.config import addresses, files, values
 from syncd.config.base import Parsed, Section, simple
@@ -113,6 +114,14 @@ Duration = Annotated[timedelta, simple(values.parse_duration, values.format_dura
 CadenceValue = Annotated[Cadence, simple(parse_cadence)]
 Limit = Annotated[int | None, simple(values.parse_limit, values.format_limit)]
 Reference = Annotated[str, simple(_parse_reference)]
+Concurrency = Annotated[
+    int | Literal["auto"],
+    Parsed(
+        lambda value, _info: values.parse_concurrency(value),
+        lambda value: value,
+        written=core_schema.union_schema([core_schema.int_schema(ge=1, le=64), core_schema.literal_schema(["auto"])]),
+    ),
+]
 ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
 Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
 
@@ -151,7 +160,7 @@ class BpsSettings(Section):
     portal_url: Annotated[str, Parsed(_parse_portal_url)]
     client_id: Identifier
     client_secret: Plain
-    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    concurrency: Concurrency = "auto"
     members_per_request: Annotated[int, Field(ge=1, le=1000)] = 200
     sync_wait: Duration = timedelta(seconds=60)
     ca_file: CaFile | None = None

@@ -9,6 +9,7 @@ import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import time, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from syncd.config.problem import Refused, suggest
@@ -132,6 +133,17 @@ def parse_timezone(value: object) -> ZoneInfo:
         zones = {zone.casefold(): zone for zone in zoneinfo.available_timezones()}
         meant = zones.get(suggest(name, zones))
     raise Refused("is no known time zone", f"did you mean {meant}?" if meant else "use an IANA name such as UTC")
+
+
+def parse_concurrency(value: object) -> int | Literal["auto"]:
+    """Return how many requests may be under way: 1 to 64, or "auto"."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Refused('is neither "auto" nor a whole number', 'use "auto", or a number from 1 to 64')
+    if not 1 <= value <= 64:
+        raise Refused(f"is {'less than 1' if value < 1 else 'more than 64'}", 'use 1 to 64, or "auto"')
+    return value
 
 
 def parse_limit(value: object) -> int | None:

@@ -13,11 +13,13 @@ from syncd.http.answer import (
     say,
 )
 from syncd.http.client import Classify, ErrorReader, HttpClient, stop_logging_retries
+from syncd.http.concurrency import MOST_REQUESTS
 from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
 from syncd.http.times import read_date
 from syncd.http.trust import make_ssl_context
 
 __all__ = [
+    "MOST_REQUESTS",
     "Classify",
     "ErrorReader",
     "HttpClient",

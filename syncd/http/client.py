@@ -9,7 +9,7 @@ knows neither Graph nor WEBCON: an adapter passes a function that reads that sid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -22,6 +22,7 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.errors import ProtocolError, RemoteError, Throttled, TransientError, Unavailable
 from syncd.http.answer import Response, Told, make_error, read_page
+from syncd.http.concurrency import Admission, ConcurrencyLimit
 from syncd.http.confidential import Confidential, list_credentials
 from syncd.http.options import HttpOptions, RetryPolicy, Traffic
 from syncd.http.silence import HEADER_BYTES, NO_ANSWER, explain_proxy, explain_silence
@@ -77,6 +78,7 @@ class HttpClient:
         self._quiet = options.quiet.until
         self._session: aiohttp.ClientSession | None = None
         self._limit = TimeLimit(options.answer_timeout)
+        self._admission: Admission | None = None
         self._sign_in = _make_sign_in(options.proxy_url)
         self._sent: dict[str, None] = {}
         self._confidential = Confidential(list_credentials(options.proxy_url))
@@ -119,6 +121,7 @@ class HttpClient:
         *,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
+        kind: Hashable = None,
         secrets: Sequence[str] = (),
         retry: RetryPolicy | None = None,
         read_error: ErrorReader = read_page,
@@ -126,7 +129,8 @@ class HttpClient:
     ) -> Response:
         """Send one request and return its 2xx answer, retrying what the policy allows.
 
-        ``secrets`` are texts of the request, beside a token in its headers, that no message may repeat.
+        ``kind``: what else takes about as long as this request, beside its method. ``secrets`` are texts of the
+        request, beside a token in its headers, that no message may repeat.
 
         Any other answer raises: Throttled, Unavailable and Timeout when the patience is used up, otherwise the error
         of the status table, or the one that ``classify`` names.
@@ -137,7 +141,7 @@ class HttpClient:
         async def attempt_once() -> Response:
             if self._quiet:
                 await self._keep_quiet(_name_host(url), policy.patience)
-            response = await self._exchange(method, url, headers, body)
+            response = await self._admit(method, url, headers, body, kind=kind)
             return self._judge(self._complete(response, method, url), url, read_error, classify)
 
         try:
@@ -191,7 +195,7 @@ class HttpClient:
         What was sent in confidence is taken out of an error answer here as well.
         """
         self._remember(headers, secrets)
-        response = self._complete(await self._exchange(method, url, headers, body), method, url)
+        response = self._complete(await self._admit(method, url, headers, body), method, url)
         self._refuse_proxy(response, url, own=False)
         return response
 
@@ -271,6 +275,27 @@ class HttpClient:
                 )
             await self._clock.sleep(max(rest, _TICK))
         self._quiet.pop(host, None)
+
+    async def _admit(
+        self,
+        method: str,
+        url: URL,
+        headers: Mapping[str, str] | None,
+        body: bytes | None,
+        *,
+        kind: Hashable = None,
+    ) -> Response:
+        """Exchange, after waiting for a place where the side bears only so many at once."""
+        if not self._options.adaptive:
+            return await self._exchange(method, url, headers, body)
+        if self._admission is None:
+            host = _name_host(url)
+            limit = self._options.quiet.borne.setdefault(host, ConcurrencyLimit(self._options.concurrency))
+            self._admission = Admission(limit)
+        async with self._admission.place((method, kind), self._clock) as answered:
+            response = await self._exchange(method, url, headers, body)
+            answered(response.status)
+            return response
 
     async def _exchange(self, method: str, url: URL, headers: Mapping[str, str] | None, body: bytes | None) -> Response:
         if self._session is None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from syncd.http.concurrency import ConcurrencyLimit
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
@@ -36,9 +38,13 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class QuietTimes:
-    """Until when (monotonic seconds) each host wants no request. Clients that share it also share what one was told."""
+    """Until when (monotonic seconds) each host wants no request, and how many it bears at once.
+
+    Clients that share it also share what one was told or found out.
+    """
 
     until: dict[str, float] = field(default_factory=dict)
+    borne: dict[str, ConcurrencyLimit] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ class HttpOptions:
     """How to reach one side. Times are in seconds, sizes in bytes.
 
     ``address_setting``, ``ca_setting`` and ``proxy_setting`` name the settings that an operator looks at when it cannot
-    be reached.
+    be reached. At most ``concurrency`` requests are under way; ``adaptive``: as many of them as the side bears.
     """
 
     address_setting: str = "the address"
@@ -55,6 +61,7 @@ class HttpOptions:
     ca_file: Path | None = None
     proxy_url: str | None = field(default=None, repr=False)
     concurrency: int = 8
+    adaptive: bool = False
     connect_timeout: float = 15.0
     answer_timeout: float = 100.0
     size_limit: int = 64 << 20

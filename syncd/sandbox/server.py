@@ -45,6 +45,7 @@ from syncd.sandbox.wire.http import Service, Wire, make_application
 from syncd.sandbox.wire.knobs import PortalKnobs, TenantKnobs
 from syncd.sandbox.wire.ledger import Ledger, LedgerMode
 from syncd.sandbox.wire.tokens import TokenBook
+from syncd.sandbox.wire.workers import Workers
 
 _HOST = "127.0.0.1"
 _AGE = 86_400
@@ -142,7 +143,8 @@ class Sandbox:
         await asyncio.to_thread(self.path.mkdir, parents=True, exist_ok=True)
         tls = await asyncio.to_thread(self._write_files)
         latency = lambda: self.latency + self.tenant_knobs.latency  # noqa: E731 - asked at each answer
-        wire = Wire(self._clock, self.faults, self.ledger, latency, self._tell_time)
+        workers = {"portal": Workers(self.portal_knobs, self._clock)}
+        wire = Wire(self._clock, self.faults, self.ledger, latency, self._tell_time, workers)
         direct = Wire(self._clock, Faults(), Ledger(self._clock, mode="counters"), lambda: 0.0, self._tell_time)
         try:
             await self._serve("login", self.login, wire, tls)

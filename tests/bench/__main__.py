@@ -32,6 +32,8 @@ _CHANGES, _CHANGES_RATIO = 1000, 1.2
 _NEWS = {"retitle": 700, "regroup": 200, "move": 100}
 """What happens in ``news``: a thousand things."""
 _FAR, _FAR_PUSH_RATIO = 1000, 1.3
+_BEARING, _BEARING_RATIO, _USERS_RATIO = 2000, 1.15, 2.0
+_WORKERS, _SERVICE_TIME = (1, 4, 8), 0.02
 _SMALL = 5000
 _QUICK = Size(3000, 300, 18_000, 0)
 
@@ -233,6 +235,40 @@ def measure_far_push(_stage: Stage, course: Course) -> Iterator[Figure]:
         yield Figure("far-push", f"{name}: writes", pair.writes)
 
 
+def measure_bearing(_stage: Stage, course: Course) -> Iterator[Figure]:
+    """A first push at a portal with a fixed number of workers, whose own users want answers meanwhile.
+
+    Beside it the bare client at several numbers of requests under way: the best of them is what is possible.
+    """
+    requests, size = course.folder / "requests.jsonl", course.size.scale_to(_BEARING)
+    for workers in _WORKERS:
+        knobs = {"workers": workers, "service_time": _SERVICE_TIME}
+        with open_stage(course.folder / "ours", size) as ours:
+            ours.empty_store()
+            ours.work("measured", "pull")
+            ours.turn("portal", **knobs)
+            with ours.watch_users() as users:
+                found = ours.work("measured", "push")
+                waited = users.mean(found["phases"]["apply"])
+            writes = ours.work("measured", "requests", "--run", str(found["run"]), "--out", str(requests))["requests"]
+        bare: dict[int, float] = {}
+        for number in sorted({workers, workers + 2, workers * 2}):
+            with open_stage(course.folder / "other", size) as other:
+                other.empty_store()
+                other.work("measured", "pull")
+                other.turn("portal", **knobs)
+                found_bare = other.work("floor", "push", "--requests", str(requests), "--concurrency", str(number))
+                bare[number] = found_bare["seconds"]
+        requests.unlink()
+        best = min(bare, key=lambda number: bare[number])
+        name = f"{workers} workers"
+        yield Figure("bearing", f"{name}: seconds / bare client", found["phases"]["apply"] / bare[best], _BEARING_RATIO)
+        yield Figure("bearing", f"{name}: best number of the bare client", best)
+        yield Figure("bearing", f"{name}: seconds", found["phases"]["apply"])
+        yield Figure("bearing", f"{name}: writes", writes)
+        yield Figure("bearing", f"{name}: users wait, times alone", waited / _SERVICE_TIME, _USERS_RATIO)
+
+
 @dataclass(frozen=True, slots=True)
 class _Pushed:
     """What a first push took, what a bare client needs for its writes, and how many these are."""
@@ -318,6 +354,7 @@ _WORKS: dict[str, Callable[[Stage, Course], Iterator[Figure]]] = {
     "plan": measure_plan,
     "push": measure_push,
     "far-push": measure_far_push,
+    "bearing": measure_bearing,
     "delta": measure_delta,
     "news": measure_news,
     "full": measure_full,

@@ -13,6 +13,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from syncd.bootstrap.process import tune_process
@@ -29,6 +30,8 @@ from syncd.model.run import PullKind, RunRecord, RunRequest
 from syncd.model.target import Account
 from syncd.store.db.database import Database
 from syncd.store.store import Store
+
+_LEVELS = 100
 
 _REQUESTS: dict[str, RunRequest] = {
     "plan": RunRequest(pull="delta", trigger="cli", write=False),
@@ -72,15 +75,24 @@ async def run(settings: Settings, database: Database, request: RunRequest) -> di
 
 def write_requests(settings: Settings, database: Database, run_id: int, to: Path) -> dict[str, object]:
     """Write down what the writes of a run have to be on the wire, as few as they can be: one call per change of a
-    record, and per ``bps.members_per_request`` members of one group."""
+    record, and per ``bps.members_per_request`` members of one group. Accounts come level by level, managers first, each
+    level a phase of its own."""
     number = 0
     store = Store(database)
     with to.open("w", encoding="utf-8") as out:
+        managers = {
+            change.bps_id: change.after.get("manager") or ""
+            for chunk in store.plans.iterate_changes(run_id, phase=Phase.USERS, statuses=["done"])
+            for change in (planned.change for planned, _, _ in chunk)
+            if change.action == "create"
+        }
 
-        def write(phase: Phase, method: str, path: str, body: object) -> None:
+        def write(phase: Phase, method: str, path: str, body: object, *, level: int = 0) -> None:
             nonlocal number
             number += 1
-            json.dump([int(phase), method, API + path, None if body is None else json.dumps(body)], out)
+            json.dump(
+                [int(phase) * _LEVELS + level, method, API + path, None if body is None else json.dumps(body)], out
+            )
             out.write("\n")
 
         for phase in Phase:
@@ -88,7 +100,7 @@ def write_requests(settings: Settings, database: Database, run_id: int, to: Path
             for chunk in store.plans.iterate_changes(run_id, phase=phase, statuses=["done"]):
                 for change in (planned.change for planned, _, _ in chunk):
                     if change.object != "membership":
-                        write(phase, *_encode(change))
+                        write(phase, *_encode(change), level=_find_level(change.bps_id, managers))
                         continue
                     if members and (group != change.bps_id or len(members) >= settings.bps.members_per_request):
                         write(phase, *_encode_links(group, members))
@@ -98,6 +110,14 @@ def write_requests(settings: Settings, database: Database, run_id: int, to: Path
             if members:
                 write(phase, *_encode_links(group, members))
     return {"requests": number}
+
+
+def _find_level(bps_id: str, managers: Mapping[str, str]) -> int:
+    """Return how many managers are above somebody who is created."""
+    level = 0
+    while (bps_id := managers.get(bps_id, "")) in managers:
+        level += 1
+    return level
 
 
 def _encode(change: Change) -> tuple[str, str, object]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import select
 import shutil
+import ssl
+import statistics
 import subprocess
 import sys
+import threading
 import time
+import tomllib
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -77,10 +83,23 @@ class Stage:
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
 
-    def turn(self, **knobs: object) -> None:
-        """Turn knobs of the tenant."""
-        body = json.dumps({"tenant": knobs}).encode()
+    def turn(self, side: str = "tenant", **knobs: object) -> None:
+        """Turn knobs of one side."""
+        body = json.dumps({side: knobs}).encode()
         urllib.request.urlopen(urllib.request.Request(f"{self.control}/knobs", data=body, method="POST")).close()
+
+    @contextmanager
+    def watch_users(self) -> Iterator[Users]:
+        """Let somebody ask the portal for something five times a second until the end of the block."""
+        settings = tomllib.loads(self.config.read_text(encoding="utf-8"))["bps"]
+        users = Users(f"{settings['portal_url']}/api/data/v6.0/me", settings["ca_file"])
+        thread = threading.Thread(target=users.ask, daemon=True)
+        thread.start()
+        try:
+            yield users
+        finally:
+            users.ended.set()
+            thread.join(60)
 
     def change(self, what: str, count: int) -> None:
         """Let things happen in the company."""
@@ -105,6 +124,32 @@ class Stage:
         if ledger["violations"]:
             raise SystemExit(f"the sandbox counts broken rules: {ledger['violations'][:3]}")
         return {route: number for route, number in ledger["requests"].items() if "token" not in route}
+
+
+class Users:
+    """People who work with the portal: how long its answers took, whatever they said."""
+
+    def __init__(self, url: str, ca_file: str) -> None:
+        self.ended = threading.Event()
+        self._url = url
+        self._context = ssl.create_default_context(cafile=ca_file)
+        self._found: list[tuple[float, float]] = []
+
+    def ask(self) -> None:
+        """Ask over one connection until `ended` is set."""
+        parts = urllib.parse.urlsplit(self._url)
+        connection = http.client.HTTPSConnection(parts.netloc, context=self._context, timeout=60)
+        while not self.ended.wait(0.2):
+            begun = time.monotonic()
+            connection.request("GET", parts.path)
+            connection.getresponse().read()
+            self._found.append((begun, time.monotonic() - begun))
+        connection.close()
+
+    def mean(self, seconds: float) -> float:
+        """Return the mean seconds of the answers in so many seconds before now."""
+        since = time.monotonic() - seconds
+        return statistics.fmean(taken for begun, taken in self._found if begun >= since)
 
 
 def _environment() -> dict[str, str]:

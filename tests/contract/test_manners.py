@@ -249,3 +249,15 @@ async def test_no_more_requests_are_under_way_than_was_agreed(tmp_path: Path) ->
         assert sandbox.ledger.max_in_flight["portal"] == 3
         assert 3 <= sandbox.ledger.max_in_flight["graph"] <= 8
         assert list(sandbox.ledger.violations) == []
+
+
+async def test_as_many_requests_are_under_way_as_the_portal_bears(tmp_path: Path) -> None:
+    """More than a portal with few workers can work on at once only makes everybody wait."""
+    knobs = PortalKnobs(workers=3, service_time=0.02)
+    options = SandboxOptions(users=150, groups=30, memberships=300, portal_knobs=knobs)
+    async with Sandbox(options, tmp_path / "sandbox") as sandbox:
+        syncd = Program.connected(sandbox, tmp_path)
+        done = await syncd("sync", "full")
+        assert done.code == 0, done.stderr
+        assert 3 <= sandbox.ledger.max_in_flight["portal"] < 16
+        assert list(sandbox.ledger.violations) == []

@@ -140,7 +140,7 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
     assert effective["log"] == {"format": "auto", "level": "info"}
     bps = effective["bps"]
     assert isinstance(bps, dict)
-    assert (bps["concurrency"], bps["members_per_request"], bps["sync_wait"]) == (4, 200, "1m")
+    assert (bps["concurrency"], bps["members_per_request"], bps["sync_wait"]) == ("auto", 200, "1m")
 
 
 def test_effective_settings_are_json(load: Load) -> None:
@@ -348,14 +348,19 @@ def test_what_cannot_be_used_is_named_with_its_way_out(toml: str, expected: str,
     assert expected in told
 
 
-@pytest.mark.parametrize("concurrency", [1, 64])
-def test_concurrency_has_bounds(concurrency: int, load: Load) -> None:
-    """1 to 64 requests in flight, not one more."""
+@pytest.mark.parametrize("concurrency", [1, 64, '"auto"', '"AUTO"'])
+def test_concurrency_has_bounds(concurrency: int | str, load: Load) -> None:
+    """1 to 64 requests in flight, not one more, or as many as the portal bears."""
     toml = COMPLETE.replace("[bps]", "[bps]\nconcurrency = {}")
 
-    assert load(toml.format(concurrency)).bps.concurrency == concurrency
-    assert "bps.concurrency: is" in problems_of(load, toml.format(0))
-    assert "bps.concurrency: is more than 64 (value '65'); use 64 or less" in problems_of(load, toml.format(65))
+    wanted = "auto" if isinstance(concurrency, str) else concurrency
+    assert load(toml.format(concurrency)).bps.concurrency == wanted
+    assert "bps.concurrency: is less than 1 (value '0')" in problems_of(load, toml.format(0))
+    assert """bps.concurrency: is more than 64 (value '65'); use 1 to 64, or "auto\"""" in problems_of(
+        load, toml.format(65)
+    )
+    for wrong in ('"4"', '"many"', "true", "1.5"):
+        assert 'bps.concurrency: is neither "auto" nor a whole number' in problems_of(load, toml.format(wrong))
 
 
 def test_all_problems_come_at_once_and_sorted(load: Load) -> None:

@@ -124,7 +124,7 @@ BPS = {
     "bps.client_secret_file": Case(
         value="secret.txt", changes={"bps.secret": "from a file"}, beside={"bps.client_secret": ABSENT}
     ),
-    "bps.concurrency": Case(value=7, changes={"bps.concurrency": 7, "apply.concurrency": 7}),
+    "bps.concurrency": Case(value=7, changes={"bps.concurrency": 7, "bps.adaptive": False, "apply.concurrency": 7}),
     "bps.members_per_request": Case(value=33, changes={"bps.members_per_request": 33, "apply.members_per_request": 33}),
     "bps.sync_wait": Case(value="90s", changes={"apply.sync_wait": 90.0}),
     "bps.ca_file": Case(value="ca.pem", changes={"bps.ca_file": "ca.pem"}),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
@@ -21,6 +21,7 @@ from syncd.sandbox.wire.faults import Faults
 from syncd.sandbox.wire.gateways import answer_in_place, spoil_on_the_way
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.messages import Answer, Request
+from syncd.sandbox.wire.workers import Workers
 
 __all__ = [
     "Answer",
@@ -91,10 +92,14 @@ class Wire:
     latency: Callable[[], float]
     tell_time: Callable[[str], Mapping[str, str]]
     """Given a side, returns the headers by which it states the time."""
+    workers: Mapping[str, Workers] = field(default_factory=dict)
+    """Who works on the requests to a side; a side without an entry answers as many as come at once."""
 
 
 def make_application(side: str, service: Service, wire: Wire, *, compress: Callable[[], bool]) -> web.Application:
     """Return the web application that serves ``service`` under every path as ``side`` of the ledger."""
+
+    workers = wire.workers.get(side)
 
     async def handle(raw: web.Request) -> web.StreamResponse:
         body = await raw.read() if raw.body_exists else b""
@@ -103,6 +108,8 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
         answer = Answer(status=0)
         try:
             fault = wire.faults.take(side, request.method, request.target, body)
+            if workers is not None:
+                await workers.serve()
             delay = wire.latency() + (fault.seconds if fault is not None and fault.kind != "drip" else 0.0)
             if delay > 0:
                 await wire.clock.sleep(delay)

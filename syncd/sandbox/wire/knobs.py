@@ -95,6 +95,8 @@ class PortalKnobs:
     max_length: int = 255  # of any value; 0: no limit
     spelling: Literal["as sent", "trimmed", "lower", "cut"] = "as sent"  # what becomes of a value that is written
     max_page_size: int = 0  # the server's cap on size; 0: none
+    workers: int = 0  # so many requests are worked on at once, the others wait; 0: all
+    service_time: float = 0.0  # how long each is worked on
     substitution_answer: Literal["number", "nothing"] = "number"  # what a creation is answered with
     substitution_first_page: int = 0  # the document says 1, WEBCON's own importer starts at 0
     tombstone: float = 0.0  # how long a deleted BPS id cannot be created again
