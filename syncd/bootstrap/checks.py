@@ -18,6 +18,7 @@ from syncd.notifications import probe_hook
 from syncd.plan.group_names import Remembered
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
+from syncd.store.db.surroundings import find_problem, find_share
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
 from syncd.store.store import Store
 
@@ -173,14 +174,30 @@ def check_store(settings: Settings) -> Check:
         return Check("store", "failed", detail=str(error), remedy="correct store.url")
     try:
         revision, head = load_revision(database), load_head()
+        problem, share = find_problem(database), find_share(database)
     except SyncdError as error:
         return Check("store", "failed", detail=str(error), remedy="see the message")
     finally:
         database.close()
     where = settings.store.url.shown()
+    if problem:
+        return Check("store", "failed", detail=problem, remedy="correct store.url, or let syncd write there")
+    if share:
+        return Check(
+            "store",
+            "warning",
+            detail=f"{where} is on a file system that other machines may share ({share})",
+            remedy="SQLite's locks do not hold there: put the file on a local disk, or use PostgreSQL",
+        )
     if revision == head:
         return Check("store", "ok", detail=f"{where} is at revision {head}")
     if revision is None:
-        return Check("store", "ok", detail=f"{where} is empty", remedy="'syncd run' and 'syncd sync' bring it up")
+        return Check(
+            "store",
+            "ok",
+            detail=f"{where} is empty",
+            remedy="'syncd run' and 'syncd sync' bring it up; was there one before, restore it first: nothing in the "
+            "portal is known to be ours without it",
+        )
     detail = f"{where} is at revision {revision}, this syncd needs {head}"
     return Check("store", "failed", detail=detail, remedy="stop every syncd on it and run 'syncd migrate'")

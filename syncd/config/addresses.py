@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Collection
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from syncd.config.problem import MASK, Refused
+from syncd.config.problem import MASK, Refused, suggest
 from syncd.config.values import expect_text
 
 CLOUDS: dict[str, tuple[str, str]] = {
@@ -20,6 +21,18 @@ CLOUDS: dict[str, tuple[str, str]] = {
 
 POSTGRESQL = "postgresql+psycopg://"
 _POSTGRESQL_SPELLINGS = (POSTGRESQL, "postgresql://", "postgres://")
+_OF_SQLITE = frozenset({"uri", "mode", "cache", "vfs", "timeout", "cached_statements"})
+"""What may stand behind the ? of a SQLite address (sqlite.org/uri.html, and Python's sqlite3); locks stay on."""
+_OF_POSTGRESQL = frozenset({
+    "host", "hostaddr", "port", "passfile", "require_auth", "channel_binding", "connect_timeout",
+    "client_encoding", "options", "application_name", "fallback_application_name", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslmode",
+    "sslnegotiation", "sslcompression", "sslcert", "sslkey", "sslpassword", "sslcertmode", "sslrootcert",
+    "sslcrl", "sslcrldir", "sslsni", "ssl_min_protocol_version", "ssl_max_protocol_version", "requirepeer",
+    "gssencmode", "krbsrvname", "gsslib", "gssdelegation", "service", "target_session_attrs",
+    "load_balance_hosts", "user", "password", "dbname", "requiressl", "prepare_threshold",
+})  # fmt: skip
+"""libpq's keywords (PostgreSQL manual, 34.1.2), and the one of psycopg."""
 _SECRET_PARAMETER = re.compile(r"([?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
 _STORE_REMEDY = "use sqlite:///PATH for a file, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
@@ -95,15 +108,37 @@ def parse_store_url(value: str) -> str:
             if rest.partition("?")[0].count("@") > 1:
                 # Which of them ends the password is a guess, and the rest of it would be taken for the server's name.
                 raise Refused("has more than one @", "write @ as %40 in the user name and in the password")
+            _check_server(rest)
             return POSTGRESQL + rest
     if text.startswith("sqlite:///"):
         path = text.removeprefix("sqlite:///").partition("?")[0]
         if not path or path == ":memory:":
             raise Refused("names no file, so everything would be forgotten", _STORE_REMEDY)
+        _check_parameters(text.partition("?")[2], _OF_SQLITE, "SQLite")
         return text
     scheme = re.match(r"([a-z][a-z0-9+.-]{0,30})://", text, re.IGNORECASE)
     what = f"is of the unknown kind {scheme[1]}" if scheme else "is no database address"
     raise Refused(what, _STORE_REMEDY)
+
+
+def _check_server(rest: str) -> None:
+    """Refuse a port that is no number, and parameters that the driver does not take."""
+    try:
+        parts = urlsplit(f"//{rest}")
+        _ = parts.port
+    except ValueError:
+        raise Refused("has a port that is no number", _STORE_REMEDY) from None
+    _check_parameters(parts.query, _OF_POSTGRESQL, "PostgreSQL")
+
+
+def _check_parameters(query: str, known: Collection[str], server: str) -> None:
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            meant = suggest(name, known)
+            remedy = f"did you mean {meant}?" if meant else "leave it out"
+            raise Refused(f"has the parameter {name[:40]!r}, which {server} does not know here", remedy)
+        if name == "prepare_threshold" and not value.isdecimal():
+            raise Refused("has a prepare_threshold that is no whole number", "write a number, or leave it out")
 
 
 def show_without_password(address: str) -> str:

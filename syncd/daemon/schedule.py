@@ -126,7 +126,7 @@ def _make_trigger(settings: ScheduleSettings, kind: ScheduledKind) -> Any:
     cadence, zone = _cadence(settings, kind), settings.timezone
     if not isinstance(cadence, Cron):
         return IntervalTrigger(seconds=int(cadence.every.total_seconds()), timezone=zone)
-    return CronTrigger(
+    return _OncePerTime(
         minute=cadence.minute,
         hour=cadence.hour,
         day=cadence.day,
@@ -134,6 +134,24 @@ def _make_trigger(settings: ScheduleSettings, kind: ScheduledKind) -> Any:
         day_of_week=cadence.weekday,
         timezone=zone,
     )
+
+
+class _OncePerTime(CronTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """As cron does it: a fixed time that comes twice in the night when the clock is put back is taken once.
+
+    A line whose hour or minute begins with a star is no fixed time (Debian's cron(8)): it goes on through both hours.
+    """
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """Return the next time after ``now`` that is not the second one of its name."""
+        found: datetime | None = super().get_next_fire_time(previous_fire_time, now)
+        while found is not None and found.fold and self._is_fixed:
+            found = super().get_next_fire_time(None, found.astimezone(UTC) + timedelta(microseconds=1))
+        return found
+
+    @property
+    def _is_fixed(self) -> bool:
+        return not any(str(each).startswith("*") for each in self.fields if each.name in ("hour", "minute"))
 
 
 def _cadence(settings: ScheduleSettings, kind: ScheduledKind) -> Cadence:

@@ -57,13 +57,17 @@ class Signals:
 
     @contextmanager
     def receiving(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Receive signals for the loop that runs in the main thread; afterwards they mean what they meant before."""
+        """Receive signals for the loop that runs in the main thread; afterwards they mean what they meant before.
+
+        Those that came before and were held back come now.
+        """
 
         def receive(number: int, _frame: FrameType | None) -> None:
             self.receive(number, loop)
 
         wanted = (*_REQUESTS, *_STOPS, signal.SIGHUP)
         before = {number: signal.signal(number, receive) for number in wanted}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
         try:
             yield
         finally:

@@ -14,6 +14,10 @@ _ALL = 10**15
 """More records than any portal has."""
 
 
+_NEW_STORE = "; this store knows of no record that is ours: if another one was lost, restore that one instead"
+"""A store that is empty, before a portal that is in use."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """One kind of change that is withheld, with the numbers and the way out."""
@@ -60,6 +64,8 @@ def find_populations_to_know(
     enough = find_enough(counts, done, limits)
     for (action, kind), number in counts.items():
         _, percent = _find_percent(action, limits)
+        if action == "adopt" and number:
+            enough[kind] = max(enough.get(kind, 0), 1)  # whether any is ours
         if number and percent is not None:
             wanted = number * 100 / percent if percent else _ALL  # none is allowed: the reason names the whole number
             enough[kind] = max(enough.get(kind, 0), math.floor(min(wanted, _ALL)) + 1)
@@ -86,7 +92,8 @@ def _find_breach(
 ) -> str:
     if action == "adopt":
         if limits.max_adoptions is not None and total > limits.max_adoptions:
-            return f"{total} adoptions, guard.max_adoptions allows {limits.max_adoptions}"
+            new = "" if any(populations.get(kind) for kind in kinds) else _NEW_STORE
+            return f"{total} adoptions, guard.max_adoptions allows {limits.max_adoptions}{new}"
         return ""
     removal = action in REMOVALS
     if removal and limits.max_removals is not None and total > limits.max_removals:

@@ -406,3 +406,29 @@ def test_an_at_sign_that_is_encoded_or_in_a_parameter_is_taken() -> None:
     """Only user name, password and host are looked at."""
     url = "postgresql+psycopg://syncd:p%40ss@db.example/syncd?application_name=a@b"
     assert load({"SYNCD_STORE__URL": url}).store.url.reveal() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql://u:p@db.example:54x2/syncd", "has a port that is no number"),
+        ("postgresql://u:p@db.example:99999999/syncd", "has a port that is no number"),
+        ("postgresql://u:p@db.example/syncd?sslmod=require", "did you mean sslmode?"),
+        ("postgresql://u:p@db.example/syncd?pool_size=9", "has the parameter 'pool_size'"),
+        ("postgresql://u:p@db.example/syncd?prepare_threshold=none", "prepare_threshold that is no whole number"),
+        ("sqlite:///syncd.db?nolock=1", "has the parameter 'nolock'"),
+        ("sqlite:///syncd.db?mod=ro", "did you mean mode?"),
+    ],
+)
+def test_a_store_address_that_no_driver_takes_is_refused_by_name(url: str, problem: str) -> None:
+    """At the start and by key, not by a traceback at the first connection."""
+    assert problem in problem_of({"SYNCD_STORE__URL": url})
+
+
+@pytest.mark.parametrize(
+    "query", ["?prepare_threshold=5", "?sslmode=verify-full&sslrootcert=/etc/ca.pem", "?host=/run"]
+)
+def test_parameters_of_the_database_driver_are_taken(query: str) -> None:
+    """libpq's keywords, and the one of psycopg."""
+    url = f"postgresql+psycopg://syncd@db.example/syncd{query}"
+    assert load({"SYNCD_STORE__URL": url}).store.url.reveal() == url

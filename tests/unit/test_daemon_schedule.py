@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from syncd.clock import Clock
 from syncd.config import ScheduleSettings
-from syncd.daemon.schedule import Schedule
+from syncd.daemon.schedule import Schedule, _make_trigger
 from syncd.model.run import RunRequest
 from tests.fakes.daemon import make_settings, watching_logs
 
@@ -140,3 +141,28 @@ async def test_a_jump_of_the_clock_is_noticed(first: timedelta, then: timedelta,
             times = schedule.next_times()
     assert len(log.of("clock.jumped")) == 1
     assert all(abs(time - clock.now() - comes_in) < timedelta(seconds=10) for time in times.values())
+
+
+@pytest.mark.parametrize(
+    ("line", "times"),
+    [
+        ("0 2 * * *", ["24 02:00", "25 02:00", "26 02:00"]),
+        ("30 2 * * *", ["24 02:30", "25 02:30", "26 02:30"]),
+        ("0 2,3 * * *", ["24 02:00", "24 03:00", "25 02:00", "25 03:00", "26 02:00", "26 03:00"]),
+        ("0 * * * *", None),
+    ],
+)
+def test_a_fixed_time_in_the_autumn_night_comes_once(line: str, times: list[str] | None) -> None:
+    """The clock is put back at three: two o'clock comes twice, the nightly run once; what comes hourly goes on."""
+    zone = ZoneInfo("Europe/Warsaw")
+    settings = make_schedule_settings(full=line, timezone=str(zone))
+    trigger = _make_trigger(settings, "full")
+    now, previous, found = datetime(2026, 10, 23, 12, tzinfo=UTC), None, list[datetime]()
+    while (after := trigger.get_next_fire_time(previous, now)) < datetime(2026, 10, 26, 12, tzinfo=zone):
+        found.append(after)
+        previous, now = after, after.astimezone(UTC) + timedelta(milliseconds=3)
+    if times is None:
+        assert len(found) == 24 * 3 - 2 + 1
+        assert len({each.astimezone(UTC) for each in found}) == len(found)
+    else:
+        assert [each.strftime("%d %H:%M") for each in found] == times

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
+from syncd.cli.start import hold_signals
 from syncd.daemon import signals
 from syncd.daemon.signals import Signals
 
@@ -80,3 +83,34 @@ def test_nothing_keeps_a_process_that_is_to_leave_at_once(monkeypatch: pytest.Mo
     monkeypatch.setattr("syncd.daemon.signals.os._exit", left.append)
     signals.leave_at_once(143)
     assert left == [143]
+
+
+EARLY = """
+import os, signal, sys
+from syncd.cli.start import hold_signals
+hold_signals(["--config", "x", "run"])
+for number in (signal.SIGUSR1, signal.SIGHUP, signal.SIGTERM):
+    os.kill(os.getpid(), number)
+import asyncio
+from syncd.daemon.signals import Signals
+heard = []
+loop = asyncio.new_event_loop()
+made = Signals(request=heard.append, reload=lambda: heard.append("reload"), stop=heard.append)
+with made.receiving(loop):
+    loop.call_later(0.05, loop.stop)
+    loop.run_forever()
+print(sorted(heard))
+"""
+
+
+def test_signals_of_the_first_moments_wait_until_they_can_be_obeyed() -> None:
+    """As the first process of a container a program that is still being imported would never hear of them again."""
+    done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "['SIGTERM', 'full', 'reload']"), done.stderr
+
+
+def test_other_commands_keep_what_signals_mean() -> None:
+    """A command that is not the daemon is ended by the first one, as people expect."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    hold_signals(["sync", "full"])
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before

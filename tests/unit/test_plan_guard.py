@@ -108,8 +108,16 @@ def test_as_many_adoptions_as_allowed_go_through() -> None:
     adoptions = {("adopt", "user"): 2, ("adopt", "group"): 1}
     for allowed in (3, None):
         assert hold_excess(adoptions, {}, make_limits(max_adoptions=allowed)) == ()  # type: ignore[arg-type]
-    (hold,) = hold_excess(adoptions, {}, make_limits(max_adoptions=2))  # type: ignore[arg-type]
+    (hold,) = hold_excess(adoptions, {"user": 1}, make_limits(max_adoptions=2))  # type: ignore[arg-type]
     assert (hold.action, hold.count, hold.reason) == ("adopt", 3, "3 adoptions, guard.max_adoptions allows 2")
+
+
+def test_adoptions_into_a_store_that_owns_nothing_remind_of_a_lost_one() -> None:
+    """An empty store before a portal in use: perhaps the old one should be restored instead."""
+    adoptions = {("adopt", "user"): 3}
+    assert find_populations_to_know(adoptions, make_limits()) == {"user": 1}  # type: ignore[arg-type]
+    (hold,) = hold_excess(adoptions, {"user": 0}, make_limits(max_adoptions=2))  # type: ignore[arg-type]
+    assert hold.reason.endswith("no record that is ours: if another one was lost, restore that one instead")
 
 
 def test_created_groups_are_judged_beside_what_is_no_record() -> None:

@@ -7,6 +7,7 @@ import signal
 import click
 
 from syncd.cli.options import Invocation, pass_invocation, shared_options
+from syncd.cli.start import FOR_DAEMON
 
 
 @click.command("run")
@@ -18,8 +19,11 @@ def run(invocation: Invocation) -> None:
     SIGUSR1: a full run now. SIGUSR2: a delta run now. SIGHUP: read the configuration again. SIGTERM, SIGINT: finish
     what is in hand and end; a second one: leave at once.
     """
-    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # they would kill a daemon that is still on its way up
-    from syncd.bootstrap.daemon import run_daemon
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_DAEMON)  # as long as it is on its way up; see syncd.cli.start
+    try:
+        from syncd.bootstrap.daemon import run_daemon
 
-    raise SystemExit(run_daemon(invocation.load))
+        code = run_daemon(invocation.load)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before - FOR_DAEMON)
+    raise SystemExit(code)

@@ -14,27 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Executable, Row, create_engine, event, make_url
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from syncd.errors import StoreError
+from syncd.store.db.postgresql import make_engine
 
 P = ParamSpec("P")
 T = TypeVar("T")
 AnyRow = Row[*tuple[Any, ...]]
-
-# A server that vanished without a word is noticed within half a minute, also by a session that only holds a lock.
-_POSTGRESQL = {
-    "connect_timeout": 10,
-    "application_name": "syncd",
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,  # milliseconds
-}
 
 
 class Database:
@@ -163,32 +154,21 @@ class FileWatch:
         return found.st_dev, found.st_ino
 
 
-def open_database(url: str) -> Database:
-    """Return a database for a URL of the configuration. Nothing is created, and nothing is asked of it, yet."""
+def open_database(url: str, read: Callable[[], str] | None = None) -> Database:
+    """Return a database for a URL of the configuration. Nothing is created, and nothing is asked of it, yet.
+
+    ``read`` gives the URL as it is now, for new sessions with a server: its credentials may have been rotated.
+    """
     parsed = make_url(url)
     try:
         if parsed.get_backend_name() == "sqlite":
             return _open_sqlite(parsed)
-        engine = create_engine(
-            parsed,
-            pool_size=3,
-            max_overflow=2,
-            pool_pre_ping=True,
-            connect_args=_POSTGRESQL,
-        )
-        event.listen(engine, "connect", _prepare_postgresql)
+        engine = make_engine(url, read or (lambda: url))
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
             f"the store at {parsed.render_as_string(hide_password=True)} cannot be used: {error}"
         ) from error
     return Database(engine)
-
-
-def _prepare_postgresql(connection: Any, _record: object) -> None:
-    # Compiling a statement to machine code pays off after seconds; ours are many, and each takes milliseconds.
-    with connection.cursor() as cursor:
-        cursor.execute("SET jit = off")
-    connection.commit()
 
 
 # WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and loses
@@ -217,8 +197,9 @@ def _open_sqlite(url: URL) -> Database:
         ours: dict[str, Any] = {**options, "timeout": 30.0, "check_same_thread": False, "isolation_level": None}
         connection: Any = engine.dialect.connect(*arguments, **ours)
         try:
-            for pragma in _SQLITE:
-                connection.execute(f"PRAGMA {pragma}")
+            answers = [connection.execute(f"PRAGMA {pragma}").fetchone() for pragma in _SQLITE]
+            if in_file and answers[0] != ("wal",):  # without shared memory, as on a network share
+                _refuse_unlockable(url, f"journal_mode stays {answers[0][0]}")
         except BaseException:  # of a damaged file: nobody else would close it
             connection.close()
             raise
@@ -265,6 +246,8 @@ def explain(error: SQLAlchemyError, url: URL) -> str:
     if isinstance(error, OperationalError) and "unable to open database file" in said:
         at = Path(url.database or ".").parent
         return f"the store at {where} cannot be opened ({said}): does {at} exist, and may syncd write to it?"
+    if "locking protocol" in said or "database is locked" in said:
+        return _explain_no_locks(url, said)
     if "disk I/O error" in said:
         return (
             f"the store at {where} could not be read or written ({said}): the disk is broken, or a quota or a limit on "
@@ -275,3 +258,14 @@ def explain(error: SQLAlchemyError, url: URL) -> str:
             f"the store at {where} has no room left ({said}): free some disk space; nothing that was committed is lost"
         )
     return f"the store at {where} failed: {said}"
+
+
+def _explain_no_locks(url: URL, said: str) -> str:
+    return (
+        f"the store at {url.render_as_string(hide_password=True)} cannot be locked ({said}): is the file on a network "
+        "share, or does another program hold it? A SQLite store belongs on a local disk; elsewhere use PostgreSQL"
+    )
+
+
+def _refuse_unlockable(url: URL, said: str) -> NoReturn:
+    raise StoreError(_explain_no_locks(url, said))

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from syncd.errors import StoreError, StoreLocked
 from syncd.store.db.database import Database, explain
+from syncd.store.db.postgresql import refuse_pooler
 
 WATCH_SECONDS = 2.0
 """How often the holder looks whether the lock is still there."""
@@ -31,6 +32,10 @@ _IS_TAKEN = text(
     " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     " AND classid::bigint = :high AND objid::bigint = :low)"
 )
+_IS_OURS = text(
+    "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1"
+    " AND pid = pg_backend_pid() AND classid::bigint = :high AND objid::bigint = :low)"
+)
 """A key of 64 bits stands there in halves (PostgreSQL manual, pg_locks)."""
 
 
@@ -42,6 +47,7 @@ class StoreLock:
         self._file: int | None = None
         self._session: Connection | None = None
         self._is_new_file = False
+        self._keeps_sessions = False
 
     def try_acquire(self) -> bool:
         """Take the lock if nobody else has it. Blocks for no longer than one question to the database."""
@@ -65,6 +71,8 @@ class StoreLock:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError as error:
+            raise _make_unlockable(self._path, error) from error
         finally:
             os.close(handle)
         return False
@@ -78,12 +86,13 @@ class StoreLock:
         if self._session is None:
             return self._is_private
         try:
-            self._session.execute(text("SELECT 1"))
+            held = bool(self._session.execute(_IS_OURS, _HALVES).scalar_one())
             self._session.commit()
         except SQLAlchemyError:
+            held = False
+        if not held:
             self.release()
-            return False
-        return True
+        return held
 
     def release(self) -> None:
         """Give the lock back."""
@@ -143,6 +152,9 @@ class StoreLock:
         except BlockingIOError:
             os.close(handle)
             return False
+        except OSError as error:
+            os.close(handle)
+            raise _make_unlockable(path, error) from error
         if not self._is_in_place(handle):  # removed between the two calls above: it would bind nobody else
             os.close(handle)
             return False
@@ -151,6 +163,9 @@ class StoreLock:
 
     def _lock_session(self) -> bool:
         try:
+            if not self._keeps_sessions:  # asked once: a standby comes here every few seconds
+                refuse_pooler(self._database.engine)
+                self._keeps_sessions = True
             session = self._database.engine.connect()
             got = session.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}).scalar_one()
             session.commit()
@@ -161,3 +176,10 @@ class StoreLock:
             return False
         self._session = session
         return True
+
+
+def _make_unlockable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be locked ({error.strerror}): its file system knows no locks, and two daemons would work at "
+        "once. A SQLite store belongs on a local disk; elsewhere use PostgreSQL"
+    )

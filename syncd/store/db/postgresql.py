@@ -1,0 +1,106 @@
+"""PostgreSQL as a store: how sessions are opened, and what kind of server the program can work with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.engine import URL, Engine
+
+from syncd.errors import StoreError
+
+# A server that vanished without a word is noticed within half a minute, also by a session that only holds a lock.
+_SESSION: Mapping[str, object] = {
+    "connect_timeout": 10,
+    "application_name": "syncd",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
+_OF_THE_DRIVER = "prepare_threshold"
+"""The one parameter of an address that is psycopg's and not libpq's, and wants a number."""
+
+_PROCESS = text("SELECT pg_backend_pid()")
+_BESIDES = 3
+
+
+def make_engine(address: str, read: Callable[[], str]) -> Engine:
+    """Return the engine of a server; nothing is asked of it yet.
+
+    ``read`` gives the address as it is now: user and password are taken from it for each new session, since they may
+    live in a file that somebody rotates. A session in another encoding than UTF-8, or one with another database
+    than at first, raises StoreError.
+    """
+    url = make_url(address)
+    threshold = url.query.get(_OF_THE_DRIVER)
+    url = url.difference_update_query([_OF_THE_DRIVER])
+    arguments = {key: value for key, value in _SESSION.items() if key not in url.query}
+    if isinstance(threshold, str):
+        arguments[_OF_THE_DRIVER] = int(threshold)
+    engine = create_engine(url, pool_size=3, max_overflow=2, pool_pre_ping=True, connect_args=arguments)
+
+    @event.listens_for(engine, "do_connect")
+    def sign_in(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+        now = make_url(read()).difference_update_query([_OF_THE_DRIVER])
+        if _name_database(now) != _name_database(url):
+            raise StoreError(
+                f"store.url names {_name_database(now)} now, and this syncd works with {_name_database(url)}: start it "
+                "again, so that it works with the new one"
+            )
+        fresh = {"user": now.username, "password": now.password}
+        parameters.update({key: value for key, value in fresh.items() if value is not None})
+
+    event.listen(engine, "connect", _prepare, insert=True)  # before SQLAlchemy asks anything itself
+    return engine
+
+
+def _name_database(url: URL) -> str:
+    return url.set(username=None, password=None, query={}).render_as_string()
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        name = connection.info.dbname
+        raise StoreError(
+            f'the database "{name}" is encoded as {encoding}, in which the names of people do not all fit: make one by '
+            f"CREATE DATABASE syncd ENCODING 'UTF8' TEMPLATE template0, and name it in store.url"
+        )
+    # Compiling a statement to machine code pays off after seconds; ours are many, and each takes milliseconds.
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()
+
+
+def refuse_pooler(engine: Engine) -> None:
+    """Raise StoreError where the next transaction of a connection may be another session's.
+
+    So does a pooler that lends its sessions for single transactions (PgBouncer: pool_mode = transaction): the lock that
+    lets only one syncd work would stay behind in a session that nobody holds. Such a pooler lends the session that
+    was just given back to the next one who asks: that is looked for, with a few transactions at once.
+    """
+    with ExitStack() as opened:
+        first = opened.enter_context(engine.connect())
+        process = _find_process(first)
+        first.commit()
+        for _ in range(_BESIDES):
+            other = opened.enter_context(engine.connect())
+            if _find_process(other) == process:  # its transaction stays open
+                raise _make_refusal(engine)
+        if _find_process(first) != process:
+            raise _make_refusal(engine)
+
+
+def _find_process(connection: Connection) -> int:
+    return int(connection.execute(_PROCESS).scalar_one())
+
+
+def _make_refusal(engine: Engine) -> StoreError:
+    return StoreError(
+        f"the store at {_name_database(engine.url)} is behind a pooler that lends its sessions for single "
+        "transactions (PgBouncer: pool_mode = transaction), where no lock holds: two daemons would work at once. Name "
+        "the server itself in store.url, or a pool with pool_mode = session"
+    )

@@ -1,0 +1,191 @@
+"""What stands between syncd and its database server, or is wrong with it: poolers, encodings, rotated credentials."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.engine import URL, make_url
+
+from syncd.config.secret import Secret
+from syncd.errors import StoreError, StoreLocked
+from syncd.store.db.database import Database, open_database
+from syncd.store.db.lock import StoreLock
+from syncd.store.db.revision import ensure_schema, load_revision
+from syncd.store.db.surroundings import find_problem
+from tests.postgres import fresh_database
+
+pytestmark = pytest.mark.postgresql
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Database]]:
+    """Give a function that opens databases, which are closed in the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda url, read=None: stack.enter_context(contextlib.closing(open_database(url, read)))
+
+
+@contextlib.contextmanager
+def pooled(url: str, folder: Path, mode: str) -> Iterator[str]:
+    """Run PgBouncer before that database and give the URL by which it is reached; stop it in the end."""
+    program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
+    if program is None:
+        pytest.skip("poolers were not tested: PgBouncer is not installed (Debian: apt-get install pgbouncer)")
+    server = make_url(url)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    (folder / "users").write_text(f'"{server.username}" "{server.password}"\n', encoding="utf-8")
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n{server.database} = host={server.host} port={server.port}\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = {mode}\n"
+        f"auth_type = scram-sha-256\nauth_file = {folder / 'users'}\nlogfile = {folder / 'log'}\n"
+        "ignore_startup_parameters = extra_float_digits\n",
+        encoding="utf-8",
+    )
+    owner = "postgres" if os.geteuid() == 0 else None  # it refuses to be root
+    if owner:
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, owner)
+        for parent in folder.parents[:2]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+    process = subprocess.Popen([program, "--quiet", str(folder / "pgbouncer.ini")], user=owner)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, "PgBouncer does not listen"
+            time.sleep(0.05)  # for the process of another program
+        yield server.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_a_pooler_that_lends_sessions_for_a_transaction_is_refused(
+    postgres_url: str, tmp_path: Path, opened: Callable[..., Database]
+) -> None:
+    """No lock would hold there: neither a daemon nor a command begins, nothing is locked, and `check` has a row."""
+    with fresh_database(postgres_url) as url, pooled(url, tmp_path, "transaction") as address:
+        database = opened(address)
+        ensure_schema(database, create=True)
+        with pytest.raises(StoreError, match=r"pool_mode = transaction.*Name the server itself"):
+            StoreLock(database).try_acquire()
+        assert "lends its sessions for single transactions" in find_problem(database)
+        assert str(make_url(address).password) not in find_problem(database)
+        assert not StoreLock(opened(url)).is_taken()
+
+
+def test_a_pooler_that_keeps_sessions_is_as_good_as_the_server(
+    postgres_url: str, tmp_path: Path, opened: Callable[..., Database]
+) -> None:
+    """The lock holds, others see it, and it is given back."""
+    with fresh_database(postgres_url) as url, pooled(url, tmp_path, "session") as address:
+        database = opened(address)
+        ensure_schema(database, create=True)
+        lock, other = StoreLock(database), StoreLock(opened(url))
+        assert lock.try_acquire()
+        assert lock.is_held()
+        assert not other.try_acquire()
+        with pytest.raises(StoreLocked):
+            other.__enter__()
+        assert find_problem(database) == ""
+        lock.release()
+        deadline = time.monotonic() + 10
+        while other.is_taken():  # the pooler cleans the session up before it lends it again
+            assert time.monotonic() < deadline
+
+
+def test_a_lock_that_another_session_has_is_not_held(postgres_url: str, opened: Callable[..., Database]) -> None:
+    """Whoever holds the lock looks whether it is this very session that has it."""
+    with fresh_database(postgres_url) as url:
+        database = opened(url)
+        lock = StoreLock(database)
+        assert lock.try_acquire()
+        assert lock._session is not None
+        lock._session.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+        assert not lock.is_held()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN2", "SQL_ASCII"])
+def test_a_database_in_another_encoding_is_refused_with_the_line_that_helps(
+    encoding: str, postgres_url: str, opened: Callable[..., Database]
+) -> None:
+    """Names of people would not fit into it, and every run would fail at the first one of them."""
+    server = make_url(postgres_url)
+    with psycopg.connect(_as_libpq(server), autocommit=True) as admin:
+        name = f"t_{encoding.lower()}"
+        made = sql.SQL("CREATE DATABASE {} ENCODING {} LOCALE 'C' TEMPLATE template0")
+        admin.execute(made.format(sql.Identifier(name), sql.Literal(encoding)))
+        try:
+            database = opened(server.set(database=name).render_as_string(hide_password=False))
+            with pytest.raises(StoreError, match=rf"encoded as {encoding}.*CREATE DATABASE syncd ENCODING 'UTF8'"):
+                load_revision(database)
+        finally:
+            database.close()
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_credentials_that_were_rotated_are_read_for_each_new_session(
+    postgres_url: str, tmp_path: Path, opened: Callable[..., Database]
+) -> None:
+    """The file is overwritten and the old password stops to work: the program goes on without a signal."""
+    server = make_url(postgres_url)
+    file = tmp_path / "url"
+    with (
+        fresh_database(postgres_url) as url,
+        psycopg.connect(_as_libpq(server), autocommit=True) as admin,
+        _role(admin, "rotated", "before"),
+    ):
+        address = make_url(url).set(username="rotated", password="before")
+        file.write_text(address.render_as_string(hide_password=False), encoding="utf-8")
+        secret = Secret.from_file(file)
+        database = opened(secret.reveal(), secret.reveal)
+        assert load_revision(database) is None
+
+        admin.execute("ALTER ROLE rotated PASSWORD 'after!'")
+        file.write_text(address.set(password="after!").render_as_string(hide_password=False), encoding="utf-8")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotated'")
+        assert load_revision(database) is None
+
+        file.write_text(address.set(database="elsewhere").render_as_string(hide_password=False), encoding="utf-8")
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotated'")
+        with pytest.raises(StoreError, match=r"elsewhere now, and this syncd works with.*start it again"):
+            load_revision(database)
+        database.close()
+
+
+def test_parameters_of_the_driver_are_handed_on(postgres_url: str, opened: Callable[..., Database]) -> None:
+    """A number of psycopg's, and libpq's own in place of ours."""
+    with fresh_database(postgres_url) as url:
+        database = opened(f"{url}?prepare_threshold=0&application_name=ours&connect_timeout=3")
+        with database.transaction() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            assert driver.prepare_threshold == 0
+            assert connection.exec_driver_sql("SHOW application_name").scalar() == "ours"
+
+
+@contextlib.contextmanager
+def _role(admin: psycopg.Connection, name: str, password: str) -> Iterator[None]:
+    role = sql.Identifier(name)
+    admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))
+    try:
+        yield
+    finally:
+        admin.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+def _as_libpq(url: URL) -> str:
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
