@@ -7,9 +7,11 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
@@ -35,7 +37,7 @@ def opened() -> Iterator[Callable[..., Database]]:
 
 
 @contextlib.contextmanager
-def pooled(url: str, folder: Path, mode: str) -> Iterator[str]:
+def pooled(url: str, mode: str) -> Iterator[str]:
     """Run PgBouncer before that database and give the URL by which it is reached; stop it in the end."""
     program = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
     if program is None:
@@ -44,40 +46,45 @@ def pooled(url: str, folder: Path, mode: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="syncd-pooler-"))  # those of pytest are closed to another user
     (folder / "users").write_text(f'"{server.username}" "{server.password}"\n', encoding="utf-8")
     (folder / "pgbouncer.ini").write_text(
         f"[databases]\n{server.database} = host={server.host} port={server.port}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\npool_mode = {mode}\n"
-        f"auth_type = scram-sha-256\nauth_file = {folder / 'users'}\nlogfile = {folder / 'log'}\n"
-        "ignore_startup_parameters = extra_float_digits\n",
+        f"auth_type = scram-sha-256\nauth_file = {folder / 'users'}\nignore_startup_parameters = extra_float_digits\n",
         encoding="utf-8",
     )
     owner = "postgres" if os.geteuid() == 0 else None  # it refuses to be root
     if owner:
         for path in (folder, *folder.iterdir()):
             shutil.chown(path, owner)
-        for parent in folder.parents[:2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    process = subprocess.Popen([program, "--quiet", str(folder / "pgbouncer.ini")], user=owner)
+    process = subprocess.Popen([program, str(folder / "pgbouncer.ini")], user=owner, stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert process.poll() is None, (folder / "log").read_text(encoding="utf-8")
-            assert time.monotonic() < deadline, "PgBouncer does not listen"
-            time.sleep(0.05)  # for the process of another program
+        assert process.stderr is not None
+        said = _read_until_up(process.stderr)
+        assert "process up" in said, said
         yield server.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
     finally:
         process.terminate()
-        process.wait(20)
+        process.communicate(timeout=20)
+        shutil.rmtree(folder)
+
+
+def _read_until_up(lines: IO[str]) -> str:
+    """Return what the pooler says until it listens, or ends."""
+    said = ""
+    for line in lines:
+        said += line
+        if "process up" in line:
+            break
+    return said
 
 
 def test_a_pooler_that_lends_sessions_for_a_transaction_is_refused(
-    postgres_url: str, tmp_path: Path, opened: Callable[..., Database]
+    postgres_url: str, opened: Callable[..., Database]
 ) -> None:
     """No lock would hold there: neither a daemon nor a command begins, nothing is locked, and `check` has a row."""
-    with fresh_database(postgres_url) as url, pooled(url, tmp_path, "transaction") as address:
+    with fresh_database(postgres_url) as url, pooled(url, "transaction") as address:
         database = opened(address)
         ensure_schema(database, create=True)
         with pytest.raises(StoreError, match=r"pool_mode = transaction.*Name the server itself"):
@@ -88,10 +95,10 @@ def test_a_pooler_that_lends_sessions_for_a_transaction_is_refused(
 
 
 def test_a_pooler_that_keeps_sessions_is_as_good_as_the_server(
-    postgres_url: str, tmp_path: Path, opened: Callable[..., Database]
+    postgres_url: str, opened: Callable[..., Database]
 ) -> None:
     """The lock holds, others see it, and it is given back."""
-    with fresh_database(postgres_url) as url, pooled(url, tmp_path, "session") as address:
+    with fresh_database(postgres_url) as url, pooled(url, "session") as address:
         database = opened(address)
         ensure_schema(database, create=True)
         lock, other = StoreLock(database), StoreLock(opened(url))

@@ -43,7 +43,8 @@ def make_engine(address: str, read: Callable[[], str]) -> Engine:
     engine = create_engine(url, pool_size=3, max_overflow=2, pool_pre_ping=True, connect_args=arguments)
 
     @event.listens_for(engine, "do_connect")
-    def sign_in(_dialect: object, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+    def sign_in(*event_arguments: Any) -> None:
+        parameters: dict[str, Any] = event_arguments[-1]  # behind dialect, record and what has no name
         now = make_url(read()).difference_update_query([_OF_THE_DRIVER])
         if _name_database(now) != _name_database(url):
             raise StoreError(
