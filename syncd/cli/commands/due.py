@@ -74,7 +74,8 @@ def load_dates(settings: Settings, database: Database, now: datetime) -> list[Du
     from syncd.plan.report.due import tell_credential
     from syncd.store.reports.due import load_due
 
-    ends = [tell_credential(name, ends_at) for name, ends_at in list_credential_ends(settings).items()]
+    known = list_credential_ends(settings, database, now)
+    ends = [tell_credential(name, ends_at) for name, ends_at in known.items()]
     return sorted([*load_due(database, make_rules(settings), now=now), *ends])
 
 
