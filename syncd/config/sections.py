@@ -140,7 +140,9 @@ Concurrency = Annotated[
     ),
 ]
 ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
-Day = Annotated[date, simple(values.parse_date)]
+Day = Annotated[
+    date, Parsed(lambda value, _info: values.parse_date(value), str, written=core_schema.date_schema())
+]
 Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
 
 

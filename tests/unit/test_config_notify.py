@@ -131,8 +131,8 @@ def test_a_mail_address_can_end_no_header(address: str) -> None:
 def test_only_events_that_there_are_can_be_chosen() -> None:
     """A misspelt one would be silence."""
     assert load({"SYNCD_NOTIFY__EVENTS": "held, failed"}).notify.events == ("held", "failed")
-    found = problems_of({"SYNCD_NOTIFY__EVENTS": "held, expirin"})
-    assert "notify.events: names no event: 'expirin'" in found
+    found = problems_of({"SYNCD_NOTIFY__EVENTS": "held, expired"})
+    assert "notify.events: names no event: 'expired'" in found
     assert "did you mean expiring?" in found
 
 

@@ -146,7 +146,7 @@ class LoginService:
     def _issue(self, lifetime: int) -> str:
         """Return a new Graph token with the permissions that are granted now; ``lifetime`` in seconds."""
         application = self.registration
-        roles = application.roles | ({"Application.Read.All"} if self._knobs.application_readable else set())
+        roles = application.roles | {role.strip() for role in self._knobs.more_permissions.split(",") if role.strip()}
         expires = self._clock.now().timestamp() + lifetime
         return self._book.issue(
             Grant(GRAPH_AUDIENCE, application.client_id, frozenset(roles), expires),
