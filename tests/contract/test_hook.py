@@ -176,6 +176,32 @@ async def test_what_could_not_be_delivered_is_told_after_the_next_run(world: Wor
     assert "ben@x.com" not in str(receiver.got)
 
 
+async def test_what_keeps_failing_is_told_once_until_it_is_solved(world: World) -> None:
+    """After three attempts in vain, by number and kind; when it begins anew it is news again."""
+    channel = FakeChannel()
+
+    async def sync_often(times: int) -> None:
+        for _ in range(times):
+            run = await world.sync("delta")
+            await Notifications(world.clock, "mail", EVENTS).notify_run(channel, world.store, run)
+
+    world.portal.refuse.add("ben@x.com")
+    world.source.put_user("u2", userPrincipalName="ben@x.com", displayName="Ben")
+    await sync_often(2)
+    assert channel.events == []
+    await sync_often(3)
+    assert channel.events == ["failing"]
+    assert channel.got[0]["failing"] == {"user": 1}
+    assert "ben@x.com" not in str(channel.got) + str(channel.letters)
+    world.portal.refuse.clear()
+    await sync_often(1)
+    assert channel.events == ["failing"]
+    world.portal.refuse.add("cid@x.com")
+    world.source.put_user("u3", userPrincipalName="cid@x.com", displayName="Cid")
+    await sync_often(4)
+    assert channel.events == ["failing", "failing"]
+
+
 async def test_a_store_that_fails_is_told_and_what_comes_after_it_is_a_recovery(
     world: World, receiver: Receiver
 ) -> None:
