@@ -112,12 +112,12 @@ def tell_turn(
             return None
         what, detail = "change", f"mapped values change: {', '.join(names)}"
     elif after.state == "wanted":
-        what, detail = "start", f"is wanted from then on; now {before.state.replace('_', ' ')}: {before.reason}"
+        what, detail = "start", f"comes in by the first run from then on; now {before.state.replace('_', ' ')}"
     elif before.state == "wanted" and after.state == "skipped":
         what, detail = "end", f"cannot be written from then on, and stays as it is: {after.reason}"
     elif before.state == "wanted":
         choice = choose_leaver_policy(after.state, kind, policy)
-        what, detail = "end", f"is not wanted from then on ({after.reason}): {_ENDS[choice]}"
+        what, detail = "end", f"goes by the first run from then on ({after.state.replace('_', ' ')}): {_ENDS[choice]}"
     else:
         return None
     return Due(at=at, what=what, bps_id=after.bps_id or before.bps_id, detail=detail, key=key)
