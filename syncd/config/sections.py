@@ -140,9 +140,7 @@ Concurrency = Annotated[
     ),
 ]
 ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
-Day = Annotated[
-    date, Parsed(lambda value, _info: values.parse_date(value), str, written=core_schema.date_schema())
-]
+Day = Annotated[date, Parsed(lambda value, _info: values.parse_date(value), str, written=core_schema.date_schema())]
 Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
 
 

@@ -69,9 +69,9 @@ async def test_runs_of_the_command_line_tell_what_is_news(
     for output in outputs:
         for secret in ("sesame", PASSWORD, password):
             assert secret not in output.stdout + output.stderr
-    failed, recovered = (str(letter["Subject"]) for letter in mail.got)
-    assert failed.startswith(f"[syncd {got[0]['portal']}] run ")
-    assert failed.endswith("failed")
+    trouble, recovered = (str(letter["Subject"]) for letter in mail.got)
+    assert trouble.startswith(f"[syncd {got[0]['portal']}] run ")
+    assert trouble.endswith("failed")
     assert recovered.endswith("runs go through again")
     assert mail.encrypted == [True, True]
     assert got[0]["portal"].endswith("/WEBCONBPS")
