@@ -1,4 +1,4 @@
-"""Messages to the hook of the settings: opening it, trying it, and telling it how a run of this process ended."""
+"""Messages over the channels of the settings: opening and trying them, and telling how a run of this process ended."""
 
 from __future__ import annotations
 
@@ -6,43 +6,117 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+import structlog
 
 from syncd.clock import Clock
 from syncd.config import Missing, Settings
 from syncd.errors import SyncdError
-from syncd.logs import get_logger
 from syncd.model.run import RunRecord
+from syncd.plan.report.mail import make_letter
+from syncd.plan.report.notifications import Notification
 from syncd.store.db.database import Database
 from syncd.store.store import Store
-from syncd.sync.notify import Notifications
+from syncd.sync.notify import Channel, ChannelName, Notifications, Outlet, tell_in_time
+from syncd.tasks import task_group
 from syncd.webhook import HookOptions, WebHook
 
-_SECONDS = 30.0
-"""What telling may take in all; what is not told by then is told after the next run, if it still is news."""
+if TYPE_CHECKING:
+    from syncd.mail import Mailer
+
+
+class HookChannel:
+    """The hook as a channel: a message is one document."""
+
+    def __init__(self, hook: WebHook) -> None:
+        self._hook = hook
+
+    async def deliver(self, news: Notification, *, at: datetime) -> None:
+        """Post one message; RemoteError when the hook does not take it."""
+        await self._hook.post({"text": news.text, "event": news.event, "at": at.isoformat(), **news.fields})
+
+
+class MailChannel:
+    """Mail as a channel: a message is one letter. ``console``: where people look at it, None where there is none."""
+
+    def __init__(self, mailer: Mailer, *, portal: str, console: str | None) -> None:
+        self._mailer = mailer
+        self._portal = portal
+        self._console = console
+        self._log = structlog.get_logger("syncd.notify")
+
+    async def deliver(self, news: Notification, *, at: datetime) -> None:
+        """Send one letter; RemoteError when the server does not take it."""
+        letter = make_letter(news, portal=self._portal, at=at, console=self._console)
+        receipt = await self._mailer.send(letter, at=at)
+        if receipt.refused:
+            self._log.warning(
+                "notify.partly_refused",
+                channel="mail",
+                news=news.event,
+                refused=sum(receipt.refused.values()),
+                answers={str(code): number for code, number in sorted(receipt.refused.items())},
+            )
+        if receipt.unclear:
+            self._log.warning("notify.unclear", channel="mail", news=news.event)
+
+
+def list_outlets(settings: Settings, clock: Clock) -> list[Outlet]:
+    """Return the ways that messages go by these settings; none when nothing is named. Nothing is opened yet."""
+    found, events = list[Outlet](), frozenset(settings.notify.events)
+    if settings.notify.webhook_url is not None:
+        found.append(Outlet(name="webhook", events=events, open=lambda: _open_hook(settings, clock)))
+    if settings.notify.smtp_url is not None:
+        found.append(Outlet(name="mail", events=events, open=lambda: _open_mail(settings, clock)))
+    return found
 
 
 @asynccontextmanager
-async def open_hook(settings: Settings, clock: Clock) -> AsyncIterator[WebHook | None]:
-    """Open what messages go to; None when the settings name nothing. Opening sends nothing."""
+async def _open_hook(settings: Settings, clock: Clock) -> AsyncIterator[HookChannel]:
+    async with _make_hook(settings, clock) as hook:
+        yield HookChannel(hook)
+
+
+@asynccontextmanager
+async def _open_mail(settings: Settings, clock: Clock) -> AsyncIterator[MailChannel]:
+    # No connection is kept between two mails, which are rare.
+    yield MailChannel(_make_mailer(settings, clock), portal=_find_portal(settings), console=None)
+
+
+def _make_hook(settings: Settings, clock: Clock) -> WebHook:
     url = settings.notify.webhook_url
-    if url is None:
-        yield None
-        return
-    portal = "" if isinstance(settings.bps_side, Missing) else settings.bps_side.portal_url.partition("://")[2]
-    async with WebHook(HookOptions(url.reveal, portal), clock) as hook:
-        yield hook
+    assert url is not None
+    return WebHook(HookOptions(url.reveal, _find_portal(settings)), clock)
 
 
-async def probe_hook(settings: Settings, clock: Clock) -> str | None:
-    """Connect and hang up, since a message would alarm somebody; return the problem, "" for none, None without hook."""
-    try:
-        async with open_hook(settings, clock) as hook:
-            if hook is None:
-                return None
-            await hook.probe()
-    except SyncdError as error:
-        return str(error)
-    return ""
+def _make_mailer(settings: Settings, clock: Clock) -> Mailer:
+    from syncd.mail import Mailer, MailOptions  # late: few send mail, and its library is not small
+
+    notify = settings.notify
+    assert notify.smtp_url is not None
+    return Mailer(MailOptions(notify.smtp_url.reveal, notify.mail_from or "", notify.mail_to), clock)
+
+
+def _find_portal(settings: Settings) -> str:
+    return "" if isinstance(settings.bps_side, Missing) else settings.bps_side.portal_url.partition("://")[2]
+
+
+async def probe_channels(settings: Settings, clock: Clock) -> dict[ChannelName, str]:
+    """Try each channel without a message, since that would alarm somebody; return the problems, "" for none."""
+    found: dict[ChannelName, str] = {}
+    for outlet in list_outlets(settings, clock):
+        try:
+            if outlet.name == "webhook":
+                async with _make_hook(settings, clock) as hook:
+                    await hook.probe()
+            else:
+                await _make_mailer(settings, clock).probe()
+        except SyncdError as error:
+            found[outlet.name] = str(error)
+        else:
+            found[outlet.name] = ""
+    return found
 
 
 async def notify_about_end(
@@ -50,15 +124,26 @@ async def notify_about_end(
     database: Database,
     clock: Clock,
     record: RunRecord,
-    list_expiring: Callable[[Settings, datetime], Mapping[str, datetime]],
+    list_expiring: Callable[[Settings, Database, datetime], Mapping[str, datetime]],
 ) -> None:
     """Tell how a run of this process ended, if that is news; bounded in time, and raises nothing of ours."""
+    outlets = list_outlets(settings, clock)
+    if not outlets:
+        return
     try:
-        async with asyncio.timeout(_SECONDS), open_hook(settings, clock) as hook:
-            if hook is not None:
-                notifications, told = Notifications(clock), Store(database)
-                await notifications.notify_run(hook, told, record)
-                expiring = await asyncio.to_thread(list_expiring, settings, clock.now())
-                await notifications.notify_expiring(hook, told, expiring)
-    except (TimeoutError, SyncdError) as error:
-        get_logger("syncd.notify").warning("notify.failed", error=str(error) or "the hook took too long")
+        expiring = await asyncio.to_thread(list_expiring, settings, database, clock.now())
+    except SyncdError:
+        expiring = {}  # the store fails; what is told of the run says so
+
+    async def tell(outlet: Outlet) -> None:
+        notifications, told = Notifications(clock, outlet.name, outlet.events), Store(database)
+
+        async def tell_all(channel: Channel) -> None:
+            await notifications.notify_run(channel, told, record)
+            await notifications.notify_expiring(channel, told, expiring)
+
+        await tell_in_time(outlet, tell_all)
+
+    async with task_group() as group:
+        for outlet in outlets:
+            group.create_task(tell(outlet), name=f"tell {outlet.name}")

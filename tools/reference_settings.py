@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,12 +18,16 @@ from syncd.config.base import Section
 from syncd.config.cadence import Cadence
 from syncd.config.mapping import MappingRule
 from syncd.config.secret import Secret
+from syncd.model.event import EVENTS
 from tools.reference_table import escape
 
 _FORMS: tuple[tuple[object, str], ...] = (
     (sections.Percent, "0 to 100, or `false`"),
     (sections.Limit, "a whole number from 0, or `false`"),
     (sections.Concurrency, '1 to 64, or `"auto"`'),
+    (sections.Events, ", ".join(f"`{event}`" for event in EVENTS)),
+    (sections.Mailboxes, "a list of mail addresses"),
+    (sections.Mailbox, "a mail address"),
     (sections.HostRoot, "an https address without a path"),
     (sections.Reference, "an id, a guid or a name"),
     (sections.UserCondition, "a CEL condition over `user`"),
@@ -34,6 +38,7 @@ _FORMS: tuple[tuple[object, str], ...] = (
     (values.QuietHours, '`HH:MM-HH:MM`, or `""`'),
     (tuple[str, ...], "a list of texts"),
     (timedelta, "a duration"),
+    (date, "a date, such as `2027-05-01`"),
     (ZoneInfo, "an IANA time zone"),
     (Path, "the path of a file"),
     (Secret, "text"),
@@ -42,7 +47,7 @@ _FORMS: tuple[tuple[object, str], ...] = (
 )
 """What is written for a type, the closest one first."""
 
-_ANNOTATED = 7
+_ANNOTATED = 10
 """So many of them are told by more than their type."""
 
 _HEAD = ["| key | values | default | meaning |", "|---|---|---|---|"]

@@ -36,7 +36,7 @@ class _Sample:
         default_factory=lambda: {("graph", "requests"): 1, ("graph", "throttled"): 1}
     )
 
-    messages_total: Mapping[str, int] = field(default_factory=dict)
+    messages_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
     durations: Mapping[tuple[str, str], Durations] = field(
         default_factory=lambda: {("run", "full"): Durations(), ("phase", "pull"): Durations()}
     )

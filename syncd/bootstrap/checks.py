@@ -8,13 +8,13 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal
 
 from syncd.bootstrap.rules import make_rules
-from syncd.bootstrap.settings import make_credential
+from syncd.bootstrap.settings import find_day, make_credential
 from syncd.bootstrap.sides import make_bps_options, open_graph
 from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.errors import SyncdError
-from syncd.notifications import probe_hook
+from syncd.notifications import probe_channels
 from syncd.plan.group_names import Remembered
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
@@ -42,7 +42,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     """Try everything that a run needs, changing nothing on either side; raises nothing that can be reported."""
     from syncd.bps.portal import BpsPortal
     from syncd.bps.probe import probe_portal
-    from syncd.graph.checks.credential import probe_credential
+    from syncd.graph.checks.credential import probe_credential, probe_secret
     from syncd.graph.checks.groups import probe_groups
     from syncd.graph.checks.probe import probe
 
@@ -50,15 +50,20 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     where = str(settings.file) if settings.file else "the environment"
     found = [Check("configuration", "ok", detail=f"read from {where}")]
     found.append(check_store(settings))
-    item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), clock.now())
+    known = find_day(settings.graph.client_secret_expires)
+    item = await asyncio.to_thread(probe_credential, make_credential(settings.graph), known, now=clock.now())
     found.append(Check(item.check, item.status, detail=item.detail, remedy=item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
             references, named = list_group_references(settings), load_group_names(settings)
             results = [*await probe(client, clock), *await probe_groups(client, references, named)]
+            if settings.graph.client_secret is not None and results[0].status == "ok":  # there is a token
+                better = await probe_secret(client, known, now=clock.now())
+                found[-1] = Check(better.check, better.status, detail=better.detail, remedy=better.remedy)
             found += [Check(item.check, item.status, detail=item.detail, remedy=item.remedy) for item in results]
     except SyncdError as error:
         found.append(Check("graph", "failed", detail=str(error), remedy="correct the settings of [graph]"))
+    found.append(check_portal_credential(settings, clock))
     try:
         async with BpsPortal(make_bps_options(settings), clock) as portal:
             checks = await probe_portal(
@@ -77,12 +82,38 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     found.append(check_coexistence(settings))
     if rules.mapping.managers:
         found.append(check_managers(settings))
-    problem = await probe_hook(settings, clock)
-    if problem is not None:
-        remedy = "correct notify.webhook_url, or open the way there" if problem else ""
-        said = problem or "the hook is reachable; no message was sent"
-        found.append(Check("notify.webhook", "failed" if problem else "ok", detail=said, remedy=remedy))
+    return [*found, *await check_channels(settings, clock)]
+
+
+_REACHED = {
+    "webhook": ("the hook is reachable; no message was sent", "correct notify.webhook_url, or open the way there"),
+    "mail": (
+        "the mail server lets us in over TLS; no mail was sent",
+        "correct notify.smtp_url, or open the way there; no mail goes out in clear",
+    ),
+}
+
+
+async def check_channels(settings: Settings, clock: Clock) -> list[Check]:
+    """Try the ways that messages go, without a message."""
+    found = []
+    for name, problem in (await probe_channels(settings, clock)).items():
+        fine, remedy = _REACHED[name]
+        status: Literal["failed", "ok"] = "failed" if problem else "ok"
+        found.append(Check(f"notify.{name}", status, detail=problem or fine, remedy=remedy if problem else ""))
     return found
+
+
+def check_portal_credential(settings: Settings, clock: Clock) -> Check:
+    """Say when the portal's secret ends, by the settings: the portal tells it nowhere."""
+    name, ends_at = "portal credential", find_day(settings.bps.client_secret_expires)
+    if ends_at is None:
+        remedy = "note the date as bps.client_secret_expires, if the portal's secret has one"
+        return Check(name, "unknown", detail="nobody tells when the portal's client secret ends", remedy=remedy)
+    from syncd.graph.checks.credential import judge_secret
+
+    said = judge_secret(name, "bps.client_secret", ends_at, now=clock.now(), said="by bps.client_secret_expires")
+    return Check(said.check, said.status, detail=said.detail, remedy=said.remedy)
 
 
 async def check_privileges(portal: BpsPortal, rules: Rules) -> list[Check]:

@@ -14,7 +14,7 @@ from syncd.clock import Clock
 from syncd.config import (
     Settings,
 )
-from syncd.notifications import open_hook
+from syncd.notifications import list_outlets
 
 
 def run_daemon(load_settings: Callable[[], Settings]) -> int:
@@ -35,6 +35,6 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         make_runs=make_runs,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_expiring=list_expiring,
-        open_hook=open_hook,
+        list_outlets=list_outlets,
     )
     return serve(load_settings, composition, clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from syncd.config import (
 )
 from syncd.model.kinds import RecordKind
 from syncd.model.sides import BOTH_SIDES
+from syncd.store.store import Store
 
 if TYPE_CHECKING:
     from syncd.graph.credentials import Credential
+    from syncd.store.db.database import Database
 
 
 def read_settings(
@@ -42,9 +44,12 @@ def _find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:
     return find_problem(text, entity)
 
 
-def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
-    """Return when the credentials end that end soon, by setting; reads files, sends nothing, raises nothing."""
-    ends = list_credential_ends(settings)
+def list_expiring(settings: Settings, database: Database, now: datetime) -> dict[str, datetime]:
+    """Return when the credentials end that end soon, by setting; reads files and the store, sends nothing.
+
+    Raises StoreError.
+    """
+    ends = list_credential_ends(settings, database, now)
     if not ends:
         return {}
     from syncd.graph.checks.credential import NOTICE
@@ -52,14 +57,29 @@ def list_expiring(settings: Settings, now: datetime) -> dict[str, datetime]:
     return {name: ends_at for name, ends_at in ends.items() if ends_at - now <= NOTICE}
 
 
-def list_credential_ends(settings: Settings) -> dict[str, datetime]:
-    """Return when each credential ends whose end is known, by setting; reads files, sends nothing, raises nothing."""
-    if isinstance(settings.graph_side, Missing) or settings.graph.certificate_file is None:
-        return {}
-    from syncd.graph.checks.credential import find_end
+def list_credential_ends(settings: Settings, database: Database, now: datetime) -> dict[str, datetime]:
+    """Return when each credential ends whose end is known, by setting; reads files and the store, sends nothing.
 
-    ends_at = find_end(make_credential(settings.graph))
-    return {} if ends_at is None else {"graph.certificate_file": ends_at}
+    What the tenant told of the client secret counts more than ``graph.client_secret_expires``. Raises StoreError.
+    """
+    found: dict[str, datetime | None] = {}
+    if not isinstance(settings.graph_side, Missing):
+        graph = settings.graph
+        if graph.client_secret is not None:
+            told = Store(database).secret_ends.load.blocking(graph.client_id or "", now=now)
+            found["graph.client_secret"] = told or find_day(graph.client_secret_expires)
+        elif graph.certificate_file is not None:
+            from syncd.graph.checks.credential import find_end
+
+            found["graph.certificate_file"] = find_end(make_credential(graph))
+    if not isinstance(settings.bps_side, Missing):
+        found["bps.client_secret"] = find_day(settings.bps.client_secret_expires)
+    return {name: ends_at for name, ends_at in found.items() if ends_at is not None}
+
+
+def find_day(day: date | None) -> datetime | None:
+    """Return the first moment at which a credential may be over that ends on a day: its beginning in UTC."""
+    return None if day is None else datetime.combine(day, time(), UTC)
 
 
 def make_credential(graph: GraphSettings) -> Credential:

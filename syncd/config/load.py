@@ -128,6 +128,8 @@ class _Reader:
             raw = self._choose_secrets(name, _without_blanks(raw, model))
             if name == "graph":
                 self._check_credential(raw)
+            elif name == "notify":
+                self._check_mail(raw)
         try:
             return model.model_validate(raw, context=self._surroundings)
         except ValidationError as error:
@@ -188,6 +190,23 @@ class _Reader:
             chosen[key] = SecretFile(path)
         return chosen
 
+    def _check_mail(self, raw: Table) -> None:
+        """Refuse a mail server without sender or recipients, and these without a mail server."""
+        server = _is_given(raw.get("smtp_url"))
+        for key, example in (("mail_from", '"syncd@example.com"'), ("mail_to", '["it@example.com"]')):
+            if server and not _is_given(raw.get(key)):
+                self.problems.append(
+                    Problem(f"notify.{key}", "is missing, and smtp_url is set", remedy=f"write it like {example}")
+                )
+            elif not server and _is_given(raw.get(key)):
+                self.problems.append(
+                    Problem(
+                        f"notify.{key}",
+                        "is set, and no smtp_url",
+                        remedy="name the mail server as smtp_url (or smtp_url_file), or remove it",
+                    )
+                )
+
     def _check_credential(self, raw: Table) -> None:
         given = [name for name in CREDENTIALS if name in raw]
         choice = "client_secret (or client_secret_file), certificate_file, federated_token_file or managed_identity"
@@ -212,8 +231,20 @@ class _Reader:
                     remedy="set certificate_file, or remove it",
                 )
             )
+        if "client_secret_expires" in raw and given and "client_secret" not in raw:
+            self.problems.append(
+                Problem(
+                    "graph.client_secret_expires",
+                    "has no client secret that could end",
+                    remedy="set client_secret, or remove it",
+                )
+            )
         if "client_id" not in raw and "managed_identity" not in raw:
             self.problems.append(missing_key("graph.client_id"))
+
+
+def _is_given(value: object) -> bool:
+    return value not in ("", None) and value != [] and value != ()
 
 
 def _without_blanks(raw: Table, model: type[Section]) -> Table:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,13 +20,14 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from syncd.config import addresses, files, values
+from syncd.config import addresses, files, smtp, values
 from syncd.config.base import Parsed, Section, simple
 from syncd.config.cadence import Cadence, Cron, Interval, parse_cadence
 from syncd.config.files import SecretFile, resolve
 from syncd.config.mapping import MappingSettings, parse_expression
-from syncd.config.problem import Refused, suggest
+from syncd.config.problem import Refused, show_value, suggest
 from syncd.config.secret import Normalise, Secret, masked, unchanged
+from syncd.model.event import EVENTS
 from syncd.model.licence import LicenceType
 from syncd.model.privilege import LEVELS, PlaceKind
 
@@ -34,9 +35,9 @@ SECRET_KEYS: dict[str, frozenset[str]] = {
     "graph": frozenset({"client_secret", "certificate_password"}),
     "bps": frozenset({"client_secret"}),
     "store": frozenset({"url"}),
-    "notify": frozenset({"webhook_url"}),
+    "notify": frozenset({"webhook_url", "smtp_url"}),
 }
-MASKED_KEYS = frozenset({"client_secret", "certificate_password", "url", "webhook_url", "proxy_url"})
+MASKED_KEYS = frozenset({"client_secret", "certificate_password", "url", "webhook_url", "smtp_url", "proxy_url"})
 
 Leave = Literal["keep", "revoke", "delete"]
 
@@ -98,6 +99,19 @@ def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
+def _parse_events(value: object) -> tuple[str, ...]:
+    names = values.parse_names(value)
+    for name in names:
+        if name not in EVENTS:
+            meant = suggest(name, EVENTS)
+            choice = ", ".join(EVENTS)
+            raise Refused(
+                f"names no event: {show_value(name)}",
+                f"did you mean {meant}? There are {choice}" if meant else f"use {choice}",
+            )
+    return names
+
+
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
@@ -106,6 +120,9 @@ Plain = Annotated[Secret, _secret()]
 Proxy = Annotated[Secret, _secret(addresses.parse_proxy_url, addresses.show_without_password)]
 Identifier = Annotated[str, simple(values.parse_identifier)]
 HostRoot = Annotated[str, simple(addresses.parse_host_root)]
+Mailbox = Annotated[str, simple(smtp.parse_mailbox)]
+Mailboxes = Annotated[tuple[str, ...], simple(smtp.parse_mailboxes, list)]
+Events = Annotated[tuple[str, ...], simple(_parse_events, list)]
 CaFile = Annotated[Path, Parsed(files.parse_ca_file)]
 UserCondition = Annotated[str, Parsed(partial(parse_expression, entity="user"))]
 GroupCondition = Annotated[str, Parsed(partial(parse_expression, entity="group"))]
@@ -123,6 +140,7 @@ Concurrency = Annotated[
     ),
 ]
 ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
+Day = Annotated[date, Parsed(lambda value, _info: values.parse_date(value), str, written=core_schema.date_schema())]
 Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
 
 
@@ -133,6 +151,7 @@ class GraphSettings(Section):
     tenant_id: Annotated[str, simple(values.parse_tenant)]
     client_id: Identifier | None = None
     client_secret: Plain | None = None
+    client_secret_expires: Day | None = None
     certificate_file: Annotated[Path, Parsed(files.parse_certificate_file)] | None = None
     certificate_password: Plain | None = None
     federated_token_file: Annotated[Path, Parsed(files.parse_token_file)] | None = None
@@ -160,6 +179,7 @@ class BpsSettings(Section):
     portal_url: Annotated[str, Parsed(_parse_portal_url)]
     client_id: Identifier
     client_secret: Plain
+    client_secret_expires: Day | None = None
     concurrency: Concurrency = "auto"
     members_per_request: Annotated[int, Field(ge=1, le=1000)] = 200
     sync_wait: Duration = timedelta(seconds=60)
@@ -308,9 +328,13 @@ class HealthSettings(Section):
 
 
 class NotifySettings(Section):
-    """``[notify]``: the address of a hook is as good as a password, so it is a secret."""
+    """``[notify]``: the address of a hook is as good as a password, and that of a mail server may hold one."""
 
     webhook_url: Annotated[Secret, _secret(addresses.parse_webhook_url, addresses.show_host_only)] | None = None
+    smtp_url: Annotated[Secret, _secret(smtp.parse_smtp_url, addresses.show_without_password)] | None = None
+    mail_from: Mailbox | None = None
+    mail_to: Mailboxes = ()
+    events: Events = EVENTS
 
 
 class LogSettings(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from dataclasses import dataclass
-from datetime import time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -198,6 +198,22 @@ def parse_names(value: object) -> tuple[str, ...]:
     if not all(names):
         raise Refused("has an empty entry", "remove it")
     return names
+
+
+def parse_date(value: object) -> date:
+    """Return a day: a date of TOML, or one in a text as ISO 8601 writes it (2027-05-01)."""
+    remedy = "write the day like 2027-05-01"
+    if isinstance(value, datetime):
+        raise Refused("is a time of a day", remedy)
+    if isinstance(value, date):
+        return value
+    text = expect_text(value)
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        raise Refused("is no date", remedy)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused("is no day of the calendar", remedy) from None
 
 
 def parse_identifier(value: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +12,7 @@ from syncd.clock import Clock
 from syncd.config import Listen, Settings
 from syncd.daemon.state import DaemonState
 from syncd.store.db.database import Database
-from syncd.sync.notify import Hook
+from syncd.sync.notify import Outlet
 from syncd.sync.ports.progress import Progress
 from syncd.sync.runs import Runs, Sides
 
@@ -39,13 +39,13 @@ class Composition:
 
     ``open_store`` opens the store of the settings and brings up an empty one (StoreError, SchemaMismatch).
     ``serve_health`` answers on an address until it is cancelled, and keeps address trouble to itself.
-    ``list_expiring`` returns for the settings whose credential ends soon when that is; it reads files, so it runs in a
-    thread. ``open_hook`` opens what messages go to, None when there is no such thing; it sends nothing yet.
+    ``list_expiring`` returns for the settings whose credential ends soon when that is; it reads files and the store, so
+    it runs in a thread (StoreError). ``list_outlets`` names the ways that messages go; it opens nothing yet.
     """
 
     open_store: Callable[[Settings], Database]
     open_sides: OpenSides
     make_runs: Callable[[Settings, Database, Clock], Runs]
     serve_health: Callable[[Listen, DaemonState], Coroutine[Any, Any, None]]
-    list_expiring: Callable[[Settings, datetime], Mapping[str, datetime]]
-    open_hook: Callable[[Settings, Clock], AbstractAsyncContextManager[Hook | None]]
+    list_expiring: Callable[[Settings, Database, datetime], Mapping[str, datetime]]
+    list_outlets: Callable[[Settings, Clock], Sequence[Outlet]]

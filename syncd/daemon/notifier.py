@@ -1,4 +1,4 @@
-"""The daemon's messages to the hook: they wait in a short line of their own, so that no run waits for a hook."""
+"""The daemon's messages: they wait in a short line of their own, so that no run waits for a hook or a mail server."""
 
 from __future__ import annotations
 
@@ -11,75 +11,88 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from syncd.errors import SyncdError
+from syncd.errors import RemoteError
 from syncd.model.run import RunRecord
+from syncd.plan.report.notifications import Notification
 from syncd.store.db.database import Database
 from syncd.store.store import Store
-from syncd.sync.notify import Hook, Notifications
+from syncd.sync.notify import Channel, ChannelName, Notifications, Outlet, Reload, tell_in_time
+from syncd.tasks import task_group
 
 if TYPE_CHECKING:
     from syncd.daemon.shared import DaemonContext
 
 _WAITING = 32
-_SECONDS = 30.0
-"""What one item may take; after that it is dropped, and the next run tells what still is news."""
 
-Item = RunRecord | Exception | Mapping[str, datetime]
+Item = RunRecord | Exception | Mapping[str, datetime] | Reload
 
 
 @dataclass(frozen=True, slots=True)
 class _Counted:
-    """A hook that counts what it took."""
+    """A channel that counts what it took and what it did not."""
 
-    hook: Hook
-    total: Counter[str]
+    channel: Channel
+    name: ChannelName
+    total: Counter[tuple[str, str]]
 
-    async def post(self, document: Mapping[str, object]) -> None:
-        """Post a document, and count it."""
-        await self.hook.post(document)
-        self.total["sent"] += 1
+    async def deliver(self, news: Notification, *, at: datetime) -> None:
+        """Deliver a message, and count it."""
+        try:
+            await self.channel.deliver(news, at=at)
+        except RemoteError:
+            self.total[self.name, "failed"] += 1
+            raise
+        self.total[self.name, "sent"] += 1
 
 
 class Notifier:
     """What has happened and was not told yet. When more happens than can be told, the oldest is forgotten."""
 
     def __init__(self) -> None:
+        self.database: Database | None = None
+        """The store in which it stands what was told."""
         self._items: asyncio.Queue[Item] = asyncio.Queue(_WAITING)
-        self._database: Database | None = None
+        self._desks: dict[ChannelName, Notifications] = {}
         self._log = structlog.get_logger("syncd.notify")
 
     def attach(self, database: Database) -> None:
         """Note in which store it stands what was told."""
-        self._database = database
+        self.database = database
 
     def report(self, item: Item) -> None:
-        """Hand over a closed run, what kept a run from being recorded, or credentials that end soon."""
+        """Hand over a closed run, what kept a run from being recorded, credentials that end soon, or a reload."""
         if self._items.full():
             self._items.get_nowait()
         self._items.put_nowait(item)
 
     async def work(self, context: DaemonContext) -> None:
-        """Tell one item after the other, by the settings then in force."""
-        notifications = Notifications(context.clock)
+        """Tell one item after the other over all channels at once, by the settings then in force."""
         while True:
             item = await self._items.get()
-            try:
-                async with (
-                    asyncio.timeout(_SECONDS),
-                    context.composition.open_hook(context.settings, context.clock) as hook,
-                ):
-                    if hook is not None:
-                        await self._tell(notifications, _Counted(hook, context.state.messages_total), item)
-            except (TimeoutError, SyncdError) as error:
-                context.state.messages_total["failed"] += 1
-                self._log.warning("notify.failed", error=str(error) or "the hook took too long")
+            async with task_group() as group:
+                for outlet in context.composition.list_outlets(context.settings, context.clock):
+                    group.create_task(self._tell(context, outlet, item), name=f"tell {outlet.name}")
 
-    async def _tell(self, notifications: Notifications, hook: Hook, item: Item) -> None:
+    async def _tell(self, context: DaemonContext, outlet: Outlet, item: Item) -> None:
+        desk = self._desks.setdefault(outlet.name, Notifications(context.clock, outlet.name, outlet.events))
+        desk.events = outlet.events
+        total = context.state.messages_total
+
+        async def tell(channel: Channel) -> None:
+            await self._tell_item(desk, _Counted(channel, outlet.name, total), item)
+
+        if not await tell_in_time(outlet, tell):
+            total[outlet.name, "failed"] += 1
+
+    async def _tell_item(self, desk: Notifications, channel: Channel, item: Item) -> None:
         if isinstance(item, Exception):
-            await notifications.notify_unrecorded(hook, item)
-        elif self._database is not None:
-            store = Store(self._database)
-            if isinstance(item, RunRecord):
-                await notifications.notify_run(hook, store, item)
-            else:
-                await notifications.notify_expiring(hook, store, item)
+            await desk.notify_unrecorded(channel, item)
+        elif self.database is not None:
+            store = Store(self.database)
+            match item:
+                case RunRecord():
+                    await desk.notify_run(channel, store, item)
+                case Reload():
+                    await desk.notify_reload(channel, store, item)
+                case _:
+                    await desk.notify_expiring(channel, store, item)

@@ -23,6 +23,7 @@ from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
 from syncd.logs import configure_logs
 from syncd.model.run import PullKind, RunRequest
 from syncd.store.db.database import Database
+from syncd.sync.notify import Reload
 from syncd.tasks import background_tasks
 
 GRACE_SECONDS = 25.0
@@ -108,6 +109,7 @@ class Service:
                     database, context.next_database = context.next_database, None
                 await asyncio.to_thread(context.state.attach, database)
                 context.notifier.attach(database)
+                context.credentials_due.set()
                 self._term = LeadershipTerm(context, database)
                 await self._term.serve()
         finally:
@@ -156,6 +158,7 @@ class Service:
                     problems, where = list(error.problems), error.where
                 self._context.state.note_settings(refused=True)
                 self._log.error("config.refused", problems=problems, where=where or None)
+                self._context.notifier.report(Reload(problems, where))
                 continue
             self._apply_settings(settings)
 
@@ -177,7 +180,9 @@ class Service:
         if "health" in changed:
             self._rebind.set()
         self._context.bell.set()
+        self._context.credentials_due.set()
         self._context.state.note_settings(refused=False)
+        self._context.notifier.report(Reload())
         self._log.info("config.reloaded", changed=changed, run_in_hand=self._context.state.running is not None)
 
     async def _keep_deadline(self) -> None:

@@ -21,6 +21,7 @@ class DaemonContext:
     """The shared part of a daemon; only the service changes ``settings`` and ``next_database``.
 
     ``bell`` is rung when there is something new to look at, so that waiting costs nothing. ``stop`` is set once.
+    ``credentials_due`` is set when the end of a credential may be another one than it was.
     ``next_database`` is the opened store of a changed configuration, to which the daemon moves between runs.
     """
 
@@ -34,6 +35,7 @@ class DaemonContext:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     next_database: Database | None = None
     store_backoff: Backoff = field(default_factory=lambda: Backoff(failed="store.error", recovered="store.recovered"))
+    credentials_due: asyncio.Event = field(default_factory=asyncio.Event)
     notifier: Notifier = field(default_factory=Notifier)
 
     def is_leaving(self) -> bool:

@@ -47,7 +47,7 @@ class DaemonState:
         self.runs_total: Counter[tuple[str, str]] = Counter()
         self.changes_total: Counter[tuple[str, str]] = Counter()
         self.traffic_total: Counter[tuple[str, str]] = Counter()
-        self.messages_total: Counter[str] = Counter()
+        self.messages_total: Counter[tuple[str, str]] = Counter()
         self.durations: defaultdict[tuple[str, str], Durations] = defaultdict(Durations)
         self.reload_refused = False
         self.settings_since = self.started_at

@@ -187,3 +187,5 @@ class Worker:
                     outcomes[action, status] += number
         self._context.state.add(record, outcomes)
         self._context.notifier.report(record)
+        if record.kind == "full":  # it may have read when the client secret ends
+            self._context.credentials_due.set()

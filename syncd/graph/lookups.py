@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from datetime import datetime
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, Intercepted, NotFound, NotOffered, Rejected, RemoteError, Unavailable
+from syncd.graph.application import find_secret_end
 from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
 from syncd.graph.wire.parse import parse_count, parse_object
 from syncd.graph.wire.refusals import Purpose, says_missing, says_unknown
 from syncd.http import RetryPolicy
+from syncd.model.credential import SecretEnd
 from syncd.model.kinds import RecordKind
 from syncd.model.source import GroupItem, Link, Role, Stream, UserItem
 
@@ -95,6 +98,10 @@ class Lookups(ABC):
             if says_unknown(error):  # a last witness: only after every repetition is it believed that there is none
                 raise NotOffered(str(error), status=error.status, code=error.code) from error
             raise
+
+    async def find_secret_end(self, *, now: datetime) -> SecretEnd | None:
+        """Return when our client secret ends, by our own record in the tenant; None where that is not told."""
+        return await find_secret_end(self._client, now=now, retry=_ONCE)
 
     async def fetch_agent_count(self) -> int | None:
         """Return how many accounts of agents Graph counts (an OData cast); None where it does not."""

@@ -19,6 +19,14 @@ from syncd.model.source import STREAMS, Stream
 HIDDEN_PERMISSION = "Member.Read.Hidden"
 """Needed, beside the others, for the members of groups whose visibility is HiddenMembership."""
 
+OWN_RECORD = frozenset(
+    {"Application.Read.All", "Application.ReadWrite.OwnedBy", "Application.ReadWrite.All"}
+    | {"Directory.Read.All", "Directory.ReadWrite.All"}
+)
+"""With one of these the own application may be read, and so the end of its client secret ("Get application")."""
+_SPARE = frozenset({HIDDEN_PERMISSION, "Application.Read.All"})
+"""Not needed, and not held against anybody."""
+
 _WIDER = {
     "User.Read.All": ("User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"),
     "GroupMember.Read.All": (
@@ -89,7 +97,7 @@ def find_needless(roles: Collection[str], needs: Collection[str]) -> tuple[str, 
 
 
 def _is_needless(role: str, roles: Collection[str], needs: Collection[str]) -> bool:
-    if role in needs or role == HIDDEN_PERMISSION:
+    if role in needs or role in _SPARE:
         return False
     served = [need for need in needs if role in _WIDER[need]]
     return ".ReadWrite" in role or all(need in roles for need in served)

@@ -27,7 +27,8 @@ _DEPTH = 4
 _OWN_KEYS = frozenset({"time", "level", "logger"})
 
 _SECRET_KEY = re.compile(
-    r"secret|token|passw|pwd|passphrase|authori[sz]ation|assertion|credential|cookie|api_?key|private_?key|webhook_?url",
+    r"secret|token|passw|pwd|passphrase|authori[sz]ation|assertion|credential|cookie|api_?key|private_?key"
+    r"|webhook_?url|smtp_?url",
     re.IGNORECASE,
 )
 _HARMLESS_SUFFIX = re.compile(r"_(?:at|in|count|kind|file|seconds)$", re.IGNORECASE)

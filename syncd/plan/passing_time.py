@@ -20,12 +20,13 @@ def changes_with_time(
 ) -> bool:
     """Return whether any of these rules over ``now`` says something else of an object now than it said then."""
     return any(
-        _ask(expression, variable, attributes, then) != _ask(expression, variable, attributes, now)
+        ask_rule(expression, variable, attributes, now=then) != ask_rule(expression, variable, attributes, now=now)
         for expression in expressions
     )
 
 
-def _ask(expression: Expression, variable: RecordKind, attributes: Mapping[str, Any], now: datetime) -> object:
+def ask_rule(expression: Expression, variable: RecordKind, attributes: Mapping[str, Any], *, now: datetime) -> object:
+    """Return what a rule says of an object at a moment; why it cannot be asked is an answer as well."""
     try:
         return expression.evaluate(variable, attributes, now=now)
     except ExpressionFailed as error:

@@ -109,6 +109,7 @@ class Sandbox:
             faults=self.faults,
             ledger=self.ledger,
             graph_url=lambda: self.graph_url,
+            registration=self.registration,
         )
         self.replicas = self.graph.replicas
         self.login = LoginService(

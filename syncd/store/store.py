@@ -23,7 +23,8 @@ object              keeps
 `runs`              the run log
 `asked`             runs that somebody asked a daemon for
 `daemons`           which daemons are up
-`notifications`     what was sent to the hook
+`notifications`     what was sent as a message, by channel
+`secret_ends`       when the client secret of our application ends, as the tenant told it
 ==================  ==============================================================================================
 
 A method marked `in_thread` is awaited from the event loop; what is not marked belongs to code that already is in the
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from syncd.store.runs.asked import AskedRuns
     from syncd.store.runs.daemons import Daemons
     from syncd.store.runs.runlog import RunLog
+    from syncd.store.runs.secret_end import SecretEnds
     from syncd.store.runs.told import SentNotifications
 
 P = ParamSpec("P")
@@ -194,6 +196,12 @@ class Store:
         from syncd.store.runs.told import SentNotifications
 
         return SentNotifications(self._database)
+
+    @cached_property
+    def secret_ends(self) -> SecretEnds:
+        from syncd.store.runs.secret_end import SecretEnds
+
+        return SecretEnds(self._database)
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``work`` (a planning, say) as a whole in the store's thread; raises what it raises."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SIDES = ("graph", "bps")
 _STATUSES = ("succeeded", "partial", "held", "failed", "interrupted")
 _OUTCOMES = ("done", "failed", "deferred")
+_CHANNELS = ("webhook", "mail")
 _TRAFFIC = {
     "requests": ("requests", "Requests of closed runs."),
     "retries": ("retries", "Requests that were sent again."),
@@ -62,8 +63,9 @@ def _make_totals(vitals: Vitals) -> Iterable[Metric]:
     yield count("changes", ["action", "outcome"], changes | dict(vitals.changes_total), said=said)
     for what, (name, said) in _TRAFFIC.items():
         yield count(name, ["side"], {(side,): vitals.traffic_total.get((side, what), 0) for side in SIDES}, said=said)
-    messages = {(outcome,): vitals.messages_total.get(outcome, 0) for outcome in ("sent", "failed")}
-    yield count("messages", ["outcome"], messages, said="Messages to the hook.")
+    messages = {(channel, outcome): 0 for channel in _CHANNELS for outcome in ("sent", "failed")}
+    said = "Messages of this process, by what became of them."
+    yield count("messages", ["channel", "outcome"], messages | dict(vitals.messages_total), said=said)
     for what, label, said in (
         ("run", "kind", "How long runs of this process took."),
         ("phase", "phase", "How long phases of runs of this process took."),

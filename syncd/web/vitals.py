@@ -53,8 +53,8 @@ class Vitals(Protocol):
         ...
 
     @property
-    def messages_total(self) -> Mapping[str, int]:
-        """Return the messages of this process to the hook, by what became of them: sent, failed."""
+    def messages_total(self) -> Mapping[tuple[str, str], int]:
+        """Return the messages of this process by channel and by what became of them: sent, failed."""
         ...
 
     @property

@@ -33,6 +33,7 @@ from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
 from tests.contract.certificates import Issued, issue, make_key
 from tests.contract.connect_proxy import serve_proxy
+from tests.fakes.daemon import make_settings, open_new_store
 from tests.fakes.rules import make_graph_options
 
 AZURE_VARIABLES = (
@@ -371,7 +372,7 @@ async def test_certificate_variables_neither_replace_nor_add_trust(
 
 
 def probe_file(path: Path, mine: Issued) -> tuple[str, str]:
-    found = probe_credential(certify(path, mine.key_pem(), mine.pem), Clock().now())
+    found = probe_credential(certify(path, mine.key_pem(), mine.pem), None, now=Clock().now())
     assert found.check == "graph.credential"
     return found.status, f"{found.detail}|{found.remedy}"
 
@@ -382,7 +383,7 @@ def test_the_end_of_a_certificate_is_told_ahead(tmp_path: Path) -> None:
     status, text = probe_file(tmp_path / "b", issue("b", days=29.5))
     assert (status, "expires in 29 days" in text, "no restart needed" in text) == ("warning", True, True)
     assert probe_file(tmp_path / "c", issue("c", days=-1))[0] == "failed"
-    broken = probe_credential(ClientCertificate(tmp_path / "missing"), Clock().now())
+    broken = probe_credential(ClientCertificate(tmp_path / "missing"), None, now=Clock().now())
     assert (broken.status, "No such file" in broken.detail) == ("failed", True)
 
 
@@ -396,7 +397,7 @@ def test_only_a_certificate_has_an_end_that_is_known(tmp_path: Path) -> None:
 
 def test_only_an_ending_certificate_is_expiring(tmp_path: Path) -> None:
     """What the daemon logs daily: the end of a certificate that is near or past, and nothing else."""
-    now = Clock().now()
+    now, database = Clock().now(), open_new_store(make_settings(f"sqlite:///{tmp_path / 'store.db'}"))
     for name, days, told in (("near", 10, True), ("past", -1, True), ("far", 100, False)):
         made = issue(name, days=days)
         file = tmp_path / f"{name}.pem"
@@ -407,17 +408,18 @@ def test_only_an_ending_certificate_is_expiring(tmp_path: Path) -> None:
             "SYNCD_GRAPH__CERTIFICATE_FILE": str(file),
         }
         settings = load_settings(None, environ, need=frozenset({"graph"}))
-        ends = list_credential_ends(settings)
+        ends = list_credential_ends(settings, database, now)
         assert ends == {"graph.certificate_file": made.certificate.not_valid_after_utc}
-        assert list_expiring(settings, now) == (ends if told else {})
+        assert list_expiring(settings, database, now) == (ends if told else {})
+    database.close()
 
 
 def test_other_credentials_say_what_can_be_known(tmp_path: Path) -> None:
     """A secret's end is not told by Entra; what the platform renews needs no watching."""
     now = Clock().now()
-    assert probe_credential(ClientSecret(str), now).status == "unknown"
-    assert probe_credential(FederatedToken(tmp_path), now).status == "ok"
-    assert probe_credential(ManagedIdentity(), now).status == "ok"
+    assert probe_credential(ClientSecret(str), None, now=now).status == "unknown"
+    assert probe_credential(FederatedToken(tmp_path), None, now=now).status == "ok"
+    assert probe_credential(ManagedIdentity(), None, now=now).status == "ok"
 
 
 # --- from the settings

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 import pytest
 
+from syncd.model.event import EVENTS
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.sync.notify import Notifications
 from syncd.sync.planning.undo import Undo
+from tests.fakes.channel import FakeChannel
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World
 
@@ -147,16 +148,11 @@ async def test_every_kind_of_removal_has_a_sum_of_its_own(world: World) -> None:
 
 async def test_the_message_says_since_when_and_how_much_of_the_day_is_used(world: World) -> None:
     """As text and as fields, and without a name."""
-    posted: list[Mapping[str, object]] = []
-
-    class Hook:
-        async def post(self, document: Mapping[str, object]) -> None:
-            posted.append(document)
-
+    channel = FakeChannel()
     for first in (0, SLICE, 2 * SLICE):
         run = await leave(world, first)
-    await Notifications(world.clock).notify_run(Hook(), world.store, run)
-    (message,) = posted
+    await Notifications(world.clock, "webhook", EVENTS).notify_run(channel, world.store, run)
+    (message,) = channel.got
     assert "In the last 24 hours: unlink of 30 memberships unasked, 40 are allowed." in str(message["text"])
     assert message["allowances"] == [{"action": "unlink", "object": "membership", "used": 30, "allowed": 40}]
     assert message["held_since"] == run.started_at.isoformat()

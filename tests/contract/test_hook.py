@@ -13,9 +13,12 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
+from syncd.model.event import EVENTS
+from syncd.notifications import HookChannel
 from syncd.store.store import Store
 from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
+from tests.fakes.channel import FakeChannel
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World
 
@@ -129,12 +132,17 @@ async def found_company(world: World) -> None:
 pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 
+def hear() -> Notifications:
+    """Return what decides about the hook, as another process has it."""
+    return Notifications(Clock(), "webhook", EVENTS)
+
+
 async def tell(world: World, receiver: Receiver, *runs: Any) -> list[str]:
     """Tell about runs, each as a process of its own would; return the events that came."""
     receiver.got.clear()
     for run in runs:
         async with make_hook(receiver) as hook:
-            await Notifications(Clock()).notify_run(hook, Store(world.database), run)
+            await hear().notify_run(HookChannel(hook), Store(world.database), run)
     return [message["event"] for message in receiver.got]
 
 
@@ -168,33 +176,54 @@ async def test_what_could_not_be_delivered_is_told_after_the_next_run(world: Wor
     assert "ben@x.com" not in str(receiver.got)
 
 
+async def test_what_keeps_failing_is_told_once_until_it_is_solved(world: World) -> None:
+    """After three attempts in vain, by number and kind; when it begins anew it is news again."""
+    channel = FakeChannel()
+
+    async def sync_often(times: int) -> None:
+        for _ in range(times):
+            run = await world.sync("delta")
+            await Notifications(world.clock, "mail", EVENTS).notify_run(channel, world.store, run)
+
+    world.portal.refuse.add("ben@x.com")
+    world.source.put_user("u2", userPrincipalName="ben@x.com", displayName="Ben")
+    await sync_often(2)
+    assert channel.events == []
+    await sync_often(3)
+    assert channel.events == ["failing"]
+    assert channel.got[0]["failing"] == {"user": 1}
+    assert "ben@x.com" not in str(channel.got) + str(channel.letters)
+    world.portal.refuse.clear()
+    await sync_often(1)
+    assert channel.events == ["failing"]
+    world.portal.refuse.add("cid@x.com")
+    world.source.put_user("u3", userPrincipalName="cid@x.com", displayName="Cid")
+    await sync_often(4)
+    assert channel.events == ["failing", "failing"]
+
+
 async def test_a_store_that_fails_is_told_and_what_comes_after_it_is_a_recovery(
     world: World, receiver: Receiver
 ) -> None:
     """A run that cannot be recorded is a failed run all the same."""
-    notifications = Notifications(Clock())
+    notifications = hear()
     run = await world.sync("delta")
     async with make_hook(receiver) as hook:
         for _ in range(2):
-            await notifications.notify_unrecorded(hook, StoreError("the disk is full"))
-        await notifications.notify_run(hook, Store(world.database), run)
-        await notifications.notify_run(hook, Store(world.database), run)
+            await notifications.notify_unrecorded(HookChannel(hook), StoreError("the disk is full"))
+        await notifications.notify_run(HookChannel(hook), Store(world.database), run)
+        await notifications.notify_run(HookChannel(hook), Store(world.database), run)
     assert [message["event"] for message in receiver.got] == ["failed", "recovered"]
 
 
 async def test_a_hook_that_never_answers_holds_nobody_up(world: World, receiver: Receiver) -> None:
     """Telling can be broken off at any time, leaves no task behind, and what was not told still counts as news."""
     run = await world.sync("delta")
-    answering = asyncio.Event()
-
-    class Silent:
-        async def post(self, document: object) -> None:
-            answering.set()
-            await asyncio.Event().wait()
-
+    silent = FakeChannel()
+    silent.silent = True
     Store(world.database).notifications.save_last_sent.blocking("run", "failed")
-    telling = asyncio.create_task(Notifications(Clock()).notify_run(Silent(), Store(world.database), run))
-    await answering.wait()
+    telling = asyncio.create_task(hear().notify_run(silent, Store(world.database), run))
+    await silent.asked.wait()
     telling.cancel()
     await asyncio.wait([telling])
     assert telling.cancelled()

@@ -13,7 +13,9 @@ from syncd.errors import Interrupted
 from syncd.model.kinds import RecordKind
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule
+from syncd.store.desired.decisions import DesiredState
 from syncd.store.desired.time_rules import TimeRules
+from syncd.store.reports.due import load_due
 from syncd.sync.planning.planner import Planner
 from tests.fakes.rules import make_rules, make_scope
 from tests.fakes.world import World
@@ -153,3 +155,64 @@ async def test_a_clock_that_goes_back_takes_back_what_it_brought(world: World) -
     world.clock.ahead = timedelta(days=4)
     run = await world.sync("delta")
     assert "link membership all@grp u19@x.com done" in world.changes(run)
+
+
+def foresee(world: World, days: float = 366) -> list[tuple[str, str, float]]:
+    """Return what is due from the world's present on: what, whose, and in how many days."""
+    now = world.clock.now()
+    due = load_due(world.database, world.rules, now=now, until=now + timedelta(days=days))
+    return [(each.what, each.bps_id, round((each.at - now).total_seconds() / 86_400, 1)) for each in due]
+
+
+async def test_whose_day_comes_is_told_ahead(world: World) -> None:
+    """Who begins and who leaves, on the day on which the runs carry it out; nobody else, and no more afterwards."""
+    assert foresee(world) == [("start", "u18@x.com", 3.0), ("end", "u19@x.com", 5.0)]
+    assert foresee(world, 4) == [("start", "u18@x.com", 3.0)]
+    world.clock.ahead = timedelta(days=3.01)
+    assert foresee(world) == [("end", "u19@x.com", 2.0)]
+    world.clock.ahead = timedelta(days=6)
+    assert foresee(world) == []
+
+
+async def test_what_is_told_ahead_is_what_the_runs_do(world: World) -> None:
+    """Of rules with durations, literal days and mapped values; only what would be seen is told."""
+    begun = "user.employeeHireDate == null || timestamp(user.employeeHireDate) <= now"
+    title = FieldRule(expression=Expression(f"{begun} ? 'here' : 'to come'"))
+    mapping = world.rules.mapping
+    until = world.clock.now() + timedelta(days=10)
+    trial = (
+        f"now < timestamp('{tell(until)}')"
+        " && (user.employeeLeaveDateTime == null || now < timestamp(user.employeeLeaveDateTime) + duration('48h'))"
+    )
+    world.rules = make_rules(
+        scope=make_scope(users=Expression(trial)),
+        mapping=replace(mapping, user_fields={**mapping.user_fields, "job_title": title}),
+    )
+    world.source.put_user("u17", accountEnabled=False, employeeLeaveDateTime=tell(until - timedelta(days=1)))
+    await world.sync("full")
+    told = foresee(world)
+    assert told[:2] == [("change", "u18@x.com", 3.0), ("end", "u19@x.com", 7.0)]
+    # u17 is disabled, and time changes nothing for whoever is
+    assert sorted(told[2:]) == sorted(("end", f"u{n}@x.com", 10.0) for n in (*range(17), 18))
+    world.clock.ahead = timedelta(days=7.01)
+    assert "unlink membership all@grp u19@x.com done" in world.changes(await world.sync("delta"))
+
+
+async def test_a_group_whose_time_ends_is_told_ahead(world: World) -> None:
+    """By its own rule, with its BPS id."""
+    world.rules = make_rules(
+        scope=make_scope(groups=Expression("timestamp(group.expirationDateTime) + duration('48h') > now"))
+    )
+    await world.sync("full")
+    assert foresee(world) == [("end", "all@grp", 2.0)]
+
+
+async def test_without_rules_over_time_nothing_is_walked_through(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no date by a rule costs `status` and `due` nothing."""
+
+    def refuse(*_: object, **__: object) -> Iterator[Any]:
+        raise AssertionError("everybody was read")
+
+    world.rules = make_rules()
+    monkeypatch.setattr(DesiredState, "iterate_users", refuse)
+    assert foresee(world) == []

@@ -1,16 +1,18 @@
-"""The real program and a hook: a failure, what is held, and the way back, each told once."""
+"""The real program, a hook and a mail server: a failure, what is held, and the way back, each told once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
 
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from tests.e2e.program import Program
+from tests.fakes.mail_server import PASSWORD, USER, serving_mail
 
 
 @pytest.fixture
@@ -37,9 +39,19 @@ async def test_runs_of_the_command_line_tell_what_is_news(
 ) -> None:
     """Two failures are one message; a check posts nothing; the address is in no output."""
     url, got = hook
-    async with Sandbox(SandboxOptions(users=20, groups=3, memberships=30), tmp_path) as sandbox:
+    async with (
+        Sandbox(SandboxOptions(users=20, groups=3, memberships=30), tmp_path) as sandbox,
+        serving_mail(tmp_path) as mail,
+    ):
         syncd = Program.connected(sandbox, tmp_path)
-        syncd.environment["SYNCD_NOTIFY__WEBHOOK_URL"] = url
+        user, password = quote(USER, safe=""), quote(PASSWORD, safe="")
+        syncd.environment |= {
+            "SYNCD_NOTIFY__WEBHOOK_URL": url,
+            "SYNCD_NOTIFY__SMTP_URL": f"smtp://{user}:{password}@127.0.0.1:{mail.port}?starttls=required",
+            "SYNCD_NOTIFY__MAIL_FROM": "syncd@example.com",
+            "SYNCD_NOTIFY__MAIL_TO": "it@example.com",
+            "SSL_CERT_FILE": str(tmp_path / "mail-ca.pem"),
+        }
         outputs = []
         for _ in range(2):
             failed = await syncd("sync", "full", SYNCD_BPS__CLIENT_ID="nobody")
@@ -49,8 +61,17 @@ async def test_runs_of_the_command_line_tell_what_is_news(
         outputs.append(await syncd("sync", "full", SYNCD_GUARD__MAX_ADOPTIONS="false"))
         assert [message["event"] for message in got] == ["failed", "recovered"]
         checked = await syncd("check", "--json")
-        (row,) = [row for row in checked.document if row["check"] == "notify.webhook"]
-        assert (row["status"], len(got)) == ("ok", 2)
+        rows = {row["check"]: row for row in checked.document}
+        assert (rows["notify.webhook"]["status"], rows["notify.mail"]["status"]) == ("ok", "ok")
+        assert (len(got), len(mail.got)) == (2, 2)
+        assert rows["portal credential"]["status"] == "unknown"
         outputs.append(checked)
-    assert all("sesame" not in output.stdout + output.stderr for output in outputs)
+    for output in outputs:
+        for secret in ("sesame", PASSWORD, password):
+            assert secret not in output.stdout + output.stderr
+    trouble, recovered = (str(letter["Subject"]) for letter in mail.got)
+    assert trouble.startswith(f"[syncd {got[0]['portal']}] run ")
+    assert trouble.endswith("failed")
+    assert recovered.endswith("runs go through again")
+    assert mail.encrypted == [True, True]
     assert got[0]["portal"].endswith("/WEBCONBPS")

@@ -90,6 +90,10 @@ class Borders:
         self.note("hook", options)
         return _Nothing()
 
+    def open_mail(self, options: Any, clock: Clock) -> None:
+        """Stand for what sends mail."""
+        self.note("mail", options)
+
     async def serve_health(self, host: str, port: int, state: object, clock: Clock) -> None:
         """Stand for the listener."""
         self.seen["health"] = f"{host}:{port}"
@@ -131,8 +135,11 @@ class _Worker:
             settings, self._database, clock, progress=context.state.count, stopping=context.stop.is_set
         ):
             parts.make_runs(settings, self._database, clock)
-        async with parts.open_hook(settings, clock):
-            pass
+        for outlet in parts.list_outlets(settings, clock):
+            seen["events"] = sorted(outlet.events)
+            async with outlet.open():
+                pass
+        seen |= {f"ends.{name}": f"{at}" for name, at in parts.list_expiring(settings, self._database, NOW).items()}
         _log_at_each_level()
         context.stop.set()
 
@@ -154,6 +161,7 @@ def observe(settings: Settings, config: Path) -> dict[str, object]:
             ("syncd.daemon.leadership.Worker", borders.make_worker),
             ("syncd.graph.client.open_client", borders.open_client),
             ("syncd.graph.source.GraphSource", lambda *_: None),
+            ("syncd.mail.Mailer", borders.open_mail),
             ("syncd.notifications.WebHook", borders.open_hook),
             ("syncd.web.health.serve_health", borders.serve_health),
         ):

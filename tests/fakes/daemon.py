@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,12 +16,13 @@ from syncd.clock import Clock
 from syncd.config import Listen, Settings, load_settings
 from syncd.daemon.composition import Composition
 from syncd.daemon.state import DaemonState
+from syncd.model.event import EVENTS
 from syncd.model.source import Page, Stream
 from syncd.plan.moment import StatedTimes
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
-from syncd.sync.notify import Hook
+from syncd.sync.notify import Channel, ChannelName, Outlet
 from syncd.sync.ports.progress import Progress
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
@@ -116,7 +118,8 @@ class FakeParts:
         self.most_open_sides = 0
         self.states: list[DaemonState] = []
         self.expiring: dict[str, datetime] = {}
-        self.hook: Hook | None = None
+        self.channels: dict[ChannelName, Channel] = {}
+        self.events: tuple[str, ...] = EVENTS
 
     def composition(self, *, serve_health: Callable[[Listen, DaemonState], Any] | None = None) -> Composition:
         """Return the parts as the daemon wants them."""
@@ -125,8 +128,11 @@ class FakeParts:
             open_sides=self.open_sides,
             make_runs=lambda settings, database, clock: Runs(Store(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
-            list_expiring=lambda settings, now: self.expiring,
-            open_hook=lambda settings, clock: nullcontext(self.hook),
+            list_expiring=lambda settings, database, now: self.expiring,
+            list_outlets=lambda settings, clock: [
+                Outlet(name=name, events=self.events, open=partial(_open, channel))
+                for name, channel in self.channels.items()
+            ],
         )
 
     @asynccontextmanager
@@ -163,6 +169,10 @@ class FakeParts:
     async def _serve_nothing(self, listen: Listen, state: DaemonState) -> None:
         self.states.append(state)
         await asyncio.Event().wait()
+
+
+def _open(channel: Channel) -> AbstractAsyncContextManager[Channel]:
+    return nullcontext(channel)
 
 
 def open_new_store(settings: Settings) -> Database:

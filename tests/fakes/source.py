@@ -6,9 +6,11 @@ import random
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Literal, get_args
 
 from syncd.errors import Forbidden, ProtocolError, Rejected, RemoteError, ResyncRequired
+from syncd.model.credential import SecretEnd
 from syncd.model.kinds import RecordKind
 from syncd.model.listing import IdPage, ListAnswer, Listed, ListPage, ListRequest
 from syncd.model.source import KIND, BadObject, GroupItem, Link, ManagerSet, Page, Role, Stream, UserItem, Value
@@ -65,6 +67,8 @@ class FakeSource:
     dead: bool = False
     calls: list[str] = field(default_factory=list)
     tracks_owners: bool = False
+    secret_end: SecretEnd | RemoteError | None = None
+    looked_for_secret: int = 0
     unreadable: dict[Stream, str] = field(default_factory=dict)
     lists: bool = True
     tenant: str = "contoso.example"
@@ -169,6 +173,13 @@ class FakeSource:
         self.log["groups"].append(GroupItem(id=group_id, attributes=dict(group.attributes), owners=(link,)))
 
     # ---- the port ---------------------------------------------------------------------------------------------------
+
+    async def find_secret_end(self, *, now: datetime) -> SecretEnd | None:
+        """Return what was prepared, or raise it."""
+        self.looked_for_secret += 1
+        if isinstance(self.secret_end, RemoteError):
+            raise self.secret_end
+        return self.secret_end
 
     def fingerprint(self, stream: Stream) -> str:
         """Return what names the selection: with the owners of groups or without."""

@@ -23,7 +23,7 @@ from syncd.graph.client import GraphClient
 from syncd.graph.options import GraphOptions
 from syncd.graph.source import GraphSource
 from syncd.http import HttpClient, HttpOptions, Response
-from syncd.sandbox.login.service import GRAPH_AUDIENCE
+from syncd.sandbox.login.service import GRAPH_AUDIENCE, Registration
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.graph_service import GraphService
 from syncd.sandbox.wire.faults import Faults
@@ -96,8 +96,15 @@ class Tenant:
         self.ledger = Ledger(self.clock)
         self.book = TokenBook(self.clock, seed=self.seed)
         self.directory = Directory(clock=self.clock, seed=self.seed, knobs=self.knobs)
+        self.registration = Registration("tenant.example", "client", ["secret"])
         self.service = GraphService(
-            self.directory, self.book, seed=self.seed, faults=self.faults, ledger=self.ledger, graph_url=lambda: ROOT
+            self.directory,
+            self.book,
+            seed=self.seed,
+            faults=self.faults,
+            ledger=self.ledger,
+            graph_url=lambda: ROOT,
+            registration=self.registration,
         )
 
     def issue_token(self) -> str:

@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from syncd.cli.screen.changes import describe_changes
 from syncd.cli.screen.runs import describe_run
 from syncd.logs.pipe import configure_logs
+from syncd.model.event import EVENTS
 from syncd.model.run import RunRecord
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.http import Answer
@@ -41,6 +42,7 @@ from syncd.web.metrics import render_metrics
 from syncd.web.page import render_page
 from syncd.web.vitals import StoreView
 from tests.contract.office import Office
+from tests.fakes.channel import FakeChannel
 from tests.fakes.tenant import Tenant
 from tests.fakes.wired import Wire
 from tests.unit.test_web_health import FakeVitals
@@ -59,16 +61,6 @@ echoes: st.SearchStrategy[dict[str, Any]] = st.builds(
     count=st.sampled_from([1, 3, -1]),
     method=st.sampled_from([".*", "GET", "POST", "PATCH", "DELETE"]),
 )
-
-
-class _Hook:
-    """Takes messages."""
-
-    def __init__(self) -> None:
-        self.got: list[Mapping[str, object]] = []
-
-    async def post(self, document: Mapping[str, object]) -> None:
-        self.got.append(document)
 
 
 class _Watched(Wire):
@@ -115,9 +107,9 @@ async def _live_through(folder: Path, faults: list[dict[str, Any]]) -> None:
             (office.wire if fault["side"] == "portal" else tenant).faults.add(planned)
         _change_everything(tenant)
         runs += [await office.sync("full"), await office.sync("delta", write=False)]
-        hook = _Hook()
+        hook = FakeChannel()
         for run in runs:
-            await Notifications(office.clock).notify_run(hook, Store(database), run)
+            await Notifications(office.clock, "mail", EVENTS).notify_run(hook, Store(database), run)
         shown = _render(database, runs)
     finally:
         structlog.reset_defaults()
@@ -125,6 +117,7 @@ async def _live_through(folder: Path, faults: list[dict[str, Any]]) -> None:
     public = {
         "log": log.getvalue(),
         "hook": json.dumps(hook.got, default=str),
+        "mail": "\n".join(f"{each.subject} {each.plain} {each.html}" for each in hook.letters),
         "page": shown.pop("page"),
         "metrics": shown.pop("metrics"),
     }

@@ -136,7 +136,13 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
     }
     assert effective["licences"] == []
     assert effective["health"] == {"listen": "127.0.0.1:8080"}
-    assert effective["notify"] == {"webhook_url": None}
+    assert effective["notify"] == {
+        "webhook_url": None,
+        "smtp_url": None,
+        "mail_from": None,
+        "mail_to": [],
+        "events": ["failed", "held", "recovered", "expiring", "failing", "refused_configuration"],
+    }
     assert effective["log"] == {"format": "auto", "level": "info"}
     bps = effective["bps"]
     assert isinstance(bps, dict)

@@ -18,6 +18,7 @@ from syncd.errors import ConfigError, SchemaMismatch
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from syncd.store.store import Store
+from tests.fakes.channel import FakeChannel
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
 from tests.postgres import fresh_database
 
@@ -230,11 +231,13 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
             raise answer
         return answer
 
+    parts, channel = FakeParts(), FakeChannel()
+    parts.channels["mail"] = channel
     with watching_logs() as log:
         service = Service(
             make_settings(url, schedule__on_start="none"),
             load,
-            composition=FakeParts().composition(),
+            composition=parts.composition(),
             clock=Clock(),
             leave=_never,
         )
@@ -251,6 +254,8 @@ async def test_a_changed_configuration_is_adopted_and_a_bad_one_refused(tmp_path
             assert (state.reload_refused, state.settings_since) == (True, in_force_since)
             assert refused["problems"] == ["graph.tenant_id: is missing", "guard.grace: is unknown"]
             assert refused["where"] == "read from syncd.toml"
+            await channel.wait("refused_configuration")
+            assert channel.got[0]["problems"] == refused["problems"]
             service.stop("test")
 
 

@@ -26,6 +26,8 @@ from syncd.config import layers
 from syncd.config.sections import LISTS, SECRET_KEYS
 from syncd.errors import ConfigError
 from syncd.graph.options import GraphOptions
+from syncd.mail import MailOptions
+from syncd.model.event import EVENTS
 from syncd.plan.rules import GuardLimits, MappingRules, PolicyRules, Rules, ScopeRules
 from syncd.sync.apply.apply import ApplyOptions
 from syncd.webhook import HookOptions
@@ -49,6 +51,7 @@ BASE: Mapping[str, object] = {
 FILES = {
     "secret.txt": b"from a file",
     "url.txt": b"sqlite:///filed.db",
+    "mail.txt": b"smtp://filed.example:25?starttls=required",
     "hook.txt": b"https://hook.example/filed",
     "certificate.pfx": b"opened at sign-in",
 }
@@ -69,7 +72,13 @@ def swapping(before: str, *after: str) -> Callable[[tuple[str, ...]], tuple[str,
     return lambda names: tuple(sorted({*names} - {before} | {*after}))
 
 
+ALL_EVENTS = sorted(EVENTS)
 HOOK = {"notify.webhook_url": "https://hook.example/given"}
+MAIL = {
+    "notify.smtp_url": "smtps://mail.example",
+    "notify.mail_from": "syncd@example.com",
+    "notify.mail_to": ["it@example.com"],
+}
 NO_SECRET = {"graph.client_secret": ABSENT}
 CERTIFICATE = {**NO_SECRET, "graph.certificate_file": "certificate.pfx"}
 
@@ -86,6 +95,9 @@ GRAPH = {
     "graph.client_secret": Case(value="other", changes={"graph.credential": "secret other"}),
     "graph.client_secret_file": Case(
         value="secret.txt", changes={"graph.credential": "secret from a file"}, beside=NO_SECRET
+    ),
+    "graph.client_secret_expires": Case(
+        value="2100-01-20", changes={"ends.graph.client_secret": "2100-01-20 00:00:00+00:00"}
     ),
     "graph.certificate_file": Case(
         value="certificate.pfx", changes={"graph.credential": "certificate certificate.pfx None"}, beside=NO_SECRET
@@ -124,6 +136,9 @@ BPS = {
     "bps.client_secret_file": Case(
         value="secret.txt", changes={"bps.secret": "from a file"}, beside={"bps.client_secret": ABSENT}
     ),
+    "bps.client_secret_expires": Case(
+        value="2100-01-21", changes={"ends.bps.client_secret": "2100-01-21 00:00:00+00:00"}
+    ),
     "bps.concurrency": Case(value=7, changes={"bps.concurrency": 7, "bps.adaptive": False, "apply.concurrency": 7}),
     "bps.members_per_request": Case(value=33, changes={"bps.members_per_request": 33, "apply.members_per_request": 33}),
     "bps.sync_wait": Case(value="90s", changes={"apply.sync_wait": 90.0}),
@@ -145,12 +160,28 @@ PROCESS = {
     "health.listen": Case(value="127.0.0.2:8081", changes={"health": "127.0.0.2:8081"}),
     "notify.webhook_url": Case(
         value="https://hook.example/x",
-        changes={"hook.url": "https://hook.example/x", "hook.portal": "portal.example/bps"},
+        changes={"hook.url": "https://hook.example/x", "hook.portal": "portal.example/bps", "events": ALL_EVENTS},
     ),
     "notify.webhook_url_file": Case(
         value="hook.txt",
-        changes={"hook.url": "https://hook.example/filed", "hook.portal": "portal.example/bps"},
+        changes={"hook.url": "https://hook.example/filed", "hook.portal": "portal.example/bps", "events": ALL_EVENTS},
     ),
+    "notify.smtp_url": Case(
+        value="smtps://u:p@other.example", given=MAIL, changes={"mail.url": "smtps://u:p@other.example"}
+    ),
+    "notify.smtp_url_file": Case(
+        value="mail.txt",
+        given=MAIL,
+        beside={"notify.smtp_url": ABSENT},
+        changes={"mail.url": "smtp://filed.example:25?starttls=required"},
+    ),
+    "notify.mail_from": Case(value="other@example.com", given=MAIL, changes={"mail.sender": "other@example.com"}),
+    "notify.mail_to": Case(
+        value=["a@example.com", "b@example.com"],
+        given=MAIL,
+        changes={"mail.recipients": ("a@example.com", "b@example.com")},
+    ),
+    "notify.events": Case(value=["held"], given=HOOK, changes={"events": ["held"]}),
     "log.format": Case(
         value="console", changes={"logs.daemon": "console from info", "logs.command": "console from info"}
     ),
@@ -431,7 +462,7 @@ def test_every_key_of_the_configuration_is_in_the_table() -> None:
 
 MADE_OF_SETTINGS = (
     *(ScopeRules, MappingRules, PolicyRules, GuardLimits, Rules),
-    *(ApplyOptions, BpsOptions, GraphOptions, HookOptions),
+    *(ApplyOptions, BpsOptions, GraphOptions, HookOptions, MailOptions),
 )
 
 NO_SETTINGS = {"BpsOptions.page_size", "BpsOptions.quiet", "GraphOptions.concurrency", "GraphOptions.quiet"}

@@ -52,7 +52,7 @@ class FakeVitals:
     runs_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     changes_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     traffic_total: Counter[tuple[str, str]] = field(default_factory=Counter)
-    messages_total: Counter[str] = field(default_factory=Counter)
+    messages_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     durations: dict[tuple[str, str], Durations] = field(default_factory=dict)
     reload_refused: bool = False
     settings_since: datetime = NOW
@@ -177,7 +177,7 @@ def make_busy() -> FakeVitals:
         runs_total=Counter({("delta", "held"): 1}),
         changes_total=Counter({("create", "done"): 5}),
         traffic_total=Counter({("graph", "requests"): 7, ("graph", "throttled"): 1, ("bps", "bytes_received"): 99}),
-        messages_total=Counter({"sent": 2}),
+        messages_total=Counter({("mail", "sent"): 2}),
         durations={("run", "full"): took, ("phase", "read portal"): took},
         reload_refused=True,
         credentials={"graph.certificate_file": NOW},
@@ -195,7 +195,7 @@ async def test_metrics_are_well_formed_and_complete() -> None:
     assert found['syncd_requests_total{side="graph"}'] == 7.0
     assert found['syncd_throttled_total{side="graph"}'] == 1.0
     assert found['syncd_received_bytes_total{side="bps"}'] == 99.0
-    assert found['syncd_messages_total{outcome="sent"}'] == 2.0
+    assert found['syncd_messages_total{channel="mail",outcome="sent"}'] == 2.0
     assert found['syncd_last_run_duration_seconds{kind="full"}'] == 5.0
     assert found["syncd_held_changes"] == 4.0
     assert found["syncd_held_since_timestamp_seconds"] == NOW.timestamp()
@@ -239,7 +239,7 @@ async def test_known_labels_begin_at_zero() -> None:
         'syncd_changes_total{action="revoke",outcome="failed"}',
         'syncd_requests_total{side="bps"}',
         'syncd_retries_total{side="graph"}',
-        'syncd_messages_total{outcome="failed"}',
+        'syncd_messages_total{channel="webhook",outcome="failed"}',
     ):
         assert found[name] == 0.0
     assert found["syncd_config_last_reload_successful"] == 1.0

@@ -36,7 +36,8 @@ COLUMNS = (("when (UTC)", 2), ("what", 2), ("bps id", 6), ("detail", 10))
 @shared_options
 @pass_invocation
 def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
-    """List everything with a date: graces and substitutions that end, held plans that expire, credentials, pauses.
+    """List everything with a date: who starts and who leaves by a rule over now, graces and substitutions that end,
+    held plans that expire, credentials, pauses.
 
     A calendar that is written again replaces the dates that have moved.
 
@@ -67,15 +68,20 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
         listing.print(COLUMNS, ((f"{e.at:%Y-%m-%d %H:%M}", e.what, e.bps_id, e.detail) for e in entries))
 
 
-def load_dates(settings: Settings, database: Database, now: datetime) -> list[Due]:
-    """Return everything with a date, the next first."""
+def load_dates(settings: Settings, database: Database, now: datetime, *, until: datetime | None = None) -> list[Due]:
+    """Return everything with a date, the next first; only until then, where that is given.
+
+    What rules over ``now`` bring is looked for a year ahead.
+    """
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.settings import list_credential_ends
-    from syncd.plan.report.due import tell_credential
+    from syncd.plan.report.due import AHEAD, tell_credential
     from syncd.store.reports.due import load_due
 
-    ends = [tell_credential(name, ends_at) for name, ends_at in list_credential_ends(settings).items()]
-    return sorted([*load_due(database, make_rules(settings), now=now), *ends])
+    known = list_credential_ends(settings, database, now)
+    ends = [tell_credential(name, ends_at) for name, ends_at in known.items()]
+    entries = [*load_due(database, make_rules(settings), now=now, until=until or now + AHEAD), *ends]
+    return sorted(entry for entry in entries if until is None or entry.at <= until)
 
 
 def describe_due(entry: Due) -> dict[str, object]:

@@ -92,7 +92,7 @@ def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
         holds=_load_holds(database, now),
         drift=_count_drift(database, rules),
         licences=load_licence_use(database, [rule.type for rule in rules.licences]),
-        due=[entry for entry in load_dates(settings, database, now) if entry.at <= now + SOON],
+        due=load_dates(settings, database, now, until=now + SOON),
     )
 
 

@@ -9,13 +9,16 @@ from typing import Literal
 
 from syncd.model.kinds import RecordKind
 from syncd.model.run import HELD_FOR
+from syncd.plan.desired import Desired
 from syncd.plan.diff import choose_leaver_policy
 from syncd.plan.rules import PolicyRules
 
-What = Literal["deletion", "substitution", "held", "credential", "pause"]
+What = Literal["start", "end", "change", "deletion", "substitution", "held", "credential", "pause"]
 
 SOON = timedelta(days=30)
 """So far ahead ``syncd status`` looks."""
+AHEAD = timedelta(days=366)
+"""So far ahead ``syncd due`` looks for what rules over ``now`` bring."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -86,6 +89,42 @@ def tell_substitution(bps_id: str, substitute: str, ends_at: datetime) -> Due:
 def tell_credential(setting: str, ends_at: datetime) -> Due:
     """Return when a credential ends."""
     return Due(at=ends_at, what="credential", detail=f"the credential of {setting} ends", key=setting)
+
+
+_ENDS: dict[str, str] = {
+    "keep": "everything stays as it is",
+    "revoke": "groups and licences end",
+    "delete": "groups and licences end, and the grace begins",
+    "empty": "its members are taken out",
+}
+
+
+def tell_turn(
+    kind: RecordKind, *, at: datetime, before: Desired, after: Desired, policy: PolicyRules, key: str
+) -> Due | None:
+    """Return what becomes of somebody because a moment comes; None for nothing that anybody would see."""
+    what: What
+    if before.state == "wanted" and after.state == "wanted":
+        names = sorted(name for name in before.fields.keys() | after.fields.keys() if _differ(before, after, name))
+        if before.bps_id != after.bps_id:
+            names.insert(0, "BPS id")
+        if not names:
+            return None
+        what, detail = "change", f"mapped values change: {', '.join(names)}"
+    elif after.state == "wanted":
+        what, detail = "start", f"comes in by the first run from then on; now {before.state.replace('_', ' ')}"
+    elif before.state == "wanted" and after.state == "skipped":
+        what, detail = "end", f"cannot be written from then on, and stays as it is: {after.reason}"
+    elif before.state == "wanted":
+        choice = choose_leaver_policy(after.state, kind, policy)
+        what, detail = "end", f"goes by the first run from then on ({after.state.replace('_', ' ')}): {_ENDS[choice]}"
+    else:
+        return None
+    return Due(at=at, what=what, bps_id=after.bps_id or before.bps_id, detail=detail, key=key)
+
+
+def _differ(before: Desired, after: Desired, name: str) -> bool:
+    return before.fields.get(name) != after.fields.get(name)
 
 
 def tell_pause_end(bps_id: str, until: datetime, *, reason: str, by: str) -> Due:

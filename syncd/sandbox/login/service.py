@@ -146,15 +146,16 @@ class LoginService:
     def _issue(self, lifetime: int) -> str:
         """Return a new Graph token with the permissions that are granted now; ``lifetime`` in seconds."""
         application = self.registration
+        roles = application.roles | {role.strip() for role in self._knobs.more_permissions.split(",") if role.strip()}
         expires = self._clock.now().timestamp() + lifetime
         return self._book.issue(
-            Grant(GRAPH_AUDIENCE, application.client_id, frozenset(application.roles), expires),
+            Grant(GRAPH_AUDIENCE, application.client_id, frozenset(roles), expires),
             {
                 "aud": "https://graph.microsoft.com",
                 "iss": f"https://sts.windows.net/{application.tenant_id}/",
                 "appid": application.client_id,
                 "idtyp": "app",
-                "roles": sorted(application.roles),
+                "roles": sorted(roles),
                 "tid": application.tenant_id,
             },
         )

@@ -3,7 +3,7 @@
 Among its people: a tree of managers, guests, blocked accounts, service mailboxes, names and principal names that a BPS
 portal refuses, people without mail. Among its groups: departments built of teams (nested), a diamond, a cycle, very
 large ones, hidden ones, dynamic ones, and members that are devices or service principals. The same options give the
-same company, id for id.
+same company, id for id. Some start to work or leave in the weeks after it was founded.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import unicodedata
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.names import DEPARTMENTS, FIRST_NAMES, LAST_NAMES, PROJECTS, SITES
@@ -19,6 +20,7 @@ from syncd.sandbox.tenant.objects import Group, Node
 
 GUEST_NAME = "Lena Fischer (Hafen Partner)"
 GUEST_MAIL = "lena.fischer@hafenpartner.example"
+_DATED, _STARTS, _LEAVES = 40, 12, 25  # of so many people one starts within a month, and one leaves
 _SPAN = 8  # how many people report to one manager
 _SPECIALS_FROM = 25  # a smaller company has no odd people
 
@@ -96,6 +98,12 @@ class _Founder:
             "preferredLanguage": "pl-PL" if country == "PL" else "en-GB",
             "createdDateTime": f"20{chance.randint(12, 25)}-{chance.randint(1, 12):02}-01T08:00:00Z",
         }
+        properties["employeeHireDate"] = properties["createdDateTime"]
+        today = self.directory.clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+        if number % _DATED == _STARTS:  # an account that was made before its first day
+            properties["employeeHireDate"] = _format(today + timedelta(days=3 + number // _DATED % 28))
+        elif number % _DATED == _LEAVES:
+            properties["employeeLeaveDateTime"] = _format(today + timedelta(days=5 + number // _DATED % 28, hours=17))
         if chance.random() < 0.6:
             properties["mobilePhone"] = f"+48 5{chance.randint(10_000_000, 99_999_999)}"
         if chance.random() < 0.5:
@@ -260,6 +268,10 @@ class _Founder:
 
     def _new_id(self) -> str:
         return str(uuid.UUID(int=self.chance.getrandbits(128), version=4))
+
+
+def _format(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,8 @@ from uuid import uuid4
 import msgspec
 
 from syncd.clock import Clock
-from syncd.sandbox.login.service import GRAPH_AUDIENCE
+from syncd.sandbox.login.service import GRAPH_AUDIENCE, Registration
+from syncd.sandbox.tenant.applications import Applications
 from syncd.sandbox.tenant.batch import answer_batch
 from syncd.sandbox.tenant.delta import DeltaEngine, Page, Stream, Token
 from syncd.sandbox.tenant.directory import Directory
@@ -47,6 +48,7 @@ class GraphService:
         faults: Faults,
         ledger: Ledger,
         graph_url: Callable[[], str],
+        registration: Registration,
     ) -> None:
         self.directory = directory
         self.replicas = Replicas(directory)
@@ -57,6 +59,7 @@ class GraphService:
         self._faults = faults
         self._ledger = ledger
         self._url = graph_url
+        self._applications = Applications(registration, directory.clock, directory.knobs)
         self._lists = Lists(directory, self.replicas, seal=self.engine.seal, ledger=ledger, graph_url=graph_url)
         self._random = random.Random(f"graph-{seed}")  # noqa: S311 - reproducible imitation, not a secret
         self._bucket: tuple[float, float, int] = (0.0, 0.0, 0)
@@ -109,6 +112,8 @@ class GraphService:
         match path:
             case ("users" | "groups" as kinds, "delta"):
                 return self._delta(asked, stream=kinds)
+            case ("applications", *rest):
+                return self._applications.answer(rest, asked.query.select)
         return self._lists.answer(asked, path)
 
     def _answer_item(self, request: Request) -> Answer:

@@ -9,6 +9,7 @@ import re
 
 _SEGMENTS = (
     *("users", "groups", "directory", "deletedItems", "directoryObjects", "getByIds", "organization", "photo"),
+    "applications",
     *("members", "owners", "transitiveMembers", "memberOf", "transitiveMemberOf", "manager", "directReports"),
     *("ownedObjects", "$count", "$batch", "$value"),
 )
@@ -21,6 +22,7 @@ TYPES = (
 _TYPES = {name.casefold(): name for name in TYPES}
 _DELTA = frozenset({"delta", "delta()"})
 _KEYED = re.compile(r"(\w+)\('((?:[^']|'')*)'\)")
+_BY_APP_ID = re.compile(r"applications\(appid='([^']*)'\)", re.IGNORECASE)
 _PREFIXES = ("microsoft.graph.", "graph.")
 
 
@@ -29,7 +31,10 @@ def read_path(segments: tuple[str, ...]) -> tuple[str, ...]:
     path: list[str] = []
     for segment in segments:
         keyed = _KEYED.fullmatch(segment)
-        if keyed is not None and keyed[1].casefold() in _FIXED:
+        by_app_id = _BY_APP_ID.fullmatch(segment)
+        if by_app_id is not None:
+            path += ["applications", f"appId={by_app_id[1]}"]
+        elif keyed is not None and keyed[1].casefold() in _FIXED:
             path += [_FIXED[keyed[1].casefold()], keyed[2].replace("''", "'")]
         else:
             path.append(_spell(segment))

@@ -14,6 +14,10 @@ _USERS = frozenset({"User.Read.All", "User.ReadWrite.All", "Directory.Read.All",
 _GROUP_PROPERTIES = frozenset(
     {"Group.Read.All", "Group.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"}
 )
+_APPLICATIONS = frozenset(
+    {"Application.Read.All", "Application.ReadWrite.OwnedBy", "Application.ReadWrite.All"}
+    | {"Directory.Read.All", "Directory.ReadWrite.All"}
+)
 _GROUPS = _GROUP_PROPERTIES | {"GroupMember.Read.All", "GroupMember.ReadWrite.All"}
 
 
@@ -43,6 +47,8 @@ class Rights:
                 *_,
             ):
                 allowed = _USERS
+            case ("applications", *_):
+                allowed = _APPLICATIONS
             case ("groups", *_):
                 allowed = _GROUPS
             case ("directory", "deletedItems", "microsoft.graph.group", *_):

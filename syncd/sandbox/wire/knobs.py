@@ -63,6 +63,9 @@ class TenantKnobs:
     manager_levels: Literal["free", "documented"] = "free"  # documented: $levels of single users only, with the header
     casts_need_eventual: bool = False  # as the pages of members and memberOf say
     # transport and tokens
+    more_permissions: str = ""  # application permissions beside the usual ones, with commas; a new token carries them
+    secret_days: float = 540.0  # the application's client secret ends so long after the start, by that record
+    secret_hint: bool = True  # that record shows the first three characters of a secret
     latency: float = 0.0  # how long every answer is held back
     clock_ahead: float = 0.0  # how far this side's clock is ahead; less than nothing: behind
     date_header: TimeStated = "stated"  # aged: as a cache hands it on that kept it for a day

@@ -79,7 +79,11 @@ ALLOWANCES = "allowances"
 """JSON: how many records of each kind of removal may go in 24 hours, as far as the guard had to look."""
 
 TOLD = "told:"
-"""With a subject behind it (``run``, or the setting of a credential): what the hook was last told about it."""
+"""With a subject behind it (``run``, say, and ``mail:run`` for the same by mail): what was last told about it."""
+
+
+OWN_APPLICATION = "own_application"
+"""JSON: when the client secret of our application ends, by its own record in the tenant, and when that was read."""
 
 
 SELECT_MARKER = select(facts.c.value).where(facts.c.name == bindparam("marker"))

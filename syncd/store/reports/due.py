@@ -16,12 +16,13 @@ from syncd.store.db.database import Database, reading
 from syncd.store.decisions.approvals import Approvals
 from syncd.store.decisions.pauses import Pauses
 from syncd.store.inventory.protection import load_tied
+from syncd.store.reports.coming import iterate_coming
 from syncd.store.reports.status_statements import TABLES
 from syncd.store.schema.tables import changes, rejections, runs, substitutions, target_principals
 
 
-def load_due(database: Database, rules: Rules, *, now: datetime) -> list[Due]:
-    """Return what has a date, the next first."""
+def load_due(database: Database, rules: Rules, *, now: datetime, until: datetime) -> list[Due]:
+    """Return what has a date, the next first; what rules over ``now`` bring, as far as ``until``."""
     with reading(database) as connection:
         leaving = [each for kind in RECORD_KINDS for each in _iterate_leaving(connection, kind, rules.scope.protect)]
         ends = [
@@ -33,7 +34,8 @@ def load_due(database: Database, rules: Rules, *, now: datetime) -> list[Due]:
         tell_pause_end(each.bps_id, each.until, reason=each.reason, by=each.by)
         for each in Pauses(database).load_paused(now=now)
     ]
-    found = [*list_deletions(leaving, rules.policy), *ends, *paused, *load_holds(database, now=now)]
+    coming = iterate_coming(database, rules, now=now, until=until)
+    found = [*list_deletions(leaving, rules.policy), *ends, *paused, *load_holds(database, now=now), *coming]
     return sorted(found)
 
 

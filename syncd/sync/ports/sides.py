@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
+from syncd.model.credential import SecretEnd
 from syncd.model.kinds import RecordKind
 from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest
@@ -25,6 +27,13 @@ class Source(Protocol):
 
     async def identify_tenant(self) -> str:
         """Return the id of the tenant that accepts us, or where nothing tells it the configured name."""
+        ...
+
+    async def find_secret_end(self, *, now: datetime) -> SecretEnd | None:
+        """Return when the client secret ends that we sign in with, by our own record in the tenant.
+
+        None where there is no such secret, where it is not told, and where we may not look, which is no trouble.
+        """
         ...
 
     @property

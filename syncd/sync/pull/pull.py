@@ -79,7 +79,19 @@ class Pull:
             await self._troubles.tell()
             raise
         await self._troubles.tell()
+        if kind == "full":
+            await self._look_for_secret_end()
         return result
+
+    async def _look_for_secret_end(self) -> None:
+        """Read once a day when our client secret ends, where that may be read; what hinders it hinders nothing else."""
+        now, ends = self._clock.now(), self._store.secret_ends
+        if not await ends.is_due(now=now):
+            return
+        try:
+            await ends.save(await self._source.find_secret_end(now=now), now=now)
+        except RemoteError as error:
+            self._log.debug("credential.unread", error=str(error))
 
     async def _run(self, kind: PullKind) -> PullResult:
         result = PullResult()
