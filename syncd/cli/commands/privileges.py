@@ -50,6 +50,7 @@ def privileges(invocation: Invocation) -> None:
 
 def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     """Yield the entries of the JSON document: what each rule gives, then what none does."""
+    from syncd.model.privilege import read_place
     from syncd.plan.report.privileges import list_lines
     from syncd.sync.planning.privileges import load_allowed
     from syncd.sync.portal.privileges import recall_rules
@@ -57,7 +58,8 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     recalled = recall_rules(store, rules)
     wanted = [each for _, each in recalled if each is not None]
     places = store.privileges.load_readable()
-    titles = {place.token: str(place) for place in store.privileges.load_places.blocking()}
+    titles = {token: str(read_place(token)) for token in places}
+    titles |= {place.token: str(place) for place in store.privileges.load_places.blocking()}
     titles |= {each.privilege.place.token: str(each.privilege.place) for each in wanted}
     named: dict[int, list[str]] = {}
     for place, key in sorted(store.privileges.load_holders()):

@@ -104,6 +104,18 @@ class Privileges(StorePart):
             upsert(connection, privilege_places, [{"place": place.token, "state": kept, "said": said[:500]}])
 
     @in_thread
+    def keep_places(self, tokens: Collection[str], *, ours: bool = True) -> None:
+        """Forget what readings of other places showed: they are not read any more. Not ``ours``: a refusal, too."""
+        others = {row[0] for row in self._database.load_rows(ask.SELECT_PLACES)} - set(tokens)
+        if not others and (ours or not load_markers(self._database, PRIVILEGES_REFUSED)):
+            return
+        with self._database.transaction() as connection:
+            for statement in ask.FORGET_OTHER_PLACES:
+                connection.execute(statement, {"tokens": tokens})
+            if not ours:
+                save_marker(connection, PRIVILEGES_REFUSED, None)
+
+    @in_thread
     def store_reading(self, place: Place, found: Holders | None, *, now: datetime) -> None:
         """Take over who has something at a place; None: there is no such place any more.
 

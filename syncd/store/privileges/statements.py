@@ -24,6 +24,10 @@ _JOINED = privileges.join(privilege_targets, _T.key == _P.target_key)
 _AT = _T.place == bindparam("of")
 
 SELECT_PLACES = select(privilege_places.c.place, privilege_places.c.state, privilege_places.c.said)
+FORGET_OTHER_PLACES = tuple(
+    delete(table).where(~among_bound(table.c.place, "tokens", textual=True))
+    for table in (privilege_places, privilege_holders)
+)
 SELECT_PLACE = select(privilege_places.c.state).where(privilege_places.c.place == bindparam("of"))
 SELECT_PLACE_OF = select(_T.place).where(_T.key == bindparam("target"))
 SELECT_TARGETS = select(_T.token, _T.key).where(among_bound(_T.token, "tokens", textual=True))
