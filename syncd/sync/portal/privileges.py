@@ -12,7 +12,7 @@ from syncd.errors import AuthFailed, ConfigError, Forbidden, Interrupted, Remote
 from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
-from syncd.plan.group_names import fold_name, list_ids
+from syncd.plan.group_names import fold_name, list_ids, name_choice
 from syncd.plan.privileges import WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
@@ -126,7 +126,7 @@ class Privileging:
                 try:
                     privilege = await places.find(rule)
                 except Unknown as unknown:
-                    problems.append(f"privileges[{number}].{unknown.key}: {unknown}")
+                    problems += [f"privileges[{number}].{name}: {words}" for name, words in unknown.problems]
                     continue
                 except Waits as lacking:
                     self.notes.append(f"privileges[{number}].company: {lacking}")
@@ -186,7 +186,8 @@ def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any])
     if bearers:
         ids = list_ids(group.id for group in bearers)
         return f"{len(bearers)} groups are named '{rule.group}' ({ids}); name the one by its id"
-    return f"no group has the id or the name '{rule.group}'; nothing was planned"
+    names = (group.name for some in desired.iterate_named_groups(touched_only=False) for group in some if group.there)
+    return f"no group has the id or the name '{rule.group}'; {name_choice(rule.group, names)}"
 
 
 def recall_rules(store: Store, rules: Rules) -> list[tuple[int, WantedPrivilege | None]]:
