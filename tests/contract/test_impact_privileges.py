@@ -171,7 +171,7 @@ async def test_without_the_scope_a_card_says_so(world: World, capsys: pytest.Cap
     world.portal.privileges_forbidden = "all"
     card = load(world, await world.sync("full"))["unlink sales@grp"]
     assert [each["state"] for each in card["privileges"]] == ["given"]
-    assert card["unknown"].startswith("who has something at application invoices (database 1), which could not be read")
+    assert card["unknown"].startswith("who has something at application Invoices (database 1), which could not be read")
     assert "App.Metadata.Read)" in card["unknown"]
     world.rules = replace(world.rules, privileges=(), policy=replace(world.rules.policy, mode="create_only"))
     await world.sync("full")
@@ -188,5 +188,5 @@ async def test_a_place_that_could_not_be_read_is_named(world: World) -> None:
     cards = load(world, await world.sync("full"))
     assert [each["group"] for each in cards["delete ann@x.com"]["privileges"]] == ["sales@grp"]
     assert cards["delete ann@x.com"]["unknown"] == (
-        f"who has something at application invoices (database 1), which could not be read; {REST}"
+        f"who has something at application Invoices (database 1), which could not be read; {REST}"
     )

@@ -392,10 +392,13 @@ async def test_the_list_says_what_is_known_and_what_nobody_can_know(office: Offi
     await office.sync("full")
     give_by_hand(office, "h@grp", "MetadataAccess")
     give_by_hand(office, "i@grp", "MetadataAccess")
+    give_by_hand(office, "ann@x.com")
+    give_by_hand(office, "stranger@portal")
     say(office, rule(), rule("Group h"), rule("Group h", "Start", process="Suppliers"))
     assert tell() == {"0 None ReadOnly waiting", "1 None ReadOnly waiting", "2 None Start waiting"}
     await office.sync("full")
     expected = {"0 g@grp ReadOnly given", "1 h@grp ReadOnly beside", "2 h@grp Start given", "None i@grp None by_hand"}
+    expected |= {"None ann@x.com None foreign", "None stranger@portal None foreign"}
     assert tell() == expected
     say(office, rule())
     assert "None h@grp ReadOnly kept" in tell()

@@ -50,15 +50,14 @@ def privileges(invocation: Invocation) -> None:
 
 def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     """Yield the entries of the JSON document: what each rule gives, then what none does."""
-    from syncd.model.privilege import read_place
-    from syncd.plan.report.privileges import list_lines
+    from syncd.plan.report.privileges import DETAILS, Line, list_lines
     from syncd.sync.planning.privileges import load_allowed
     from syncd.sync.portal.privileges import recall_rules
 
     recalled = recall_rules(store, rules)
     wanted = [each for _, each in recalled if each is not None]
     places = store.privileges.load_readable()
-    titles = {token: str(read_place(token)) for token in places}
+    titles = {token: str(place) for token, place in store.privileges.name_places(places).items()}
     titles |= {place.token: str(place) for place in store.privileges.load_places.blocking()}
     titles |= {each.privilege.place.token: str(each.privilege.place) for each in wanted}
     named: dict[int, list[str]] = {}
@@ -66,7 +65,16 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
         named.setdefault(key, []).append(place)
     lines = []
     for view in load_allowed(store, wanted, also=named):
-        lines += list(list_lines(view, places=places, named=named.get(view.group.key, ()), titles=titles))
+        own = named.pop(view.group.key, ()) if view.group.owned or not view.group.exists else ()
+        lines += list(list_lines(view, places=places, named=own, titles=titles))
+    for bps_id, key in sorted((name, key) for key, name in store.privileges.load_names(named).items()):
+        lines += [
+            Line(
+                rule=None, bps_id=bps_id, privilege=None, place=titles.get(place, place), state="foreign",
+                detail=DETAILS["foreign"],
+            )
+            for place in named[key]
+        ]  # fmt: skip
     told = {line.rule for line in lines}
     entries: list[tuple[int, dict[str, Any]]] = []
     for line in lines:

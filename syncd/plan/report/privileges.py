@@ -9,7 +9,9 @@ from typing import Literal
 from syncd.model.privilege import Privilege
 from syncd.plan.privileges import Allowed, HeldPrivilege
 
-LineState = Literal["given", "beside", "unknown", "missing", "taken", "waiting", "gone", "kept", "leaving", "by_hand"]
+LineState = Literal[
+    "given", "beside", "unknown", "missing", "taken", "waiting", "gone", "kept", "leaving", "by_hand", "foreign"
+]
 
 GrantedState = Literal["given", "beside", "unknown"]
 
@@ -24,6 +26,7 @@ DETAILS: Mapping[LineState, str] = {
     "kept": "no rule gives it any more, and it may be there, by hand or by us: look in the portal, and take it there",
     "leaving": "no rule gives it any more: the next run takes it",
     "by_hand": "something was given by hand; which level and for which company, the portal does not tell",
+    "foreign": "a person, or a group that is not ours, has something there; which level, the portal does not tell",
 }
 
 

@@ -13,15 +13,14 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from syncd.model.kinds import RecordKind
-from syncd.model.privilege import Place, read_place, read_privilege
+from syncd.model.privilege import Place
 from syncd.plan.privileges import HeldPrivilege
 from syncd.plan.report.privileges import GrantedState, judge_granted
 from syncd.store.db.markers import PRIVILEGES_REFUSED, load_marker
 from syncd.store.db.parameters import among_bound
-from syncd.store.db.sql import decode_json
 from syncd.store.privileges import statements as ask
-from syncd.store.privileges.records import load_held_of
-from syncd.store.schema.tables import privilege_holders, privilege_targets, target_members, target_principals
+from syncd.store.privileges.records import load_held_of, name_places
+from syncd.store.schema.tables import privilege_holders, target_members
 
 Entry = Mapping[str, str | None]
 """``group`` (None: given to the person), ``place``, ``level`` and ``company`` (None: not known), ``state``."""
@@ -51,7 +50,7 @@ def load_knowledge(connection: Connection) -> Knowledge:
     """Return what is known of privileges at all."""
     rows = connection.execute(ask.SELECT_PLACES).all()
     refused = load_marker(connection, PRIVILEGES_REFUSED) is not None
-    unread = _name_unread(rows)
+    unread = _name_unread(connection, rows)
     if not any(row.state != "refused" for row in rows) and not connection.scalar(ask.HAS_ANY):
         return Knowledge(unknown=NO_SCOPE if refused else unread or NO_RULES, asked=refused or bool(rows), read=False)
     if unread and refused:
@@ -74,8 +73,8 @@ def load_privileges_of(
     everybody = {each for groups in by.values() for each in groups}
     held = load_held_of(connection, everybody)
     holders = connection.execute(_HOLDERS_OF, {"keys": everybody}).all()
-    titles = _load_places(connection, {row.place for row in holders})
-    names = {row.key: row.bps_id for row in connection.execute(_NAMES, {"keys": everybody})}
+    titles = name_places(connection, {row.place for row in holders})
+    names = {row.key: row.bps_id for row in connection.execute(ask.SELECT_NAMES, {"keys": everybody})}
     named: dict[int, list[Place]] = {}
     for row in holders:
         named.setdefault(row.key, []).append(titles[row.place])
@@ -108,16 +107,8 @@ def _make(
     return {"group": group, "place": str(place), "level": level, "company": company, "state": state}
 
 
-def _load_places(connection: Connection, tokens: Collection[str]) -> dict[str, Place]:
-    """Return the places with their names, as far as something was ever planned there."""
-    found = {token: read_place(token) for token in tokens}
-    for row in connection.execute(_FIELDS_AT, {"tokens": tokens}) if tokens else ():
-        found[row.place] = read_privilege(decode_json(row.fields)).place
-    return found
-
-
-def _name_unread(rows: Collection[Any]) -> str:
-    unread = sorted(str(read_place(row.place)) for row in rows if row.said)
+def _name_unread(connection: Connection, rows: Collection[Any]) -> str:
+    unread = sorted(map(str, name_places(connection, [row.place for row in rows if row.said]).values()))
     more = f" and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
     return f"who has something at {', '.join(unread[:_NAMED])}{more}, which could not be read" if unread else ""
 
@@ -131,10 +122,4 @@ _HOLDERS_OF = (
     select(privilege_holders.c.place, privilege_holders.c.key)
     .where(among_bound(privilege_holders.c.key, "keys"))
     .order_by(privilege_holders.c.place)
-)
-_NAMES = select(target_principals.c.key, target_principals.c.bps_id).where(among_bound(target_principals.c.key, "keys"))
-_FIELDS_AT = (
-    select(privilege_targets.c.place, privilege_targets.c.fields)
-    .where(among_bound(privilege_targets.c.place, "tokens", textual=True))
-    .order_by(privilege_targets.c.key)
 )
