@@ -28,9 +28,12 @@ def privileges(invocation: Invocation) -> None:
     """
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store
+    from syncd.errors import ConfigError
     from syncd.store.store import Store
 
     settings = invocation.start(need=STORE_ONLY)
+    if wrong := [problem for problem in settings.set_aside if problem.startswith("privileges")]:
+        raise ConfigError(wrong)  # without its rules everything would be told as given by none
     rules = make_rules(settings)
     with contextlib.closing(open_store(settings, create=False)) as database:
         found = list(list_privileges(Store(database), rules))
