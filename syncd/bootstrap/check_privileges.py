@@ -65,7 +65,7 @@ async def _try_rule(portal: BpsPortal, places: Places, number: int, rule: Privil
         privilege = await places.find(rule)
         holders = await portal.fetch_holders(privilege.place)
     except Unknown as unknown:
-        return name, "failed", str(unknown), f"correct {name}.{unknown.key}"
+        return name, "failed", str(unknown), f"correct {' and '.join(f'{name}.{key}' for key, _ in unknown.problems)}"
     except Waits as lacking:
         return name, "warning", str(lacking), "grant Admin.BusinessEntities.Read to the API application"
     except Forbidden as error:

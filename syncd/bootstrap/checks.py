@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -77,6 +78,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
                 found.append(Check(row.check, status, detail=row.detail, remedy=row.remedy))
             if rules.privileges:
                 found += await check_privileges(portal, rules)
+        found.append(await check_sign_in(settings, clock, found))
     except SyncdError as error:
         found.append(Check("bps", "failed", detail=str(error), remedy="correct the settings of [bps]"))
     found.append(check_coexistence(settings))
@@ -114,6 +116,19 @@ def check_portal_credential(settings: Settings, clock: Clock) -> Check:
 
     said = judge_secret(name, "bps.client_secret", ends_at, now=clock.now(), said="by bps.client_secret_expires")
     return Check(said.check, said.status, detail=said.detail, remedy=said.remedy)
+
+
+async def check_sign_in(settings: Settings, clock: Clock, before: Sequence[Check]) -> Check:
+    """Look where the portal sends people who have not signed in; not where the portal cannot be reached."""
+    from syncd.bps.sign_in import ROW, Expected, probe_sign_in
+    from syncd.config.addresses import LOGIN_HOSTS
+
+    if any(row.check == "portal reachable" and row.status != "ok" for row in before):
+        return Check(ROW, "unknown", detail="not tried: the portal cannot be reached")
+    graph = settings.graph
+    expected = Expected(tenant_id=graph.tenant_id, authority=graph.authority, login_hosts=LOGIN_HOSTS)
+    row = await probe_sign_in(make_bps_options(settings), expected, clock)
+    return Check(row.check, row.status, detail=row.detail, remedy=row.remedy)
 
 
 async def check_privileges(portal: BpsPortal, rules: Rules) -> list[Check]:

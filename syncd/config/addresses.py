@@ -19,6 +19,19 @@ CLOUDS: dict[str, tuple[str, str]] = {
     "china": ("https://login.chinacloudapi.cn", "https://microsoftgraph.chinacloudapi.cn"),
 }
 
+LOGIN_HOSTS: dict[str, str] = {
+    "login.microsoftonline.com": "global",
+    "login.microsoft.com": "global",
+    "login.windows.net": "global",
+    "sts.windows.net": "global",
+    "login.microsoftonline.us": "usgov",
+    "login.usgovcloudapi.net": "usgov",
+    "login-us.microsoftonline.com": "usgov",
+    "login.chinacloudapi.cn": "china",
+    "login.partner.microsoftonline.cn": "china",
+}
+"""Hosts on which people sign in, and the cloud of each (usgov-dod has those of usgov); from msal's ``authority.py``."""
+
 POSTGRESQL = "postgresql+psycopg://"
 _POSTGRESQL_SPELLINGS = (POSTGRESQL, "postgresql://", "postgres://")
 _OF_SQLITE = frozenset({"uri", "mode", "cache", "vfs", "timeout", "cached_statements"})

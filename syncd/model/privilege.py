@@ -110,6 +110,13 @@ class Privilege:
         return found | {name: value for name, value in more.items() if value}
 
 
+def read_place(token: str) -> Place:
+    """Return the place that ``Place.token`` made this of; nobody knows its name."""
+    database, kind, workflow, key = token.split("/", 3)
+    kinds: dict[str, PlaceKind] = {each: each for each in LEVELS}
+    return Place(database=int(database), kind=kinds[kind], key=key, workflow=workflow)
+
+
 def read_privilege(values: Mapping[str, str | None]) -> Privilege:
     """Return the privilege that ``Privilege.values`` made these of."""
     kinds: dict[str, PlaceKind] = {kind: kind for kind in LEVELS}

@@ -34,6 +34,7 @@ from syncd.clock import Clock
 from syncd.sandbox.control import ControlService
 from syncd.sandbox.login.service import LoginService, Registration
 from syncd.sandbox.portal.foreign import add_application, add_foreign_records, add_local_users
+from syncd.sandbox.portal.front import FrontDoor
 from syncd.sandbox.portal.service import PortalApplication, PortalService
 from syncd.sandbox.portal.store import PortalStore
 from syncd.sandbox.tenant.company import CompanyOptions, found_company
@@ -91,6 +92,8 @@ class Sandbox:
         self.client_secret = f"7Qw8Q~{base64.urlsafe_b64encode(chance.randbytes(25)).decode().rstrip('=')}"
         self.portal_client_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
         self.portal_client_secret = f"{base64.b64encode(chance.randbytes(31)).decode()[:-2]}+/="
+        signing = random.Random(f"sign-in-{options.seed}")  # noqa: S311 - reproducible imitation, loopback only
+        self.sign_in_client_id = str(uuid.UUID(int=signing.getrandbits(128), version=4))
         self.latency = options.latency
         self.tenant_knobs = options.tenant_knobs
         self.portal_knobs = options.portal_knobs
@@ -120,9 +123,15 @@ class Sandbox:
             domain=options.domain,
             seed=options.seed,
             urls=lambda: (self.login_url, self.graph_url),
+            sign_in_client_id=self.sign_in_client_id,
         )
         self.portal_service = PortalService(
-            self.portal, self.portal_application, self.book, prefix=options.portal_path, ledger=self.ledger
+            self.portal,
+            self.portal_application,
+            self.book,
+            prefix=options.portal_path,
+            ledger=self.ledger,
+            front=lambda: FrontDoor(self.login_url, self.tenant_id, self.sign_in_client_id, self.portal_url),
         )
         self.control = ControlService(
             directory=self.directory,

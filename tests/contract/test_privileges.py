@@ -198,11 +198,29 @@ async def test_what_a_rule_names_and_nobody_has_is_told_with_what_there_is(
 
 
 async def test_everything_that_rules_name_wrongly_is_told_at_once(office: Office) -> None:
-    """Groups, places, databases and companies: each by its key."""
-    say(office, rule("Nobody", application="Nothing"), rule("Group h", process="Suppliers", company="x"))
-    told = (await office.sync("full")).error
-    keys = ("privileges[0].application: ", "privileges[0].group: ", "privileges[1].company: ")
-    assert all(key in told for key in keys)
+    """Groups, places, databases and companies: each by its key, also of one rule, with what there is."""
+    say(
+        office,
+        rule("Nobody", application="Nothing"),
+        rule("Group h", process="Nothing", company="x"),
+        rule("Group h", form_type="x", workflow="Approval", company="y"),
+        rule("Group h", application="Invoices", database=7),
+    )
+    run = await office.sync("full")
+    assert find_exit_code(run) == 2
+    for told in (
+        "privileges[0].application: there is no application 'Nothing'; there are Contracts, Invoices, Leave requests",
+        "privileges[0].group: no group has the id or the name 'Nobody'; there are Group g, Group h, Group i",
+        "privileges[1].process: there is no process 'Nothing'; there are ",
+        "privileges[1].company: there is no company 'x'; there are DE01, PL01",
+        "privileges[2].form_type: there is no form type 'x'; there are Correction, Invoice",
+        "privileges[2].company: there is no company 'y'; there are DE01, PL01",
+        "privileges[3].database: the portal refuses the content database 7",
+        "the id stands in the address of any element",
+    ):
+        assert told in run.error
+    _, _, row, *_ = await probe_privileges(office.wire.open(), office.rules.privileges[1:2], "nobody@invalid.example")
+    assert row[3] == "correct privileges[0].process and privileges[0].company"
 
 
 async def test_a_name_that_several_places_bear_is_refused_with_their_guids(office: Office) -> None:
@@ -374,10 +392,13 @@ async def test_the_list_says_what_is_known_and_what_nobody_can_know(office: Offi
     await office.sync("full")
     give_by_hand(office, "h@grp", "MetadataAccess")
     give_by_hand(office, "i@grp", "MetadataAccess")
+    give_by_hand(office, "ann@x.com")
+    give_by_hand(office, "stranger@portal")
     say(office, rule(), rule("Group h"), rule("Group h", "Start", process="Suppliers"))
     assert tell() == {"0 None ReadOnly waiting", "1 None ReadOnly waiting", "2 None Start waiting"}
     await office.sync("full")
     expected = {"0 g@grp ReadOnly given", "1 h@grp ReadOnly beside", "2 h@grp Start given", "None i@grp None by_hand"}
+    expected |= {"None ann@x.com None foreign", "None stranger@portal None foreign"}
     assert tell() == expected
     say(office, rule())
     assert "None h@grp ReadOnly kept" in tell()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from yarl import URL
 
 from syncd.sandbox.server import SandboxOptions
 from tests.contract.sandbox_client import Client, MovableClock, open_client
@@ -31,6 +32,21 @@ async def test_configuration_names_endpoints_of_the_tenant(client: Client) -> No
     assert document["token_endpoint"] == f"{client.sandbox.login_url}/{client.sandbox.tenant_id}/oauth2/v2.0/token"
     assert document["authorization_endpoint"].startswith("https://")
     assert client.sandbox.tenant_id in document["issuer"]
+
+
+async def test_the_portal_sends_a_browser_to_the_page_for_signing_in(client: Client) -> None:
+    """By a page of its own; the login host knows the portal's application and no other."""
+    sandbox, where = client.sandbox, client.sandbox.portal_url
+    for _ in range(2):
+        async with client.session.get(where, allow_redirects=False) as moved:
+            assert moved.status == 302
+            where = str(URL(where).join(URL(moved.headers["Location"])))
+    assert where.startswith(f"{sandbox.login_url}/{sandbox.tenant_id}/oauth2/v2.0/authorize?")
+    assert URL(where).query["redirect_uri"] == f"{sandbox.portal_url}/signin-aad"
+    assert b"Sign in" in (await client.send("GET", where)).body
+    other = await client.send("GET", where.replace(sandbox.sign_in_client_id, sandbox.client_id))
+    assert (other.status, b"AADSTS700016" in other.body) == (400, True)
+    assert sandbox.ledger.summary()["violations"] == []
 
 
 async def test_token_carries_the_granted_roles(client: Client) -> None:

@@ -66,6 +66,8 @@ class FakePortal:
     """(token of the privilege, folded BPS id)."""
     privilege_reads: list[str] = field(default_factory=list)
     privileges_forbidden: Literal["", "write", "all"] = ""
+    gone_places: set[str] = field(default_factory=set)
+    unreadable_places: set[str] = field(default_factory=set)
 
     def add_account(self, bps_id: str, **fields: str) -> None:
         """Put a record there that nobody of ours made."""
@@ -337,6 +339,10 @@ class FakePortal:
         """Return who has anything there."""
         self.privilege_reads.append(f"holders {place.key}")
         self._check_privilege_scope("all")
+        if place.key in self.unreadable_places:
+            raise Unavailable("the portal is busy", status=503, sent=False)
+        if place.key in self.gone_places:
+            return None
         return Holders(tuple(sorted({key for token, key in self.privileges if token.startswith(place.token + "/")})))
 
     async def change_privilege(

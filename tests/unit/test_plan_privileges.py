@@ -9,6 +9,7 @@ import pytest
 
 from syncd.model.privilege import Listed, Place, Privilege, PrivilegeAnswer, read_privilege
 from syncd.model.reason import Cause
+from syncd.plan.group_names import name_choice
 from syncd.plan.membership import GroupView
 from syncd.plan.privileges import (
     Allowed,
@@ -210,3 +211,12 @@ def test_a_privilege_comes_back_from_the_values_of_a_change() -> None:
     one = Privilege(place=place, level="Start", company="c", company_name="PL01")
     assert read_privilege(one.values()) == one
     assert str(read_privilege(one.values())) == "Start: form type Form (database 2) for PL01"
+
+
+def test_a_name_that_no_group_bears_is_answered_with_what_there_is() -> None:
+    """Few groups are all named; of many those with names like it, whatever the case."""
+    assert name_choice("x", []) == "there are none"
+    assert name_choice("x", ["b", "A", ""]) == "there are A, b"
+    many = [f"Team {number:03}" for number in range(30)]
+    assert name_choice("Aprovers", ["Approvers A", "APPROVERS", *many]).startswith("of 32 the nearest are APPROVERS,")
+    assert name_choice("qqq", many) == "none of 30 is like it"

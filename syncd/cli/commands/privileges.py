@@ -28,9 +28,12 @@ def privileges(invocation: Invocation) -> None:
     """
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store
+    from syncd.errors import ConfigError
     from syncd.store.store import Store
 
     settings = invocation.start(need=STORE_ONLY)
+    if wrong := [problem for problem in settings.set_aside if problem.startswith("privileges")]:
+        raise ConfigError(wrong)  # without its rules everything would be told as given by none
     rules = make_rules(settings)
     with contextlib.closing(open_store(settings, create=False)) as database:
         found = list(list_privileges(Store(database), rules))
@@ -50,21 +53,31 @@ def privileges(invocation: Invocation) -> None:
 
 def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     """Yield the entries of the JSON document: what each rule gives, then what none does."""
-    from syncd.plan.report.privileges import list_lines
+    from syncd.plan.report.privileges import DETAILS, Line, list_lines
     from syncd.sync.planning.privileges import load_allowed
     from syncd.sync.portal.privileges import recall_rules
 
     recalled = recall_rules(store, rules)
     wanted = [each for _, each in recalled if each is not None]
     places = store.privileges.load_readable()
-    titles = {place.token: str(place) for place in store.privileges.load_places.blocking()}
+    titles = {token: str(place) for token, place in store.privileges.name_places(places).items()}
+    titles |= {place.token: str(place) for place in store.privileges.load_places.blocking()}
     titles |= {each.privilege.place.token: str(each.privilege.place) for each in wanted}
     named: dict[int, list[str]] = {}
     for place, key in sorted(store.privileges.load_holders()):
         named.setdefault(key, []).append(place)
     lines = []
     for view in load_allowed(store, wanted, also=named):
-        lines += list(list_lines(view, places=places, named=named.get(view.group.key, ()), titles=titles))
+        own = named.pop(view.group.key, ()) if view.group.owned or not view.group.exists else ()
+        lines += list(list_lines(view, places=places, named=own, titles=titles))
+    for bps_id, key in sorted((name, key) for key, name in store.privileges.load_names(named).items()):
+        lines += [
+            Line(
+                rule=None, bps_id=bps_id, privilege=None, place=titles.get(place, place), state="foreign",
+                detail=DETAILS["foreign"],
+            )
+            for place in named[key]
+        ]  # fmt: skip
     told = {line.rule for line in lines}
     entries: list[tuple[int, dict[str, Any]]] = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""What hangs on accounts and groups that are to be removed, in documents and in words."""
+"""What hangs on accounts, groups and memberships that are to be removed, in documents and in words."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CARDS = 50
 def iterate_with_impact(
     database: Database, run_id: int, status: OutcomeStatus
 ) -> Iterator[tuple[PlannedChange, dict[str, Any]]]:
-    """Yield the changes of a run, each with what its entry of a document says of what hangs on a removed record."""
+    """Yield the changes of a run, each with what its entry of a document says of what hangs on what is removed."""
     from syncd.store.reports.impact import load_impacts
     from syncd.store.store import Store
 
@@ -35,29 +35,44 @@ def describe_card(card: Impact | None) -> dict[str, Any]:
     """Return the key of an entry under which a card stands; nothing where there is no card."""
     if card is None:
         return {}
+    if "substitutions" not in card:
+        return {"impact": card}
     tasks = [{**each, "until": format_time(each["until"])} for each in card["substitutions"]]
     return {"impact": {**card, "substitutions": tasks}}
 
 
 def print_impact_of(entries: Iterable[Mapping[str, Any]]) -> None:
-    """Print what hangs on the records that open changes of an explanation remove."""
-    from syncd.store.reports.impact import PRIVILEGES_UNKNOWN, describe_impact
+    """Print what hangs on what the open changes of an explanation remove."""
+    from syncd.store.reports.impact import describe_impact
 
+    told = set[tuple[str, str]]()
     for entry in entries:
-        if "impact" in entry:
-            print_line(f"What hangs on {entry['bps_id']}:")
-            for line in (*describe_impact(entry["impact"], _NAMED), f"not known: {PRIVILEGES_UNKNOWN}"):
-                print_line(f"  {line}")
+        which = (entry["action"], entry["bps_id"])
+        if "impact" not in entry or which in told:
+            continue
+        told.add(which)
+        card = entry["impact"]
+        what = "a membership of " if _is_departure(card) else ""
+        print_line(f"What hangs on {what}{entry['bps_id']}:")
+        for line in (*describe_impact(card, _NAMED), f"not known: {card['unknown']}"):
+            print_line(f"  {line}")
 
 
 def print_impacts(database: Database, run_id: int, statuses: Sequence[OutcomeStatus]) -> None:
-    """Print what hangs on each account and group that a run removes, or would remove."""
-    from syncd.store.reports.impact import PRIVILEGES_UNKNOWN, describe_impact
+    """Print what hangs on each account and group that a run removes, or would remove, and on the memberships."""
+    from syncd.store.reports.impact import describe_impact
 
     left = shown = 0
+    unknown = ""
+    departures: dict[str, tuple[Impact, int]] = {}
     for status in statuses:
         for planned, entry in iterate_with_impact(database, run_id, status):
             if "impact" not in entry:
+                continue
+            card = entry["impact"]
+            unknown = str(card["unknown"])
+            if _is_departure(card):
+                departures[planned.change.bps_id] = card, departures.get(planned.change.bps_id, (card, 0))[1] + 1
                 continue
             if shown == _CARDS:
                 left += 1
@@ -67,9 +82,32 @@ def print_impacts(database: Database, run_id: int, statuses: Sequence[OutcomeSta
                 print_line("What hangs on the accounts and groups that are removed:")
             shown += 1
             print_line(f"  {planned.change.object} {planned.change.bps_id}")
-            for line in describe_impact(entry["impact"], _NAMED) or ["nothing that is known"]:
+            for line in describe_impact(card, _NAMED) or ["nothing that is known"]:
                 print_line(f"    {line}")
     if left:
         print_line(f"  … and {left:,} more; --json shows all")
-    if shown:
-        print_line(f"  Not known: {PRIVILEGES_UNKNOWN}.")
+    _print_departures(departures)
+    if unknown:
+        print_line(f"  Not known: {unknown}.")
+
+
+def _print_departures(departures: Mapping[str, tuple[Impact, int]]) -> None:
+    """Print what people lose who leave groups, by group."""
+    from syncd.store.reports.impact import describe_impact
+
+    known = {group: found for group, found in departures.items() if found[0]["privileges"]}
+    if departures:
+        print_line()
+        print_line("What hangs on the memberships that are removed:")
+    for group in list(known)[:_CARDS]:
+        card, number = known[group]
+        print_line(f"  {group}, {number:,} {'membership' if number == 1 else 'memberships'}")
+        for line in describe_impact(card, _NAMED):
+            print_line(f"    {line}")
+    if len(known) > _CARDS:
+        print_line(f"  … and {len(known) - _CARDS:,} more groups; --json shows all")
+
+
+def _is_departure(card: Impact) -> bool:
+    """Tell whether a card is that of a membership."""
+    return "memberships" not in card

@@ -9,7 +9,11 @@ from typing import Literal
 from syncd.model.privilege import Privilege
 from syncd.plan.privileges import Allowed, HeldPrivilege
 
-LineState = Literal["given", "beside", "unknown", "missing", "taken", "waiting", "gone", "kept", "leaving", "by_hand"]
+LineState = Literal[
+    "given", "beside", "unknown", "missing", "taken", "waiting", "gone", "kept", "leaving", "by_hand", "foreign"
+]
+
+GrantedState = Literal["given", "beside", "unknown"]
 
 DETAILS: Mapping[LineState, str] = {
     "given": "given by us; whether somebody changed the level since, the portal does not tell",
@@ -22,6 +26,7 @@ DETAILS: Mapping[LineState, str] = {
     "kept": "no rule gives it any more, and it may be there, by hand or by us: look in the portal, and take it there",
     "leaving": "no rule gives it any more: the next run takes it",
     "by_hand": "something was given by hand; which level and for which company, the portal does not tell",
+    "foreign": "a person, or a group that is not ours, has something there; which level, the portal does not tell",
 }
 
 
@@ -92,15 +97,20 @@ def _make(view: Allowed, rule: int | None, privilege: Privilege, state: LineStat
     )
 
 
+def judge_granted(held: HeldPrivilege) -> GrantedState | None:
+    """Return what may be there by our doing; None when it is gone."""
+    if held.state in ("taken", "let go"):
+        return None
+    if held.state != "granted":
+        return "unknown"
+    return "beside" if held.beside else "given"
+
+
 def describe_held(held: Sequence[tuple[str, HeldPrivilege]]) -> list[dict[str, str]]:
     """Return what explanations say of privileges that rules gave, each with the BPS id of its group."""
     found = []
     for group, each in held:
-        state: LineState = "beside" if each.beside else "given"
-        if each.state in ("taken", "let go"):
-            state = "taken"
-        elif each.state != "granted":
-            state = "unknown"
+        state: LineState = judge_granted(each) or "taken"
         entry = {"group": group, "privilege": str(each.privilege), "state": state, "detail": DETAILS[state]}
         found.append(entry)
     return found

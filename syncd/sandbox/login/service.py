@@ -10,6 +10,7 @@ missing parameter.
 from __future__ import annotations
 
 import hmac
+import html
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,8 +56,11 @@ class LoginService:
         domain: str,
         seed: int,
         urls: Callable[[], tuple[str, str]],
+        sign_in_client_id: str = "",
     ) -> None:
+        """``sign_in_client_id``: the application by which people sign in to the portal."""
         self.registration = registration
+        self.sign_in_client_id = sign_in_client_id
         self._book = book
         self._clock = clock
         self._knobs = knobs
@@ -88,6 +92,9 @@ class LoginService:
             case "POST", ["oauth2", "v2.0", "token"]:
                 self._check_tenant(tenant)
                 return self._token(request)
+            case "GET", ["oauth2", "v2.0", "authorize"]:
+                self._check_tenant(tenant)
+                return self._authorize(request)
         return Answer(404, b"<html><body>404</body></html>", "text/html", route="unknown")
 
     def _configuration(self, tenant: str) -> Answer:
@@ -105,6 +112,14 @@ class LoginService:
             "tenant_region_scope": "EU",
         }
         return Answer(200, msgspec.json.encode(document), route="openid-configuration")
+
+    def _authorize(self, request: Request) -> Answer:
+        """Show people the page that they sign in on, or why they cannot; nobody signs in here."""
+        client = request.query.get("client_id", "")
+        if client.lower() != self.sign_in_client_id.lower():
+            text = f"AADSTS700016: Application with identifier '{client}' was not found in the directory 'Nordwind'."
+            return _page(400, text, route="authorize refused")
+        return _page(200, "Sign in to your account", route="authorize")
 
     def _token(self, request: Request) -> Answer:
         if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
@@ -246,3 +261,7 @@ class LoginService:
             "error_uri": f"{self._urls()[0]}/error?code={number}",
         }
         return Refusal(Answer(status, msgspec.json.encode(document), route="refused"))
+
+
+def _page(status: int, text: str, *, route: str) -> Answer:
+    return Answer(status, f"<html><body>{html.escape(text)}</body></html>".encode(), "text/html", route=route)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from syncd.sandbox.portal.places import Given
 from syncd.sandbox.portal.service import PortalApplication
 from syncd.sandbox.portal.store import Account, AccountType, Origin, PortalGroup, PortalStore
 
@@ -23,7 +24,7 @@ def add_application(store: PortalStore, application: PortalApplication) -> None:
 
 
 def add_foreign_records(store: PortalStore) -> None:
-    """Add a few local users, records of a built-in synchronisation, and one group made by hand."""
+    """Add a few local users, records of a built-in synchronisation, one group made by hand, and what they may do."""
     for bps_id, name, account_type, origin, active in _PEOPLE:
         _place(store, bps_id, name, account_type, origin, active=active)
     members = [person[0].casefold() for person in (_PEOPLE[0], _PEOPLE[2], _PEOPLE[5])]
@@ -31,6 +32,9 @@ def add_foreign_records(store: PortalStore) -> None:
     group.members.update(dict.fromkeys(members))
     group.owners[members[0]] = None
     store.groups[group.bps_id.casefold()] = group
+    (contracts,) = [item for item in store.databases[1].applications if item.name == "Contracts"]
+    for key, level, origin in ((members[2], "Administrator", "builtin"), (members[0], "ReadOnly", "local")):
+        store.privileges[Given((1, "application", "", contracts.guid), key, level)] = origin
 
 
 def add_local_users(store: PortalStore, people: Iterable[tuple[str, str]]) -> None:

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import msgspec
 
+from syncd.sandbox.portal.front import FrontDoor, answer_anonymous
 from syncd.sandbox.portal.licences import Licences, Substitutions
 from syncd.sandbox.portal.privileges import Privileges
 from syncd.sandbox.portal.store import Account, PortalGroup, PortalRefusal, PortalStore
@@ -51,7 +52,7 @@ class PortalApplication:
 
 class PortalService:
     """Answers for one portal under ``prefix``. ``observer`` sees every data request: (method, path without prefix,
-    query, request body, status, response body)."""
+    query, request body, status, response body). ``front``: where people sign in; None: there is no page for them."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class PortalService:
         *,
         prefix: str,
         ledger: Ledger,
+        front: Callable[[], FrontDoor] | None = None,
     ) -> None:
         self.store = store
         self.application = application
@@ -70,7 +72,7 @@ class PortalService:
         self.observer: Observer | None = None
         self._book = book
         self._prefix = prefix.strip("/")
-        self._ledger = ledger
+        self._ledger, self._front = ledger, front
 
     def answer(self, request: Request) -> Answer:
         """Answer one request to the portal."""
@@ -81,6 +83,8 @@ class PortalService:
                 return _page(404, "Not Found")
         if path == "api/oauth2/token":
             return self._token(request)
+        if self._front is not None and request.method == "GET" and path.rstrip("/") in ("", "login"):
+            return answer_anonymous(path.rstrip("/"), self._front(), self.store.knobs.front_page)
         segments = tuple(unquote(part) for part in path.split("/"))
         if segments[:2] != ("api", "data") or len(segments) < 4:
             return _page(404, "Not Found")
@@ -328,9 +332,9 @@ def _read_object(request: Request) -> dict[str, object]:
         body = read_json(request.body)
     except Unreadable as error:
         raise PortalRefusal(400, "InvalidInput", "The body is not JSON") from error
-    if not isinstance(body, dict):
-        raise PortalRefusal(400, "InvalidInput", "The body is not a JSON object")
-    return body
+    if isinstance(body, dict):
+        return body
+    raise PortalRefusal(400, "InvalidInput", "The body is not a JSON object")
 
 
 def _no_route(rest: tuple[str, ...]) -> PortalRefusal:
@@ -342,6 +346,5 @@ def _json(status: int, document: object, *, route: str = "") -> Answer:
 
 
 def _page(status: int, title: str) -> Answer:
-    return Answer(
-        status, f"<html><body><h2>{status} - {title}</h2></body></html>".encode(), "text/html", route="(page)"
-    )
+    body = f"<html><body><h2>{status} - {title}</h2></body></html>"
+    return Answer(status, body.encode(), "text/html", route="(page)")

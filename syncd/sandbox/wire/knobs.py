@@ -18,6 +18,7 @@ CreationManager = Literal["take", "refuse", "synchronized", "drop"]
 Clearing = Literal["both", "empty", "null", "ignored", "refused"]
 Installation = Literal["standalone", "saas", "sharepoint"]
 TimeStated = Literal["stated", "absent", "aged"]
+FrontPage = Literal["entra", "other redirect", "other tenant", "other provider", "page"]
 Version = Literal["2024R1", "2025R1", "2025R2", "2026R1"]
 
 
@@ -129,6 +130,7 @@ class PortalKnobs:
     deletion_clears_privileges: bool = True  # False: those of a deleted group stay, and are shown
     places_visible: Literal["all", "privileged", "none"] = "all"  # applications that an API application sees
     unknown_database_status: Literal[400, 404] = 400
+    front_page: FrontPage = "entra"  # where an anonymous browser is sent: the sign-in, a wrong one, or nowhere
 
 
 def turn_knobs(knobs: TenantKnobs | PortalKnobs, changes: Mapping[str, object]) -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from syncd.model.privilege import Holders, Place, Privilege, read_privilege
+from syncd.model.privilege import Holders, Place, Privilege, read_place, read_privilege
 from syncd.plan.drift import Drift
 from syncd.plan.privileges import GONE, OURS, HeldPrivilege, Settled
+from syncd.store.db.database import reading
 from syncd.store.db.markers import PRIVILEGE_RULES, PRIVILEGES_REFUSED, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
@@ -104,6 +105,18 @@ class Privileges(StorePart):
             upsert(connection, privilege_places, [{"place": place.token, "state": kept, "said": said[:500]}])
 
     @in_thread
+    def keep_places(self, tokens: Collection[str], *, ours: bool = True) -> None:
+        """Forget what readings of other places showed: they are not read any more. Not ``ours``: a refusal, too."""
+        others = {row[0] for row in self._database.load_rows(ask.SELECT_PLACES)} - set(tokens)
+        if not others and (ours or not load_markers(self._database, PRIVILEGES_REFUSED)):
+            return
+        with self._database.transaction() as connection:
+            for statement in ask.FORGET_OTHER_PLACES:
+                connection.execute(statement, {"tokens": tokens})
+            if not ours:
+                save_marker(connection, PRIVILEGES_REFUSED, None)
+
+    @in_thread
     def store_reading(self, place: Place, found: Holders | None, *, now: datetime) -> None:
         """Take over who has something at a place; None: there is no such place any more.
 
@@ -161,6 +174,15 @@ class Privileges(StorePart):
     def load_holders(self) -> set[tuple[str, int]]:
         """Return (place, principal) of everybody who has something, by the last readings and our own writes."""
         return {(row[0], row[1]) for row in self._database.load_rows(ask.SELECT_ALL_HOLDERS)}
+
+    def name_places(self, tokens: Collection[str]) -> dict[str, Place]:
+        """Return these places, with their names as far as something was ever planned there."""
+        with reading(self._database) as connection:
+            return name_places(connection, tokens)
+
+    def load_names(self, keys: Collection[int]) -> dict[int, str]:
+        """Return the BPS ids of these groups and people (principals)."""
+        return {row[0]: row[1] for row in self._database.load_rows(ask.SELECT_NAMES, {"keys": keys})} if keys else {}
 
     def forget(self, group: int, tokens: Collection[str]) -> None:
         """Drop what somebody took and no rule gives any more."""
@@ -253,6 +275,14 @@ def intern_privileges(connection: Connection, found: Iterable[Privilege]) -> dic
     ]
     insert_missing(connection, privilege_targets, rows)
     return {row[0]: row[1] for row in connection.execute(ask.SELECT_TARGETS, {"tokens": given.keys()})}
+
+
+def name_places(connection: Connection, tokens: Collection[str]) -> dict[str, Place]:
+    """Return these places, with their names as far as something was ever planned there, within a transaction."""
+    found = {token: read_place(token) for token in tokens}
+    for row in connection.execute(ask.SELECT_FIELDS_AT, {"tokens": tokens}) if tokens else ():
+        found[row.place] = read_privilege(decode_json(row.fields)).place
+    return found
 
 
 def load_held_of(connection: Connection, groups: Collection[int]) -> dict[int, list[HeldPrivilege]]:

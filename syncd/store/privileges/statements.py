@@ -24,8 +24,13 @@ _JOINED = privileges.join(privilege_targets, _T.key == _P.target_key)
 _AT = _T.place == bindparam("of")
 
 SELECT_PLACES = select(privilege_places.c.place, privilege_places.c.state, privilege_places.c.said)
+FORGET_OTHER_PLACES = tuple(
+    delete(table).where(~among_bound(table.c.place, "tokens", textual=True))
+    for table in (privilege_places, privilege_holders)
+)
 SELECT_PLACE = select(privilege_places.c.state).where(privilege_places.c.place == bindparam("of"))
 SELECT_PLACE_OF = select(_T.place).where(_T.key == bindparam("target"))
+SELECT_FIELDS_AT = select(_T.place, _T.fields).where(among_bound(_T.place, "tokens", textual=True)).order_by(_T.key)
 SELECT_TARGETS = select(_T.token, _T.key).where(among_bound(_T.token, "tokens", textual=True))
 
 SELECT_OWN = (
@@ -53,6 +58,9 @@ SELECT_TARGETS_OF_RUN = select(_T.fields).where(
 
 _HOLDERS = privilege_holders.c
 SELECT_ALL_HOLDERS = select(_HOLDERS.place, _HOLDERS.key)
+SELECT_NAMES = select(target_principals.c.key, target_principals.c.bps_id).where(
+    among_bound(target_principals.c.key, "keys")
+)
 IS_HOLDER = select(_HOLDERS.key).where(_HOLDERS.place == bindparam("of"), _HOLDERS.key == bindparam("group"))
 FORGET_HOLDERS = delete(privilege_holders).where(_HOLDERS.place == bindparam("of"))
 FORGET_HOLDER = delete(privilege_holders).where(_HOLDERS.place == bindparam("of"), _HOLDERS.key == bindparam("group"))

@@ -13,7 +13,7 @@ from syncd.model.reason import Cause
 from syncd.model.run import HELD_FOR, REVERSALS
 from syncd.store.db.parameters import among_values
 from syncd.store.db.sql import decode_json
-from syncd.store.reports.impact import load_cards
+from syncd.store.reports.impact import is_departure, load_cards, load_losses
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still, is_unsolved
 from syncd.store.schema.tables import UtcTime, changes, failures, rejections, runs, target_principals
 
@@ -52,11 +52,13 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
         kind: load_cards(connection, kind, {row.record_key: row.record_id for row in rows if _removes(row, kind)})
         for kind in RECORD_KINDS
     }
+    lost = load_losses(connection, {row.record_key for row in rows if is_departure(row.action, row.object)})
     return [
         {
             **_describe_change(row),
             "next_attempt_at": next_at.get((row.record_key, row.target_key or 0, row.object)),
             **({"impact": cards[row.object][row.record_key]} if _removes(row, row.object) else {}),
+            **({"impact": lost[row.record_key]} if _leaves(row, lost) else {}),
         }
         for row in rows
     ]
@@ -64,6 +66,10 @@ def load_pending(connection: Connection, records: list[int], *, now: datetime) -
 
 def _removes(row: Row[Any], kind: str) -> bool:
     return bool(row.action == "delete" and row.object == kind and kind in RECORD_KINDS)
+
+
+def _leaves(row: Row[Any], lost: Mapping[int, object]) -> bool:
+    return is_departure(row.action, row.object) and row.record_key in lost
 
 
 def load_outcomes(connection: Connection, records: list[int]) -> list[Mapping[str, Any]]:

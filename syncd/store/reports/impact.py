@@ -1,7 +1,7 @@
 """The impact card: what hangs on accounts and groups that are to be removed, as far as the store knows.
 
-It does not know who has privileges in applications and processes by them: reading that takes a scope of the portal that
-syncd does not ask for, and a card says so.
+A membership that is removed has one, too, where the group may do something in the portal: whoever leaves it may not any
+more. What is not known of privileges a card says in words.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from syncd.model.target import fold
 from syncd.store.db.database import Database, reading
 from syncd.store.db.parameters import among_bound
 from syncd.store.licences.holdings import load_holding
+from syncd.store.reports.impact_privileges import load_knowledge, load_privileges_of
 from syncd.store.schema.tables import (
     substitutions,
     target_members,
@@ -29,11 +30,9 @@ from syncd.store.schema.tables import (
 Impact = Mapping[str, Any]
 """Plain values, but for the end of a substitution, which is an instant."""
 
-PRIVILEGES_UNKNOWN = "the applications and processes that name it: their reading (App.Metadata.Read) is not asked for"
-
 
 def load_impacts(database: Database, placed: Sequence[tuple[PlannedChange, int, int | None]]) -> dict[int, Impact]:
-    """Return, by place in the plan, what hangs on the accounts and groups that these changes delete."""
+    """Return, by place in the plan, what hangs on the accounts, groups and memberships that these changes remove."""
     removed = {
         kind: [each for each in placed if each[0].change.action == "delete" and each[0].change.object == kind]
         for kind in RECORD_KINDS
@@ -44,7 +43,31 @@ def load_impacts(database: Database, placed: Sequence[tuple[PlannedChange, int, 
             with reading(database) as connection:
                 cards = load_cards(connection, kind, {key: planned.change.bps_id for planned, key, _ in changes})
             found.update({planned.seq: cards[key] for planned, key, _ in changes})
+    left = {
+        planned.seq: key for planned, key, _ in placed if is_departure(planned.change.action, planned.change.object)
+    }
+    if left:
+        with reading(database) as connection:
+            lost = load_losses(connection, set(left.values()))
+        found.update({seq: lost[key] for seq, key in left.items() if key in lost})
     return found
+
+
+def is_departure(action: str, what: str) -> bool:
+    """Tell whether a change takes somebody out of a group."""
+    return action == "unlink" and what == "membership"
+
+
+def load_losses(connection: Connection, groups: Collection[int]) -> dict[int, Impact]:
+    """Return what people lose who leave these groups; of a group that is known to give nothing, nothing."""
+    known = load_knowledge(connection)
+    if not groups or not known.asked:
+        return {}
+    may = load_privileges_of(connection, "group", groups, known)
+    shared = {"unknown": known.unknown}
+    return {
+        key: {"privileges": may[key] if known.read else None, **shared} for key in groups if may[key] or not known.read
+    }
 
 
 def load_cards(connection: Connection, kind: RecordKind, names: Mapping[int, str]) -> dict[int, Impact]:
@@ -64,7 +87,12 @@ def load_cards(connection: Connection, kind: RecordKind, names: Mapping[int, str
                 cards[key]["substitutions"].append(told)
         for key, people in _load_reports(connection, names).items():
             cards[key]["reports"] = people
-    return {key: {**card, "privileges": None, "unknown": PRIVILEGES_UNKNOWN} for key, card in cards.items()}
+    known = load_knowledge(connection)
+    may = load_privileges_of(connection, kind, cards.keys(), known)
+    return {
+        key: {**card, "privileges": may[key] if known.read else None, "unknown": known.unknown}
+        for key, card in cards.items()
+    }
 
 
 def _load_reports(connection: Connection, names: Mapping[int, str]) -> dict[int, list[str]]:
@@ -78,16 +106,29 @@ def _load_reports(connection: Connection, names: Mapping[int, str]) -> dict[int,
 
 def describe_impact(card: Impact, most: int) -> list[str]:
     """Return what hangs on a record in words, a line for each kind of which there is anything; ``most`` names each."""
-    licences = [f"{each['type']} (by {each['by']})" for each in card["licences"]]
-    tasks = [f"tasks of {each['of']} go to {each['to']}" for each in card["substitutions"]]
+    licences = [f"{each['type']} (by {each['by']})" for each in card.get("licences", ())]
+    tasks = [f"tasks of {each['of']} go to {each['to']}" for each in card.get("substitutions", ())]
     kinds = (
-        ("memberships", card["memberships"]),
-        ("ownerships", card["ownerships"]),
+        ("memberships", card.get("memberships")),
+        ("ownerships", card.get("ownerships")),
         ("licences", licences),
         ("substitutions", tasks),
-        ("people who report to it", card["reports"]),
+        ("people who report to it", card.get("reports")),
+        ("may do in the portal", [_describe_privilege(each, card) for each in card["privileges"] or ()]),
     )
     return [f"{what}: {_name(names, most)}" for what, names in kinds if names]
+
+
+def _describe_privilege(each: Mapping[str, Any], card: Impact) -> str:
+    """Return a privilege in words; through which group only where there may be several."""
+    what = f"{each['level']} of {each['place']}" if each["level"] else f"something at {each['place']}"
+    company = f" for {each['company']}" if each["company"] else ""
+    notes = [f"by {each['group']}"] if each["group"] and len({one["group"] for one in card["privileges"]}) > 1 else []
+    notes += [_NOTES[each["state"]]] if each["state"] in _NOTES else []
+    return f"{what}{company}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+_NOTES = {"by_hand": "given by hand", "beside": "beside something by hand", "unknown": "it may be there"}
 
 
 def _name(names: Collection[str], most: int) -> str:

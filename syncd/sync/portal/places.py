@@ -17,12 +17,15 @@ _EXACT = re.compile(r"\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 """What the portal takes for a place itself: its id or its guid."""
 
 
-class Unknown(Exception):
-    """A rule names what the portal does not have: the key of the setting, and what there is to choose from."""
+_WHERE_DATABASES = "the API lists none: the id stands in the address of any element, …/db/1/app/…"
 
-    def __init__(self, key: str, words: str) -> None:
-        super().__init__(words)
-        self.key = key
+
+class Unknown(Exception):
+    """A rule names what the portal does not have: each as the key of the setting, and what there is to choose from."""
+
+    def __init__(self, *problems: tuple[str, str]) -> None:
+        super().__init__("; ".join(words for _, words in problems))
+        self.problems = problems
 
 
 class Waits(Exception):
@@ -39,14 +42,12 @@ class Places:
     async def find(self, rule: PrivilegeRule) -> Privilege:
         """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
         await self._check_database(rule.database)
-        workflow = ""
-        if rule.kind == "form_type":
-            workflow = await self._find_workflow(rule)
-            listed = self._choose(await self._list(rule.database, "form_type", workflow), rule.place, "form_type")
-        else:
-            listed = await self._find_place(rule, rule.kind)
-        place = Place(database=rule.database, kind=rule.kind, key=listed.key, workflow=workflow, name=listed.name)
-        company = await self._find_company(rule) if rule.company else None
+        try:
+            place = await self._find_place(rule)
+        except Unknown as unknown:
+            await self._find_company(rule, before=unknown.problems)
+            raise
+        company = await self._find_company(rule)
         return Privilege(
             place=place,
             level=rule.level,
@@ -58,9 +59,19 @@ class Places:
         try:
             await self._list(database, "application")
         except (Rejected, NotFound) as error:
-            raise Unknown("database", f"the portal refuses the content database {database} ({error})") from error
+            words = f"the portal refuses the content database {database} ({error}); {_WHERE_DATABASES}"
+            raise Unknown(("database", words)) from error
 
-    async def _find_place(self, rule: PrivilegeRule, kind: PlaceKind) -> Listed:
+    async def _find_place(self, rule: PrivilegeRule) -> Place:
+        workflow = ""
+        if rule.kind == "form_type":
+            workflow = await self._find_workflow(rule)
+            listed = self._choose(await self._list(rule.database, "form_type", workflow), rule.place, "form_type")
+        else:
+            listed = await self._find_listed(rule, rule.kind)
+        return Place(database=rule.database, kind=rule.kind, key=listed.key, workflow=workflow, name=listed.name)
+
+    async def _find_listed(self, rule: PrivilegeRule, kind: PlaceKind) -> Listed:
         if _EXACT.fullmatch(rule.place):
             found = await self.portal.find_place(rule.database, kind, rule.place)
             if found is not None:
@@ -78,23 +89,30 @@ class Places:
             return found.key
         if not listed and _EXACT.fullmatch(rule.workflow):
             return rule.workflow.casefold()  # the lists are not for us, the workflow itself may be
-        raise Unknown("workflow", found)
+        raise Unknown(("workflow", found))
 
-    async def _find_company(self, rule: PrivilegeRule) -> Listed:
+    async def _find_company(self, rule: PrivilegeRule, *, before: tuple[tuple[str, str], ...] = ()) -> Listed | None:
+        """Return the company of a rule, None for all. ``before``: what is wrong with the rule besides."""
+        if not rule.company:
+            return None
         exact = _EXACT.fullmatch(rule.company) is not None
         try:
             listed = await self._list(rule.database, "company")
         except Forbidden as error:
+            if before:
+                return None
             if not exact:
                 raise Waits(f"{error}; or name the company by its guid") from error
             number = int(rule.company) if rule.company.isdecimal() else None
             return Listed(number=number, guid="" if number else rule.company.casefold(), name="")
-        return self._choose(listed, rule.company, "company")
+        return self._choose(listed, rule.company, "company", before=before)
 
-    def _choose(self, listed: tuple[Listed, ...], reference: str, kind: ListKind) -> Listed:
+    def _choose(
+        self, listed: tuple[Listed, ...], reference: str, kind: ListKind, *, before: tuple[tuple[str, str], ...] = ()
+    ) -> Listed:
         found = choose_listed(listed, reference, kind)
         if isinstance(found, str):
-            raise Unknown(kind, found)
+            raise Unknown(*before, (kind, found))
         return found
 
     async def _walk(self, database: int, kind: ListKind) -> AsyncIterator[Listed]:

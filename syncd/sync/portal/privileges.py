@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from syncd.errors import AuthFailed, ConfigError, Forbidden, Interrupted, Remote
 from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
-from syncd.plan.group_names import fold_name, list_ids
+from syncd.plan.group_names import fold_name, list_ids, name_choice
 from syncd.plan.privileges import WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
@@ -56,6 +56,8 @@ class Privileging:
         """
         self.ours = await self.are_ours()
         if not self.ours:
+            if read:
+                await self._store.privileges.keep_places((), ours=False)
             return
         meanings = await self._store.privileges.load_meanings()
         known = dict(meanings)
@@ -63,10 +65,13 @@ class Privileging:
         if write and meanings != known:
             await self._store.privileges.save_meanings(meanings)
         if read:
-            await self.read()
+            await self._store.privileges.keep_places(await self.read())
 
-    async def read(self, also: Iterable[Place] = ()) -> None:
-        """Read who has something at each place of a rule, of the own record and these; what cannot be read is told."""
+    async def read(self, also: Iterable[Place] = ()) -> Collection[str]:
+        """Read who has something at each place of a rule, of the own record and these; what cannot be read is told.
+
+        Returns the tokens of these places.
+        """
         places = {place.token: place for place in (*await self._store.privileges.load_places(), *also)}
         places |= {each.privilege.place.token: each.privilege.place for each in self.wanted}
         for _, place in sorted(places.items()):
@@ -79,7 +84,9 @@ class Privileging:
             except Forbidden as error:
                 if error.code == NO_SCOPE:
                     await self._note_refusal(error)
-                    return
+                    for one in places.values():  # none of them can be read
+                        await self._store.privileges.store_unreadable(one, str(error))
+                    break
                 await self._note_unreadable(place, error)
             except RemoteError as error:
                 await self._note_unreadable(place, error)
@@ -88,6 +95,7 @@ class Privileging:
                 if found is None:
                     self._log.warning("privileges.place_gone", place=place.token)
                     self.notes.append(f"privileges: {place}: {say(Cause.PLACE_GONE).text}; nothing is done there")
+        return places.keys()
 
     async def _note_unreadable(self, place: Place, error: RemoteError) -> None:
         self._log.warning("privileges.unreadable", place=place.token, error=str(error))
@@ -118,7 +126,7 @@ class Privileging:
                 try:
                     privilege = await places.find(rule)
                 except Unknown as unknown:
-                    problems.append(f"privileges[{number}].{unknown.key}: {unknown}")
+                    problems += [f"privileges[{number}].{name}: {words}" for name, words in unknown.problems]
                     continue
                 except Waits as lacking:
                     self.notes.append(f"privileges[{number}].company: {lacking}")
@@ -178,7 +186,8 @@ def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any])
     if bearers:
         ids = list_ids(group.id for group in bearers)
         return f"{len(bearers)} groups are named '{rule.group}' ({ids}); name the one by its id"
-    return f"no group has the id or the name '{rule.group}'; nothing was planned"
+    names = (group.name for some in desired.iterate_named_groups(touched_only=False) for group in some if group.there)
+    return f"no group has the id or the name '{rule.group}'; {name_choice(rule.group, names)}"
 
 
 def recall_rules(store: Store, rules: Rules) -> list[tuple[int, WantedPrivilege | None]]:

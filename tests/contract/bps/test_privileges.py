@@ -74,8 +74,9 @@ def places(client: Client) -> list[Place]:
 
 
 def given(client: Client) -> dict[Given, str]:
-    """Return what the portal has."""
-    return dict(client.sandbox.portal_service.privileges.given)
+    """Return what came by the API."""
+    there = client.sandbox.portal_service.privileges.given
+    return {given: origin for given, origin in there.items() if origin == "rest"}
 
 
 async def test_every_level_of_every_place_is_given_shown_and_taken(client: Client, portal: BpsPortal) -> None:

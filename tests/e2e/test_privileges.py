@@ -1,0 +1,160 @@
+"""Rules about privileges as an administrator works with them: the real program, an imitation tenant and portal."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from syncd.sandbox.portal.privileges import describe_privileges
+from syncd.sandbox.server import Sandbox, SandboxOptions
+from syncd.sandbox.tenant.events import happen
+from tests.e2e.program import Program
+
+pytestmark = pytest.mark.slow
+
+RULES = (
+    {"group": "Approvers A", "database": "1", "application": "Invoices", "level": "ReadOnly"},
+    {"group": "BPS users", "database": "1", "process": "Cost invoices", "level": "Start", "company": "PL01"},
+    {"group": "Managers", "database": "1", "workflow": "Approval", "form_type": "Correction", "level": "Modify"},
+)
+
+
+@pytest.fixture
+async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
+    """A company of twenty."""
+    async with Sandbox(SandboxOptions(users=20, groups=6, memberships=60), tmp_path / "sandbox") as running:
+        yield running
+
+
+@pytest.fixture
+def syncd(sandbox: Sandbox, tmp_path: Path) -> Program:
+    """The program, connected to it, with groups whose BPS ids can be read."""
+    found = Program.connected(sandbox, tmp_path)
+    with (tmp_path / "syncd.toml").open("a", encoding="utf-8") as file:
+        file.write("""[mapping]\ngroup.bps_id = 'group.displayName.replace(" ", ".") + "@grp.example"'\n""")
+    return found
+
+
+def write(syncd: Program, *rules: dict[str, str]) -> None:
+    """Let these be the rules of the configuration."""
+    file = syncd.directory / "syncd.toml"
+    kept = file.read_text(encoding="utf-8").partition("[[privileges]]")[0]
+    tables = []
+    for rule in rules:
+        values = (f"{key} = {value}" if key == "database" else f'{key} = "{value}"' for key, value in rule.items())
+        tables.append("\n".join(("[[privileges]]", *values, "")))
+    file.write_text(kept + "\n".join(tables), encoding="utf-8")
+
+
+def given(sandbox: Sandbox) -> set[str]:
+    """Return what came by the API, in words; what was there before is there."""
+    every = describe_privileges(sandbox.portal)
+    found = [one for one in every if one["origin"] == "rest"]
+    assert len(every) - len(found) == 2
+    return {" ".join(str(one[key]) for key in ("bpsId", "level", "place", "company")) for one in found}
+
+
+def count_requests(sandbox: Sandbox) -> list[str]:
+    """Return the requests about privileges since the last look."""
+    found = [entry.method for entry in sandbox.ledger.entries if entry.side == "portal" and "/db/" in entry.target]
+    sandbox.ledger.clear()
+    return found
+
+
+async def test_from_no_rule_to_three_groups_and_back(sandbox: Sandbox, syncd: Program) -> None:
+    """One request per change; `privileges`, `plan`, `held` and `explain` tell; without rules nothing is left."""
+    first = await syncd("sync", "full")
+    assert first.code == 0, first.stderr
+    assert count_requests(sandbox) == []
+    write(syncd, *RULES)
+    shown = (await syncd("privileges", "--json")).document
+    assert [(one["rule"], one["state"]) for one in shown] == [(0, "waiting"), (1, "waiting"), (2, "waiting")]
+    plan = await syncd("plan", "delta", "--json")
+    assert [(one["action"], one["object"]) for one in plan.document["changes"]] == [("grant", "privilege")] * 3
+    assert given(sandbox) == set()
+    count_requests(sandbox)
+    assert (await syncd("sync", "delta")).code == 0
+    assert count_requests(sandbox).count("POST") == 3
+    assert given(sandbox) == {
+        "Approvers.A@grp.example ReadOnly Invoices None",
+        "BPS.users@grp.example Start Cost invoices PL01",
+        "Managers@grp.example Modify Correction None",
+    }
+    shown = (await syncd("privileges", "--json")).document
+    assert [(one["rule"], one["bps_id"], one["level"], one["company"], one["state"]) for one in shown] == [
+        (0, "Approvers.A@grp.example", "ReadOnly", None, "given"),
+        (1, "BPS.users@grp.example", "Start", "PL01", "given"),
+        (2, "Managers@grp.example", "Modify", None, "given"),
+    ]
+    printed = (await syncd("privileges")).stdout
+    assert "form type Correction (database 1)" in printed
+    assert "whether somebody changed the level since" in " ".join(printed.split())
+    assert (await syncd("sync", "delta")).code == 0
+    assert count_requests(sandbox) == []
+    assert "No changes" in (await syncd("sync", "full")).stdout
+    assert count_requests(sandbox) == ["GET"] * 3
+
+    member = next(iter(sandbox.portal.groups[sandbox.portal.key("Managers@grp.example")].members))
+    happen(sandbox.directory, random.Random(1), "disable", target=member)
+    held = await syncd("sync", "delta", SYNCD_GUARD__MAX_REMOVALS="0")
+    assert held.code == 4
+    expected = [{"group": "Managers@grp.example", "place": "form type Correction (database 1)", "level": "Modify",
+                 "company": None, "state": "given"}]  # fmt: skip
+    documents = ((await syncd("held", "--json")).document[0]["changes"], (await syncd("explain", member, "--json")))
+    for changes in (documents[0], documents[1].document["pending"]):
+        (lost,) = [one["impact"] for one in changes if one["bps_id"] == "Managers@grp.example"]
+        assert lost["privileges"] == expected
+    words = (await syncd("plan", "none")).stdout
+    assert "may do in the portal: Modify of form type Correction (database 1)" in words
+    assert "Not known: other applications and processes than those that rules name" in words
+
+    write(syncd)
+    assert (await syncd("sync", "delta", "--json")).document["counts"]["revoke"] == 3
+    assert given(sandbox) == set()
+    assert "No [[privileges]] rules, and nothing that rules of the past gave" in (await syncd("privileges")).stdout
+
+
+async def test_what_is_named_wrongly_and_a_missing_scope(sandbox: Sandbox, syncd: Program) -> None:
+    """All at once, by key, with what there is, exit code 2; a missing scope is one sentence, and the rest is done."""
+    write(syncd, {**RULES[0], "level": "Reader"}, {**RULES[1], "level": "Designer"}, {**RULES[0], "company": "PL01"})
+    refused = await syncd("privileges")
+    assert refused.code == 2
+    assert "privileges[0].level: is no level of an application (value 'Reader'); use Administrator" in refused.stderr
+    assert "privileges[1].level: is no level of a process" in refused.stderr
+    assert "privileges[2].company: " in refused.stderr
+    write(
+        syncd,
+        {**RULES[0], "group": "Approvers", "application": "Invoice"},
+        {**RULES[1], "process": "Costs", "company": "PL02"},
+        {**RULES[2], "form_type": "Corrections"},
+        {**RULES[0], "database": "7"},
+    )
+    refused = await syncd("sync", "full")
+    assert refused.code == 2
+    for told in (
+        "privileges[0].group: no group has the id or the name 'Approvers'; there are Approvers A, Approvers B, ",
+        "privileges[0].application: there is no application 'Invoice'; there are Contracts, Invoices, Leave requests",
+        "privileges[1].process: there is no process 'Costs'; there are ",
+        "privileges[1].company: there is no company 'PL02'; there are DE01, PL01",
+        "privileges[2].form_type: there is no form type 'Corrections'; there are Correction, Invoice",
+        "privileges[3].database: the portal refuses the content database 7",
+    ):
+        assert told in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "rest" not in {group.origin for group in sandbox.portal.groups.values()}
+
+    write(syncd, *RULES)
+    sandbox.portal_application.scopes -= {"App.Metadata.ReadWrite"}
+    ended = await syncd("sync", "full")
+    assert ended.code == 0, ended.stderr
+    (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("syncd: ")]
+    assert sentence.count("grant App.Metadata.ReadWrite to the API application") == 1
+    assert "rest" in {group.origin for group in sandbox.portal.groups.values()}
+    checks = {row["check"]: row for row in (await syncd("check", "--json")).document}
+    assert checks["portal privileges write"]["status"] == "warning"
+    assert "App.Metadata.ReadWrite" in checks["portal privileges write"]["remedy"]
+    assert checks["portal sign-in"]["status"] == "ok"
+    assert given(sandbox) == set()
