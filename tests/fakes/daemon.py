@@ -125,6 +125,7 @@ class FakeParts:
             open_sides=self.open_sides,
             make_runs=lambda settings, database, clock: Runs(Store(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
+            identify_rules=lambda settings: "rules",
             list_expiring=lambda settings, now: self.expiring,
             open_hook=lambda settings, clock: nullcontext(self.hook),
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from syncd.cli.options import Invocation, pass_invocation, shared_options
+from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
 from syncd.cli.screen.changes import (
     describe_change,
     describe_following,
@@ -45,18 +46,34 @@ _REASONS_SHOWN = 20
     metavar="FILE",
     help="Write the plan to a file as well, for 'syncd apply FILE'.",
 )
+@click.option(
+    "--wait",
+    type=duration,
+    metavar="DURATION",
+    help="Wait so long for another syncd that works on this store, or for its answer.",
+)
 @shared_options
 @pass_invocation
 @click.pass_context
 def plan(
-    context: click.Context, invocation: Invocation, *, pull: Literal["full", "delta", "none"], out: Path | None
+    context: click.Context,
+    invocation: Invocation,
+    *,
+    pull: Literal["full", "delta", "none"],
+    out: Path | None,
+    wait: timedelta | None,
 ) -> None:
     """Pull (none: use the store as it is), plan, and print the plan; the target is never written.
+
+    Beside a working daemon the daemon makes the plan, by the same rules and between two runs; it waits 15 minutes for
+    that. A full plan, and one for a file, need the store for themselves.
 
     Exit code 0 whenever a plan could be made, also when a guard would hold a part of it.
     """
     from syncd.bootstrap.store import open_store
+    from syncd.cli.asking import ask_daemon, has_working_daemon
     from syncd.cli.one_run import execute
+    from syncd.errors import StoreLocked
     from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()
@@ -65,9 +82,17 @@ def plan(
     database = open_store(settings, create=pull != "none")
     try:
         shown = partial(write_plan, settings, database, out) if out is not None else None
-        record = execute(
-            settings, database, RunRequest(pull=pull, trigger="cli", write=False, retry_failed=True), shown=shown
-        )
+        request = RunRequest(pull=pull, trigger="cli", write=False, retry_failed=True)
+        try:
+            record = execute(settings, database, request, shown=shown)
+        except StoreLocked:
+            daemon = has_working_daemon(database)
+            if daemon and pull != "full" and out is None:
+                record = ask_daemon(settings, database, "plan none" if pull == "none" else "plan delta", wait=wait)
+            elif wait is None:
+                raise
+            else:
+                record = execute(settings, database, request, shown=shown, wait=wait)
         made = record.status in ("succeeded", "held", "partial")
         if made and invocation.json:
             _print_document(settings, database, record)
