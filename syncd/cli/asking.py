@@ -66,7 +66,7 @@ def _await(database: Database, wish: int, patience: timedelta) -> int:
             raise StoreLocked(why)
         if clock.monotonic() >= deadline:
             raise StoreLocked(
-                f"the daemon that works on this store did not answer within {patience.total_seconds():.0f} seconds; the "
+                f"the daemon that works on this store did not answer in {patience.total_seconds():.0f} seconds; the "
                 "question was taken back: 'syncd status' tells what it does, and '--wait 1h' waits longer"
             )
         looks += 1

@@ -25,8 +25,8 @@ _ORDERS_EVERY = 2.0
 
 
 _OTHER_RULES = (
-    "the daemon that works on this store has other rules (scope, mapping, policy, guard, licences or privileges) than this "
-    "command has read: give it these by SIGHUP, or stop it (and its standby) for this command"
+    "the daemon that works on this store has other rules (scope, mapping, policy, guard, licences, privileges) than "
+    "this command has read: give it these by SIGHUP, or stop it (and its standby) for this command"
 )
 
 

@@ -247,7 +247,7 @@ async def test_without_settings_every_problem_is_listed_and_nothing_starts(tmp_p
 
 
 async def test_beside_a_daemon_questions_are_answered_by_it(syncd: Program, sandbox: Sandbox) -> None:
-    """`plan none`, `plan delta` and `drift`, by the same rules; whoever wants the store for himself still ends with 75."""
+    """`plan none`, `plan delta` and `drift`, by the same rules; what needs the store for itself still ends with 75."""
     async with running(syncd) as daemon:
         await daemon.wait("run.finished", kind="full")
         hire(sandbox, 1)
