@@ -146,7 +146,12 @@ CHANGES_CHOSEN = place_rows(
 )
 SELECT_FIRST = (
     select(changes.c.seq)
-    .where(_RUN, changes.c.status == bindparam("status"), among_bound(changes.c.action, "actions", textual=True))
+    .where(
+        _RUN,
+        changes.c.status == bindparam("status"),
+        changes.c.error_cause != bindparam("apart"),
+        among_bound(changes.c.action, "actions", textual=True),
+    )
     .order_by(changes.c.phase, changes.c.action, changes.c.object, changes.c.error, changes.c.reason, changes.c.seq)
     .limit(bindparam("most"))
 )

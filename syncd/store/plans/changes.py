@@ -138,10 +138,25 @@ class Plans(StorePart):
                 asked["after"] = placed[-1][0].seq
 
     def load_first(
-        self, run_id: int, *, status: OutcomeStatus, actions: Collection[Action] | None, at_most: int
+        self,
+        run_id: int,
+        *,
+        status: OutcomeStatus,
+        actions: Collection[Action] | None,
+        at_most: int,
+        apart: Cause | None = None,
     ) -> list[Placed]:
-        """Return the first changes of a status, those of a phase that do the same for the same reason together."""
-        asked = {"run": run_id, "status": status, "actions": actions or get_args(Action), "most": at_most}
+        """Return the first changes of a status, those of a phase that do the same for the same reason together.
+
+        ``apart``: without those that are left alone for this cause.
+        """
+        asked = {
+            "run": run_id,
+            "status": status,
+            "actions": actions or get_args(Action),
+            "apart": apart.value if apart else "-",
+            "most": at_most,
+        }
         seqs = self._database.load_values(SELECT_FIRST, asked)
         places = {placed[0].seq: placed for placed in self.load_places(run_id, seqs)}
         return [places[seq] for seq in seqs if seq in places]
