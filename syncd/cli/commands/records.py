@@ -140,19 +140,11 @@ def _print(report: Report, wanted: _Wanted) -> None:
         print_line(_sum_up(wanted, counts))
         if not listing.wide:
             marks = _print_reasons(counts)
+    lines = wanted.iterate(report)
+    narrow = find_width(wide=listing.wide) is not None
     shown = listing.print(
-        COLUMNS,
-        (
-            (
-                line.name,
-                line.bps_id,
-                line.state,
-                f"{line.last_synced_at:%Y-%m-%d %H:%M}" if line.last_synced_at else "never",
-                line.source_id,
-                marks.get((line.state, line.reason), line.reason),
-            )
-            for line in wanted.iterate(report)
-        ),
+        [column for column in COLUMNS if not (narrow and column[0] == "source id")],
+        (_make_row(line, marks.get((line.state, line.reason), line.reason), narrow=narrow) for line in lines),
         total=total,
         more=": use --limit",
     )
@@ -160,6 +152,14 @@ def _print(report: Report, wanted: _Wanted) -> None:
         print_line("There may be more: use --limit")
     if counts is not None and not at_first:
         print_line(_sum_up(wanted, counts))
+
+
+def _make_row(line: Line, why: str, *, narrow: bool) -> tuple[object, ...]:
+    """Return a row; a narrow one has the id of the tenant only where there is no BPS id."""
+    synced = f"{line.last_synced_at:%Y-%m-%d %H:%M}" if line.last_synced_at else "never"
+    if narrow:
+        return line.name, line.bps_id or f"id {line.source_id}", line.state, synced, why
+    return line.name, line.bps_id, line.state, synced, line.source_id, why
 
 
 def _sum_up(wanted: _Wanted, counts: Counter[tuple[str, str]]) -> str:

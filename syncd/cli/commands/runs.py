@@ -187,9 +187,7 @@ def show(
         if listing.export(HEADINGS, changes.iterate_rows):
             return
         with paged():
-            print_run(database, record)
-            if record.error:
-                print_line(record.error)
+            print_run(database, record, whole=True)
             if (outcomes or actions) and not changes.count():
                 print_line("No change that fits.")
             changes.print(listing, rest=f"--limit N shows more; 'syncd runs show {record.id} --csv FILE' writes all")

@@ -110,7 +110,8 @@ class ChangeList:
             print_summary(self)
         most = min(number, listing.limit or ROWS_SHOWN)
         pairs = self._load_first(most) if most <= _AT_ONCE else islice(self.iterate(), most)
-        _tell_rest(number - print_grouped(self.database, pairs, self.values, outcomes=self.outcomes), rest)
+        shown = print_grouped(self.database, pairs, self.values, outcomes=self.outcomes, whole=most == number)
+        _tell_rest(number - shown, rest)
 
     def _load_first(self, most: int) -> Iterator[tuple[PlannedChange, str]]:
         from syncd.store.store import Store
@@ -147,8 +148,12 @@ def print_grouped(
     values: Callable[[Change], str],
     *,
     outcomes: bool = False,
+    whole: bool = True,
 ) -> int:
-    """Print changes under what they have in common: the outcome, the action and the reason; return how many."""
+    """Print changes under what they have in common: the outcome, the action and the reason; return how many.
+
+    ``whole``: these are all, so that they may be counted.
+    """
     groups: dict[tuple[str, ...], list[Change]] = {}
     for planned, why in pairs:
         change = planned.change
@@ -157,14 +162,35 @@ def print_grouped(
     printed = 0
     for (outcome, what, why), changes in groups.items():
         print_line()
-        count = f", {len(changes):,}" if len(changes) > 1 else ""
+        count = f", {len(changes):,}" if len(changes) > 1 and whole else ""
         print_line(f"{outcome}{' ' if outcome else ''}{what}{count}{f': {why}' if why else ''}")
         rows = ((change.object, change.bps_id, change.target, values(change)) for change in changes)
-        named = [row[1:] for row in name_groups(database, rows, kind=0)]
-        used = [place for place in range(len(_BELOW)) if any(row[place] for row in named)]
-        chosen = ([row[place] for place in used] for row in named)
-        printed += print_rows([_BELOW[place] for place in used], chosen, indent=2)
+        named = [tuple(map(str, row[1:])) for row in name_groups(database, rows, kind=0)]
+        printed += _print_below(named, whole=whole)
     return printed
+
+
+def _print_below(rows: Sequence[tuple[str, ...]], *, whole: bool) -> int:
+    """Print rows of `_BELOW`; a group of many of these members is named once, and so is a member of many groups."""
+    groups, members = {row[0] for row in rows}, {row[1] for row in rows}
+    place = 0 if len(groups) <= len(members) else 1
+    if min(len(groups), len(members)) * 2 > len(rows) or members == {""}:
+        return _print_used(rows, indent=2)
+    parts: dict[str, list[tuple[str, ...]]] = {}
+    for row in rows:
+        parts.setdefault(row[place], []).append((*row[:place], "", *row[place + 1 :]))
+    printed = 0
+    for name, found in parts.items():
+        print_line(f"  {name}{f', {len(found):,}' if len(found) > 1 and whole else ''}")
+        printed += _print_used(found, indent=4)
+    return printed
+
+
+def _print_used(rows: Sequence[tuple[str, ...]], *, indent: int) -> int:
+    """Print rows without the columns that are empty in all of them."""
+    used = [place for place in range(len(_BELOW)) if any(row[place] for row in rows)]
+    chosen = ([row[place] for place in used] for row in rows)
+    return print_rows([_BELOW[place] for place in used], chosen, indent=indent)
 
 
 def print_summary(listed: ChangeList) -> None:
@@ -198,7 +224,7 @@ def _tell_reasons(
         words = put_in_words(reason)
         if cause in (Cause.DISABLED.value, Cause.DELETED.value):
             words = f"{words} in the tenant"
-        if not words or "failed" in statuses:
+        if not words or set(statuses) == {"failed"}:
             words = error or words
         found[words] = found.get(words, 0) + number
     told = sorted(((words, number) for words, number in found.items() if words), key=lambda item: -item[1])

@@ -71,8 +71,12 @@ def describe_run(record: RunRecord) -> dict[str, object]:
     }
 
 
-def print_run(database: Database, record: RunRecord) -> None:
-    """Print how a run went: head, phases, and how many changes of each kind ended how."""
+def print_run(database: Database, record: RunRecord, *, whole: bool = False) -> None:
+    """Print how a run went: head, phases, how many changes of each kind ended how, and why it did not simply succeed.
+
+    The reason is left to `explain_result` where a person reads both (``whole``: not even then). It may name people,
+    which stderr may not where it goes into a file.
+    """
     from syncd.store.store import Store
 
     print_line(
@@ -93,7 +97,13 @@ def print_run(database: Database, record: RunRecord) -> None:
     outcomes = Store(database).plans.count_outcomes.blocking(record.id)
     if not outcomes:
         print_line("  No changes." if record.status == "succeeded" else "  No change was planned.")
-        return
+    else:
+        _print_outcomes(outcomes)
+    if record.error and (whole or not sys.stderr.isatty()):
+        print_line(record.error)
+
+
+def _print_outcomes(outcomes: Mapping[tuple[str, str, str], int]) -> None:
     found = [status for status in reversed(STATUSES) if any(key[2] == status for key in outcomes)]
     kinds = sorted({(action, kind) for action, kind, _ in outcomes})
     print_table(
