@@ -105,7 +105,7 @@ async def test_a_group_that_nobody_knows_is_told_by_its_key(world: World) -> Non
         ('[[licences]]\ngroup = "All"\ntype = "User"\n[polcy]\nmode = "sync"', "polcy"),
         ("", "licences: is missing"),
         ('[scope]\nusers = "user.department == 3 &&"', "scope.users"),
-        ('[scope]\nusers = \'user.faxNumber != "1"\'', "scope.users: looks at faxNumber"),
+        ("[scope]\nusers = 'user.faxNumber != \"1\"'", "scope.users: looks at faxNumber"),
         ("[[licences]", ""),
     ],
 )

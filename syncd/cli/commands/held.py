@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncd.cli.commands.status import describe_allowances
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.change_list import (
     HEADINGS,
@@ -315,10 +316,7 @@ def _describe_hold(database: Database, run_id: int) -> dict[str, object]:
         "reason": record.error if record else "",
         "since": format_time(plans.load_held_since.blocking([run_id])),
         "expires_at": format_time(finished + HELD_FOR) if finished else None,
-        "allowances": [
-            {"action": each.action, "object": each.object, "used": each.used, "allowed": each.allowed}
-            for each in plans.load_allowances.blocking(now=Clock().now())
-        ],
+        "allowances": describe_allowances(plans.load_allowances.blocking(now=Clock().now())),
     }
 
 
@@ -337,7 +335,7 @@ def _iterate_whole(listed: ChangeList) -> Iterator[tuple[PlannedChange, str, str
 
 def _print_held(settings: Settings, database: Database, listed: ChangeList, listing: Listing) -> None:
     """Print once per kind which limit withholds it, and once per reason why it is wanted."""
-    from syncd.plan.daily import describe_allowances
+    from syncd.plan.daily import describe_allowances as tell_allowances
     from syncd.store.store import Store
 
     run_id = listed.run_id
@@ -345,7 +343,7 @@ def _print_held(settings: Settings, database: Database, listed: ChangeList, list
     print_line(f"Run {run_id} holds changes until {told['expires_at']}, the oldest of them since {told['since']}:")
     for action, number, reason in Store(database).plans.load_holds(run_id):
         print_line(f"  {action} {number:,}: {reason}")
-    for line in describe_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
+    for line in tell_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
         print_line(f"  {line}")
     listed.print(listing)
     print_cards(load_cards(settings, database, run_id, ["held"]).values())
