@@ -126,6 +126,7 @@ class FakeParts:
             make_runs=lambda settings, database, clock: Runs(Store(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
             identify_rules=lambda settings: "rules",
+            count_states=lambda settings, database, now: {"user": {"active": 1}},
             list_expiring=lambda settings, now: self.expiring,
             open_hook=lambda settings, clock: nullcontext(self.hook),
         )

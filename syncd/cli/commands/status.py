@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +16,6 @@ from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.runs import describe_run, format_duration
 from syncd.cli.screen.table import find_width, wrap
 from syncd.clock import Clock
-from syncd.model.kinds import RecordKind
 
 if TYPE_CHECKING:
     from syncd.config import Settings
@@ -101,20 +99,21 @@ def status(invocation: Invocation) -> None:
 
 def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
     from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.states import count_states
     from syncd.plan.report.due import SOON
     from syncd.store.reports.licences import load_licence_use
     from syncd.store.reports.overview import load_overview
     from syncd.store.store import Store
 
-    rules = make_rules(settings)
+    rules, states = make_rules(settings), count_states(settings, database, now)
     overview = load_overview(database, now=now)
     return _Picture(
         now=now,
         address=database.address,
         overview=overview,
         next_runs=_find_next(settings, overview, now),
-        people=_count_states(database, rules, "user", now),
-        groups=_count_states(database, rules, "group", now),
+        people=states["user"],
+        groups=states["group"],
         holds=_load_holds(database, now),
         allowances=Store(database).plans.load_allowances.blocking(now=now),
         drift=_count_drift(database, rules),
@@ -135,15 +134,6 @@ def _find_next(settings: Settings, overview: Overview, now: datetime) -> dict[st
         after = last.started_at if last is not None and last.started_at <= now else now
         found[kind] = told.get(kind) or max(now, compute_next(settings.schedule, kind, after=after))
     return found
-
-
-def _count_states(database: Database, rules: Rules, kind: RecordKind, now: datetime) -> dict[str, int]:
-    from syncd.store.reports.status import Report
-
-    counted: Counter[str] = Counter()
-    for (state, _), number in Report(database, rules.policy, now=now, protect=rules.scope.protect).count(kind).items():
-        counted[state] += number
-    return dict(counted)
 
 
 def _load_holds(database: Database, now: datetime) -> list[tuple[int, int, Due, datetime | None]]:

@@ -158,16 +158,9 @@ def format_duration(record: RunRecord) -> str:
 
 def summarize_run(record: RunRecord) -> str:
     """Return the counts of a run and its error in one line."""
-    from typing import get_args
+    from syncd.plan.report.counts import tell_counts
 
-    from syncd.model.change import Action, OutcomeStatus
-
-    parts = [
-        f"{name} {record.counts[name]:,}"
-        for name in (*get_args(Action), *get_args(OutcomeStatus))
-        if record.counts.get(name)
-    ]
-    return "; ".join(part for part in (", ".join(parts), record.error) if part)
+    return "; ".join(part for part in (tell_counts(record.counts), record.error) if part)
 
 
 def _sum_up_reading(counts: Mapping[str, int]) -> str:
