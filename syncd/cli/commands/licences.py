@@ -12,8 +12,9 @@ import click
 from syncd.cli.commands.status import describe_licence
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
 from syncd.cli.screen.lists import Listing, list_options
-from syncd.cli.screen.output import Stream, print_json, print_line, print_table
+from syncd.cli.screen.output import Stream, print_json, print_line, print_rows, print_table
 from syncd.cli.screen.pager import paged
+from syncd.cli.screen.table import find_width
 from syncd.clock import Clock
 
 if TYPE_CHECKING:
@@ -189,10 +190,27 @@ def _print_moves(found: AsIf, rules: Rules, listing: Listing) -> None:
         return
     gain, lose = sum(m.gains is not None for m in found.moves), sum(bool(m.losses) for m in found.moves)
     print_line(f"{len(found.moves):,} people are concerned: {gain:,} would get one, {lose:,} would lose one")
-    most = listing.limit or _SHOWN
-    shown = print_table(MOVE_COLUMNS, _make_rows(found.moves[:most], rules), wide=listing.wide)
+    if find_width(wide=listing.wide) is None:
+        shown = print_table(MOVE_COLUMNS, listing.take(_make_rows(found.moves, rules)), wide=listing.wide)
+    else:
+        shown = _print_grouped(found.moves[: listing.limit or _SHOWN], rules)
     if shown < len(found.moves):
         print_line(f"{len(found.moves) - shown:,} more are not shown: --limit N shows more, --csv FILE writes all")
+
+
+def _print_grouped(moves: tuple[Move, ...], rules: Rules) -> int:
+    """Print people under what they would get and lose, which is said once."""
+    groups: dict[tuple[str, str, str], list[tuple[str, str | None]]] = {}
+    for move, (_, _, gets, loses, rule, why) in zip(moves, _make_rows(moves, rules), strict=True):
+        told = "; ".join(part for part in (f"gets {gets}" if gets else "", f"loses {loses}" if loses else "") if part)
+        groups.setdefault((told, str(rule), str(why)), []).append((move.bps_id, move.name))
+    shown = 0
+    for (told, rule, why), people in groups.items():
+        print_line()
+        by = "; ".join(part for part in (rule, why) if part)
+        print_line(f"{told}, {len(people):,}{f': {by}' if by else ''}")
+        shown += print_rows((("bps id", 1), ("name", 1)), people, indent=2)
+    return shown
 
 
 def _make_rows(moves: tuple[Move, ...], rules: Rules) -> Iterator[tuple[object, ...]]:

@@ -98,7 +98,7 @@ def plan(
         made = record.status in ("succeeded", "held", "partial")
         if made and invocation.json:
             _print_document(settings, database, record, listing)
-        elif made and not listing.export(HEADINGS, _list_changes(database, record.id, *_STATUSES).iterate_rows):
+        elif made and not listing.export(HEADINGS, _list_changes(database, record.id, *_STATUSES).iterate_cells):
             with paged():
                 _print_tables(settings, database, record, listing)
     finally:

@@ -184,7 +184,7 @@ def show(
             values=describe_values,
             outcomes=True,
         )
-        if listing.export(HEADINGS, changes.iterate_rows):
+        if listing.export(HEADINGS, changes.iterate_cells):
             return
         with paged():
             print_run(database, record, whole=True)

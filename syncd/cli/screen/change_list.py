@@ -19,7 +19,7 @@ from syncd.cli.screen.changes import (
     tell_why,
 )
 from syncd.cli.screen.lists import Listing
-from syncd.cli.screen.names import name_groups
+from syncd.cli.screen.names import OF_GROUPS, name_groups
 from syncd.cli.screen.output import ROWS_SHOWN, print_line, print_rows, print_table
 from syncd.cli.screen.table import find_width
 from syncd.model.reason import Cause
@@ -43,7 +43,8 @@ COLUMNS = (
     ("what", 10),
     ("why", 12),
 )
-HEADINGS = [heading for heading, _ in COLUMNS]
+HEADINGS = ("outcome", "action", "object", "bps id", "group name", "member", "what", "why")
+"""Of a file, in which an id stands alone in its cell."""
 _BELOW = (("bps id", 8), ("member", 8), ("what", 12))
 
 Explain = Callable[[Sequence["Placed"]], list[str]]
@@ -84,6 +85,19 @@ class ChangeList:
     def iterate_rows(self) -> Iterator[Sequence[object]]:
         """Yield a row of `COLUMNS` for each change."""
         return name_groups(self.database, (self._make_row(*each) for each in self.iterate()), kind=2)
+
+    def iterate_cells(self) -> Iterator[Sequence[object]]:
+        """Yield a row of `HEADINGS` for each change."""
+        from syncd.store.inventory.bps_ids import load_group_names
+
+        source = self.iterate()
+        while chunk := list(islice(source, _AT_ONCE)):
+            ids = {planned.change.bps_id for planned, _ in chunk if planned.change.object in OF_GROUPS}
+            names = load_group_names(self.database, ids) if ids else {}
+            for planned, why in chunk:
+                outcome, action, kind, bps_id, *rest = self._make_row(planned, why)
+                name = names.get(planned.change.bps_id) if kind in OF_GROUPS else None
+                yield outcome, action, kind, bps_id, name, *rest
 
     def count(self) -> int:
         """Return how many there are."""
@@ -301,4 +315,4 @@ def explain_each(words: Callable[[PlannedChange], str]) -> Explain:
 
 def chain_rows(lists: Mapping[int, ChangeList]) -> Iterator[Sequence[object]]:
     """Yield the rows of several runs, each with the number of its run before it."""
-    return chain.from_iterable(((run, *row) for row in listed.iterate_rows()) for run, listed in lists.items())
+    return chain.from_iterable(((run, *row) for row in listed.iterate_cells()) for run, listed in lists.items())
