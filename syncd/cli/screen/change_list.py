@@ -40,8 +40,7 @@ COLUMNS = (
     ("object", 3),
     ("bps id", 8),
     ("member", 8),
-    ("what", 10),
-    ("why", 12),
+    ("what, why", 12),
 )
 HEADINGS = ("outcome", "action", "object", "bps id", "group name", "member", "what", "why")
 """Of a file, in which an id stands alone in its cell."""
@@ -95,9 +94,9 @@ class ChangeList:
             ids = {planned.change.bps_id for planned, _ in chunk if planned.change.object in OF_GROUPS}
             names = load_group_names(self.database, ids) if ids else {}
             for planned, why in chunk:
-                outcome, action, kind, bps_id, *rest = self._make_row(planned, why)
-                name = names.get(planned.change.bps_id) if kind in OF_GROUPS else None
-                yield outcome, action, kind, bps_id, name, *rest
+                c = planned.change
+                name = names.get(c.bps_id) if c.object in OF_GROUPS else None
+                yield planned.status, c.action, c.object, c.bps_id, name, c.target, self.values(c), why
 
     def count(self) -> int:
         """Return how many there are."""
@@ -146,9 +145,8 @@ class ChangeList:
 
     def _make_row(self, planned: PlannedChange, why: str) -> tuple[object, ...]:
         change = planned.change
-        return (
-            planned.status, change.action, change.object, change.bps_id, change.target, self.values(change), why,
-        )  # fmt: skip
+        told = "; ".join(part for part in (why, self.values(change)) if part)
+        return planned.status, change.action, change.object, change.bps_id, change.target, told
 
 
 def _tell_rest(left: int, rest: str) -> None:
