@@ -73,8 +73,8 @@ def foresee_licences(store: Store, rules: Rules, other: OtherRules, *, now: date
     places = {
         place: _find_users(store, groups.get(name_licence_role(place), ())) for place in range(len(then.licences))
     }
-    states = _decide(store, rules, then, groups, now=now) if other.scoped else {}
-    tally = Tally(then)
+    states = _decide(store, rules, groups, then=then, now=now) if other.scoped else {}
+    tally = Tally(rules=then)
     for chunk in iterate_candidates(store.plans.database):
         for each in chunk:
             covered = frozenset(place for place, users in places.items() if each.key in users)
@@ -94,7 +94,7 @@ def _find_users(store: Store, roots: Collection[int]) -> frozenset[int]:
 
 
 def _decide(
-    store: Store, before: Rules, then: Rules, groups: dict[str, list[int]], *, now: datetime
+    store: Store, before: Rules, groups: dict[str, list[int]], *, then: Rules, now: datetime
 ) -> dict[int, str | None]:
     """Return what becomes of everybody of whom the other scope decides otherwise, by key."""
     from syncd.store.reports.licence_people import load_states

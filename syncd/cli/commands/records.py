@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -89,7 +89,7 @@ class _Wanted:
         """Return how many there are by state and reason; None where a page of a search was wanted, and no more."""
         found: Counter[tuple[str, str]] = Counter()
         if not self.needle:
-            counted: Mapping[tuple[str, str], int] = report.count(self.kind)
+            counted: Mapping[Any, int] = report.count(self.kind)
         elif self.listing.limit is not None:
             return None
         else:

@@ -42,6 +42,8 @@ COLUMNS = (
     ("member", 8),
     ("what, why", 12),
 )
+PLAIN_COLUMNS = COLUMNS[1:]
+"""Where the outcome is the same for all."""
 HEADINGS = ("outcome", "action", "object", "bps id", "group name", "member", "what", "why")
 """Of a file, in which an id stands alone in its cell."""
 _BELOW = (("bps id", 8), ("member", 8), ("what", 12))
@@ -115,7 +117,7 @@ class ChangeList:
         if not number:
             return
         if listing.wide or find_width() is None:
-            columns = COLUMNS if self.outcomes else COLUMNS[1:]
+            columns = COLUMNS if self.outcomes else PLAIN_COLUMNS
             rows = self.iterate_rows() if self.outcomes else (row[1:] for row in self.iterate_rows())
             _tell_rest(number - print_table(columns, listing.take(rows), wide=listing.wide), rest)
             return

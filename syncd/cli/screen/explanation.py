@@ -108,15 +108,15 @@ def _list_records(target: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
 
 def _print_entries(entries: Sequence[Mapping[str, Any]], own: Collection[str], names: Mapping[str, str]) -> None:
     """Print changes under what they have in common; of each the other end is named, ``own`` being the object itself."""
-    groups: dict[tuple[str, ...], list[str]] = {}
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for item in entries:
         when = f", {item['at'].replace('T', ' ')[:16]} UTC" if item["at"] else ""
         head = f"run {item['run']}{when}: {item['outcome']}", f"{item['action']} {item['object']}", _say(item)
         other = item["target"] if item["bps_id"] in own and item["target"] else item["bps_id"]
         groups.setdefault(head, []).append("" if other in own else name_id(other, names) or "")
-    for (head, what, why), others in groups.items():
+    for (begin, what, why), others in groups.items():
         count = f", {len(others):,}" if len(others) > 1 else ""
-        print_line(f"  {head} {what}{count}{f': {why}' if why else ''}")
+        print_line(f"  {begin} {what}{count}{f': {why}' if why else ''}")
         for other in filter(None, others):
             print_line(f"    {other}")
 

@@ -17,6 +17,7 @@ from syncd.cli.screen.output import (
 )
 
 if TYPE_CHECKING:
+    from syncd.model.change import Action, ObjectKind, OutcomeStatus
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
 
@@ -103,7 +104,7 @@ def print_run(database: Database, record: RunRecord, *, whole: bool = False) -> 
         print_line(record.error)
 
 
-def _print_outcomes(outcomes: Mapping[tuple[str, str, str], int]) -> None:
+def _print_outcomes(outcomes: Mapping[tuple[Action, ObjectKind, OutcomeStatus], int]) -> None:
     found = [status for status in reversed(STATUSES) if any(key[2] == status for key in outcomes)]
     kinds = sorted({(action, kind) for action, kind, _ in outcomes})
     print_table(

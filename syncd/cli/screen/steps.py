@@ -93,4 +93,5 @@ def _iterate_group_ids(document: Mapping[str, Any]) -> Iterator[str]:
 
 def name_id(bps_id: str | None, names: Mapping[str, str]) -> str | None:
     """Return a BPS id with the name of its group beside it, where it has one."""
-    return f"{bps_id} ({names[bps_id]})" if bps_id in names else bps_id
+    name = names.get(bps_id or "")
+    return f"{bps_id} ({name})" if name else bps_id

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from syncd.plan.desired import Desired
 from syncd.plan.licences import Claim, PersonView, allot, decide_licences
 from syncd.plan.rules import LicenceRule, Rules
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """What one person would get (``gains``) and lose, types of licences; ``waits``: there would be no seat for it.
 
@@ -58,9 +58,9 @@ class AsIf:
     moves: tuple[Move, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Tally:
-    """Collects people one by one, and sums up at the end. ``rules``: the other rules, ``held`` counts (type, ours)."""
+    """Collects people one by one, and sums up at the end. ``rules``: the other rules."""
 
     rules: Rules
     covers: dict[int, int] = field(default_factory=dict)
@@ -84,7 +84,16 @@ class Tally:
                 losses.append(change.target)
                 why = why or change.reason.text
         if gains or losses:
-            self.moves.append(Move(person.bps_id, name, gains, tuple(sorted(losses)), person.rule, why))
+            self.moves.append(
+                Move(
+                    bps_id=person.bps_id,
+                    name=name,
+                    gains=gains,
+                    losses=tuple(sorted(losses)),
+                    rule=person.rule,
+                    why=why,
+                )
+            )
 
     def sum_up(
         self, held: Mapping[tuple[str, bool], int], seats: Mapping[str, tuple[int, int]], present: Iterable[str]
@@ -98,9 +107,7 @@ class Tally:
         }  # fmt: skip
         claims = [Claim(place, move.gains, move.losses) for place, move in enumerate(moves) if move.gains]
         without = allot(claims, free).without
-        found = [
-            Move(m.bps_id, m.name, m.gains, m.losses, m.rule, m.why, place in without) for place, m in enumerate(moves)
-        ]
+        found = [replace(move, waits=place in without) for place, move in enumerate(moves)]
         types = {*present, *seats, *(rule.type for rule in self.rules.licences), *(kind for kind, _ in held)}
         return AsIf(
             types=tuple(_sum_type(kind, found, held, seats) for kind in sorted(types)),

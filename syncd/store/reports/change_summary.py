@@ -18,7 +18,7 @@ _REASONS = 20
 """So many reasons of one kind of change are told apart; what is left of them is a number."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorstHit:
     """The group that loses most: its BPS id and name, how many members it loses, and of how many."""
 
@@ -65,17 +65,24 @@ def load_summary(
         values = connection.execute(_COUNT_LICENCES, asked).all()
         worst = connection.execute(_FIND_WORST, asked).first()
         named = None if worst is None else connection.execute(_NAME_GROUP, {"key": worst.record_key}).first()
-    return [_sum_up(kind, reasons, values, worst if named else None, named) for kind in kinds]
+    return [
+        _sum_up(kind, reasons=reasons, values=values, worst=worst if named else None, named=named) for kind in kinds
+    ]
 
 
 def _sum_up(
-    kind: Row[Any], reasons: Collection[Row[Any]], values: Collection[Row[Any]], worst: Row[Any] | None, named: Any
+    kind: Row[Any],
+    *,
+    reasons: Collection[Row[Any]],
+    values: Collection[Row[Any]],
+    worst: Row[Any] | None,
+    named: Any,
 ) -> KindSummary:
     key = kind.action, kind.object
     told = [(row.cause, row.reason, row.error, row.number) for row in reasons if (row.action, row.object) == key]
     hit = None
     if worst is not None and key == ("unlink", "membership"):
-        hit = WorstHit(named.bps_id, named.name, worst.number, named.members + worst.done)
+        hit = WorstHit(bps_id=named.bps_id, name=named.name, lost=worst.number, of=named.members + worst.done)
     return KindSummary(
         action=kind.action,
         object=kind.object,

@@ -7,7 +7,7 @@ read, for an answer under others would be about another configuration.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -29,6 +29,7 @@ class Asked:
     id: int
     kind: AskedKind
     by: str
+    _: KW_ONLY
     rules: str = ""
 
 
@@ -44,7 +45,9 @@ class AskedRuns(StorePart):
     @in_thread
     def load_waiting(self) -> list[Asked]:
         """Return what nobody has begun yet, oldest first."""
-        return [Asked(row.id, row.kind, row.asked_by, row.rules) for row in self._database.load_rows(_SELECT_WAITING)]
+        return [
+            Asked(row.id, row.kind, row.asked_by, rules=row.rules) for row in self._database.load_rows(_SELECT_WAITING)
+        ]
 
     @in_thread
     def serve(self, wishes: Collection[int], run_id: int) -> None:
