@@ -48,7 +48,7 @@ def tell(found: AsIf) -> set[str]:
 
 @pytest.mark.parametrize(
     "licences",
-    [(), (USER,), (USER, POWER), (LicenceRule("Power", "Essential"), USER), (LicenceRule("All", "PowerUser"),)],
+    [(), (USER,), (USER, POWER), (LicenceRule("Power", "ExternalUser"), USER), (LicenceRule("All", "PowerUser"),)],
     ids=["none", "one", "other order", "other type", "everybody"],
 )
 async def test_what_is_foretold_is_what_a_plan_says(world: World, licences: tuple[LicenceRule, ...]) -> None:
