@@ -81,6 +81,6 @@ async def test_people_are_counted_as_they_are_listed(world: World) -> None:
     await world.sync_one("user", "u4")
     report = Report(world.database, world.rules.policy, now=world.clock.now())
     for kind in ("user", "group"):
-        lines = list(report.iterate(kind))  # type: ignore[arg-type]
-        assert report.count(kind) == Counter((line.state, line.reason) for line in lines)  # type: ignore[arg-type]
-        assert list(report.iterate(kind, at_once=2)) == lines  # type: ignore[arg-type]
+        lines = list(report.iterate(kind))
+        assert report.count(kind) == Counter((line.state, line.reason) for line in lines)
+        assert list(report.iterate(kind, at_once=2)) == lines

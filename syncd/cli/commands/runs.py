@@ -99,7 +99,8 @@ def runs(
                  format_duration(record), summarize_run(record))
                 for record in log.iterate_runs(chosen, limit=most)
             )  # fmt: skip
-            listing.print(COLUMNS, rows, total=total, more=": --limit N, or --since 30d")
+            told = total if listing.limit is None else None  # whoever says how many knows that there may be more
+            listing.print(COLUMNS, rows, total=told, more=": --limit N, or --since 30d")
 
 
 def _make_cells(record: RunRecord) -> tuple[object, ...]:
