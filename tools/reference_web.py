@@ -9,6 +9,7 @@ from typing import Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from syncd.daemon.state import HeldChanges
 from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest
 from syncd.plan.daily import Allowance
@@ -18,6 +19,7 @@ from syncd.web.vitals import StoreView
 from tools.reference_table import escape
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+_HELD = HeldChanges(1, _NOON, (1,))
 _GAUGES = Gauges(failing=1, seats_free={"PowerUser": 1}, licences_waiting={"PowerUser": 1})
 _HEAD = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
 
@@ -70,8 +72,11 @@ class _Sample:
     async def load_last_through(self) -> datetime | None:
         return None
 
-    async def load_held_since(self) -> datetime | None:
-        return _NOON
+    async def load_held(self) -> HeldChanges:
+        return _HELD
+
+    async def load_states(self) -> Mapping[str, Mapping[str, int]]:
+        return {}
 
     async def load_allowances(self) -> Sequence[Allowance]:
         return ()
@@ -103,7 +108,7 @@ def list_metrics() -> list[tuple[str, str, str]]:
         last_good=_NOON,
         last_success=_NOON,
         glance=_GAUGES,
-        held_since=_NOON,
+        held=_HELD,
         allowances=(Allowance(action="unlink", object="membership", used=1, allowed=20),),
     )
     text = render_metrics(_Sample(), store).decode()

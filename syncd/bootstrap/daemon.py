@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from syncd.bootstrap.process import tune_process
+from syncd.bootstrap.rules import identify_rules
 from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.settings import list_expiring
 from syncd.bootstrap.sides import open_sides
+from syncd.bootstrap.states import count_states
 from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.config import (
@@ -33,6 +35,8 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         open_store=partial(open_store, create=True),
         open_sides=partial(open_sides, quiet=QuietTimes()),
         make_runs=make_runs,
+        identify_rules=identify_rules,
+        count_states=count_states,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         list_expiring=list_expiring,
         list_outlets=list_outlets,

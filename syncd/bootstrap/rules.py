@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from syncd.config import (
     AttributeRule,
     ExpressionRule,
@@ -81,6 +83,12 @@ def make_rules(settings: Settings) -> Rules:
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
         privileges=tuple(_make_privilege_rule(rule) for rule in settings.privileges),
     )
+
+
+def identify_rules(settings: Settings) -> str:
+    """Return a hash of everything that a plan is made by: what decides about people, and the guard."""
+    said = f"{make_rules(settings).fingerprint()} {settings.guard!r} {settings.schedule.timezone}"
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def _make_licence_rule(rule: LicenceSetting) -> LicenceRule:

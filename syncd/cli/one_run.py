@@ -196,7 +196,8 @@ def tell_way_out(request: RunRequest, *, proposed: bool) -> str:
     stop = "a daemon (and its standby) must be stopped for this command and started again afterwards"
     if request.write or proposed:
         return f"{stop}, as no signal asks it for this; '--wait 5m' waits until it, or another command, has ended"
-    return f"{stop}; of another command wait for the end"
+    asked = "'syncd plan delta', without --out, is answered by a daemon; for this one " if not request.write else ""
+    return f"{asked}{stop}; of another command wait for the end, '--wait 5m'"
 
 
 async def _acquire(lock: AsyncLock, clock: Clock, stop: Stop, *, wait: timedelta | None, way_out: str) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
 import click
 
+from syncd.clock import Clock
 from syncd.model.sides import BOTH_SIDES
 
 if TYPE_CHECKING:
@@ -135,6 +137,19 @@ def name_person() -> str:
     except (OSError, KeyError):  # a container's user need not have a name
         user = f"uid {os.getuid()}"
     return f"{user}@{socket.gethostname()}"
+
+
+_DAYS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> datetime:
+    """Return a moment: a day, or a day and time, in UTC, or so long ago (``7d``, ``1d12h``)."""
+    for form in _DAYS:
+        with contextlib.suppress(ValueError):
+            return datetime.strptime(text.strip(), form).replace(tzinfo=UTC)
+    with contextlib.suppress(click.BadParameter, OverflowError):
+        return Clock().now() - duration(text)
+    raise click.BadParameter(f"{text!r} is no moment such as 2026-12-31, 2026-12-31T18:00 (UTC), or 7d (so long ago)")
 
 
 def duration(text: str) -> timedelta:

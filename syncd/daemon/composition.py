@@ -41,11 +41,15 @@ class Composition:
     ``serve_health`` answers on an address until it is cancelled, and keeps address trouble to itself.
     ``list_expiring`` returns for the settings whose credential ends soon when that is; it reads files and the store, so
     it runs in a thread (StoreError). ``list_outlets`` names the ways that messages go; it opens nothing yet.
+    ``identify_rules`` returns a hash of everything that a plan is made by; ``count_states`` how many users and groups
+    are in each state.
     """
 
     open_store: Callable[[Settings], Database]
     open_sides: OpenSides
     make_runs: Callable[[Settings, Database, Clock], Runs]
+    identify_rules: Callable[[Settings], str]
+    count_states: Callable[[Settings, Database, datetime], Mapping[str, Mapping[str, int]]]
     serve_health: Callable[[Listen, DaemonState], Coroutine[Any, Any, None]]
     list_expiring: Callable[[Settings, Database, datetime], Mapping[str, datetime]]
     list_outlets: Callable[[Settings, Clock], Sequence[Outlet]]

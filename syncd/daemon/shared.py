@@ -58,7 +58,7 @@ def make_context(settings: Settings, composition: Composition, clock: Clock) -> 
     bell = asyncio.Event()
     queue = RequestQueue(bell.set)
     schedule = Schedule(settings.schedule, queue.put, clock)
-    return DaemonContext(
+    context = DaemonContext(
         settings=settings,
         composition=composition,
         clock=clock,
@@ -67,3 +67,5 @@ def make_context(settings: Settings, composition: Composition, clock: Clock) -> 
         queue=queue,
         bell=bell,
     )
+    context.state.count_by(lambda database: composition.count_states(context.settings, database, clock.now()))
+    return context

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -32,7 +33,18 @@ GOOD: tuple[RunStatus, ...] = ("succeeded", "held", "partial")
 _SUCCEEDED: tuple[RunStatus, ...] = ("succeeded",)
 _CLOSED: tuple[RunStatus, ...] = (*GOOD, "failed", "interrupted")
 _PROBE_SECONDS = 5.0
+_COUNTED = 300.0
+"""Seconds for which people by state are not counted again, as long as no run ends."""
 _SLACK = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldChanges:
+    """What waits for approval: how many changes, since when the oldest, and the runs that hold them."""
+
+    changes: int
+    since: datetime | None
+    runs: tuple[int, ...]
 
 
 class DaemonState:
@@ -57,6 +69,9 @@ class DaemonState:
         self._database: Database | None = None
         self._head = ""
         self._asking = asyncio.Semaphore(1)
+        self._ended = 0
+        self._count_states: Callable[[Database], Mapping[str, Mapping[str, int]]] | None = None
+        self._states: tuple[object, float, Mapping[str, Mapping[str, int]]] | None = None
 
     def now(self) -> datetime:
         """Return the daemon's own time."""
@@ -84,6 +99,7 @@ class DaemonState:
     def end(self) -> None:
         """Note that no run is going on."""
         self.running = self.running_since = None
+        self._ended += 1
 
     def add(self, record: RunRecord, outcomes: Mapping[tuple[str, str], int]) -> None:
         """Add a closed run and its changes (per action and outcome) to the totals of this process."""
@@ -148,14 +164,29 @@ class DaemonState:
         )
         return None if record is None else record.finished_at
 
-    async def load_held_since(self) -> datetime | None:
-        """Return since when the oldest is held of what waits for approval; raises StoreError."""
+    async def load_held(self) -> HeldChanges:
+        """Return what waits for approval; raises StoreError."""
 
-        def ask(database: Database) -> datetime | None:
-            store, now = Store(database), self._clock.now()
-            return store.plans.load_held_since.blocking(store.decisions.load_holding_runs(now=now))
+        def ask(database: Database) -> HeldChanges:
+            store = Store(database)
+            runs = store.decisions.load_holding_runs(now=self._clock.now())
+            since = store.plans.load_held_since.blocking(runs) if runs else None
+            return HeldChanges(store.decisions.count_held(runs), since, tuple(runs))
 
         return await self._ask(ask)
+
+    async def load_states(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many people and groups are in each state; asked again some minutes later, or after a run."""
+        known = (self._ended, self._count_states)
+        if self._states is None or self._states[0] != known or self._clock.monotonic() - self._states[1] > _COUNTED:
+            counting = self._count_states
+            found = {} if counting is None else await self._ask(counting)
+            self._states = known, self._clock.monotonic(), found
+        return self._states[2]
+
+    def count_by(self, counting: Callable[[Database], Mapping[str, Mapping[str, int]]]) -> None:
+        """Note what counts people and groups by state."""
+        self._count_states = counting
 
     async def load_allowances(self) -> Sequence[Allowance]:
         """Return what the last 24 hours took away unasked, and how much of it a day allows; raises StoreError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import structlog
@@ -13,13 +13,34 @@ import structlog
 from syncd.daemon.backoff import Backoff
 from syncd.daemon.shared import DaemonContext
 from syncd.errors import ConfigError, StoreError, SyncdError
-from syncd.model.run import RunKind, RunRecord, RunRequest
+from syncd.model.run import PullKind, RunKind, RunRecord, RunRequest
 from syncd.store.db.database import Database
+from syncd.store.runs.asked import QUESTIONS, Asked, AskedKind
 from syncd.store.store import Store
+from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.runs import Sides
 
 _ORDERS_EVERY = 2.0
 """Seconds between two looks for approvals and wishes for a run, which are given in another process."""
+
+
+_OTHER_RULES = (
+    "the daemon that works on this store has other rules (scope, mapping, policy, guard, licences, privileges) than "
+    "this command has read: give it these by SIGHUP, or stop it (and its standby) for this command"
+)
+
+
+def make_request(kind: AskedKind, wishes: Sequence[int]) -> RunRequest:
+    """Return the run that serves wishes of a kind."""
+    served = tuple(wishes)
+    match kind:
+        case "full" | "delta":
+            return RunRequest(pull=kind, trigger="cli", retry_failed=True, wishes=served)
+        case "plan none" | "plan delta":
+            pull: PullKind = "none" if kind == "plan none" else "delta"
+            return RunRequest(pull=pull, trigger="cli", write=False, retry_failed=True, wishes=served)
+        case "drift":
+            return RunRequest(pull="none", trigger="cli", retry_failed=True, drift=True, wishes=served)
 
 
 class Worker:
@@ -74,14 +95,27 @@ class Worker:
         store = Store(self._database)
         try:
             wishes, approval = await store.asked.load_waiting(), await store.decisions.load_order()
+            question = await self._choose_question([wish for wish in wishes if wish.kind in QUESTIONS])
         except StoreError as error:
             await self._context.rest(self._context.store_backoff.note(error))
             return False, None
         for wish in wishes:
-            self._context.queue.put(RunRequest(pull=wish.kind, trigger="cli", retry_failed=True, wishes=(wish.id,)))
+            if wish.kind in ("full", "delta"):
+                self._context.queue.put(make_request(wish.kind, [wish.id]))
         if approval is None:
-            return True, None
+            return True, question
         return True, RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
+
+    async def _choose_question(self, asked: Sequence[Asked]) -> RunRequest | None:
+        """Return the oldest question, with all that ask the same; those about other rules than ours are refused."""
+        if not asked:
+            return None
+        ours = self._context.composition.identify_rules(self._context.settings)
+        others = [wish.id for wish in asked if wish.rules != ours]
+        if others:
+            await Store(self._database).asked.refuse(others, _OTHER_RULES)
+        mine = [wish for wish in asked if wish.rules == ours]
+        return make_request(mine[0].kind, [wish.id for wish in mine if wish.kind == mine[0].kind]) if mine else None
 
     def cancel_run(self) -> None:
         """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""
@@ -120,7 +154,7 @@ class Worker:
                 raise error
 
     def _put_back(self, request: RunRequest) -> None:
-        if request.approval is None:  # an order stays in the store until it is carried out
+        if request.approval is None and not request.is_question:  # these stay in the store until they are carried out
             self._context.queue.put_back(request)
 
     async def _execute(self, request: RunRequest) -> RunRecord:
@@ -149,7 +183,8 @@ class Worker:
                     self._context.queue.owe(request)
                 record = await self._record_unopened(request, error)
             else:
-                record = await runs.execute(request, sides)
+                check = DriftCheck("report", lambda _found: None) if request.drift else None  # the asker looks itself
+                record = await runs.execute(request, sides, proposal=check)
         await self._answer(request, record)
         return record
 
@@ -165,6 +200,8 @@ class Worker:
         """Record a run that failed before either side could be opened."""
         log, now = Store(self._database).runs, self._context.clock.now()
         kind: RunKind = "full" if request.pull == "full" else "delta"
+        if request.is_question:
+            kind = "drift" if request.drift else "plan"
         said = "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)
         run_id = await log.open(kind, request.trigger, now=now)
         await log.close(run_id, "failed", counts={}, phases={}, error=said, now=now)
@@ -176,6 +213,9 @@ class Worker:
         )
 
     async def _sum_up(self, record: RunRecord) -> None:
+        if record.kind == "plan":  # nothing was tried, and who asked is told
+            self._context.state.add(record, {})
+            return
         outcomes: Counter[tuple[str, str]] = Counter()
         try:
             counts = await Store(self._database).plans.count_outcomes(record.id)

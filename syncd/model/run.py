@@ -87,8 +87,15 @@ class RunRequest:
     """Apply exactly these held changes of an earlier run, and nothing else."""
     only: Wanted | None = None
     """Read, plan and push this one object; ``pull`` is none then."""
+    drift: bool = False
+    """Read the whole portal and find what was changed by hand, and do nothing about it; ``pull`` is none then."""
     wishes: tuple[int, ...] = ()
     """The wishes in the store that it serves (`store.runs.asked`)."""
+
+    @property
+    def is_question(self) -> bool:
+        """Return whether it only looks: nothing is written to the target for it."""
+        return self.drift or not self.write
 
     def merge(self, other: RunRequest) -> RunRequest:
         """Return the one request that serves both: full beats delta."""

@@ -106,10 +106,10 @@ class _Pages:
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
 
     async def show_status(self, _request: web.Request) -> web.Response:
-        page = render_page(self._vitals, await self._look())
+        page = render_page(self._vitals, await self._look(states_too=True))
         return web.Response(text=page, content_type="text/html")
 
-    async def _look(self, *, glance: bool = False) -> StoreView:
+    async def _look(self, *, glance: bool = False, states_too: bool = False) -> StoreView:
         vitals = self._vitals
         problem = await vitals.probe_store()
         if problem:
@@ -118,7 +118,8 @@ class _Pages:
             runs = await vitals.load_runs(_RUNS_SHOWN)
             last = {kind: await vitals.load_last(kind) for kind in PULLS}
             last_good, last_through = await vitals.load_last_good(), await vitals.load_last_through()
-            held_since, allowances = await vitals.load_held_since(), await vitals.load_allowances()
+            held, allowances = await vitals.load_held(), await vitals.load_allowances()
+            states = await vitals.load_states() if states_too else {}
             last_success = await vitals.load_last_success() if glance else None
             seen = await vitals.load_gauges() if glance else None
         except StoreError as error:
@@ -132,6 +133,7 @@ class _Pages:
             last_success=last_success,
             glance=seen,
             stale=vitals.is_stale(last_through),
-            held_since=held_since,
+            held=held,
             allowances=allowances,
+            states=states,
         )

@@ -145,10 +145,9 @@ def _make_store_gauges(store: StoreView) -> Iterable[Metric]:
     took = {str(kind): (end - start).total_seconds() for kind, (start, end) in closed.items() if end is not None}
     yield _gauges("last_run_timestamp_seconds", "Start of the last closed run.", label="kind", values=began)
     yield _gauges("last_run_duration_seconds", "Length of the last closed run.", label="kind", values=took)
-    held, _ = store.count_held()
-    yield _gauge("held_changes", "Changes that the last run withheld.", held)
-    if store.held_since is not None:
-        began_at = store.held_since.timestamp()
+    yield _gauge("held_changes", "Changes that wait for approval.", store.held.changes if store.held else 0)
+    if store.held is not None and store.held.since is not None:
+        began_at = store.held.since.timestamp()
         yield _gauge("held_since_timestamp_seconds", "Since when the oldest of what waits is held.", began_at)
     labels = ["action", "object"]
     used = GaugeMetricFamily("syncd_daily_removals", "Removed unasked in the last 24 hours.", labels=labels)

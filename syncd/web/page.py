@@ -12,6 +12,7 @@ from html import escape
 from syncd.logs.redaction import redact_text
 from syncd.model.run import RunRecord
 from syncd.plan.daily import describe_allowances
+from syncd.plan.report.counts import tell_counts
 from syncd.plan.report.sides import SIDES, find_side
 from syncd.web.vitals import StoreView, Vitals
 
@@ -23,6 +24,7 @@ th{font-weight:600;color:#56606d}.bad{color:#a8201a}.warn{color:#8a5a00}.good{co
 @media(prefers-color-scheme:dark){body{background:#14181d;color:#dfe5ec}th,td{border-color:#2e3640}th{color:#9aa6b2}
 .bad{color:#ff8a80}.warn{color:#ffc766}.good{color:#7fd8a0}}
 """
+_RUNS = {"full": "a full run", "delta": "a delta run", "none": "a run that asks no tenant for everything"}
 _COLOURS = {"succeeded": "good", "partial": "warn", "held": "warn", "interrupted": "warn", "failed": "bad"}
 
 
@@ -31,8 +33,9 @@ def render_page(vitals: Vitals, store: StoreView) -> str:
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">',
         f'<meta http-equiv="refresh" content="30"><title>syncd: {vitals.role}</title><style>{_STYLE}</style>',
-        f"<h1>syncd <small>{vitals.role}</small></h1>",
+        f"<h1>syncd <small>{_say_role(vitals)}</small></h1>",
         _render_table(_iterate_facts(vitals, store)),
+        *_render_states(store),
         "<h2>Sides</h2>",
         _render_table(_iterate_sides(store.runs)),
         "<h2>Held for approval</h2>",
@@ -52,12 +55,38 @@ def _iterate_facts(vitals: Vitals, store: StoreView) -> Iterable[tuple[str, str]
         yield "Store", '<span class="good">ok</span>'
         last = "never" if store.last_good is None else _show_time(store.last_good)
         yield "Last good run", f'<span class="bad">{last}: too long ago</span>' if store.stale else last
-    if vitals.running is not None:
-        since = "" if vitals.running_since is None else f" since {_show_time(vitals.running_since)}"
-        counters = ", ".join(f"{name} {number}" for name, number in sorted(vitals.progress.items()))
-        yield "Run in hand", escape(f"{vitals.running.pull}, {vitals.running.trigger}{since} {counters}")
+    yield "Now", _say_now(vitals)
     for kind, time in sorted(vitals.next_times().items()):
         yield f"Next {escape(kind)} run", _show_time(time)
+
+
+def _say_role(vitals: Vitals) -> str:
+    """Return the daemon's part in a word or two: one that works and has nothing to do is idle."""
+    if vitals.role != "working":
+        return vitals.role
+    return "idle" if vitals.running is None else "busy with a run"
+
+
+def _say_now(vitals: Vitals) -> str:
+    if vitals.running is None:
+        waits = "another syncd works on this store, and this one takes over when that ends"
+        return waits if vitals.role == "standby" else "idle: no run is in hand"
+    since = "" if vitals.running_since is None else f" since {_show_time(vitals.running_since)}"
+    what = "a look at what was changed by hand" if vitals.running.drift else _RUNS[vitals.running.pull]
+    what = f"a plan, {what}" if not vitals.running.write else what
+    counters = ", ".join(f"{name} {number:,}" for name, number in vitals.progress.items() if number)
+    return escape(f"{what} (asked for by {vitals.running.trigger}){since}{f': {counters}' if counters else ''}")
+
+
+def _render_states(store: StoreView) -> Iterable[str]:
+    """Return people and groups by state, numbers alone."""
+    titles = {"user": "People", "group": "Groups"}
+    rows = [
+        (title, ", ".join(f"{escape(state.replace('_', ' '))} {number:,}" for state, number in found.items()))
+        for kind, title in titles.items()
+        if (found := store.states.get(kind))
+    ]
+    return ("<h2>By state</h2>", _render_table(rows)) if rows else ()
 
 
 def _iterate_sides(runs: Sequence[RunRecord]) -> Iterable[tuple[str, str]]:
@@ -73,18 +102,20 @@ def _iterate_sides(runs: Sequence[RunRecord]) -> Iterable[tuple[str, str]]:
 
 
 def _render_held(store: StoreView) -> str:
-    held, run = store.count_held()
+    held = store.held
     day = "".join(f"<br>{escape(line)}" for line in describe_allowances(store.allowances))
-    if run is None or not held:
+    if held is None or not held.changes:
         return f"<p>Nothing.{day}</p>"
-    reasons = _show_reason(run.error) or "see 'syncd runs show'"
-    since = "" if store.held_since is None else f", the oldest since {_show_time(store.held_since)}"
-    return f'<p class="warn">{held} changes of run {run.id}{since}: {reasons}{day}</p>'
+    reasons = [run.error for run in store.runs if run.id in held.runs and run.error]
+    told = "; ".join(_show_reason(reason) for reason in reasons) or "see 'syncd held'"
+    runs = f"run{'s' if len(held.runs) != 1 else ''} {', '.join(map(str, held.runs))}"
+    since = "" if held.since is None else f", the oldest since {_show_time(held.since)}"
+    return f'<p class="warn">{held.changes:,} changes of {runs}{since}: {told}{day}</p>'
 
 
 def _render_runs(runs: Sequence[RunRecord]) -> str:
     rows = [
-        "<table><tr><th>Run<th>Kind<th>Trigger<th>Status<th>Started<th>Seconds<th>Counts<th>Reason</tr>",
+        "<table><tr><th>Run<th>Kind<th>Trigger<th>Status<th>Started<th>Seconds<th>Changes<th>Reason</tr>",
         *(_render_run(run) for run in runs),
         "</table>",
     ]
@@ -93,7 +124,7 @@ def _render_runs(runs: Sequence[RunRecord]) -> str:
 
 def _render_run(run: RunRecord) -> str:
     took = "" if run.finished_at is None else f"{(run.finished_at - run.started_at).total_seconds():.1f}"
-    counts = ", ".join(f"{name} {number}" for name, number in sorted(run.counts.items()) if number)
+    counts = tell_counts(run.counts)
     cells = [
         str(run.id),
         escape(run.kind),

@@ -109,8 +109,12 @@ class Vitals(Protocol):
         """Return when the last run that went through ended."""
         ...
 
-    async def load_held_since(self) -> datetime | None:
-        """Return since when the oldest is held of what waits for approval, None when nothing does."""
+    async def load_held(self) -> HeldNow:
+        """Return what waits for approval."""
+        ...
+
+    async def load_states(self) -> Mapping[str, Mapping[str, int]]:
+        """Return how many people and groups are in each state, as they were a few minutes ago at the longest."""
         ...
 
     async def load_allowances(self) -> Sequence[Allowance]:
@@ -123,6 +127,25 @@ class Vitals(Protocol):
 
     async def load_gauges(self) -> Glance:
         """Return what the store tells at a glance."""
+        ...
+
+
+class HeldNow(Protocol):
+    """What waits for approval, each change once, however many runs held it."""
+
+    @property
+    def changes(self) -> int:
+        """Return the number of changes."""
+        ...
+
+    @property
+    def since(self) -> datetime | None:
+        """Return since when the oldest of them is held, None when nothing is."""
+        ...
+
+    @property
+    def runs(self) -> Sequence[int]:
+        """Return the runs that hold them."""
         ...
 
 
@@ -159,10 +182,6 @@ class StoreView:
     last_success: datetime | None = None
     glance: Glance | None = None
     stale: bool = False
-    held_since: datetime | None = None
+    held: HeldNow | None = None
     allowances: Sequence[Allowance] = ()
-
-    def count_held(self) -> tuple[int, RunRecord | None]:
-        """Return how many changes the newest run withheld, and which run that is."""
-        newest = max(self.last.values(), key=lambda run: run.id, default=None)
-        return (0 if newest is None else newest.counts.get("held", 0)), newest
+    states: Mapping[str, Mapping[str, int]] = field(default_factory=dict)

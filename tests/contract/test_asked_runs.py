@@ -121,3 +121,44 @@ async def test_a_wish_outlives_a_run_that_was_cut_short(store_url: str) -> None:
         await log.wait("run.finished")
         await _wait_until_served(store, [wish])
     database.close()
+
+
+async def test_a_daemon_answers_what_is_only_asked(store_url: str) -> None:
+    """A plan that writes nothing, and what was changed by hand; who asks the same is answered by the same run."""
+    parts = FakeParts()
+    async with living(store_url, parts, schedule__on_start="none") as (_, log):
+        await log.wait("daemon.working")
+        store, now = Store(open_database(store_url)), Clock().now()
+        wishes = [store.asked.ask("plan delta", by="ann@desk", now=now, rules="rules") for _ in range(2)]
+        await _wait_until_served(store, wishes)
+        assert store.asked.find_run(wishes[0]) == store.asked.find_run(wishes[1])
+        record = store.runs.load_run.blocking(store.asked.find_run(wishes[0]) or 0)
+        assert record is not None
+        assert (record.kind, record.trigger, record.status) == ("plan", "cli", "succeeded")
+        planned = store.plans.count_outcomes.blocking(record.id)
+        assert planned == {("create", "user", "planned"): 1}
+        assert parts.portal.writes == []
+        drift = store.asked.ask("drift", by="ann@desk", now=now, rules="rules")
+        await _wait_until_served(store, [drift])
+        answered = store.runs.load_run.blocking(store.asked.find_run(drift) or 0)
+        assert answered is not None
+        assert (answered.kind, answered.status) == ("drift", "succeeded")
+        assert "read portal" in answered.phases
+        store.runs.database.close()
+
+
+async def test_a_question_about_other_rules_is_refused(store_url: str) -> None:
+    """The answer would be about another configuration than the asker has read; it is told so, and nothing is run."""
+    async with living(store_url, FakeParts(), schedule__on_start="none") as (_, log):
+        await log.wait("daemon.working")
+        store = Store(open_database(store_url))
+        wish = store.asked.ask("plan none", by="ann@desk", now=Clock().now(), rules="others")
+        for _ in range(200):
+            if refusal := store.asked.find_refusal(wish):
+                break
+            await Clock().sleep(0.05)
+        assert "other rules" in (refusal or "")
+        assert store.asked.load_waiting.blocking() == []
+        assert store.asked.find_run(wish) is None
+        assert "run.started" not in log.names()
+        store.runs.database.close()

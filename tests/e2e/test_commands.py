@@ -203,10 +203,10 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
                 assert "another syncd" in refused.stderr
                 assert "Traceback" not in refused.stderr
             assert "SIGUSR1" in (await syncd("sync", "full")).stderr
-            planned = (await syncd("plan")).stderr  # a daemon does not plan on a signal, and plan has no --wait
+            planned = (await syncd("plan", "full")).stderr  # no daemon is asked for that, and none plans on a signal
             assert "must be stopped" in planned
             assert "SIGUSR" not in planned
-            assert "--wait" not in planned
+            assert "--wait" in planned
             waiting = await syncd.start("sync", "full", "--wait", "1m")
             await read_until(waiting, "waiting for the other syncd")
         assert (await finish(waiting)).code == 0

@@ -244,3 +244,21 @@ async def test_without_settings_every_problem_is_listed_and_nothing_starts(tmp_p
     assert ended.code == 2
     assert "graph.tenant_id" in ended.stderr
     assert "bps.portal_url" in ended.stderr
+
+
+async def test_beside_a_daemon_questions_are_answered_by_it(syncd: Program, sandbox: Sandbox) -> None:
+    """`plan none`, `plan delta` and `drift`, by the same rules; what needs the store for itself still ends with 75."""
+    async with running(syncd) as daemon:
+        await daemon.wait("run.finished", kind="full")
+        hire(sandbox, 1)
+        planned = await syncd("plan", "delta", "--json")
+        assert planned.code == 0, planned.stderr
+        assert "create" in {change["action"] for change in planned.document["changes"]}
+        assert (await syncd("plan", "none")).code == 0
+        drift = await syncd("drift", "--json")
+        assert (drift.code, drift.document) == (0, []), drift.stderr
+        other = await syncd("plan", "none", SYNCD_POLICY__MODE="upsert_only")
+        assert (other.code, "other rules" in other.stderr) == (75, True)
+        assert (await syncd("plan", "full")).code == 75
+        assert (await syncd("drift", "--revert")).code == 75
+        assert await daemon.end(signal.SIGTERM) == 0

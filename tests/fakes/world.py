@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -151,6 +152,7 @@ class World:
     def find_reason(self, kind: RecordKind, bps_id: str) -> str:
         """Return the reason that the list of users or groups shows for a record."""
         report = Report(self.database, self.rules.policy, now=self.clock.now())
+        assert report.count(kind) == Counter((line.state, line.reason) for line in report.iterate(kind))
         return next(line.reason for line in report.iterate(kind, needle=bps_id))
 
     def changes(self, run: RunRecord) -> list[str]:

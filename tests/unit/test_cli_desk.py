@@ -71,7 +71,9 @@ async def test_status_is_one_screen_of_a_hundred_columns(world: World) -> None:
     lines = shown.stdout.splitlines()
     assert [line for line in lines if len(line) > 100 and "syncd.db" not in line] == []  # a path is one word
     assert len(lines) <= 30
-    assert "nobody works" in lines[0]
+    assert lines[0].startswith("in short")
+    assert "no daemon works" in lines[0]
+    assert "nobody works" in lines[1]
     assert any(line.startswith("due") and "6 more within 30 days: 'syncd due'" in line for line in lines)
     assert any(line.startswith("people") and "active 10" in line for line in lines)
 
@@ -86,7 +88,8 @@ async def test_status_has_the_promised_keys(world: World) -> None:
     assert told["last_runs"]["full"]["id"] == document("runs")[0]["id"]
     assert told["last_runs"]["delta"] is None
     assert {"full", "delta"} == told["next_runs"].keys()
-    assert told["held"] == {"changes": 0, "runs": []}
+    assert (told["held"]["changes"], told["held"]["runs"]) == (0, [])
+    assert (told["well"], told["troubles"]) == (False, ["no daemon works"])
     with StoreLock(world.database):
         assert document("status")["role"] == "command"
 
@@ -101,7 +104,10 @@ async def test_a_killed_daemon_is_not_said_to_work(world: World) -> None:
         told = document("status")
         assert (told["role"], told["daemons"][0]["pid"]) == ("daemon", 1)
         assert told["next_runs"]["delta"] == moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-        assert "a daemon works (working on here, pid 1)" in syncd("status").stdout
+        shown = syncd("status").stdout
+        assert "a daemon works (working on here, pid 1)" in shown
+        assert shown.splitlines()[0] == "in short   all is well"
+        assert "idle: it waits for the next run" in shown
 
 
 async def test_what_is_held_shows_with_its_end(world: World) -> None:
@@ -115,7 +121,10 @@ async def test_what_is_held_shows_with_its_end(world: World) -> None:
     assert held["changes"] == told["held"]["changes"] == 10
     dates = document("due")
     assert [(entry["what"], entry["at"]) for entry in dates] == [("held", held["expires_at"])]
-    assert "10 changes of run 2" in syncd("status").stdout
+    shown = syncd("status").stdout
+    assert "10 changes of run 2 since " in shown
+    assert held["since"] == document("held")[0]["since"]
+    assert "10 changes wait for approval" in " ".join(shown.split())
 
 
 async def test_due_lists_the_graces_that_end(world: World, tmp_path: Path) -> None:

@@ -69,6 +69,10 @@ def test_a_side_is_as_the_newest_run_found_it_that_talked_to_it() -> None:
     assert {find_side(side, [unopened, wrote]).state for side in ("graph", "bps")} == {"failed"}
     assert find_side("bps", [_run("running"), _run("interrupted", "pull")]).state == "unknown"
     assert find_side("graph", []).at is None
+    refused = _run("failed", "pull", "read portal", "plan", error="a group that is named is not there")
+    assert find_side("bps", [refused, wrote]).state == "ok"
+    assert find_side("graph", [refused, no_pull]).state == "ok"
+    assert find_side("bps", [_run("failed", "read portal", "plan", "read portal members")]).state == "failed"
 
 
 @pytest.mark.parametrize(

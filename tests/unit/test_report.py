@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -36,7 +37,11 @@ def world(store_url: str) -> Iterator[World]:
 
 def report(world: World, kind: RecordKind = "user", *, needle: str = "") -> dict[str, Line]:
     """Return the lines by source id, or by BPS id where there is none."""
-    lines = list(Report(world.database, world.rules.policy).iterate(kind, needle=needle))
+    found_in = Report(world.database, world.rules.policy)
+    lines = list(found_in.iterate(kind, needle=needle))
+    if not needle:  # however it is read, it is the same
+        assert found_in.count(kind) == Counter((line.state, line.reason) for line in lines)
+        assert list(found_in.iterate(kind, at_once=2)) == lines
     found = {line.source_id or line.bps_id or "": line for line in lines}
     assert len(found) == len(lines) or any(line.reason.startswith("renamed") for line in lines)
     return found

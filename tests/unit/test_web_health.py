@@ -20,6 +20,7 @@ import aiohttp
 import pytest
 
 from syncd.clock import Clock
+from syncd.daemon.state import HeldChanges
 from syncd.errors import StoreError
 from syncd.model.durations import Durations
 from syncd.model.run import RunKind, RunRecord, RunRequest
@@ -61,7 +62,8 @@ class FakeVitals:
     runs: list[RunRecord] = field(default_factory=list)
     problem: str = ""
     stale: bool = False
-    held_since: datetime | None = None
+    held: HeldChanges = field(default_factory=lambda: HeldChanges(0, None, ()))
+    states: dict[str, dict[str, int]] = field(default_factory=dict)
     allowances: list[Allowance] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -84,8 +86,11 @@ class FakeVitals:
     async def load_last(self, kind: RunKind) -> RunRecord | None:
         return next((run for run in self.runs if run.kind == kind), None)
 
-    async def load_held_since(self) -> datetime | None:
-        return self.held_since
+    async def load_held(self) -> HeldChanges:
+        return self.held
+
+    async def load_states(self) -> dict[str, dict[str, int]]:
+        return self.states
 
     async def load_allowances(self) -> list[Allowance]:
         return self.allowances
@@ -181,7 +186,7 @@ def make_busy() -> FakeVitals:
         durations={("run", "full"): took, ("phase", "read portal"): took},
         reload_refused=True,
         credentials={"graph.certificate_file": NOW},
-        held_since=NOW,
+        held=HeldChanges(4, NOW, (3,)),
         allowances=[Allowance(action="unlink", object="membership", used=12, allowed=40)],
         gauges=Gauges(failing=2, seats_free={"PowerUser": 0}, licences_waiting={"PowerUser": 3}),
     )
@@ -262,14 +267,36 @@ async def test_the_page_shows_runs_held_changes_and_sides_and_escapes_them() -> 
     """An operator sees what is held and which side failed; text from outside cannot become markup."""
     failed = make_run(3, "full", status="failed", error="portal <b>down</b>", phases={"pull": 1.0, "read portal": 1.0})
     held = make_run(4, status="held", counts={"held": 12, "done": 3}, error="held: 12 unlinks, the limit is 10")
-    async with served(FakeVitals(runs=[held, failed], running=RunRequest(pull="delta", trigger="signal"))) as session:
+    vitals = FakeVitals(
+        runs=[held, failed],
+        running=RunRequest(pull="delta", trigger="signal"),
+        progress=Counter({"users read": 1200}),
+        held=HeldChanges(12, NOW, (4,)),
+        states={"user": {"active": 10_000, "out_of_scope": 3}, "group": {"active": 4}},
+    )
+    async with served(vitals) as session:
         status, page = await fetch(session, "/")
     assert status == 200
-    assert "12 changes of run 4: held: 12 unlinks, the limit is 10" in page
+    assert "12 changes of run 4, the oldest since 2026-03-01 12:00:00 UTC: held: 12 unlinks, the limit is 10" in page
+    assert "<tr><th>People<td>active 10,000, out of scope 3</tr>" in page
+    assert "a delta run (asked for by signal): users read 1,200" in page
     assert "portal &lt;b&gt;down&lt;/b&gt;" in page
     assert "<b>" not in page
-    assert "Run in hand" in page
+    assert "syncd <small>busy with a run</small>" in page
     assert "Next delta run" in page
+
+
+async def test_a_daemon_that_waits_is_idle_in_words() -> None:
+    """The page says what it does, not only which part it has; of the counters of a run those that tell of changes."""
+    run = make_run(1, "full", counts={"create": 3, "done": 3, "graph_requests": 77, "pages": 5})
+    async with served(FakeVitals(runs=[run])) as session:
+        _, page = await fetch(session, "/")
+    assert "<small>idle</small>" in page
+    assert "idle: no run is in hand" in page
+    assert "<td>create 3, done 3<td>" in page
+    assert "graph_requests" not in page
+    async with served(FakeVitals(role="standby")) as session:
+        assert "this one takes over" in (await fetch(session, "/"))[1]
 
 
 async def test_unknown_pages_and_methods_are_refused() -> None:

@@ -14,6 +14,7 @@ from syncd.cli.screen.output import ROWS_SHOWN, Stream, print_json, print_line, 
 from syncd.cli.screen.runs import explain_result, print_run
 
 if TYPE_CHECKING:
+    from syncd.model.run import RunRecord
     from syncd.plan.drift import Drift
     from syncd.store.db.database import Database
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 @click.option("--revert", "answer", flag_value="revert", help="Write back what syncd wrote; guarded like any plan.")
 @click.option("--adopt", "answer", flag_value="adopt", help="Leave it as it is, until the tenant says something new.")
 @click.option(
-    "--wait", type=duration, metavar="DURATION", help="Wait so long for another syncd that works on this store."
+    "--wait",
+    type=duration,
+    metavar="DURATION",
+    help="Wait so long for another syncd that works on this store, or for its answer.",
 )
 @shared_options
 @pass_invocation
@@ -36,13 +40,18 @@ def drift(
 ) -> None:
     """Read the portal and tell what was changed by hand: fields, memberships, and records that were removed.
 
-    Without an option nothing is changed anywhere.
+    Without an option nothing is changed anywhere, and beside a working daemon the daemon looks.
     """
+    from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store
+    from syncd.cli.asking import ask_daemon, has_working_daemon
     from syncd.cli.one_run import execute
     from syncd.cli.screen.progress import Aside
+    from syncd.errors import StoreLocked
     from syncd.model.run import RunRequest, find_exit_code
-    from syncd.sync.planning.drift import DriftCheck
+    from syncd.store.store import Store
+    from syncd.sync.planning.drift import DriftCheck, iterate_known_drift
+    from syncd.sync.planning.kept_by_hand import list_ours
 
     settings = invocation.start()
     database = open_store(settings, create=False)
@@ -57,15 +66,30 @@ def drift(
             else:
                 _print_drift(database, entries)
 
-    try:
-        record = execute(
+    def carry_out(patience: timedelta | None) -> RunRecord:
+        return execute(
             settings,
             database,
             RunRequest(pull="none", trigger="cli", retry_failed=True),
-            wait=wait,
+            wait=patience,
             proposal=DriftCheck(answer or "report", tell),
             aside=aside,
         )
+
+    try:
+        try:
+            record = carry_out(None if answer is None else wait)
+        except StoreLocked:
+            if answer is not None:
+                raise
+            if has_working_daemon(database):
+                record = ask_daemon(settings, database, "drift", wait=wait)
+                if record.status == "succeeded":
+                    tell(iterate_known_drift(Store(database), list_ours(make_rules(settings))))
+            elif wait is None:
+                raise
+            else:
+                record = carry_out(wait)
         if answer == "revert" and not invocation.json:
             print_run(database, record)
     finally:

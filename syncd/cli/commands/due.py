@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_op
 from syncd.cli.screen.lists import Listing, list_options, private_file
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line
 from syncd.cli.screen.pager import paged
+from syncd.cli.screen.table import find_width
 from syncd.clock import Clock
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from syncd.plan.report.due import Due
     from syncd.store.db.database import Database
 
+LONG = 20
+"""More dates begin with a summary."""
 COLUMNS = (("when (UTC)", 2), ("what", 2), ("bps id", 6), ("detail", 10))
 
 
@@ -65,7 +69,17 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
         print_line("Nothing has a date.")
         return
     with paged():
+        if len(entries) > LONG and find_width() is not None:
+            print_line(_sum_up(entries))
         listing.print(COLUMNS, ((f"{e.at:%Y-%m-%d %H:%M}", e.what, e.bps_id, e.detail) for e in entries))
+
+
+def _sum_up(entries: list[Due]) -> str:
+    """Return how many dates there are of each kind, and when the next one is."""
+    counts = Counter(entry.what for entry in entries)
+    nexts = {entry.what: entry.at for entry in reversed(entries)}
+    told = (f"{what} {number:,} (next {nexts[what]:%Y-%m-%d})" for what, number in counts.most_common())
+    return f"{len(entries):,} dates: {', '.join(told)}"
 
 
 def load_dates(settings: Settings, database: Database, now: datetime, *, until: datetime | None = None) -> list[Due]:

@@ -12,6 +12,8 @@ from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_op
 from syncd.cli.screen.explanation import print_explanation, print_found, print_record
 from syncd.cli.screen.handovers import describe_card, make_cards
 from syncd.cli.screen.output import format_time, print_json, print_line
+from syncd.cli.screen.pager import paged
+from syncd.cli.screen.steps import describe_steps, load_names, print_steps
 from syncd.model.reason import Cause
 from syncd.plan.desired import FROZEN_STATES, is_mapped_by_mail
 from syncd.plan.group_names import fold_name
@@ -21,6 +23,7 @@ from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 if TYPE_CHECKING:
     from syncd.plan.group_names import Remembered
     from syncd.plan.rules import Rules
+    from syncd.store.db.database import Database
     from syncd.store.reports.explain import Explanation, Found
     from syncd.store.reports.status import Line, Report
 
@@ -30,10 +33,15 @@ if TYPE_CHECKING:
 @shared_options
 @pass_invocation
 def explain(invocation: Invocation, *, name: str) -> None:
-    """Explain one user or group: source record, the rule that decided, mapping, target record, what is open, history.
+    """Explain one user or group: the rule that decided, mapping, record, what is open, what happens next, history.
 
     WHO is the Entra id, the UPN, the BPS id or the display name, in part if only one bears it; where several do, they
     are listed. Neither side is asked.
+
+    \b
+    Examples:
+      syncd explain ann@example.com
+      syncd explain "Invoices, readers"
     """
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store
@@ -49,7 +57,7 @@ def explain(invocation: Invocation, *, name: str) -> None:
         explanations = Explanations(database)
         found = explanations.find(name, in_part=False)
         if not found and (record := explanations.find_record(name)):
-            _explain_record(record, as_json=invocation.json)
+            _explain_record(database, record, as_json=invocation.json)
             return
         found = found or explanations.find(name)
         if not found:
@@ -67,17 +75,20 @@ def explain(invocation: Invocation, *, name: str) -> None:
         named = Store(database).desired.load_group_names()
         records = explanations.find_records(found[0])
         card = make_cards(settings, database).find(found[0].kind, records, found[0].key)
+        document = _describe(explanation, lines, rules, named=named, now=now)
+        document["next"] = describe_steps(database, explanation, lines, now=now)
+        document["names"] = load_names(database, document)
     finally:
         database.close()
-    document = _describe(explanation, lines, rules, named=named, now=now)
     document["handover"] = describe_card(card) if card else None
     if invocation.json:
         print_json(document)
     else:
-        print_explanation(document)
+        with paged():
+            print_explanation(document)
 
 
-def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
+def _explain_record(database: Database, record: Mapping[str, Any], *, as_json: bool) -> None:
     """Tell of a record of the portal that belongs to nobody in the tenant, in the shape of any explanation."""
     if record["ownership"] != "not ours":
         reason = "ours, and the tenant does not know its object any more"
@@ -104,13 +115,16 @@ def _explain_record(record: Mapping[str, Any], *, as_json: bool) -> None:
             "pending": [],
             "rejected": [],
             "outcomes": [],
+            "next": [{"happens": "nothing: no run touches it", "do": "'syncd link WHO BPSID' binds it to somebody"}],
         }
     )
+    document["names"] = load_names(database, document)
     if as_json:
         print_json(document)
         return
     print_line(f"The portal has a {record['kind']} of this BPS id that nothing in the tenant has: {reason}.")
-    print_record(document["target"])
+    print_record(document["target"], document["names"])
+    print_steps(document["next"])
 
 
 def _load_lines(report: Report, found: Found) -> list[Line]:

@@ -9,33 +9,32 @@ from typing import TYPE_CHECKING
 
 import click
 
+from syncd.cli.commands.status import describe_allowances
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.screen.changes import (
-    describe_change,
-    describe_following,
-    describe_refused,
-    describe_values,
+from syncd.cli.screen.change_list import (
+    HEADINGS,
+    ChangeList,
+    chain_rows,
+    explain_by_leaving,
     print_following,
     print_refused,
-    tell_why,
 )
+from syncd.cli.screen.changes import describe_change, describe_following, describe_refused, describe_values
 from syncd.cli.screen.handovers import load_cards, print_cards
 from syncd.cli.screen.impact import iterate_with_impact, print_impacts
-from syncd.cli.screen.names import name_groups
-from syncd.cli.screen.output import Stream, format_time, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.lists import Listing, list_options
+from syncd.cli.screen.output import Stream, format_time, print_json, print_line
+from syncd.cli.screen.pager import paged
 from syncd.cli.screen.runs import describe_run, explain_result, print_run
 from syncd.clock import Clock
-from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
     from syncd.config import Settings
-    from syncd.model.change import Change, PlannedChange
+    from syncd.model.change import Action, PlannedChange
     from syncd.model.run import Approval, RunRecord
     from syncd.store.db.database import Database
 
 _ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "handover", "create", "link", "grant")
-COLUMNS = (("action", 8), ("object", 10), ("bps id", 30), ("member", 30), ("what, why", 40))
-_LEAVERS = (Cause.DISABLED, Cause.DELETED, Cause.OUT_OF_SCOPE)
 _PATIENCE_SECONDS = 900.0
 _LOOK_SECONDS = 0.5
 
@@ -49,10 +48,18 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 
 
 @click.command("held")
+@click.option("--action", "actions", multiple=True, type=click.Choice(_ACTIONS), help="Only these; may be repeated.")
+@list_options
 @shared_options
 @pass_invocation
-def held(invocation: Invocation) -> None:
-    """List what a guard withheld and nobody has decided on yet, and how much was rejected."""
+def held(invocation: Invocation, *, actions: tuple[Action, ...], listing: Listing) -> None:
+    """List what a guard withheld and nobody has decided on yet, and how much was rejected.
+
+    \b
+    Examples:
+      syncd held
+      syncd held --action unlink --xlsx held.xlsx
+    """
     from syncd.bootstrap.store import open_store
     from syncd.store.store import Store
 
@@ -61,18 +68,22 @@ def held(invocation: Invocation) -> None:
     try:
         approvals = Store(database).decisions
         holding = approvals.load_holding_runs(now=Clock().now())
+        lists = {run_id: _list_held(database, run_id, actions) for run_id in holding}
         if invocation.json:
-            print_json(Stream(_describe_held(settings, database, run_id) for run_id in holding))
+            print_json(Stream(_describe_held(settings, database, lists[run_id], listing) for run_id in holding))
             return
-        if not holding:
-            print_line("Nothing is held.")
-        for run_id in holding:
-            _print_held(settings, database, run_id)
-        for run_id, number in approvals.count_rejections().items():
-            print_line(
-                f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
-                f"To take that back: syncd reject {run_id} --withdraw"
-            )
+        if listing.export(["run", *HEADINGS], lambda: chain_rows(lists)):
+            return
+        with paged():
+            if not holding:
+                print_line("Nothing is held.")
+            for run_id in holding:
+                _print_held(settings, database, lists[run_id], listing)
+            for run_id, number in approvals.count_rejections().items():
+                print_line(
+                    f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
+                    f"To take that back: syncd reject {run_id} --withdraw"
+                )
     finally:
         database.close()
 
@@ -262,23 +273,22 @@ async def _order(database: Database, approval: Approval) -> RunRecord:
 # ---- output ---------------------------------------------------------------------------------------------------------
 
 
-def _describe_held(settings: Settings, database: Database, run_id: int) -> dict[str, object]:
-    from syncd.model.run import HELD_FOR
-    from syncd.store.store import Store
+def _list_held(database: Database, run_id: int, actions: tuple[Action, ...]) -> ChangeList:
+    return ChangeList(
+        database=database,
+        run_id=run_id,
+        statuses=("held",),
+        actions=actions or None,
+        explain=explain_by_leaving(database),
+        values=lambda change: describe_values(change) if change.before and change.after else "",
+    )
 
-    record = Store(database).runs.load_run.blocking(run_id)
-    finished = record.finished_at if record else None
-    plans = Store(database).plans
+
+def _describe_held(settings: Settings, database: Database, listed: ChangeList, listing: Listing) -> dict[str, object]:
+    run_id = listed.run_id
     cards = load_cards(settings, database, run_id, ["held"])
     return {
-        "run": run_id,
-        "reason": record.error if record else "",
-        "since": format_time(plans.load_held_since.blocking([run_id])),
-        "expires_at": format_time(finished + HELD_FOR) if finished else None,
-        "allowances": [
-            {"action": each.action, "object": each.object, "used": each.used, "allowed": each.allowed}
-            for each in plans.load_allowances.blocking(now=Clock().now())
-        ],
+        **_describe_hold(database, run_id),
         "changes": Stream(
             {
                 **describe_change(planned),
@@ -288,73 +298,57 @@ def _describe_held(settings: Settings, database: Database, run_id: int) -> dict[
                 **card,
                 **({"card": cards[planned.seq]} if planned.seq in cards else {}),
             }
-            for planned, why, since, card in _iterate_whole(database, run_id)
+            for planned, why, since, card in listing.take(_iterate_whole(listed))
         ),
         "follows": Stream(describe_following(database, run_id)),
     }
 
 
-def _iterate_whole(
-    database: Database, run_id: int
-) -> Iterator[tuple[PlannedChange, str, str | None, dict[str, object]]]:
+def _describe_hold(database: Database, run_id: int) -> dict[str, object]:
+    from syncd.model.run import HELD_FOR
+    from syncd.store.store import Store
+
+    record = Store(database).runs.load_run.blocking(run_id)
+    finished = record.finished_at if record else None
+    plans = Store(database).plans
+    return {
+        "run": run_id,
+        "reason": record.error if record else "",
+        "since": format_time(plans.load_held_since.blocking([run_id])),
+        "expires_at": format_time(finished + HELD_FOR) if finished else None,
+        "allowances": describe_allowances(plans.load_allowances.blocking(now=Clock().now())),
+    }
+
+
+def _iterate_whole(listed: ChangeList) -> Iterator[tuple[PlannedChange, str, str | None, dict[str, object]]]:
     """Yield what a run holds, with its reason, the time since when it is held, and what hangs on a removed record."""
     from syncd.store.store import Store
 
-    plans, known = Store(database).plans, dict[int, datetime]()
-    cards = iterate_with_impact(database, run_id, "held")
-    for (planned, why), (_, card) in zip(_iterate(database, run_id), cards, strict=True):
-        first = planned.held_since or run_id
+    plans, known = Store(listed.database).plans, dict[int, datetime]()
+    cards = iterate_with_impact(listed.database, listed.run_id, "held", actions=listed.actions)
+    for (planned, why), (_, card) in zip(listed.iterate(), cards, strict=True):
+        first = planned.held_since or listed.run_id
         if first not in known:
             known |= plans.load_starts([first])
         yield planned, why, format_time(known.get(first)), card
 
 
-def _print_held(settings: Settings, database: Database, run_id: int) -> None:
-    """Print once per kind which limit withholds it, and per change why it is wanted."""
-    from syncd.plan.daily import describe_allowances
+def _print_held(settings: Settings, database: Database, listed: ChangeList, listing: Listing) -> None:
+    """Print once per kind which limit withholds it, and once per reason why it is wanted."""
+    from syncd.plan.daily import describe_allowances as tell_allowances
     from syncd.store.store import Store
 
-    holds = Store(database).plans.load_holds(run_id)
-    told = _describe_held(settings, database, run_id)
+    run_id = listed.run_id
+    told = _describe_hold(database, run_id)
     print_line(f"Run {run_id} holds changes until {told['expires_at']}, the oldest of them since {told['since']}:")
-    for action, number, reason in holds:
+    for action, number, reason in Store(database).plans.load_holds(run_id):
         print_line(f"  {action} {number:,}: {reason}")
-    for line in describe_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
+    for line in tell_allowances(Store(database).plans.load_allowances.blocking(now=Clock().now())):
         print_line(f"  {line}")
-    rows = (
-        [c.change.action, c.change.object, c.change.bps_id, c.change.target, _join(why, c.change)]
-        for c, why in _iterate(database, run_id)
-    )
-    shown, hidden = take_shown(rows, sum(number for _, number, _ in holds))
-    print_table(COLUMNS, name_groups(database, shown, kind=1))
-    if hidden:
-        print_line(f"… and {hidden} more; --json shows all")
+    listed.print(listing)
     print_cards(load_cards(settings, database, run_id, ["held"]).values())
     print_impacts(database, run_id, ["held"])
     print_following(database, run_id)
+    print_line()
     print_line(f"To apply all of it: syncd approve {run_id}; by kind: --kind unlink; by object: --only BPSID. "
                f"To drop it: syncd reject {run_id}")  # fmt: skip
-
-
-def _join(why: str, change: Change) -> str:
-    values = describe_values(change) if change.before and change.after else ""
-    return "; ".join(part for part in (why, values) if part)
-
-
-def _iterate(database: Database, run_id: int) -> Iterator[tuple[PlannedChange, str]]:
-    """Yield what a run holds, each with the reason of the change itself."""
-    from syncd.store.store import Store
-
-    approvals = Store(database).decisions
-    for chunk in Store(database).plans.iterate_changes(run_id, statuses=["held"]):
-        keys = [_find_leaver(planned.change, record, target) for planned, record, target in chunk]
-        reasons = approvals.load_leaver_reasons({key for key in keys if key is not None})
-        for (planned, _, _), key in zip(chunk, keys, strict=True):
-            yield planned, tell_why(planned.change, "" if key is None else reasons.get(key, ""))
-
-
-def _find_leaver(change: Change, record: int, target: int | None) -> int | None:
-    """Return whose leaving a change follows, if any: a person's in a group, or that of the record itself."""
-    if change.action == "unlink" and change.reason.cause in _LEAVERS:
-        return target
-    return record if change.action in ("delete", "unlink", "revoke") or change.reason.cause is Cause.STANDS_IN else None

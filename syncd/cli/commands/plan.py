@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from syncd.cli.options import Invocation, pass_invocation, shared_options
-from syncd.cli.screen.changes import (
-    describe_change,
-    describe_following,
-    describe_values,
-    iterate_dropped,
-    print_following,
-    put_in_words,
-)
+from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
+from syncd.cli.screen.change_list import HEADINGS, ChangeList, explain_by_leaving, print_following
+from syncd.cli.screen.changes import describe_change, describe_following, iterate_dropped
 from syncd.cli.screen.handovers import load_cards, print_cards
 from syncd.cli.screen.impact import iterate_with_impact, print_impacts
-from syncd.cli.screen.names import name_groups
-from syncd.cli.screen.output import Stream, print_json, print_line, print_table, take_shown
+from syncd.cli.screen.lists import Listing, list_options
+from syncd.cli.screen.output import Stream, print_json, print_line
+from syncd.cli.screen.pager import paged
 from syncd.cli.screen.plan_file import check_place, write_plan
 from syncd.cli.screen.runs import explain_result
 from syncd.model.kinds import RECORD_KINDS
@@ -29,11 +25,11 @@ from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
     from syncd.config import Settings
-    from syncd.model.change import OutcomeStatus, PlannedChange
+    from syncd.model.change import OutcomeStatus
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
 
-COLUMNS = (("action", 2), ("object", 3), ("bps id", 8), ("member", 8), ("what, why", 12))
+_STATUSES: tuple[OutcomeStatus, ...] = ("planned", "held", "deferred", "dropped")
 _REASONS_SHOWN = 20
 
 
@@ -45,18 +41,41 @@ _REASONS_SHOWN = 20
     metavar="FILE",
     help="Write the plan to a file as well, for 'syncd apply FILE'.",
 )
+@click.option(
+    "--wait",
+    type=duration,
+    metavar="DURATION",
+    help="Wait so long for another syncd that works on this store, or for its answer.",
+)
+@list_options
 @shared_options
 @pass_invocation
 @click.pass_context
 def plan(
-    context: click.Context, invocation: Invocation, *, pull: Literal["full", "delta", "none"], out: Path | None
+    context: click.Context,
+    invocation: Invocation,
+    *,
+    pull: Literal["full", "delta", "none"],
+    out: Path | None,
+    wait: timedelta | None,
+    listing: Listing,
 ) -> None:
     """Pull (none: use the store as it is), plan, and print the plan; the target is never written.
 
+    Beside a working daemon the daemon makes the plan, by the same rules and between two runs; it waits 15 minutes for
+    that. A full plan, and one for a file, need the store for themselves.
+
     Exit code 0 whenever a plan could be made, also when a guard would hold a part of it.
+
+    \b
+    Examples:
+      syncd plan full
+      syncd plan none --xlsx plan.xlsx
     """
     from syncd.bootstrap.store import open_store
+    from syncd.cli.asking import ask_daemon, has_working_daemon
     from syncd.cli.one_run import execute
+    from syncd.errors import StoreLocked
     from syncd.model.run import RunRequest, find_exit_code
 
     settings = invocation.start()
@@ -65,14 +84,23 @@ def plan(
     database = open_store(settings, create=pull != "none")
     try:
         shown = partial(write_plan, settings, database, out) if out is not None else None
-        record = execute(
-            settings, database, RunRequest(pull=pull, trigger="cli", write=False, retry_failed=True), shown=shown
-        )
+        request = RunRequest(pull=pull, trigger="cli", write=False, retry_failed=True)
+        try:
+            record = execute(settings, database, request, shown=shown)
+        except StoreLocked:
+            daemon = has_working_daemon(database)
+            if daemon and pull != "full" and out is None:
+                record = ask_daemon(settings, database, "plan none" if pull == "none" else "plan delta", wait=wait)
+            elif wait is None:
+                raise
+            else:
+                record = execute(settings, database, request, shown=shown, wait=wait)
         made = record.status in ("succeeded", "held", "partial")
         if made and invocation.json:
-            _print_document(settings, database, record)
-        elif made:
-            _print_tables(settings, database, record)
+            _print_document(settings, database, record, listing)
+        elif made and not listing.export(HEADINGS, _list_changes(database, record.id, *_STATUSES).iterate_cells):
+            with paged():
+                _print_tables(settings, database, record, listing)
     finally:
         database.close()
     if made and out is not None:
@@ -82,16 +110,26 @@ def plan(
     context.exit(0 if made else find_exit_code(record))
 
 
-def _print_document(settings: Settings, database: Database, record: RunRecord) -> None:
+def _list_changes(database: Database, run_id: int, *statuses: OutcomeStatus) -> ChangeList:
+    return ChangeList(
+        database=database,
+        run_id=run_id,
+        statuses=statuses,
+        explain=explain_by_leaving(database, first=lambda planned: planned.error.text),
+        apart=Cause.FOLLOWS_ADOPTION,
+    )
+
+
+def _print_document(settings: Settings, database: Database, record: RunRecord, listing: Listing) -> None:
     cards = load_cards(settings, database, record.id, ("planned", "held"))
     print_json(
         {
             "id": record.id,
-            "changes": Stream(_iterate(database, record.id, "planned", reasons=False, cards=cards)),
+            "changes": Stream(listing.take(_iterate(database, record.id, "planned", reasons=False, cards=cards))),
             "counts": _count(database, record.id, "planned"),
             "skipped": Stream(_iterate_skipped(settings, database)),
-            "held": Stream(_iterate(database, record.id, "held", reasons=True, cards=cards)),
-            "deferred": Stream(_iterate(database, record.id, "deferred", reasons=True)),
+            "held": Stream(listing.take(_iterate(database, record.id, "held", reasons=True, cards=cards))),
+            "deferred": Stream(listing.take(_iterate(database, record.id, "deferred", reasons=True))),
             "dropped": Stream(
                 {**describe_change(planned), "reason": planned.error.text}
                 for planned in iterate_dropped(database, record.id)
@@ -140,58 +178,35 @@ def _iterate_skipped(settings: Settings, database: Database) -> Iterator[dict[st
 # ---- for people -----------------------------------------------------------------------------------------------------
 
 
-def _print_tables(settings: Settings, database: Database, record: RunRecord) -> None:
+def _print_tables(settings: Settings, database: Database, record: RunRecord, listing: Listing) -> None:
     from syncd.store.store import Store
 
     counts = _count(database, record.id, "planned")
     total = sum(counts.values())
     print_line(f"Plan {record.id}: {_list(counts) or 'nothing to change'}")
     if total:
-        _print_changes(database, record.id, "planned", total)
+        _list_changes(database, record.id, "planned").print(listing, total=total)
     held = _count(database, record.id, "held")
     if held:
         print_line()
         print_line(f"Would be held for approval: {_list(held)}")
-        _print_changes(database, record.id, "held", sum(held.values()))
+        _list_changes(database, record.id, "held").print(listing, total=sum(held.values()))
     deferred = _count(database, record.id, "deferred")
     if deferred:
         print_line()
         print_line(f"Put off to a later run: {_list(deferred)}")
-        _print_changes(database, record.id, "deferred", sum(deferred.values()))
+        _list_changes(database, record.id, "deferred").print(listing, total=sum(deferred.values()))
     dropped = _count(database, record.id, "dropped")
     following = Store(database).plans.count_following(record.id)
     dropped["unlink"] = dropped.get("unlink", 0) - following
     if sum(dropped.values()):
         print_line()
         print_line(f"Left alone: {_list({action: number for action, number in dropped.items() if number})}")
-        _print_changes(database, record.id, "dropped", sum(dropped.values()))
+        _list_changes(database, record.id, "dropped").print(listing, total=sum(dropped.values()))
     print_cards(load_cards(settings, database, record.id, ("planned", "held")).values())
     print_impacts(database, record.id, ["planned", "held"])
     print_following(database, record.id)
     _print_skipped(settings, database)
-
-
-def _print_changes(database: Database, run_id: int, status: OutcomeStatus, total: int) -> None:
-    from syncd.store.store import Store
-
-    rows = (
-        (change.action, change.object, change.bps_id, change.target, _explain(planned))
-        for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status])
-        for planned, _, _ in chunk
-        for change in (planned.change,)
-        if planned.error.cause is not Cause.FOLLOWS_ADOPTION
-    )
-    shown, left = take_shown(rows, total)
-    print_table(COLUMNS, name_groups(database, shown, kind=1))
-    if left:
-        print_line(f"{left:,} more are not shown: 'syncd runs show {run_id} --json' has all of them.")
-
-
-def _explain(planned: PlannedChange) -> str:
-    """Return why, and the values of what is written over; those of a creation would only repeat its person."""
-    change = planned.change
-    values = describe_values(change) if change.before else ""
-    return "; ".join(part for part in (planned.error.text or put_in_words(change.reason.text), values) if part)
 
 
 def _print_skipped(settings: Settings, database: Database) -> None:

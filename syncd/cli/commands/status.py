@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.runs import describe_run, format_duration
 from syncd.cli.screen.table import find_width, wrap
 from syncd.clock import Clock
-from syncd.model.kinds import RecordKind
 
 if TYPE_CHECKING:
     from syncd.config import Settings
     from syncd.model.run import RunRecord
+    from syncd.plan.daily import Allowance
     from syncd.plan.report.due import Due
     from syncd.plan.rules import Rules
     from syncd.store.db.database import Database
@@ -48,19 +47,43 @@ class _Picture:
     next_runs: Mapping[str, datetime | None]
     people: Mapping[str, int]
     groups: Mapping[str, int]
-    holds: list[tuple[int, int, Due]]
+    holds: list[tuple[int, int, Due, datetime | None]]
+    allowances: Sequence[Allowance]
     drift: int
     licences: list[LicenceUse]
     due: list[Due]
+
+    @property
+    def troubles(self) -> list[str]:
+        """What somebody should look at."""
+        from syncd.plan.report.verdict import Standing, list_troubles
+
+        overview = self.overview
+        return list_troubles(
+            Standing(
+                works=overview.role == "daemon" or (overview.role == "standby" and bool(overview.daemons)),
+                last=overview.last,
+                sides=overview.sides,
+                held=sum(number for _, number, _, _ in self.holds),
+                failing=overview.failing,
+                short={use.type: use.waiting for use in self.licences if use.waiting},
+                credentials=sum(entry.what == "credential" for entry in self.due),
+            )
+        )
 
 
 @click.command("status")
 @shared_options
 @pass_invocation
 def status(invocation: Invocation) -> None:
-    """Show who works, the last and the next runs, both sides, people by state, and what is open, on one screen.
+    """Show whether all is well, who works, the last and the next runs, both sides, and what is open, on one screen.
 
-    Everything is from the store: neither side is asked, and no daemon is disturbed.
+    Everything is from the store: neither side is asked, and no daemon is disturbed. Whatever is open, it exits with 0.
+
+    \b
+    Examples:
+      syncd status
+      syncd status --json | jq .troubles
     """
     from syncd.bootstrap.store import open_store
 
@@ -76,20 +99,23 @@ def status(invocation: Invocation) -> None:
 
 def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
     from syncd.bootstrap.rules import make_rules
+    from syncd.bootstrap.states import count_states
     from syncd.plan.report.due import SOON
     from syncd.store.reports.licences import load_licence_use
     from syncd.store.reports.overview import load_overview
+    from syncd.store.store import Store
 
-    rules = make_rules(settings)
+    rules, states = make_rules(settings), count_states(settings, database, now)
     overview = load_overview(database, now=now)
     return _Picture(
         now=now,
         address=database.address,
         overview=overview,
         next_runs=_find_next(settings, overview, now),
-        people=_count_states(database, rules, "user", now),
-        groups=_count_states(database, rules, "group", now),
+        people=states["user"],
+        groups=states["group"],
         holds=_load_holds(database, now),
+        allowances=Store(database).plans.load_allowances.blocking(now=now),
         drift=_count_drift(database, rules),
         licences=load_licence_use(database, [rule.type for rule in rules.licences]),
         due=load_dates(settings, database, now, until=now + SOON),
@@ -110,15 +136,8 @@ def _find_next(settings: Settings, overview: Overview, now: datetime) -> dict[st
     return found
 
 
-def _count_states(database: Database, rules: Rules, kind: RecordKind, now: datetime) -> dict[str, int]:
-    from syncd.store.reports.status import Report
-
-    report = Report(database, rules.policy, now=now, protect=rules.scope.protect)
-    return dict(Counter(line.state for line in report.iterate(kind)))
-
-
-def _load_holds(database: Database, now: datetime) -> list[tuple[int, int, Due]]:
-    """Return each run that holds something, how much, and until when."""
+def _load_holds(database: Database, now: datetime) -> list[tuple[int, int, Due, datetime | None]]:
+    """Return each run that holds something, how much, until when, and since when the oldest of it is held."""
     from syncd.store.reports.due import load_holds
     from syncd.store.store import Store
 
@@ -128,7 +147,7 @@ def _load_holds(database: Database, now: datetime) -> list[tuple[int, int, Due]]
         number = sum(
             n for (_, _, status), n in plans.count_outcomes.blocking(int(entry.key)).items() if status == "held"
         )
-        found.append((int(entry.key), number, entry))
+        found.append((int(entry.key), number, entry, plans.load_held_since.blocking([int(entry.key)])))
     return found
 
 
@@ -138,7 +157,8 @@ def _count_drift(database: Database, rules: Rules) -> int:
 
     store = Store(database)
     known = sum(len(found) for found in store.drift.iterate_drift(list_ours(rules)))
-    return known + sum(len(found) for found in store.licences.iterate_taken_licences())
+    known += sum(len(found) for found in store.licences.iterate_taken_licences())
+    return known + len(store.privileges.list_taken())
 
 
 # ---- output ---------------------------------------------------------------------------------------------------------
@@ -146,7 +166,10 @@ def _count_drift(database: Database, rules: Rules) -> int:
 
 def _describe(picture: _Picture) -> dict[str, object]:
     overview = picture.overview
+    troubles = picture.troubles
     return {
+        "well": not troubles,
+        "troubles": troubles,
         "role": overview.role,
         "daemons": [
             {"role": seen.role, "host": seen.host, "pid": seen.pid, "since": format_time(seen.since)}
@@ -164,17 +187,26 @@ def _describe(picture: _Picture) -> dict[str, object]:
         "people": dict(picture.people),
         "groups": dict(picture.groups),
         "held": {
-            "changes": sum(number for _, number, _ in picture.holds),
+            "changes": sum(number for _, number, _, _ in picture.holds),
             "runs": [
-                {"run": run, "changes": number, "expires_at": format_time(entry.at)}
-                for run, number, entry in picture.holds
+                {"run": run, "changes": number, "since": format_time(since), "expires_at": format_time(entry.at)}
+                for run, number, entry, since in picture.holds
             ],
+            "allowances": describe_allowances(picture.allowances),
         },
         "failing": {"changes": overview.failing, "next_at": format_time(overview.retried_at)},
         "drift": {"differences": picture.drift},
         "licences": [describe_licence(use) for use in picture.licences],
         "due": [describe_due(entry) for entry in picture.due],
     }
+
+
+def describe_allowances(allowances: Sequence[Allowance]) -> list[dict[str, object]]:
+    """Return what the last 24 hours took away unasked as JSON documents have it."""
+    return [
+        {"action": each.action, "object": each.object, "used": each.used, "allowed": each.allowed}
+        for each in allowances
+    ]
 
 
 def describe_licence(use: LicenceUse) -> dict[str, object]:
@@ -189,17 +221,20 @@ def describe_licence(use: LicenceUse) -> dict[str, object]:
 
 
 def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
+    from syncd.plan.daily import describe_allowances as tell_allowances
     from syncd.plan.report.sides import SIDES
 
     overview, now = picture.overview, picture.now
     where = ", ".join(f"{seen.role} on {seen.host}, pid {seen.pid}" for seen in overview.daemons)
+    troubles = picture.troubles
+    yield "in short", f"look at this: {'; '.join(troubles)}" if troubles else "all is well"
     yield "syncd", f"{_ROLES[overview.role]}{f' ({where})' if where else ''}"
     yield "store", f"{picture.address}, revision {overview.revision}"
     if overview.running is not None:
         run = overview.running
-        yield "now", f"run {run.id} ({run.kind}, {run.trigger}) since {_tell_time(run.started_at, now)}"
+        yield "now", f"busy with run {run.id} ({run.kind}, {run.trigger}) since {_tell_time(run.started_at, now)}"
     elif overview.role == "daemon":
-        yield "now", "idle"
+        yield "now", "idle: it waits for the next run"
     for kind, last in overview.last.items():
         yield f"last {kind}", _tell_run(last, now)
     if overview.success is not None and overview.success not in overview.last.values():
@@ -217,10 +252,14 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
         )
     yield "people", _tell_states(picture.people)
     yield "groups", _tell_states(picture.groups)
-    for run_id, number, entry in picture.holds:
-        yield "held", f"{number:,} changes of run {run_id}, until {entry.at:%Y-%m-%d}: 'syncd held' lists them"
+    for run_id, number, entry, since in picture.holds:
+        began = "" if since is None else f" since {_tell_time(since, now)}"
+        until = f", until {entry.at:%Y-%m-%d}"
+        yield "held", f"{number:,} changes of run {run_id}{began}{until}: 'syncd held' lists them"
     if not picture.holds:
         yield "held", "nothing"
+    for line in tell_allowances(picture.allowances):
+        yield "today", line
     retried = "" if overview.retried_at is None else f", next attempt {_tell_time(overview.retried_at, now)}"
     failing = f"{overview.failing:,} changes{retried}: 'syncd users --state failing'" if overview.failing else "nothing"
     yield "failing", failing
@@ -239,7 +278,7 @@ def _iterate_lines(picture: _Picture) -> Iterator[tuple[str, str]]:
 def tell_licence(use: LicenceUse) -> str:
     """Return one type of licence in words."""
     seats = "" if use.seats is None else f" of {use.seats:,}"
-    waiting = f", {use.waiting:,} wait" if use.waiting else ""
+    waiting = f", short: {use.waiting:,} wait" if use.waiting else ""
     return (
         f"{use.type} {use.by_rule + use.by_hand:,}{seats} ({use.by_rule:,} by rule, {use.by_hand:,} by hand){waiting}"
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from syncd.cli.screen.handovers import print_cards
 from syncd.cli.screen.impact import print_impact_of
 from syncd.cli.screen.output import print_line, print_table
+from syncd.cli.screen.steps import name_id, print_steps
+from syncd.cli.screen.table import find_width
+
+_PLACES = 200
 
 if TYPE_CHECKING:
     from syncd.store.reports.explain import Found
@@ -17,11 +21,12 @@ if TYPE_CHECKING:
 def print_explanation(document: Mapping[str, Any]) -> None:
     """Print what is known of one person or group, in the order in which it passes through syncd."""
     source, scope, target = document["source"], document["scope"], document["target"]
+    names = document["names"]
     print_line(f"Source: {source['kind']} {source['id']}, {source['state'].replace('_', ' ')}")
     print_table([("attribute", 20), ("value", 60)], sorted(source["attributes"].items()))
     if "contains" in source:
-        names = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
-        nested = f", and the groups {names}" if names else ""
+        inside = ", ".join(item["name"] or item["id"] for item in source["contains"]["groups"])
+        nested = f", and the groups {inside}" if inside else ""
         print_line(f"Directly in it: {source['contains']['users']:,} people{nested}")
     for title, key in (("Owned by", "owners"), ("Owns", "owns")):
         if source.get(key):
@@ -55,8 +60,9 @@ def print_explanation(document: Mapping[str, Any]) -> None:
         print_line(f"State: {item['state']}{': ' + item['reason'] if item['reason'] else ''}")
     if target is None:
         print_line("Target: the portal has no record of it, as far as is known")
-    for record in [target, *target["other_records"]] if target else []:
-        print_record(record)
+    for record in _list_records(target):
+        print_record(record, names)
+    print_steps(document["next"])
     licences = document["licences"]
     if licences is not None:
         print_line()
@@ -68,28 +74,51 @@ def print_explanation(document: Mapping[str, Any]) -> None:
     for title, entries in (("Open", document["pending"]), ("Last outcomes", document["outcomes"])):
         print_line()
         print_line(f"{title}: {'nothing' if not entries else len(entries)}")
-        if entries:
+        if entries and find_width() is not None:
+            _print_entries(entries, {record["bps_id"] for record in _list_records(target)}, names)
+        elif entries:
             rows = [
                 [
                     item["run"],
+                    (item["at"] or "").replace("T", " ")[:16],
                     f"{item['action']} {item['object']}",
-                    item["bps_id"],
+                    name_id(item["bps_id"], names),
                     item["target"],
                     item["outcome"],
                     _say(item),
                 ]
                 for item in entries
             ]
-            print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30), ("outcome", 9), ("why", 40)], rows)
-            print_impact_of(entries)
+            columns = [("run", 5), ("when (UTC)", 8), ("what", 12), ("bps id", 30), ("member", 30), ("outcome", 9)]
+            print_table([*columns, ("why", 40)], rows)
+        print_impact_of(entries)
     if document["rejected"]:
         print_line()
         print_line("Rejected, and not proposed again until the person or group changes:")
         rows = [
-            [item["run"], f"{item['action']} {item['object']}", item["bps_id"], item["target"]]
+            [item["run"], f"{item['action']} {item['object']}", name_id(item["bps_id"], names), item["target"]]
             for item in document["rejected"]
         ]
         print_table([("run", 5), ("what", 12), ("bps id", 30), ("member", 30)], rows)
+
+
+def _list_records(target: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    return [target, *target["other_records"]] if target else []
+
+
+def _print_entries(entries: Sequence[Mapping[str, Any]], own: Collection[str], names: Mapping[str, str]) -> None:
+    """Print changes under what they have in common; of each the other end is named, ``own`` being the object itself."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for item in entries:
+        when = f", {item['at'].replace('T', ' ')[:16]} UTC" if item["at"] else ""
+        head = f"run {item['run']}{when}: {item['outcome']}", f"{item['action']} {item['object']}", _say(item)
+        other = item["target"] if item["bps_id"] in own and item["target"] else item["bps_id"]
+        groups.setdefault(head, []).append("" if other in own else name_id(other, names) or "")
+    for (begin, what, why), others in groups.items():
+        count = f", {len(others):,}" if len(others) > 1 else ""
+        print_line(f"  {begin} {what}{count}{f': {why}' if why else ''}")
+        for other in filter(None, others):
+            print_line(f"    {other}")
 
 
 def print_found(found: Sequence[Found], report: Report, needle: str) -> None:
@@ -132,8 +161,8 @@ def _say(item: Mapping[str, Any]) -> str:
     return "; ".join(word for word in words if word)
 
 
-def print_record(record: Mapping[str, Any]) -> None:
-    """Print a record of the portal with its values and places."""
+def print_record(record: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Print a record of the portal with its values and places. ``names``: of groups, by their BPS ids."""
     print_line(
         f"Target: {record['bps_id']}, {record['ownership']}, {record['status']}, "
         f"last written {record['last_synced_at'] or 'never'}"
@@ -144,10 +173,24 @@ def print_record(record: Mapping[str, Any]) -> None:
         print_line(f"  tasks go to {record['substitution']['substitute']} until {record['substitution']['until']}")
     for item in record["by_hand"]:
         accepted = ", accepted" if item["accepted"] else ""
-        print_line(f"  changed by hand{accepted}: {item['field']}: {item['ours'] or '–'} → {item['theirs'] or '–'}")
+        ours, theirs = name_id(item["ours"], names) or "–", name_id(item["theirs"], names) or "–"
+        print_line(f"  changed by hand{accepted}: {item['field']}: {ours} → {theirs}")
     places = record.get("groups") or record.get("members") or []
     if places:
-        print_line(f"  {'in' if 'groups' in record else 'members:'} {', '.join(places)}")
+        _print_places("in" if "groups" in record else "members:", places, names)
     owned = record.get("owns") or record.get("owners") or []
     if owned:
-        print_line(f"  {'owns' if 'owns' in record else 'owners:'} {', '.join(owned)}")
+        _print_places("owns" if "owns" in record else "owners:", owned, names)
+
+
+def _print_places(title: str, ids: Sequence[str], names: Mapping[str, str]) -> None:
+    """Print groups by name and id, one a line; a few hundred people of a group at most."""
+    more = f" and {len(ids) - _PLACES:,} more; --json has all" if len(ids) > _PLACES else ""
+    if not names.keys() & set(ids):
+        print_line(f"  {title} {', '.join(ids[:_PLACES])}{more}")
+        return
+    print_line(f"  {title}")
+    for bps_id in ids[:_PLACES]:
+        print_line(f"    {names[bps_id]}, {bps_id}" if bps_id in names else f"    {bps_id}")
+    if more:
+        print_line(f"   {more}")

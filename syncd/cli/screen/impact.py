@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from syncd.cli.screen.output import format_time, print_line
 
 if TYPE_CHECKING:
-    from syncd.model.change import OutcomeStatus, PlannedChange
+    from syncd.model.change import Action, OutcomeStatus, PlannedChange
     from syncd.store.db.database import Database
     from syncd.store.reports.impact import Impact
 
@@ -19,13 +19,13 @@ _CARDS = 50
 
 
 def iterate_with_impact(
-    database: Database, run_id: int, status: OutcomeStatus
+    database: Database, run_id: int, status: OutcomeStatus, *, actions: Sequence[Action] | None = None
 ) -> Iterator[tuple[PlannedChange, dict[str, Any]]]:
     """Yield the changes of a run, each with what its entry of a document says of what hangs on what is removed."""
     from syncd.store.reports.impact import load_impacts
     from syncd.store.store import Store
 
-    for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status]):
+    for chunk in Store(database).plans.iterate_changes(run_id, statuses=[status], actions=actions):
         cards = load_impacts(database, chunk)
         for planned, _, _ in chunk:
             yield planned, describe_card(cards.get(planned.seq))

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from syncd.plan.drift import Drift
     from syncd.store.db.database import Database
 
-_OF_GROUPS = frozenset({"group", "membership", "ownership", "privilege"})
+OF_GROUPS = frozenset({"group", "membership", "ownership", "privilege"})
+"""Kinds of object of which the BPS id is a group's."""
 _AT_ONCE = 200
 
 
@@ -23,10 +24,10 @@ def name_groups(database: Database, rows: Iterable[Sequence[object]], *, kind: i
 
     source = iter(rows)
     while chunk := list(islice(source, _AT_ONCE)):
-        ids = {str(row[kind + 1]) for row in chunk if row[kind] in _OF_GROUPS}
+        ids = {str(row[kind + 1]) for row in chunk if row[kind] in OF_GROUPS}
         names = load_group_names(database, ids) if ids else {}
         for row in chunk:
-            name = names.get(str(row[kind + 1])) if row[kind] in _OF_GROUPS else None
+            name = names.get(str(row[kind + 1])) if row[kind] in OF_GROUPS else None
             yield (*row[: kind + 1], f"{row[kind + 1]} ({name})", *row[kind + 2 :]) if name else row
 
 

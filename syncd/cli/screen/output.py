@@ -100,6 +100,19 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, 
     return max(0, printed)
 
 
+def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, indent: int) -> int:
+    """Print rows without headings, behind so many blanks; return how many."""
+    printed, width = -1, find_width()
+    spelled = ([printable("" if value is None else str(value)) for value in row] for row in rows)
+    for lines in lay_out(columns, spelled, width=None if width is None else width - indent):
+        if not is_read():
+            break
+        if printed >= 0:  # the first are the headings
+            sys.stdout.write("".join(f"{' ' * indent}{line}\n" for line in lines))
+        printed += 1
+    return max(0, printed)
+
+
 def take_shown(rows: Iterator[Sequence[object]], total: int) -> tuple[Iterator[Sequence[object]], int]:
     """Return the first rows of a long table, and how many are not shown."""
     return islice(rows, ROWS_SHOWN), max(0, total - ROWS_SHOWN)

@@ -17,6 +17,7 @@ from syncd.cli.screen.output import (
 )
 
 if TYPE_CHECKING:
+    from syncd.model.change import Action, ObjectKind, OutcomeStatus
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
 
@@ -71,8 +72,12 @@ def describe_run(record: RunRecord) -> dict[str, object]:
     }
 
 
-def print_run(database: Database, record: RunRecord) -> None:
-    """Print how a run went: head, phases, and how many changes of each kind ended how."""
+def print_run(database: Database, record: RunRecord, *, whole: bool = False) -> None:
+    """Print how a run went: head, phases, how many changes of each kind ended how, and why it did not simply succeed.
+
+    The reason is left to `explain_result` where a person reads both (``whole``: not even then). It may name people,
+    which stderr may not where it goes into a file.
+    """
     from syncd.store.store import Store
 
     print_line(
@@ -93,7 +98,13 @@ def print_run(database: Database, record: RunRecord) -> None:
     outcomes = Store(database).plans.count_outcomes.blocking(record.id)
     if not outcomes:
         print_line("  No changes." if record.status == "succeeded" else "  No change was planned.")
-        return
+    else:
+        _print_outcomes(outcomes)
+    if record.error and (whole or not sys.stderr.isatty()):
+        print_line(record.error)
+
+
+def _print_outcomes(outcomes: Mapping[tuple[Action, ObjectKind, OutcomeStatus], int]) -> None:
     found = [status for status in reversed(STATUSES) if any(key[2] == status for key in outcomes)]
     kinds = sorted({(action, kind) for action, kind, _ in outcomes})
     print_table(
@@ -148,16 +159,9 @@ def format_duration(record: RunRecord) -> str:
 
 def summarize_run(record: RunRecord) -> str:
     """Return the counts of a run and its error in one line."""
-    from typing import get_args
+    from syncd.plan.report.counts import tell_counts
 
-    from syncd.model.change import Action, OutcomeStatus
-
-    parts = [
-        f"{name} {record.counts[name]:,}"
-        for name in (*get_args(Action), *get_args(OutcomeStatus))
-        if record.counts.get(name)
-    ]
-    return "; ".join(part for part in (", ".join(parts), record.error) if part)
+    return "; ".join(part for part in (tell_counts(record.counts), record.error) if part)
 
 
 def _sum_up_reading(counts: Mapping[str, int]) -> str:

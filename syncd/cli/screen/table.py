@@ -5,7 +5,8 @@ where                        how
 ===========================  =========================================================================================
 a pipe or file; ``--wide``   one line a row, as wide as it needs
 what fits                    columns; texts are wrapped between words, those with the larger share get more room
-what does not fit            the values of a row behind one another, further lines indented, the last one on its own
+what does not fit            the values of a row behind one another, further lines indented, the last one on its own;
+                             a few rows that are longer than the others are set so among columns
 ===========================  =========================================================================================
 
 A terminal is as wide as it says; ``COLUMNS`` says it for a pipe as well.
@@ -25,6 +26,8 @@ Column = tuple[str, int]
 _AT_ONCE = 500
 _GAP = 2
 _INDENT = "    "
+_PARTS = (98, 95, 90, 80)
+"""Percent of the rows for whose sake the others, which are longer, are set without columns."""
 _LAST_LEAST = 28
 """So much room the last column has, which says why; with less, a row is no column any more."""
 
@@ -42,16 +45,37 @@ def lay_out(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, width: 
     widths = [measure(heading) for heading, _ in columns]
     headed = False
     while chunk := list(islice(source, _AT_ONCE)):
-        natural = [max(old, *(measure(row[place]) for row in chunk)) for place, old in enumerate(widths)]
-        found = _share(columns, chunk, natural, width)
+        found, apart = _fit(columns, chunk, widths, width)
         if found is not None:
             widths = found
         if not headed:
             headings = [heading for heading, _ in columns]
             yield _flow(headings, width) if found is None else [*_set(headings, widths), _underline(widths)]
             headed = True
-        for row in chunk:
-            yield _flow(row, width) if found is None else _set(row, widths)
+        for place, row in enumerate(chunk):
+            yield _flow(row, width) if found is None or place in apart else _set(row, widths)
+
+
+def _fit(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], before: Sequence[int], width: int | None
+) -> tuple[list[int] | None, set[int]]:
+    """Return the width of each column, and which rows are too long for columns; None when too many of them are."""
+
+    def share(chosen: Sequence[int]) -> list[int] | None:
+        some = [rows[place] for place in chosen]
+        natural = [max(old, *(measure(row[place]) for row in some)) for place, old in enumerate(before)]
+        return _share(columns, some, natural, width)
+
+    found = share(range(len(rows)))
+    if found is not None:
+        return found, set()
+    order = sorted(range(len(rows)), key=lambda place: sum(map(_longest_word, rows[place])))
+    for part in _PARTS:
+        chosen = order[: len(rows) * part // 100]
+        found = share(chosen) if chosen else None
+        if found is not None:
+            return found, set(order[len(chosen) :])
+    return None, set()
 
 
 def _share(

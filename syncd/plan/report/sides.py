@@ -37,6 +37,8 @@ def find_side(side: Side, runs: Sequence[RunRecord]) -> SideState:
 def _judge(run: RunRecord, side: Side) -> Literal["ok", "failed"] | None:
     """Return how a side was in a run, None when the run does not tell."""
     pulled_only = set(run.phases) <= {"pull"}
+    if run.status == "failed" and _failed_in_planning(run):  # it may be the fault of neither
+        return "ok" if side == "graph" and "pull" in run.phases else None
     if run.status == "failed" and not run.phases:
         return "failed"
     if side == "graph":
@@ -47,3 +49,8 @@ def _judge(run: RunRecord, side: Side) -> Literal["ok", "failed"] | None:
         return None if pulled_only else "failed"
     wrote = run.phases.keys() & {"apply", "read portal", "read portal members"}
     return "ok" if wrote else None
+
+
+def _failed_in_planning(run: RunRecord) -> bool:
+    """Return whether a run failed with both sides read: a plan that is refused, say, or a group that is not found."""
+    return "plan" in run.phases and not run.phases.keys() & {"apply", "read portal members"}

@@ -51,6 +51,10 @@ class Approvals(StorePart):
         newest = self._database.load_value(_FIND_NEWEST_OPEN) or 0
         return sorted(self._database.load_values(_SELECT_HOLDING, {"newest": newest, "since": now - HELD_FOR}))
 
+    def count_held(self, runs: Collection[int]) -> int:
+        """Return how many changes these runs hold."""
+        return int(self._database.load_value(_COUNT_HELD, {"runs": runs})) if runs else 0
+
     def load_leaver_reasons(self, records: Collection[int]) -> dict[int, str]:
         """Return why nobody wants these records of ours (disabled, deleted, which rule of the scope), by record."""
         found: dict[int, str] = {}
@@ -286,6 +290,7 @@ def _select_begun() -> Select[Any]:
     )
 
 
+_COUNT_HELD = select(func.count()).where(among_bound(changes.c.run_id, "runs"), changes.c.status == "held")
 _HAS_REJECTIONS = select(exists().select_from(rejections))
 _SELECT_REJECTED_REMOVALS = select(rejections.c.object, rejections.c.record_key, rejections.c.target_key).where(
     rejections.c.action.in_(("unlink", "delete"))

@@ -139,6 +139,22 @@ PAGE = (
 )
 CHANGES = place_rows(PAGE)
 CHANGES_OF_STATUS = place_rows(PAGE.where(among_bound(changes.c.status, "statuses", textual=True)))
+CHANGES_CHOSEN = place_rows(
+    PAGE.where(
+        among_bound(changes.c.status, "statuses", textual=True), among_bound(changes.c.action, "actions", textual=True)
+    )
+)
+SELECT_FIRST = (
+    select(changes.c.seq)
+    .where(
+        _RUN,
+        changes.c.status == bindparam("status"),
+        changes.c.error_cause != bindparam("apart"),
+        among_bound(changes.c.action, "actions", textual=True),
+    )
+    .order_by(changes.c.phase, changes.c.action, changes.c.object, changes.c.error, changes.c.reason, changes.c.seq)
+    .limit(bindparam("most"))
+)
 CHANGES_PLANNED = place_rows(PAGE.where(changes.c.status == "planned"))
 CHANGES_AT = place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
 COUNT_PLANNED = _count_planned()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import Select
 
@@ -16,6 +16,7 @@ from syncd.store.db.sql import decode_json, encode_json, insert_tuples
 from syncd.store.plans.change_statements import (
     CHANGES,
     CHANGES_AT,
+    CHANGES_CHOSEN,
     CHANGES_OF_STATUS,
     CHANGES_PLANNED,
     COUNT_BEGUN,
@@ -27,6 +28,7 @@ from syncd.store.plans.change_statements import (
     COUNT_WAITING,
     LOAD_DELETIONS,
     SELECT_ADOPTIONS,
+    SELECT_FIRST,
     SELECT_NEWEST_TRY,
     SELECT_PHASES,
     SELECT_READY,
@@ -115,19 +117,49 @@ class Plans(StorePart):
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def iterate_changes(
-        self, run_id: int, *, statuses: Collection[OutcomeStatus] | None = None, phase: Phase | None = None
+        self,
+        run_id: int,
+        *,
+        statuses: Collection[OutcomeStatus] | None = None,
+        actions: Collection[Action] | None = None,
+        phase: Phase | None = None,
     ) -> Iterator[list[Placed]]:
         """Yield (change, record key, target key) in the plan's order, in chunks."""
         statement, asked = CHANGES, dict[str, Any](run=run_id, most=_AT_ONCE)
-        if statuses is not None:
-            statement = CHANGES_OF_STATUS
-            asked["statuses"] = statuses
+        if statuses is not None or actions is not None:
+            statement = CHANGES_CHOSEN if actions else CHANGES_OF_STATUS
+            asked["statuses"] = get_args(OutcomeStatus) if statuses is None else statuses
+            asked["actions"] = actions or ()
         # Only phases that exist are asked for: a plan mostly has few of them.
         for each in sorted(self._database.load_values(SELECT_PHASES, {"run": run_id})) if phase is None else [phase]:
             asked |= {"phase": int(each), "after": -1}
             while placed := self._load_places(statement, asked):
                 yield placed
                 asked["after"] = placed[-1][0].seq
+
+    def load_first(
+        self,
+        run_id: int,
+        *,
+        status: OutcomeStatus,
+        actions: Collection[Action] | None,
+        at_most: int,
+        apart: Cause | None = None,
+    ) -> list[Placed]:
+        """Return the first changes of a status, those of a phase that do the same for the same reason together.
+
+        ``apart``: without those that are left alone for this cause.
+        """
+        asked = {
+            "run": run_id,
+            "status": status,
+            "actions": actions or get_args(Action),
+            "apart": apart.value if apart else "-",
+            "most": at_most,
+        }
+        seqs = self._database.load_values(SELECT_FIRST, asked)
+        places = {placed[0].seq: placed for placed in self.load_places(run_id, seqs)}
+        return [places[seq] for seq in seqs if seq in places]
 
     @in_thread
     def count_planned(self, run_id: int) -> dict[Phase, int]:

@@ -48,7 +48,7 @@ def load_overview(database: Database, *, now: datetime) -> Overview:
     log = RunLog(database)
     runs = log.load_runs(_RUNS_READ)
     daemons = Daemons(database).load_up(now=now)
-    role = find_role(daemons, taken=StoreLock(database).is_taken())
+    role = load_role(database, now=now)
     failing = database.load_row(_COUNT_FAILING)
     return Overview(
         role=role,
@@ -61,6 +61,11 @@ def load_overview(database: Database, *, now: datetime) -> Overview:
         failing=failing[0] if failing else 0,
         retried_at=failing[1] if failing else None,
     )
+
+
+def load_role(database: Database, *, now: datetime) -> Role:
+    """Return who works on a store."""
+    return find_role(Daemons(database).load_up(now=now), taken=StoreLock(database).is_taken())
 
 
 def find_role(daemons: list[DaemonSeen], *, taken: bool) -> Role:

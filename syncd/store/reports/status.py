@@ -7,21 +7,20 @@ small and no transaction is open while a reader of the output takes its time.
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, exists, func, null, select
+from sqlalchemy import Connection, Select, exists, func, null, select
 
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.pauses import Pause
 from syncd.plan.report.status import (
     ObjectStatus,
-    Obstacle,
     Record,
-    StandIn,
     StatusFacts,
     StatusReason,
     find_orphan_status,
@@ -32,27 +31,24 @@ from syncd.plan.rules import PolicyRules
 from syncd.store.db.database import Database, reading
 from syncd.store.decisions.pauses import Pauses
 from syncd.store.directory.checkpoints import has_checkpoints
-from syncd.store.inventory.protection import load_tied
+from syncd.store.reports.status_notes import Notes, Troubles, load_notes, load_troubles
 from syncd.store.reports.status_statements import (
     TABLES,
     choose_orphans,
     choose_sources,
+    count_alike,
+    select_ordered,
     select_orphans,
+    select_page,
+    select_singled_out,
     select_sources,
 )
-from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still
 from syncd.store.schema.tables import (
-    changes,
-    failures,
-    rejections,
     source_objects,
-    substitutions,
-    target_members,
-    target_principals,
 )
 
 _CHUNK = 1000
-_OPEN = ("planned", "started", "failed", "deferred", "held")
+_NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +63,38 @@ class Line:
     last_synced_at: datetime | None
 
 
-class _Troubles(NamedTuple):
-    held: dict[int, Obstacle]
-    deferred: dict[int, Obstacle]
-    failed: dict[int, Obstacle]
+class _Alike(NamedTuple):
+    """The facts of many, as those of one: a row of `select_sources` whose keys belong to nobody."""
 
+    gone: bool
+    desired: str | None
+    cause: str | None
+    reason: str | None
+    record: int | None
+    origin: str | None
+    owner: int
+    source_key: int
+    leaving_at: datetime | None
+    taken: bool
+    removal_accepted: bool | None
+    principal_key: int | None = None
 
-class _Notes(NamedTuple):
-    kept: dict[int, int]
-    spared: set[int]
-    stand_ins: dict[int, StandIn]
-    tied: set[int]
-    declined: set[int]
+    @classmethod
+    def make(cls, row: Any) -> _Alike:
+        """Return the facts of a row of `count_alike`."""
+        return cls(
+            gone=row.gone,
+            desired=row.desired,
+            cause=row.cause,
+            reason=row.reason,
+            record=_NOBODY if row.there else None,
+            origin="ours" if row.ours else None,
+            owner=_NOBODY if row.mine else 0,
+            source_key=_NOBODY,
+            leaving_at=row.leaving_at,
+            taken=row.taken,
+            removal_accepted=row.removal_accepted,
+        )
 
 
 class Report:
@@ -98,30 +114,82 @@ class Report:
         self._now = now
         self._protect = protect
 
-    def iterate(self, kind: RecordKind, *, needle: str = "") -> Iterator[Line]:
+    def iterate(self, kind: RecordKind, *, needle: str = "", at_once: int | None = None) -> Iterator[Line]:
         """Yield the lines in the order of names, records without a source object last.
 
-        ``needle``: only those whose name, principal name, BPS id or source id contains it, without case.
+        ``needle``: only those whose name, principal name, BPS id or source id contains it, without case. ``at_once``:
+        whoever reads wants about so many, so that no more keys are asked for at a time.
         """
         pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
         with reading(self._database) as connection:
-            troubles, notes = _load_troubles(connection, kind), _load_notes(connection, kind, self._protect)
-            keys = _load_order(connection, kind, needle.casefold())
-        for start in range(0, len(keys), _CHUNK):
-            for row in self._load(choose_sources(kind), keys[start : start + _CHUNK]):
+            troubles, notes = load_troubles(connection, kind), load_notes(connection, kind, self._protect)
+        for keys in self._iterate_keys(kind, needle.casefold(), at_once):
+            for row in self._load(choose_sources(kind), keys):
                 judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
                 if judged is not None:
                     yield _make_line(row, judged, pauses)
         with reading(self._database) as connection:
             orphans = _load_orphans(connection, kind, needle.casefold())
-        for start in range(0, len(orphans), _CHUNK):
-            for row in self._load(choose_orphans(kind), orphans[start : start + _CHUNK]):
+        yield from self._iterate_orphans(kind, orphans, (troubles, notes), pauses)
+
+    def _iterate_orphans(
+        self, kind: RecordKind, keys: Sequence[int], known: tuple[Troubles, Notes], pauses: Sequence[Pause]
+    ) -> Iterator[Line]:
+        for start in range(0, len(keys), _CHUNK):
+            for row in self._load(choose_orphans(kind), keys[start : start + _CHUNK]):
                 state = row.desired or "unknown"
                 if state == "wanted":
                     state = "blocked" if row.blocked else "renamed"
-                facts = _gather(kind, row, troubles, notes, self._now)
+                facts = _gather(kind, row, *known, self._now)
                 judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
                 yield _make_line(row, judged, pauses)
+
+    def count(self, kind: RecordKind) -> Counter[StatusReason]:
+        """Return how many lines have each state and reason, as `iterate` yields them, without loading everybody.
+
+        Whoever has the same facts is counted by the database; those of whom more is known are looked at one by one.
+        """
+        pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
+        found: Counter[StatusReason] = Counter()
+        with reading(self._database) as connection:
+            troubles, notes = load_troubles(connection, kind), load_notes(connection, kind, self._protect)
+            known = {key for part in (*troubles, *notes) for key in part}
+            asked = {
+                "records": sorted(known.union(*(pause.records for pause in pauses))),
+                "sources": sorted({pause.source for pause in pauses if pause.source is not None}),
+            }
+            alike = connection.execute(count_alike(kind), asked).all()
+            single = list(connection.scalars(select_singled_out(kind), asked))
+            orphans = _load_orphans(connection, kind, "")
+        for row in alike:
+            facts = _gather(kind, _Alike.make(row), troubles, notes, self._now)
+            judged = find_status(facts, self._policy)
+            if judged is not None:
+                found[judged] += row.number
+        for start in range(0, len(single), _CHUNK):
+            for row in self._load(choose_sources(kind), single[start : start + _CHUNK]):
+                judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
+                if judged is not None:
+                    found[tell_pause(judged, pauses, source=row.source_key, record=row.record)] += 1
+        for line in self._iterate_orphans(kind, orphans, (troubles, notes), pauses):
+            found[line.state, line.reason] += 1
+        return found
+
+    def _iterate_keys(self, kind: RecordKind, needle: str, at_once: int | None) -> Iterator[Sequence[int]]:
+        """Yield the keys of source objects in their order; no transaction is open while they are worked on."""
+        if at_once is not None and not needle:
+            offset = 0
+            while True:
+                asked = {"most": at_once, "offset": offset}
+                keys = self._database.load_values(select_page(kind), asked)
+                yield keys
+                offset += len(keys)
+                if len(keys) < at_once:
+                    return
+        with reading(self._database) as connection:
+            found = _load_order(connection, kind, needle)
+        for start in range(0, len(found), _CHUNK):
+            yield found[start : start + _CHUNK]
 
     def is_unread(self) -> bool:
         """Return whether nothing was read from the tenant yet."""
@@ -148,7 +216,7 @@ def _make_line(row: Any, judged: StatusReason, pauses: Sequence[Pause]) -> Line:
     )
 
 
-def _gather(kind: RecordKind, row: Any, troubles: _Troubles, notes: _Notes, now: datetime | None) -> StatusFacts:
+def _gather(kind: RecordKind, row: Any, troubles: Troubles, notes: Notes, now: datetime | None) -> StatusFacts:
     record = None
     if row.record is not None:
         ours = row.origin is not None
@@ -189,11 +257,7 @@ def _load_order(connection: Connection, kind: RecordKind, needle: str) -> Sequen
             .order_by(func.lower(func.coalesce(inner.c.name, inner.c.source_id)), inner.c.source_id)
         )
     else:
-        statement = (
-            select(source.c.key)
-            .join(source_objects, source_objects.c.key == source.c.key)
-            .order_by(func.lower(func.coalesce(source.c.name, source_objects.c.id)), source_objects.c.id)
-        )
+        statement = select_ordered(kind)
     return _match(connection, statement, needle)
 
 
@@ -212,74 +276,3 @@ def _match(connection: Connection, statement: Select[Any], needle: str) -> Seque
         if not needle or any(needle in str(value).casefold() for value in row[1:] if value is not None):
             keys.append(row[0])
     return keys
-
-
-# ---- troubles -------------------------------------------------------------------------------------------------------
-
-
-def _load_troubles(connection: Connection, kind: RecordKind) -> _Troubles:
-    """Return by record what the newest plan holds and defers, and what failed and is still wanted."""
-    troubles = _Troubles({}, {}, {})
-    newest = find_newest_planned(connection)
-    speaks = is_in_force(newest) | is_open_still(connection, newest)
-    own = changes.c.object == kind
-    asked = (changes.c.action == "handover") & (changes.c.status == "held")  # that is the newcomer's trouble
-    licence = changes.c.object == "licence"
-    in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
-    for record, kinds in (
-        (in_groups, changes.c.object == "ownership"),
-        (in_groups, changes.c.object == "membership"),
-        *([(changes.c.record_key, changes.c.object == "substitution")] if kind == "user" else []),
-        *([(changes.c.record_key, licence)] if kind == "user" else []),
-        (changes.c.record_key, own),  # what concerns the record itself is told rather than a membership of it
-    ):
-        noted = (
-            select(
-                record, changes.c.action, changes.c.status, func.count(), func.min(changes.c.error), changes.c.object
-            )
-            .where(speaks, kinds, changes.c.status.in_(("held", "deferred")), record.is_not(None), ~asked)
-            .group_by(record, changes.c.action, changes.c.status, changes.c.object)
-            .order_by(record, changes.c.action.desc())
-        )
-        for key, action, status, number, error, about in connection.execute(noted):
-            what = action if kinds is own else f"{action} of {number} {about}{'s' if number != 1 else ''}"
-            found = troubles.held if status == "held" else troubles.deferred
-            found[key] = Obstacle(kind=status, reason=f"{what}: {error}")
-        failed = (
-            select(record, failures.c.attempts, failures.c.next_at, failures.c.error)
-            .join(
-                failures,
-                and_(
-                    failures.c.record_key == changes.c.record_key,
-                    failures.c.target_key == func.coalesce(changes.c.target_key, 0),
-                    failures.c.object == changes.c.object,
-                ),
-            )
-            .where(speaks, kinds, changes.c.status.in_(_OPEN), record.is_not(None))
-            .order_by(record, failures.c.attempts)
-        )
-        for key, attempts, next_at, error in connection.execute(failed):
-            troubles.failed[key] = Obstacle(kind="failed", reason=error, attempts=attempts, next_at=next_at)
-    return troubles
-
-
-def _load_notes(connection: Connection, kind: RecordKind, protect: frozenset[str]) -> _Notes:
-    """Return by record how many removals of memberships and which deletions were rejected, and who stands in.
-
-    Also which records are tied to the protect list, and of which the adoption was rejected.
-    """
-    record, other = rejections.c.record_key, rejections.c.target_key
-    there = exists().where(target_members.c.group_key == record, target_members.c.member_key == other)
-    own = other if kind == "user" else record
-    kept = select(own, func.count()).where(rejections.c.action == "unlink", there).group_by(own).order_by(own)
-    spared = select(record).where(rejections.c.action == "delete", other == 0)
-    stand_ins = select(substitutions.c.original_key, target_principals.c.bps_id, substitutions.c.ends_at).join(
-        target_principals, target_principals.c.key == substitutions.c.substitute_key
-    )
-    return _Notes(
-        {row[0]: row[1] for row in connection.execute(kept)},
-        set(connection.scalars(spared)),
-        {row[0]: StandIn(row[1], row[2]) for row in connection.execute(stand_ins.where(substitutions.c.confirmed))},
-        load_tied(connection, kind, protect),
-        set(connection.scalars(select(record).where(rejections.c.action == "adopt", rejections.c.object == kind))),
-    )

@@ -5,7 +5,21 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, Table, case, exists, func, literal, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Subquery,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 
 from syncd.model.kinds import RecordKind
 from syncd.store.db.parameters import among_bound
@@ -139,3 +153,53 @@ def choose_sources(kind: RecordKind) -> Select[Any]:
 @cache
 def choose_orphans(kind: RecordKind) -> Select[Any]:
     return select_orphans(kind).where(among_bound(TABLES[kind].target.c.key, "keys"))
+
+
+@cache
+def select_ordered(kind: RecordKind) -> Select[Any]:
+    """Return a query for the keys of all source objects in the order of their names."""
+    source = TABLES[kind].source
+    return (
+        select(source.c.key)
+        .join(source_objects, source_objects.c.key == source.c.key)
+        .order_by(func.lower(func.coalesce(source.c.name, source_objects.c.id)), source_objects.c.id)
+    )
+
+
+@cache
+def select_page(kind: RecordKind) -> Select[Any]:
+    """Return a query for ``most`` of these keys behind the first ``offset``."""
+    return select_ordered(kind).limit(bindparam("most")).offset(bindparam("offset"))
+
+
+@cache
+def count_alike(kind: RecordKind) -> Select[Any]:
+    """Return a query that counts source objects by what decides about their status, but for those singled out."""
+    facts = select_sources(kind).subquery()
+    there, ours = facts.c.record.is_not(None), facts.c.origin.is_not(None)
+    mine = and_(ours, facts.c.owner == facts.c.source_key)
+    columns = (
+        facts.c.gone,
+        facts.c.desired,
+        facts.c.cause,
+        facts.c.reason,
+        case((there, literal(1)), else_=literal(0)).label("there"),
+        case((ours, literal(1)), else_=literal(0)).label("ours"),
+        case((mine, literal(1)), else_=literal(0)).label("mine"),
+        facts.c.leaving_at,
+        facts.c.taken,
+        facts.c.removal_accepted,
+    )
+    return select(*columns, func.count().label("number")).where(~_is_singled_out(facts)).group_by(*columns)
+
+
+@cache
+def select_singled_out(kind: RecordKind) -> Select[Any]:
+    """Return a query for the keys of source objects of which more is known: ``records``, ``sources``."""
+    facts = select_sources(kind).subquery()
+    return select(facts.c.key).where(_is_singled_out(facts))
+
+
+def _is_singled_out(facts: Subquery) -> ColumnElement[bool]:
+    record = func.coalesce(facts.c.record, facts.c.principal_key, 0)
+    return among_bound(record, "records") | among_bound(facts.c.source_key, "sources")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, get_args
 
 from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, or_, select, update
 
@@ -17,6 +18,19 @@ from syncd.store.schema.tables import asked_runs, changes, runs
 PLANS_KEPT = 50
 RUNS_KEPT = 5000
 _UNRECORDED = "its end was not recorded: the process ended before the run did, or the store could not be written"
+
+
+_NO_RUN = 2**62
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Which runs are meant: those of some kinds, of some statuses, and since when; empty: whichever."""
+
+    kinds: tuple[str, ...] = ()
+    statuses: tuple[str, ...] = ()
+    since: datetime | None = None
 
 
 class RunLog(StorePart):
@@ -101,9 +115,25 @@ class RunLog(StorePart):
         """Return whether a run is going on, or was left open by a crash."""
         return bool(self._database.load_value(_HAS_OPEN))
 
-    def load_runs(self, limit: int) -> list[RunRecord]:
-        """Return the newest runs, newest first."""
-        return [_make_run(row) for row in self._database.load_rows(_SELECT_NEWEST, {"most": limit})]
+    def load_runs(self, limit: int, chosen: Chosen | None = None) -> list[RunRecord]:
+        """Return the newest runs, newest first: of all, or of those that are chosen."""
+        return list(self.iterate_runs(chosen, limit=limit))
+
+    def iterate_runs(self, chosen: Chosen | None = None, *, limit: int | None = None) -> Iterator[RunRecord]:
+        """Yield the runs that are chosen, newest first, in chunks, so many at most."""
+        asked, left = _say_chosen(chosen) | {"before": _NO_RUN}, limit
+        while left is None or left > 0:
+            most = min(_AT_ONCE, left or _AT_ONCE)
+            rows = self._database.load_rows(_SELECT_CHOSEN, {**asked, "most": most})
+            yield from map(_make_run, rows)
+            if len(rows) < most:
+                return
+            asked["before"] = rows[-1].id
+            left = None if left is None else left - len(rows)
+
+    def count_runs(self, chosen: Chosen) -> dict[RunStatus, int]:
+        """Return how many runs that are chosen have each status."""
+        return {row[0]: row[1] for row in self._database.load_rows(_COUNT_CHOSEN, _say_chosen(chosen))}
 
     @in_thread
     def load_last(self, *, kinds: Collection[RunKind], statuses: Collection[RunStatus]) -> RunRecord | None:
@@ -121,6 +151,15 @@ class RunLog(StorePart):
         """Return one run."""
         row = self._database.load_row(_SELECT_ONE, {"run": run_id})
         return None if row is None else _make_run(row)
+
+
+def _say_chosen(chosen: Chosen | None) -> dict[str, Any]:
+    found = chosen or Chosen()
+    return {
+        "kinds": found.kinds or get_args(RunKind),
+        "statuses": found.statuses or get_args(RunStatus),
+        "since": found.since or datetime(1970, 1, 1, tzinfo=UTC),
+    }
 
 
 def _make_run(row: Row[Any]) -> RunRecord:
@@ -165,7 +204,13 @@ _SELECT_OLD_RUNS = _BY_AGE.offset(bindparam("runs"))
 _SELECT_OLD_PLANS = _BY_AGE.where(runs.c.kind == "plan").offset(bindparam("plans"))
 _HAS_OLD = select(or_(_SELECT_OLD_RUNS.limit(1).exists(), _SELECT_OLD_PLANS.limit(1).exists()))
 _NEWEST = select(runs).order_by(runs.c.id.desc())
-_SELECT_NEWEST = _NEWEST.limit(bindparam("most"))
+_CHOSEN = (
+    among_bound(runs.c.kind, "kinds", textual=True),
+    among_bound(runs.c.status, "statuses", textual=True),
+    runs.c.started_at >= bindparam("since"),
+)
+_SELECT_CHOSEN = _NEWEST.where(*_CHOSEN, runs.c.id < bindparam("before")).limit(bindparam("most"))
+_COUNT_CHOSEN = select(runs.c.status, func.count()).where(*_CHOSEN).group_by(runs.c.status)
 _SELECT_LAST = _NEWEST.limit(1).where(
     among_bound(runs.c.kind, "kinds", textual=True), among_bound(runs.c.status, "statuses", textual=True)
 )

@@ -90,10 +90,12 @@ asked_runs = Table(  # runs that somebody asked the working daemon for
     "asked_runs",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=True),
-    Column("kind", Text, nullable=False),  # full, delta
+    Column("kind", Text, nullable=False),  # a run (full, delta), or a question (plan none, plan delta, drift)
     Column("asked_by", Text, nullable=False),
     Column("asked_at", UtcTime, nullable=False),
+    Column("rules", Text, nullable=False, server_default=""),  # a question is about these rules; a hash
     Column("result_run", Key),  # the run that serves it
+    Column("refused", Text),  # why none does
     Index("ix_asked_runs_result_run", "result_run"),
 )
 

@@ -104,7 +104,11 @@ class DriftCheck:
 
 
 def _iterate(means: Means, ours: Ours) -> Iterator[list[Drift]]:
-    store = means.store
+    return iterate_known_drift(means.store, ours)
+
+
+def iterate_known_drift(store: Store, ours: Ours) -> Iterator[list[Drift]]:
+    """Yield what was changed by hand as far as the last reading of the portal tells."""
     taken = [store.privileges.list_taken()]
     return chain(store.drift.iterate_drift(ours), store.licences.iterate_taken_licences(), taken)
 

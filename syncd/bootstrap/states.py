@@ -1,0 +1,26 @@
+"""How many people and groups are in each state, under the settings in force."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+from syncd.bootstrap.rules import make_rules
+from syncd.config import Settings
+from syncd.model.kinds import RECORD_KINDS
+from syncd.store.db.database import Database
+from syncd.store.reports.status import Report
+
+
+def count_states(settings: Settings, database: Database, now: datetime) -> Mapping[str, Mapping[str, int]]:
+    """Return for ``user`` and ``group`` how many are in each state, the most numerous first; raises StoreError."""
+    rules = make_rules(settings)
+    report = Report(database, rules.policy, now=now, protect=rules.scope.protect)
+    found = {}
+    for kind in RECORD_KINDS:
+        counted: Counter[str] = Counter()
+        for (state, _), number in report.count(kind).items():
+            counted[state] += number
+        found[str(kind)] = dict(counted.most_common())
+    return found

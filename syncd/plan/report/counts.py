@@ -1,0 +1,15 @@
+"""What a run came to, in words: of its many counters those that tell of changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import get_args
+
+from syncd.model.change import Action, OutcomeStatus
+
+_TOLD = (*get_args(Action), *get_args(OutcomeStatus))
+
+
+def tell_counts(counts: Mapping[str, int]) -> str:
+    """Return how many changes of each kind a run had and how they ended; empty when it had none."""
+    return ", ".join(f"{name} {counts[name]:,}" for name in _TOLD if counts.get(name))
