@@ -135,13 +135,15 @@ def parse_store_url(value: str) -> str:
 
 
 def _check_server(rest: str) -> None:
-    """Refuse a port that is no number, and parameters that the driver does not take."""
-    try:
-        parts = urlsplit(f"//{rest}")
-        _ = parts.port
-    except ValueError:
-        raise Refused("has a port that is no number", _STORE_REMEDY) from None
-    _check_parameters(parts.query, _OF_POSTGRESQL, "PostgreSQL")
+    """Refuse a port that is no number, and parameters that the driver does not take.
+
+    A password may hold what means something elsewhere in an address, so that it is taken off first, as SQLAlchemy does.
+    """
+    place, _, query = re.sub(r"^[^:/]*(:[^@]*)?@", "", rest, count=1).partition("?")
+    port = re.sub(r"^\[[^\]]*\]|^[^:]*", "", place.partition("/")[0])
+    if port and not re.fullmatch(r":\d{1,5}", port, re.ASCII):
+        raise Refused("has a port that is no number", _STORE_REMEDY)
+    _check_parameters(query, _OF_POSTGRESQL, "PostgreSQL")
 
 
 def _check_parameters(query: str, known: Collection[str], server: str) -> None:
@@ -149,7 +151,8 @@ def _check_parameters(query: str, known: Collection[str], server: str) -> None:
         if name not in known:
             meant = suggest(name, known)
             remedy = f"did you mean {meant}?" if meant else "leave it out"
-            raise Refused(f"has the parameter {name[:40]!r}, which {server} does not know here", remedy)
+            shown = f"the parameter {name!r}" if re.fullmatch(r"\w{1,40}", name) else "a parameter"
+            raise Refused(f"has {shown}, which {server} does not know here", remedy)
         if name == "prepare_threshold" and not value.isdecimal():
             raise Refused("has a prepare_threshold that is no whole number", "write a number, or leave it out")
 

@@ -118,4 +118,4 @@ async def test_licences_tell_seats_and_who_waits(world: World) -> None:
     assert power == {"type": "PowerUser", "seats": 4, "by_rule": 4, "by_hand": 0, "waiting": 6}
     shown = syncd("licences").stdout
     assert "licences[0]  Staff  PowerUser  10      10" in shown
-    assert "PowerUser 4 of 4 (4 by rule, 0 by hand), 6 wait" in syncd("status").stdout
+    assert "PowerUser 4 of 4 (4 by rule, 0 by hand), short: 6 wait" in syncd("status").stdout
