@@ -36,6 +36,12 @@ def found_company(world: World) -> None:
     world.rules = make_rules(policy=make_policy(disabled_users="delete", deleted_groups="delete", grace=timedelta()))
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep each sentence on one line, whoever starts the tests."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
 
 INVOICES = {"place": "application Invoices (database 1)", "level": "ReadOnly", "company": None}
