@@ -184,7 +184,7 @@ async def test_a_bound_record_is_its_persons_whatever_the_mapping_says(world: Wo
 async def test_a_released_record_is_nobodys_and_is_not_touched(world: World) -> None:
     """It is proposed for adoption again where the tenant wants it, and left alone where it does not."""
     ((kind, record),) = world.store.decisions.find_records("ben@x.example")
-    assert world.store.decisions.release(kind, [record.key]) is None
+    assert world.store.decisions.release(kind, [record.key], now=world.clock.now()) is None
     writes = len(world.portal.writes)
     world.source.put_user("ben", accountEnabled=False)
     await world.sync("full")
@@ -201,7 +201,7 @@ async def test_nothing_is_decided_in_the_middle_of_a_run(world: World) -> None:
     ((kind, record),) = world.store.decisions.find_records("ben@x.example")
     (ann,) = Explanations(world.database).find("ann@x.example")
     run_id = await world.store.runs.open("delta", "cli", now=NOW)
-    assert world.store.decisions.release(kind, [record.key]) == run_id
+    assert world.store.decisions.release(kind, [record.key], now=world.clock.now()) == run_id
     assert world.store.decisions.bind(kind, record=record.key, source=ann.key, by="me", now=NOW) == run_id
     assert world.store.decisions.load_bindings() == {}
     ((_, after),) = world.store.decisions.find_records("ben@x.example")

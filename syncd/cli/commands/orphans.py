@@ -6,6 +6,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -164,7 +165,11 @@ def release(invocation: Invocation, *, bps_ids: tuple[str, ...], wait: timedelta
             chosen[kind][record.key] = spelled
         for kind, records in chosen.items():
             if records:
-                _decide(database, lambda kind=kind, records=records: decisions.release(kind, records), wait)  # type: ignore[misc]
+                _decide(
+                    database,
+                    partial(decisions.release, kind, records, now=Clock().now()),
+                    wait,
+                )
     print_line(f"Let go of: {', '.join(name for records in chosen.values() for name in records.values())}")
 
 

@@ -85,6 +85,8 @@ TOLD = "told:"
 OWN_APPLICATION = "own_application"
 """JSON: when the client secret of our application ends, by its own record in the tenant, and when that was read."""
 
+HISTORY_SINCE = "history_since"
+"""Since when it is noted who came and went where (ISO 8601): set by the migration that made room for it."""
 
 SELECT_MARKER = select(facts.c.value).where(facts.c.name == bindparam("marker"))
 """The value of the fact ``:marker``."""

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    column,
     exists,
     func,
     literal_column,
@@ -86,6 +87,41 @@ def among_values(column: ColumnElement[Any], values: Collection[int] | Collectio
     listed = list(values)
     textual = bool(listed) and isinstance(listed[0], str)
     return _Among(column, bindparam(None, listed, type_=_Listed(textual=textual), unique=True))
+
+
+def pack_pairs(pairs: Collection[tuple[int, int]]) -> list[int]:
+    """Return (group_key, member_key) pairs as one number each, as `among_pairs` and `listed_pairs` take them."""
+    return sorted(group << 32 | member for group, member in pairs)
+
+
+class _AmongPairs(FunctionElement[Any]):
+    """``(group, member) in list``, of pairs that are packed into one number each."""
+
+    name = "among_pairs"
+    inherit_cache = True
+
+
+@compiles(_AmongPairs, "sqlite")
+def _say_among_pairs_for_sqlite(element: _AmongPairs, compiler: SQLCompiler, **options: Any) -> str:
+    group, member, listed = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({group}, {member}) IN (SELECT value >> 32, value & 4294967295 FROM json_each({listed}))"  # noqa: S608 - as above
+
+
+@compiles(_AmongPairs, "postgresql")
+def _say_among_pairs_for_postgresql(element: _AmongPairs, compiler: SQLCompiler, **options: Any) -> str:
+    group, member, listed = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"({group}, {member}) IN (SELECT value >> 32, value & 4294967295 FROM unnest({listed}) AS listed(value))"  # noqa: S608 - as above
+
+
+def among_pairs(group: ColumnElement[Any], member: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+    """Return the condition that a pair of keys is one of ``:name``, which `pack_pairs` made."""
+    return _AmongPairs(group, member, bindparam(name, type_=_Listed(textual=False)))
+
+
+def listed_pairs(name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Return group and member of each pair of ``:name``, which `pack_pairs` made, as two columns to select."""
+    value = _ListedRows(bindparam(name, type_=_Listed(textual=False))).table_valued(column("value", BigInteger)).c.value
+    return value.bitwise_rshift(literal_column("32")), value.bitwise_and(literal_column("4294967295"))
 
 
 class _ListedRows(FunctionElement[Any]):

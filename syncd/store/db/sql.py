@@ -158,17 +158,16 @@ def delete_pairs(connection: Connection, table: Table, pairs: Collection[tuple[i
         )
 
 
-def insert_pairs_from(connection: Connection, table: Table, pairs: Select[Any], parameters: Row) -> None:
-    """Insert the (group_key, member_key) pairs that a query yields and that are not there yet.
-
-    The query is one that is built once.
-    """
-    connection.execute(_make_insert_pairs(connection.dialect.name, table, pairs), parameters)
+def insert_missing_from(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Select[Any], parameters: Row
+) -> None:
+    """Insert what a query yields and whose primary key is not there yet. The query is one that is built once."""
+    connection.execute(_make_insert_missing_from(connection.dialect.name, table, columns, rows), parameters)
 
 
 @lru_cache(maxsize=64)
-def _make_insert_pairs(dialect: str, table: Table, pairs: Select[Any]) -> Executable:
-    return _make_insert(dialect, table).from_select(["group_key", "member_key"], pairs).on_conflict_do_nothing()
+def _make_insert_missing_from(dialect: str, table: Table, columns: tuple[str, ...], rows: Select[Any]) -> Executable:
+    return _make_insert(dialect, table).from_select(list(columns), rows).on_conflict_do_nothing()
 
 
 def insert_keys(connection: Connection, table: Table, keys: Iterable[int]) -> None:

@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, text, update
 
+from syncd.model.history import Turn
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.store.db.markers import FULL_PUSH_DUE, save_marker
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import encode_json
 from syncd.store.inventory.drift_notes import forget_links_of, forget_vanished
-from syncd.store.inventory.written import TABLES
+from syncd.store.inventory.history import TABLES, note_records
 from syncd.store.schema.tables import (
     bindings,
     failures,
@@ -64,10 +65,11 @@ class Bindings(StorePart):
             connection.execute(insert(bindings).values(**values))
             owned = {"origin": "adopted", "source_key": source, "written": encode_json({}), "accepted": None}
             connection.execute(_UPDATE[kind].values(leaving_at=None, leaving_as=None, **owned), {"records": [record]})
+            note_records(connection, kind, [record], Turn.BOUND.value, now=now)
             _forget_decisions(connection, [record])
         return None
 
-    def release(self, kind: RecordKind, records: Collection[int]) -> int | None:
+    def release(self, kind: RecordKind, records: Collection[int], *, now: datetime) -> int | None:
         """Forget that records are ours; nothing of them is touched in the portal. Return as `bind` does."""
         with self._database.transaction() as connection:
             if (running := _find_running(connection)) is not None:
@@ -83,6 +85,7 @@ class Bindings(StorePart):
                     connection.execute(statement, {"records": records})
             forget_links_of(connection, kind, list(records))
             forget_vanished(connection, records)
+            note_records(connection, kind, records, Turn.RELEASED.value, now=now)
             _forget_decisions(connection, records)
         return None
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Insert,
     Select,
     Table,
     Update,
@@ -20,17 +21,20 @@ from sqlalchemy import (
     exists,
     insert,
     select,
+    true,
     update,
 )
 
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.plan.desired import LEAVER_STATES
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
+from syncd.store.inventory.history import TABLES, make_noting, run_noting
 from syncd.store.runs.touched import touch_groups
 from syncd.store.schema.tables import (
     desired_groups,
     desired_users,
+    record_history,
     target_groups,
     target_users,
     touched_groups,
@@ -46,8 +50,8 @@ class Leavers(StorePart):
         if touched_only and not self._database.load_value(_HAS_TOUCHED):
             return
         with self._database.transaction() as connection:
-            for table in _TABLES:
-                _mark(connection, _make_marking(table, "touched" if touched_only else "all"), {"now": now})
+            for kind in RECORD_KINDS:
+                _mark(connection, kind, "touched" if touched_only else "all", {"now": now})
 
     def load_new_leavers(self, *, touched_only: bool) -> tuple[set[int], set[int]]:
         """Return the users and the groups of ours whose grace `mark_leavers` would start, for a look at it."""
@@ -69,20 +73,21 @@ class Leavers(StorePart):
 
 def mark_left_by(connection: Connection, kind: RecordKind, sources: Collection[int], *, now: datetime) -> None:
     """Start or end the grace of the records that these source objects own: something of theirs has arrived."""
-    table = target_users if kind == "user" else target_groups
-    _mark(connection, _make_marking(table, "sources"), {"now": now, "sources": sources})
+    _mark(connection, kind, "sources", {"now": now, "sources": sources})
 
 
-def _mark(connection: Connection, marking: _Marking, parameters: dict[str, Any]) -> None:
+def _mark(connection: Connection, kind: RecordKind, which: Which, parameters: dict[str, Any]) -> None:
     """Start the grace of owned records that nobody wants any more, and end it for those that are wanted again.
 
     The grace of a record that was left by a rename starts when the new one is there, and every grace starts anew when
     the record is left for another reason than before: nobody who was disabled long ago is deleted at once when the
     tenant deletes that person.
     """
-    connection.execute(marking.start, parameters)
-    connection.execute(marking.name, parameters)
-    connection.execute(marking.end, parameters)
+    marking = _make_marking(TABLES[kind], which)
+    changed = [connection.execute(each, parameters).rowcount for each in (marking.start, marking.name, marking.end)]
+    if any(changed):
+        given = {name: value for name, value in parameters.items() if name != "now"}
+        run_noting(connection, _make_noting(kind, which), given, None, now=parameters["now"])
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -125,6 +130,15 @@ def _make_marking(table: Table, which: Which) -> _Marking:
         name=update(table).where(*ours, begun, table.c.leaving_as.is_(None), leaving).values(leaving_as=found.reason),
         end=update(table).where(*ours, begun, found.wanted).values(leaving_at=None, leaving_as=None),
     )
+
+
+@cache
+def _make_noting(kind: RecordKind, which: Which) -> tuple[Update, Insert]:
+    table = TABLES[kind]
+    if which == "all":
+        return make_noting(kind, true(), true())
+    keys = _select_keys(table, which)
+    return make_noting(kind, record_history.c.record_key.in_(keys), table.c.key.in_(keys))
 
 
 @cache

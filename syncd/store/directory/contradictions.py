@@ -11,7 +11,7 @@ from sqlalchemy import Insert, Select, bindparam, delete, exists, insert, litera
 from syncd.model.source import STREAMS, Role, Stream
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import insert_keys, insert_pairs_from
+from syncd.store.db.sql import insert_keys, insert_missing_from
 from syncd.store.directory.delta_log import BEHIND, KEPT, SOON, contradict, load_words
 from syncd.store.directory.entry import SEEN, TABLES
 from syncd.store.directory.members import LINKS
@@ -74,7 +74,7 @@ class Contradictions(StorePart):
                 since = {"since": now - BEHIND}
                 unseen = {row[0] for row in connection.execute(_select_begun(role, unseen=True), since)}
                 contradict(connection, unseen, "people", due=now + BEHIND)
-                insert_pairs_from(connection, SEEN[role], _select_begun(role), since)
+                insert_missing_from(connection, SEEN[role], ("group_key", "member_key"), _select_begun(role), since)
 
     @in_thread
     def put_off_ties(self, object_id: str, *, now: datetime) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Table, select
@@ -19,6 +20,16 @@ ALIVE = ("active", "parked", "unreadable")
 """The states of what the tenant has. ``parked``: it told only part of it; ``unreadable``: never anything understood."""
 GONE = ("soft_deleted", "deleted")
 """The states of what it does not have any more."""
+
+TOLD = "told"
+"""How a removal is known: the tenant said so of that very object."""
+CONFIRMED = "confirmed"
+"""It was missing from a reading, and a direct reading of that very object did not find it either."""
+
+
+def told_removed(at: datetime | None) -> dict[str, datetime | str | None]:
+    """Return the columns that say since when the tenant told that an object is gone; None: it is there."""
+    return {"removed_at": at, "removed_as": None if at is None else TOLD}
 
 
 def has_active(connection: Connection, stream: Stream) -> bool:

@@ -306,7 +306,7 @@ def _make_row(
 
 
 def _update(connection: Connection, table: Table, rows: Sequence[dict[str, object]]) -> None:
-    values = [{**row, "row_key": row["key"], "removed_at": None} for row in rows]
+    values = [{**row, "row_key": row["key"], "removed_at": None, "removed_as": None} for row in rows]
     for value in values:
         del value["key"]
     connection.execute(UPDATE_ROW[table], values)

@@ -9,7 +9,7 @@ from sqlalchemy import Select, Table, Update, bindparam, delete, insert, select,
 
 from syncd.model.source import Role, Stream
 from syncd.store.db.parameters import among_bound
-from syncd.store.directory.entry import ALIVE, TABLES
+from syncd.store.directory.entry import ALIVE, CONFIRMED, TABLES
 from syncd.store.directory.members import LINKS, is_visible
 from syncd.store.schema.tables import (
     seen_objects,
@@ -58,4 +58,4 @@ def select_alive(stream: Stream) -> Select[Any]:
 def bury(stream: Stream) -> Update:
     table = TABLES[stream]
     there = among_bound(table.c.key, "keys"), table.c.state.in_(ALIVE)
-    return update(table).where(*there).values(state="soft_deleted", removed_at=bindparam("now"))
+    return update(table).where(*there).values(state="soft_deleted", removed_at=bindparam("now"), removed_as=CONFIRMED)

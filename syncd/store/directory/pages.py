@@ -21,7 +21,7 @@ from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, delete_pairs, encode_json, insert_keys, insert_pairs, intern
 from syncd.store.directory.checkpoints import save_checkpoint
 from syncd.store.directory.delta_log import note_links, note_objects, withstand
-from syncd.store.directory.entry import ALIVE, GONE, SEEN, DirectoryRow, find_returned, has_active, merge
+from syncd.store.directory.entry import ALIVE, GONE, SEEN, DirectoryRow, find_returned, has_active, merge, told_removed
 from syncd.store.directory.members import LINKS
 from syncd.store.directory.object_statements import (
     DELETE_LINKS_OF,
@@ -304,7 +304,7 @@ class Directory(StorePart):
                 "attributes": stored.attributes,
                 "name": _text(attributes.get("displayName")),
                 last: stored.extra,
-                "removed_at": now if gone else None,
+                **told_removed(now if gone else None),
             }
             if table is source_users:
                 row["upn"] = _text(attributes.get("userPrincipalName"))

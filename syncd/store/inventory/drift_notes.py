@@ -7,6 +7,7 @@ the portal need not show it yet, or do not know how our own last write ended.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,26 +35,38 @@ _SHOWN_WITHIN = timedelta(hours=1)
 _UNCERTAIN = ("planned", "started", "failed")
 
 
-def note_links(connection: Connection, kind: LinkKind, *, came: set[Pair], went: set[Pair], now: datetime) -> None:
+@dataclass(frozen=True, slots=True)
+class LinksOfOurs:
+    """What is ours of memberships that a reading showed otherwise: the groups, and what our own writes may explain."""
+
+    groups: frozenset[int] = frozenset()
+    unsettled: frozenset[Pair] = frozenset()
+
+
+def note_links(
+    connection: Connection, kind: LinkKind, *, came: set[Pair], went: set[Pair], now: datetime
+) -> LinksOfOurs:
     """A reading met members or owners that we did not know, or lacked some that we did: note what others did."""
     met = came | went
     if not met:
-        return
+        return LinksOfOurs()
     table = HAND_LINKS[kind]
     ours = set(connection.scalars(_SELECT_OWNED, {"keys": {group for group, _ in met}}))
     met = {pair for pair in met if pair[0] in ours}
     if not met:
-        return
+        return LinksOfOurs()
     members = {member for _, member in met}
     there = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": members}))
     known_rows = connection.execute(_SELECT_NOTED[kind], {"groups": ours, "members": members})
     known = {(row[0], row[1]) for row in known_rows}
     delete_pairs(connection, table, met & known)  # it is as it was before somebody changed it
     fresh = {pair for pair in met - known if pair in came or pair[1] in there}
-    fresh -= _load_unsettled(connection, kind, fresh, now)
+    unsettled = _load_unsettled(connection, kind, fresh, now)
+    fresh -= unsettled
     noted = {"accepted": False, "seen_at": now}
     rows = [{"group_key": pair[0], "member_key": pair[1], "added": pair in came, **noted} for pair in sorted(fresh)]
     upsert(connection, table, rows)
+    return LinksOfOurs(frozenset(ours), frozenset(unsettled))
 
 
 def _load_unsettled(connection: Connection, kind: LinkKind, pairs: set[Pair], now: datetime) -> set[Pair]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Select,
     Table,
     and_,
@@ -24,15 +25,17 @@ from sqlalchemy import (
 )
 
 from syncd.model.change import ObjectKind
+from syncd.model.history import Turn
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, GroupDetail, PortalGroup, fold
 from syncd.plan.privileges import OURS
 from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_marker, load_markers, save_marker
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import delete_pairs, insert_keys, insert_pairs, upsert
+from syncd.store.db.sql import insert_keys, upsert
 from syncd.store.inventory.bps_ids import intern_bps_ids
-from syncd.store.inventory.drift_notes import note_links, note_vanished, select_vanishing
+from syncd.store.inventory.drift_notes import LinksOfOurs, note_links, note_vanished, select_vanishing
+from syncd.store.inventory.history import begin_links, end_links, make_ending, note_gone, note_records
 from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES, forget_record
 from syncd.store.schema.tables import (
     changes,
@@ -45,6 +48,7 @@ from syncd.store.schema.tables import (
     target_users,
 )
 
+Pair = tuple[int, int]
 _SHOWN_WITHIN = timedelta(hours=1)
 """A record that we created and that waits for synchronisation may be invisible for so long at most. The portal speaks
 of seconds; whoever forgets such a record too early loses its ownership, and finds it again as a stranger's."""
@@ -123,8 +127,11 @@ class Inventory(StorePart):
             given = {"confirmed": [fold(name) for name in confirmed]}
             for kind in _KINDS:
                 note_vanished(connection, kind, _select_gone(kind), given, now=now)
-            for statement in _FORGET_UNSEEN:
+            for ending in _END_UNSEEN:
+                ending.run(connection, given, Turn.GROUP_GONE.value, now=now)
+            for kind, statement in _FORGET_UNSEEN.items():
                 connection.execute(statement, given)
+                note_gone(connection, kind, now=now)
 
     @in_thread
     def load_groups_to_detail(self, protect: Collection[str]) -> list[str]:
@@ -150,7 +157,7 @@ class Inventory(StorePart):
             named = [each.bps_id for _, detail in details if detail for each in (*detail.members, *detail.owners)]
             people = intern_bps_ids(connection, named, spelling=True)
             gone = {groups[fold(bps_id)] for bps_id, detail in details if detail is None}
-            for kind, links in LINKS.items():
+            for kind in LINKS:
                 there = {(row[0], row[1]) for row in connection.execute(_SELECT_LINKS[kind], {"groups": keys})}
                 wanted = {
                     (groups[fold(bps_id)], people[fold(each.bps_id)])
@@ -159,12 +166,16 @@ class Inventory(StorePart):
                     for each in (detail.members if kind == "membership" else detail.owners)
                 }
                 lost = {pair for pair in there - wanted if pair[0] not in gone}
-                note_links(connection, kind, came=wanted - there, went=lost, now=now)
-                delete_pairs(connection, links, there - wanted)
-                insert_pairs(connection, links, wanted - there)
+                ours = note_links(connection, kind, came=wanted - there, went=lost, now=now)
+                end_links(connection, kind, there - wanted - lost, Turn.GROUP_GONE.value, now=now)
+                for turn, pairs in _sort_lost(connection, lost, ours).items():
+                    end_links(connection, kind, pairs, turn.value, now=now)
+                for turn, pairs in _sort_found(wanted - there, ours).items():
+                    begin_links(connection, kind, pairs, turn.value, now=now)
             if gone:
                 note_vanished(connection, "group", _select_chosen("group"), {"keys": gone}, now=now)
                 connection.execute(_DELETE_GROUPS, {"keys": gone})
+                note_records(connection, "group", gone, Turn.GONE.value, now=now)
             rows = [
                 {
                     "key": groups[fold(bps_id)],
@@ -200,7 +211,7 @@ class Inventory(StorePart):
             if key in set(connection.scalars(_select_unshown("user"), {"since": now - _SHOWN_WITHIN})):
                 return
             note_vanished(connection, "user", _select_chosen("user"), {"keys": [key]}, now=now)
-            forget_record(connection, "user", key)
+            forget_record(connection, "user", key, deleted=False, now=now)
 
     @in_thread
     def set_synchronized(self, bps_ids: Collection[str]) -> None:
@@ -220,6 +231,33 @@ class Inventory(StorePart):
         return {
             kind: self._database.load_value(_COUNT_OWNED[kind], {"enough": number}) for kind, number in wanted.items()
         }
+
+
+def _sort_found(came: Collection[Pair], ours: LinksOfOurs) -> dict[Turn, list[Pair]]:
+    """Return members that a reading met anew, by how they came: what our own writes explain was not done by hand."""
+    found: dict[Turn, list[Pair]] = {}
+    for pair in came:
+        if pair[0] not in ours.groups:
+            turn = Turn.FOUND
+        else:
+            turn = Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
+        found.setdefault(turn, []).append(pair)
+    return found
+
+
+def _sort_lost(connection: Connection, lost: Collection[Pair], ours: LinksOfOurs) -> dict[Turn, list[Pair]]:
+    """Return members that a reading lacks, by how they went: with their account, by our own write, or by hand."""
+    found: dict[Turn, list[Pair]] = {}
+    if not lost:
+        return found
+    there = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": {member for _, member in lost}}))
+    for pair in lost:
+        if pair[1] not in there:
+            turn = Turn.ACCOUNT_GONE
+        else:
+            turn = Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
+        found.setdefault(turn, []).append(pair)
+    return found
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -312,14 +350,13 @@ _DROP_STARTED = (
     update(changes).where(changes.c.action == "create", changes.c.status == "started").values(status="dropped")
 )
 _FORGET_SEEN = delete(seen_principals)
-_FORGET_UNSEEN = (
-    *(
-        delete(links).where(links.c.group_key.in_(select(target_groups.c.key).where(_is_gone("group"))))
-        for links in LINKS.values()
-    ),
-    *(delete(TABLES[kind]).where(_is_gone(kind)) for kind in _KINDS),
+_END_UNSEEN = tuple(
+    make_ending(kind, links.c.group_key.in_(select(target_groups.c.key).where(_is_gone("group"))))
+    for kind, links in LINKS.items()
 )
+_FORGET_UNSEEN = {kind: delete(TABLES[kind]).where(_is_gone(kind)) for kind in _KINDS}
 _SELECT_LINKS = {kind: select(links).where(among_bound(links.c.group_key, "groups")) for kind, links in LINKS.items()}
+_SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
 _DELETE_GROUPS = delete(target_groups).where(among_bound(target_groups.c.key, "keys"))
 _SELECT_GROUPS_TO_DETAIL = _select_groups_to_detail()
 _SET_SYNCHRONIZED = tuple(

@@ -9,28 +9,26 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Select, Table, Update, bindparam, delete, func, literal, null, select, update
+from sqlalchemy import Connection, Delete, Select, Update, bindparam, delete, func, literal, null, select, update
 
-from syncd.model.change import LinkKind, PlannedChange
+from syncd.model.change import PlannedChange
+from syncd.model.history import Turn
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Fields
 from syncd.plan.handover import send_fields
 from syncd.store.db.parameters import among_bound, json_field, set_json_fields
 from syncd.store.db.sql import encode_json, insert_from
 from syncd.store.inventory.drift_notes import forget_accepted, forget_links_of
+from syncd.store.inventory.history import LINKS as LINKS
+from syncd.store.inventory.history import TABLES as TABLES
+from syncd.store.inventory.history import end_links_of, note_records
 from syncd.store.schema.tables import (
     UtcTime,
     changes,
     privileges,
     substitutions,
-    target_groups,
-    target_members,
-    target_owners,
-    target_users,
 )
 
-TABLES: Mapping[RecordKind, Table] = {"user": target_users, "group": target_groups}
-LINKS: Mapping[LinkKind, Table] = {"membership": target_members, "ownership": target_owners}
 OWN_FIELDS: Mapping[RecordKind, tuple[str, ...]] = {
     "user": ("name", "email", "phone", "job_title", "manager"),
     "group": ("name", "email"),
@@ -96,11 +94,14 @@ def write_fields(
     forget_accepted(connection, kind, names)
 
 
-def forget_record(connection: Connection, kind: RecordKind, key: int) -> None:
-    """A record is gone from the portal, and with it its memberships and ownerships."""
+def forget_record(connection: Connection, kind: RecordKind, key: int, *, deleted: bool, now: datetime) -> None:
+    """A record is gone from the portal, and with it its memberships and ownerships; ``deleted``: we did it."""
+    over = _OVER_DELETED if deleted else _OVER_GONE
+    end_links_of(connection, kind, key, over[kind].value, now=now)
     for statement in _FORGET[kind]:
         connection.execute(statement, {"record": key})
     forget_links_of(connection, kind, [key])
+    note_records(connection, kind, [key], (Turn.DELETED if deleted else Turn.GONE).value, now=now)
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -145,10 +146,10 @@ def _write(kind: RecordKind, fields: tuple[str, ...]) -> Update:
 
 
 def _make_forgetting(kind: RecordKind) -> tuple[Delete, ...]:
-    columns = [TABLES[kind].c.key]
-    columns += [links.c.member_key if kind == "user" else links.c.group_key for links in LINKS.values()]
-    columns.append(substitutions.c.original_key if kind == "user" else privileges.c.group_key)
+    columns = [TABLES[kind].c.key, substitutions.c.original_key if kind == "user" else privileges.c.group_key]
     return tuple(delete(column.table).where(column == bindparam("record")) for column in columns)
 
 
+_OVER_DELETED: Mapping[RecordKind, Turn] = {"user": Turn.ACCOUNT_DELETED, "group": Turn.GROUP_DELETED}
+_OVER_GONE: Mapping[RecordKind, Turn] = {"user": Turn.ACCOUNT_GONE, "group": Turn.GROUP_GONE}
 _FORGET: Mapping[RecordKind, tuple[Delete, ...]] = {kind: _make_forgetting(kind) for kind in TABLES}

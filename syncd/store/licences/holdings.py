@@ -19,12 +19,13 @@ from syncd.model.target import fold
 from syncd.plan.licences import LICENCE_ROLE, STAYS_MANUAL, HeldLicence, PersonView, name_licence_role
 from syncd.plan.words import say
 from syncd.store.db.database import reading
-from syncd.store.db.markers import LICENCES_READ, load_markers, save_marker
+from syncd.store.db.markers import LICENCES_READ, load_marker, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
 from syncd.store.db.stops import stopped
 from syncd.store.inventory.bps_ids import intern_bps_ids, iterate_folded
 from syncd.store.inventory.claims import leaver_state
+from syncd.store.licences.history import note_done, note_read
 from syncd.store.licences.holding_statements import (
     CLAIM,
     DELETE_ONE,
@@ -67,6 +68,7 @@ class Licences(StorePart):
         assigned: of these nobody's is gone.
         """
         with self._database.transaction() as connection:
+            first = load_marker(connection, LICENCES_READ) != "yes"
             save_marker(connection, LICENCES_READ, "perpetual" if found is None else "yes")
             if found is None:
                 return set()
@@ -75,7 +77,7 @@ class Licences(StorePart):
             gone = there.keys() - fresh.keys() if found.complete else set[tuple[int, str]]()
             doubted = find_doubted(connection, gone=gone, listed=fresh, seats=seats)
             gone = {(key, kind) for key, kind in gone if kind not in doubted}
-            _take_over(connection, fresh, there=there, gone=gone, now=now)
+            _take_over(connection, fresh, there=there, gone=gone, first=first, now=now)
             if found.complete and not doubted:
                 _claim_started(connection)
             return doubted
@@ -161,6 +163,7 @@ def _take_over(
     *,
     there: Mapping[tuple[int, str], str | None],
     gone: Collection[tuple[int, str]],
+    first: bool = False,
     now: datetime,
 ) -> None:
     _move_started(connection, gone)
@@ -174,12 +177,14 @@ def _take_over(
     arrived = [{"holder": row["key"], "of": row["type"]} for row in rows]
     if arrived:  # what was on its way to a renamed person is there, or what was taken is given by hand
         connection.execute(SETTLE_NOTES, arrived)
+    other = {key for (key, kind), shown in fresh.items() if (key, kind) not in there or there[key, kind] != shown}
+    note_read(connection, other | {key for key, _ in gone}, first=first, now=now)
 
 
 # ---- outcomes, within the transaction that records them --------------------------------------------------------------
 
 
-def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) -> None:
+def record_licences(connection: Connection, run_id: int, done: Sequence[tuple[int, Change]], *, now: datetime) -> None:
     """Take over changes of licences that were carried out, each with the key of its person."""
     forget_notes(connection, [key for key, change in done if change.object == "user" and change.action != "update"])
     for key, change in done:
@@ -190,6 +195,7 @@ def record_licences(connection: Connection, done: Sequence[tuple[int, Change]]) 
         elif change.after or not _move(connection, key, change.target, change.source_key):
             part = (change.before.get("processes") or "") if change.after else ""
             _forget_licence(connection, key, change.target, processes=part)
+    note_done(connection, run_id, [key for key, change in done if change.object == "licence"], now=now)
 
 
 def _note_granted(connection: Connection, key: int, change: Change) -> None:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
     Update,
@@ -30,10 +28,10 @@ from syncd.model.reason import Cause, Reason
 from syncd.plan.words import say
 from syncd.store.db.parameters import among_bound, gathered_column
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import decode_json, insert_pairs_from, within
+from syncd.store.db.sql import decode_json, within
 from syncd.store.db.stops import stopped
 from syncd.store.inventory.drift_notes import forget_links, is_any_by_hand
-from syncd.store.inventory.written import LINKS
+from syncd.store.inventory.history import LINKS, begin_planned
 from syncd.store.plans.day import count_done
 from syncd.store.runs.retries import Place, has_failures, note_failures
 from syncd.store.schema.tables import changes, runs, target_groups, target_principals, target_users
@@ -80,8 +78,7 @@ class Links(StorePart):
             for (status, error), seqs in alike.items():
                 finish(connection, run_id, seqs, status, error, now)
             for kind, batches in done.items():
-                for pairs, places in _PAIRS.split(chain.from_iterable(batch.seqs for batch in batches)):
-                    insert_pairs_from(connection, LINKS[kind], pairs, {**places, "run": run_id})
+                begin_planned(connection, kind, run_id, [seq for batch in batches for seq in batch.seqs], now=now)
                 if is_any_by_hand(connection, kind):
                     forget_links(connection, kind, [place for batch in batches for place in batch.places()])
             if failed or has_failures(connection):
@@ -181,11 +178,6 @@ def _defer_unready() -> Update:
     )
 
 
-def _select_pairs(which: ColumnElement[Any]) -> Select[Any]:
-    pairs = select(changes.c.record_key, changes.c.target_key).where(_RUN, which)
-    return pairs.order_by(*pairs.selected_columns)
-
-
 _IS_APPROVAL = select(exists().where(runs.c.id == bindparam("run"), runs.c.trigger == "approval"))
 _SELECT_RELEASED = (
     select(changes.c.held_since, gathered_column(changes.c.held_seq))
@@ -195,5 +187,4 @@ _SELECT_RELEASED = (
 _SETTLE_HELD = update(changes).where(_RUN, among_bound(changes.c.seq, "seqs"), changes.c.status == "held")
 _LOAD_LINKS = _load_links()
 _DEFER_UNREADY = _defer_unready()
-_PAIRS = within(changes.c.seq, _select_pairs)
 _FINISH = within(changes.c.seq, lambda which: update(changes).where(_RUN, which))

@@ -8,17 +8,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, bindparam, func, select, update
 
-from syncd.model.change import Action, ObjectKind, Outcome, OutcomeStatus, PlannedChange
+from syncd.model.change import Action, Change, LinkKind, ObjectKind, Outcome, OutcomeStatus, PlannedChange
+from syncd.model.history import Turn
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.handover import SOURCE
 from syncd.plan.words import say
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
-from syncd.store.db.sql import decode_json, delete_pairs, encode_json, upsert
+from syncd.store.db.sql import decode_json, encode_json, upsert
 from syncd.store.db.stops import stopped
 from syncd.store.desired.leavers import mark_left_by
 from syncd.store.inventory.drift_notes import forget_accepted, forget_links, forget_vanished
+from syncd.store.inventory.history import end_links, note_records
 from syncd.store.inventory.written import (
     LINKS,
     OWN_FIELDS,
@@ -79,6 +81,7 @@ class Outcomes(StorePart):
                 if there.origin is None and all(_same(getattr(there, name), value) for name, value in sent.items()):
                     own_created(connection, row.object, row.run_id, [row.seq], now=now)
                     connection.execute(_UPDATE_RECORD[row.object], {"record": row.record_key, "status": there.status})
+                    note_records(connection, row.object, [row.record_key], Turn.SETTLED.value, now=now)
                     claimed += 1
                 settled = stopped("dropped", say(Cause.SETTLED_LATER))
                 connection.execute(_UPDATE, {**settled, "run": row.run_id, "seqs": [row.seq]})
@@ -127,19 +130,20 @@ class Outcomes(StorePart):
                 values = stopped("dropped", say(Cause.SETTLED_LATER))
                 connection.execute(_SETTLE, {**values, "run": run_id, "sent": action, "records": records})
             for written in RECORD_KINDS:
-                self._apply_records(connection, written, done.get(written, ()), now)
-            for link, links in LINKS.items():
-                unlinked = [(record, target) for _, record, target in done.get(link, ()) if target is not None]
-                delete_pairs(connection, links, unlinked)
-                forget_links(connection, link, unlinked)
+                self._apply_records(connection, written, done.get(written, ()), run_id, now)
+            for link in LINKS:
+                _end_unlinked(connection, link, done.get(link, ()), run_id, now)
                 # Where it may be there it counts as lacking if it is wanted, and as there if it is not.
-                delete_pairs(connection, links, [place[:2] for place in doubted if place[2] == link])
+                unsure = [place[:2] for place in doubted if place[2] == link]
+                end_links(connection, link, unsure, Turn.UNSURE.value, now=now, run=run_id)
             finished = [placed for kind in sorted(done) for placed in done[kind]]
-            record_licences(connection, [(record, planned.change) for planned, record, _ in finished])
+            record_licences(connection, run_id, [(record, planned.change) for planned, record, _ in finished], now=now)
             past = [(record, target or 0, planned.change.object) for planned, record, target in finished]
             note_failures(connection, past, failed, now=now)
 
-    def _apply_records(self, connection: Connection, kind: RecordKind, done: Sequence[Placed], now: datetime) -> None:
+    def _apply_records(
+        self, connection: Connection, kind: RecordKind, done: Sequence[Placed], run_id: int, now: datetime
+    ) -> None:
         """Take changes of accounts or of groups over into the inventory, a kind of change at a time."""
         adopted, returned = list[Written](), list[Written]()
         updated: list[tuple[PlannedChange, int]] = []
@@ -147,7 +151,7 @@ class Outcomes(StorePart):
         for planned, record, _ in done:
             change = planned.change
             if change.action == "delete":
-                forget_record(connection, kind, record)
+                forget_record(connection, kind, record, deleted=True, now=now)
             elif change.action == "create":
                 created.setdefault(planned.run_id, []).append(planned.seq)
             elif change.reason.cause is Cause.GIVES_BACK:
@@ -164,6 +168,11 @@ class Outcomes(StorePart):
         own_adopted(connection, kind, adopted, now=now)
         write_fields(connection, kind, updated, now=now)
         give_back(connection, kind, returned)
+        turned: dict[Turn, list[int]] = {}
+        for planned, record, _ in done:
+            turned.setdefault(_find_turn(planned.change), []).append(record)
+        for turn, records in turned.items():
+            note_records(connection, kind, records, turn.value, now=now, run=run_id)
         arrived = [
             planned.change.source_key
             for planned, _, _ in done
@@ -201,6 +210,27 @@ class Outcomes(StorePart):
         row = self._database.load_row(_SELECT_RECORD[kind], {"record": record})
         source = None if row is None else row.source_key
         return source is not None and self._owns_desired(kind, source_key=source, besides=record)
+
+
+def _end_unlinked(connection: Connection, link: LinkKind, done: Sequence[Placed], run_id: int, now: datetime) -> None:
+    """These memberships or ownerships were taken out, for the causes that their changes have."""
+    by_cause: dict[Cause, list[tuple[int, int]]] = {}
+    for planned, record, target in done:
+        if target is not None:
+            by_cause.setdefault(planned.change.reason.cause, []).append((record, target))
+    for cause, pairs in by_cause.items():
+        end_links(connection, link, pairs, (cause or Cause.LEFT).value, now=now, run=run_id)
+        forget_links(connection, link, pairs)
+
+
+def _find_turn(change: Change) -> Turn:
+    """Return what a change that was carried out means for whose its record is."""
+    if change.reason.cause is Cause.GIVES_BACK:
+        return Turn.GIVEN_BACK
+    turns: Mapping[Action, Turn] = {
+        "create": Turn.CREATED, "adopt": Turn.ADOPTED, "handover": Turn.HANDOVER, "delete": Turn.DELETED,
+    }  # fmt: skip
+    return turns.get(change.action, Turn.WRITTEN)
 
 
 def _note_handover(connection: Connection, kind: RecordKind, planned: PlannedChange, record: int) -> None:

@@ -34,6 +34,7 @@ source_users = Table(
     Column("attributes", Text, nullable=False),  # JSON object of the selected properties
     Column("manager_key", Key),
     Column("removed_at", UtcTime),
+    Column("removed_as", Text),  # told: the tenant said so; confirmed: by two witnesses
     Index("ix_source_users_manager_key", "manager_key"),
     Index("ix_source_users_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),
 )
@@ -47,6 +48,7 @@ source_groups = Table(
     Column("attributes", Text, nullable=False),
     Column("reread", Boolean, nullable=False, default=False),  # its members must be read directly before they count
     Column("removed_at", UtcTime),
+    Column("removed_as", Text),  # told: the tenant said so; confirmed: by two witnesses
     Index("ix_source_groups_name", "name"),
     Index("ix_source_groups_reread", "key", sqlite_where=REREAD, postgresql_where=REREAD),
     Index("ix_source_groups_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),

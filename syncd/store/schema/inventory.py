@@ -64,6 +64,10 @@ target_members = Table(
     metadata,
     Column("group_key", Key, nullable=False),
     Column("member_key", Key, nullable=False),
+    Column("came_at", UtcTime),  # NULL: before the history began
+    Column("came_run", Key),
+    Column("came_cause", Text),
+    Column("came_by", Text),
     PrimaryKeyConstraint("group_key", "member_key"),
     Index("ix_target_members_member_key", "member_key"),
     sqlite_with_rowid=False,
@@ -85,6 +89,10 @@ target_owners = Table(
     metadata,
     Column("group_key", Key, nullable=False),
     Column("member_key", Key, nullable=False),
+    Column("came_at", UtcTime),  # NULL: before the history began
+    Column("came_run", Key),
+    Column("came_cause", Text),
+    Column("came_by", Text),
     PrimaryKeyConstraint("group_key", "member_key"),
     Index("ix_target_owners_member_key", "member_key"),
     sqlite_with_rowid=False,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text
+from sqlalchemy import Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text, text
 
 from syncd.store.schema.types import ErrorText, Key, UtcTime, metadata
+
+RUNNING = text("status = 'running'")
+"""The one run that goes on, if any: found by these very words."""
 
 runs = Table(
     "runs",
@@ -19,6 +22,8 @@ runs = Table(
     Column("phases", Text, nullable=False),
     Column("error", ErrorText, nullable=False),
     Column("proof", Text),  # JSON: what the completeness of a full read rests on
+    Index("ix_runs_running", "id", sqlite_where=RUNNING, postgresql_where=RUNNING),
+    Index("ix_runs_finished_at", "finished_at"),
 )
 
 changes = Table(

@@ -31,6 +31,7 @@ from syncd.store.schema.directory import (
     unshown_managers,
     waiting_touches,
 )
+from syncd.store.schema.history import licence_history, link_history, record_history
 from syncd.store.schema.inventory import (
     hand_members,
     hand_owners,
@@ -81,6 +82,8 @@ __all__ = [
     "failures",
     "hand_members",
     "hand_owners",
+    "licence_history",
+    "link_history",
     "member_checks",
     "metadata",
     "orders",
@@ -89,6 +92,7 @@ __all__ = [
     "privilege_places",
     "privilege_targets",
     "privileges",
+    "record_history",
     "rejections",
     "runs",
     "scope_members",
