@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from typing import Any
 
@@ -42,6 +43,6 @@ def check_history(database: Database) -> None:
             times[row.object, row.group_key, row.member_key].append((row.came_at, row.went_at))
     for place, spans in times.items():
         spans.sort(key=lambda span: (span[0], span[1] is None, span[1] or span[0]))
-        for (_, over), (begun, _) in zip(spans, spans[1:], strict=False):
+        for (_, over), (begun, _) in itertools.pairwise(spans):
             assert over is not None, f"{place} lasts twice"
             assert over <= begun, f"{place} began before it was over"

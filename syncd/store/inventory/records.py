@@ -237,10 +237,7 @@ def _sort_found(came: Collection[Pair], ours: LinksOfOurs) -> dict[Turn, list[Pa
     """Return members that a reading met anew, by how they came: what our own writes explain was not done by hand."""
     found: dict[Turn, list[Pair]] = {}
     for pair in came:
-        if pair[0] not in ours.groups:
-            turn = Turn.FOUND
-        else:
-            turn = Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
+        turn = Turn.FOUND if pair[0] not in ours.groups else Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
         found.setdefault(turn, []).append(pair)
     return found
 
@@ -252,10 +249,7 @@ def _sort_lost(connection: Connection, lost: Collection[Pair], ours: LinksOfOurs
         return found
     there = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": {member for _, member in lost}}))
     for pair in lost:
-        if pair[1] not in there:
-            turn = Turn.ACCOUNT_GONE
-        else:
-            turn = Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
+        turn = Turn.ACCOUNT_GONE if pair[1] not in there else Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
         found.setdefault(turn, []).append(pair)
     return found
 

@@ -54,6 +54,36 @@ changes = Table(
     sqlite_with_rowid=False,
 )
 
+UNSETTLED = text("entry IS NULL")
+"""What no later entry of the chain says yet: found by these very words."""
+
+run_chain = Table(  # see model.chain
+    "run_chain",
+    metadata,
+    Column("seq", Key, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("run_id", Key),
+    Column("content", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_run_chain_run_id", "run_id"),
+)
+
+settlements = Table(  # how changes stood when their run ended that may be settled later
+    "settlements",
+    metadata,
+    Column("run_id", Key, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("error_cause", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("entry", Key),  # the entry that says what became of it
+    PrimaryKeyConstraint("run_id", "seq"),
+    Index("ix_settlements_unsettled", "run_id", sqlite_where=UNSETTLED, postgresql_where=UNSETTLED),
+    sqlite_with_rowid=False,
+)
+
 day_counts = Table(  # what the runs of the last 24 hours did
     "day_counts",
     metadata,

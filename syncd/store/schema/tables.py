@@ -60,7 +60,9 @@ from syncd.store.schema.runs import (
     orders,
     pauses,
     rejections,
+    run_chain,
     runs,
+    settlements,
 )
 from syncd.store.schema.types import Key, UtcTime, metadata
 
@@ -94,12 +96,14 @@ __all__ = [
     "privileges",
     "record_history",
     "rejections",
+    "run_chain",
     "runs",
     "scope_members",
     "seen_members",
     "seen_objects",
     "seen_owners",
     "seen_principals",
+    "settlements",
     "source_groups",
     "source_members",
     "source_objects",
