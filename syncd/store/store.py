@@ -21,6 +21,7 @@ object              keeps
 `undo`              what undoing a run looks at
 `decisions`         what people decided: approvals, rejections, orders to a working daemon
 `runs`              the run log
+`chain`             whether the records of runs are as they were when these ended
 `asked`             runs that somebody asked a daemon for
 `daemons`           which daemons are up
 `notifications`     what was sent as a message, by channel
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from syncd.store.runs.runlog import RunLog
     from syncd.store.runs.secret_end import SecretEnds
     from syncd.store.runs.told import SentNotifications
+    from syncd.store.runs.verify import Chain
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -178,6 +180,12 @@ class Store:
         from syncd.store.runs.runlog import RunLog
 
         return RunLog(self._database)
+
+    @cached_property
+    def chain(self) -> Chain:
+        from syncd.store.runs.verify import Chain
+
+        return Chain(self._database)
 
     @cached_property
     def asked(self) -> AskedRuns:

@@ -173,8 +173,9 @@ class Runs:
         run.traffic = {name: value - before.get(name, 0) for name, value in _read_traffic(sides).items()}
         record = run.record(request, status, started)
         pruned: Mapping[str, int] = {}
+        chain = ""
         try:
-            await self._store.runs.close(
+            chain = await self._store.runs.close(
                 run.id,
                 status,
                 counts=record.counts,
@@ -195,6 +196,7 @@ class Runs:
             seconds=round((run.finished - started).total_seconds(), 3),
             phases={name: round(seconds, 3) for name, seconds in record.phases.items()},
             error=run.error or None,
+            chain=chain or None,
             **{f"pruned_{what}": number for what, number in pruned.items() if number},
             **record.counts,
         )

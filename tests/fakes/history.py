@@ -12,6 +12,7 @@ from syncd.store.db.database import Database, reading
 from syncd.store.inventory.history import LINKS, TABLES
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import licence_history, link_history, record_history, target_licences
+from syncd.store.store import Store
 
 
 def check_history(database: Database) -> None:
@@ -46,3 +47,9 @@ def check_history(database: Database) -> None:
         for (_, over), (begun, _) in itertools.pairwise(spans):
             assert over is not None, f"{place} lasts twice"
             assert over <= begun, f"{place} began before it was over"
+
+
+def check_chain(database: Database) -> None:
+    """The chain of run records holds, whatever later runs settled of what earlier ones left open."""
+    verdict = Store(database).chain.verify()
+    assert verdict.broken == []

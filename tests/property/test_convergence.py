@@ -33,7 +33,7 @@ from syncd.store.schema.tables import changes
 from syncd.sync.pull.pull import Pull
 from syncd.sync.push import Push
 from syncd.sync.runs import Sides
-from tests.fakes.history import check_history
+from tests.fakes.history import check_chain, check_history
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_apply_options, make_policy, make_rules, make_scope
 from tests.fakes.store import watch_store
@@ -491,6 +491,7 @@ def play(url: str, rounds: list[Any], seed: int, page_size: int) -> None:
                 name = what[1] if what[0] == "rules" else name
             asyncio.run(run(world, kind, trouble, after, late))
             check_history(world.database)
+            check_chain(world.database)
             seen |= world.portal.accounts.keys()
             assert seen <= world.portal.accounts.keys(), "an account was deleted, which no policy asked for"
         asyncio.run(run(world, "delta", "", 0, False))  # a full reading that was broken off before its end is ended

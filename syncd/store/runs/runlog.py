@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, literal_column, or_, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
+from syncd.store.runs.chain import CHAINED, append_ended, append_run
 from syncd.store.schema.tables import asked_runs, changes, runs
 
 PLANS_KEPT = 50
@@ -62,10 +63,10 @@ class RunLog(StorePart):
         error: str,
         now: datetime,
         proof: Mapping[str, Mapping[str, object]] | None = None,
-    ) -> None:
-        """Write how a run ended."""
+    ) -> str:
+        """Write how a run ended; return the hash of the chain of run records with it."""
         with self._database.transaction() as connection:
-            connection.execute(
+            ended = connection.execute(
                 _CLOSE,
                 {
                     "run": run_id,
@@ -76,7 +77,8 @@ class RunLog(StorePart):
                     "error": error[:2000],
                     "proof": encode_json(dict(proof)) if proof else None,
                 },
-            )
+            ).one()
+            return append_run(connection, ended)
 
     @in_thread
     def discard(self, run_id: int) -> None:
@@ -95,6 +97,8 @@ class RunLog(StorePart):
             open_runs = list(connection.scalars(_SELECT_OPEN))
             if open_runs:
                 connection.execute(_INTERRUPT)
+            for run_id in open_runs:
+                append_ended(connection, run_id)
             return open_runs
 
     @in_thread
@@ -193,12 +197,13 @@ def _interrupt() -> Update:
 _RUN = runs.c.id == bindparam("run")
 _BY_AGE = select(runs.c.id).order_by(runs.c.id.desc()).limit(1000)
 _OPEN = insert(runs).returning(runs.c.id)
-_CLOSE = update(runs).where(_RUN)
+_CLOSE = update(runs).where(_RUN).returning(*CHAINED)
 _DELETE = delete(runs).where(_RUN)
 _DELETE_CHANGES = delete(changes).where(changes.c.run_id == bindparam("run"))
 _DELETE_ASKED = delete(asked_runs).where(asked_runs.c.result_run == bindparam("run"))
-_SELECT_OPEN = select(runs.c.id).where(runs.c.status == "running")
-_HAS_OPEN = select(exists().where(runs.c.status == "running"))
+_RUNNING = runs.c.status == literal_column("'running'")  # as the index says it
+_SELECT_OPEN = select(runs.c.id).where(_RUNNING).order_by(runs.c.id)
+_HAS_OPEN = select(exists().where(_RUNNING))
 _INTERRUPT = _interrupt()
 _SELECT_OLD_RUNS = _BY_AGE.offset(bindparam("runs"))
 _SELECT_OLD_PLANS = _BY_AGE.where(runs.c.kind == "plan").offset(bindparam("plans"))
