@@ -128,6 +128,7 @@ UserCondition = Annotated[str, Parsed(partial(parse_expression, entity="user"))]
 GroupCondition = Annotated[str, Parsed(partial(parse_expression, entity="group"))]
 Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
 Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
+Kept = Annotated[timedelta, simple(values.parse_retention, values.format_duration)]
 CadenceValue = Annotated[Cadence, simple(parse_cadence)]
 Limit = Annotated[int | None, simple(values.parse_limit, values.format_limit)]
 Reference = Annotated[str, simple(_parse_reference)]
@@ -193,6 +194,8 @@ class StoreSettings(Section):
     url: Annotated[Secret, _secret(addresses.parse_store_url, addresses.show_without_password)] = Secret(
         "sqlite:///syncd.db", normalise=addresses.parse_store_url, show=addresses.show_without_password
     )
+    keep_runs: Kept = timedelta(days=400)
+    keep_history: Kept = timedelta(days=400)
 
 
 class ScheduleSettings(Section):

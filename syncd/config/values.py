@@ -98,6 +98,14 @@ def parse_positive_duration(value: object) -> timedelta:
     return duration
 
 
+def parse_retention(value: object) -> timedelta:
+    """Return a duration of at least a week: so long held changes may be approved, and the guard looks back."""
+    duration = parse_duration(value)
+    if duration < timedelta(days=7):
+        raise Refused("is shorter than 7d", "what is held can be approved for seven days: use at least 7d")
+    return duration
+
+
 def format_duration(duration: timedelta) -> str:
     """Return the shortest sum of units that ``parse_duration`` reads back; whole seconds."""
     minutes, seconds = divmod(int(duration.total_seconds()), 60)

@@ -27,6 +27,15 @@ RunStatus = Literal["running", "succeeded", "partial", "held", "failed", "interr
 HELD_FOR = timedelta(days=7)
 """How long a held plan may be approved; after that it has to be planned anew."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long something is kept: runs with their changes, and who was where since it is over."""
+
+    runs: timedelta
+    history: timedelta
+
+
 RUN_EXIT_CODES: Mapping[RunStatus, int] = {
     "succeeded": 0,
     "partial": 3,

@@ -21,6 +21,7 @@ object              keeps
 `undo`              what undoing a run looks at
 `decisions`         what people decided: approvals, rejections, orders to a working daemon
 `runs`              the run log
+`retention`         letting go what was kept long enough: runs, and who was where
 `chain`             whether the records of runs are as they were when these ended
 `asked`             runs that somebody asked a daemon for
 `daemons`           which daemons are up
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from syncd.store.privileges.records import Privileges
     from syncd.store.runs.asked import AskedRuns
     from syncd.store.runs.daemons import Daemons
+    from syncd.store.runs.retention import Keeping
     from syncd.store.runs.runlog import RunLog
     from syncd.store.runs.secret_end import SecretEnds
     from syncd.store.runs.told import SentNotifications
@@ -180,6 +182,12 @@ class Store:
         from syncd.store.runs.runlog import RunLog
 
         return RunLog(self._database)
+
+    @cached_property
+    def retention(self) -> Keeping:
+        from syncd.store.runs.retention import Keeping
+
+        return Keeping(self._database)
 
     @cached_property
     def chain(self) -> Chain:

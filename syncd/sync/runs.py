@@ -21,7 +21,7 @@ from syncd.errors import (
     UnknownObject,
     UnsafePlan,
 )
-from syncd.model.run import REVERSALS, Approval, PullKind, RunKind, RunRecord, RunRequest, RunStatus
+from syncd.model.run import REVERSALS, Approval, PullKind, Retention, RunKind, RunRecord, RunRequest, RunStatus
 from syncd.sync.planning.approval import Release
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.ports.sides import TrafficMeter
@@ -32,6 +32,10 @@ from syncd.sync.timekeeper import QuietHours, Timekeeper
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
+
+
+_PRUNING_STEPS = 60
+"""So many transactions follow a run at most that only let something go; each takes a fraction of a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +50,10 @@ class Sides:
 class Runs:
     """Executes requests one after the other; whoever calls it holds the store's lock."""
 
-    def __init__(self, store: Store, clock: Clock, is_quiet: QuietHours) -> None:
+    def __init__(self, store: Store, clock: Clock, is_quiet: QuietHours, *, retention: Retention | None = None) -> None:
+        """``retention`` None: nothing is let go."""
         self._store = store
+        self._retention = retention
         self._clock = clock
         self._is_quiet = is_quiet
         self._log = structlog.get_logger("syncd.run")
@@ -184,9 +190,10 @@ class Runs:
                 now=run.finished,
                 proof=record.proof,
             )
-            pruned = await self._store.runs.prune()
         except StoreError as error:
             self._log.error("run.unrecorded", error=str(error))  # the next start marks it interrupted
+        else:
+            pruned = await self._prune(status)
         emit = self._log.info if status in ("succeeded", "interrupted") else self._log.warning
         emit(
             "run.finished",
@@ -200,6 +207,22 @@ class Runs:
             **{f"pruned_{what}": number for what, number in pruned.items() if number},
             **record.counts,
         )
+
+    async def _prune(self, status: RunStatus) -> Mapping[str, int]:
+        """Let go what was kept long enough, in small steps; what is too much for once goes after the next runs."""
+        found: dict[str, int] = {}
+        if self._retention is None or status == "interrupted":
+            return found
+        try:
+            for _ in range(_PRUNING_STEPS):
+                step = await self._store.retention.prune_step(self._retention, now=self._clock.now())
+                for what in ("runs", "plans", "history"):
+                    found[what] = found.get(what, 0) + getattr(step, what)
+                if not step.more:
+                    break
+        except StoreError as error:
+            self._log.warning("runs.unpruned", error=str(error))
+        return found
 
 
 async def _read_news(pull: Pull) -> PullResult:

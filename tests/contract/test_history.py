@@ -8,30 +8,12 @@ from sqlalchemy import update
 
 from syncd.model.target import Malformed, MalformedRecord
 from syncd.store.reports.status import Report
-from syncd.store.runs import runlog
 from syncd.store.schema.tables import runs
 from syncd.store.store import Store
 from syncd.sync.apply.failure_log import LOGGED_PER_RUN
 from tests.fakes.world import open_world
 
 pytestmark = pytest.mark.both_engines
-
-
-async def test_what_is_too_old_to_keep_is_counted_in_the_log(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans that were only looked at go first, then the oldest runs; the line of the run tells how many."""
-    monkeypatch.setattr(runlog, "PLANS_KEPT", 1)
-    monkeypatch.setattr(runlog, "RUNS_KEPT", 3)
-    world = open_world(store_url)
-    world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
-    await world.sync("full")
-    with structlog.testing.capture_logs() as logs:
-        for write in (False, False, True, True):
-            await world.sync(write=write)
-    finished = [log for log in logs if log["event"] == "run.finished"]
-    pruned = [(log.get("pruned_plans"), log.get("pruned_runs")) for log in finished]
-    assert pruned == [(None, None), (1, None), (None, None), (None, 1)]
-    assert [record.id for record in Store(world.database).runs.load_runs(10)] == [5, 4, 3]
-    world.database.close()
 
 
 async def test_many_failures_of_a_run_are_a_few_lines_and_a_number(store_url: str) -> None:

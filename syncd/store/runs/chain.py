@@ -8,6 +8,7 @@ ends. What it costs grows with the changes of the run, and with what is open.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -27,12 +28,14 @@ from sqlalchemy import (
 )
 
 from syncd.model.chain import OPEN_STATUSES, SETTLED_STATUS, Digest, EntryKind, digest_content, hash_entry
+from syncd.model.run import HELD_FOR
 from syncd.store.db.parameters import among_bound, gather, read_gathered
 from syncd.store.db.sql import encode_json
-from syncd.store.schema.tables import changes, run_chain, runs, settlements
+from syncd.store.schema.tables import UtcTime, changes, run_chain, runs, settlements
 
 AT_ONCE = 5000
 """Changes that are read at once."""
+_SETTLED_WITHIN = HELD_FOR + timedelta(days=1)
 Standing = tuple[str, str, str]
 """How a change stood when its run ended: status, cause and sentence."""
 
@@ -45,6 +48,7 @@ def append_run(connection: Connection, ended: Row[Any]) -> str:
     previous = ended.previous or ""
     if ended.unsettled:
         previous = _append_settled(connection, previous)
+        connection.execute(_GIVE_UP, {"before": ended.finished_at - _SETTLED_WITHIN})
     digest = digest_run(connection, ended, with_changes=bool(ended.changed), stood={})
     if ended.changed:
         connection.execute(_NOTE_OPEN, {"run": ended.id})
@@ -180,6 +184,22 @@ SELECT_SETTLED = _SETTLED.where(
     settlements.c.run_id == bindparam("run"), settlements.c.entry == bindparam("entry")
 ).order_by(settlements.c.seq)
 """What an entry ``:entry`` says became of changes of a run ``:run``."""
+_LAST_OLD = (
+    select(runs.c.id)
+    .where(runs.c.finished_at < bindparam("before", type_=UtcTime()))
+    .order_by(runs.c.finished_at.desc())
+    .limit(1)
+)
+_GIVE_UP = (
+    update(settlements)
+    .where(
+        literal_column("settlements.entry IS NULL"),
+        settlements.c.status != "started",
+        settlements.c.run_id <= _LAST_OLD.scalar_subquery(),
+    )
+    .values(entry=0)
+)
+"""Nobody can release any more what was left open so long ago: it stays as it was."""
 _SETTLE = (
     update(settlements)
     .where(settlements.c.run_id == bindparam("run"), among_bound(settlements.c.seq, "seqs"))

@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, literal_column, or_, select, update
+from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, literal_column, select, update
 
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.runs.chain import CHAINED, append_ended, append_run
-from syncd.store.schema.tables import asked_runs, changes, runs
+from syncd.store.schema.tables import changes, runs
 
-PLANS_KEPT = 50
-RUNS_KEPT = 5000
 _UNRECORDED = "its end was not recorded: the process ended before the run did, or the store could not be written"
 
 
@@ -102,19 +100,6 @@ class RunLog(StorePart):
             return open_runs
 
     @in_thread
-    def prune(self) -> dict[str, int]:
-        """Delete all but the newest plans that were only looked at, and the oldest runs of all; return how many."""
-        if not self._database.load_value(_HAS_OLD, {"plans": PLANS_KEPT, "runs": RUNS_KEPT}):
-            return {"plans": 0, "runs": 0}
-        with self._database.transaction() as connection:
-            ended = list(connection.scalars(_SELECT_OLD_RUNS, {"runs": RUNS_KEPT}))
-            plans = [each for each in connection.scalars(_SELECT_OLD_PLANS, {"plans": PLANS_KEPT}) if each not in ended]
-            for run_id in (*plans, *ended):
-                for statement in (_DELETE_CHANGES, _DELETE_ASKED, _DELETE):
-                    connection.execute(statement, {"run": run_id})
-            return {"plans": len(plans), "runs": len(ended)}
-
-    @in_thread
     def has_open(self) -> bool:
         """Return whether a run is going on, or was left open by a crash."""
         return bool(self._database.load_value(_HAS_OPEN))
@@ -195,19 +180,13 @@ def _interrupt() -> Update:
 
 
 _RUN = runs.c.id == bindparam("run")
-_BY_AGE = select(runs.c.id).order_by(runs.c.id.desc()).limit(1000)
 _OPEN = insert(runs).returning(runs.c.id)
 _CLOSE = update(runs).where(_RUN).returning(*CHAINED)
 _DELETE = delete(runs).where(_RUN)
-_DELETE_CHANGES = delete(changes).where(changes.c.run_id == bindparam("run"))
-_DELETE_ASKED = delete(asked_runs).where(asked_runs.c.result_run == bindparam("run"))
 _RUNNING = runs.c.status == literal_column("'running'")  # as the index says it
 _SELECT_OPEN = select(runs.c.id).where(_RUNNING).order_by(runs.c.id)
 _HAS_OPEN = select(exists().where(_RUNNING))
 _INTERRUPT = _interrupt()
-_SELECT_OLD_RUNS = _BY_AGE.offset(bindparam("runs"))
-_SELECT_OLD_PLANS = _BY_AGE.where(runs.c.kind == "plan").offset(bindparam("plans"))
-_HAS_OLD = select(or_(_SELECT_OLD_RUNS.limit(1).exists(), _SELECT_OLD_PLANS.limit(1).exists()))
 _NEWEST = select(runs).order_by(runs.c.id.desc())
 _CHOSEN = (
     among_bound(runs.c.kind, "kinds", textual=True),

@@ -40,7 +40,7 @@ class _Walk:
         self._verdict = Verdict()
         self._noted = None if noted is None else noted.strip().lower()
         self._let_go: list[list[int]] = []
-        self._anchors: dict[str, int] = {}
+        self._anchors: set[str] = set()
         self._begins_at = 0
         self._met: set[int] = set()
 
@@ -81,9 +81,8 @@ class _Walk:
                 if kind == "pruned":
                     self._let_go += said["runs"]
                 elif kind == "anchor":
-                    self._anchors[said["hash"]] = said["through"]
-                    self._begins_at = max(self._begins_at, said["through"])
-                else:
+                    self._anchors.add(said["hash"])
+                if kind != "pruned":
                     self._begins_at = max(self._begins_at, said["unhashed"])
             except (ValueError, KeyError, TypeError):
                 continue  # its digest tells that it was changed
@@ -163,7 +162,7 @@ class _Walk:
             if run_id <= self._begins_at:
                 self._verdict.unhashed += 1
             else:
-                self._break(run_id, "its record was inserted: no entry of the chain knows it")
+                self._break(run_id, "no entry of the chain knows it: its record was inserted, or its entry was removed")
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
