@@ -24,6 +24,7 @@
     ├── ResyncRequired          the checkpoint is dead: a full pull is needed
     ├── IncompleteRead          no proof of completeness: additive work only
     ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
+    ├── NotLeft                 a certificate was asked for about somebody who has not left
     ├── UnsafePlan              a plan that a guard withholds
     ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
     ├── NotInstalled            an optional part of syncd is asked for and is not installed
@@ -185,6 +186,10 @@ class IncompleteRead(SyncdError):
 
 class UnknownObject(SyncdError):
     """An operator named an object that neither side has, or a name that several bear; the message lists their ids."""
+
+
+class NotLeft(SyncdError):
+    """A certificate was asked for about somebody who has not left; the message says where to look instead."""
 
 
 class UnsafePlan(SyncdError):

@@ -38,7 +38,7 @@ class Turn(StrEnum):
     RELEASED = "released"
     """By ``syncd release``: not ours any more, and untouched in the portal."""
     GIVEN_BACK = "given_back"
-    DELETED = "deleted"
+    DELETED = "record_deleted"
     GONE = "gone"
 
 

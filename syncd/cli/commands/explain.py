@@ -30,19 +30,27 @@ if TYPE_CHECKING:
 
 @click.command("explain")
 @click.argument("name", metavar="WHO")
+@click.option("--at", "at", metavar="DATE", help="What a person had on a day (2026-03-01) or at a moment instead.")
 @shared_options
 @pass_invocation
-def explain(invocation: Invocation, *, name: str) -> None:
+def explain(invocation: Invocation, *, name: str, at: str | None) -> None:
     """Explain one user or group: the rule that decided, mapping, record, what is open, what happens next, history.
 
     WHO is the Entra id, the UPN, the BPS id or the display name, in part if only one bears it; where several do, they
-    are listed. Neither side is asked.
+    are listed. Neither side is asked. --at lists the accounts, groups and licences of a person at that time, and by
+    which run each came and went; a day is one in schedule.timezone.
 
     \b
     Examples:
       syncd explain ann@example.com
       syncd explain "Invoices, readers"
+      syncd explain ann@example.com --at 2026-03-01
     """
+    if at is not None:
+        from syncd.cli.commands.explain_at import explain_at
+
+        explain_at(invocation, name, at)
+        return
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store
     from syncd.clock import Clock
