@@ -31,6 +31,11 @@ def encode_json(value: object) -> str:
     return _encode_sorted(value).decode()
 
 
+def encode_rows(rows: list[list[Any]]) -> bytes:
+    """Return rows of plain values as JSON, always alike."""
+    return _encode(rows)
+
+
 def decode_json(text: str | None) -> Any:
     """Read JSON text of ours; None and empty give an empty object."""
     return _decode(text) if text else {}

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from syncd.model.chain import OPEN_STATUSES, SETTLED_STATUS, Digest, EntryKind, digest_content, hash_entry
 from syncd.model.run import HELD_FOR
 from syncd.store.db.parameters import among_bound, gather, read_gathered
-from syncd.store.db.sql import encode_json
+from syncd.store.db.sql import encode_json, encode_rows
 from syncd.store.schema.tables import UtcTime, changes, run_chain, runs, settlements
 
 AT_ONCE = 5000
@@ -84,17 +84,20 @@ def load_head(connection: Connection) -> str:
 def digest_run(connection: Connection, run: Row[Any], *, with_changes: bool, stood: Mapping[int, Standing]) -> str:
     """Return the digest of a run's record with its changes. ``stood``: those that stood otherwise when it ended."""
     digest = Digest()
-    digest.add([encode_json(_describe_run(run)).encode()])
+    digest.add(encode_rows([_describe_run(run)]))
     if with_changes:
         for rows in _iterate_changes(connection, run.id):
-            digest.add(_encode_change(row, stood) for row in rows)
+            if stood:
+                for row in rows:
+                    row[-4:-1] = stood.get(row[0], row[-4:-1])
+            digest.add(encode_rows(rows))
     return digest.finish()
 
 
 def digest_settled(rows: list[Row[Any]]) -> str:
     """Return the digest of what became of changes."""
     digest = Digest()
-    digest.add(encode_json([row.seq, row.status, row.error_cause, row.error]).encode() for row in rows)
+    digest.add(encode_rows([[row.seq, row.status, row.error_cause, row.error] for row in rows]))
     return digest.finish()
 
 
@@ -103,12 +106,6 @@ def _describe_run(run: Row[Any]) -> list[object]:
         run.id, run.kind, run.trigger, run.status, run.started_at.isoformat(),
         run.finished_at.isoformat() if run.finished_at else None, run.counts, run.phases, run.error, run.proof,
     ]  # fmt: skip
-
-
-def _encode_change(row: list[Any], stood: Mapping[int, Standing]) -> bytes:
-    if row[0] in stood:
-        row[-4:-1] = stood[row[0]]
-    return encode_json(row).encode()
 
 
 def _iterate_changes(connection: Connection, run_id: int) -> Iterator[list[list[Any]]]:
