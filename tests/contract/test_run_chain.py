@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, delete, insert, select, update
 
+from syncd.model.chain import digest_content, hash_entry
 from syncd.model.run import Approval, RunRequest
+from syncd.store.runs.chain import append_ended
 from syncd.store.schema.tables import changes, run_chain, runs, settlements
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World, open_world
@@ -128,8 +130,6 @@ async def test_runs_from_before_the_chain_are_said_to_be_unhashed(store_url: str
         connection.execute(delete(run_chain))
         connection.execute(delete(settlements))
         content = '{"unhashed":3}'
-        from syncd.model.chain import digest_content, hash_entry
-
         digest = digest_content(content)
         found = hash_entry(previous="", kind="begin", run_id=None, digest=digest)
         values = {"kind": "begin", "content": content, "digest": digest, "previous": "", "hash": found}
@@ -155,8 +155,6 @@ async def test_a_chain_that_was_made_anew_holds_and_lacks_the_head_that_was_note
     """Whoever can write the store can rebuild all of it: only a hash that was kept elsewhere tells."""
     world = await open_company(store_url)
     noted = world.store.chain.load_head()
-    from syncd.store.runs.chain import append_ended
-
     with world.database.transaction() as connection:
         connection.execute(update(runs).where(runs.c.id == 2).values(error="forged"))
         connection.execute(delete(run_chain).where(run_chain.c.kind != "begin"))

@@ -35,7 +35,7 @@ _CAME: Mapping[str, str] = {
     Turn.GIVEN_BACK: "undo",
 }
 _WENT: Mapping[str, str] = {
-    Cause.LEFT: "left the group",
+    Cause.LEFT: "not in it in the tenant",
     Turn.BY_HAND: "taken out by hand",
     Turn.SETTLED: "our removal, seen later",
     Turn.UNSURE: "our removal, without an answer",

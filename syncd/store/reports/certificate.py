@@ -100,11 +100,10 @@ class Certificates:
             tasks = _load_tasks(connection, keys)
             pending = load_pending(connection, keys, now=now)
             numbers = {left_run, *(task.run for task in tasks)}
-            for each in (*links, *licences, *accounts):
-                went = each.time.went
-                numbers.add(went.run if went is not None else None)
-                if isinstance(each, RecordTime) and each.leaving_as:
-                    numbers.add(each.time.came.run)
+            ends = [each.time.went for each in links] + [each.time.went for each in licences]
+            ends += [each.time.went for each in accounts]
+            ends += [each.time.came for each in accounts if each.leaving_as]
+            numbers |= {end.run for end in ends if end is not None}
             proofs = _load_runs(connection, sorted(number for number in numbers if number is not None))
         return Departure(
             state=state,
