@@ -84,6 +84,7 @@ class Borders:
         handed = inspect.signature(Runs).bind(*given, **named).arguments
         day = NOW.replace(hour=0)
         self.seen["quiet"] = [hour for hour in range(24) if handed["is_quiet"](day + timedelta(hours=hour))]
+        self.note("keep", handed["retention"])
 
     def open_hook(self, options: Any, clock: Clock) -> _Nothing:
         """Stand for the hook."""

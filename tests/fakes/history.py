@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -13,6 +14,8 @@ from syncd.store.inventory.history import LINKS, TABLES
 from syncd.store.licences.taken import is_held
 from syncd.store.schema.tables import licence_history, link_history, record_history, target_licences
 from syncd.store.store import Store
+
+_EVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def check_history(database: Database) -> None:
@@ -37,16 +40,16 @@ def check_history(database: Database) -> None:
         times: dict[tuple[Any, ...], list[tuple[Any, Any]]] = defaultdict(list)
         for link, links in LINKS.items():
             for row in connection.execute(select(links)):
-                assert row.came_cause, f"{link} {row} began for no cause"
+                assert row.came_cause or row.came_at is None, f"{link} {row} began for no cause"
                 times[link, row.group_key, row.member_key].append((row.came_at, None))
         for row in connection.execute(select(link_history)):
             assert row.went_cause, f"{row} ended for no cause"
             times[row.object, row.group_key, row.member_key].append((row.came_at, row.went_at))
     for place, spans in times.items():
-        spans.sort(key=lambda span: (span[0], span[1] is None, span[1] or span[0]))
+        spans.sort(key=lambda span: (span[0] or _EVER, span[1] is None, span[1] or _EVER))
         for (_, over), (begun, _) in itertools.pairwise(spans):
             assert over is not None, f"{place} lasts twice"
-            assert over <= begun, f"{place} began before it was over"
+            assert over <= (begun or _EVER), f"{place} began before it was over"
 
 
 def check_chain(database: Database) -> None:

@@ -16,7 +16,10 @@ from sqlalchemy import select, text
 from syncd.errors import SchemaMismatch, StoreError
 from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema, find_migrations, load_head, load_revision, migrate
-from syncd.store.schema.tables import failures, metadata, rejections
+from syncd.store.reports.history import History
+from syncd.store.schema.tables import failures, metadata, rejections, target_members
+from syncd.store.store import Store
+from tests.fakes.history import check_history
 
 pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
 
@@ -87,6 +90,39 @@ def test_what_failed_and_was_rejected_before_owners_came_is_kept_under_its_kind(
             columns = table.c.record_key, table.c.target_key, table.c.object
             found = sorted(tuple(row) for row in connection.execute(select(*columns)))
             assert found == [(7, 0, "group"), (7, 8, "membership"), (9, 0, "user")]
+
+
+def test_what_is_there_when_the_history_begins_has_no_beginning(database: Database) -> None:
+    """0017 opens a time for each record of ours and each licence that is held; 0018 says which runs are in no chain."""
+    config = Config()
+    config.set_main_option("script_location", str(find_migrations()))
+    config.attributes["engine"] = database.engine
+    command.upgrade(config, "0016")
+    with database.transaction() as connection:
+        connection.execute(text("INSERT INTO target_members VALUES (1, 2)"))
+        connection.execute(text("INSERT INTO target_principals VALUES (2, 'ann@x.com', 'ann@x.com')"))
+        for key, origin in ((2, "'created'"), (3, "NULL")):
+            values = f"({key}, 'Synchronized', {origin}, 9)"
+            connection.execute(text(f"INSERT INTO target_users (key, status, origin, source_key) VALUES {values}"))
+        for kind, origin in (("Used", "'granted'"), ("Manual", "NULL"), ("Noted", "'taken'")):
+            connection.execute(text(f"INSERT INTO target_licences (key, type, origin) VALUES (2, '{kind}', {origin})"))
+        connection.execute(
+            text(
+                "INSERT INTO runs (id, kind, trigger, status, started_at, finished_at, counts, phases, error) "
+                "VALUES (4, 'full', 'cli', 'succeeded', '2026-01-01', '2026-01-02', '{}', '{}', '')"
+            )
+        )
+    command.upgrade(config, "head")
+    with database.transaction() as connection:
+        assert list(connection.scalars(select(target_members.c.came_at))) == [None]
+    history = History(database)
+    assert history.load_since().tzinfo is not None
+    (record,) = history.load_records("user", key=2)
+    assert (record.origin, record.time.came.at, record.time.went) == ("created", None, None)
+    assert [(each.type, each.time.came.at) for each in history.load_licences([2])] == [("Manual", None), ("Used", None)]
+    verdict = Store(database).chain.verify()
+    assert (verdict.broken, verdict.unhashed, verdict.checked) == ([], 1, 0)
+    check_history(database)
 
 
 def test_a_store_of_another_revision_is_refused_with_the_command_that_helps(database: Database) -> None:

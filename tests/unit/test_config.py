@@ -78,7 +78,7 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
     """What nobody sets is what the administrator was promised."""
     effective = load().effective()
 
-    assert effective["store"] == {"url": "sqlite:///syncd.db"}
+    assert effective["store"] == {"url": "sqlite:///syncd.db", "keep_runs": "400d", "keep_history": "400d"}
     assert effective["schedule"] == {
         "full": "0 2 * * *",
         "delta": "5m",

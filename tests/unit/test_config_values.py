@@ -274,6 +274,15 @@ def test_the_store_is_a_file_or_postgresql(url: str, expected: str) -> None:
     assert load({"SYNCD_STORE__URL": url}).store.url.reveal() == expected
 
 
+@pytest.mark.parametrize("key", ["KEEP_RUNS", "KEEP_HISTORY"])
+def test_what_is_kept_is_kept_for_a_week_at_least(key: str) -> None:
+    """So long a held change can be approved."""
+    problem = problem_of({f"SYNCD_STORE__{key}": "6d23h"})
+
+    assert f"store.{key.lower()}" in problem
+    assert "use at least 7d" in problem
+
+
 @pytest.mark.parametrize(
     "url",
     ["mysql://u:hunter2@h/d", "sqlite://", "sqlite:///:memory:", "postgresql+asyncpg://u:hunter2@h/d", "syncd.db"],

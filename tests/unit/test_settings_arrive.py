@@ -149,6 +149,8 @@ BPS = {
 PROCESS = {
     "store.url": Case(value="sqlite:///other.db", changes={"store": "other.db"}),
     "store.url_file": Case(value="url.txt", changes={"store": "filed.db"}),
+    "store.keep_runs": Case(value="30d", changes={"keep.runs": timedelta(days=30)}),
+    "store.keep_history": Case(value="31d", changes={"keep.history": timedelta(days=31)}),
     "schedule.full": Case(value="30 4 * * *", changes={"schedule.full": "2100-01-16T03:30:00+00:00"}),
     "schedule.delta": Case(value="7m", changes={"schedule.delta": "2100-01-15T12:07:00+00:00"}),
     "schedule.timezone": Case(
