@@ -42,7 +42,7 @@ class Turn(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class End:
     """One end of a time. ``at`` None: before the history began. ``run`` None: in no run. ``by``: the run's trigger."""
 

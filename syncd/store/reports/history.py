@@ -83,7 +83,7 @@ class History:
     ) -> Iterator[Links]:
         """Yield memberships and ownerships of groups, or of people, by group and person, each with its time."""
         with reading(self._database) as connection:
-            yield from _iterate_links(connection, groups, members, asked)
+            yield from _iterate_links(connection, groups=groups, members=members, asked=asked)
 
     def load_licences(self, holders: Collection[int], asked: Asked | None = None) -> list[LicenceTime]:
         """Return the times in which accounts had licences."""
@@ -111,14 +111,14 @@ class History:
 
 
 def _iterate_links(
-    connection: Connection, groups: Collection[int], members: Collection[int], asked: Asked | None
+    connection: Connection, *, groups: Collection[int], members: Collection[int], asked: Asked | None
 ) -> Iterator[Links]:
     group, member = target_principals.alias("group_record"), target_principals.alias("member")
     past = select(record_history.c.name).where(
         record_history.c.object == "user", record_history.c.record_key == member.c.key
     )
     name = func.coalesce(target_users.c.name, past.order_by(record_history.c.key.desc()).limit(1).scalar_subquery())
-    parts = [_select_lasting(kind, table, groups, members, asked) for kind, table in LINKS.items()]
+    parts = [_select_lasting(kind, table, groups=groups, members=members, asked=asked) for kind, table in LINKS.items()]
     both = parts[0].union_all(*parts[1:], _select_over(groups, members, asked)).subquery()
     statement = (
         select(both, group.c.bps_id.label("group_id"), member.c.bps_id.label("member_id"), name.label("name"))
@@ -134,7 +134,7 @@ def _iterate_links(
 
 
 def _select_lasting(
-    kind: str, links: Table, groups: Collection[int], members: Collection[int], asked: Asked | None
+    kind: str, links: Table, *, groups: Collection[int], members: Collection[int], asked: Asked | None
 ) -> Select[Any]:
     nothing = (null().label(name) for name in ("went_run", "went_cause", "went_by"))
     came = [links.c[name] for name in _ENDS[:4]]
@@ -166,7 +166,6 @@ def _has_to_do(came: ColumnElement[Any], went: ColumnElement[Any], asked: Asked)
 
 
 def _make_time(row: Row[Any]) -> Time:
-    went = None
-    if row.went_at is not None:
-        went = End(row.went_at, row.went_run, row.went_cause or "", row.went_by or "")
-    return Time(came=End(row.came_at, row.came_run, row.came_cause or "", row.came_by or ""), went=went)
+    came = End(at=row.came_at, run=row.came_run, cause=row.came_cause or "", by=row.came_by or "")
+    went = End(at=row.went_at, run=row.went_run, cause=row.went_cause or "", by=row.went_by or "")
+    return Time(came=came, went=None if went.at is None else went)
