@@ -26,11 +26,12 @@ from tests.fakes.world import World, open_world
 GROWING = {
     "source_objects", "source_users", "source_groups", "source_members", "source_owners", "scope_members",
     "desired_users", "desired_groups", "target_principals", "target_users", "target_groups", "target_members",
-    "target_owners", "target_licences", "changes",
+    "target_owners", "target_licences", "changes", "link_history", "licence_history", "record_history", "settlements",
 }  # fmt: skip
 OF_FEW = {
     "ix_source_users_parked", "ix_source_groups_parked", "ix_source_groups_reread", "ix_desired_groups_skipped",
     "ix_target_users_waiting", "ix_target_groups_waiting", "ix_target_users_leaving_at", "ix_target_groups_leaving_at",
+    "ix_settlements_unsettled",  # what is open of the last days
     "ix_target_licences_origin",  # seats are counted when licences change hands, from the index alone
 }  # fmt: skip
 """Indexes that hold exceptions only: a walk through one of them is short in a company of any size."""

@@ -16,7 +16,6 @@ from syncd.store.db.markers import HISTORY_SINCE, load_markers
 from syncd.store.db.parameters import among_values
 from syncd.store.inventory.history import LINKS, TABLES
 from syncd.store.schema.tables import (
-    UtcTime,
     licence_history,
     link_history,
     record_history,
@@ -125,7 +124,7 @@ def _iterate_links(
         .join(group, group.c.key == both.c.group_key)
         .join(member, member.c.key == both.c.member_key)
         .outerjoin(target_users, target_users.c.key == both.c.member_key)
-        .order_by(group.c.bps_fold, both.c.object, member.c.bps_fold, both.c.came_at, both.c.went_at)
+        .order_by(group.c.bps_fold, both.c.object, member.c.bps_fold, both.c.came_at.is_not(None), both.c.came_at)
     )
     for row in connection.execution_options(yield_per=1000).execute(statement):
         yield Links(
@@ -136,11 +135,11 @@ def _iterate_links(
 def _select_lasting(
     kind: str, links: Table, *, groups: Collection[int], members: Collection[int], asked: Asked | None
 ) -> Select[Any]:
-    nothing = (null().label(name) for name in ("went_run", "went_cause", "went_by"))
+    nothing = (literal(None, link_history.c[name].type).label(name) for name in _ENDS[4:])
     came = [links.c[name] for name in _ENDS[:4]]
     statement = select(
         literal(kind).label("object"), links.c.group_key, links.c.member_key, *came,
-        literal(None, UtcTime()).label("went_at"), *nothing,
+        *nothing,
     ).where(_choose(links, groups, members))  # fmt: skip
     return statement if asked is None else statement.where(_has_to_do(links.c.came_at, null(), asked))
 
