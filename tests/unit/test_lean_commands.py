@@ -29,6 +29,8 @@ FORBIDDEN = {
     "users": (*_SIDES, *_ENGINE),
     "groups": (*_SIDES, *_ENGINE),
     "due": (*_SIDES, *_ENGINE),
+    "who Sales --at 2026-01-01": (*_SIDES, *_ENGINE),
+    "verify": (*_SIDES, *_ENGINE, *_RULES),
     "explain ann@x.example": (*_SIDES, *_ENGINE),
 }
 
