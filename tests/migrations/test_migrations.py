@@ -93,11 +93,11 @@ def test_what_failed_and_was_rejected_before_owners_came_is_kept_under_its_kind(
 
 
 def test_what_is_there_when_the_history_begins_has_no_beginning(database: Database) -> None:
-    """0017 opens a time for each record of ours and each licence that is held; 0018 says which runs are in no chain."""
+    """0018 opens a time for each record of ours and each licence that is held; 0019 says which runs are in no chain."""
     config = Config()
     config.set_main_option("script_location", str(find_migrations()))
     config.attributes["engine"] = database.engine
-    command.upgrade(config, "0016")
+    command.upgrade(config, "0017")
     with database.transaction() as connection:
         connection.execute(text("INSERT INTO target_members VALUES (1, 2)"))
         connection.execute(text("INSERT INTO target_principals VALUES (2, 'ann@x.com', 'ann@x.com')"))
