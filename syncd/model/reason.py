@@ -96,6 +96,8 @@ class Cause(StrEnum):
 
     # Why a planned change does not go on.
     GUARD = "guard"
+    NEXT_WAVE = "next_wave"
+    """Its wave has not begun: the plan goes in waves, and each is read back before the next."""
     HELD_BEFORE = "held_before"
     """An earlier run held the very same change, and nobody has decided about it yet."""
     QUIET_HOURS = "quiet_hours"

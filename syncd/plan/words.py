@@ -72,6 +72,7 @@ SENTENCES: dict[Cause, str] = {
     # Why a planned change does not go on.
     Cause.GUARD: "{breach}",
     Cause.HELD_BEFORE: "held since run {run} ({breach}), until somebody approves or rejects it",
+    Cause.NEXT_WAVE: "its wave comes later: each wave is read back before the next (policy.waves)",
     Cause.QUIET_HOURS: "quiet hours: removals are put off (guard.quiet_hours)",
     Cause.CLOCK: "{doubt}: what hangs on time waits until it is right",
     Cause.PAUSED: "paused until {until} ({reason})",

@@ -19,6 +19,7 @@ object              keeps
 `outcomes`          what became of changes, with their effect on the inventory
 `plan_files`        plans that were written to a file or come from one
 `undo`              what undoing a run looks at
+`waves`             which change of a plan goes in which wave, and what a wave has written
 `decisions`         what people decided: approvals, rejections, orders to a working daemon
 `runs`              the run log
 `asked`             runs that somebody asked a daemon for
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from syncd.store.plans.plans import Outcomes, PlanFiles, Plans
     from syncd.store.plans.stops import Stops
     from syncd.store.plans.undo import Undoing
+    from syncd.store.plans.waves import Waves
     from syncd.store.privileges.records import Privileges
     from syncd.store.runs.asked import AskedRuns
     from syncd.store.runs.daemons import Daemons
@@ -164,6 +166,12 @@ class Store:
         from syncd.store.plans.undo import Undoing
 
         return Undoing(self._database)
+
+    @cached_property
+    def waves(self) -> Waves:
+        from syncd.store.plans.waves import Waves
+
+        return Waves(self._database)
 
     @cached_property
     def decisions(self) -> Decisions:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,10 +11,11 @@ import structlog
 from syncd.clock import Clock, LateClock
 from syncd.errors import ConfigError, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
-from syncd.plan.guard import Hold
 from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
 from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
+from syncd.sync.apply.result import PushResult, add_outcomes
+from syncd.sync.apply.waves import Waving
 from syncd.sync.passage import pass_moment, pass_pauses
 from syncd.sync.planning.approval import keep_approved
 from syncd.sync.planning.kept_by_hand import list_ours
@@ -30,22 +31,6 @@ from syncd.sync.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
-
-
-@dataclass(slots=True, kw_only=True)
-class PushResult:
-    """What a push did. ``outcomes``: number of changes per status; ``planned``: per action."""
-
-    full: bool = False
-    holds: list[Hold] = field(default_factory=list)
-    planned: dict[str, int] = field(default_factory=dict)
-    outcomes: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    """What the administrator should know although nothing failed: seats that are lacking, say."""
-    refused: str = ""
-    """What of an approval was refused, because a side has changed since it was shown."""
-    malformed: dict[str, int] = field(default_factory=dict)
-    """Records of the portal that could not be understood, under the names of the run's counts."""
 
 
 class Push:
@@ -201,14 +186,24 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            notes += await self._apply(run_id, moment, licences=licences, retry_failed=retry_failed)
+            waves = self._make_waves(run_id)
+            held = await waves.check_earlier() if full and read_portal else []
+            if not held:
+                first = approval is None and subject is None and await waves.go(fingerprint)
+                send = partial(self._apply, run_id, moment, licences=licences, retry_failed=retry_failed)
+                held = await waves.apply(send) if first else []
+                notes += waves.notes if first else await send()
+            planned.holds += held
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
             await store.plans.finish_push(
                 run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
             )
         notes = [*tell_doubt(moment), *planned.notes, *notes]
-        return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
+        result = PushResult(
+            full=planned.full, holds=planned.holds, notes=notes, refused=refused, malformed=self._malformed
+        )
+        return await add_outcomes(result, store, run_id)
 
     async def carry_out(
         self,
@@ -257,7 +252,20 @@ class Push:
             notes += await self._apply(run_id, moment, licences=licences)
             await store.plan_files.finish_proposal(run_id)
         notes = [*tell_doubt(moment), *notes]
-        return await self._sum_up(run_id, full=False, holds=holds, notes=notes, refused="; ".join(means.refused))
+        result = PushResult(holds=holds, notes=notes, refused="; ".join(means.refused), malformed=self._malformed)
+        return await add_outcomes(result, store, run_id)
+
+    def _make_waves(self, run_id: int) -> Waving:
+        return Waving(
+            self._portal,
+            self._store,
+            run_id,
+            rules=self._rules,
+            clock=self._clock,
+            options=self._options,
+            progress=self._progress,
+            stopping=self._stopping,
+        )
 
     def _make_privileging(self) -> Privileging:
         now = self._clock.now()
@@ -329,13 +337,3 @@ class Push:
             stopping=self._stopping,
         )
         await self._store.outcomes.claim_started(now=self._clock.now())
-
-    async def _sum_up(
-        self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str], refused: str
-    ) -> PushResult:
-        result = PushResult(full=full, holds=list(holds), notes=list(notes), malformed=self._malformed, refused=refused)
-        for (action, _kind, status), number in sorted((await self._store.plans.count_outcomes(run_id)).items()):
-            if status != "dropped":
-                result.planned[action] = result.planned.get(action, 0) + number
-            result.outcomes[status] = result.outcomes.get(status, 0) + number
-        return result

@@ -71,6 +71,9 @@ UNNAMED = "unnamed:"
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; what was held for it goes on."""
 
+OPEN_WAVE = "open_wave"
+"""JSON: the run and the wave that was begun, of how many, as long as it has not been read back."""
+
 APPLIED = "applied:"
 """With the checksum of a plan file behind it: the run that began to apply that file."""
 

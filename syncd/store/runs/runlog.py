@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, or_, select, update
 
+from syncd.model.reason import Cause
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
@@ -81,6 +82,7 @@ class RunLog(StorePart):
             open_runs = list(connection.scalars(_SELECT_OPEN))
             if open_runs:
                 connection.execute(_INTERRUPT)
+                connection.execute(_REOPEN_WAVES, {"runs": open_runs})
             return open_runs
 
     @in_thread
@@ -161,6 +163,15 @@ _DELETE_ASKED = delete(asked_runs).where(asked_runs.c.result_run == bindparam("r
 _SELECT_OPEN = select(runs.c.id).where(runs.c.status == "running")
 _HAS_OPEN = select(exists().where(runs.c.status == "running"))
 _INTERRUPT = _interrupt()
+_REOPEN_WAVES = (  # waves that never began: the run was cut short before it came to them
+    update(changes)
+    .where(
+        among_bound(changes.c.run_id, "runs"),
+        changes.c.status == "held",
+        changes.c.error_cause == Cause.NEXT_WAVE.value,
+    )
+    .values(status="planned", error="", error_cause="")
+)
 _SELECT_OLD_RUNS = _BY_AGE.offset(bindparam("runs"))
 _SELECT_OLD_PLANS = _BY_AGE.where(runs.c.kind == "plan").offset(bindparam("plans"))
 _HAS_OLD = select(or_(_SELECT_OLD_RUNS.limit(1).exists(), _SELECT_OLD_PLANS.limit(1).exists()))

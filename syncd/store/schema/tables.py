@@ -60,6 +60,7 @@ from syncd.store.schema.runs import (
     pauses,
     rejections,
     runs,
+    wave_people,
 )
 from syncd.store.schema.types import Key, UtcTime, metadata
 
@@ -115,4 +116,5 @@ __all__ = [
     "unshown_managers",
     "vanished_records",
     "waiting_touches",
+    "wave_people",
 ]
