@@ -25,6 +25,7 @@
     ├── IncompleteRead          no proof of completeness: additive work only
     ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
     ├── UnsafePlan              a plan that a guard withholds
+    ├── PortalRestored          the portal went back in time, and is not written to
     ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
     ├── NotInstalled            an optional part of syncd is asked for and is not installed
     ├── Interrupted             the run was asked to stop, and stopped at the next safe place
@@ -189,6 +190,10 @@ class UnknownObject(SyncdError):
 
 class UnsafePlan(SyncdError):
     """A plan that a guard withholds; the message carries counts, limit and way out."""
+
+
+class PortalRestored(SyncdError):
+    """The portal went back in time: it shows what was there before our last writes, and is not written to."""
 
 
 class UnusablePlanFile(SyncdError):

@@ -91,6 +91,8 @@ class Cause(StrEnum):
     UNDONE = "undone"
     UNDONE_STILL_WANTED = "undone_still_wanted"
     """A removal that sets something back which the tenant wants: whoever approves it was told so."""
+    LOST_WITH_PORTAL = "lost_with_portal"
+    """A write done once more which a portal has lost that went back in time."""
     GIVES_BACK = "gives_back"
     """An update after which the record is not ours any more: an adoption is undone."""
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock, LateClock
-from syncd.errors import ConfigError, UnsafePlan
+from syncd.errors import ConfigError, PortalRestored, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
 from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
+from syncd.plan.restored import say_restored
 from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
 from syncd.sync.apply.result import PushResult, add_outcomes
@@ -25,6 +26,7 @@ from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
+from syncd.sync.portal.restored import Suspicion, judge_portal, refuse_restored
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
 from syncd.sync.timekeeper import Timekeeper
@@ -93,6 +95,8 @@ class Push:
         full = due and subject is None
         if subject is None:
             await store.one_object.recall_touches()
+        else:
+            await refuse_restored(store)
         doubtful = True
         if full and read_portal:
             phase("read portal")
@@ -149,6 +153,8 @@ class Push:
             if malformed:
                 name = "portal_groups_malformed"
                 self._malformed[name] = self._malformed.get(name, 0) + malformed
+            if found := await judge_portal(store, licences=licensing.known, now=self._clock.now()):
+                raise PortalRestored(say_restored(found))
             phase("plan")
         judged = approval is None
         await store.in_thread(planner.plan_records, full=full, judged=judged)
@@ -190,7 +196,10 @@ class Push:
             held = await waves.check_earlier() if full and read_portal else []
             if not held:
                 first = approval is None and subject is None and await waves.go(fingerprint)
-                send = partial(self._apply, run_id, moment, licences=licences, retry_failed=retry_failed)
+                unread = not (full and read_portal)
+                send = partial(
+                    self._apply, run_id, moment, licences=licences, retry_failed=retry_failed, doubting=unread
+                )
                 held = await waves.apply(send) if first else []
                 notes += waves.notes if first else await send()
             planned.holds += held
@@ -225,6 +234,8 @@ class Push:
         await self._check_target()
         if write and proposal.writes:
             await self._portal.check()
+            if proposal.kind != "replay":
+                await refuse_restored(store)
         moment = await time.judge()
         means = Means(
             portal=self._portal,
@@ -249,8 +260,10 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
-            notes += await self._apply(run_id, moment, licences=licences)
+            notes += await self._apply(run_id, moment, licences=licences, doubting=proposal.kind != "replay")
             await store.plan_files.finish_proposal(run_id)
+            if proposal.kind == "replay" and await store.past.load_found() is not None:
+                await store.past.settle(now=moment.now)
         notes = [*tell_doubt(moment), *notes]
         result = PushResult(holds=holds, notes=notes, refused="; ".join(means.refused), malformed=self._malformed)
         return await add_outcomes(result, store, run_id)
@@ -283,8 +296,13 @@ class Push:
             await self._portal.check()
         return await time.judge(moment)
 
-    async def _apply(self, run_id: int, moment: Moment, *, licences: bool, retry_failed: bool = True) -> list[str]:
-        """Send what is planned; return what is to be told of it beside the outcomes."""
+    async def _apply(
+        self, run_id: int, moment: Moment, *, licences: bool, doubting: bool, retry_failed: bool = True
+    ) -> list[str]:
+        """Send what is planned; return what is to be told of it beside the outcomes.
+
+        ``doubting``: the portal was not read as a whole: an unexpected answer may tell that it went back in time.
+        """
         planned = await self._store.plans.count_planned(run_id)
         self._progress("changes planned", sum(planned.values()))
         apply = Apply(
@@ -295,6 +313,7 @@ class Push:
             options=self._options,
             progress=self._progress,
             stopping=self._stopping,
+            suspicion=Suspicion(self._portal, self._store) if doubting else None,
         )
         await apply.run(run_id, planned, licences=licences, retry_failed=retry_failed)
         return apply.notes
