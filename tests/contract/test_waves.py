@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from syncd.errors import Interrupted
+from syncd.model.change import Change, Phase
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import Account, Creation
 from syncd.plan.rules import FieldRule, LicenceRule, WaveRules
@@ -169,6 +170,27 @@ async def test_killed_between_two_waves_the_next_run_reads_back_first(world: Wor
     assert len(world.portal.accounts) == 3
     assert (await approve(world, run)).status == "succeeded"
     assert len(world.portal.accounts) == PEOPLE
+
+
+async def test_what_a_dead_process_left_waiting_is_planned_still(world: World) -> None:
+    """Later waves of a run that was killed were never tried: they are not shown as held, and not lost."""
+    store = world.store
+    run_id = await store.runs.open("full", "cli", now=world.clock.now())
+    assert (await world.sync("full", write=False)).kind == "plan"
+    store.plans.add_changes.blocking(run_id, 0, _plan_people(world))
+    assert await store.waves.rank_people(run_id) == PEOPLE
+    await store.waves.assign(run_id, (3, PEOPLE))
+    await store.waves.begin(OpenWave(run_id, 1, 2))
+    assert await store.plans.count_planned(run_id) == {Phase.USERS: 3}
+    assert await store.runs.interrupt_open() == [run_id]
+    assert await store.plans.count_planned(run_id) == {Phase.USERS: PEOPLE}
+    assert await store.waves.load_open() == OpenWave(run_id, 1, 2)
+
+
+def _plan_people(world: World) -> list[tuple[Change, int, int | None]]:
+    newest = max(run.id for run in world.store.runs.load_runs(5) if run.kind == "plan")
+    chunks = world.store.plans.iterate_changes(newest, phase=Phase.USERS)
+    return [(planned.change, record, target) for chunk in chunks for planned, record, target in chunk]
 
 
 async def test_new_rules_go_in_waves_too(world: World) -> None:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.errors import PortalRestored
-from syncd.plan.restored import find_restored, looks_restored, say_restored
+from syncd.plan.restored import Restored, find_restored, looks_restored, say_restored
 from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
-    from syncd.plan.restored import Restored
     from syncd.store.store import Store
 
 _SAMPLE = 10
