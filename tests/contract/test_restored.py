@@ -99,7 +99,7 @@ async def test_a_restored_portal_is_not_written_to_and_replayed(world: World) ->
     world.portal.add_account("local@x.com", name="Local")
     world.portal.writes.clear()
     for kind in ("full", "delta", "delta"):
-        run = await world.sync(kind)  # type: ignore[arg-type]  # the kinds of a pull
+        run = await world.sync(kind)
         assert run.status == "failed"
         assert "the portal went back in time: " in run.error
         assert "'syncd replay'" in run.error
