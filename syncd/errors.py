@@ -26,6 +26,7 @@
     ├── UnknownObject           an operator named what nobody bears, or several do                  exit 2
     ├── NotLeft                 a certificate was asked for about somebody who has not left
     ├── UnsafePlan              a plan that a guard withholds
+    ├── PortalRestored          the portal went back in time, and is not written to
     ├── UnusablePlanFile        a plan file that is damaged, edited, foreign or too new             exit 2
     ├── NotInstalled            an optional part of syncd is asked for and is not installed
     ├── Interrupted             the run was asked to stop, and stopped at the next safe place
@@ -194,6 +195,10 @@ class NotLeft(SyncdError):
 
 class UnsafePlan(SyncdError):
     """A plan that a guard withholds; the message carries counts, limit and way out."""
+
+
+class PortalRestored(SyncdError):
+    """The portal went back in time: it shows what was there before our last writes, and is not written to."""
 
 
 class UnusablePlanFile(SyncdError):

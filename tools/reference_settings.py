@@ -37,6 +37,7 @@ _FORMS: tuple[tuple[object, str], ...] = (
     (values.Listen, '`host:port`, or `""`'),
     (values.QuietHours, '`HH:MM-HH:MM`, or `""`'),
     (tuple[str, ...], "a list of texts"),
+    (tuple[int, ...], "a list of whole percentages, ascending, the last one 100"),
     (timedelta, "a duration"),
     (date, "a date, such as `2027-05-01`"),
     (ZoneInfo, "an IANA time zone"),

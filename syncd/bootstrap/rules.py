@@ -25,6 +25,7 @@ from syncd.plan.rules import (
     PrivilegeRule,
     Rules,
     ScopeRules,
+    WaveRules,
     fold_all,
 )
 
@@ -80,6 +81,7 @@ def make_rules(settings: Settings) -> Rules:
             max_daily_removal_percent=guard.max_daily_removal_percent,
             max_handovers=guard.max_handovers,
         ),
+        waves=WaveRules(percents=policy.waves, max_failures=guard.max_wave_failures),
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
         privileges=tuple(_make_privilege_rule(rule) for rule in settings.privileges),
     )

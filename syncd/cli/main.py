@@ -38,6 +38,7 @@ PURPOSES: Mapping[str, Mapping[str, str]] = {
         "plan": "plan",
         "apply": "apply",
         "undo": "undo",
+        "replay": "replay",
     },
     "Decide": {
         "held": "held",

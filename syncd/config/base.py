@@ -57,7 +57,7 @@ def _describe_written(source: Any, *, listed: bool) -> CoreSchema:
     """Return how a value of this type is written in a file: as text, as a list of texts, or a limit as a number."""
     text, parts = core_schema.str_schema(), get_args(source)
     if get_origin(source) is tuple:
-        return core_schema.list_schema(text)
+        return core_schema.list_schema(core_schema.int_schema(ge=1, le=100) if int in parts else text)
     if int in parts:
         return core_schema.union_schema([core_schema.int_schema(ge=0), core_schema.literal_schema([False])])
     return core_schema.union_schema([text, core_schema.list_schema(text)]) if listed else text

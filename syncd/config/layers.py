@@ -195,6 +195,10 @@ def _convert(text: str, annotation: object) -> object:
     if annotation == tuple[str, ...]:
         listed = _json_list(word)
         return listed if listed is not None else [part for part in (p.strip() for p in word.split(",")) if part]
+    if annotation == tuple[int, ...]:
+        numbers = [part.strip() for part in word.strip("[]").split(",") if part.strip()]
+        plain = all(re.fullmatch(r"-?\d{1,15}", number, re.ASCII) for number in numbers)
+        return [int(number) for number in numbers] if plain else text
     if annotation == MappingRule:
         listed = _json_list(word)
         parts = [part.strip() for part in word.split(",")]

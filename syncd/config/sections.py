@@ -234,6 +234,7 @@ class PolicySettings(Section):
     substitute: Literal["none", "manager"] = "none"
     rename_substitute: bool = True
     drift: Literal["revert", "adopt", "report"] = "revert"
+    waves: Annotated[tuple[int, ...], simple(values.parse_waves, list)] = ()
 
 
 class GuardSettings(Section):
@@ -248,6 +249,7 @@ class GuardSettings(Section):
     max_daily_removal_percent: Percent = 20
     max_creation_percent: Limit = 100
     max_handovers: Limit = 0
+    max_wave_failures: Limit = 0
     quiet_hours: Annotated[values.QuietHours | None, simple(values.parse_quiet_hours, values.format_optional)] = None
 
 

@@ -9,6 +9,7 @@ import re
 import zoneinfo
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from itertools import pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -179,6 +180,20 @@ def parse_percent(value: object) -> int | None:
     if percent is not None and percent > 100:
         raise Refused("is more than everything", "use 0 to 100, or false to switch the limit off")
     return percent
+
+
+def parse_waves(value: object) -> tuple[int, ...]:
+    """Return ascending percentages that end with 100, none for an empty list (everything goes at once)."""
+    if not isinstance(value, list | tuple) or not all(type(entry) is int for entry in value):
+        raise Refused("must be a list of whole percentages", "write it like [1, 10, 100]")
+    waves = tuple(value)
+    if any(not 1 <= entry <= 100 for entry in waves):
+        raise Refused("has a percentage outside of 1 to 100", "write it like [1, 10, 100]")
+    if any(later <= earlier for earlier, later in pairwise(waves)):
+        raise Refused("is not ascending", "each wave names the share that is done by its end, like [1, 10, 100]")
+    if waves and waves[-1] != 100:
+        raise Refused("does not end with 100", f"add the last wave: {[*waves, 100]}")
+    return waves
 
 
 def parse_listen(value: object) -> Listen | None:

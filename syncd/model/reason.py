@@ -91,11 +91,15 @@ class Cause(StrEnum):
     UNDONE = "undone"
     UNDONE_STILL_WANTED = "undone_still_wanted"
     """A removal that sets something back which the tenant wants: whoever approves it was told so."""
+    LOST_WITH_PORTAL = "lost_with_portal"
+    """A write done once more which a portal has lost that went back in time."""
     GIVES_BACK = "gives_back"
     """An update after which the record is not ours any more: an adoption is undone."""
 
     # Why a planned change does not go on.
     GUARD = "guard"
+    NEXT_WAVE = "next_wave"
+    """Its wave has not begun: the plan goes in waves, and each is read back before the next."""
     HELD_BEFORE = "held_before"
     """An earlier run held the very same change, and nobody has decided about it yet."""
     QUIET_HOURS = "quiet_hours"

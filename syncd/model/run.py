@@ -10,10 +10,10 @@ from typing import Literal
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 
 PullKind = Literal["full", "delta", "none"]
-RunKind = Literal["full", "delta", "plan", "apply", "undo", "drift", "user", "group"]
+RunKind = Literal["full", "delta", "plan", "apply", "undo", "drift", "replay", "user", "group"]
 SINGLE_KINDS: tuple[RunKind, ...] = RECORD_KINDS
 """Runs over one object: they say nothing about the others, and what is open of those stays open."""
-REVERSALS: tuple[RunKind, ...] = ("undo", "drift")
+REVERSALS: tuple[RunKind, ...] = ("undo", "drift", "replay")
 """Kinds of run that set something back and compare nothing: what other runs left open stays open beside them."""
 
 Removals = Literal["all", "stated", "none"]

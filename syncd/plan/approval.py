@@ -142,7 +142,8 @@ def say_set_back_refused(done: Done, rules: Rules, *, wanted: bool) -> Reason | 
         return _say(forbidden)
     if not still_stands(done):
         return _say("the portal has changed since it was shown")
-    if wanted and change.action in REMOVALS and change.reason.cause not in _MEANT:
+    again = change.action == "revoke" and change.reason.cause is Cause.LOST_WITH_PORTAL  # of whom it is says nothing
+    if wanted and change.action in REMOVALS and change.reason.cause not in _MEANT and not again:
         return _say("the tenant wants it there by now")
     return None
 

@@ -103,6 +103,17 @@ class GuardLimits:
     max_handovers: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaveRules:
+    """Whether a first plan, or one of changed rules, goes in waves. ``percents``: of the people, by the end of each.
+
+    They decide nothing about people, so that they are no part of the fingerprint. ``max_failures`` None: any number.
+    """
+
+    percents: tuple[int, ...]
+    max_failures: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class LicenceRule:
     """Members of a group (an id or a name, through any nesting) get a licence of this type.
@@ -139,6 +150,7 @@ class Rules:
     mapping: MappingRules
     policy: PolicyRules
     limits: GuardLimits
+    waves: WaveRules
     licences: tuple[LicenceRule, ...]
     privileges: tuple[PrivilegeRule, ...]
 

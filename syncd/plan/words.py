@@ -68,10 +68,12 @@ SENTENCES: dict[Cause, str] = {
     Cause.GIVEN_AGAIN: "undone: given by hand to the account before it was deleted",
     Cause.UNDONE: "undone",
     Cause.UNDONE_STILL_WANTED: "undone, although the tenant wants it: the next run does it again",
+    Cause.LOST_WITH_PORTAL: "lost when the portal went back in time",
     Cause.GIVES_BACK: "undone: the record is given back",
     # Why a planned change does not go on.
     Cause.GUARD: "{breach}",
     Cause.HELD_BEFORE: "held since run {run} ({breach}), until somebody approves or rejects it",
+    Cause.NEXT_WAVE: "its wave comes later: each wave is read back before the next (policy.waves)",
     Cause.QUIET_HOURS: "quiet hours: removals are put off (guard.quiet_hours)",
     Cause.CLOCK: "{doubt}: what hangs on time waits until it is right",
     Cause.PAUSED: "paused until {until} ({reason})",

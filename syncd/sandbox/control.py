@@ -15,6 +15,8 @@
 ``POST /reset-checkpoints``     all delta links so far answer 410 with a Location
 ``POST /expire-tokens``         all bearer tokens so far are worthless
 ``POST /settle``                all pending portal writes are synchronised at once
+``POST /backup``                ``{"name": "monday"}``: keep the portal's data as they are now
+``POST /restore``               ``{"name": "monday"}``: play that backup back; the tenant goes on
 ``GET /ledger``                 counters, violations, resource units; ``?entries=100`` adds the last requests
 ``POST /ledger``                start counting anew
 ==============================  ====================================================================================
@@ -32,6 +34,7 @@ from itertools import islice
 import msgspec
 
 from syncd.errors import ConfigError, RemoteError
+from syncd.sandbox.portal.backups import Backups
 from syncd.sandbox.portal.manual_edits import OPERATIONS, do_by_hand, parse_wish
 from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.portal.store import PortalStore
@@ -59,6 +62,7 @@ class ControlService:
         engine: DeltaEngine,
         replicas: Replicas,
         portal: PortalStore,
+        backups: Backups,
         book: TokenBook,
         faults: Faults,
         ledger: Ledger,
@@ -67,6 +71,7 @@ class ControlService:
         self._directory = directory
         self._replicas = replicas
         self._portal = portal
+        self._backups = backups
         self._faults = faults
         self._ledger = ledger
         self._random = random.Random(f"control-{seed}")  # noqa: S311 - reproducible imitation
@@ -105,6 +110,10 @@ class ControlService:
                 return {"frozen": self._replicas.frozen}
             case "GET", "freeze":
                 return {"frozen": self._replicas.frozen}
+            case "POST", "backup":
+                return self._backups.take(_read_name(request))
+            case "POST", "restore":
+                return self._backups.restore(_read_name(request))
             case "POST", name if name in self._actions:
                 self._actions[name]()
                 return {"done": name}
@@ -208,6 +217,14 @@ class ControlService:
         turn_knobs(tenant, changes[0])
         turn_knobs(portal, changes[1])
         return {"tenant": asdict(tenant), "portal": asdict(portal)}
+
+
+def _read_name(request: Request) -> str:
+    document = _read_object(request)
+    name = document.get("name", "backup")
+    if document.keys() - {"name"} or not isinstance(name, str) or not name:
+        raise ConfigError(["a backup has a name, and nothing else"])
+    return name
 
 
 def _read_object(request: Request) -> dict[str, object]:

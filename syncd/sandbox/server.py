@@ -33,6 +33,7 @@ from aiohttp import web
 from syncd.clock import Clock
 from syncd.sandbox.control import ControlService
 from syncd.sandbox.login.service import LoginService, Registration
+from syncd.sandbox.portal.backups import Backups
 from syncd.sandbox.portal.foreign import add_application, add_foreign_records, add_local_users
 from syncd.sandbox.portal.front import FrontDoor
 from syncd.sandbox.portal.service import PortalApplication, PortalService
@@ -138,6 +139,7 @@ class Sandbox:
             engine=self.graph.engine,
             replicas=self.replicas,
             portal=self.portal,
+            backups=Backups(self.portal_service),
             book=self.book,
             faults=self.faults,
             ledger=self.ledger,

@@ -19,6 +19,8 @@ object              keeps
 `outcomes`          what became of changes, with their effect on the inventory
 `plan_files`        plans that were written to a file or come from one
 `undo`              what undoing a run looks at
+`past`              the last write of everything, and whether the portal shows it still
+`waves`             which change of a plan goes in which wave, and what a wave has written
 `decisions`         what people decided: approvals, rejections, orders to a working daemon
 `runs`              the run log
 `retention`         letting go what was kept long enough: runs, and who was where
@@ -53,9 +55,11 @@ if TYPE_CHECKING:
     from syncd.store.inventory.substitutions import Substitutions
     from syncd.store.licences.licences import Licences
     from syncd.store.plans.pairs import Pairing
+    from syncd.store.plans.past import Past
     from syncd.store.plans.plans import Outcomes, PlanFiles, Plans
     from syncd.store.plans.stops import Stops
     from syncd.store.plans.undo import Undoing
+    from syncd.store.plans.waves import Waves
     from syncd.store.privileges.records import Privileges
     from syncd.store.runs.asked import AskedRuns
     from syncd.store.runs.daemons import Daemons
@@ -170,6 +174,18 @@ class Store:
         from syncd.store.plans.undo import Undoing
 
         return Undoing(self._database)
+
+    @cached_property
+    def past(self) -> Past:
+        from syncd.store.plans.past import Past
+
+        return Past(self._database)
+
+    @cached_property
+    def waves(self) -> Waves:
+        from syncd.store.plans.waves import Waves
+
+        return Waves(self._database)
 
     @cached_property
     def decisions(self) -> Decisions:

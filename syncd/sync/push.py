@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
 from syncd.clock import Clock, LateClock
-from syncd.errors import ConfigError, UnsafePlan
+from syncd.errors import ConfigError, PortalRestored, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
-from syncd.plan.guard import Hold
 from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
+from syncd.plan.restored import say_restored
 from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
+from syncd.sync.apply.result import PushResult, add_outcomes
+from syncd.sync.apply.waves import Waving
 from syncd.sync.passage import pass_moment, pass_pauses
 from syncd.sync.planning.approval import keep_approved
 from syncd.sync.planning.kept_by_hand import list_ours
@@ -24,28 +26,13 @@ from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.protection import Protecting
 from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, read_records
+from syncd.sync.portal.restored import Suspicion, judge_portal, refuse_restored
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
 from syncd.sync.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
-
-
-@dataclass(slots=True, kw_only=True)
-class PushResult:
-    """What a push did. ``outcomes``: number of changes per status; ``planned``: per action."""
-
-    full: bool = False
-    holds: list[Hold] = field(default_factory=list)
-    planned: dict[str, int] = field(default_factory=dict)
-    outcomes: dict[str, int] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    """What the administrator should know although nothing failed: seats that are lacking, say."""
-    refused: str = ""
-    """What of an approval was refused, because a side has changed since it was shown."""
-    malformed: dict[str, int] = field(default_factory=dict)
-    """Records of the portal that could not be understood, under the names of the run's counts."""
 
 
 class Push:
@@ -108,6 +95,8 @@ class Push:
         full = due and subject is None
         if subject is None:
             await store.one_object.recall_touches()
+        else:
+            await refuse_restored(store)
         doubtful = True
         if full and read_portal:
             phase("read portal")
@@ -164,6 +153,8 @@ class Push:
             if malformed:
                 name = "portal_groups_malformed"
                 self._malformed[name] = self._malformed.get(name, 0) + malformed
+            if found := await judge_portal(store, licences=licensing.known, now=self._clock.now()):
+                raise PortalRestored(say_restored(found))
             phase("plan")
         judged = approval is None
         await store.in_thread(planner.plan_records, full=full, judged=judged)
@@ -201,14 +192,27 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            notes += await self._apply(run_id, moment, licences=licences, retry_failed=retry_failed)
+            waves = self._make_waves(run_id)
+            held = await waves.check_earlier() if full and read_portal else []
+            if not held:
+                first = approval is None and subject is None and await waves.go(fingerprint)
+                unread = not (full and read_portal)
+                send = partial(
+                    self._apply, run_id, moment, licences=licences, retry_failed=retry_failed, doubting=unread
+                )
+                held = await waves.apply(send) if first else []
+                notes += waves.notes if first else await send()
+            planned.holds += held
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
             await store.plans.finish_push(
                 run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
             )
         notes = [*tell_doubt(moment), *planned.notes, *notes]
-        return await self._sum_up(run_id, full=planned.full, holds=planned.holds, notes=notes, refused=refused)
+        result = PushResult(
+            full=planned.full, holds=planned.holds, notes=notes, refused=refused, malformed=self._malformed
+        )
+        return await add_outcomes(result, store, run_id)
 
     async def carry_out(
         self,
@@ -230,6 +234,8 @@ class Push:
         await self._check_target()
         if write and proposal.writes:
             await self._portal.check()
+            if proposal.kind != "replay":
+                await refuse_restored(store)
         moment = await time.judge()
         means = Means(
             portal=self._portal,
@@ -254,10 +260,25 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write:
             phase("apply")
-            notes += await self._apply(run_id, moment, licences=licences)
+            notes += await self._apply(run_id, moment, licences=licences, doubting=proposal.kind != "replay")
             await store.plan_files.finish_proposal(run_id)
+            if proposal.kind == "replay" and await store.past.load_found() is not None:
+                await store.past.settle(now=moment.now)
         notes = [*tell_doubt(moment), *notes]
-        return await self._sum_up(run_id, full=False, holds=holds, notes=notes, refused="; ".join(means.refused))
+        result = PushResult(holds=holds, notes=notes, refused="; ".join(means.refused), malformed=self._malformed)
+        return await add_outcomes(result, store, run_id)
+
+    def _make_waves(self, run_id: int) -> Waving:
+        return Waving(
+            self._portal,
+            self._store,
+            run_id,
+            rules=self._rules,
+            clock=self._clock,
+            options=self._options,
+            progress=self._progress,
+            stopping=self._stopping,
+        )
 
     def _make_privileging(self) -> Privileging:
         now = self._clock.now()
@@ -275,8 +296,13 @@ class Push:
             await self._portal.check()
         return await time.judge(moment)
 
-    async def _apply(self, run_id: int, moment: Moment, *, licences: bool, retry_failed: bool = True) -> list[str]:
-        """Send what is planned; return what is to be told of it beside the outcomes."""
+    async def _apply(
+        self, run_id: int, moment: Moment, *, licences: bool, doubting: bool, retry_failed: bool = True
+    ) -> list[str]:
+        """Send what is planned; return what is to be told of it beside the outcomes.
+
+        ``doubting``: the portal was not read as a whole: an unexpected answer may tell that it went back in time.
+        """
         planned = await self._store.plans.count_planned(run_id)
         self._progress("changes planned", sum(planned.values()))
         apply = Apply(
@@ -287,6 +313,7 @@ class Push:
             options=self._options,
             progress=self._progress,
             stopping=self._stopping,
+            suspicion=Suspicion(self._portal, self._store) if doubting else None,
         )
         await apply.run(run_id, planned, licences=licences, retry_failed=retry_failed)
         return apply.notes
@@ -329,13 +356,3 @@ class Push:
             stopping=self._stopping,
         )
         await self._store.outcomes.claim_started(now=self._clock.now())
-
-    async def _sum_up(
-        self, run_id: int, *, full: bool, holds: Sequence[Hold], notes: Sequence[str], refused: str
-    ) -> PushResult:
-        result = PushResult(full=full, holds=list(holds), notes=list(notes), malformed=self._malformed, refused=refused)
-        for (action, _kind, status), number in sorted((await self._store.plans.count_outcomes(run_id)).items()):
-            if status != "dropped":
-                result.planned[action] = result.planned.get(action, 0) + number
-            result.outcomes[status] = result.outcomes.get(status, 0) + number
-        return result

@@ -22,12 +22,13 @@ from syncd.errors import (
     UnsafePlan,
 )
 from syncd.model.run import REVERSALS, Approval, PullKind, Retention, RunKind, RunRecord, RunRequest, RunStatus
+from syncd.sync.apply.result import PushResult
 from syncd.sync.planning.approval import Release
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.ports.sides import TrafficMeter
 from syncd.sync.pull.pull import Pull
 from syncd.sync.pull.result import PullResult
-from syncd.sync.push import Push, PushResult
+from syncd.sync.push import Push
 from syncd.sync.timekeeper import QuietHours, Timekeeper
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from syncd.cli.commands.sandbox import sandbox
 from syncd.cli.screen.sandbox import serve
 from syncd.http import read_date
+from syncd.sandbox.portal.licences import Holder
 from syncd.sandbox.server import SandboxOptions
 from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.sandbox_client import Client, Reply, open_client
@@ -42,6 +43,25 @@ async def test_state_tells_the_truth(client: Client) -> None:
     assert {g["id"]: set(g["members"]) for g in groups} == {
         g.id: set(g.members) for g in client.sandbox.directory.groups
     }
+
+
+async def test_a_backup_of_the_portal_is_played_back(client: Client) -> None:
+    """Records, places and licences as they were then; the tenant goes on; a name that nobody gave is refused."""
+    assert (await control(client, "POST", "/restore", {"name": "monday"})).status == 400
+    before = (await control(client, "GET", "/state?what=portal-users")).json
+    kept = (await control(client, "POST", "/backup", {"name": "monday"})).json
+    assert kept == {"kept": "monday", "users": len(before), "groups": kept["groups"]}
+    store = client.sandbox.portal
+    store.create_user({"bpsId": "new@x.com", "name": "New", "email": "new@x.com"})
+    store.settle()
+    store.create_group({"bpsId": "g@x.com", "name": "G", "email": "g@x.com", "members": [{"bpsId": "new@x.com"}]})
+    client.sandbox.portal_service.licences.holders["new@x.com"] = Holder("new@x.com", "New", {"User": {}})
+    for _ in range(2):
+        assert (await control(client, "POST", "/restore", {"name": "monday"})).json["users"] == len(before)
+        assert "g@x.com" not in store.groups
+        assert "new@x.com" not in client.sandbox.portal_service.licences.holders
+    assert (await control(client, "GET", "/state?what=portal-users")).json == before
+    assert (await control(client, "POST", "/backup", {"nam": "x"})).status == 400
 
 
 async def test_changes_happen_on_request(client: Client) -> None:

@@ -48,6 +48,10 @@ class FakePortal:
     unreachable: bool = False
     waiting: set[str] = field(default_factory=set)
     slow: bool = False
+    cut: int = 0
+    """So many characters are kept of a name or job title that is written; 0: all."""
+    forgets: set[str] = field(default_factory=set)
+    """Folded BPS ids who are put into no group, although the portal says that they are."""
     address: str = "portal.example"
     substitutions: dict[int, Substitution] = field(default_factory=dict)
     substitutions_refused: type[RemoteError] | None = None
@@ -124,7 +128,8 @@ class FakePortal:
         if account.manager and fold(account.manager) not in self.accounts:
             raise Conflict(f"unknown manager {account.manager}", status=409, sent=False)
         status: Status = "WaitingForSynchronization" if self.slow else "Synchronized"
-        self.accounts[fold(account.bps_id)] = replace(account, status=status)
+        kept = {"name": self._keep(account.name), "job_title": self._keep(account.job_title)}
+        self.accounts[fold(account.bps_id)] = replace(account, status=status, **kept)  # type: ignore[arg-type]
         return Creation.CREATED
 
     async def update_account(self, bps_id: str, fields: Fields) -> None:
@@ -135,7 +140,11 @@ class FakePortal:
         manager = fields.get("manager")
         if manager and fold(manager) not in self.accounts:
             raise Conflict(f"unknown manager {manager}", status=409)
-        self.accounts[fold(bps_id)] = replace(self.accounts[fold(bps_id)], **fields)  # type: ignore[arg-type]
+        kept = {name: self._keep(value) if name in ("name", "job_title") else value for name, value in fields.items()}
+        self.accounts[fold(bps_id)] = replace(self.accounts[fold(bps_id)], **kept)  # type: ignore[arg-type]
+
+    def _keep(self, value: str | None) -> str | None:
+        return value[: self.cut] if value and self.cut else value
 
     async def delete_account(self, bps_id: str) -> None:
         """Delete, and take out of every group."""
@@ -191,7 +200,7 @@ class FakePortal:
             raise NotFound(f"no group {group_id}", status=404)
         pending = tuple(m for m in ids if fold(m) not in self.accounts)
         done = tuple(m for m in ids if fold(m) in self.accounts)
-        places.setdefault(fold(group_id), {}).update({fold(m): m for m in done})
+        places.setdefault(fold(group_id), {}).update({fold(m): m for m in done if fold(m) not in self.forgets})
         return MembersResult(done=done, pending=pending)
 
     def _remove(self, places: dict[str, dict[str, str]], group_id: str, ids: Sequence[str]) -> MembersResult:

@@ -96,7 +96,7 @@ class Config:
             max_handovers=None,
         )
         licences = LICENCES[self.licences]
-        return Rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=licences, privileges=())
+        return make_rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=licences)
 
     def policy_for(self, state: str) -> str:
         """Return what happens to a leaver's account."""

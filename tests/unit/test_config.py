@@ -121,6 +121,7 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
         "substitute": "none",
         "rename_substitute": True,
         "drift": "revert",
+        "waves": [],
     }
     assert effective["guard"] == {
         "max_removals": 500,
@@ -132,6 +133,7 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
         "max_daily_removal_percent": 20,
         "max_creation_percent": 100,
         "max_handovers": 0,
+        "max_wave_failures": 0,
         "quiet_hours": "",
     }
     assert effective["licences"] == []

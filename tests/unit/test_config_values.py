@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import time, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from syncd.config import (
 )
 from syncd.config.cadence import parse_cadence
 from syncd.config.problem import Refused
-from syncd.config.values import parse_listen, parse_quiet_hours
+from syncd.config.values import parse_listen, parse_quiet_hours, parse_waves
 from syncd.errors import ConfigError
 
 GRAPH = {"SYNCD_GRAPH__TENANT_ID": "contoso.example.com", "SYNCD_GRAPH__CLIENT_ID": "app"}
@@ -154,6 +155,31 @@ def test_what_is_no_span_is_refused(text: object) -> None:
     """A span that covers nothing or everything is a mistake."""
     with pytest.raises(ValueError, match=";"):
         parse_quiet_hours(text)
+
+
+@pytest.mark.parametrize("waves", [[], [100], [1, 10, 100]])
+def test_waves_are_ascending_shares_up_to_everybody(waves: list[int]) -> None:
+    """An empty list is none."""
+    assert parse_waves(waves) == tuple(waves)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        (10, "[1, 10, 100]"),
+        (["1", 100], "whole percentages"),
+        ([True, 100], "whole percentages"),
+        ([0, 100], "1 to 100"),
+        ([1, 200], "1 to 100"),
+        ([10, 5, 100], "ascending"),
+        ([10, 10, 100], "ascending"),
+        ([1, 10], "add the last wave: [1, 10, 100]"),
+    ],
+)
+def test_what_are_no_waves_is_refused(value: object, hint: str) -> None:
+    """With what is wrong and how to write it."""
+    with pytest.raises(Refused, match=re.escape(hint)):
+        parse_waves(value)
 
 
 @pytest.mark.parametrize(

@@ -279,6 +279,7 @@ POLICY = {
     "policy.substitute": ruled("policy.substitute", "manager"),
     "policy.rename_substitute": ruled("policy.rename_substitute", value=False),
     "policy.drift": ruled("policy.drift", "report"),
+    "policy.waves": Case(value=[5, 100], changes={"rules.waves.percents": (5, 100)}),
 }
 
 GUARD = {
@@ -291,6 +292,7 @@ GUARD = {
     "guard.max_daily_removal_percent": ruled("guard.max_daily_removal_percent", 67),
     "guard.max_creation_percent": ruled("guard.max_creation_percent", 250),
     "guard.max_handovers": ruled("guard.max_handovers", 66),
+    "guard.max_wave_failures": Case(value=67, changes={"rules.waves.max_failures": 67}),
     "guard.quiet_hours": Case(value="07:00-18:00", changes={"quiet": list(range(6, 17))}),
 }
 

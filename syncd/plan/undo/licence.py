@@ -69,6 +69,8 @@ def find_held(done: Done) -> HeldLicence | None:
 def licence_still_stands(done: Done) -> bool:
     """Return whether a planned change of a licence meets what it was planned for: ours still, with those settings."""
     change, record, held = done.change, done.record, find_held(done)
+    if change.action == "revoke" and change.reason.cause is Cause.LOST_WITH_PORTAL:
+        return held is not None  # it came back with the portal, as nobody's
     if not done.remade if record is None else record.origin is None:
         return False
     if change.action == "grant" and not change.before:

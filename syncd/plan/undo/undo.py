@@ -236,6 +236,8 @@ def still_stands(done: Done) -> bool:
     if change.action == "create" or record is None:
         return change.action == "create" and record is None
     handed = change.action == "handover"
+    if change.action == "delete" and change.reason.cause is Cause.LOST_WITH_PORTAL:
+        return record.origin is None  # it came back with the portal, as nobody's
     if (record.origin is None) != (change.action == "adopt"):
         return False
     if record.origin is not None and record.source_key != (done.former if handed else change.source_key):

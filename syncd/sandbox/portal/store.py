@@ -209,7 +209,9 @@ class PortalStore:
         group = self.groups.get(self.key(bps_id))
         if group is None or not self.is_born(group):
             raise PortalRefusal(409, "ValidationError", "At least one of BpsId does not exist")
-        group.links(relation).update(dict.fromkeys(self._read_links(wanted)))
+        keys = self._read_links(wanted)
+        if not self.knobs.links_lost:
+            group.links(relation).update(dict.fromkeys(keys))
 
     def remove_links(self, bps_id: str, relation: Literal["members", "owners"], wanted: object) -> None:
         """Remove members or owners; whether a stranger is refused is a knob."""

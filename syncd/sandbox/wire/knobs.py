@@ -98,6 +98,7 @@ class PortalKnobs:
     deletion_clears_places: bool = True  # False: a deleted user stays in the groups, and is shown there
     max_length: int = 255  # of any value; 0: no limit
     spelling: Literal["as sent", "trimmed", "lower", "cut"] = "as sent"  # what becomes of a value that is written
+    links_lost: bool = False  # adding members or owners is answered as done, and is not
     max_page_size: int = 0  # the server's cap on size; 0: none
     workers: int = 0  # so many requests are worked on at once, the others wait; 0: all
     service_time: float = 0.0  # how long each is worked on

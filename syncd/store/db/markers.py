@@ -71,6 +71,18 @@ UNNAMED = "unnamed:"
 EMPTY_BELIEVED = "empty_believed:"
 """With the stream's name behind it: a person said that this stream is truly empty; what was held for it goes on."""
 
+PORTAL_SEEN = "portal_seen"
+"""When a full reading last found the portal as it should be (ISO 8601): see `syncd.plan.restored`."""
+
+PORTAL_REPLAYED = "portal_replayed"
+"""When what a portal had lost was last written again, or let go: what was written before says nothing any more."""
+
+PORTAL_BACK = "portal_back"
+"""JSON: since when the portal lacks what was written; set by the reading that found it, until a reading does not."""
+
+OPEN_WAVE = "open_wave"
+"""JSON: the run and the wave that was begun, of how many, as long as it has not been read back."""
+
 APPLIED = "applied:"
 """With the checksum of a plan file behind it: the run that began to apply that file."""
 

@@ -17,6 +17,7 @@ from syncd.store.db.part import in_thread
 from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.plans.change_statements import PAGE, place_rows
 from syncd.store.plans.changes import Plans
+from syncd.store.plans.wave_statements import SHIFT_PARTED
 from syncd.store.schema.tables import changes, desired_users, target_principals, target_users
 
 
@@ -86,6 +87,8 @@ class Creations(Plans):
             last = connection.scalar(_LAST, {"run": run_id}) or 0
         if parted:
             self.add_changes.blocking(run_id, last + 1, parted)
+            with self._database.transaction() as connection:
+                connection.execute(SHIFT_PARTED, {"run": run_id, "first": last + 1})
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------

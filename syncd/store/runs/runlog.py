@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from sqlalchemy import Row, Update, bindparam, delete, exists, func, insert, literal_column, select, update
 
+from syncd.model.reason import Cause
 from syncd.model.run import RunKind, RunRecord, RunStatus, Trigger
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
@@ -95,6 +96,7 @@ class RunLog(StorePart):
             open_runs = list(connection.scalars(_SELECT_OPEN))
             if open_runs:
                 connection.execute(_INTERRUPT)
+                connection.execute(_REOPEN_WAVES, {"runs": open_runs})
             for run_id in open_runs:
                 append_ended(connection, run_id)
             return open_runs
@@ -187,6 +189,15 @@ _RUNNING = runs.c.status == literal_column("'running'")  # as the index says it
 _SELECT_OPEN = select(runs.c.id).where(_RUNNING).order_by(runs.c.id)
 _HAS_OPEN = select(exists().where(_RUNNING))
 _INTERRUPT = _interrupt()
+_REOPEN_WAVES = (  # waves that never began: the run was cut short before it came to them
+    update(changes)
+    .where(
+        among_bound(changes.c.run_id, "runs"),
+        changes.c.status == "held",
+        changes.c.error_cause == Cause.NEXT_WAVE.value,
+    )
+    .values(status="planned", error="", error_cause="")
+)
 _NEWEST = select(runs).order_by(runs.c.id.desc())
 _CHOSEN = (
     among_bound(runs.c.kind, "kinds", textual=True),

@@ -48,6 +48,7 @@ changes = Table(
     Column("finished_at", UtcTime),
     Column("held_since", Key),  # held: the run that held it first, NULL for this one; approved: the run that held it
     Column("held_seq", Integer),  # approved: its place in the plan of that run
+    Column("wave", SmallInteger),  # NULL: the plan goes at once
     PrimaryKeyConstraint("run_id", "seq"),
     Index("ix_changes_record_key", "record_key"),
     Index("ix_changes_target_key", "target_key"),
@@ -82,6 +83,16 @@ settlements = Table(  # how changes stood when their run ended that may be settl
     PrimaryKeyConstraint("run_id", "seq"),
     Index("ix_settlements_unsettled", "run_id", sqlite_where=UNSETTLED, postgresql_where=UNSETTLED),
     sqlite_with_rowid=False,
+)
+
+wave_people = Table(  # while a plan goes in waves: whom it concerns, in their order
+    "wave_people",
+    metadata,
+    Column("key", Key, primary_key=True, autoincrement=False),  # principal key
+    Column("person", Key, nullable=False),  # source key; negative: the principal's own
+    Column("place", Integer, nullable=False),
+    Column("wave", SmallInteger),
+    Index("ix_wave_people_person", "person"),
 )
 
 day_counts = Table(  # what the runs of the last 24 hours did

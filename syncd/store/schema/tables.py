@@ -63,6 +63,7 @@ from syncd.store.schema.runs import (
     run_chain,
     runs,
     settlements,
+    wave_people,
 )
 from syncd.store.schema.types import Key, UtcTime, metadata
 
@@ -123,4 +124,5 @@ __all__ = [
     "unshown_managers",
     "vanished_records",
     "waiting_touches",
+    "wave_people",
 ]

@@ -39,6 +39,7 @@ from syncd.sync.apply.substitutions import Substituting
 from syncd.sync.apply.work_queue import Call, WorkQueue, load_ahead
 from syncd.sync.passage import pass_unready_grants
 from syncd.sync.portal.licences import fit_together, judge_failure, read_reason, send_licences
+from syncd.sync.portal.restored import Suspicion
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
 from syncd.tasks import task_group
@@ -78,9 +79,12 @@ class Apply:
         options: ApplyOptions,
         progress: Progress,
         stopping: Callable[[], bool],
+        suspicion: Suspicion | None = None,
     ) -> None:
+        """``suspicion``: looks at a few records after an unexpected answer, where the portal was not read."""
         self._portal = portal
         self._store = store
+        self._suspicion = suspicion
         self._rules = rules
         self._clock = clock
         self._options = options
@@ -93,7 +97,13 @@ class Apply:
         self._granting = Granting(portal=portal, store=store, clock=clock)
         self._readiness = Readiness(portal, store, clock=clock, stopping=stopping)
         self._records = RecordWrites(
-            portal, store, rules=rules, clock=clock, substituting=self._substituting, weigh=self._weigh
+            portal,
+            store,
+            rules=rules,
+            clock=clock,
+            substituting=self._substituting,
+            weigh=self._weigh,
+            surprised=self._note_surprise,
         )
 
     @property
@@ -221,12 +231,23 @@ class Apply:
             if isinstance(call, LinkBatch):
                 if not self._is_over():
                     recorder.add_links(await self._link(call, failures))
+                    await self._doubt()
                     self._progress("changes applied", len(call.seqs))
             elif self._is_over():
                 unsent.append(call)
             else:
                 recorder.add(await self._send(call, failures))
+                await self._doubt()
                 self._progress("changes applied", len(call.placed))
+
+    def _note_surprise(self) -> None:
+        if self._suspicion is not None:
+            self._suspicion.note()
+
+    async def _doubt(self) -> None:
+        """Stop writing when the portal turns out to have gone back in time."""
+        if self._suspicion is not None and not self._is_over():
+            self._fatal = await self._suspicion.look() or self._fatal
 
     # ---- one call ---------------------------------------------------------------------------------------------------
 
@@ -271,6 +292,8 @@ class Apply:
                 outcomes = [LinkOutcome(links, "failed", Reason(text=broken))]
             else:
                 outcomes = await send_links(links, self._portal, self._store, self._clock)
+                if any(outcome.status == "deferred" for outcome in outcomes):
+                    self._note_surprise()  # all of them were ready by what is known
                 self._circuit.close(kind)
         except RemoteError as error:
             await self._weigh(links.bps_id, kind, error)

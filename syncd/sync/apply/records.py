@@ -37,13 +37,16 @@ class RecordWrites:
         clock: Clock,
         substituting: Substituting,
         weigh: Callable[[str, Kind, RemoteError], Awaitable[None]],
+        surprised: Callable[[], None],
     ) -> None:
+        """``surprised`` is told when the portal lacks a record that it had, or has one that it lacked."""
         self._portal = portal
         self._store = store
         self._rules = rules
         self._clock = clock
         self._substituting = substituting
         self._weigh = weigh
+        self._surprised = surprised
         self._protecting = Protecting(portal, store, clock=clock, protect=rules.scope.protect)
         self._sent_before: set[int] = set()
         self._unready: set[int] = set()
@@ -103,6 +106,7 @@ class RecordWrites:
             await self._store.inventory.store_group_detail(bps_id, detail, now=self._clock.now())
             there, status = detail is not None, detail.group.status if detail else ""
         if not there:
+            self._surprised()
             return _defer(planned, "the portal does not list this record yet; retried in the next run")
         if status == "WaitingForSynchronization":
             return _defer(planned, "WEBCON still synchronises the record")
@@ -121,6 +125,7 @@ class RecordWrites:
             result = await self._portal.create_group(group, sent_before=sent_before)
         if result is not Creation.EXISTS:
             return Outcome(planned.seq, "done")
+        self._surprised()
         if change.object == "user":
             found = await self._portal.fetch_account(change.bps_id)
             await self._store.inventory.store_account(change.bps_id, found, now=self._clock.now())
@@ -199,6 +204,7 @@ class RecordWrites:
             try:
                 result = await write(change.bps_id, ids)
             except NotFound:
+                self._surprised()
                 await self._store.inventory.store_group_detail(change.bps_id, None, now=self._clock.now())
                 gone = "the portal does not list this group yet; retried in the next run"
                 return [_defer(planned, gone) for planned, _, _ in placed]

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
-from syncd.errors import Interrupted
+from syncd.errors import Interrupted, PortalRestored
 from syncd.model.change import Change
 from syncd.model.licence import LICENCE_PLACES
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.drift import Drift, Ours, revert
 from syncd.plan.guard import Hold
+from syncd.plan.restored import say_restored
 from syncd.plan.words import say
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.privileges import number_privileges
@@ -22,6 +23,7 @@ from syncd.sync.planning.undo import judge_proposal
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.read import read_members, read_records
+from syncd.sync.portal.restored import judge_portal
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -66,6 +68,8 @@ class DriftCheck:
         licensing = Licensing(means.portal, store, ruled=bool(means.rules.licences), now=means.now)
         if await licensing.are_ours():
             await licensing.read()
+        if self.writes and (found := await judge_portal(store, licences=licensing.known, now=means.now)):
+            raise PortalRestored(say_restored(found))
         privileging = Privileging(means.portal, store, means.rules, now=means.now, stopping=means.stopping)
         await privileging.prepare(ask=False, read=True, write=False)
         phase("plan")

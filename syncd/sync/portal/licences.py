@@ -41,6 +41,11 @@ class Licensing:
         self.refused = False
         self._log = structlog.get_logger("syncd.licences")
 
+    @property
+    def known(self) -> bool:
+        """Return whether everybody's licences were read in this push."""
+        return self._read
+
     async def are_ours(self) -> bool:
         """Return whether licences are looked after: there are rules, or licences that rules of the past granted."""
         if self.refused:

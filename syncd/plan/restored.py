@@ -1,0 +1,116 @@
+"""Has the portal gone back in time? Our own history beside what the portal shows now. Pure.
+
+Everything that syncd ever wrote has a last write: an account that was made or deleted, a value, a membership or an
+ownership that was given or taken, a licence. Of each the portal either still shows that write (`kept`), or shows what
+was there before it (`lost`); what it shows otherwise says nothing, nor does what is known to have been done by hand.
+
+A backup that is played back, or an older copy that answers at the same address, takes back whatever was written after
+one moment, and nothing before it. Whoever changes something by hand does not choose by when we wrote it:
+
+======================================================================  ============================================
+since some moment, of all last writes                                   then
+======================================================================  ============================================
+fewer than `_FEW` are lost, or of fewer than `_RECORDS` records         changed by hand (drift), see `plan.drift`
+more than one in five is kept: a restored portal would lack it too      changed by hand
+those lost before that moment are more than a quarter of those since    changed by hand, for they fit no moment
+at least four in five are lost                                          the portal went back to before that moment
+======================================================================  ============================================
+
+What a run wrote after the portal had gone back is kept, of course: the newest runs are left out of the count where that
+makes the pattern clearer, but none from before the last full reading, which found the portal as it should be. A portal
+in which nothing differs, a copy of today say, has lost nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+_FEW = ENOUGH_SIGNS = 10
+_RECORDS = 3
+_KEPT_WEIGHT = 4
+"""One kept write speaks against as many lost ones: four in five must be lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Last writes of one run that lie together: when, how many the portal lost and kept, and of how many records."""
+
+    run_id: int
+    at: datetime
+    lost: int
+    kept: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """The portal shows what was there before ``since``: of ``written`` last writes since then it has lost ``lost``."""
+
+    since: datetime
+    lost: int
+    written: int
+
+
+def may_be_restored(signs: int, *, licences: bool) -> bool:
+    """Whether so many things that are not as we left them can be a portal that went back: then history is compared.
+
+    Licences are no signs by themselves; where they are looked after, some of what was lost may be theirs.
+    """
+    return signs >= (_RECORDS if licences else ENOUGH_SIGNS)
+
+
+def find_restored(blocks: Sequence[Block], *, seen: datetime | None) -> Restored | None:
+    """Return since when the portal has lost what was written, None where that is no pattern.
+
+    ``seen``: when a full reading last found the portal as it should be; None: not known.
+    """
+    ordered = sorted(blocks, key=lambda block: (block.at, block.run_id))
+    best: tuple[int, int, int] | None = None  # score, and the places of the first and last block
+    for end in _list_ends(ordered, seen):
+        after = sum(block.lost for block in ordered[end:])
+        score = -_KEPT_WEIGHT * after
+        for place in range(end - 1, -1, -1):
+            block = ordered[place]
+            score += block.lost - _KEPT_WEIGHT * block.kept
+            if block.lost and (best is None or score >= best[0]):
+                best = (score, place, end)
+    if best is None or best[0] < 0:
+        return None
+    _, first, end = best
+    within = ordered[first:end]
+    lost, kept = sum(block.lost for block in within), sum(block.kept for block in within)
+    elsewhere = sum(block.lost for block in ordered) - lost
+    if lost < _FEW or sum(block.records for block in within) < _RECORDS or elsewhere * _KEPT_WEIGHT > lost:
+        return None
+    return Restored(within[0].at, lost, lost + kept)
+
+
+def _list_ends(ordered: Sequence[Block], seen: datetime | None) -> list[int]:
+    """Return behind which blocks the portal may have gone back: at the end, or before runs since the last reading."""
+    ends = [len(ordered)]
+    for place in range(len(ordered) - 1, 0, -1):
+        if seen is None or ordered[place].at <= seen:
+            break
+        if ordered[place].run_id != ordered[place - 1].run_id:
+            ends.append(place)
+    return ends
+
+
+def looks_restored(*, lost: int, looked_at: int) -> bool:
+    """Return whether of a few records that were written last so many are not as they were left that writing ends.
+
+    For runs that have not read the portal: the next one reads all of it, and decides.
+    """
+    return lost >= _RECORDS and 2 * lost >= looked_at
+
+
+def say_restored(found: Restored) -> str:
+    """Return the sentence of a run that has written nothing for it."""
+    return (
+        f"the portal went back in time: {found.lost:,} of {found.written:,} things that syncd has written since "
+        f"{found.since:%Y-%m-%d %H:%M} UTC are as they were before; a backup was restored, or another copy answers at "
+        "bps.portal_url. Nothing was written. 'syncd replay' shows what was lost, 'syncd replay --apply' writes it "
+        "again"
+    )

@@ -1,0 +1,295 @@
+"""The last write of everything that we ever wrote, and whether the portal shows it still, as statements over history.
+
+`syncd.plan.restored` says what that is for. Each slot (a record, a link, a field, a licence) yields one row, that of
+the last change of it: ``lost`` where the portal shows what was there before it, ``kept`` where it shows it still.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    distinct,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
+
+from syncd.model.change import Action, LinkKind
+from syncd.model.kinds import RECORD_KINDS, RecordKind
+from syncd.model.reason import Cause
+from syncd.store.db.parameters import among_bound, json_field
+from syncd.store.inventory.drift_notes import HAND_LINKS
+from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES
+from syncd.store.licences.taken import is_held
+from syncd.store.schema.tables import (
+    changes,
+    runs,
+    target_groups,
+    target_licences,
+    target_principals,
+    target_users,
+    vanished_records,
+)
+from syncd.store.schema.types import UtcTime
+
+_COLUMNS = (changes.c.run_id, changes.c.seq, changes.c.phase, changes.c.record_key, changes.c.finished_at)
+_SEEN = bindparam("seen", type_=UtcTime)
+_REPLAYED = bindparam("replayed", type_=UtcTime)
+_SINCE = bindparam("since", type_=UtcTime)
+_TOGETHER = 1000
+"""So many places of a plan are one block at most."""
+
+
+def _last(*slot: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return the number of a change among those of its slot, the last one first."""
+    newest = changes.c.run_id.desc(), changes.c.seq.desc()
+    return func.row_number().over(partition_by=slot, order_by=newest)
+
+
+def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool]) -> Select[Any]:
+    """Return the last change of each slot with what became of it."""
+    c = rows.c
+    return select(
+        c.run_id,
+        c.seq,
+        c.phase,
+        c.record_key,
+        c.finished_at,
+        case((lost, 1), else_=0).label("lost"),
+        case((kept, 1), else_=0).label("kept"),
+    ).where(c.nth == 1, c.finished_at > _REPLAYED)
+
+
+def _judge_records(kind: RecordKind) -> Select[Any]:
+    table = TABLES[kind]
+    rows = (
+        select(*_COLUMNS, changes.c.action, _last(changes.c.record_key).label("nth"))
+        .where(
+            changes.c.object == kind,
+            changes.c.status == "done",
+            changes.c.action.in_(("create", "delete", "adopt")),
+        )
+        .subquery()
+    )
+    there = exists().where(table.c.key == rows.c.record_key)
+    strange = exists().where(table.c.key == rows.c.record_key, table.c.origin.is_(None))
+    known = exists().where(
+        vanished_records.c.key == rows.c.record_key,
+        or_(vanished_records.c.accepted, vanished_records.c.seen_at <= _SEEN),
+    )
+    made, deleted = rows.c.action == "create", rows.c.action == "delete"
+    lost = or_(and_(made, ~there, ~known), and_(deleted, strange))
+    return _judge(rows, lost, or_(and_(made, there), and_(deleted, ~there)))
+
+
+def _judge_links(kind: LinkKind, *, whole: bool) -> Select[Any]:
+    """``whole``: also those whose group or member is gone itself; otherwise they say nothing."""
+    links, hand = LINKS[kind], HAND_LINKS[kind]
+    rows = (
+        select(
+            *_COLUMNS,
+            changes.c.action,
+            changes.c.target_key,
+            _last(changes.c.record_key, changes.c.target_key).label("nth"),
+        )
+        .where(changes.c.object == kind, changes.c.status == "done")
+        .subquery()
+    )
+    present = exists().where(links.c.group_key == rows.c.record_key, links.c.member_key == rows.c.target_key)
+    known = exists().where(
+        hand.c.group_key == rows.c.record_key,
+        hand.c.member_key == rows.c.target_key,
+        or_(hand.c.accepted, hand.c.seen_at <= _SEEN),
+    )
+    both = and_(
+        exists().where(target_groups.c.key == rows.c.record_key, target_groups.c.origin.is_not(None)),
+        exists().where(target_users.c.key == rows.c.target_key),
+    )
+    put = rows.c.action == "link"
+    lost = and_(or_(and_(put, ~present), and_(not_(put), present)), ~known)
+    kept = or_(and_(put, present), and_(not_(put), ~present))
+    judged = _judge(rows, lost, kept)
+    return judged if whole else judged.where(both)
+
+
+def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
+    """Lost is a value where the portal shows one that an earlier write of ours has replaced."""
+    table = TABLES[kind]
+    shown, ours = func.lower(func.coalesce(table.c[name], "")), func.lower(json_field(changes.c.after, name))
+    before = func.lower(func.coalesce(json_field(changes.c.before, name), ""))
+    met = func.max(case((before == shown, 1), else_=0)).over(partition_by=changes.c.record_key)
+    rows = (
+        select(
+            *_COLUMNS,
+            _last(changes.c.record_key).label("nth"),
+            shown.label("shown"),
+            ours.label("ours"),
+            met.label("met"),
+            json_field(table.c.accepted, name).label("accepted"),
+        )
+        .join(table, table.c.key == changes.c.record_key)
+        .where(
+            changes.c.object == kind,
+            changes.c.status == "done",
+            changes.c.action.in_(("update", "adopt")),
+            json_field(changes.c.after, name).is_not(None),
+            table.c.origin.is_not(None),
+        )
+        .subquery()
+    )
+    lost = and_(rows.c.shown != rows.c.ours, rows.c.met == 1, rows.c.accepted.is_(None))
+    return _judge(rows, lost, rows.c.shown == rows.c.ours)
+
+
+def _judge_licences() -> Select[Any]:
+    rows = (
+        select(
+            *_COLUMNS, changes.c.action, changes.c.target, _last(changes.c.record_key, changes.c.target).label("nth")
+        )
+        .where(
+            changes.c.object == "licence",
+            changes.c.status == "done",
+            changes.c.cause != Cause.RULE_SETTINGS.value,
+        )
+        .subquery()
+    )
+    held = exists().where(
+        target_licences.c.key == rows.c.record_key, target_licences.c.type == rows.c.target, is_held()
+    )
+    let_go = exists().where(
+        target_licences.c.key == rows.c.record_key,
+        target_licences.c.type == rows.c.target,
+        target_licences.c.origin == "let go",
+    )
+    account = exists().where(target_users.c.key == rows.c.record_key)
+    given = rows.c.action == "grant"
+    lost = or_(and_(given, ~held, ~let_go), and_(not_(given), held))
+    return _judge(rows, lost, or_(and_(given, held), and_(not_(given), ~held))).where(account)
+
+
+def _block(judged: Select[Any]) -> Select[Any]:
+    rows = judged.subquery()
+    part = rows.c.seq.op("/")(_TOGETHER)
+    return (
+        select(
+            rows.c.run_id,
+            func.min(rows.c.finished_at).label("at"),
+            func.sum(rows.c.lost).label("lost"),
+            func.sum(rows.c.kept).label("kept"),
+            func.count(distinct(case((rows.c.lost == 1, rows.c.record_key)))).label("records"),
+        )
+        .where(rows.c.lost + rows.c.kept > 0)
+        .group_by(rows.c.run_id, rows.c.phase, part)
+    )
+
+
+def _list_lost(judged: Select[Any]) -> Select[Any]:
+    rows = judged.subquery()
+    return (
+        select(rows.c.run_id, rows.c.seq)
+        .where(rows.c.lost == 1, rows.c.finished_at >= _SINCE)
+        .order_by(rows.c.run_id, rows.c.seq)
+    )
+
+
+_RECORDS = {kind: _judge_records(kind) for kind in RECORD_KINDS}
+_FIELDS = {(kind, name): _judge_field(kind, name) for kind in RECORD_KINDS for name in OWN_FIELDS[kind]}
+BLOCKS = tuple(
+    _block(judged)
+    for judged in (*_RECORDS.values(), *(_judge_links(kind, whole=False) for kind in LINKS), *_FIELDS.values())
+)
+LICENCE_BLOCKS = _block(_judge_licences())
+LOST_FIELDS = {place: _list_lost(judged) for place, judged in _FIELDS.items()}
+LOST_RECORDS = {kind: _list_lost(judged) for kind, judged in _RECORDS.items()}
+LOST_LINKS = {kind: _list_lost(_judge_links(kind, whole=True)) for kind in LINKS}
+LOST_LICENCES = _list_lost(_judge_licences())
+VANISHED_FIELDS = select(vanished_records.c.key, vanished_records.c.fields).where(
+    among_bound(vanished_records.c.key, "keys")
+)
+
+
+def _count(rows: Select[Any]) -> ColumnElement[int]:
+    return select(func.count()).select_from(rows.limit(bindparam("most")).subquery()).scalar_subquery()
+
+
+def _fresh(table: Table) -> ColumnElement[int]:
+    """Count what a reading has noted since the last one that found the portal as it should be."""
+    return _count(select(table.c.seen_at).where(table.c.seen_at > _SEEN, ~table.c.accepted))
+
+
+def _differing(kind: RecordKind) -> ColumnElement[int]:
+    """Count records of ours that show another value than what we wrote last."""
+    table = TABLES[kind]
+    differs = [
+        and_(
+            func.lower(func.coalesce(table.c[name], "")) != func.lower(json_field(table.c.written, name)),
+            json_field(table.c.accepted, name).is_(None),
+        )
+        for name in OWN_FIELDS[kind]
+    ]
+    return _count(select(table.c.key).where(table.c.origin.is_not(None), or_(*differs)))
+
+
+def _returned(kind: RecordKind) -> ColumnElement[int]:
+    """Count records that we deleted and that are there again."""
+    table = TABLES[kind]
+    deleted = exists().where(
+        changes.c.record_key == table.c.key, changes.c.action == "delete", changes.c.status == "done"
+    )
+    return _count(select(table.c.key).where(table.c.origin.is_(None), deleted))
+
+
+def _missing(kind: RecordKind) -> ColumnElement[int]:
+    """Count records that we made since the last such reading and that are not there."""
+    table = TABLES[kind]
+    recent = select(runs.c.id).where(runs.c.started_at > _SEEN)
+    made = select(changes.c.record_key).where(
+        changes.c.run_id.in_(recent),
+        changes.c.object == kind,
+        changes.c.action == "create",
+        changes.c.status == "done",
+        ~exists().where(table.c.key == changes.c.record_key),
+    )
+    return _count(made)
+
+
+SIGNS = select(
+    _fresh(vanished_records)
+    + sum((_fresh(table) for table in HAND_LINKS.values()), literal(0))
+    + sum((count(kind) for count in (_differing, _returned, _missing) for kind in RECORD_KINDS), literal(0))
+)
+"""How much is not as we left it, each sign counted up to ``most``: of hardly anything, history is not asked."""
+
+
+def _sample(action: Action, there: ColumnElement[bool]) -> Select[Any]:
+    newest = (
+        select(changes.c.record_key, func.max(changes.c.run_id).label("run_id"))
+        .where(changes.c.object == "user", changes.c.status == "done", changes.c.action == action)
+        .group_by(changes.c.record_key)
+        .subquery()
+    )
+    return (
+        select(target_principals.c.bps_id)
+        .join(newest, newest.c.record_key == target_principals.c.key)
+        .where(there)
+        .order_by(newest.c.run_id.desc(), target_principals.c.key)
+        .limit(bindparam("most"))
+    )
+
+
+_ACCOUNT = exists().where(target_users.c.key == target_principals.c.key)
+SAMPLE_MADE = _sample(
+    "create", _ACCOUNT.where(target_users.c.origin == "created", target_users.c.status == "Synchronized")
+)
+SAMPLE_DELETED = _sample("delete", ~_ACCOUNT)

@@ -1,0 +1,327 @@
+"""A portal that went back in time: recognised by our own history, not written to, and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.plan.restored import Block, Restored, find_restored
+from syncd.plan.rules import LicenceRule
+from syncd.store.store import Store
+from syncd.sync.planning.drift import DriftCheck
+from syncd.sync.planning.replay import Replay
+from syncd.sync.portal import restored
+from tests.fakes.rules import make_limits, make_policy, make_rules
+from tests.fakes.world import World
+
+PEOPLE = 30
+_STATE = ("accounts", "groups", "members", "owners", "licences")
+
+
+def backup(world: World) -> dict[str, Any]:
+    """Return the portal as it is."""
+    return deepcopy({name: getattr(world.portal, name) for name in _STATE})
+
+
+def restore(world: World, kept: dict[str, Any]) -> None:
+    """Play a backup back."""
+    for name, value in deepcopy(kept).items():
+        setattr(world.portal, name, value)
+
+
+def hire(world: World, *names: str, group: str = "all") -> None:
+    """Let people begin."""
+    for name in names:
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=name, mail=f"{name}@x.com")
+        world.source.link(group, name)
+
+
+async def found_company(world: World) -> None:
+    """Thirty people in one group, five of them with licences; whoever is deleted goes at once."""
+    policy = make_policy(deleted_users="delete", grace=timedelta())
+    world.rules = make_rules(
+        policy=policy,
+        limits=make_limits(max_removal_percent=None, max_daily_removal_percent=None, max_update_percent=None),
+        licences=(LicenceRule("power", "User"),),
+    )
+    world.source.put_group("all", displayName="All", mailNickname="all@grp")
+    world.source.put_group("power", displayName="Power", mailNickname="power@grp")
+    hire(world, *(f"u{number:02}" for number in range(PEOPLE)))
+    for number in range(5):
+        world.source.link("power", f"u{number:02}")
+    assert (await world.sync("full")).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
+
+
+async def live_a_week(world: World) -> None:
+    """People come, go, change, and move between groups and licences, in several runs with a full one in between."""
+    hire(world, *(f"n{number}" for number in range(6)))
+    await world.sync("delta")
+    world.source.put_group("new", displayName="New", mailNickname="new@grp")
+    for name in ("n0", "n1", "u10"):
+        world.source.link("new", name)
+    await world.sync("full")
+    for name in ("u28", "u29"):
+        world.source.remove_user(name)
+    world.source.unlink("power", "u00")
+    world.source.link("power", "u20")
+    for name in ("u05", "u06", "u07"):
+        world.source.put_user(name, displayName=f"{name} new", manager="u01")
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+
+
+def picture(world: World) -> dict[str, Any]:
+    """Return what the portal holds, without states of synchronising."""
+    return {
+        "accounts": {key: (a.name, a.email, a.manager) for key, a in world.portal.accounts.items()},
+        "members": world.portal.picture(),
+        "licences": {key: set(held) for key, held in world.portal.licences.items() if held},
+    }
+
+
+def done(world: World, run: RunRecord) -> set[str]:
+    """Return what was done."""
+    return {change.removesuffix(" done") for change in world.changes(run) if change.endswith(" done")}
+
+
+async def test_a_restored_portal_is_not_written_to_and_replayed(world: World) -> None:
+    """Accounts missing, accounts back, memberships, licences and values of last week; afterwards all is as it was."""
+    kept = backup(world)
+    await live_a_week(world)
+    wanted = picture(world)
+    world.portal.add_account("local@x.com", name="Local")
+    restore(world, kept)
+    world.portal.add_account("local@x.com", name="Local")
+    world.portal.writes.clear()
+    for kind in ("full", "delta", "delta"):
+        run = await world.sync(kind)
+        assert run.status == "failed"
+        assert "the portal went back in time: " in run.error
+        assert "'syncd replay'" in run.error
+        assert world.portal.writes == []
+    single = await world.sync_one("user", "u05@x.com")
+    assert (single.status, world.portal.writes) == ("failed", [])
+    shown = await world.carry_out(Replay(), write=False)
+    assert (shown.status, world.portal.writes) == ("succeeded", [])
+    planned = {change.rsplit(" ", 1)[0] for change in world.changes(shown)}
+    assert {
+        "create user n0@x.com",
+        "create group new@grp",
+        "link membership new@grp u10@x.com",
+        "link membership all@grp n5@x.com",
+        "delete user u28@x.com",
+        "update user u05@x.com",
+        "revoke licence u00@x.com User",
+        "grant licence u20@x.com User",
+    } <= planned, planned
+    replayed = await world.carry_out(Replay())
+    assert replayed.status == "succeeded", replayed.error
+    assert replayed.kind == "replay"
+    after = await world.sync("delta")
+    assert after.status == "succeeded", after.error
+    wanted["accounts"]["local@x.com"] = ("Local", None, None)
+    assert picture(world) == wanted
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_portal_that_lost_everything_is_replayed_as_a_whole(world: World) -> None:
+    """An empty portal under the old address: nothing is adopted, nothing guessed."""
+    wanted = picture(world)
+    restore(world, {"accounts": {}, "groups": {}, "members": {}, "owners": {}, "licences": {}})
+    run = await world.sync("full")
+    assert run.status == "failed"
+    assert world.portal.accounts == {}
+    assert (await world.carry_out(Replay())).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+    assert picture(world) == wanted
+
+
+async def test_a_copy_in_which_nothing_differs_is_as_good_as_the_portal(world: World) -> None:
+    """A copy of today has lost nothing."""
+    await live_a_week(world)
+    restore(world, backup(world))
+    assert world.changes(await world.sync("full")) == []
+    shown = await world.carry_out(Replay(), write=False)
+    assert (shown.status, world.changes(shown)) == ("succeeded", [])
+
+
+async def test_a_few_deletions_by_hand_are_drift(world: World) -> None:
+    """Twelve of thirty accounts, and a group of its members: they were written with others that are still there."""
+    for number in range(12):
+        await world.portal.delete_account(f"u{number:02}@x.com")
+    run = await world.sync("full")
+    assert run.status in ("succeeded", "held"), run.error
+    assert "back in time" not in run.error
+
+
+async def test_emptying_the_newest_group_by_hand_is_drift(world: World) -> None:
+    """All that was written last is gone, and it is one group."""
+    world.source.put_group("new", displayName="New", mailNickname="new@grp")
+    for number in range(15):
+        world.source.link("new", f"u{number:02}")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(hours=2)
+    await world.portal.remove_members("new@grp", [f"u{number:02}@x.com" for number in range(15)])
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert len(world.portal.picture()["new@grp"]) == 15
+
+
+async def test_changes_that_fit_no_moment_are_drift(world: World) -> None:
+    """Some of each run's writes by hand, most of each run's still there."""
+    await live_a_week(world)
+    world.clock.ahead += timedelta(hours=2)
+    for name in ("n0", "n1", "u02", "u03", "u04", "u05", "u11", "u12", "u13", "u14"):
+        await world.portal.remove_members("all@grp", [f"{name}@x.com"])
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+
+
+async def test_a_delta_run_stops_at_an_unexpected_answer(world: World) -> None:
+    """The first record that is not there makes it look at those that were written last; it writes no more."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    world.portal.writes.clear()
+    world.source.put_user("n0", displayName="n0 other")
+    for number in range(10, 20):
+        world.source.put_user(f"u{number}", jobTitle="Clerk")
+    run = await world.sync("delta")
+    assert run.status == "failed"
+    assert "seems to have gone back in time" in run.error
+    full = await world.sync("delta")
+    assert full.status == "failed"
+    assert "the portal went back in time" in full.error
+
+
+async def test_a_delta_run_goes_on_when_one_record_was_deleted_by_hand(world: World) -> None:
+    """One look at those that were written last tells that they are there."""
+    await live_a_week(world)
+    await world.portal.delete_account("n0@x.com")
+    world.source.put_user("n0", displayName="n0 other")
+    world.source.put_user("u10", displayName="u10 other")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.portal.accounts["u10@x.com"].name == "u10 other"
+
+
+async def test_the_guard_looks_at_a_replay_and_what_it_holds_is_approved(world: World) -> None:
+    """Beyond a limit a kind waits; the portal counts as settled, and an approval does the rest."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    world.rules = make_rules(
+        policy=world.rules.policy, licences=world.rules.licences, limits=make_limits(max_removals=1)
+    )
+    assert (await world.sync("full")).status == "failed"
+    run = await world.carry_out(Replay())
+    assert run.status == "held", run.error
+    assert "u28@x.com" in world.portal.accounts
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
+    approved = await world.runs.execute(request, world.open_sides())
+    assert approved.status == "succeeded", approved.error
+    assert "u28@x.com" not in world.portal.accounts
+    assert "back in time" not in (await world.sync("full")).error
+
+
+async def test_whoever_is_wanted_otherwise_by_now_is_left_to_the_next_run(world: World) -> None:
+    """Nobody is made anew or put back who has left since, and whoever came back stays."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    assert (await world.sync("full")).status == "failed"
+    world.source.remove_user("n3")
+    world.source.unlink("all", "n4")
+    assert (await world.sync("delta")).status == "failed"  # which has read the news of the tenant
+    run = await world.carry_out(Replay())
+    assert run.status == "succeeded", run.error
+    assert "n3@x.com" not in world.portal.accounts
+    assert "n4@x.com" in world.portal.accounts
+    assert "n4@x.com" not in world.portal.picture()["all@grp"]
+
+
+async def test_dismissed_the_portal_is_compared_as_always(world: World) -> None:
+    """What was lost counts as changed by hand from then on."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    assert (await world.sync("full")).status == "failed"
+    await world.store.past.settle(now=world.clock.now())
+    run = await world.sync("full")
+    assert "back in time" not in run.error
+    assert run.status in ("succeeded", "held")
+
+
+async def test_setting_drift_back_is_refused_too(world: World) -> None:
+    """It would write into a portal of which nobody knows what it is; to look is allowed."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    world.portal.writes.clear()
+    refused = await world.carry_out(DriftCheck("revert", lambda found: None))
+    assert (refused.status, world.portal.writes) == ("failed", [])
+    assert (await world.carry_out(DriftCheck("report", lambda found: None))).status == "succeeded"
+
+
+async def test_history_is_only_asked_where_there_are_signs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comparing every write of ours with the portal is dear: a day without changes by hand does without."""
+    asked: list[str] = []
+
+    def note(blocks: Sequence[Block], *, seen: datetime | None) -> Restored | None:
+        asked.append("history")
+        return find_restored(blocks, seen=seen)
+
+    monkeypatch.setattr(restored, "find_restored", note)
+    await live_a_week(world)
+    assert (await world.sync("full")).status == "succeeded"
+    assert asked == []
+    world.portal.members["all@grp"].pop("u03@x.com")
+    assert (await world.sync("full")).status == "succeeded"
+    assert asked == []  # one thing is a change by hand
+    world.clock.ahead += timedelta(hours=2)
+    for number in range(10, 22):
+        world.portal.members["all@grp"].pop(f"u{number}@x.com")
+    await world.sync("full")
+    assert asked == ["history"]
+
+
+@pytest.mark.parametrize("sign", ["value", "returned", "unready", "gone", "link"])
+async def test_each_kind_of_sign_is_counted(world: World, sign: str) -> None:
+    """What was written lately and never seen by a reading counts as well."""
+    past = Store(world.database).past
+    hire(world, *(f"n{number}" for number in range(4)))
+    world.source.remove_user("u29")
+    await world.sync("delta")
+    kept = deepcopy(world.portal.accounts)
+    if sign != "unready":
+        assert (await world.sync("full")).status == "succeeded"
+        assert await past.count_signs(most=10) == 0
+        world.clock.ahead += timedelta(hours=2)
+    match sign:
+        case "value":
+            world.portal.accounts["u05@x.com"] = replace(kept["u05@x.com"], name="somebody")
+        case "returned":
+            world.portal.add_account("u29@x.com", name="u29")
+        case "gone" | "unready":
+            for name in ("n0@x.com", "n1@x.com"):
+                del world.portal.accounts[name]
+                world.portal.members["all@grp"].pop(name)
+        case "link":
+            world.portal.members["all@grp"].pop("u07@x.com")
+    signs = list[int]()
+    judge = restored.may_be_restored
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restored, "may_be_restored", lambda found, **given: signs.append(found) or judge(found, **given))
+        await world.sync("full")
+    (found,) = signs
+    assert 2 <= found <= 4 if sign in ("gone", "unready") else found == 1

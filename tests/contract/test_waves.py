@@ -1,0 +1,230 @@
+"""Waves: a first push, and one of new rules, goes to a few people, is read back, and then goes to the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from syncd.errors import Interrupted
+from syncd.model.change import Change, Phase
+from syncd.model.run import Approval, RunRecord, RunRequest
+from syncd.model.target import Account, Creation
+from syncd.plan.rules import FieldRule, LicenceRule, WaveRules
+from syncd.plan.waves import Difference, OpenWave
+from syncd.sync.apply.waves import Waving
+from tests.fakes.rules import make_limits, make_rules
+from tests.fakes.world import World
+
+PEOPLE = 30
+
+
+def in_waves(*percents: int, failures: int | None = 0) -> WaveRules:
+    """Return rules for waves."""
+    return WaveRules(percents=percents, max_failures=failures)
+
+
+def found_company(world: World) -> None:
+    """Thirty people, two of them in a small group as well; nothing was ever pushed."""
+    world.rules = make_rules(waves=in_waves(10, 50, 100), limits=make_limits(max_update_percent=None))
+    world.source.put_group("all", displayName="All", mailNickname="all@grp")
+    world.source.put_group("few", displayName="Few", mailNickname="few@grp")
+    for number in range(PEOPLE):
+        name = f"u{number:02}"
+        world.source.put_user(name, userPrincipalName=f"{name}@x.com", displayName=f"Name {name}", jobTitle="Clerk")
+        world.source.link("all", name)
+    for name in ("u20", "u21"):
+        world.source.link("few", name)
+
+
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
+
+
+async def approve(world: World, run: RunRecord) -> RunRecord:
+    """Approve what a run held."""
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=run.id))
+    return await world.runs.execute(request, world.open_sides())
+
+
+async def test_a_first_push_goes_wave_by_wave_smallest_groups_first(world: World) -> None:
+    """Three people, then up to half, then all; each wave whole before the next; nothing is left, and no more waves."""
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    created = [write.removeprefix("create ") for write in world.portal.writes if write.startswith("create u")]
+    assert {"u20@x.com", "u21@x.com"} <= set(created[:3])
+    first_link = world.portal.writes.index("link few@grp")
+    assert sum(write.startswith("create u") for write in world.portal.writes[:first_link]) == 3
+    assert len(world.portal.picture()["all@grp"]) == PEOPLE
+    assert world.changes(await world.sync("full")) == []
+    world.portal.writes.clear()
+    for name in ("u03", "u04"):
+        world.source.put_user(name, displayName="Other")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert world.store.waves.load_open.blocking() is None
+
+
+async def test_a_value_that_comes_back_cut_holds_the_rest(world: World) -> None:
+    """The run ends held and says wave, field and id; nobody else was written; approved, the rest goes on at once."""
+    world.portal.cut = 4
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert "wave 1 of 3: the portal shows 6 differences from what was written" in run.error
+    assert "job_title of u" in run.error or "job_title of" in run.error
+    assert "@x.com" not in run.error
+    assert len(world.portal.accounts) == 3
+    again = await world.sync("delta")
+    assert again.status == "held", "what is held stays held"
+    assert len(world.portal.accounts) == 3
+    done = await approve(world, again)
+    assert done.status == "succeeded", done.error
+    assert len(world.portal.accounts) == PEOPLE
+    assert len(world.portal.picture()["all@grp"]) == PEOPLE
+
+
+async def test_a_membership_that_is_silently_missing_holds_the_rest(world: World) -> None:
+    """The portal said yes: only reading back finds it. Rejected, the rest is not proposed again."""
+    world.portal.forgets = {"u20@x.com"}
+    run = await world.sync("full")
+    assert run.status == "held"
+    assert "membership missing of u20 in" in run.error
+    assert len(world.portal.accounts) == 3
+    assert world.store.decisions.reject(Approval(run_id=run.id)) == run.counts["held"]
+    world.portal.forgets = set()
+    later = await world.sync("full")
+    assert later.status == "succeeded", later.error
+    assert len(world.portal.accounts) == 3
+
+
+async def test_more_failures_than_allowed_hold_the_rest(world: World) -> None:
+    """A failure is told as such (partial), and what comes later waits; one is let pass where one is allowed."""
+    world.portal.refuse = {"u20@x.com"}
+    run = await world.sync("full")
+    assert run.status == "partial"
+    assert "failed, guard.max_wave_failures allows 0; the rest waits" in run.error
+    assert len(world.portal.accounts) == 2
+    assert run.counts["held"]
+
+
+async def test_failures_within_the_limit_let_the_waves_go_on(world: World) -> None:
+    """The limit counts changes of one wave."""
+    world.rules = replace(world.rules, waves=in_waves(10, 100, failures=1))
+    world.portal.refuse = {"u20@x.com"}
+    assert (await world.sync("full")).status == "partial"
+    assert len(world.portal.accounts) == PEOPLE - 1
+
+
+async def test_case_and_outer_blanks_are_the_portals_own(world: World) -> None:
+    """They are no difference, in any wave."""
+    create = world.portal.create_account
+
+    async def create_lower(account: Account, *, sent_before: bool = False) -> Creation:
+        return await create(replace(account, name=f" {(account.name or '').lower()} "), sent_before=sent_before)
+
+    world.portal.create_account = create_lower
+    assert (await world.sync("full")).status == "succeeded"
+    assert len(world.portal.accounts) == PEOPLE
+
+
+async def test_what_the_portal_still_copies_is_no_difference(world: World) -> None:
+    """Records that stay unsynchronised for longer than bps.sync_wait hold nothing: their links are deferred."""
+    world.portal.slow = True
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert len(world.portal.accounts) == PEOPLE
+    assert run.counts["deferred"]
+
+
+async def test_a_manager_of_a_later_wave_is_set_in_a_second_pass(world: World) -> None:
+    """Nobody is deferred for it: the manager is set when the account is there."""
+    for number in range(PEOPLE - 1):
+        world.source.put_user(f"u{number:02}", manager=f"u{PEOPLE - 1:02}")
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert {a.manager for key, a in world.portal.accounts.items() if key != "u29@x.com"} == {"u29@x.com"}
+    assert "deferred" not in run.counts
+
+
+async def test_killed_between_two_waves_the_next_run_reads_back_first(world: World) -> None:
+    """What the first wave wrote is compared before anything else is sent; approved, all is well again."""
+    sides = world.open_sides()
+    original = sides.push._make_waves
+
+    def make(run_id: int) -> Waving:
+        waves = original(run_id)
+        waves._read_back = die
+        return waves
+
+    async def die(wave: OpenWave) -> tuple[Difference, ...]:
+        raise Interrupted("killed")
+
+    sides.push._make_waves = make
+    world.portal.cut = 6
+    request = RunRequest(pull="full", trigger="cli")
+    killed = await world.runs.execute(request, sides)
+    assert killed.status == "interrupted"
+    assert len(world.portal.accounts) == 3
+    assert not [change for change in world.changes(killed) if change.endswith(" held")]
+    run = await world.sync("delta")
+    assert run.status == "held"
+    assert "a wave of a run that was cut short (wave 1 of 3)" in run.error
+    assert len(world.portal.accounts) == 3
+    assert (await approve(world, run)).status == "succeeded"
+    assert len(world.portal.accounts) == PEOPLE
+
+
+async def test_what_a_dead_process_left_waiting_is_planned_still(world: World) -> None:
+    """Later waves of a run that was killed were never tried: they are not shown as held, and not lost."""
+    store = world.store
+    run_id = await store.runs.open("full", "cli", now=world.clock.now())
+    assert (await world.sync("full", write=False)).kind == "plan"
+    store.plans.add_changes.blocking(run_id, 0, _plan_people(world))
+    assert await store.waves.rank_people(run_id) == PEOPLE
+    await store.waves.assign(run_id, (3, PEOPLE))
+    await store.waves.begin(OpenWave(run_id, 1, 2))
+    assert await store.plans.count_planned(run_id) == {Phase.USERS: 3}
+    assert await store.runs.interrupt_open() == [run_id]
+    assert await store.plans.count_planned(run_id) == {Phase.USERS: PEOPLE}
+    assert await store.waves.load_open() == OpenWave(run_id, 1, 2)
+
+
+def _plan_people(world: World) -> list[tuple[Change, int, int | None]]:
+    newest = max(run.id for run in world.store.runs.load_runs(5) if run.kind == "plan")
+    chunks = world.store.plans.iterate_changes(newest, phase=Phase.USERS)
+    return [(planned.change, record, target) for chunk in chunks for planned, record, target in chunk]
+
+
+async def test_new_rules_go_in_waves_too(world: World) -> None:
+    """A mapping that was mistaken reaches a tenth of the people."""
+    assert (await world.sync("full")).status == "succeeded"
+    world.portal.cut = 2
+    fields = {**world.rules.mapping.user_fields, "job_title": FieldRule(("displayName",))}
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, user_fields=fields))
+    run = await world.sync("delta")
+    assert run.status == "held"
+    assert sum(account.job_title == "Na" for account in world.portal.accounts.values()) == 3
+
+
+async def test_a_plan_of_few_people_goes_at_once(world: World) -> None:
+    """Nobody would be spared by a wave of one."""
+    world.rules = replace(world.rules, limits=replace(world.rules.limits, min_population=PEOPLE + 1))
+    world.portal.cut = 2
+    assert (await world.sync("full")).status == "succeeded"
+    assert len(world.portal.accounts) == PEOPLE
+
+
+async def test_licences_whose_seats_come_from_others_wait_for_the_last_wave(world: World) -> None:
+    """Freed seats are given in the same run, and nobody is refused for want of one."""
+    world.rules = replace(world.rules, waves=in_waves(100), licences=(LicenceRule("few", "User"),))
+    world.portal.totals = {"User": 2}
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.portal.assigned("User") == 2
+    for name in ("u20", "u21"):
+        world.source.unlink("few", name)
+    world.source.link("few", "u00")
+    world.source.link("few", "u01")
+    fields = {**world.rules.mapping.user_fields, "job_title": FieldRule(("displayName",))}
+    mapping = replace(world.rules.mapping, user_fields=fields)
+    world.rules = replace(world.rules, mapping=mapping, waves=in_waves(10, 100))
+    run = await world.sync("delta")
+    assert run.status == "succeeded", run.error
+    assert {key for key, held in world.portal.licences.items() if held} == {"u00@x.com", "u01@x.com"}

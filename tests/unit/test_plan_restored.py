@@ -1,0 +1,76 @@
+"""Has the portal gone back in time: the pattern of a restore, and what is no such pattern."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from syncd.plan.restored import Block, Restored, find_restored, looks_restored, say_restored
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def day(number: int) -> datetime:
+    """Return a day of the history."""
+    return START + timedelta(days=number)
+
+
+def history(*runs: tuple[int, int], records: int = 5) -> list[Block]:
+    """Return blocks of (lost, kept), one run a day."""
+    return [
+        Block(run_id=number, at=day(number), lost=lost, kept=kept, records=min(records, lost))
+        for number, (lost, kept) in enumerate(runs)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("blocks", "seen", "found"),
+    [
+        ([], None, None),
+        (history((0, 500), (0, 20)), 1, None),
+        (history((0, 500), (9, 0)), 1, None),
+        (history((0, 500), (12, 0)), 1, Restored(day(1), 12, 12)),
+        (history((0, 500), (12, 0), records=2), 1, None),
+        (history((12, 488), (0, 20)), 1, None),
+        (history((30, 500), (0, 20), (30, 0)), 1, None),
+        (history((7, 500), (0, 20), (30, 0)), 1, Restored(day(2), 30, 30)),
+        (history((0, 500), (8, 2), (20, 3)), 1, Restored(day(1), 28, 33)),
+        (history((0, 500), (4, 6), (20, 0)), 1, Restored(day(2), 20, 20)),
+        (history((0, 500), (8, 6), (20, 0)), 1, None),
+        (history((500, 0), (40, 0)), 1, Restored(day(0), 540, 540)),
+        (history((0, 500), (12, 0), (0, 40)), 1, Restored(day(1), 12, 12)),
+        (history((0, 500), (12, 0), (0, 40)), 2, None),
+        (history((0, 500), (12, 0), (0, 40)), None, None),
+        (history((0, 500), (5, 0), (0, 40), (6, 0)), 1, None),
+    ],
+)
+def test_a_pattern_of_one_moment_is_a_restore(blocks: list[Block], seen: int | None, found: Restored | None) -> None:
+    """Whatever was written since, nothing before; what runs wrote after the last full reading may be there again."""
+    assert find_restored(blocks, seen=None if seen is None else day(seen)) == found
+    assert find_restored(blocks[::-1], seen=None if seen is None else day(seen)) == found
+
+
+def test_blocks_of_one_run_are_not_parted_at_its_end() -> None:
+    """Within a run, what was written last is no moment: a cluster by name would look like one."""
+    blocks = [
+        Block(run_id=1, at=day(0), lost=0, kept=400, records=0),
+        Block(run_id=1, at=day(0) + timedelta(seconds=1), lost=40, kept=0, records=40),
+        Block(run_id=1, at=day(0) + timedelta(seconds=2), lost=0, kept=400, records=0),
+    ]
+    assert find_restored(blocks, seen=day(-1)) is None
+
+
+@pytest.mark.parametrize(("lost", "looked_at", "found"), [(2, 2, False), (3, 6, True), (3, 7, False), (20, 20, True)])
+def test_a_look_at_a_few_ends_writing(lost: int, looked_at: int, found: bool) -> None:
+    """Three at least, and half of them."""
+    assert looks_restored(lost=lost, looked_at=looked_at) is found
+
+
+def test_the_sentence_says_moment_numbers_and_the_way_out() -> None:
+    """One sentence for log, run and message."""
+    told = say_restored(Restored(day(1), 1200, 1250))
+    assert told.startswith(
+        "the portal went back in time: 1,200 of 1,250 things that syncd has written since 2026-03-02 00:00"
+    )
+    assert "'syncd replay --apply'" in told
