@@ -6,7 +6,7 @@ Addresses, secrets and tokens stay: whoever was connected goes on. The ledger co
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, fields
 
 from syncd.sandbox.server import Sandbox
@@ -33,24 +33,35 @@ def take_snapshot(sandbox: Sandbox) -> Snapshot:
     }
     parts |= {
         "knobs": (sandbox.tenant_knobs, sandbox.portal_knobs),
-        "registered": (sandbox.registration.tenant_id, sandbox.portal_application.scopes),
+        "registered": (
+            sandbox.registration.tenant_id,
+            sandbox.registration.roles,
+            sandbox.portal_application.scopes,
+        ),
     }
     return Snapshot(pickle.dumps(parts, protocol=pickle.HIGHEST_PROTOCOL))
 
 
-def put_back(sandbox: Sandbox, snapshot: Snapshot) -> None:
-    """Let both sides be as they were; faults are forgotten, and replicas are up to date."""
-    parts = pickle.loads(snapshot.state)  # noqa: S301 - made by this process a moment ago
-    sandbox.faults.clear()
-    sandbox.replicas.thaw()
+def put_back(sandbox: Sandbox, snapshot: Snapshot, *, parts: Collection[str] = ()) -> None:
+    """Let both sides be as they were; faults are forgotten, and replicas are up to date.
+
+    ``parts``: only these, of tenant, portal, engine, licences and substitutions, and nothing else.
+    """
+    state = pickle.loads(snapshot.state)  # noqa: S301 - made by this process a moment ago
     for part, owner, names in _list_parts(sandbox):
-        for name in names:
-            setattr(owner, name, parts[part][name])
+        for name in names if not parts or part in parts else ():
+            setattr(owner, name, state[part][name])
     sandbox.graph.engine.forget()
     service = sandbox.portal_service
     service.privileges.given, service.privileges.databases = sandbox.portal.privileges, sandbox.portal.databases
-    turn_back(sandbox, *parts["knobs"])
-    sandbox.registration.tenant_id, sandbox.portal_application.scopes = parts["registered"]
+    if parts:
+        return
+    sandbox.faults.clear()
+    sandbox.faults.watch = None
+    sandbox.replicas.thaw()
+    turn_back(sandbox, *state["knobs"])
+    registration = sandbox.registration
+    registration.tenant_id, registration.roles, sandbox.portal_application.scopes = state["registered"]
 
 
 def turn_back(sandbox: Sandbox, tenant: TenantKnobs, portal: PortalKnobs) -> None:

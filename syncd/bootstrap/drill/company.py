@@ -35,6 +35,8 @@ class Cast:
     made_up: bool
     people: int
     groups: int
+    named: frozenset[str]
+    """Ids of the groups that the configuration names."""
     stored_people: int = 0
     protect: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -69,17 +71,27 @@ def _make_up(sandbox: Sandbox, settings: Settings, *, people: int, seed: int) ->
         CompanyOptions(users=people, groups=groups, memberships=_PLACES_OF_A_PERSON * people, seed=seed),
     )
     everybody = [user.id for user in directory.users]
+    named = set[str]()
     for use, name in list_named_groups(settings):
-        if name.lower() in directory.objects or any(_bears(group, name) for group in directory.groups):
+        known = [group.id for group in directory.groups if group.id == name.lower() or _bears(group, name)]
+        named |= set(known)
+        if known:
             continue
         properties: dict[str, object] = {
             "displayName": name, "groupTypes": [], "securityEnabled": True, "mailEnabled": False,
         }  # fmt: skip
         object_id = name.lower() if _GUID.fullmatch(name) else str(uuid.UUID(int=chance.getrandbits(128), version=4))
         group = Group(object_id, "group", properties)
+        named.add(object_id)
         directory.place(group)
         directory.place_links(group, chance.sample(everybody, max(1, round(len(everybody) * _SHARES[use]))))
-    return Cast(made_up=True, people=len(directory.users), groups=len(directory.groups), protect=settings.scope.protect)
+    return Cast(
+        made_up=True,
+        people=len(directory.users),
+        groups=len(directory.groups),
+        named=frozenset(named),
+        protect=settings.scope.protect,
+    )
 
 
 def _bears(group: Group, name: str) -> bool:
@@ -125,6 +137,7 @@ def _copy(sandbox: Sandbox, settings: Settings, rules: Rules, company: StoredCom
         made_up=False,
         people=len(users),
         groups=len(placed),
+        named=frozenset(groups[key].id for key in company.named),
         stored_people=company.people,
         protect=protect,
     )

@@ -29,6 +29,8 @@ Tell = Callable[[str, int], None]
 """Called with the name of a counter and how much was added: how far the drill has got."""
 
 _ATTEMPTS = 6
+_PATIENCE = 2 * 3600.0
+"""Seconds after which all must be right. What delta told holds against other readings for an hour (delta_log)."""
 _BY_HAND = 3
 """So many people are given a licence by hand, which no rule may take."""
 
@@ -66,7 +68,8 @@ class Stage:
         await play.delta(insist=True)
         await play.full(insist=True)
         now = take_picture(self.sandbox)
-        if find_difference(wanted, now, beside=play.beside):
+        if find_difference(play.wanted, now, strangers=play.strangers):
+            await self.sandbox.directory.clock.sleep(_PATIENCE)
             await play.full(insist=True)
             now = take_picture(self.sandbox)
         return self._judge(scenario, play, now, during=[ended.status for ended in during])
@@ -91,7 +94,9 @@ class Stage:
             people=self.people,
             places=self.places,
             knobs=knobs,
+            named=self.cast.named,
             wanted=wanted,
+            known=(self.base, wanted),
             day=day,
         )
 
@@ -110,7 +115,7 @@ class Stage:
             gained=len(harm.gained),
             passed=len(harm.passed),
             foreign=len(harm.foreign),
-            converged=not find_difference(play.wanted, now, beside=play.beside),
+            differences=find_difference(play.wanted, now, strangers=play.strangers),
             runs=during,
             who=sorted(harm.everybody()) if self.cast.made_up else (),
         )
@@ -155,7 +160,7 @@ async def _synchronise(settings: Settings, sandbox: Sandbox, cast: Cast, clock: 
     before = take_picture(sandbox)
     again = await program.run("full")
     base = take_picture(sandbox)
-    if again.status == "failed" or find_difference(before, base, beside=()):
+    if again.status == "failed" or find_difference(before, base):
         raise DrillImpossible("the drill cannot begin: this configuration does not come to rest even without a fault")
     if not base.accounts:
         raise DrillImpossible(

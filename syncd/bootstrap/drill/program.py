@@ -86,6 +86,11 @@ class DrilledProgram:
         """Let the store be what it was."""
         self._replace_store(Path(str(kept)))
 
+    def forget(self) -> None:
+        """Remove the store."""
+        for name in (self._store.name, f"{self._store.name}-wal", f"{self._store.name}-shm"):
+            self._store.with_name(name).unlink(missing_ok=True)
+
     def set_clock(self, *, ahead: float) -> None:
         """Let our clock be wrong."""
         self._clock.ahead = ahead
@@ -95,8 +100,7 @@ class DrilledProgram:
         self.settings = with_tenant(self._own, tenant_id)
 
     def _replace_store(self, other: Path) -> None:
-        for name in (f"{self._store.name}-wal", f"{self._store.name}-shm"):
-            self._store.with_name(name).unlink(missing_ok=True)
+        self.forget()
         shutil.copyfile(other, self._store)
 
     async def _execute(self, request: RunRequest) -> Ended:

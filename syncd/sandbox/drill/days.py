@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from syncd.sandbox.drill.play import Day, Play, pick
@@ -20,7 +21,7 @@ def hire_like(directory: Directory, colleague: Node, number: int, *, groups: Col
     """Let somebody new begin, who is like a colleague for every rule; return the id."""
     properties = {name: value for name, value in colleague.properties.items() if name not in _OWN}
     login, _, domain = str(colleague.properties.get("userPrincipalName")).partition("@")
-    upn = f"newcomer-{number}.{login[:20].strip('.')}@{domain}"
+    upn = f"newcomer-{number}.{re.sub(r'[^a-zA-Z0-9]', '', login)[:20]}@{domain}"
     properties.update(displayName=f"Newcomer {number}", userPrincipalName=upn, mail=upn, accountEnabled=True)
     created = directory.create_user(properties)
     if colleague.manager is not None:
@@ -51,3 +52,16 @@ def _ordinary(play: Play) -> Collection[str]:
 
 
 ORDINARY = Day("ordinary", _ordinary)
+
+
+def _leave_group(play: Play) -> Collection[str]:
+    (person,) = pick(play, 1)
+    directory = play.sandbox.directory
+    for group in directory.groups_of(person):
+        if group.state == "active":
+            directory.remove_member(group.id, person)
+            break
+    return (person,)
+
+
+LEFT_GROUP = Day("one leaves a group", _leave_group)

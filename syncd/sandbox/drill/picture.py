@@ -103,17 +103,24 @@ def list_gains(known: Collection[Picture], now: Picture) -> Iterator[str]:
     yield from (who for _, who in now.licences - held if who in accounts)
 
 
-def find_difference(wanted: Picture, now: Picture, *, beside: Collection[str]) -> int:
-    """Return in how many places the portal differs from what it should hold.
+def find_difference(wanted: Picture, now: Picture, *, strangers: bool = False) -> list[str]:
+    """Return where the portal differs from what it should hold, by kind and key; nothing: it is right.
 
-    ``beside``: accounts and groups that the play itself brought about and took away again, whose empty rest may stay.
+    ``strangers``: accounts and groups beyond the wanted ones may be there, with whatever is theirs.
     """
-    found = 0
+    found = []
     for name in ("accounts", "groups"):
         ours, theirs = getattr(wanted, name), getattr(now, name)
-        found += sum(ours.get(key) != theirs.get(key) for key in ours.keys() | theirs.keys() if key not in beside)
+        keys = ours.keys() if strangers else ours.keys() | theirs.keys()
+        found += [f"{name} {key}" for key in sorted(keys) if ours.get(key) != theirs.get(key)]
+    mine = wanted.accounts.keys() | wanted.groups.keys() | wanted.foreign.keys()
     for name in ("members", "owners", "licences", "privileges"):
-        found += len(getattr(wanted, name) ^ getattr(now, name))
-    return found + sum(
-        wanted.foreign.get(key) != now.foreign.get(key) for key in wanted.foreign.keys() | now.foreign.keys()
-    )
+        pairs = sorted(getattr(wanted, name) ^ getattr(now, name))
+        found += [f"{name} {one} {other}" for one, other in pairs if not strangers or _concerns(name, one, other, mine)]
+    keys = wanted.foreign.keys() | now.foreign.keys()
+    return found + [f"foreign {key}" for key in sorted(keys) if wanted.foreign.get(key) != now.foreign.get(key)]
+
+
+def _concerns(name: str, one: str, other: str, mine: Collection[str]) -> bool:
+    """Return whether a difference is about wanted records alone."""
+    return (name == "licences" or one in mine) and (name == "privileges" or other in mine)

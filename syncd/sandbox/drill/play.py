@@ -49,6 +49,10 @@ class Program(Protocol):
         """Let the program remember what it did then."""
         ...
 
+    def forget(self) -> None:
+        """Let the program remember nothing."""
+        ...
+
     def set_clock(self, *, ahead: float) -> None:
         """Let the program's own clock be wrong by so many seconds."""
         ...
@@ -88,13 +92,19 @@ class Play:
     places: Mapping[str, str]
     """Record of each group that has one, by the tenant's id."""
     knobs: tuple[TenantKnobs, PortalKnobs]
+    named: frozenset[str]
+    """Ids of the groups that a rule names."""
     wanted: Picture
     """What the portal should hold when all is over."""
+    known: tuple[Picture, ...]
+    """What it may hold on the way there."""
     day: Day | None = None
     meant: set[str] = field(default_factory=set)
     """Accounts that really lose something."""
-    beside: set[str] = field(default_factory=set)
-    """Records of what the play itself created and took away again."""
+    day_people: tuple[str, ...] = ()
+    """Ids of those who lose something by the day."""
+    strangers: bool = False
+    """Whether the play itself creates people or groups and takes them away again: their bare records may stay."""
     kept: set[str] = field(default_factory=set)
     """Accounts that must stay the person's whose they are."""
     ends: list[Ended] = field(default_factory=list)
@@ -107,7 +117,12 @@ class Play:
     def happen(self) -> None:
         """Let the day of this scenario happen in the tenant."""
         if self.day is not None:
-            self.mean(self.day.happen(self))
+            self.day_people = tuple(self.day.happen(self))
+            self.mean(self.day_people)
+
+    def undo_day(self) -> None:
+        """Note that the tenant is again what it was before the day."""
+        self.wanted = self.base
 
     def mean(self, object_ids: Collection[str]) -> None:
         """Note that these people really lose something."""
@@ -156,13 +171,12 @@ class Play:
         now = take_picture(self.sandbox)
         harm, gone = self.harm, self.wanted.accounts
         for kind, who in list_losses(self.base, now):
-            if who in self.beside:
-                continue
             self.lost.add(who)
             # An account goes for good only where the same day without any fault takes it, too.
             if who not in self.meant or (kind == "accounts" and who in gone):
                 getattr(harm, kind).add(who)
-        harm.gained |= set(list_gains((self.base, self.wanted), now)) - self.beside
+        harm.gained |= set(list_gains(self.known, now)) - self.meant  # those are looked at when they should be out
+        self.kept &= now.accounts.keys()  # what was deleted can be anybody's, in the eyes of a portal
         harm.passed |= {
             who
             for who in self.kept
@@ -173,6 +187,13 @@ class Play:
             return Ended(run=0, status="killed")
         self.ends.append(ended)
         return ended
+
+    def settle(self) -> None:
+        """Note who still has a place or a licence that the tenant has taken away: by now it should be gone."""
+        now = take_picture(self.sandbox)
+        for name in ("members", "owners", "licences"):
+            too_much = getattr(now, name) - getattr(self.wanted, name)
+            self.harm.gained |= {who for _, who in too_much if who in self.meant}
 
 
 def pick(play: Play, count: int, *, apart: Sequence[str] = ()) -> list[str]:

@@ -28,9 +28,15 @@ class Result:
     gained: int
     passed: int
     foreign: int
-    converged: bool
+    differences: Sequence[str]
+    """Where the portal was not right in the end; of made-up people only fit to be shown."""
     runs: Sequence[str]
     who: Sequence[str] = ()
+
+    @property
+    def converged(self) -> bool:
+        """Return whether the portal was right in the end."""
+        return not self.differences
 
     @property
     def harmed(self) -> int:
