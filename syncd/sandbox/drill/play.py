@@ -193,7 +193,8 @@ class Play:
         now = take_picture(self.sandbox)
         for name in ("members", "owners", "licences"):
             too_much = getattr(now, name) - getattr(self.wanted, name)
-            self.harm.gained |= {who for _, who in too_much if who in self.meant}
+            known = self.wanted.groups if name != "licences" else {kind for kind, _ in too_much}
+            self.harm.gained |= {who for where, who in too_much if who in self.meant and where in known}
 
 
 def pick(play: Play, count: int, *, apart: Sequence[str] = ()) -> list[str]:
