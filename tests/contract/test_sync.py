@@ -816,7 +816,6 @@ async def test_one_person_whom_two_readings_lack_stays_when_the_count_knows_her(
     assert "u1@x.com" not in world.portal.picture()["all@grp"]
 
 
-
 async def test_members_that_the_count_contradicts_are_not_swept(world: World) -> None:
     """Baseline and second reading are cut alike: that group keeps its members, and the others are swept."""
     await settle(world)

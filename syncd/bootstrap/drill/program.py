@@ -35,7 +35,7 @@ class DrilledProgram:
         self.settings = settings
         self._own = settings
         self._clock = clock
-        self._store = store
+        self.store = store
         self._faults = faults
         self._kept = itertools.count(1)
 
@@ -54,7 +54,7 @@ class DrilledProgram:
         The store of that moment takes the place of the one in which the broken run still writes its end.
         """
         database = open_store(self.settings, create=False)
-        left = self._store.with_name("left.db")
+        left = self.store.with_name("left.db")
         left.unlink(missing_ok=True)
         task = asyncio.create_task(self._carry_out(RunRequest(pull=kind, trigger="cli"), database), name="killed run")
         count = itertools.count(1)
@@ -78,8 +78,8 @@ class DrilledProgram:
 
     def keep(self) -> Path:
         """Return a copy of the store."""
-        kept = self._store.with_name(f"kept-{next(self._kept)}.db")
-        shutil.copyfile(self._store, kept)
+        kept = self.store.with_name(f"kept-{next(self._kept)}.db")
+        shutil.copyfile(self.store, kept)
         return kept
 
     def put_back(self, kept: object) -> None:
@@ -88,8 +88,8 @@ class DrilledProgram:
 
     def forget(self) -> None:
         """Remove the store."""
-        for name in (self._store.name, f"{self._store.name}-wal", f"{self._store.name}-shm"):
-            self._store.with_name(name).unlink(missing_ok=True)
+        for name in (self.store.name, f"{self.store.name}-wal", f"{self.store.name}-shm"):
+            self.store.with_name(name).unlink(missing_ok=True)
 
     def set_clock(self, *, ahead: float) -> None:
         """Let our clock be wrong."""
@@ -101,7 +101,7 @@ class DrilledProgram:
 
     def _replace_store(self, other: Path) -> None:
         self.forget()
-        shutil.copyfile(other, self._store)
+        shutil.copyfile(other, self.store)
 
     async def _execute(self, request: RunRequest) -> Ended:
         database = open_store(self.settings, create=True)

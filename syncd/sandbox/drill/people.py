@@ -9,7 +9,7 @@ from syncd.sandbox.drill.days import LEFT_GROUP, ORDINARY, hire_like
 from syncd.sandbox.drill.play import Day, Play, Scenario, pick
 
 _MANY, _ENOUGH, _SLICE, _ALLOWED = 0.4, 0.125, 0.06, 0.2
-_GROWTH = 0.35
+_GROWTH = 0.6
 _LEAST = 20
 """Of fewer records no percentage is taken (guard.min_population)."""
 
