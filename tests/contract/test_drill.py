@@ -36,6 +36,7 @@ FAMILIES = {
     "reads": READS, "late": LATE, "people": PEOPLE, "groups": GROUPS, "network": NETWORK, "portal": PORTAL,
     "surroundings": SURROUNDINGS,
 }  # fmt: skip
+NO_LIMITS = "[guard]\nmax_removals = false\nmax_removal_percent = false\nmax_daily_removal_percent = false\n"
 REAL = """
 [graph]
 tenant_id = "contoso.onmicrosoft.com"
@@ -99,18 +100,19 @@ def syncd(*words: str) -> Result:
     [
         (
             "mass-disabled",
-            "[guard]\nmax_removals = false\nmax_removal_percent = false\nmax_daily_removal_percent = false\n",
+            NO_LIMITS,
             "unlinked",
             "guard.max_removal_percent = false",
         ),
         (
             "mass-deleted",
-            "[guard]\nmax_removal_percent = 90\n[policy]\ngrace = '0s'\ndeleted_users = 'delete'\n",
+            f"{NO_LIMITS}[policy]\ngrace = '0s'\ndeleted_users = 'delete'\n",
             "deleted",
             'policy.deleted_users = "delete" with grace = "0s"',
         ),
         ("login-again", "[guard]\nmax_handovers = false\n", "passed", "guard.max_handovers = false"),
     ],
+    ids=["no limits", "deletion at once", "no question about handovers"],
 )
 def test_weak_settings_tell_whom_they_would_have_cost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, text: str, harm: str, weak: str
@@ -248,7 +250,7 @@ async def test_the_stored_company_plays_under_pseudonyms_and_the_store_stays_as_
         assert "Group 0" not in told
         assert "Contractor" in told, "a rule decides by it"
         assert len(stage.base.accounts) == 39
-        assert len(stage.base.members) == 39 + 19 + 5
+        assert len(stage.base.members) == 39 + 20 + 5
         managers = {user.id: user.manager for user in directory.users}
         assert managers["u9"] == "u2"
         result = await stage.play(next(each for each in CATALOGUE if each.name == "mass-disabled"))
