@@ -16,15 +16,16 @@ from syncd.bootstrap.settings import read_settings
 from syncd.config import Settings
 from syncd.graph.source import GraphSource
 from syncd.plan import guard, handover, sieves
+from syncd.plan.membership import NO_DOUBTS
 from syncd.plan.moment import Moment
-from syncd.plan.sieves import Stop
+from syncd.plan.selection import Stop
 from syncd.sandbox.drill.catalogue import CATALOGUE
 from syncd.store.directory import lists
 from syncd.store.directory.tenant import TenantBinding
 from syncd.store.plans.doubts import Doubts
 from syncd.sync import passage, runs, timekeeper
 from syncd.sync.apply import apply
-from syncd.sync.planning import handovers, planner
+from syncd.sync.planning import handovers
 from syncd.sync.pull import sweep
 from syncd.sync.pull.member_witness import Verdict
 from syncd.sync.pull.pull import Pull
@@ -114,7 +115,7 @@ def _approval(patch: pytest.MonkeyPatch) -> None:
 
 def _unclear(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(apply, "find_linked", _async(set[str]()))
-    patch.setattr(Doubts, "load_doubtful_places", _always(planner.NO_DOUBTS))
+    patch.setattr(Doubts, "load_doubtful_places", _always(NO_DOUBTS))
 
 
 def _tenant(patch: pytest.MonkeyPatch) -> None:

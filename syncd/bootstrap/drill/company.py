@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from syncd.bootstrap.rules import make_rules
 from syncd.config import PrivilegeSetting, Settings
+from syncd.errors import Conflict
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.source import KIND
 from syncd.plan.pseudonyms import Pseudonyms
@@ -106,13 +107,19 @@ def _copy(sandbox: Sandbox, settings: Settings, rules: Rules, company: StoredCom
     looked_at = {kind: _list_looked_at(rules, kind) for kind in RECORD_KINDS}
     disguise = Pseudonyms(looked_at["user"])
     of_groups = disguise.beside(looked_at["group"])
-    directory = sandbox.directory
+    directory, doubled = sandbox.directory, set[str]()
     for stored in users.values():
         properties = disguise.disguise(stored.attributes)
         subtype = properties.pop(KIND, None)
         node = Node(stored.id, "user", properties, subtype="agentUser" if subtype else None)
         node.manager = None if stored.manager is None else users[stored.manager].id
-        directory.place(node)
+        try:
+            directory.place(node)
+        except Conflict:
+            doubled.add(stored.id)
+    for user in directory.users if doubled else ():
+        if user.manager in doubled:
+            user.manager = None
     placed: dict[int, Group] = {}
     for key, stored in groups.items():
         properties = of_groups.disguise(stored.attributes)
@@ -127,7 +134,7 @@ def _copy(sandbox: Sandbox, settings: Settings, rules: Rules, company: StoredCom
     for links, relation in relations:
         for key, group in placed.items():
             ids = [(users if member in users else groups)[member].id for member in links.get(key, ())]
-            directory.place_links(group, ids, relation=relation)
+            directory.place_links(group, (each for each in ids if each not in doubled), relation=relation)
     local = min(_MOST_BY_HAND, company.by_hand * len(users) // company.people)
     add_local_users(sandbox.portal, ((f"by-hand-{n}@local.example", f"By hand {n}") for n in range(local)))
     bps_id = rules.mapping.user_bps_id
@@ -135,11 +142,12 @@ def _copy(sandbox: Sandbox, settings: Settings, rules: Rules, company: StoredCom
     protect = settings.scope.protect if verbatim else tuple(map(disguise.replace, settings.scope.protect))
     return Cast(
         made_up=False,
-        people=len(users),
+        people=len(users) - len(doubled),
         groups=len(placed),
         named=frozenset(groups[key].id for key in company.named),
         stored_people=company.people,
         protect=protect,
+        notes=(f"Left out: {len(doubled)} people with a login that another has.",) if doubled else (),
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from syncd.bootstrap.drill.clocks import PlayClock, WrongClock
 from syncd.bootstrap.drill.company import Cast, found, list_named_groups
 from syncd.bootstrap.drill.program import DrilledProgram
-from syncd.bootstrap.drill.settings import make_drill_settings, make_founding_settings
+from syncd.bootstrap.drill.settings import list_left_out, make_drill_settings, make_founding_settings
 from syncd.bootstrap.store import open_store, open_stored
 from syncd.config import Settings
 from syncd.errors import SyncdError
@@ -146,11 +146,8 @@ async def _synchronise(settings: Settings, sandbox: Sandbox, cast: Cast, clock: 
     own = make_drill_settings(settings, sandbox, store, protect=cast.protect)
     founder = DrilledProgram(make_founding_settings(own), clock, store=store, faults=sandbox.faults)
     first = await founder.run("full")
-    if first.status != "succeeded":
-        raise DrillImpossible(
-            f"the drill cannot begin: the first push of this configuration, without any fault, ended {first.status}"
-            + (f": {first.error}" if cast.made_up or first.status == "failed" else "")
-        )
+    if first.status == "failed":  # what single people lack is no hindrance: they lack it in life, too
+        raise DrillImpossible(f"the drill cannot begin: even without a fault the first push fails: {first.error}")
     program = DrilledProgram(own, clock, store=store, faults=sandbox.faults)
     await program.run("full")
     holders = sorted(take_picture(sandbox).accounts)[:_BY_HAND]
@@ -213,5 +210,5 @@ async def drill(
             stored_people=stage.cast.stored_people,
             synchronised=len(stage.base.accounts),
             results=results,
-            notes=stage.cast.notes,
+            notes=(*stage.cast.notes, *list_left_out(settings)),
         )

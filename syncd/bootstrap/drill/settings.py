@@ -78,6 +78,13 @@ def with_tenant(settings: Settings, tenant_id: str) -> Settings:
     return settings.model_copy(update={"graph_side": settings.graph.model_copy(update={"tenant_id": tenant_id})})
 
 
+def list_left_out(settings: Settings) -> list[str]:
+    """Return a sentence about each setting that a drill does without."""
+    return (
+        ["Left out: guard.quiet_hours, so that nothing hangs on the time of day."] if settings.guard.quiet_hours else []
+    )
+
+
 def list_weak(settings: Settings) -> list[str]:
     """Return which settings protect less than their defaults do, as they stand in a file."""
     guard, policy = settings.guard, settings.policy

@@ -47,10 +47,12 @@ def _empty(page: dict[str, Any]) -> None:
 def _spoil(page: dict[str, Any]) -> None:
     """Let every fourth entry be what nobody understands."""
     entries = page.get("value")
-    for place in range(0, len(entries) if isinstance(entries, list) else 0, 4):
-        entry = dict(page["value"][place])
+    if not isinstance(entries, list):
+        return
+    for place in range(0, len(entries), 4):
+        entry = dict(entries[place])
         shapes = ({**entry, "@odata.type": "#microsoft.graph.somethingNew"}, {**entry, "displayName": [None]})
-        page["value"][place] = shapes[place // 4 % len(shapes)]
+        entries[place] = shapes[place // 4 % len(shapes)]
 
 
 def _state_counts(play: Play, find_missing: Callable[[int], int]) -> None:
