@@ -6,9 +6,11 @@ import asyncio
 import hashlib
 import json
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -227,9 +229,19 @@ async def found_company(world: World) -> None:
 
 @pytest.mark.company(founded_by=found_company)
 async def test_the_stored_company_plays_under_pseudonyms_and_the_store_stays_as_it_is(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Structure and what rules look at stay, names do not; not a byte of the store changes, and nothing is left."""
+    """Structure and what rules look at stay, names do not; not a byte of the store changes, and nothing is left.
+
+    No other host than this machine is ever looked up.
+    """
+    hosts, look_up = set[object](), socket.getaddrinfo
+
+    def note(host: Any, *rest: Any, **more: Any) -> Any:
+        hosts.add(host)
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", note)
     file = tmp_path / "copy.db"
     address = world.database.engine.url
     await asyncio.to_thread(shutil.copyfile, str(address.database), file)
@@ -255,6 +267,8 @@ async def test_the_stored_company_plays_under_pseudonyms_and_the_store_stays_as_
         assert managers["u9"] == "u2"
         result = await stage.play(next(each for each in CATALOGUE if each.name == "mass-disabled"))
         assert (result.passed_off_well, result.who, result.held > 0) == (True, (), True)
+    assert hosts <= {"localhost", "127.0.0.1"}
+    assert "localhost" in hosts
     assert not folder.exists()
     assert {name: _digest(tmp_path / name) for name in before} == before
     shown = capsys.readouterr()
