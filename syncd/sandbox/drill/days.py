@@ -45,7 +45,7 @@ def _ordinary(play: Play) -> Collection[str]:
         directory.add_member(group.id, joined)
     directory.set_attributes(renamed, displayName="Another Name")
     directory.set_attributes(retitled, jobTitle="Another title")
-    hire_like(directory, colleague, 1, groups=groups[:2])
+    hire_like(directory, colleague, 1, groups=directory.groups_of(colleague.id))
     directory.disable(disabled)
     directory.soft_delete(left)
     return (left, disabled, moved)

@@ -64,7 +64,8 @@ async def _renamed(play: Play) -> None:
 async def _remade(play: Play) -> None:
     """A group is deleted and made anew, with the same name and members; its rights in the portal must not be lost."""
     directory = play.sandbox.directory
-    before = next((group for group in _choose(play) if group.members), None)
+    free = [group for group in directory.active_groups() if group.id in play.places and group.id not in play.named]
+    before = max(free, key=lambda group: (len(group.members), group.id), default=None)
     if before is None:
         return
     above = directory.groups_of(before.id)

@@ -93,7 +93,7 @@ async def _login_again(play: Play) -> None:
     former = next(directory.get(person) for person in play.day_people)
     login = str(former.properties["userPrincipalName"])[32:]
     colleague = directory.get(pick(play, 1, apart=[former.id])[0])
-    newcomer = hire_like(directory, colleague, 1)
+    newcomer = hire_like(directory, colleague, 1, groups=directory.groups_of(colleague.id))
     directory.set_attributes(newcomer, userPrincipalName=login, mail=former.properties.get("mail"))
     await play.delta()
     await play.full()
