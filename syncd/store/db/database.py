@@ -244,7 +244,7 @@ def open_to_read(url: str) -> Database:
                 raise
             return _connect_to_read(f"{address}&immutable=1")  # a folder in which not even an index may be made
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, pool_size=1)
+    engine = create_engine(parsed.set(query={}), creator=connect, poolclass=QueuePool, pool_size=1)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
