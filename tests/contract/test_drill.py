@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import structlog
 from click.testing import CliRunner, Result
@@ -19,6 +22,7 @@ from click.testing import CliRunner, Result
 from syncd.bootstrap.drill.director import drill, load_stored, open_stage
 from syncd.bootstrap.drill.settings import list_weak, make_drill_settings
 from syncd.bootstrap.settings import read_settings
+from syncd.cli.commands.drill import _until_told
 from syncd.cli.main import program
 from syncd.config import Settings
 from syncd.sandbox.drill.catalogue import CATALOGUE
@@ -170,6 +174,22 @@ def test_without_the_sandbox_one_sentence_says_how_to_get_it(missing: str, monke
         "syncd: the drill plays on the sandbox, which is not part of this installation; install 'syncd[sandbox]', "
         "or use the image whose tag ends with -sandbox\n"
     )
+
+
+def test_sigterm_ends_a_drill_as_ctrl_c_does() -> None:
+    """What it has put on the disk is removed, and the exit code is that of the signal."""
+    tidied = []
+
+    async def play() -> Any:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.Event().wait()
+        finally:
+            tidied.append(True)
+
+    with pytest.raises(click.exceptions.Exit) as ended:
+        asyncio.run(_until_told(play()))
+    assert (ended.value.exit_code, tidied) == (128 + signal.SIGTERM, [True])
 
 
 def test_nobody_in_scope_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
