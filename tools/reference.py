@@ -34,6 +34,7 @@ MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "portal knobs": reference_sandbox.make_portal_knobs,
     "operations": reference_sandbox.make_operations,
     "faults": reference_sandbox.make_faults,
+    "drill faults": reference_sandbox.make_drill_faults,
 }
 """What makes each part; the lines of a table end with an empty cell where nobody has written its meaning yet."""
 

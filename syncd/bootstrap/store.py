@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from syncd.config import Settings
-from syncd.store.db.database import Database, open_database
-from syncd.store.db.revision import ensure_schema
+from syncd.store.db.database import Database, open_database, open_to_read
+from syncd.store.db.revision import ensure_schema, load_revision
 
 
 def open_store(settings: Settings, *, create: bool) -> Database:
@@ -16,3 +18,23 @@ def open_store(settings: Settings, *, create: bool) -> Database:
         database.close()
         raise
     return database
+
+
+def open_stored(settings: Settings) -> Database | None:
+    """Open the store so that nothing can write to it; None when there is none, or an empty one.
+
+    Raises StoreError, and SchemaMismatch for another revision than this program's.
+    """
+    url = settings.store.url.reveal()
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).is_file():
+        return None
+    database = open_to_read(url)
+    try:
+        if load_revision(database) is not None:
+            ensure_schema(database, create=False)
+            return database
+    except BaseException:
+        database.close()
+        raise
+    database.close()
+    return None

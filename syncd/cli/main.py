@@ -69,6 +69,7 @@ PURPOSES: Mapping[str, Mapping[str, str]] = {
         "config": "config",
         "migrate": "migrate",
         "backup": "backup",
+        "drill": "drill",
         "completion": "completion",
         "sandbox": "sandbox",
     },

@@ -37,11 +37,15 @@ class Invocation:
     json: bool = False
     log_level: str | None = None
 
-    def load(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
-        """Return the settings; ConfigError with every problem. ``need``: the sides that the command talks to."""
+    def load(self, *, need: frozenset[str] = BOTH_SIDES, whole: bool = False) -> Settings:
+        """Return the settings; ConfigError with every problem. ``need``: the sides that the command talks to.
+
+        ``whole``: every section must be right, also for a command that talks to neither side.
+        """
         from syncd.bootstrap.settings import read_settings
 
-        return read_settings(self.config, self._environ(), need=need, only=None if need else _STORE_SECTIONS)
+        only = None if need or whole else _STORE_SECTIONS
+        return read_settings(self.config, self._environ(), need=need, only=only)
 
     def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.

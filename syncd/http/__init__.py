@@ -12,7 +12,7 @@ from syncd.http.answer import (
     read_page,
     say,
 )
-from syncd.http.client import Classify, ErrorReader, HttpClient, stop_logging_retries
+from syncd.http.client import Classify, ErrorReader, HttpClient, hurried_retries, stop_logging_retries
 from syncd.http.concurrency import MOST_REQUESTS
 from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
 from syncd.http.times import read_date
@@ -30,6 +30,7 @@ __all__ = [
     "Told",
     "Traffic",
     "excerpt",
+    "hurried_retries",
     "is_json_object",
     "is_web_page",
     "make_error",

@@ -9,7 +9,8 @@ knows neither Graph nor WEBCON: an adapter passes a function that reads that sid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -61,6 +62,13 @@ def stop_logging_retries() -> None:
     A client logs the first failure and the recovery itself, and counts the rest.
     """
     stamina.instrumentation.set_on_retry_hooks(())
+
+
+@contextmanager
+def hurried_retries(attempts: int) -> Iterator[None]:
+    """Let retries in this process follow at once, at most so many: for two sides that are an imitation of our own."""
+    with stamina.set_testing(True, attempts=attempts, cap=True):
+        yield
 
 
 class HttpClient:

@@ -161,9 +161,10 @@ class Rules:
 
     def list_time_rules(self, variable: RecordKind) -> tuple[Expression, ...]:
         """Return the expressions about users, or about groups, that look at ``now``."""
-        return tuple(expression for expression in self._list_expressions(variable) if expression.uses_now)
+        return tuple(expression for expression in self.list_expressions(variable) if expression.uses_now)
 
-    def _list_expressions(self, variable: RecordKind) -> Iterator[Expression]:
+    def list_expressions(self, variable: RecordKind) -> Iterator[Expression]:
+        """Yield every expression about users, or about groups."""
         scope, mapping = self.scope, self.mapping
         if variable == "user":
             condition, key, fields = scope.users, mapping.user_bps_id, mapping.user_fields
@@ -190,7 +191,7 @@ class Rules:
             f"{mapping.managers} {mapping.owners} {policy}",
             *(f"licence {rule.group} {rule.type} {sorted(rule.settings.items())}" for rule in self.licences),
             *(f"privilege {rule}" for rule in self.privileges),
-            *({f"evaluation {EVALUATION}" for variable in RECORD_KINDS for _ in self._list_expressions(variable)}),
+            *({f"evaluation {EVALUATION}" for variable in RECORD_KINDS for _ in self.list_expressions(variable)}),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

@@ -802,6 +802,20 @@ async def test_an_unproven_read_says_so_in_its_proof(world: World) -> None:
     assert run.proof["users"]["reason"] == "the tenant counts 48 users, the read met 8 (tolerance 5)"
 
 
+async def test_one_person_whom_two_readings_lack_stays_when_the_count_knows_her(world: World) -> None:
+    """One is as much as many: a count that exceeds both readings by a single member is believed."""
+    await settle(world)
+    for cut in (world.source.hidden, world.source.unlisted):
+        cut.add("g1/u1")
+    await world.sync("full")
+    assert world.portal.picture() == PLACES
+    for cut in (world.source.hidden, world.source.unlisted):
+        cut.clear()
+    world.source.groups["g1"].members.pop("u1")  # nobody tells, and by now the count knows it too
+    await world.sync("full")
+    assert "u1@x.com" not in world.portal.picture()["all@grp"]
+
+
 async def test_members_that_the_count_contradicts_are_not_swept(world: World) -> None:
     """Baseline and second reading are cut alike: that group keeps its members, and the others are swept."""
     await settle(world)

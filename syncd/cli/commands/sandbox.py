@@ -13,7 +13,7 @@ from typing import Literal
 import click
 
 from syncd.cli.options import Invocation, duration, pass_invocation, shared_options
-from syncd.errors import NotInstalled
+from syncd.cli.screen.optional import needing_sandbox
 
 
 @click.command("sandbox")
@@ -75,17 +75,9 @@ def sandbox(
     in the tenant and to change the portal by hand, and stops on Ctrl-C. With --json it prints the addresses and where
     the configuration lies instead, on one line, and nothing else; --config and --log-level mean nothing to it.
     """
-    try:
+    with needing_sandbox("the sandbox is"):
         from syncd.cli.screen.sandbox import serve
         from syncd.sandbox.server import SandboxOptions
-    except ModuleNotFoundError as missing:
-        # Only the two that an installation may leave out; anything else that is missing is a defect.
-        if (missing.name or "").partition(".sandbox")[0] not in ("trustme", "syncd"):
-            raise
-        raise NotInstalled(
-            "the sandbox is not part of this installation; install 'syncd[sandbox]', "
-            "or use the image whose tag ends with -sandbox"
-        ) from missing
     options = SandboxOptions(
         users=users,
         groups=groups,

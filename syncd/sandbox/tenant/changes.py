@@ -32,6 +32,11 @@ class Changes(View):
         self._links = 0
         self._late: list[tuple[float, Change]] = []
 
+    def forget(self) -> None:
+        """Let this be an empty tenant."""
+        self.objects, self.users, self.groups, self.extensions, self._names = {}, [], [], {}, {}
+        self.log, self._late = [], []
+
     # ---- creating
 
     def new_id(self) -> str:

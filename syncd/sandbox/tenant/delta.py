@@ -90,6 +90,12 @@ class DeltaEngine:
         """Let every link handed out so far answer 410 Gone with the Location of a fresh start."""
         self.reset_below = self.serial + 1
 
+    def forget(self) -> None:
+        """Forget what was worked out from the change log, which is another one now."""
+        self._order.cache_clear()
+        self._touched.cache_clear()
+        self._keys = (None, [], [])
+
     def start(
         self, stream: Stream, selection: Selection, *, only: tuple[str, ...], latest: bool, rights: Rights
     ) -> Page:

@@ -162,6 +162,8 @@ class Faults:
 
     def __init__(self) -> None:
         self._planned: list[Fault] = []
+        self.watch: Callable[[str, str, str], None] | None = None
+        """Is told side, method and raw target of each request before anything becomes of it; in-process only."""
 
     def add(self, fault: Fault) -> Fault:
         """Plan a fault and return it, so that its ``hits`` can be watched."""
@@ -174,6 +176,8 @@ class Faults:
 
     def take(self, side: str, method: str, target: str, body: bytes = b"") -> Fault | None:
         """Return the fault that hits this request, counting it, or None."""
+        if self.watch is not None:
+            self.watch(side, method, target)
         if not self._planned:
             return None
         for fault in self._planned:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Executable, Row, create_engine, event, make_url
+from sqlalchemy import Connection, Executable, QueuePool, Row, create_engine, event, make_url
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
@@ -218,6 +220,48 @@ def _open_sqlite(url: URL) -> Database:
             connection.exec_driver_sql("BEGIN" if options.get("reads_only") else "BEGIN IMMEDIATE")
 
     return Database(engine, watch)
+
+
+def open_to_read(url: str) -> Database:
+    """Return a database that refuses every write, whoever asks for one: to look at a store beside its owner.
+
+    A SQLite file is opened read-only, and is not created; PostgreSQL is told that each transaction only reads.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        database = open_database(url)
+        database.engine.update_execution_options(postgresql_readonly=True)
+        return database
+
+    path = Path(parsed.database or "").absolute()
+
+    def connect() -> Any:
+        address = f"file:{quote(str(path))}?mode=ro"
+        try:
+            return _connect_to_read(address)
+        except sqlite3.OperationalError:
+            if path.with_name(f"{path.name}-wal").exists():
+                raise
+            return _connect_to_read(f"{address}&immutable=1")  # a folder in which not even an index may be made
+
+    engine = create_engine(parsed.set(query={}), creator=connect, poolclass=QueuePool, pool_size=1)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if not connection.get_execution_options().get("alone"):
+            connection.exec_driver_sql("BEGIN")
+
+    return Database(engine)
+
+
+def _connect_to_read(address: str) -> Any:
+    connection = sqlite3.connect(address, uri=True, timeout=30.0, check_same_thread=False, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _make_private(path: Path) -> None:

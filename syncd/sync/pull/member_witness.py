@@ -63,16 +63,11 @@ class Reading:
 
 
 def tolerate_none(count: int) -> int:  # noqa: ARG001 - one of several rules
-    """Tolerate nothing: for a count that has had its time to settle."""
-    return 0
+    """Tolerate nothing: a person whom two cut lists lack looks like one whom an index still counts.
 
-
-def tolerate_few(count: int) -> int:
-    """Return by how many members the count may exceed the readings of a moment ago: 1, or one in 200 if that is more.
-
-    Who was just taken out is still counted for a while.
+    Who was really taken out goes with the next reading, when the index has caught up.
     """
-    return max(1, count // 200)
+    return 0
 
 
 async def judge_missing(
@@ -82,7 +77,7 @@ async def judge_missing(
     links: Sequence[Link],
     missing: Mapping[str, bool],
     *,
-    tolerate: Tolerance = tolerate_few,
+    tolerate: Tolerance = tolerate_none,
 ) -> Verdict:
     """Judge whether members that two readings lacked are gone. ``links`` is the later reading.
 
@@ -124,7 +119,7 @@ async def _count_kinds(source: Source, group_id: str) -> list[int | None]:
 
 
 async def read_members(
-    source: Source, store: Store, group_id: str, *, tolerate: Tolerance = tolerate_few
+    source: Source, store: Store, group_id: str, *, tolerate: Tolerance = tolerate_none
 ) -> Reading | None:
     """Read the members of a group, and once more where one that is stored is missing; None: there is no such group.
 

@@ -1,0 +1,1 @@
+"""The drill, put together: this configuration on a copy of the company, against the sandbox."""

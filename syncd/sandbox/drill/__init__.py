@@ -1,0 +1,1 @@
+"""Faults played against a synchronisation: what happens, who would have lost or got something, and whether it heals."""

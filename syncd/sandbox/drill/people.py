@@ -1,0 +1,207 @@
+"""Mistakes with people in the tenant, which somebody puts right later: nobody really left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+
+from syncd.sandbox.drill.days import LEFT_GROUP, ORDINARY, hire_like
+from syncd.sandbox.drill.play import Day, Play, Scenario, pick
+
+_MANY, _ENOUGH, _SLICE, _ALLOWED = 0.4, 0.125, 0.06, 0.2
+_GROWTH = 0.6
+_LEAST = 20
+"""Of fewer records no percentage is taken (guard.min_population)."""
+
+
+async def _mass_disabled(play: Play) -> None:
+    people = _choose(play, _MANY)
+    for person in people:
+        play.sandbox.directory.disable(person)
+    await play.delta()
+    await play.full()
+    for person in people:
+        play.sandbox.directory.enable(person)
+
+
+async def _mass_deleted(play: Play) -> None:
+    people = _choose(play, _MANY)
+    for person in people:
+        play.sandbox.directory.soft_delete(person)
+    await play.delta()
+    await play.full()
+    for person in people:
+        play.sandbox.directory.restore(person)
+
+
+async def _everybody_deleted(play: Play) -> None:
+    people = [user.id for user in play.sandbox.directory.active_users()]
+    for person in people:
+        play.sandbox.directory.soft_delete(person)
+    await play.delta()
+    await play.delta()
+    for person in people:
+        play.sandbox.directory.restore(person)
+
+
+async def _held_then_grown(play: Play) -> None:
+    """Too many are disabled; so many are hired before anybody looks that they are not too many any more."""
+    directory = play.sandbox.directory
+    people = _choose(play, _ENOUGH)
+    for person in people:
+        directory.disable(person)
+    await play.delta()
+    _hire(play, math.ceil(len(play.people) * _GROWTH))
+    await play.delta()
+    await play.delta()
+    for person in people:
+        directory.enable(person)
+
+
+async def _in_slices(play: Play) -> None:
+    """A script disables six in a hundred at a time. The first twenty are meant: they are on leave."""
+    gone: list[str] = []
+    for people, share in _cut_up(play):
+        if share <= _ALLOWED:
+            play.mean(people)
+        for person in people:
+            play.sandbox.directory.disable(person)
+        gone += people
+        await play.delta()
+    for person in gone:
+        play.sandbox.directory.enable(person)
+
+
+async def _late_approval(play: Play) -> None:
+    """Disabled by mistake, held, enabled again; and only then somebody approves what was held."""
+    people = _choose(play, _MANY)
+    for person in people:
+        play.sandbox.directory.disable(person)
+    held = await play.delta()
+    for person in people:
+        play.sandbox.directory.enable(person)
+    if held.held:
+        await play.approve(held.run)
+
+
+async def _login_again(play: Play) -> None:
+    """Somebody else begins with the login of a person who left."""
+    play.happen()
+    play.kept |= play.meant
+    await play.delta()
+    directory = play.sandbox.directory
+    former = next(directory.get(person) for person in play.day_people)
+    login = str(former.properties["userPrincipalName"])[32:]
+    colleague = directory.get(pick(play, 1, apart=[former.id])[0])
+    newcomer = hire_like(directory, colleague, 1, groups=directory.groups_of(colleague.id))
+    directory.set_attributes(newcomer, userPrincipalName=login, mail=former.properties.get("mail"))
+    await play.delta()
+    await play.full()
+    play.settle()
+    play.strangers = True
+    directory.hard_delete(newcomer)
+
+
+async def _frozen_login(play: Play) -> None:
+    """A login becomes one that no portal takes; then that person is taken out of a group."""
+    directory = play.sandbox.directory
+    (person,) = pick(play, 1)
+    before = {name: directory.get(person).properties.get(name) for name in ("userPrincipalName", "mail")}
+    login, _, domain = str(before["userPrincipalName"]).partition("@")
+    directory.set_attributes(person, **dict.fromkeys(before, f"{login}+x@{domain}"))
+    await play.delta()
+    play.happen()
+    await play.delta()
+    play.settle()
+    directory.set_attributes(person, **before)
+
+
+async def _agents(play: Play) -> None:
+    """Services create accounts of agents, stated and unstated, which no count counts; then the day happens."""
+    directory = play.sandbox.directory
+    groups = [group for group in directory.active_groups() if group.id in play.places][:3]
+    agents = [directory.create_agent(f"Agent {n}", f"agent-{n}@{directory.domain}") for n in range(12)]
+    for agent in agents:
+        for group in groups:
+            directory.add_member(group.id, agent)
+    play.strangers = True
+    play.sandbox.tenant_knobs.subtypes_counted = False
+    await play.full()
+    play.sandbox.tenant_knobs.subtypes_stated = False
+    play.happen()
+    await play.delta()
+    play.settle()
+    await play.full()
+    for agent in agents:
+        directory.hard_delete(agent)
+
+
+def _choose(play: Play, share: float) -> list[str]:
+    """Return people who have an account, in an order that has nothing to do with what they have."""
+    people = sorted(play.people)
+    return people[:: max(1, round(1 / share))] if share <= 0.5 else people
+
+
+def _cut_up(play: Play) -> Iterator[tuple[list[str], float]]:
+    """Yield slices of people, with the share of what they have that has been cut off by then.
+
+    Of accounts, places and licences the smallest share: each of them is counted for itself.
+    """
+    sums = [dict.fromkeys(play.base.accounts, 1)]
+    for pairs in (play.base.members, play.base.licences):
+        held = dict.fromkeys(play.base.accounts, 0)
+        for _, who in pairs:
+            held[who] = held.get(who, 0) + 1
+        if len(pairs) > _LEAST:
+            sums.append(held)
+    wholes, cut, told = [sum(each.values()) for each in sums], [0] * len(sums), 0.0
+    part: list[str] = []
+    for person in sorted(play.people):
+        part.append(person)
+        cut = [number + each.get(play.people[person], 0) for number, each in zip(cut, sums, strict=True)]
+        shares = [number / whole for number, whole in zip(cut, wholes, strict=True)]
+        if max(shares) - told >= _SLICE:
+            told = max(shares)
+            yield part, min(shares)
+            part = []
+            if told > _MANY:
+                return
+
+
+def _hire(play: Play, number: int) -> None:
+    """Let so many begin, each like somebody who is there, and in the same groups."""
+    directory = play.sandbox.directory
+    people = sorted(play.people)
+    groups_of: dict[str, list[str]] = {}
+    for group in directory.active_groups():
+        for member in group.members:
+            groups_of.setdefault(member, []).append(group.id)
+    for place in range(number):
+        like = directory.get(people[place % len(people)])
+        groups = [directory.group(group) for group in groups_of.get(like.id, ())]
+        hire_like(directory, like, place, groups=groups)
+    play.strangers = True
+
+
+def _leave(play: Play) -> Collection[str]:
+    (person,) = pick(play, 1)
+    play.sandbox.directory.soft_delete(person)
+    return (person,)
+
+
+_LEFT = Day("one is deleted", _leave)
+
+PEOPLE = (
+    Scenario(name="mass-disabled", says="four in ten are disabled by mistake", play=_mass_disabled),
+    Scenario(name="mass-deleted", says="four in ten are deleted by mistake", play=_mass_deleted),
+    Scenario(name="everybody-deleted", says="delta tells of everybody that they are deleted", play=_everybody_deleted),
+    Scenario(name="held-then-grown", says="what was held is a small share after many are hired", play=_held_then_grown),
+    Scenario(name="in-slices", says="a script disables everybody, a few with each run", play=_in_slices),
+    Scenario(name="late-approval", says="what was held is approved after it was put right", play=_late_approval),
+    Scenario(name="login-again", says="somebody new gets the login of a leaver", play=_login_again, day=_LEFT),
+    Scenario(
+        name="frozen-login", says="a login becomes unusable, then its owner leaves a group", play=_frozen_login,
+        day=LEFT_GROUP,
+    ),
+    Scenario(name="agents", says="accounts of agents appear, in lists and in no count", play=_agents, day=ORDINARY),
+)  # fmt: skip
