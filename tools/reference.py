@@ -27,6 +27,7 @@ MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "settings": reference_settings.make_tables,
     "commands": reference_commands.make_sections,
     "other commands": reference_commands.make_sections_of_others,
+    "proving commands": reference_commands.make_sections_of_proofs,
     "shared options": reference_commands.make_shared_table,
     "log events": reference_logs.make_table,
     "metrics": reference_web.make_table,

@@ -27,6 +27,12 @@ def make_sections_of_others(kept: Mapping[str, str]) -> list[str]:
     return _make_sections("Look", "Set up")
 
 
+def make_sections_of_proofs(kept: Mapping[str, str]) -> list[str]:
+    """Return a section per command that proves something."""
+    del kept
+    return _make_sections("Prove")
+
+
 def _make_sections(*purposes: str) -> list[str]:
     names = {name for purpose in purposes for name in PURPOSES[purpose]}
     lines: list[str] = []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from syncd.model.run import Approval, RunRecord, RunRequest
-from syncd.plan.restored import Block, Restored, find_restored
+from syncd.plan.restored import Block, Restored, find_restored, may_be_restored
 from syncd.plan.rules import LicenceRule
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
@@ -319,9 +319,13 @@ async def test_each_kind_of_sign_is_counted(world: World, sign: str) -> None:
         case "link":
             world.portal.members["all@grp"].pop("u07@x.com")
     signs = list[int]()
-    judge = restored.may_be_restored
+
+    def judge(found: int, *, licences: bool) -> bool:
+        signs.append(found)
+        return may_be_restored(found, licences=licences)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restored, "may_be_restored", lambda found, **given: signs.append(found) or judge(found, **given))
+        patch.setattr(restored, "may_be_restored", judge)
         await world.sync("full")
     (found,) = signs
     assert 2 <= found <= 4 if sign in ("gone", "unready") else found == 1
