@@ -7,14 +7,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import update
 
 from syncd.errors import Unavailable
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import MembersResult
 from syncd.plan.rules import LicenceRule, Rules
-from syncd.store.schema.tables import runs
 from syncd.sync.planning.undo import Undo
+from tests.fakes.history import reopen_run
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World
 
@@ -312,8 +311,8 @@ async def kill_at(world: World, group: str, attempt: Callable[[], object], monke
         patched.setattr(world.portal, "remove_members", die)
         with pytest.raises((RuntimeError, BaseExceptionGroup)):
             await attempt()  # type: ignore[misc]  # an approval
-    with world.database.transaction() as connection:
-        connection.execute(update(runs).where(runs.c.status == "failed").values(status="running"))
+    (killed,) = world.store.runs.load_runs(1)
+    reopen_run(world.database, killed.id)
 
 
 def still_held(world: World) -> set[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 import structlog
-from sqlalchemy import update
 
 from syncd.model.target import Malformed, MalformedRecord
 from syncd.store.reports.status import Report
-from syncd.store.schema.tables import runs
 from syncd.store.store import Store
 from syncd.sync.apply.failure_log import LOGGED_PER_RUN
+from tests.fakes.history import reopen_run
 from tests.fakes.world import open_world
 
 pytestmark = pytest.mark.both_engines
@@ -93,8 +92,7 @@ async def test_a_killed_run_ended_with_its_last_outcome(store_url: str) -> None:
     world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="Ann", mail="ann@x.com")
     finished = await world.sync("full")
     log = Store(world.database).runs
-    with world.database.transaction() as connection:
-        connection.execute(update(runs).where(runs.c.id == finished.id).values(status="running", finished_at=None))
+    reopen_run(world.database, finished.id)
     early = log.open.blocking("full", "cli", now=world.clock.now())
     assert log.interrupt_open.blocking() == [finished.id, early]
     left, killed = log.load_runs(2)

@@ -7,15 +7,31 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from syncd.store.db.database import Database, reading
 from syncd.store.inventory.history import LINKS, TABLES
 from syncd.store.licences.taken import is_held
-from syncd.store.schema.tables import licence_history, link_history, record_history, target_licences
+from syncd.store.schema.tables import (
+    licence_history,
+    link_history,
+    record_history,
+    run_chain,
+    runs,
+    settlements,
+    target_licences,
+)
 from syncd.store.store import Store
 
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def reopen_run(database: Database, run_id: int) -> None:
+    """Let the newest run look as a kill leaves it: begun, and never ended."""
+    with database.transaction() as connection:
+        connection.execute(update(runs).where(runs.c.id == run_id).values(status="running", finished_at=None))
+        for table in (run_chain, settlements):
+            connection.execute(delete(table).where(table.c.run_id == run_id))
 
 
 def check_history(database: Database) -> None:

@@ -18,13 +18,12 @@ from typing import Any
 import structlog
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import update
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import LicenceRule
 from syncd.store.db.database import open_database
-from syncd.store.schema.tables import runs
 from syncd.sync.planning.undo import Undo
+from tests.fakes.history import reopen_run
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World
@@ -226,9 +225,8 @@ class History:
         try:
             return await world.runs.execute(request, world.open_sides())
         except (RuntimeError, BaseExceptionGroup):
-            with world.database.transaction() as connection:
-                newest = max(run.id for run in world.store.runs.load_runs(1))
-                connection.execute(update(runs).where(runs.c.id == newest).values(status="running"))
+            (killed,) = world.store.runs.load_runs(1)
+            reopen_run(world.database, killed.id)
             return None
         finally:
             del portal.remove_members
