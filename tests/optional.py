@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from typing import Any
 
 import pytest
@@ -14,3 +15,9 @@ def import_or_skip(module: str, *, reason: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         return pytest.skip(reason)
+
+
+def find_program_or_skip(*names: str, reason: str) -> str:
+    """Return the path of the first of these programs that is there; where none is, skip the test with a line."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found if found is not None else pytest.skip(reason)

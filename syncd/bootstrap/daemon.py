@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from syncd.bootstrap.process import tune_process
-from syncd.bootstrap.rules import identify_rules
+from syncd.bootstrap.rules import identify_rules, make_rules
 from syncd.bootstrap.runs import make_runs
-from syncd.bootstrap.settings import list_expiring
+from syncd.bootstrap.settings import list_credential_ends, list_expiring
 from syncd.bootstrap.sides import open_sides
 from syncd.bootstrap.states import count_states
 from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
-from syncd.config import (
-    Settings,
-)
+from syncd.config import Listen, Settings
 from syncd.notifications import list_outlets
+
+if TYPE_CHECKING:
+    from syncd.daemon.state import DaemonState
+    from syncd.web.console.desk import Checked
 
 
 def run_daemon(load_settings: Callable[[], Settings]) -> int:
@@ -38,7 +41,30 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         identify_rules=identify_rules,
         count_states=count_states,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
+        serve_console=partial(_serve_console, clock=clock),
         list_expiring=list_expiring,
         list_outlets=list_outlets,
     )
     return serve(load_settings, composition, clock)
+
+
+async def _serve_console(listen: Listen, state: DaemonState, settings: Callable[[], Settings], *, clock: Clock) -> None:
+    """Serve the console of a daemon; its libraries are loaded only where there is one."""
+    from syncd.web.console.desk import Desk
+    from syncd.web.console.server import serve_console
+
+    desk = Desk(
+        settings=settings,
+        vitals=state,
+        clock=clock,
+        make_rules=make_rules,
+        list_ends=list_credential_ends,
+        run_checks=_run_checks,
+    )
+    await serve_console(listen, desk)
+
+
+async def _run_checks(settings: Settings, clock: Clock) -> Sequence[Checked]:
+    from syncd.bootstrap.checks import check
+
+    return await check(settings, clock)

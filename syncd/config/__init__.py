@@ -16,6 +16,7 @@ from syncd.config.sections import (
 )
 from syncd.config.settings import Missing, Settings
 from syncd.config.values import Listen, QuietHours, format_duration, parse_duration
+from syncd.config.web import WebSettings, make_tls
 
 __all__ = [
     "AttributeRule",
@@ -33,7 +34,9 @@ __all__ = [
     "ScheduleSettings",
     "Secret",
     "Settings",
+    "WebSettings",
     "format_duration",
     "load_settings",
+    "make_tls",
     "parse_duration",
 ]

@@ -50,7 +50,8 @@ _SECRET_PARAMETER = re.compile(r"([?&;][^=&;]*(?:pass|secret|token|key)[^=&;]*=)
 _STORE_REMEDY = "use sqlite:///PATH for a file, or postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
 
 
-def _split(value: object, example: str) -> SplitResult:
+def split_address(value: object, example: str) -> SplitResult:
+    """Return the parts of an http or https address; ``example`` shows the way out."""
     text = expect_text(value)
     remedy = f"write it like {example}"
     try:
@@ -63,7 +64,8 @@ def _split(value: object, example: str) -> SplitResult:
     return parts
 
 
-def _refuse_extras(parts: SplitResult, example: str) -> None:
+def refuse_extras(parts: SplitResult, example: str) -> None:
+    """Refuse what no address of ours has: a user, a password, a query, a fragment."""
     if "@" in parts.netloc:
         raise Refused("holds a user name or password", f"write it like {example}")
     if parts.query or parts.fragment:
@@ -73,8 +75,8 @@ def _refuse_extras(parts: SplitResult, example: str) -> None:
 def parse_host_root(value: object) -> str:
     """Return ``https://host[:port]``: nothing but https, no tenant, no version, no path."""
     example = "https://graph.microsoft.com"
-    parts = _split(value, example)
-    _refuse_extras(parts, example)
+    parts = split_address(value, example)
+    refuse_extras(parts, example)
     if parts.scheme != "https":
         raise Refused("is not https", "tokens and secrets travel here: use https")
     if parts.path.strip("/"):
@@ -85,8 +87,8 @@ def parse_host_root(value: object) -> str:
 def parse_portal_url(value: object, *, allow_http: bool) -> str:
     """Return the portal's address, with its path, without a trailing slash."""
     example = "https://bps.example.com/WEBCONBPS"
-    parts = _split(value, example)
-    _refuse_extras(parts, example)
+    parts = split_address(value, example)
+    refuse_extras(parts, example)
     if parts.scheme == "http" and not allow_http:
         raise Refused("is not https", "use https, or set bps.allow_http = true where the network itself is protected")
     if re.search(r"/api(/|$)", parts.path, re.IGNORECASE):
@@ -98,7 +100,7 @@ def parse_portal_url(value: object, *, allow_http: bool) -> str:
 def parse_proxy_url(value: str) -> str:
     """Return the address of an HTTP proxy; it may hold a user name and a password."""
     example = "http://proxy.example.com:3128"
-    parts = _split(value, example)
+    parts = split_address(value, example)
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise Refused("is more than a proxy's host and port", f"write it like {example}")
     return value.strip().rstrip("/")
@@ -106,7 +108,7 @@ def parse_proxy_url(value: str) -> str:
 
 def parse_webhook_url(value: str) -> str:
     """Return the address of the hook."""
-    _split(value, "https://hooks.example.com/…")
+    split_address(value, "https://hooks.example.com/…")
     return value.strip()
 
 

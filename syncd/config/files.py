@@ -34,7 +34,8 @@ def resolve(value: object, info: ValidationInfo) -> Path:
     return info.context.cwd / path if isinstance(info.context, Surroundings) else path
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return the content of a file that must be there, of at most ``MAX_FILE_BYTES``."""
     try:
         content = read_bounded(path, MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
@@ -49,7 +50,7 @@ def _read(path: Path) -> bytes:
 def parse_ca_file(value: object, info: ValidationInfo) -> Path:
     """Return a file of PEM certificates that the TLS library can load."""
     path = resolve(value, info)
-    _read(path)
+    read(path)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
     except ssl.SSLError:
@@ -60,7 +61,7 @@ def parse_ca_file(value: object, info: ValidationInfo) -> Path:
 def parse_certificate_file(value: object, info: ValidationInfo) -> Path:
     """Return a PEM file with private key and certificate, or a PFX file (its content is opened at sign-in)."""
     path = resolve(value, info)
-    content = _read(path)
+    content = read(path)
     if b"-----BEGIN " in content:
         if b"PRIVATE KEY-----" not in content:
             raise Refused("holds no private key", "put the private key and the certificate into one PEM file")
@@ -72,5 +73,5 @@ def parse_certificate_file(value: object, info: ValidationInfo) -> Path:
 def parse_token_file(value: object, info: ValidationInfo) -> Path:
     """Return the file in which the platform keeps the federated token; it is read again at each sign-in."""
     path = resolve(value, info)
-    _read(path)
+    read(path)
     return path

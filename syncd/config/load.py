@@ -16,6 +16,7 @@ from syncd.config.lists import check_privileges
 from syncd.config.problem import Problem, list_problems
 from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS
 from syncd.config.settings import Missing, Settings
+from syncd.config.web import WebSettings, check_web
 from syncd.errors import ConfigError
 from syncd.model.kinds import RecordKind
 from syncd.model.sides import BOTH_SIDES
@@ -80,8 +81,11 @@ def _load(
             missing[side] = Missing(list_problems(absent))
             reader.problems = [problem for problem in reader.problems if problem not in absent]
     aside: list[Problem] = []
+    if need != BOTH_SIDES:  # the files of the console need not be there for a command that is typed elsewhere
+        aside = [problem for problem in reader.problems if problem.section == "web" and problem.absent]
+        reader.problems = [problem for problem in reader.problems if problem not in aside]
     if only is not None:
-        aside = [problem for problem in reader.problems if not _concerns(problem, only)]
+        aside += [problem for problem in reader.problems if not _concerns(problem, only)]
         reader.problems = [problem for problem in reader.problems if _concerns(problem, only)]
     if reader.problems:
         where = layers.describe_place(file, environment, cwd=cwd)
@@ -130,15 +134,24 @@ class _Reader:
                 self._check_credential(raw)
             elif name == "notify":
                 self._check_mail(raw)
+        section: Section | None = None
         try:
-            return model.model_validate(raw, context=self._surroundings)
+            section = model.model_validate(raw, context=self._surroundings)
         except ValidationError as error:
             details = error.errors(include_url=False)
             self.problems += [
                 explain(detail, name, model=model, origins=self._layer.origins) for detail in details[:_MOST_TOLD]
             ]
             self._leave_out(name, len(details))
-            return None
+        if name == "web" and isinstance(raw, dict):
+            self._check_web(raw, section)
+        return section
+
+    def _check_web(self, raw: Table, section: Section | None) -> None:
+        graph = self._layer.values.get("graph")
+        web = section if isinstance(section, WebSettings) else None
+        client = graph.get("client_id") if isinstance(graph, dict) else None
+        self.problems += check_web(raw, web, graph_client=client)
 
     def read_list(self, name: str) -> object:
         """Return the rules of a list in their order, none when there were problems."""

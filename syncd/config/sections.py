@@ -23,10 +23,11 @@ from pydantic_core import core_schema
 from syncd.config import addresses, files, smtp, values
 from syncd.config.base import Parsed, Section, simple
 from syncd.config.cadence import Cadence, Cron, Interval, parse_cadence
-from syncd.config.files import SecretFile, resolve
 from syncd.config.mapping import MappingSettings, parse_expression
 from syncd.config.problem import Refused, show_value, suggest
-from syncd.config.secret import Normalise, Secret, masked, unchanged
+from syncd.config.secret import Secret
+from syncd.config.secret_values import parse_secret
+from syncd.config.web import WEB_SECRETS, WebSettings
 from syncd.model.event import EVENTS
 from syncd.model.licence import LicenceType
 from syncd.model.privilege import LEVELS, PlaceKind
@@ -35,26 +36,14 @@ SECRET_KEYS: dict[str, frozenset[str]] = {
     "graph": frozenset({"client_secret", "certificate_password"}),
     "bps": frozenset({"client_secret"}),
     "store": frozenset({"url"}),
+    "web": WEB_SECRETS,
     "notify": frozenset({"webhook_url", "smtp_url"}),
 }
-MASKED_KEYS = frozenset({"client_secret", "certificate_password", "url", "webhook_url", "smtp_url", "proxy_url"})
+MASKED_KEYS = frozenset(
+    {"client_secret", "certificate_password", "token", "url", "webhook_url", "smtp_url", "proxy_url"}
+)
 
 Leave = Literal["keep", "revoke", "delete"]
-
-
-def _secret(normalise: Normalise = unchanged, show: Normalise = masked) -> Parsed:
-    """Return a validator that makes a ``Secret`` of a text or of a ``SecretFile``."""
-
-    def parse(value: object, info: ValidationInfo) -> Secret:
-        if isinstance(value, SecretFile):
-            return Secret.from_file(resolve(value.path, info), normalise=normalise, show=show)
-        if not isinstance(value, str):
-            raise Refused("must be text", "write it in quotes")
-        if not value.strip():
-            raise Refused("is blank", "give the secret itself")
-        return Secret(value, normalise=normalise, show=show)
-
-    return Parsed(parse, Secret.shown)
 
 
 def _parse_portal_url(value: object, info: ValidationInfo) -> str:
@@ -116,8 +105,8 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-Plain = Annotated[Secret, _secret()]
-Proxy = Annotated[Secret, _secret(addresses.parse_proxy_url, addresses.show_without_password)]
+Plain = Annotated[Secret, parse_secret()]
+Proxy = Annotated[Secret, parse_secret(addresses.parse_proxy_url, addresses.show_without_password)]
 Identifier = Annotated[str, simple(values.parse_identifier)]
 HostRoot = Annotated[str, simple(addresses.parse_host_root)]
 Mailbox = Annotated[str, simple(smtp.parse_mailbox)]
@@ -191,7 +180,7 @@ class BpsSettings(Section):
 class StoreSettings(Section):
     """``[store]``: the address holds a password, so it is a secret. ``url.reveal()`` is what SQLAlchemy takes."""
 
-    url: Annotated[Secret, _secret(addresses.parse_store_url, addresses.show_without_password)] = Secret(
+    url: Annotated[Secret, parse_secret(addresses.parse_store_url, addresses.show_without_password)] = Secret(
         "sqlite:///syncd.db", normalise=addresses.parse_store_url, show=addresses.show_without_password
     )
     keep_runs: Kept = timedelta(days=400)
@@ -335,8 +324,8 @@ class HealthSettings(Section):
 class NotifySettings(Section):
     """``[notify]``: the address of a hook is as good as a password, and that of a mail server may hold one."""
 
-    webhook_url: Annotated[Secret, _secret(addresses.parse_webhook_url, addresses.show_host_only)] | None = None
-    smtp_url: Annotated[Secret, _secret(smtp.parse_smtp_url, addresses.show_without_password)] | None = None
+    webhook_url: Annotated[Secret, parse_secret(addresses.parse_webhook_url, addresses.show_host_only)] | None = None
+    smtp_url: Annotated[Secret, parse_secret(smtp.parse_smtp_url, addresses.show_without_password)] | None = None
     mail_from: Mailbox | None = None
     mail_to: Mailboxes = ()
     events: Events = EVENTS
@@ -362,6 +351,7 @@ SECTIONS: dict[str, type[Section]] = {
     "policy": PolicySettings,
     "guard": GuardSettings,
     "health": HealthSettings,
+    "web": WebSettings,
     "notify": NotifySettings,
     "log": LogSettings,
 }

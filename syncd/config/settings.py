@@ -24,6 +24,7 @@ from syncd.config.sections import (
     ScopeSettings,
     StoreSettings,
 )
+from syncd.config.web import WebSettings
 from syncd.errors import ConfigError
 
 
@@ -48,6 +49,7 @@ class Settings(Section):
     licences: Licences = ()
     privileges: Privileges = ()
     health: HealthSettings = Field(default_factory=HealthSettings)
+    web: WebSettings = Field(default_factory=WebSettings)
     notify: NotifySettings = Field(default_factory=NotifySettings)
     log: LogSettings = Field(default_factory=LogSettings)
     source: Mapping[str, str] = Field(default_factory=dict)

@@ -61,6 +61,7 @@ class Service:
         self._context = make_context(settings, composition, clock)
         self._reload = asyncio.Event()
         self._rebind = asyncio.Event()
+        self._reopen = asyncio.Event()
         self._term: LeadershipTerm | None = None
         self._log = structlog.get_logger("syncd.daemon")
 
@@ -71,6 +72,7 @@ class Service:
             self._log.info("daemon.started")
             async with background_tasks(
                 (self._serve_health(), "health"),
+                (self._serve_console(), "console"),
                 (self._reload_on_demand(), "reload"),
                 (self._context.schedule.watch_clock(), "watch clock"),
                 (watch_credentials(self._context), "watch credentials"),
@@ -144,6 +146,18 @@ class Service:
             async with background_tasks((self._composition.serve_health(listen, self._context.state), "health server")):
                 await self._rebind.wait()
 
+    async def _serve_console(self) -> None:
+        """Serve the console where the settings say, from one change of its settings to the next."""
+        while True:
+            self._reopen.clear()
+            listen = self._context.settings.web.listen
+            if listen is None:
+                await self._reopen.wait()
+                continue
+            console = self._composition.serve_console(listen, self._context.state, lambda: self._context.settings)
+            async with background_tasks((console, "console server")):
+                await self._reopen.wait()
+
     async def _reload_on_demand(self) -> None:
         while True:
             await self._reload.wait()
@@ -179,6 +193,8 @@ class Service:
         self._context.schedule.replace(settings.schedule)
         if "health" in changed:
             self._rebind.set()
+        if "web" in changed:
+            self._reopen.set()
         self._context.bell.set()
         self._context.credentials_due.set()
         self._context.state.note_settings(refused=False)

@@ -82,6 +82,11 @@ class DaemonState:
         self._database = database
         self._head = self._head or load_head()
 
+    @property
+    def database(self) -> Database | None:
+        """Return the store that is worked on, None before it is opened."""
+        return self._database
+
     def take_part(self, role: Role) -> None:
         """Note the daemon's part; one that stops keeps to it."""
         if self.role != "stopping":

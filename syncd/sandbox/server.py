@@ -32,6 +32,7 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.sandbox.control import ControlService
+from syncd.sandbox.login.people import SignInRegistration, SignInService
 from syncd.sandbox.login.service import LoginService, Registration
 from syncd.sandbox.portal.backups import Backups
 from syncd.sandbox.portal.foreign import add_application, add_foreign_records, add_local_users
@@ -95,6 +96,8 @@ class Sandbox:
         self.portal_client_secret = f"{base64.b64encode(chance.randbytes(31)).decode()[:-2]}+/="
         signing = random.Random(f"sign-in-{options.seed}")  # noqa: S311 - reproducible imitation, loopback only
         self.sign_in_client_id = str(uuid.UUID(int=signing.getrandbits(128), version=4))
+        self.console_client_id = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+        self.console_client_secret = f"9Ty8Q~{base64.urlsafe_b64encode(chance.randbytes(25)).decode().rstrip('=')}"
         self.latency = options.latency
         self.tenant_knobs = options.tenant_knobs
         self.portal_knobs = options.portal_knobs
@@ -116,6 +119,14 @@ class Sandbox:
             registration=self.registration,
         )
         self.replicas = self.graph.replicas
+        self.people = SignInService(
+            SignInRegistration(self.console_client_id, [self.console_client_secret]),
+            self.directory,
+            self.book,
+            clock=clock,
+            tenant_id=self.tenant_id,
+            urls=lambda: (self.login_url, self.graph_url),
+        )
         self.login = LoginService(
             self.registration,
             self.book,
@@ -125,6 +136,7 @@ class Sandbox:
             seed=options.seed,
             urls=lambda: (self.login_url, self.graph_url),
             sign_in_client_id=self.sign_in_client_id,
+            people=self.people,
         )
         self.portal_service = PortalService(
             self.portal,
@@ -208,9 +220,13 @@ class Sandbox:
         """Return the file with the CA that signed all servers."""
         return self.path / "ca.pem"
 
-    def config_toml(self, *, store_url: str, health_listen: str) -> str:
-        """Return a complete configuration that connects syncd to this sandbox; secrets are files beside the CA."""
+    def config_toml(self, *, store_url: str, health_listen: str, web_port: int | None = None) -> str:
+        """Return a complete configuration that connects syncd to this sandbox; secrets are files beside the CA.
+
+        ``web_port``: with the console on this port of this machine, for the first people of the company.
+        """
         path, text = self.path.resolve(), json.dumps
+        console = [] if web_port is None else self._configure_console(web_port)
         return "\n".join(
             [
                 "# Connects syncd to the sandbox. Keys that are not named here have their defaults.",
@@ -238,8 +254,26 @@ class Sandbox:
                 "[health]",
                 f"listen = {text(health_listen)}",
                 "",
+                *console,
             ]
         )
+
+    def _configure_console(self, port: int) -> list[str]:
+        """Return ``[web]``: the first person of the company approves, and everybody of the largest group may look."""
+        people = list(islice(self.directory.active_users(), 1))
+        groups = sorted(self.directory.active_groups(), key=lambda group: len(group.members), reverse=True)
+        return [
+            "[web]",
+            f'listen = "127.0.0.1:{port}"',
+            "allow_http = true",
+            f'external_url = "http://localhost:{port}"',
+            'sign_in = "entra"',
+            f"client_id = {json.dumps(self.console_client_id)}",
+            f"client_secret_file = {json.dumps(str(self.path.resolve() / 'console-secret'))}",
+            f"viewers = {json.dumps([group.id for group in groups[:1]])}",
+            f"approvers = {json.dumps([person.id for person in people])}",
+            "",
+        ]
 
     # ---- inside
 
@@ -273,7 +307,11 @@ class Sandbox:
         return {"Date": format_datetime(moment, usegmt=True), **({"Age": str(_AGE)} if aged else {})}
 
     def _write_files(self) -> ssl.SSLContext:
-        for name, secret in (("graph-secret", self.client_secret), ("bps-secret", self.portal_client_secret)):
+        for name, secret in (
+            ("graph-secret", self.client_secret),
+            ("bps-secret", self.portal_client_secret),
+            ("console-secret", self.console_client_secret),
+        ):
             file = self.path / name
             file.touch(mode=0o600)
             file.write_text(secret + "\n", encoding="utf-8")

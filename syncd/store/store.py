@@ -27,6 +27,7 @@ object              keeps
 `chain`             whether the records of runs are as they were when these ended
 `asked`             runs that somebody asked a daemon for
 `daemons`           which daemons are up
+`console`           who is signed in to the console
 `notifications`     what was sent as a message, by channel
 `secret_ends`       when the client secret of our application ends, as the tenant told it
 ==================  ==============================================================================================
@@ -45,6 +46,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from syncd.store.db.database import Database
 
 if TYPE_CHECKING:
+    from syncd.store.console.sessions import ConsoleSessions
     from syncd.store.decisions.decisions import Decisions
     from syncd.store.desired.desired import Desired
     from syncd.store.directory.directory import Directory, Memberships
@@ -222,6 +224,12 @@ class Store:
         from syncd.store.runs.daemons import Daemons
 
         return Daemons(self._database)
+
+    @cached_property
+    def console(self) -> ConsoleSessions:
+        from syncd.store.console.sessions import ConsoleSessions
+
+        return ConsoleSessions(self._database)
 
     @cached_property
     def notifications(self) -> SentNotifications:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from yarl import URL
 
 from syncd.sandbox.server import SandboxOptions
+from syncd.sandbox.wire.http import make_request
 from tests.contract.sandbox_client import Client, MovableClock, open_client
 
 
@@ -121,3 +124,113 @@ async def test_permissions_decide_what_can_be_read(client: Client) -> None:
     client.tokens.clear()
     assert (await client.graph("/users/delta")).status == 200
     assert (await client.graph("/groups")).status == 403
+
+
+def ask_for_sign_in(client: Client, **changes: str) -> str:
+    """Return the address of the sign-in page, with changes; an empty text takes a parameter away."""
+    box = client.sandbox
+    asked = {
+        "client_id": box.console_client_id,
+        "response_type": "code",
+        "redirect_uri": "http://localhost:9999/signed-in",
+        "scope": "openid profile",
+        "state": "a state",
+        "nonce": "n",
+        "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(b"verifier").digest()).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+    } | changes
+    query = urlencode({name: value for name, value in asked.items() if value})
+    return f"{box.login_url}/{box.tenant_id}/oauth2/v2.0/authorize?{query}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({"client_id": "00000000-0000-4000-8000-000000000000"}, "700016"),
+        ({"client_id": ""}, "900144"),
+        ({"redirect_uri": "https://evil.example/signed-in"}, "50011"),
+        ({"redirect_uri": "http://localhost:9999/elsewhere"}, "50011"),
+        ({"redirect_uri": "https://localhost:9999/signed-in"}, "50011"),
+        ({"response_type": "id_token"}, "700054"),
+        ({"code_challenge_method": "plain"}, "9002325"),
+        ({"scope": "profile"}, "70011"),
+    ],
+)
+async def test_a_wrong_request_for_a_sign_in_is_told_on_the_page(
+    client: Client, changes: dict[str, str], number: str
+) -> None:
+    """The browser is never sent to an address that is not registered."""
+    answer = await client.send("GET", ask_for_sign_in(client, **changes))
+    assert answer.status == 400
+    assert f"AADSTS{number}" in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({}, 0),
+        ({"code": "another"}, 9002313),
+        ({"code_verifier": "wrong"}, 501481),
+        ({"code_verifier": ""}, 501481),
+        ({"redirect_uri": "http://localhost:1/signed-in"}, 500112),
+        ({"client_secret": "wrong"}, 7000215),
+        ({"client_id": "00000000-0000-4000-8000-000000000000"}, 700016),
+    ],
+)
+async def test_a_code_is_redeemed_once_by_whom_it_was_made_for(
+    client: Client, clock: MovableClock, changes: dict[str, str], number: int
+) -> None:
+    """With the verifier, the address and the secret that belong to it, and within ten minutes."""
+    box = client.sandbox
+    person = str(next(box.directory.active_users()).properties["userPrincipalName"])
+
+    async def redeem(made: str, **more: str) -> tuple[int, dict[str, object]]:
+        form = {
+            "grant_type": "authorization_code",
+            "client_id": box.console_client_id,
+            "client_secret": box.console_client_secret,
+            "scope": "openid profile",
+            "code": made,
+            "redirect_uri": "http://localhost:9999/signed-in",
+            "code_verifier": "verifier",
+        } | more
+        url = f"{box.login_url}/{box.tenant_id}/oauth2/v2.0/token"
+        answer = await client.send("POST", url, form=form)
+        return answer.status, answer.json
+
+    def make_code() -> str:
+        request = make_request("POST", ask_for_sign_in(client), body=urlencode({"login": person}).encode())
+        sent = box.people.authorize(request)
+        assert sent.status == 302
+        return dict(parse_qsl(urlsplit(sent.headers["Location"]).query))["code"]
+
+    status, told = await redeem(make_code(), **changes)
+    if number:
+        assert told["error_codes"] == [number]
+        assert "id_token" not in told
+        return
+    assert status == 200
+    assert str(told["id_token"]).count(".") == 2
+    again = make_code()
+    assert (await redeem(again))[0] == 200
+    assert (await redeem(again))[1]["error_codes"] == [54005]
+    late = make_code()
+    clock.elapsed += 601
+    assert (await redeem(late))[1]["error_codes"] == [70008]
+
+
+async def test_a_persons_token_tells_the_persons_own_groups_and_nothing_else(client: Client) -> None:
+    """What an application may read, it may not; and an application has no groups of its own."""
+    box = client.sandbox
+    person = next(box.directory.active_users())
+    group = box.directory.create_group({"displayName": "Desk"}, members=[person.id])
+    token = box.people._make_access_token(person)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    url = f"{box.graph_url}/v1.0/me/getMemberObjects"
+    answer = await client.send("POST", url, headers=headers, body={"securityEnabledOnly": False})
+    assert group in answer.json["value"]
+    assert (await client.send("POST", url, headers=headers, body={})).status == 400
+    assert (await client.send("GET", f"{box.graph_url}/v1.0/users", headers=headers)).status == 403
+    own = (await client.graph_token()).json["access_token"]
+    headers["Authorization"] = f"Bearer {own}"
+    assert (await client.send("POST", url, headers=headers, body={"securityEnabledOnly": False})).status == 400

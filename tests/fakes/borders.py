@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import json
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ from syncd.bootstrap.checks import list_group_references
 from syncd.bootstrap.daemon import run_daemon
 from syncd.cli.options import STORE_ONLY, Invocation
 from syncd.clock import Clock
-from syncd.config import Settings
+from syncd.config import Secret, Settings
 from syncd.daemon.shared import DaemonContext
 from syncd.graph.credentials import ClientCertificate, ClientSecret, FederatedToken, ManagedIdentity
 from syncd.http import QuietTimes
@@ -100,6 +100,19 @@ class Borders:
         self.seen["health"] = f"{host}:{port}"
         await asyncio.Event().wait()
 
+    async def serve_console(
+        self, listen: object, state: object, settings: Callable[[], Settings], *, clock: Clock
+    ) -> None:
+        """Stand for the console."""
+        self.seen["web"] = str(listen)
+        web = settings().web
+        for name in sorted(type(web).model_fields.keys() - {"listen"}):
+            value = getattr(web, name)
+            self.seen[f"web.{name}"] = (
+                value.reveal() if isinstance(value, Secret) else value.name if isinstance(value, Path) else value
+            )
+        await asyncio.Event().wait()
+
     def make_worker(self, context: DaemonContext, database: Database, **_: object) -> _Worker:
         """Stand for the worker."""
         return _Worker(self, context, database)
@@ -155,6 +168,7 @@ def observe(settings: Settings, config: Path) -> dict[str, object]:
         for name, replacement in (
             ("syncd.bootstrap.daemon.Clock", _StoppedClock),
             ("syncd.bootstrap.daemon.tune_process", lambda: None),
+            ("syncd.bootstrap.daemon._serve_console", borders.serve_console),
             ("syncd.bootstrap.sides.Pull", lambda *_, **__: None),
             ("syncd.bootstrap.sides.Push", borders.make_push),
             ("syncd.bootstrap.runs.Runs", borders.make_runs),

@@ -128,6 +128,7 @@ class FakeParts:
             open_sides=self.open_sides,
             make_runs=lambda settings, database, clock: Runs(Store(database), clock, lambda now: False),
             serve_health=serve_health or self._serve_nothing,
+            serve_console=lambda listen, state, settings: self._serve_nothing(listen, state),
             identify_rules=lambda settings: "rules",
             count_states=lambda settings, database, now: {"user": {"active": 1}},
             list_expiring=lambda settings, database, now: self.expiring,

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from syncd.cli.options import name_person
 from syncd.clock import Clock
 from syncd.plan.rules import LicenceRule
 from syncd.store.db.lock import StoreLock
 from syncd.store.store import Store
-from tests.fakes.rules import make_rules
+from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World
 from tests.unit.desk import document, fill, syncd
 from tests.unit.test_cli_desk import at_home as at_home
@@ -119,3 +120,30 @@ async def test_licences_tell_seats_and_who_waits(world: World) -> None:
     shown = syncd("licences").stdout
     assert "licences[0]  Staff  PowerUser  10      10" in shown
     assert "PowerUser 4 of 4 (4 by rule, 0 by hand), short: 6 wait" in syncd("status").stdout
+
+
+async def test_a_rejection_never_believes_that_a_tenant_is_empty(world: World) -> None:
+    """It used to: whoever rejected what an emptied tenant held had approved it by that."""
+    for number in range(10):
+        world.source.remove_user(f"u{number}")
+    run = await world.sync("delta")
+    assert run.counts["users_emptied"] == 1
+    assert syncd("reject", str(run.id)).exit_code == 2
+    assert "users_emptied" in (await world.sync("delta")).counts
+
+
+async def test_who_rejected_is_on_record(world: World) -> None:
+    """By account and machine, shown with the run; taking it back is recorded as well."""
+    world.rules = make_rules(limits=make_limits(max_removal_percent=10, min_population=4))
+    for number in range(4):
+        world.source.put_user(f"u{number}", accountEnabled=False)
+    run = await world.sync("delta")
+    assert run.status == "held"
+    assert syncd("reject", str(run.id)).exit_code == 0
+    assert syncd("reject", str(run.id), "--withdraw").exit_code == 0
+    found = world.store.decisions.load_decisions(run.id)
+    assert [(each.decision, each.by.via, each.by.name, each.number) for each in found] == [
+        ("reject", "command", name_person(), 8),
+        ("withdraw", "command", name_person(), 8),
+    ]
+    assert f"{name_person()} rejected 8 changes by command" in syncd("runs", "show", str(run.id)).stdout

@@ -138,6 +138,19 @@ def test_defaults_are_those_of_the_contract(load: Load) -> None:
     }
     assert effective["licences"] == []
     assert effective["health"] == {"listen": "127.0.0.1:8080"}
+    assert effective["web"] == {
+        "listen": "",
+        "tls_certificate_file": None,
+        "tls_key_file": None,
+        "allow_http": False,
+        "external_url": None,
+        "sign_in": "entra",
+        "client_id": None,
+        "client_secret": None,
+        "viewers": [],
+        "approvers": [],
+        "token": None,
+    }
     assert effective["notify"] == {
         "webhook_url": None,
         "smtp_url": None,

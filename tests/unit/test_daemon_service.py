@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from syncd.clock import Clock
-from syncd.config import Settings
+from syncd.config import Listen, Settings
 from syncd.daemon import service as service_module
 from syncd.daemon.service import Service
+from syncd.daemon.state import DaemonState
 from syncd.errors import ConfigError, SchemaMismatch
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
@@ -282,3 +284,41 @@ async def test_a_reload_moves_to_another_store(tmp_path: Path) -> None:
     database = open_database(new)
     assert [run.kind for run in Store(database).runs.load_runs(5)] == ["full"]
     database.close()
+
+
+async def test_a_reload_opens_moves_and_closes_the_console(tmp_path: Path) -> None:
+    """It is served where the settings say, with those in force; what has not changed leaves it alone."""
+    current = make_settings(f"sqlite:///{tmp_path / 'syncd.db'}")
+    told = asyncio.Queue[str]()
+
+    def set_web(**changes: object) -> None:
+        nonlocal current
+        current = current.model_copy(update={"web": current.web.model_copy(update=changes)})
+
+    async def serve_console(listen: Listen, state: DaemonState, settings: Callable[[], Settings]) -> None:
+        told.put_nowait(f"open {listen} {settings().web.sign_in}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.put_nowait(f"close {listen}")
+
+    composition = replace(FakeParts().composition(), serve_console=serve_console)
+    with watching_logs() as log:
+        service = Service(current, lambda: current, composition=composition, clock=Clock(), leave=_never)
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(20):
+            tasks.create_task(service.run(), name="daemon")
+            await log.wait("daemon.started")
+            set_web(listen=Listen("127.0.0.1", 1), sign_in="token")
+            service.reload()
+            assert await told.get() == "open 127.0.0.1:1 token"
+            service.reload()
+            await log.wait("config.reloaded", 2)
+            set_web(listen=Listen("127.0.0.1", 2))
+            service.reload()
+            assert [await told.get(), await told.get()] == ["close 127.0.0.1:1", "open 127.0.0.1:2 token"]
+            set_web(listen=None)
+            service.reload()
+            assert await told.get() == "close 127.0.0.1:2"
+            await log.wait("config.reloaded", 4)
+            service.stop("test")
+    assert told.empty()

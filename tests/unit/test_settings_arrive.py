@@ -54,6 +54,7 @@ FILES = {
     "mail.txt": b"smtp://filed.example:25?starttls=required",
     "hook.txt": b"https://hook.example/filed",
     "certificate.pfx": b"opened at sign-in",
+    "token.txt": b"f" * 40 + b"\n",
 }
 
 
@@ -188,6 +189,74 @@ PROCESS = {
         value="console", changes={"logs.daemon": "console from info", "logs.command": "console from info"}
     ),
     "log.level": Case(value="error", changes={"logs.daemon": "json from error", "logs.command": "json from error"}),
+}
+
+ID = "0f0e0d0c-0b0a-4908-8706-050403020100"
+BY_TOKEN = {"web.listen": "127.0.0.1:8443", "web.allow_http": True, "web.sign_in": "token", "web.token": "t" * 32}
+BY_ENTRA = {
+    "web.listen": "127.0.0.1:8443",
+    "web.allow_http": True,
+    "web.external_url": "https://syncd.example",
+    "web.client_id": "console",
+    "web.client_secret": "console-secret",
+    "web.viewers": [ID],
+}
+
+WEB = {
+    "web.listen": Case(value="127.0.0.2:8444", given=BY_TOKEN, changes={"web": "127.0.0.2:8444"}),
+    "web.tls_certificate_file": Case(
+        value="tls.pem",
+        given=BY_TOKEN,
+        beside={"web.allow_http": False, "web.tls_key_file": "tls.key"},
+        changes={
+            "web.tls_certificate_file": "tls.pem",
+            "web.tls_key_file": "tls.key",
+            "web.allow_http": False,
+        },
+    ),
+    "web.tls_key_file": Case(
+        value="tls.key",
+        given=BY_TOKEN,
+        beside={"web.allow_http": False, "web.tls_certificate_file": "tls.pem"},
+        changes={
+            "web.tls_certificate_file": "tls.pem",
+            "web.tls_key_file": "tls.key",
+            "web.allow_http": False,
+        },
+    ),
+    "web.allow_http": Case(
+        value=False,
+        given=BY_TOKEN,
+        beside={"web.tls_certificate_file": "tls.pem", "web.tls_key_file": "tls.key"},
+        changes={
+            "web.tls_certificate_file": "tls.pem",
+            "web.tls_key_file": "tls.key",
+            "web.allow_http": False,
+        },
+    ),
+    "web.external_url": Case(
+        value="https://desk.example/", given=BY_TOKEN, changes={"web.external_url": "https://desk.example"}
+    ),
+    "web.sign_in": Case(
+        value="token",
+        given=BY_ENTRA,
+        beside={"web.token": "t" * 32, "web.viewers": ABSENT},
+        changes={"web.sign_in": "token", "web.token": "t" * 32, "web.viewers": ()},
+    ),
+    "web.client_id": Case(value="other", given=BY_ENTRA, changes={"web.client_id": "other"}),
+    "web.client_secret": Case(value="other", given=BY_ENTRA, changes={"web.client_secret": "other"}),
+    "web.client_secret_file": Case(
+        value="secret.txt",
+        given=BY_ENTRA,
+        beside={"web.client_secret": ABSENT},
+        changes={"web.client_secret": "from a file"},
+    ),
+    "web.viewers": Case(value=["A" + ID[1:], "a" + ID[1:]], given=BY_ENTRA, changes={"web.viewers": ("a" + ID[1:],)}),
+    "web.approvers": Case(value=["A" + ID[1:]], given=BY_ENTRA, changes={"web.approvers": ("a" + ID[1:],)}),
+    "web.token": Case(value="u" * 24, given=BY_TOKEN, changes={"web.token": "u" * 24}),
+    "web.token_file": Case(
+        value="token.txt", given=BY_TOKEN, beside={"web.token": ABSENT}, changes={"web.token": "f" * 40}
+    ),
 }
 
 SCOPE = {
@@ -385,7 +454,7 @@ PRIVILEGES = {
 }
 
 TABLE: Mapping[str, Case] = {
-    **GRAPH, **BPS, **PROCESS, **SCOPE, **MAPPING, **POLICY, **GUARD, **LICENCES, **PRIVILEGES
+    **GRAPH, **BPS, **PROCESS, **WEB, **SCOPE, **MAPPING, **POLICY, **GUARD, **LICENCES, **PRIVILEGES
 }  # fmt: skip
 
 PLANNED_BY = ("rules.scope.", "rules.mapping.", "rules.policy.", "rules.licences.", "rules.privileges.")
@@ -399,7 +468,8 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(layers, "SYSTEM_FILE", tmp_path / "none.toml")
     monkeypatch.chdir(tmp_path)
-    for name, content in {**FILES, "ca.pem": issue("ca").pem}.items():
+    tls = issue("tls")
+    for name, content in {**FILES, "ca.pem": issue("ca").pem, "tls.pem": tls.pem, "tls.key": tls.key_pem()}.items():
         Path(name).write_bytes(content)
     for name in ("syncd.db", "other.db", "filed.db"):
         shutil.copy(template(), name)
@@ -507,6 +577,12 @@ def test_plain_http_is_refused_unless_it_is_allowed() -> None:
     with pytest.raises(ConfigError) as caught:
         arrange({"bps.portal_url": "http://portal.example/bps"})
     assert "bps.allow_http" in "\n".join(caught.value.problems)
+
+
+def test_without_an_address_there_is_no_console() -> None:
+    """Whatever else is said about it."""
+    assert "web" not in arrange({})
+    assert "web" not in arrange({**BY_TOKEN, "web.listen": ""})
 
 
 def test_an_empty_address_serves_no_health() -> None:

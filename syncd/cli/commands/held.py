@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.commands.status import describe_allowances
-from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.options import STORE_ONLY, Invocation, name_person, pass_invocation, shared_options
 from syncd.cli.screen.change_list import (
     HEADINGS,
     ChangeList,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from syncd.model.change import Action, PlannedChange
     from syncd.model.run import Approval, RunRecord
     from syncd.store.db.database import Database
+    from syncd.store.decisions.records import DecisionKind
 
 _ACTIONS = ("delete", "unlink", "revoke", "update", "adopt", "handover", "create", "link", "grant")
 _PATIENCE_SECONDS = 900.0
@@ -115,6 +116,7 @@ def approve(
     from syncd.cli.one_run import execute
     from syncd.errors import StoreLocked
     from syncd.model.run import RunRequest, find_exit_code
+    from syncd.store.store import Store
 
     settings = invocation.start()
     database = open_store(settings, create=False)
@@ -125,12 +127,14 @@ def approve(
         if not invocation.json:
             cards = load_cards(settings, database, run, ["held"]).values()
             print_cards(card for card in cards if approval.covers("handover", str(card["bps_id"])))
+        decision = _record(database, "approve", approval)
         try:
             record = execute(
                 settings, database, RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
             )
+            Store(database).decisions.note_result(decision, record.id)
         except StoreLocked:
-            record = asyncio.run(_order(database, approval))
+            record = asyncio.run(_order(database, approval, decision))
         if invocation.json:
             print_json({**describe_run(record), "refused": describe_refused(database, record.id)})
         else:
@@ -172,9 +176,10 @@ def reject(
             kinds, only = _join_words(kinds, only, more)
             _withdraw(database, run, kinds=kinds, only=only)
             return
-        approval = _make_approval(database, run, kinds=kinds, only=only, more=more)
+        approval = _make_approval(database, run, kinds=kinds, only=only, more=more, believes=False)
         if approval is not None:
             number = Store(database).decisions.reject(approval)
+            _record(database, "reject", approval, number)
             print_line(
                 f"Rejected: {number} changes. They are not proposed again until their objects change, or until "
                 f"'syncd reject {run} --withdraw'."
@@ -187,12 +192,12 @@ def _withdraw(database: Database, run: int, *, kinds: tuple[str, ...], only: tup
     from syncd.model.run import Approval
     from syncd.store.store import Store
 
-    number = Store(database).decisions.withdraw_rejections(
-        Approval(run_id=run, actions=kinds, only=tuple(word.casefold() for word in only))
-    )
+    approval = Approval(run_id=run, actions=kinds, only=tuple(word.casefold() for word in only))
+    number = Store(database).decisions.withdraw_rejections(approval)
     if not number:
         fits = " that fits --kind and --only" if kinds or only else ""
         raise click.UsageError(f"nothing{fits} that run {run} held is rejected (any more)")
+    _record(database, "withdraw", approval, number)
     print_line(
         f"Withdrawn: {number} rejections. The next run looks at everybody: it carries out what is within the guard's "
         "limits, and holds the rest."
@@ -214,9 +219,18 @@ def _join_words(
 
 
 def _make_approval(
-    database: Database, run: int, *, kinds: tuple[str, ...], only: tuple[str, ...], more: tuple[str, ...]
+    database: Database,
+    run: int,
+    *,
+    kinds: tuple[str, ...],
+    only: tuple[str, ...],
+    more: tuple[str, ...],
+    believes: bool = True,
 ) -> Approval | None:
-    """Return what is released, checked against what is held; None when an empty tenant was what waited for a word."""
+    """Return what is meant, checked against what is held; None when an empty tenant was what waited for a word.
+
+    ``believes``: an empty tenant is believed by it. A rejection never is such a word.
+    """
     from syncd.model.run import HELD_FOR, Approval
     from syncd.store.store import Store
 
@@ -226,7 +240,7 @@ def _make_approval(
         raise click.UsageError(f"there is no run {run}: 'syncd held' names the run that holds something")
     kinds, only = _join_words(kinds, only, more)
     emptied = [name.removesuffix("_emptied") for name in record.counts if name.endswith("_emptied")]
-    believed = {} if kinds or only else approvals.believe_empty(emptied, run)
+    believed = approvals.believe_empty(emptied, run) if believes and not kinds and not only else {}
     if believed:
         next_run = "next run" if all(believed.values()) else "next full run"
         print_line(f"Noted: {' and '.join(believed)} are truly empty. The {next_run} acts on it, guarded as ever.")
@@ -245,14 +259,28 @@ def _make_approval(
     return approval
 
 
-async def _order(database: Database, approval: Approval) -> RunRecord:
+def _record(database: Database, decision: DecisionKind, approval: Approval, number: int | None = None) -> int:
+    """Write down, and log without a name, that a person decided; return the number of the record."""
+    from syncd.logs import get_logger
+    from syncd.store.decisions.records import Decider
+    from syncd.store.store import Store
+
+    by = Decider(via="command", name=name_person())
+    record = Store(database).decisions.record(decision, approval, by, now=Clock().now(), number=number)
+    get_logger("syncd.decisions").info(
+        "decision.recorded", record=record, decision=decision, run=approval.run_id, changes=number, via=by.via
+    )
+    return record
+
+
+async def _order(database: Database, approval: Approval, decision: int) -> RunRecord:
     """Let the daemon that holds the lock carry it out, and wait for its result."""
     from syncd.errors import StoreLocked
     from syncd.store.store import Store
 
     clock = Clock()
     approvals = Store(database).decisions
-    order = approvals.add_order(approval)
+    order = approvals.add_order(approval, decision=decision)
     click.echo("syncd: the daemon that works on this store carries it out", err=True)
     deadline = clock.monotonic() + _PATIENCE_SECONDS
     try:

@@ -1,18 +1,15 @@
 """What every list can do: fewer rows, one line a row, and the same as a file for a spreadsheet.
 
-A cell that a spreadsheet would take for a formula stays the text that it is: in CSV behind an apostrophe, in XLSX by
-its type. A file names people, so that only its owner may read it; it is there whole or not.
+A file names people, so that only its owner may read it; it is there whole or not.
 """
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -20,18 +17,11 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
-from syncd.cli.screen.output import format_time, print_line, print_table
+from syncd.cli.screen.output import print_line, print_table
 from syncd.cli.screen.table import Column
+from syncd.spreadsheet import SHEET_ROWS, Rows, SheetFull, write_csv, write_xlsx
 
 F = TypeVar("F", bound=Callable[..., Any])
-Rows = Iterable[Sequence[object]]
-
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""With these a text begins that a spreadsheet may run; the last four are the wide forms."""
-_CELL_LENGTH = 32_767
-"""Excel's limit; a longer text ends with a mark there, and is whole in CSV."""
-_SHEET_ROWS = 1_048_575
-"""A sheet has no more rows, its heading left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +45,7 @@ class Listing:
     def export(self, headings: Sequence[str], make_rows: Callable[[], Rows]) -> bool:
         """Write the files that are wanted; return whether any is. ``make_rows`` is called for each of them."""
         if self.csv == "-":
-            _write_csv(sys.stdout, headings, self.take(make_rows()))
+            write_csv(sys.stdout, headings, self.take(make_rows()))
         elif self.csv is not None:
             _write_csv_file(Path(self.csv), headings, self.take(make_rows()))
         if self.xlsx is not None:
@@ -111,59 +101,23 @@ def list_options(command: F) -> F:
     return decorated  # type: ignore[no-any-return]  # click's decorators return what they are given
 
 
-def _write_csv(stream: Any, headings: Sequence[str], rows: Rows) -> None:
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(headings)
-    for row in rows:
-        writer.writerow([_as_text(value) for value in row])
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULAS) else value
-    return "" if value is None else str(_as_plain(value))
-
-
-def _as_plain(value: object) -> object:
-    return format_time(value) if isinstance(value, datetime) else value
-
-
 def _write_csv_file(path: Path, headings: Sequence[str], rows: Rows) -> None:
     import io
 
     with private_file(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="", write_through=True)
-        _write_csv(text, headings, rows)
+        write_csv(text, headings, rows)
         text.detach()
 
 
 def _write_xlsx(path: Path, headings: Sequence[str], rows: Rows) -> None:
-    import xlsxwriter
-
-    with private_file(path) as file, xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
-        sheet = book.add_worksheet("syncd")
-        bold = book.add_format({"bold": True})
-        sheet.freeze_panes(1, 0)
-        for place, heading in enumerate(headings):
-            sheet.write_string(0, place, heading, bold)
-            sheet.set_column(place, place, max(12, len(heading) + 2))
-        number = 0
-        for number, row in enumerate(rows, 1):
-            if number > _SHEET_ROWS:
-                raise click.ClickException(
-                    f"a workbook holds {_SHEET_ROWS:,} rows, and this list is longer: use --csv, or --limit"
-                )
-            for place, value in enumerate(row):
-                plain = _as_plain(value)
-                if isinstance(plain, bool) or not isinstance(plain, int | float):
-                    sheet.write_string(number, place, _fit_cell("" if plain is None else str(plain)))
-                else:
-                    sheet.write_number(number, place, plain)
-        sheet.autofilter(0, 0, number, len(headings) - 1)
-
-
-def _fit_cell(text: str) -> str:
-    return text if len(text) <= _CELL_LENGTH else f"{text[: _CELL_LENGTH - 2]} …"
+    with private_file(path) as file:
+        try:
+            write_xlsx(file, headings, rows)
+        except SheetFull:
+            raise click.ClickException(
+                f"a workbook holds {SHEET_ROWS:,} rows, and this list is longer: use --csv, or --limit"
+            ) from None
 
 
 @contextmanager

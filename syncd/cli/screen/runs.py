@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from syncd.model.change import Action, ObjectKind, OutcomeStatus
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
+    from syncd.store.decisions.records import DecisionRecord
 
 _PHASES = ("pull", "read portal", "plan", "read portal members", "apply")
 
@@ -87,6 +88,8 @@ def print_run(database: Database, record: RunRecord, *, whole: bool = False) -> 
     asked = Store(database).asked.load_askers(record.id)
     if asked:
         print_line(f"  asked for by {', '.join(asked)}")
+    for each in Store(database).decisions.load_decisions(record.id):
+        print_line(f"  {tell_decision(each, record.id)}")
     if record.phases:
         phases = sorted(record.phases.items(), key=lambda phase: _PHASES.index(phase[0]) if phase[0] in _PHASES else 99)
         print_line("  " + " · ".join(f"{name} {seconds:.1f} s" for name, seconds in phases))
@@ -114,6 +117,20 @@ def _print_outcomes(outcomes: Mapping[tuple[Action, ObjectKind, OutcomeStatus], 
             for action, kind in kinds
         ),
     )
+
+
+def tell_decision(record: DecisionRecord, run_id: int) -> str:
+    """Return who decided what and when, told of a run: the one that held it, or the one that carried it out."""
+    number = "" if record.number is None else f" {record.number:,} changes"
+    meant = " ".join((*(f"--kind {each}" for each in record.actions), *(f"--only {each}" for each in record.only)))
+    of = "" if record.run_id == run_id else f" what run {record.run_id} held"
+    done = f", done by run {record.result_run}" if record.result_run not in (None, run_id) else ""
+    why = f": {record.by.reason}" if record.by.reason else ""
+    verb = {"approve": "approved", "reject": "rejected", "withdraw": "withdrew the rejection of"}[record.decision]
+    return (
+        f"{record.by.name} {verb}{number}{of}{f' ({meant})' if meant else ''} "
+        f"in the {record.by.via} at {record.at:%Y-%m-%d %H:%M} UTC{done}{why}"
+    ).replace("in the command", "by command")
 
 
 def explain_result(record: RunRecord) -> None:

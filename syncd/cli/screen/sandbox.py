@@ -72,7 +72,9 @@ async def _change_until(
 
 def _write_config(running: Sandbox, directory: Path) -> str:
     config = running.config_toml(
-        store_url=f"sqlite:///{directory / 'syncd.db'}", health_listen=f"127.0.0.1:{find_free_port()}"
+        store_url=f"sqlite:///{directory / 'syncd.db'}",
+        health_listen=f"127.0.0.1:{find_free_port()}",
+        web_port=find_free_port(),
     )
     (directory / "syncd.toml").write_text(config, encoding="utf-8")
     return config

@@ -1,4 +1,6 @@
-"""The imitation login host: OpenID configuration and the client-credentials token endpoint, with Entra's error codes.
+"""The imitation login host: OpenID configuration and the token endpoint, with Entra's error codes.
+
+Applications get tokens by themselves (client credentials); people sign in on a page (``people``).
 
 Beside it, under ``/metadata`` and ``/msi``, answers the platform's own token service (``platform_tokens``).
 
@@ -21,6 +23,7 @@ import msgspec
 
 from syncd.clock import Clock
 from syncd.sandbox.login.assertions import ASSERTION_TYPE, Trust, Untrusted, check_assertion
+from syncd.sandbox.login.people import CodeRefused, SignInService
 from syncd.sandbox.login.platform_tokens import Identities, PlatformTokens
 from syncd.sandbox.wire.http import Answer, Refusal, Request
 from syncd.sandbox.wire.knobs import TenantKnobs
@@ -56,11 +59,13 @@ class LoginService:
         domain: str,
         seed: int,
         urls: Callable[[], tuple[str, str]],
+        people: SignInService,
         sign_in_client_id: str = "",
     ) -> None:
         """``sign_in_client_id``: the application by which people sign in to the portal."""
         self.registration = registration
         self.sign_in_client_id = sign_in_client_id
+        self.people = people
         self._book = book
         self._clock = clock
         self._knobs = knobs
@@ -89,12 +94,15 @@ class LoginService:
             case "GET", ["v2.0", ".well-known", "openid-configuration"]:
                 self._check_tenant(tenant)
                 return self._configuration(tenant)
+            case "GET" | "POST", ["oauth2", "v2.0", "authorize"]:
+                self._check_tenant(tenant)
+                return self._authorize(request)
+            case "GET", ["discovery", "v2.0", "keys"]:
+                self._check_tenant(tenant)
+                return self.people.publish_keys()
             case "POST", ["oauth2", "v2.0", "token"]:
                 self._check_tenant(tenant)
                 return self._token(request)
-            case "GET", ["oauth2", "v2.0", "authorize"]:
-                self._check_tenant(tenant)
-                return self._authorize(request)
         return Answer(404, b"<html><body>404</body></html>", "text/html", route="unknown")
 
     def _configuration(self, tenant: str) -> Answer:
@@ -114,12 +122,11 @@ class LoginService:
         return Answer(200, msgspec.json.encode(document), route="openid-configuration")
 
     def _authorize(self, request: Request) -> Answer:
-        """Show people the page that they sign in on, or why they cannot; nobody signs in here."""
-        client = request.query.get("client_id", "")
-        if client.lower() != self.sign_in_client_id.lower():
-            text = f"AADSTS700016: Application with identifier '{client}' was not found in the directory 'Nordwind'."
-            return _page(400, text, route="authorize refused")
-        return _page(200, "Sign in to your account", route="authorize")
+        """Let people sign in to the console, or show them the page of the portal's sign-in; nobody signs in there."""
+        client = request.query.get("client_id", "").lower()
+        if client and client == self.sign_in_client_id.lower() and request.method == "GET":
+            return _page(200, "Sign in to your account", route="authorize")
+        return self.people.authorize(request)
 
     def _token(self, request: Request) -> Answer:
         if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
@@ -130,6 +137,8 @@ class LoginService:
                 raise self._refuse(
                     400, "invalid_request", 900144, f"The request body must contain the following parameter: '{name}'."
                 )
+        if form["grant_type"] == "authorization_code":
+            return self._redeem(form)
         if form["grant_type"] != "client_credentials":
             raise self._refuse(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
         application = self.registration
@@ -145,7 +154,7 @@ class LoginService:
         if form.get("client_assertion"):
             self._check_assertion(form, request)
         else:
-            self._check_secret(form)
+            self._check_secret(form, application.client_id, application.secrets)
         self._check_scope(form["scope"])
         shortest = self._knobs.token_lifetime_min
         lifetime = self._random.randint(shortest, max(shortest, self._knobs.token_lifetime_max))
@@ -157,6 +166,19 @@ class LoginService:
             headers={"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"},
             route="token",
         )
+
+    def _redeem(self, form: dict[str, str]) -> Answer:
+        """Give tokens for the code that somebody got on the sign-in page."""
+        application = self.people.registration
+        if form["client_id"].lower() != application.client_id.lower():
+            raise self._refuse(400, "unauthorized_client", 700016, "Application was not found in the directory.")
+        self._check_secret(form, application.client_id, application.secrets)
+        try:
+            document = self.people.redeem(form)
+        except CodeRefused as refused:
+            raise self._refuse(400, refused.error, refused.number, refused.text) from None
+        headers = {"Cache-Control": "no-store, no-cache", "Pragma": "no-cache"}
+        return Answer(200, msgspec.json.encode(document), headers=headers, route="token")
 
     def _issue(self, lifetime: int) -> str:
         """Return a new Graph token with the permissions that are granted now; ``lifetime`` in seconds."""
@@ -201,7 +223,7 @@ class LoginService:
                 "the correct cloud.",
             )
 
-    def _check_secret(self, form: dict[str, str]) -> None:
+    def _check_secret(self, form: dict[str, str], client_id: str, secrets: list[str]) -> None:
         secret = form.get("client_secret")
         if not secret:
             raise self._refuse(
@@ -210,20 +232,20 @@ class LoginService:
                 7000218,
                 "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.",
             )
-        if not any(hmac.compare_digest(secret.encode(), known.encode()) for known in self.registration.secrets):
+        if not any(hmac.compare_digest(secret.encode(), known.encode()) for known in secrets):
             raise self._refuse(
                 401,
                 "invalid_client",
                 7000215,
                 "Invalid client secret provided. Ensure the secret being sent in the request is the client secret "
-                f"value, not the client secret ID, for a secret added to app '{self.registration.client_id}'.",
+                f"value, not the client secret ID, for a secret added to app '{client_id}'.",
             )
         if self._knobs.secret_expired:
             raise self._refuse(
                 401,
                 "invalid_client",
                 7000222,
-                f"The provided client secret keys for app '{self.registration.client_id}' are expired.",
+                f"The provided client secret keys for app '{client_id}' are expired.",
             )
 
     def _check_scope(self, scope: str) -> None:

@@ -21,6 +21,7 @@ from syncd.sandbox.tenant.batch import answer_batch
 from syncd.sandbox.tenant.delta import DeltaEngine, Page, Stream, Token
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.graph_lists import Lists
+from syncd.sandbox.tenant.me import answer_me
 from syncd.sandbox.tenant.odata import JSON_TYPE, refuse
 from syncd.sandbox.tenant.pages import Asked
 from syncd.sandbox.tenant.paths import read_path
@@ -30,7 +31,7 @@ from syncd.sandbox.tenant.rights import Rights
 from syncd.sandbox.wire.faults import Faults
 from syncd.sandbox.wire.http import Answer, Refusal, Request
 from syncd.sandbox.wire.ledger import Ledger
-from syncd.sandbox.wire.tokens import TokenBook, encode_for_link
+from syncd.sandbox.wire.tokens import Grant, TokenBook, encode_for_link
 
 _LINES = 10_000
 """Of so many lines of delta links it is remembered which one was used last."""
@@ -88,10 +89,15 @@ class GraphService:
         return replace(answer, headers=headers)
 
     def _answer(self, request: Request) -> Answer:
-        rights = Rights(self._check_token(request))
+        grant = self._check_token(request)
+        rights = Rights(grant.permissions)
         version, *rest = request.segments
         if version != "v1.0":
             raise self._refuse(400, "BadRequest", f"Invalid version: {version}.")
+        if rest[:1] == ["me"]:
+            self._spend(2)
+            answer = answer_me(request, tuple(rest[1:]), grant, self.replicas.view("links"), clock=self._clock)
+            return replace(answer, resource_units=2)
         path = read_path(tuple(rest))
         if path == ("$batch",) and request.method == "POST":
             return answer_batch(request, self._answer_item, faults=self._faults, ledger=self._ledger, clock=self._clock)
@@ -229,10 +235,10 @@ class GraphService:
 
     # ---- tokens, permissions, prices
 
-    def _check_token(self, request: Request) -> frozenset[str]:
+    def _check_token(self, request: Request) -> Grant:
         grant = self._book.check(request.headers.get("authorization"), audience=GRAPH_AUDIENCE)
         if not isinstance(grant, str):
-            return grant.permissions
+            return grant
         if grant == "foreign":
             self._ledger.violate("foreign-token", side="graph", detail=request.path)
         message = {

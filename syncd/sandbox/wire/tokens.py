@@ -21,12 +21,16 @@ _CAPACITY = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a bearer token allows: ``audience`` names the side that accepts it, ``expires`` is epoch seconds."""
+    """What a bearer token allows: ``audience`` names the side that accepts it, ``expires`` is epoch seconds.
+
+    ``person``: the object id of who has signed in, empty for an application by itself.
+    """
 
     audience: str
     client_id: str
     permissions: frozenset[str]
     expires: float
+    person: str = ""
 
 
 class TokenBook:

@@ -23,6 +23,7 @@ from syncd.store.db.stops import stopped
 from syncd.store.runs.open_changes import is_in_force, select_newest_whole
 from syncd.store.schema.tables import (
     changes,
+    decision_records,
     desired_groups,
     desired_users,
     orders,
@@ -167,12 +168,16 @@ class Approvals(StorePart):
 
     # ---- orders to a daemon -----------------------------------------------------------------------------------------
 
-    def add_order(self, approval: Approval) -> int:
-        """Ask whoever holds the store's lock to carry out an approval; return the number of the order."""
+    def add_order(self, approval: Approval, *, decision: int | None = None) -> int:
+        """Ask whoever holds the store's lock to carry out an approval; return the number of the order.
+
+        ``decision``: the record of who decided; the run that carries it out is noted there.
+        """
         row = {
             "run_id": approval.run_id,
             "actions": encode_json(list(approval.actions)),
             "only": encode_json(list(approval.only)),
+            "decision": decision,
         }
         with self._database.transaction() as connection:
             return int(connection.execute(insert(orders).values(**row).returning(orders.c.id)).scalar_one())
@@ -192,9 +197,11 @@ class Approvals(StorePart):
 
     @in_thread
     def finish_order(self, order: int, run_id: int) -> None:
-        """Say which run carried out an order."""
+        """Say which run carried out an order; nobody waits for one of the console, whose result stands beside it."""
         with self._database.transaction() as connection:
             connection.execute(update(orders).where(orders.c.id == order).values(result_run=run_id))
+            connection.execute(_NOTE_RESULT, {"order": order, "result": run_id})
+            connection.execute(_FORGET_SERVED, {"order": order})
 
     def load_order_result(self, order: int) -> int | None:
         """Return the run that carried out an order, None as long as there is none."""
@@ -302,6 +309,14 @@ _SELECT_RECORDS_OF = (
 )
 _FORGET_REJECTIONS = delete(rejections).where(
     among_bound(rejections.c.record_key, "keys") | among_bound(rejections.c.target_key, "keys")
+)
+_DECIDED = select(orders.c.decision).where(orders.c.id == bindparam("order"), orders.c.decision.is_not(None))
+_NOTE_RESULT = (
+    update(decision_records).where(decision_records.c.id.in_(_DECIDED)).values(result_run=bindparam("result"))
+)
+_FORGET_SERVED = delete(orders).where(
+    orders.c.id == bindparam("order"),
+    orders.c.decision.in_(select(decision_records.c.id).where(decision_records.c.via == "console")),
 )
 _NOTE_RELEASED = update(changes).where(changes.c.run_id == bindparam("run"), changes.c.seq == bindparam("released"))
 _SELECT_BEGUN = _select_begun()

@@ -97,6 +97,12 @@ class _Alike(NamedTuple):
         )
 
 
+class _Looked(NamedTuple):
+    pauses: Sequence[Pause]
+    troubles: Troubles
+    notes: Notes
+
+
 class Report:
     """Reads the store for the lists of users and groups."""
 
@@ -120,39 +126,62 @@ class Report:
         ``needle``: only those whose name, principal name, BPS id or source id contains it, without case. ``at_once``:
         whoever reads wants about so many, so that no more keys are asked for at a time.
         """
-        pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
-        with reading(self._database) as connection:
-            troubles, notes = load_troubles(connection, kind), load_notes(connection, kind, self._protect)
+        return (line for _, _, line in self.iterate_keyed(kind, needle=needle, at_once=at_once))
+
+    def iterate_keyed(
+        self, kind: RecordKind, *, needle: str = "", at_once: int | None = None
+    ) -> Iterator[tuple[int, bool, Line]]:
+        """Yield the same lines, each with its key, and whether that is a record's without a source object."""
+        looked = self._look(kind)
         for keys in self._iterate_keys(kind, needle.casefold(), at_once):
-            for row in self._load(choose_sources(kind), keys):
-                judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
-                if judged is not None:
-                    yield _make_line(row, judged, pauses)
+            for key, line in self._judge_sources(kind, keys, looked):
+                yield key, False, line
         with reading(self._database) as connection:
             orphans = _load_orphans(connection, kind, needle.casefold())
-        yield from self._iterate_orphans(kind, orphans, (troubles, notes), pauses)
+        for key, line in self._judge_orphans(kind, orphans, looked):
+            yield key, True, line
 
-    def _iterate_orphans(
-        self, kind: RecordKind, keys: Sequence[int], known: tuple[Troubles, Notes], pauses: Sequence[Pause]
-    ) -> Iterator[Line]:
+    def load_lines(self, kind: RecordKind, keyed: Sequence[tuple[int, bool]]) -> list[Line]:
+        """Return the lines of a few keys in their order; what has gone meanwhile is left out."""
+        looked = self._look(kind)
+        sources, orphans = ([key for key, is_orphan in keyed if is_orphan is wanted] for wanted in (False, True))
+        found = {(key, False): line for key, line in self._judge_sources(kind, sources, looked)}
+        found |= {(key, True): line for key, line in self._judge_orphans(kind, orphans, looked)}
+        return [found[each] for each in keyed if each in found]
+
+    def _look(self, kind: RecordKind) -> _Looked:
+        """Return what is needed to judge any of a kind."""
+        pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
+        with reading(self._database) as connection:
+            return _Looked(pauses, load_troubles(connection, kind), load_notes(connection, kind, self._protect))
+
+    def _judge_sources(self, kind: RecordKind, keys: Sequence[int], looked: _Looked) -> Iterator[tuple[int, Line]]:
+        for start in range(0, len(keys), _CHUNK):
+            for row in self._load(choose_sources(kind), keys[start : start + _CHUNK]):
+                facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
+                judged = find_status(facts, self._policy)
+                if judged is not None:
+                    yield row.key, _make_line(row, judged, looked.pauses)
+
+    def _judge_orphans(self, kind: RecordKind, keys: Sequence[int], looked: _Looked) -> Iterator[tuple[int, Line]]:
         for start in range(0, len(keys), _CHUNK):
             for row in self._load(choose_orphans(kind), keys[start : start + _CHUNK]):
                 state = row.desired or "unknown"
                 if state == "wanted":
                     state = "blocked" if row.blocked else "renamed"
-                facts = _gather(kind, row, *known, self._now)
+                facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
                 judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
-                yield _make_line(row, judged, pauses)
+                yield row.key, _make_line(row, judged, looked.pauses)
 
     def count(self, kind: RecordKind) -> Counter[StatusReason]:
         """Return how many lines have each state and reason, as `iterate` yields them, without loading everybody.
 
         Whoever has the same facts is counted by the database; those of whom more is known are looked at one by one.
         """
-        pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
+        looked = self._look(kind)
+        pauses, troubles, notes = looked
         found: Counter[StatusReason] = Counter()
         with reading(self._database) as connection:
-            troubles, notes = load_troubles(connection, kind), load_notes(connection, kind, self._protect)
             known = {key for part in (*troubles, *notes) for key in part}
             asked = {
                 "records": sorted(known.union(*(pause.records for pause in pauses))),
@@ -171,7 +200,7 @@ class Report:
                 judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
                 if judged is not None:
                     found[tell_pause(judged, pauses, source=row.source_key, record=row.record)] += 1
-        for line in self._iterate_orphans(kind, orphans, (troubles, notes), pauses):
+        for _, line in self._judge_orphans(kind, orphans, looked):
             found[line.state, line.reason] += 1
         return found
 

@@ -39,6 +39,7 @@ from syncd.store.schema.tables import (
     asked_runs,
     changes,
     day_counts,
+    decision_records,
     licence_history,
     link_history,
     orders,
@@ -197,7 +198,7 @@ _DELETE_PARTS = (_delete_part(changes), _delete_part(settlements))
 _SELECT_KINDS = select(runs.c.kind).where(among_bound(runs.c.id, "runs"))
 _DELETE_RUNS = tuple(
     delete(column.table).where(among_bound(column, "runs"))
-    for column in (asked_runs.c.result_run, day_counts.c.run_id, runs.c.id)
+    for column in (asked_runs.c.result_run, decision_records.c.run_id, day_counts.c.run_id, runs.c.id)
 )
 _DELETE_HISTORY = tuple(_delete_over(table) for table in _HISTORY)
 _FIND_FIRST_ENTRY = select(func.min(run_chain.c.seq)).where(

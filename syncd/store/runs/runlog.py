@@ -116,7 +116,7 @@ class RunLog(StorePart):
         while left is None or left > 0:
             most = min(_AT_ONCE, left or _AT_ONCE)
             rows = self._database.load_rows(_SELECT_CHOSEN, {**asked, "most": most})
-            yield from map(_make_run, rows)
+            yield from map(make_run, rows)
             if len(rows) < most:
                 return
             asked["before"] = rows[-1].id
@@ -130,18 +130,18 @@ class RunLog(StorePart):
     def load_last(self, *, kinds: Collection[RunKind], statuses: Collection[RunStatus]) -> RunRecord | None:
         """Return the newest run of those kinds that ended (or stands) in one of those ways."""
         row = self._database.load_row(_SELECT_LAST, {"kinds": kinds, "statuses": statuses})
-        return None if row is None else _make_run(row)
+        return None if row is None else make_run(row)
 
     def load_last_changing(self, *, undos: bool = False) -> RunRecord | None:
         """Return the newest run that changed something in the target; ``undos``: also one that is itself an undo."""
         row = self._database.load_row(_SELECT_CHANGING, {"passed_over": ("plan",) if undos else ("plan", "undo")})
-        return None if row is None else _make_run(row)
+        return None if row is None else make_run(row)
 
     @in_thread
     def load_run(self, run_id: int) -> RunRecord | None:
         """Return one run."""
         row = self._database.load_row(_SELECT_ONE, {"run": run_id})
-        return None if row is None else _make_run(row)
+        return None if row is None else make_run(row)
 
 
 def _say_chosen(chosen: Chosen | None) -> dict[str, Any]:
@@ -153,7 +153,8 @@ def _say_chosen(chosen: Chosen | None) -> dict[str, Any]:
     }
 
 
-def _make_run(row: Row[Any]) -> RunRecord:
+def make_run(row: Row[Any]) -> RunRecord:
+    """Return the record that a row is."""
     return RunRecord(
         id=row.id,
         kind=row.kind,

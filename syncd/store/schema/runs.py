@@ -130,6 +130,47 @@ orders = Table(
     Column("actions", Text, nullable=False),  # JSON lists; empty: all
     Column("only", Text, nullable=False),
     Column("result_run", Key),  # the run that carried it out
+    Column("decision", Key),  # the decision that it carries out
+)
+
+decision_records = Table(  # who decided what about held changes; kept as long as the run that it is about
+    "decision_records",
+    metadata,
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("decision", Text, nullable=False),  # approve, reject, withdraw
+    Column("run_id", Key, nullable=False),  # the run that held the changes
+    Column("actions", Text, nullable=False),  # JSON lists; empty: all
+    Column("only", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("via", Text, nullable=False),  # command, console
+    Column("decided_by", Text, nullable=False),
+    Column("person_id", Text, nullable=False),  # object id of who signed in; empty for a command
+    Column("decided_at", UtcTime, nullable=False),
+    Column("number", Integer),  # of changes, where that is known at once
+    Column("result_run", Key),  # the run that carried it out
+    Index("ix_decision_records_run_id", "run_id"),
+    Index("ix_decision_records_result_run", "result_run"),
+)
+
+console_sessions = Table(  # who is signed in to the console
+    "console_sessions",
+    metadata,
+    Column("id_hash", Text, primary_key=True),
+    Column("person_id", Text, nullable=False),
+    Column("login", Text, nullable=False),
+    Column("role", Text, nullable=False),  # viewer, approver
+    Column("created_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Index("ix_console_sessions_seen_at", "seen_at"),
+)
+
+console_sign_ins = Table(  # sign-ins that have been begun and not ended
+    "console_sign_ins",
+    metadata,
+    Column("state_hash", Text, primary_key=True),
+    Column("browser_hash", Text, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("begun_at", UtcTime, nullable=False),
 )
 
 asked_runs = Table(  # runs that somebody asked the working daemon for

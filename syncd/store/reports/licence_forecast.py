@@ -1,0 +1,63 @@
+"""How the seats of licences will do: who waits, and the pace of the last weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import bindparam, func, select
+
+from syncd.store.db.database import Database
+from syncd.store.reports.licences import LicenceUse
+from syncd.store.schema.tables import changes, runs
+
+_FAR = 3650
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """``granted`` and ``revoked``: lately, by us. ``ends_at``: when the free seats are used up at that pace; None where
+    none is free, or they are not.
+
+    ``short``: how many seats are missing for those who wait now.
+    """
+
+    granted: int
+    revoked: int
+    short: int
+    ends_at: datetime | None
+
+
+def load_forecast(
+    database: Database, used: Sequence[LicenceUse], *, now: datetime, back: timedelta
+) -> dict[str, Forecast]:
+    """Return how each type will do, by the runs since ``now - back``."""
+    rows = database.load_rows(_COUNT_DONE, {"since": now - back})
+    done = {(row.target, row.action): row.number for row in rows}
+    return {use.type: _foresee(use, done, now=now, back=back) for use in used}
+
+
+def _foresee(use: LicenceUse, done: dict[tuple[str, str], int], *, now: datetime, back: timedelta) -> Forecast:
+    granted, revoked = done.get((use.type, "grant"), 0), done.get((use.type, "revoke"), 0)
+    free = None if use.seats is None else use.seats - use.by_rule - use.by_hand
+    pace = (granted - revoked) / (back / timedelta(days=1))
+    ends_at = None
+    if free is not None and free > 0 and pace > 0:
+        days = free / pace
+        ends_at = now + timedelta(days=days) if days < _FAR else None
+    short = 0 if free is None else max(0, use.waiting - max(0, free))
+    return Forecast(granted=granted, revoked=revoked, short=short, ends_at=ends_at)
+
+
+_COUNT_DONE = (
+    select(changes.c.target, changes.c.action, func.count().label("number"))
+    .join(runs, runs.c.id == changes.c.run_id)
+    .where(
+        runs.c.started_at >= bindparam("since"),
+        changes.c.object == "licence",
+        changes.c.action.in_(("grant", "revoke")),
+        changes.c.status == "done",
+    )
+    .group_by(changes.c.target, changes.c.action)
+)

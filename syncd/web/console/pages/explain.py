@@ -1,0 +1,78 @@
+"""Everything about one person, one group, or one record that nothing in the tenant has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from syncd.model.kinds import RecordKind
+from syncd.plan.report.scope_verdicts import Place
+from syncd.store.inventory.bps_ids import load_group_names
+from syncd.store.reports.explain import Explanations, Found
+from syncd.store.reports.explain_document import describe_explanation, describe_record
+from syncd.store.reports.handovers import HandoverCards
+from syncd.store.reports.search import find_keys
+from syncd.store.reports.status import Line, Report
+from syncd.store.store import Store
+from syncd.web.console.pages.missing import show_missing
+from syncd.web.console.paths import draw_paths
+from syncd.web.console.view import Page, View
+
+
+def show(view: View) -> Page:
+    """Return the page of a source object, by its id."""
+    kind: RecordKind = "user" if view.parts["kind"] == "users" else "group"
+    wanted, explanations = view.parts["id"], Explanations(view.database)
+    fitting = [each for each in explanations.find(wanted, in_part=False) if each.kind == kind]
+    found = next((each for each in fitting if each.id == wanted.lower()), None)
+    if found is None:
+        return show_missing(view, view.texts("explain.missing"))
+    explanation = explanations.explain(found, now=view.now)
+    lines = _load_lines(view, found)
+    named = Store(view.database).desired.load_group_names()
+    document = describe_explanation(explanation, lines, view.rules, named=named, now=view.now)
+    cards = HandoverCards(view.database, view.rules, now=view.now)
+    document["handover"] = cards.find(found.kind, explanations.find_records(found), found.key)
+    places: list[Place] = explanation.places
+    return view.render(
+        "explain.html",
+        title=found.name or found.id,
+        kind=view.parts["kind"],
+        found=found,
+        document=document,
+        names=_name_groups(view, document),
+        drawn=draw_paths(places, found.name or found.id, view.texts),
+        places=len(places),
+    )
+
+
+def show_record(view: View) -> Page:
+    """Return the page of a record of the portal that nothing in the tenant has, by its BPS id."""
+    record = Explanations(view.database).find_record(view.parts["id"])
+    if record is None:
+        return show_missing(view, view.texts("explain.missing"))
+    return view.render(
+        "explain.html",
+        title=record["bps_id"],
+        kind=f"{record['kind']}s",
+        found=Found(kind=record["kind"], key=0, id=""),
+        document=describe_record(record),
+        names={},
+        drawn="",
+        places=0,
+    )
+
+
+def _name_groups(view: View, document: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return the names of the groups that an explanation mentions, by their BPS ids."""
+    target = document["target"]
+    ids = {str(each["bps_id"]) for key in ("pending", "outcomes", "rejected") for each in document[key]}
+    for record in [target, *target["other_records"]] if target else []:
+        ids.update((*record.get("groups", ()), *record.get("owns", ())))
+    return load_group_names(view.database, ids)
+
+
+def _load_lines(view: View, found: Found) -> list[Line]:
+    """Return the lines that the lists have for an object: its own, and those of other records of it."""
+    report = Report(view.database, view.rules.policy, now=view.now, protect=view.rules.scope.protect)
+    return report.load_lines(found.kind, find_keys(view.database, found.kind, found.key))

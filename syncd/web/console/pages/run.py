@@ -1,0 +1,97 @@
+"""One run: how it went, what its full read rests on, and its changes by person or by group."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import get_args
+
+from syncd.model.change import Action, ObjectKind, OutcomeStatus
+from syncd.store.reports.run_lists import ChangeLine, Filter, Grouping, count_changes, iterate_changes, load_changes
+from syncd.store.store import Store
+from syncd.web.console.charts import draw_phases
+from syncd.web.console.pages.exports import export
+from syncd.web.console.pages.missing import show_missing
+from syncd.web.console.view import PAGE_ROWS, Page, View
+
+HEADINGS = ("action", "object", "bps id", "member", "name", "before", "after", "outcome", "reason", "error")
+_OUTCOMES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
+
+
+def show(view: View) -> Page:
+    """Return the page."""
+    run_id = int(view.parts["run"])
+    store = Store(view.database)
+    record = store.runs.load_run.blocking(run_id)
+    if record is None:
+        return show_missing(view, view.texts("run.missing", n=run_id))
+    wanted, by = read_filter(view), read_grouping(view)
+    if view.query.get("export") and (
+        page := export(
+            view,
+            f"run-{run_id}",
+            HEADINGS,
+            map(make_row, iterate_changes(view.database, run_id, wanted=wanted, by=by)),
+        )
+    ):
+        return page
+    total, start = count_changes(view.database, run_id, wanted=wanted), view.count("page") * PAGE_ROWS
+    lines = load_changes(view.database, run_id, wanted=wanted, by=by, start=start, limit=PAGE_ROWS)
+    outcomes = store.plans.count_outcomes.blocking(run_id)
+    return view.render(
+        "run.html",
+        title=view.texts("run.title", n=run_id),
+        run=record,
+        asked=store.asked.load_askers(run_id),
+        decisions=store.decisions.load_decisions(run_id),
+        phases=draw_phases(record.phases, view.texts),
+        outcomes=outcomes,
+        columns=[each for each in _OUTCOMES if any(key[2] == each for key in outcomes)],
+        kinds=sorted({(action, kind) for action, kind, _ in outcomes}),
+        holds=run_id in store.decisions.load_holding_runs(now=view.now),
+        groups=group_lines(lines),
+        total=total,
+        start=start,
+        page=view.count("page"),
+        more=start + len(lines) < total,
+        wanted=wanted,
+        by=by,
+        actions=get_args(Action),
+        objects=get_args(ObjectKind),
+        all_outcomes=_OUTCOMES,
+    )
+
+
+def read_filter(view: View, outcome: str = "") -> Filter:
+    """Return which changes the address asks for."""
+    return Filter(
+        outcome=outcome or view.pick("outcome", get_args(OutcomeStatus)),
+        action=view.pick("action", get_args(Action)),
+        object=view.pick("object", get_args(ObjectKind)),
+        needle=view.query.get("q", "").strip()[:200],
+    )
+
+
+def read_grouping(view: View) -> Grouping:
+    """Return by what the address puts changes together."""
+    return "record" if view.query.get("by") == "record" else "person"
+
+
+def group_lines(lines: list[ChangeLine]) -> list[tuple[ChangeLine, list[ChangeLine]]]:
+    """Return the lines of each person or group together, with the first of them."""
+    found = []
+    for _, group in groupby(lines, key=lambda line: line.subject.casefold()):
+        together = list(group)
+        found.append((together[0], together))
+    return found
+
+
+def make_row(line: ChangeLine) -> tuple[object, ...]:
+    """Return a change as a row of a file."""
+    before, after = (
+        ", ".join(f"{name}: {value or '–'}" for name, value in sorted(values.items()))
+        for values in (line.before, line.after)
+    )
+    return (
+        line.action, line.object, line.bps_id, line.target, line.name, before, after, line.outcome, line.reason,
+        line.error,
+    )  # fmt: skip

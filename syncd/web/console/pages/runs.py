@@ -1,0 +1,62 @@
+"""The run history, page by page."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import get_args
+
+from syncd.model.change import Action, OutcomeStatus
+from syncd.model.run import RunKind, RunRecord, RunStatus
+from syncd.store.reports.run_lists import load_days, load_runs_before
+from syncd.web.console.charts import draw_kinds
+from syncd.web.console.pages.exports import export
+from syncd.web.console.pages.overview import DAYS
+from syncd.web.console.view import PAGE_ROWS, Page, View
+
+HEADINGS = ("run", "kind", "trigger", "status", "started (UTC)", "finished (UTC)", "what", "error")
+_EXPORTED = 5000
+COUNTED = (*get_args(Action), *get_args(OutcomeStatus))
+
+
+def show(view: View) -> Page:
+    """Return the page."""
+    status, kind = view.pick("status", get_args(RunStatus)), view.pick("kind", get_args(RunKind))
+    wanted = {"statuses": [status] if status else [], "kinds": [kind] if kind else []}
+    if view.query.get("export"):
+        records = load_runs_before(view.database, before=0, limit=_EXPORTED, **wanted)
+        if page := export(view, "runs", HEADINGS, map(_make_row, records)):
+            return page
+    before = view.count("before", most=1 << 60)
+    records = load_runs_before(view.database, before=before, limit=PAGE_ROWS + 1, **wanted)
+    first = (view.now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return view.render(
+        "runs.html",
+        title=view.texts("runs.title"),
+        records=records[:PAGE_ROWS],
+        older=records[PAGE_ROWS - 1].id if len(records) > PAGE_ROWS else None,
+        newest=not before,
+        status=status,
+        kind=kind,
+        statuses=get_args(RunStatus),
+        kinds=get_args(RunKind),
+        summarize=summarize,
+        chart=draw_kinds(load_days(view.database, since=first), view.texts, now=view.now, days=DAYS),
+    )
+
+
+def summarize(record: RunRecord) -> str:
+    """Return what a run planned and did, in the program's words."""
+    return ", ".join(f"{name} {record.counts[name]:,}" for name in COUNTED if record.counts.get(name))
+
+
+def _make_row(record: RunRecord) -> tuple[object, ...]:
+    return (
+        record.id,
+        record.kind,
+        record.trigger,
+        record.status,
+        record.started_at,
+        record.finished_at,
+        summarize(record),
+        record.error,
+    )

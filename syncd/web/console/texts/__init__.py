@@ -1,0 +1,1 @@
+"""Every text of the console, in one place for each language."""

@@ -1,0 +1,53 @@
+"""The languages of the console, and which one a reader gets.
+
+A new language is a module beside `en` with the same keys, and a line in ``LANGUAGES``. Reasons come from the store as
+syncd wrote them, in English, and are shown as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from syncd.web.console.texts import en, pl
+
+LANGUAGES: Final[Mapping[str, Mapping[str, str]]] = {"en": en.TEXTS, "pl": pl.TEXTS}
+_DEFAULT = "en"
+_ACCEPTED = 20
+_SEPARATORS = {"en": ",", "pl": "\u00a0"}
+
+
+class Texts:
+    """The texts of one language: called with a key and the values that belong into the text."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language if language in LANGUAGES else _DEFAULT
+        self._texts = LANGUAGES[self.language]
+
+    def __call__(self, key: str, /, **values: object) -> str:
+        """Return a text; raises KeyError for a key that is unknown."""
+        shown = {name: self.number(value) if type(value) is int else value for name, value in values.items()}
+        return self._texts[key].format(**shown)
+
+    def known(self, key: str) -> str:
+        """Return a text, or, for a word of the program that has none, the end of its key."""
+        return self._texts.get(key) or key.partition(".")[2].replace("_", " ")
+
+    def number(self, value: int) -> str:
+        """Return a number as people of that language write it."""
+        return f"{value:,}".replace(",", _SEPARATORS[self.language])
+
+
+def choose_language(chosen: str | None, accepted: str) -> str:
+    """Return the language that was chosen, else the first one of ``Accept-Language`` that there is."""
+    if chosen is not None and chosen in LANGUAGES:
+        return chosen
+    wanted: list[tuple[float, int, str]] = []
+    for place, part in enumerate(accepted.split(",")[:_ACCEPTED]):
+        name, _, quality = part.partition(";")
+        try:
+            weight = float(quality.strip().removeprefix("q=")) if quality else 1.0
+        except ValueError:
+            continue
+        wanted.append((-weight, place, name.strip().lower().partition("-")[0]))
+    return next((name for weight, _, name in sorted(wanted) if name in LANGUAGES and weight < 0), _DEFAULT)
