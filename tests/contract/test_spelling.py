@@ -16,8 +16,8 @@ LONG = "Head of the Department of Everything That Has a Very Long Name"
 def keep_as(world: World, spell: Callable[[str], str]) -> None:
     """Let the portal keep names and job titles of users as ``spell`` makes them."""
     for key, account in world.portal.accounts.items():
-        spelled = {"name": spell(account.name or ""), "job_title": spell(account.job_title or "") or None}
-        world.portal.accounts[key] = replace(account, **spelled)
+        title = spell(account.job_title or "") or None
+        world.portal.accounts[key] = replace(account, name=spell(account.name or ""), job_title=title)
 
 
 def count_written(world: World) -> int:
