@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
@@ -36,6 +37,7 @@ from syncd.store.db.sql import insert_keys, upsert
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.inventory.drift_notes import LinksOfOurs, note_links, note_vanished, select_vanishing
 from syncd.store.inventory.history import begin_links, end_links, make_ending, note_gone, note_records
+from syncd.store.inventory.spellings import take_as_written
 from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES, forget_record
 from syncd.store.schema.tables import (
     changes,
@@ -84,18 +86,21 @@ class Inventory(StorePart):
             connection.execute(_FORGET_SEEN)
 
     @in_thread
-    def store_accounts(self, accounts: Sequence[Account]) -> None:
-        """Take over a page of user records as the portal shows them; ownership is untouched."""
-        self._store_records(target_users, "user", accounts)
+    def store_accounts(self, accounts: Sequence[Account]) -> Counter[str]:
+        """Take over a page of user records as the portal shows them; ownership is untouched.
+
+        Returns how many values turned out to be the portal's spelling of what we wrote, by field.
+        """
+        return self._store_records(target_users, "user", accounts)
 
     @in_thread
-    def store_portal_groups(self, groups: Sequence[PortalGroup]) -> None:
-        """Take over a page of groups."""
-        self._store_records(target_groups, "group", groups)
+    def store_portal_groups(self, groups: Sequence[PortalGroup]) -> Counter[str]:
+        """Take over a page of groups, as `store_accounts`."""
+        return self._store_records(target_groups, "group", groups)
 
     def _store_records(
         self, table: Table, kind: RecordKind, records: Sequence[Account] | Sequence[PortalGroup]
-    ) -> None:
+    ) -> Counter[str]:
         fields = OWN_FIELDS[kind]
         with self._database.transaction() as connection:
             keys = intern_bps_ids(connection, [record.bps_id for record in records], spelling=True)
@@ -104,6 +109,7 @@ class Inventory(StorePart):
                 for record in records
             }
             there = {row[0]: tuple(row)[1:] for row in connection.execute(_select_stored(kind), {"keys": fresh})}
+            settled = take_as_written(connection, kind, fresh, there)
             rows = [
                 {"key": key, "status": values[0], **dict(zip(fields, values[1:], strict=True))}
                 for key, values in sorted(fresh.items())
@@ -111,6 +117,7 @@ class Inventory(StorePart):
             ]
             upsert(connection, table, rows)
             insert_keys(connection, seen_principals, fresh)
+        return settled
 
     @in_thread
     def load_missing(self, kind: RecordKind, *, now: datetime) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, text
+from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, SmallInteger, Table, Text, false, text
 
 from syncd.store.schema.types import Key, UtcTime, metadata
 
@@ -179,6 +179,17 @@ vanished_records = Table(  # records of ours that somebody else removed
     Column("fields", Text, nullable=False),  # JSON: as we last wrote them
     Column("accepted", Boolean, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
+)
+
+spellings = Table(  # what the portal makes of a value that we sent
+    "spellings",
+    metadata,
+    Column("key", Key, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("sent", Text, nullable=False),
+    Column("shown", Text, nullable=False),
+    Column("times", SmallInteger, nullable=False),  # so often it was shown after it was written anew
+    PrimaryKeyConstraint("key", "field"),
 )
 
 seen_principals = Table("seen_principals", metadata, Column("key", Key, primary_key=True, autoincrement=False))

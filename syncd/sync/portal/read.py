@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -37,13 +38,17 @@ async def read_records(portal: Portal, store: Store, progress: Progress, *, now:
     in what is returned.
     """
     await store.inventory.begin_reading()
+    spelled = Counter[str]()
     async for accounts in portal.fetch_accounts():
-        await store.inventory.store_accounts(accounts)
+        spelled += await store.inventory.store_accounts(accounts)
         progress("portal users read", len(accounts))
     async for groups in portal.fetch_groups():
-        await store.inventory.store_portal_groups(groups)
+        spelled += await store.inventory.store_portal_groups(groups)
         progress("portal groups read", len(groups))
     counts = {f"portal_{kind}s_malformed": _tell_malformed(kind, portal.find_malformed(kind)) for kind in RECORD_KINDS}
+    if spelled:
+        log = structlog.get_logger("syncd.portal")
+        log.warning("portal.spelling", fields=dict(spelled), count=spelled.total())
     gone: list[str] = []
     for bps_id in await store.inventory.load_missing("user", now=now):
         try:

@@ -1,0 +1,90 @@
+"""A portal that trims, folds or cuts values: its spelling of what was written is no change by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.fakes.world import World
+
+pytestmark = pytest.mark.both_engines
+LONG = "Head of the Department of Everything That Has a Very Long Name"
+
+
+def keep_as(world: World, spell: Callable[[str], str]) -> None:
+    """Let the portal keep names and job titles of users as ``spell`` makes them."""
+    for key, account in world.portal.accounts.items():
+        title = spell(account.job_title or "") or None
+        world.portal.accounts[key] = replace(account, name=spell(account.name or ""), job_title=title)
+
+
+def count_written(world: World) -> int:
+    """Return how many changes of records the portal was sent since it was last asked."""
+    written = [write for write in world.portal.writes if write.endswith("@x.com")]
+    world.portal.writes.clear()
+    return len(written)
+
+
+async def live(world: World, spell: Callable[[str], str], *, runs: int) -> list[int]:
+    """Return how many updates each of so many nightly runs sends, with a portal that spells like that."""
+    found = []
+    for _ in range(runs):
+        keep_as(world, spell)
+        await world.clock.sleep(86_400)
+        world.portal.writes.clear()
+        assert (await world.sync("full")).status == "succeeded"
+        found.append(count_written(world))
+    return found
+
+
+def hire(world: World) -> None:
+    """Let three people begin."""
+    world.source.put_group("g", displayName="All", mailNickname="all@grp")
+    for name in ("ann", "ben", "cleo"):
+        world.source.put_user(
+            name, userPrincipalName=f"{name}@x.com", displayName=f" {name.title()}  Smith", mail=f"{name}@x.com",
+            jobTitle=LONG,
+        )  # fmt: skip
+        world.source.link("g", name)
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [lambda text: " ".join(text.split()), str.lower, lambda text: text[:20].rstrip()],
+    ids=["trimmed", "lower", "cut"],
+)
+async def test_a_spelling_that_comes_back_twice_is_what_we_wrote(world: World, spell: Callable[[str], str]) -> None:
+    """It is written once more, and then never again; and no drift is told of it."""
+    hire(world)
+    await world.sync("full")
+    first, *later = await live(world, spell, runs=4)
+    assert first == 3
+    assert later == [0, 0, 0]
+    world.source.put_user("ann", jobTitle=f"Former  {LONG}")
+    await world.sync("delta")
+    assert world.portal.accounts["ann@x.com"].job_title == f"Former  {LONG}"
+    assert await live(world, spell, runs=3) == [1, 0, 0]
+
+
+async def test_another_word_is_somebody_elses_doing(world: World) -> None:
+    """However often it is put in by hand: it is set back each time."""
+    hire(world)
+    await world.sync("full")
+    for _ in range(4):
+        world.portal.accounts["ann@x.com"] = replace(world.portal.accounts["ann@x.com"], job_title="Boss")
+        await world.clock.sleep(86_400)
+        await world.sync("full")
+        assert world.portal.accounts["ann@x.com"].job_title == LONG
+
+
+async def test_a_change_by_hand_beside_a_spelling_is_seen(world: World) -> None:
+    """What is known as a spelling is that one value, and no other."""
+    hire(world)
+    await world.sync("full")
+    await live(world, str.lower, runs=3)
+    world.portal.accounts["ann@x.com"] = replace(world.portal.accounts["ann@x.com"], job_title="boss")
+    await world.clock.sleep(86_400)
+    await world.sync("full")
+    assert world.portal.accounts["ann@x.com"].job_title == LONG
