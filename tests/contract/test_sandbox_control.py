@@ -61,7 +61,7 @@ async def test_a_backup_of_the_portal_is_played_back(client: Client) -> None:
         assert "g@x.com" not in store.groups
         assert "new@x.com" not in client.sandbox.portal_service.licences.holders
     assert (await control(client, "GET", "/state?what=portal-users")).json == before
-    assert (await control(client, "POST", "/backup", {"nome": "x"})).status == 400
+    assert (await control(client, "POST", "/backup", {"title": "x"})).status == 400
 
 
 async def test_changes_happen_on_request(client: Client) -> None:
