@@ -20,7 +20,8 @@ def find_document(arguments: Sequence[str]) -> str:
     words = [word for word in arguments if not word.startswith("-")]
     first = next((place for place, word in enumerate(words) if word in DOCUMENTS), 0)
     name = "runs show" if words[first : first + 2] == ["runs", "show"] else words[first]
-    return f"{name} --wait" if name == "trigger" and "--wait" in arguments else name
+    option = next((word for word in arguments if f"{name} {word}" in DOCUMENTS and word.startswith("-")), "")
+    return f"{name} {option}".strip()
 
 
 def check_document(arguments: Sequence[str], document: Any) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from tools import (
     reference_commands,
     reference_documents,
+    reference_errors,
     reference_logs,
     reference_sandbox,
     reference_settings,
@@ -37,6 +38,8 @@ MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "proving commands": reference_commands.make_sections_of_proofs,
     "shared options": reference_commands.make_shared_table,
     "documents": reference_documents.make_table,
+    "errors of the sides": reference_errors.make_table_of_sides,
+    "errors of syncd": reference_errors.make_own_table,
     "log events": reference_logs.make_table,
     "metrics": reference_web.make_table,
     "tenant knobs": reference_sandbox.make_tenant_knobs,

@@ -20,6 +20,7 @@ DOCUMENTS: Mapping[str, Any] = {
     "groups": list[lists.Record],
     "held": list[lists.Held],
     "licences": list[shared.Licence],
+    "licences --as-if": list[lists.LicenceAsIf],
     "migrate": lists.Migration,
     "orphans": list[lists.Orphan],
     "plan": runs.Plan,
@@ -42,6 +43,6 @@ def make_schema(command: str) -> dict[str, Any]:
     schema = msgspec.json.schema(DOCUMENTS[command])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"syncd {command} --json".replace("--wait --json", "--wait DURATION --json"),
+        "title": f"syncd {command} --json",
         **schema,
     }

@@ -210,6 +210,13 @@ class Rejected(TypedDict):
     after: dict[str, str | None]
 
 
+class Step(TypedDict):
+    """What happens by itself, and what a person can do."""
+
+    happens: str
+    do: str | None
+
+
 class Explanation(TypedDict):
     """Everything about one person or group; `source` is null for a record that nobody in the tenant has."""
 
@@ -226,3 +233,5 @@ class Explanation(TypedDict):
     pending: list[Pending]
     rejected: list[Rejected]
     outcomes: list[Outcome]
+    next: list[Step]
+    names: Annotated[dict[str, str], Meta(description="Names of the portal's groups that are mentioned, by BPS id.")]

@@ -6,8 +6,7 @@ from typing import Annotated, Literal, TypedDict
 
 from msgspec import Meta
 
-from syncd.cli.documents.shared import BpsId, Count, ReasonedChange, Time, WithheldChange
-from syncd.model.change import Action, ObjectKind
+from syncd.cli.documents.shared import Allowance, BpsId, Count, Licence, ReasonedChange, Time, WithheldChange
 from syncd.model.kinds import RecordKind
 from syncd.plan.report.due import What
 from syncd.plan.report.orphans import OrphanClass
@@ -24,15 +23,6 @@ class Record(TypedDict):
     state: ObjectStatus
     reason: str | None
     last_synced_at: Time | None
-
-
-class Allowance(TypedDict):
-    """What went unasked in the last 24 hours, and how much may; null: there is no limit."""
-
-    action: Action
-    object: ObjectKind
-    used: Count
-    allowed: int | None
 
 
 class HeldEntry(WithheldChange):
@@ -54,6 +44,46 @@ class Held(TypedDict):
     follows: Annotated[
         list[ReasonedChange], Meta(description="What the run after an adoption would remove; no part of it.")
     ]
+
+
+class Gain(TypedDict):
+    """Who would get a licence; `waits`: no seat would be left."""
+
+    bps_id: BpsId
+    rule: int | None
+    waits: bool
+
+
+class Loss(TypedDict):
+    """Who would lose one."""
+
+    bps_id: BpsId
+    reason: str
+
+
+class RuleCover(TypedDict):
+    """Whom a rule would cover; `rule` is its place in the file."""
+
+    rule: int
+    group: str
+    covers: Count
+    gives: Count
+
+
+class AsIf(TypedDict):
+    """What would be under other rules."""
+
+    by_rule: Count
+    waiting: Count
+    gains: list[Gain]
+    losses: list[Loss]
+    rules: list[RuleCover]
+
+
+class LicenceAsIf(Licence):
+    """One type of licence, as it is and as it would be."""
+
+    as_if: AsIf
 
 
 class Check(TypedDict):

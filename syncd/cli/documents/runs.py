@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from syncd.cli.documents.lists import Date
 from syncd.cli.documents.shared import (
+    Allowance,
     Change,
     Count,
     Licence,
@@ -133,6 +134,7 @@ class Holding(TypedDict):
 
     run: int
     changes: Count
+    since: Time | None
     expires_at: Time
 
 
@@ -141,6 +143,7 @@ class HeldNow(TypedDict):
 
     changes: Count
     runs: list[Holding]
+    allowances: list[Allowance]
 
 
 class Failing(TypedDict):
@@ -159,6 +162,8 @@ class Drift(TypedDict):
 class Status(TypedDict):
     """Whether all is well, and what comes next."""
 
+    well: bool
+    troubles: list[str]
     role: Role
     daemons: list[Daemon]
     running: Run | None

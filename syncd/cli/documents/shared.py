@@ -81,16 +81,26 @@ class Substitution(TypedDict):
     until: Time | None
 
 
-class Impact(TypedDict):
-    """What hangs on an account or group that is to be deleted."""
+class Allowed(TypedDict):
+    """What may be done in the portal; `group` is null for what a person has directly."""
 
-    memberships: list[BpsId]
-    ownerships: list[BpsId]
-    licences: list[HeldLicence]
-    substitutions: list[Substitution]
-    reports: Annotated[list[BpsId], Meta(description="The accounts that name it as their manager.")]
-    privileges: Annotated[None, Meta(description="Not known; `unknown` says why.")]
-    unknown: str
+    group: str | None
+    place: str
+    level: str | None
+    company: str | None
+    state: Literal["given", "beside", "unknown", "by_hand"]
+
+
+class Impact(TypedDict):
+    """What hangs on what is to be removed; of a membership only what the group may do."""
+
+    memberships: NotRequired[list[BpsId]]
+    ownerships: NotRequired[list[BpsId]]
+    licences: NotRequired[list[HeldLicence]]
+    substitutions: NotRequired[list[Substitution]]
+    reports: NotRequired[Annotated[list[BpsId], Meta(description="The accounts that name it as their manager.")]]
+    privileges: Annotated[list[Allowed] | None, Meta(description="Null while nothing is known.")]
+    unknown: Annotated[str, Meta(description="What is not known, in words.")]
 
 
 class Party(TypedDict):
@@ -152,7 +162,7 @@ class Card(TypedDict):
 
 
 class PlannedChange(Change):
-    """A change of a plan; a deletion has an impact, a handover a card."""
+    """A change of a plan; a removal may have an impact, a handover has a card."""
 
     impact: NotRequired[Impact]
     card: NotRequired[Card]
@@ -162,6 +172,15 @@ class WithheldChange(PlannedChange):
     """The same with the limit that withholds it."""
 
     reason: str
+
+
+class Allowance(TypedDict):
+    """What went unasked in the last 24 hours, and how much may; null: there is no limit."""
+
+    action: Action
+    object: ObjectKind
+    used: Count
+    allowed: int | None
 
 
 class Licence(TypedDict):
