@@ -84,7 +84,7 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/release.py tools/site_pages.py tools/start_demo.py)
+	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/dashboard.py tools/release.py tools/site_pages.py tools/start_demo.py)
 
 imports: venv
 	$(BIN)/lint-imports --no-logo

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tools import (
+    dashboard,
     reference_commands,
     reference_documents,
     reference_errors,
@@ -88,7 +89,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is out of date")
     check = parser.parse_args().check
-    code = _remake_schemas(check=check)
+    code = max(_remake_schemas(check=check), _remake_dashboard(check=check))
     for page in list_pages():
         old = page.read_text(encoding="utf-8")
         new = remake(old)
@@ -119,6 +120,20 @@ def _remake_schemas(*, check: bool) -> int:
             path.write_text(text, encoding="utf-8")
             print(f"{name} is written anew")  # noqa: T201 - a command
     return int(check and bool(stale))
+
+
+def _remake_dashboard(*, check: bool) -> int:
+    text, stale = dashboard.encode_dashboard(), False
+    for path in dashboard.FILES:
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale = True
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        said = "is not what tools/dashboard.py says: run make reference" if check else "is written anew"
+        print(f"{path.relative_to(DOCS.parent)} {said}")  # noqa: T201 - a command
+    return int(check and stale)
 
 
 if __name__ == "__main__":
