@@ -7,16 +7,20 @@ from typing import Any
 
 import msgspec
 
-from syncd.cli.documents import explanation, lists, runs, shared
+from syncd.cli.documents import explanation, lists, past, runs, shared
 
 DOCUMENTS: Mapping[str, Any] = {
     "apply": shared.Run,
     "approve": runs.Approved,
     "backup": lists.Backup,
+    "certificate": past.Certificate,
     "check": list[lists.Check],
+    "drill": past.Drill,
+    "drill --list": list[past.Scenario],
     "drift": list[lists.Difference],
     "due": list[lists.Date],
     "explain": explanation.Explanation,
+    "explain --at": past.ExplanationAt,
     "groups": list[lists.Record],
     "held": list[lists.Held],
     "licences": list[shared.Licence],
@@ -25,6 +29,7 @@ DOCUMENTS: Mapping[str, Any] = {
     "orphans": list[lists.Orphan],
     "plan": runs.Plan,
     "privileges": list[lists.Privilege],
+    "replay": past.Replay,
     "runs": list[shared.Run],
     "runs show": runs.RunShown,
     "sandbox": lists.Sandbox,
@@ -33,6 +38,8 @@ DOCUMENTS: Mapping[str, Any] = {
     "trigger": lists.Trigger,
     "trigger --wait": shared.Run,
     "undo": runs.Undo,
+    "verify": past.Verdict,
+    "who": past.Who,
     "users": list[lists.Record],
 }
 """By the words of the command, with an option where that prints another document."""
