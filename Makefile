@@ -27,7 +27,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
 .PHONY: help venv tools demo test check static format lint types imports spelling reference coverage mutants bench \
-	lock release clean
+	lock site site-version release clean
 
 help:
 	@echo 'make demo    start an imitation tenant and portal, and syncd against them (two minutes)'
@@ -41,6 +41,7 @@ help:
 	@echo 'make tools   install what the tests of deploy/ need beside that (Helm, schemas of Kubernetes)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
 	@echo 'make release everything that this version consists of, checked and summed, in dist/'
+	@echo 'make site    build the site of the documentation into build/site (make site-version: into the branch gh-pages)'
 	@echo 'make clean   remove what the targets above made'
 
 venv: $(VENV)/.installed
@@ -83,7 +84,7 @@ lint: venv
 
 types: venv
 	$(BIN)/mypy
-	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/release.py tools/start_demo.py)
+	$(BIN)/mypy --explicit-package-bases $(wildcard tools/reference*.py tools/bom.py tools/dashboard.py tools/release.py tools/site_pages.py tools/start_demo.py)
 
 imports: venv
 	$(BIN)/lint-imports --no-logo
@@ -119,6 +120,24 @@ lock: venv
 	$(COMPILE) pyproject.toml --extra sandbox --constraint requirements.txt --output-file requirements-sandbox.txt
 	$(COMPILE) --group image --constraint requirements-dev.txt --output-file requirements-build.txt
 	$(COMPILE) --group tools --constraint requirements-dev.txt --output-file requirements-tools.txt
+	$(COMPILE) --group site --output-file requirements-site.txt
+
+# The documentation as a site, in an environment of its own; a link or an anchor that leads nowhere is a failure.
+SITE := .venv-site
+MKDOCS_SAYS_LESS := NO_MKDOCS_2_WARNING=1
+
+$(SITE)/.installed: requirements-site.txt
+	$(PYTHON) -m venv --clear $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-site.txt
+	@touch $@
+
+site: $(SITE)/.installed
+	$(MKDOCS_SAYS_LESS) $(SITE)/bin/mkdocs build --quiet --strict
+
+# Adds the version of this tree to those in the branch gh-pages of this clone, and pushes nothing. NUMBER=0.2
+site-version: $(SITE)/.installed
+	@[[ -n "$(NUMBER)" ]] || { echo 'name the version: make site-version NUMBER=0.2' >&2; exit 1; }
+	PATH="$(abspath $(SITE))/bin:$$PATH" $(MKDOCS_SAYS_LESS) $(SITE)/bin/mike deploy --update-aliases $(NUMBER) latest
 
 # From a clean tree and a dated changelog. ARGS=--rehearse: also of others, to see what would come of it.
 release: venv

@@ -17,7 +17,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tools import reference_commands, reference_logs, reference_sandbox, reference_settings, reference_web
+from tools import (
+    dashboard,
+    reference_commands,
+    reference_documents,
+    reference_errors,
+    reference_logs,
+    reference_sandbox,
+    reference_settings,
+    reference_web,
+)
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 Kept = Mapping[str, str]
@@ -29,6 +38,9 @@ MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "other commands": reference_commands.make_sections_of_others,
     "proving commands": reference_commands.make_sections_of_proofs,
     "shared options": reference_commands.make_shared_table,
+    "documents": reference_documents.make_table,
+    "errors of the sides": reference_errors.make_table_of_sides,
+    "errors of syncd": reference_errors.make_own_table,
     "log events": reference_logs.make_table,
     "metrics": reference_web.make_table,
     "tenant knobs": reference_sandbox.make_tenant_knobs,
@@ -77,7 +89,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 when a page is out of date")
     check = parser.parse_args().check
-    code = 0
+    code = max(_remake_schemas(check=check), _remake_dashboard(check=check))
     for page in list_pages():
         old = page.read_text(encoding="utf-8")
         new = remake(old)
@@ -92,6 +104,36 @@ def main() -> int:
             print(f"{name} lacks the meaning of {', '.join(unwritten)}: write it into the last column")  # noqa: T201
             code = 1
     return code
+
+
+def _remake_schemas(*, check: bool) -> int:
+    stale = reference_documents.list_stale()
+    for path in stale:
+        name = path.relative_to(DOCS.parent)
+        if check:
+            print(f"{name} is not what the program says: run make reference")  # noqa: T201 - a command
+        elif (text := reference_documents.make_files().get(path)) is None:
+            path.unlink()
+            print(f"{name} is removed: no command prints it")  # noqa: T201 - a command
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            print(f"{name} is written anew")  # noqa: T201 - a command
+    return int(check and bool(stale))
+
+
+def _remake_dashboard(*, check: bool) -> int:
+    text, stale = dashboard.encode_dashboard(), False
+    for path in dashboard.FILES:
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale = True
+        if not check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        said = "is not what tools/dashboard.py says: run make reference" if check else "is written anew"
+        print(f"{path.relative_to(DOCS.parent)} {said}")  # noqa: T201 - a command
+    return int(check and stale)
 
 
 if __name__ == "__main__":

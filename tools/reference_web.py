@@ -108,6 +108,7 @@ def list_metrics() -> list[tuple[str, str, str]]:
         last_good=_NOON,
         last_success=_NOON,
         glance=_GAUGES,
+        states={"user": {"active": 1}, "group": {"active": 1}},
         held=_HELD,
         allowances=(Allowance(action="unlink", object="membership", used=1, allowed=20),),
     )

@@ -185,8 +185,9 @@ class DaemonState:
         known = (self._ended, self._count_states)
         if self._states is None or self._states[0] != known or self._clock.monotonic() - self._states[1] > _COUNTED:
             counting = self._count_states
-            found = {} if counting is None else await self._ask(counting)
-            self._states = known, self._clock.monotonic(), found
+            self._states = known, self._clock.monotonic(), {}  # what takes too long is not asked with each scrape
+            if counting is not None:
+                self._states = known, self._clock.monotonic(), await self._ask(counting)
         return self._states[2]
 
     def count_by(self, counting: Callable[[Database], Mapping[str, Mapping[str, int]]]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from syncd.model.change import Action
 from syncd.model.durations import BOUNDS, Durations
+from syncd.plan.report.status import ObjectStatus
 from syncd.web.vitals import PULLS, StoreView, Vitals
 
 if TYPE_CHECKING:
@@ -164,3 +165,7 @@ def _make_store_gauges(store: StoreView) -> Iterable[Metric]:
         yield _gauges(
             "licences_waiting", "People who wait for a licence.", label="type", values=store.glance.licences_waiting
         )
+    for kind, name, what in (("user", "people", "People"), ("group", "groups", "Groups")):
+        if (found := store.states.get(kind)) is not None:
+            counts = {state: found.get(state, 0) for state in get_args(ObjectStatus)}
+            yield _gauges(name, f"{what} of the tenant by their state.", label="state", values=counts)

@@ -38,6 +38,7 @@ from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import open_to_read
 from syncd.store.schema.tables import source_users
+from tests.documents import check_document
 from tests.fakes.world import World
 
 FAMILIES = {
@@ -147,6 +148,7 @@ def test_weak_settings_tell_whom_they_would_have_cost(
     ended = syncd("drill", "--only", fault, "--people", "40", "--json")
     assert ended.exit_code == 1, ended.output
     report = json.loads(ended.stdout)
+    check_document(["drill"], report)
     (result,) = report["faults"]
     assert result["by_mistake"][harm] == len(result["who"]) > 0
     assert all(each.endswith("@nordwind.example") for each in result["who"])
@@ -171,6 +173,7 @@ def test_the_table_names_each_fault_and_nobody(tmp_path: Path, monkeypatch: pyte
 def test_the_list_names_every_fault_and_an_unknown_one_is_refused() -> None:
     """Nothing is played for either."""
     listed = json.loads(syncd("drill", "--list", "--json").stdout)
+    check_document(["drill", "--list"], listed)
     assert [each["fault"] for each in listed] == [scenario.name for scenario in CATALOGUE]
     ended = syncd("drill", "--only", "cut-list")
     assert ended.exit_code == 2

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from syncd.bootstrap.as_if import OtherRules, foresee_licences, read_other_rules
+from syncd.cli.commands.licences import _describe_as_if
 from syncd.errors import ConfigError
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.report.licences_as_if import AsIf
 from syncd.plan.rules import LicenceRule, Rules, ScopeRules
 from tests.contract.test_licences import POWER, USER, found_company
+from tests.documents import check_document
 from tests.fakes.daemon import make_settings
 from tests.fakes.rules import make_rules, make_scope
 from tests.fakes.world import World
@@ -70,6 +72,8 @@ async def test_another_scope_is_decided_anew(world: World) -> None:
     scope = make_scope(users=Expression('user.displayName != "User 2"'))
     found = foresee(world, POWER, USER, scope=scope)
     assert tell(found) == {"revoke u2@x.com User", "grant u4@x.com User"}
+    told = [_describe_as_if(each, found, None, world.rules) for each in found.types]
+    check_document(["licences", "--as-if"], told)
     assert tell(found) == await plan(world, replace(world.rules, scope=scope))
     inside = make_scope(include_groups=("Power",))
     found = foresee(world, POWER, USER, scope=inside)

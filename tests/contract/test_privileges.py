@@ -21,6 +21,7 @@ from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.undo import Undo
 from tests.contract.office import Office
 from tests.contract.privilege_rules import SWITCHES, rule
+from tests.documents import check_document
 from tests.fakes.rules import make_limits, make_policy
 
 IDS = [",".join(map(str, knobs)) or "default" for knobs in SWITCHES]
@@ -386,7 +387,8 @@ async def test_the_list_says_what_is_known_and_what_nobody_can_know(office: Offi
     """Given by us, beside something by hand, by hand alone, waiting, and what is left without a rule."""
 
     def tell() -> set[str]:
-        found = list_privileges(Store(office.database), office.rules)
+        found = list(list_privileges(Store(office.database), office.rules))
+        check_document(["privileges"], found)
         return {f"{each['rule']} {each['bps_id']} {each['level']} {each['state']}" for each in found}
 
     await office.sync("full")

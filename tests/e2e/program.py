@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from syncd.sandbox.server import Sandbox, find_free_port
+from tests.documents import check_document
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90.0
@@ -28,11 +29,15 @@ class Ended:
     code: int
     stdout: str
     stderr: str
+    command: tuple[str, ...] = ()
 
     @property
     def document(self) -> Any:
-        """Return stdout as the one JSON document that it is."""
-        return json.loads(self.stdout)
+        """Return stdout as the one JSON document that it is; it must be as it is declared."""
+        found = json.loads(self.stdout)
+        if self.command:
+            check_document(self.command, found)
+        return found
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class Program:
                 if process.returncode is None:
                     process.kill()
                     await process.wait()
-        return Ended(process.returncode or 0, stdout.decode(), stderr.decode())
+        return Ended(process.returncode or 0, stdout.decode(), stderr.decode(), command=arguments)
 
     async def unread(self, *arguments: str, **environment: str) -> int:
         """Run a command of which nobody reads stdout or stderr any more, and return its exit code."""

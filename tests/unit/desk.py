@@ -9,6 +9,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from syncd.cli.main import program
+from tests.documents import check_document
 from tests.fakes.world import World, open_world
 
 
@@ -21,7 +22,9 @@ def document(*arguments: str) -> Any:
     """Run a command that must succeed, and return its document."""
     result = syncd(*arguments, "--json")
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    found = json.loads(result.stdout)
+    check_document(arguments, found)
+    return found
 
 
 async def fill(path: Path) -> World:

@@ -29,6 +29,7 @@ from syncd.plan.rules import LicenceRule
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from syncd.store.db.revision import load_head
+from tests.documents import check_document
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
 
@@ -73,7 +74,9 @@ def document(*arguments: str) -> Any:
     """Run a command that must succeed, and return its document."""
     result = syncd(*arguments)
     assert result.exit_code == 0, result.output
-    return json.loads(result.stdout)
+    found = json.loads(result.stdout)
+    check_document(arguments, found)
+    return found
 
 
 def test_the_program_says_its_version_and_lists_its_commands() -> None:

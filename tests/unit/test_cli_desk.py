@@ -175,6 +175,16 @@ async def test_a_wish_that_is_not_served_in_time_is_taken_back(world: World) -> 
     assert [wish.kind for wish in await Store(world.database).asked.load_waiting()] == ["delta", "full"]
 
 
+async def test_a_wish_that_is_waited_for_prints_its_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document is that of the run which served it."""
+    store = Store(world.database)
+    run = await store.runs.load_run(1)
+    store.daemons.say_up("one", DaemonSeen(role="working", host="here", pid=1, since=Clock().now()), now=Clock().now())
+    monkeypatch.setattr("syncd.cli.commands.trigger._await", lambda *_: run)
+    with StoreLock(world.database):
+        assert document("trigger", "full", "--wait", "1s")["id"] == 1
+
+
 async def test_a_run_says_who_asked_for_it(world: World) -> None:
     """In its record alone: no log line names anybody."""
     store = Store(world.database)

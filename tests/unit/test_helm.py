@@ -216,3 +216,11 @@ def test_every_value_is_in_the_schema_and_in_the_readme() -> None:
     assert schema["properties"].keys() - {"global"} == values.keys()
     rows = re.findall(r"^\| `([\w.]+)` \|", (CHART / "README.md").read_text("utf-8"), re.MULTILINE)
     assert rows == list(iterate_keys(values))
+
+
+def test_the_dashboard_is_brought_whole_where_it_is_wanted() -> None:
+    """As a ConfigMap that Grafana's sidecar finds by its label."""
+    (board,) = (each for each in render(load_values("postgresql"))["ConfigMap"] if "syncd.json" in each["data"])
+    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert board["data"]["syncd.json"] == (CHART / "files/dashboard.json").read_text("utf-8")
+    assert not any("syncd.json" in each["data"] for each in render(load_values("sqlite"))["ConfigMap"])

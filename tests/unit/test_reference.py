@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import pages
-from tools import reference, reference_commands, reference_logs, reference_settings, reference_web
+from tools import reference, reference_commands, reference_errors, reference_logs, reference_settings, reference_web
 
 MADE = reference.list_pages()
 
@@ -56,6 +56,16 @@ def test_the_events_are_really_found() -> None:
     assert events["run.finished"].levels == {"info", "warning"}
     assert events["run.finished"].more
     assert (events["store.error"].levels, events["store.error"].fields) == ({"error"}, ["error"])
+
+
+def test_the_sentences_of_errors_are_really_found() -> None:
+    """Those with parts that differ, with a text that a constant holds, and in a list of problems."""
+    sentences = reference_errors.list_sentences()
+    assert sentences["its end is missing: it was cut short; make the plan again", False] == {"UnusablePlanFile"}
+    assert sentences["the private key in graph.certificate_file is encrypted; set graph.certificate_password", True]
+    assert sentences["the store did not answer within … seconds", False] == {"StoreError"}
+    assert sentences["the settings are nested too deep to be read; no setting needs more than three levels", False]
+    assert not any(sentence.startswith("… … ") for sentence, _ in sentences)
 
 
 def test_the_commands_are_really_found() -> None:

@@ -250,6 +250,26 @@ async def test_known_labels_begin_at_zero() -> None:
     assert found["syncd_config_last_reload_successful"] == 1.0
 
 
+async def test_people_and_groups_are_told_by_state() -> None:
+    """Each known state, also those that nobody is in; nothing is told before they were counted."""
+    found = await read_metrics(FakeVitals(states={"user": {"active": 10_000, "skipped": 3}, "group": {}}))
+    assert (found['syncd_people{state="active"}'], found['syncd_people{state="held"}']) == (10_000.0, 0.0)
+    assert found['syncd_groups{state="active"}'] == 0.0
+    assert not any(name.startswith("syncd_people") for name in await read_metrics(FakeVitals()))
+
+
+async def test_a_company_that_takes_too_long_to_count_is_no_trouble_with_the_store() -> None:
+    """Everything else is told."""
+
+    class Slow(FakeVitals):
+        async def load_states(self) -> dict[str, dict[str, int]]:
+            raise StoreError("the store did not answer within 5 seconds")
+
+    found = await read_metrics(Slow())
+    assert found["syncd_store_usable"] == 1.0
+    assert not any(name.startswith("syncd_people") for name in found)
+
+
 async def test_promtool_finds_nothing_to_say_about_the_metrics() -> None:
     """Names, units, types and help texts are by Prometheus' conventions."""
     promtool = shutil.which("promtool")

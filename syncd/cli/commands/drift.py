@@ -14,6 +14,7 @@ from syncd.cli.screen.output import ROWS_SHOWN, Stream, print_json, print_line, 
 from syncd.cli.screen.runs import explain_result, print_run
 
 if TYPE_CHECKING:
+    from syncd.cli.documents.lists import Difference
     from syncd.model.run import RunRecord
     from syncd.plan.drift import Drift
     from syncd.store.db.database import Database
@@ -98,7 +99,7 @@ def drift(
     context.exit(find_exit_code(record))
 
 
-def describe_drift(entry: Drift, owner: str | None) -> dict[str, object]:
+def describe_drift(entry: Drift, owner: str | None) -> Difference:
     """Return one difference as its JSON document has it. ``owner``: the login of the person, or the group's name."""
     return {
         "object": entry.object,

@@ -20,6 +20,7 @@ from syncd.clock import Clock
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from syncd.cli.documents.lists import Date
     from syncd.config import Settings
     from syncd.plan.report.due import Due
     from syncd.store.db.database import Database
@@ -98,7 +99,7 @@ def load_dates(settings: Settings, database: Database, now: datetime, *, until: 
     return sorted(entry for entry in entries if until is None or entry.at <= until)
 
 
-def describe_due(entry: Due) -> dict[str, object]:
+def describe_due(entry: Due) -> Date:
     """Return one date as its JSON document has it."""
     return {
         "at": format_time(entry.at),

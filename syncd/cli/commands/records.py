@@ -19,6 +19,7 @@ from syncd.clock import Clock
 from syncd.model.kinds import RecordKind
 
 if TYPE_CHECKING:
+    from syncd.cli.documents.lists import Record
     from syncd.store.reports.status import Line, Report
 
 STATES = ("active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope")
@@ -183,7 +184,7 @@ def _print_reasons(counts: Counter[tuple[str, str]]) -> dict[tuple[str, str], st
     return {key: f"({place})" for place, (key, _) in enumerate(several, 1)}
 
 
-def _describe(line: Line) -> dict[str, object]:
+def _describe(line: Line) -> Record:
     return {
         "source_id": line.source_id,
         "name": line.name,

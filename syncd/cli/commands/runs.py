@@ -20,8 +20,6 @@ from syncd.model.change import Action, OutcomeStatus
 from syncd.model.run import RunKind, RunStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
     from syncd.store.runs.runlog import Chosen
@@ -171,7 +169,7 @@ def show(
         chosen = tuple(status for status in ROWS if not outcomes or status in outcomes)
         if invocation.json:
             asked = Store(database).asked.load_askers(record.id)
-            found: Iterator[dict[str, object]] = describe_changes(
+            found = describe_changes(
                 database, record.id, statuses=chosen if outcomes else None, actions=actions or None
             )
             print_json({**describe_run(record), "asked_by": asked, "changes": Stream(listing.take(found))})

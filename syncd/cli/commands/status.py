@@ -18,6 +18,7 @@ from syncd.cli.screen.table import find_width, wrap
 from syncd.clock import Clock
 
 if TYPE_CHECKING:
+    from syncd.cli.documents.shared import Licence
     from syncd.config import Settings
     from syncd.model.run import RunRecord
     from syncd.plan.daily import Allowance
@@ -209,7 +210,7 @@ def describe_allowances(allowances: Sequence[Allowance]) -> list[dict[str, objec
     ]
 
 
-def describe_licence(use: LicenceUse) -> dict[str, object]:
+def describe_licence(use: LicenceUse) -> Licence:
     """Return one type of licence as its JSON document has it."""
     return {
         "type": use.type,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from syncd.model.reason import Cause
 
 if TYPE_CHECKING:
+    from syncd.cli.documents import shared as documents
+    from syncd.cli.documents.shared import ReasonedChange, TriedChange
     from syncd.model.change import Action, Change, OutcomeStatus, PlannedChange
     from syncd.store.db.database import Database
 
@@ -23,7 +25,7 @@ def describe_changes(
     *,
     statuses: Sequence[OutcomeStatus] | None = None,
     actions: Sequence[Action] | None = None,
-) -> Iterator[dict[str, object]]:
+) -> Iterator[TriedChange]:
     """Yield the changes of a run, all or some, as entries of its JSON document."""
     from syncd.store.store import Store
 
@@ -41,7 +43,7 @@ def describe_changes(
             }
 
 
-def describe_change(planned: PlannedChange) -> dict[str, object]:
+def describe_change(planned: PlannedChange) -> documents.Change:
     """Return the entry of a change in a plan's document."""
     change = planned.change
     return {
@@ -52,7 +54,7 @@ def describe_change(planned: PlannedChange) -> dict[str, object]:
     }
 
 
-def describe_refused(database: Database, run_id: int) -> list[dict[str, object]]:
+def describe_refused(database: Database, run_id: int) -> list[ReasonedChange]:
     """Return the entries of what an approval refused, each with the reason."""
     return [{**describe_change(planned), "reason": planned.error.text} for planned in iterate_refused(database, run_id)]
 
@@ -62,7 +64,7 @@ def iterate_refused(database: Database, run_id: int) -> Iterator[PlannedChange]:
     return (each for each in iterate_dropped(database, run_id) if each.error.cause is Cause.OVERTAKEN)
 
 
-def describe_following(database: Database, run_id: int) -> Iterator[dict[str, object]]:
+def describe_following(database: Database, run_id: int) -> Iterator[ReasonedChange]:
     """Yield the entries of what would follow from the adoptions that a run withholds."""
     for planned in iterate_following(database, run_id):
         yield {**describe_change(planned), "reason": tell_why(planned.change)}

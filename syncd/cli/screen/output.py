@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from typing import overload
 
 import click
 
@@ -62,6 +63,14 @@ def _write_array(array: Stream) -> None:
 def _encode(value: object) -> str:
     spells_everything = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return json.dumps(value, ensure_ascii=not spells_everything)
+
+
+@overload
+def format_time(moment: datetime) -> str: ...
+
+
+@overload
+def format_time(moment: datetime | None) -> str | None: ...
 
 
 def format_time(moment: datetime | None) -> str | None:

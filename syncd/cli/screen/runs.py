@@ -17,6 +17,7 @@ from syncd.cli.screen.output import (
 )
 
 if TYPE_CHECKING:
+    from syncd.cli.documents.shared import Run
     from syncd.model.change import Action, ObjectKind, OutcomeStatus
     from syncd.model.run import RunRecord
     from syncd.store.db.database import Database
@@ -57,7 +58,7 @@ def find_run(database: Database, wanted: str, *, changing: bool = False) -> RunR
     return found
 
 
-def describe_run(record: RunRecord) -> dict[str, object]:
+def describe_run(record: RunRecord) -> Run:
     """Return a run as its JSON document, without its changes."""
     return {
         "id": record.id,
@@ -69,7 +70,7 @@ def describe_run(record: RunRecord) -> dict[str, object]:
         "counts": dict(sorted(record.counts.items())),
         "phases": dict(record.phases),
         "error": record.error or None,
-        "proof": dict(record.proof) or None,
+        "proof": {stream: dict(told) for stream, told in record.proof.items()} or None,
     }
 
 
