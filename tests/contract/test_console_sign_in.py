@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from syncd.config import Settings, load_settings
-from syncd.sandbox.login.people import make_key
+from syncd.sandbox.login import people as login_people
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.objects import Node
 from syncd.sandbox.wire.faults import Fault
@@ -265,8 +265,8 @@ async def test_a_signature_of_somebody_else_is_not_believed(tenant: Tenant, monk
     forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     real = tenant.box.people.publish_keys()
     monkeypatch.setattr(tenant.box.people, "publish_keys", lambda: real)
-    monkeypatch.setattr("syncd.sandbox.login.people.make_key", lambda: forger)
-    assert make_key() is not forger
+    monkeypatch.setattr(login_people, "make_key", lambda: forger)
+    assert login_people.make_key() is not forger
     browser = Browser(tenant.stage)
     with watching_logs() as log:
         assert (await tenant.sign_in(browser, tenant.login(0))).status == 400

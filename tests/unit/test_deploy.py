@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SECTIONS = {"graph", "bps", "store", "schedule", "scope", "mapping", "policy", "guard", "health", "notify", "log"}
+SECTIONS = {
+    "graph",
+    "bps",
+    "store",
+    "schedule",
+    "scope",
+    "mapping",
+    "policy",
+    "guard",
+    "health",
+    "web",
+    "notify",
+    "log",
+}
 
 
 def test_dockerfile_passes_its_linter() -> None:
