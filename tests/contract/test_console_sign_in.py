@@ -265,8 +265,8 @@ async def test_a_signature_of_somebody_else_is_not_believed(tenant: Tenant, monk
     forger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     real = tenant.box.people.publish_keys()
     monkeypatch.setattr(tenant.box.people, "publish_keys", lambda: real)
-    monkeypatch.setattr(login_people, "make_key", lambda: forger)
     assert login_people.make_key() is not forger
+    monkeypatch.setattr(login_people, "make_key", lambda: forger)
     browser = Browser(tenant.stage)
     with watching_logs() as log:
         assert (await tenant.sign_in(browser, tenant.login(0))).status == 400
