@@ -146,7 +146,7 @@ class Runs:
         proposal: Proposal | None,
         shown: Callable[[int], None] | None,
     ) -> PushResult:
-        time = Timekeeper(
+        time = run.time = Timekeeper(
             self._store, self._clock, meters=sides.meters, is_quiet=self._is_quiet, approval=request.approval
         )
         if proposal is not None:
@@ -194,7 +194,7 @@ class Runs:
         except StoreError as error:
             self._log.error("run.unrecorded", error=str(error))  # the next start marks it interrupted
         else:
-            pruned = await self._prune(status)
+            pruned = await self._prune(run, status)
         emit = self._log.info if status in ("succeeded", "interrupted") else self._log.warning
         emit(
             "run.finished",
@@ -209,10 +209,13 @@ class Runs:
             **record.counts,
         )
 
-    async def _prune(self, status: RunStatus) -> Mapping[str, int]:
-        """Let go what was kept long enough, in small steps; what is too much for once goes after the next runs."""
+    async def _prune(self, run: _Running, status: RunStatus) -> Mapping[str, int]:
+        """Let go what was kept long enough, in small steps; what is too much for once goes after the next runs.
+
+        How long hangs on the time: nothing goes after a run in which our clock was not judged, or not believed.
+        """
         found: dict[str, int] = {}
-        if self._retention is None or status == "interrupted":
+        if self._retention is None or status == "interrupted" or run.time is None or not run.time.believed:
             return found
         try:
             for _ in range(_PRUNING_STEPS):
@@ -253,6 +256,7 @@ class _Running:
         self.finished: datetime | None = None
         self.pulled: PullResult | None = None
         self.pushed: PushResult | None = None
+        self.time: Timekeeper | None = None
         self.traffic: dict[str, int] = {}
         self._clock = clock
         self._phases: dict[str, float] = {}

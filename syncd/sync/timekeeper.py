@@ -46,6 +46,8 @@ class Timekeeper:
         self._meters = meters
         self._is_quiet = is_quiet
         self._approval = approval
+        self.believed = False
+        """Whether our clock was judged in this run, and believed each time."""
         self._log = structlog.get_logger("syncd.run")
 
     async def judge(self, before: Moment | None = None) -> Moment:
@@ -68,6 +70,7 @@ class Timekeeper:
             if (times := meter.read_times()) is not None or meter.read_traffic().get("requests")
         }
         moment = judge_clock(reading, stated, confirmed)
+        self.believed = not moment.doubt
         quiet = self._is_quiet(None if moment.doubt else moment.now)
         await self._remember(reading, moment, confirmed, doubted=doubted)
         if moment.doubt and self._approval is not None:

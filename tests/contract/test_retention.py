@@ -180,3 +180,20 @@ async def test_a_run_without_anything_to_let_go_asks_once(store_url: str) -> Non
     assert world.store.retention.prune_step.blocking(KEPT, now=world.clock.now()) == retention.Pruned()
     assert world.database.load_value(select(func.count()).select_from(runs)) == 1
     world.database.close()
+
+
+async def test_a_clock_that_is_not_believed_lets_nothing_go(store_url: str) -> None:
+    """Years ahead of both sides everything looks old; when the clock is right again, all is still there."""
+    world = open_kept(store_url)
+    await world.sync("full")
+    for name in ("ann", "ben"):
+        world.source.put_user(name, displayName=f"{name} anew")
+        await world.sync()
+    world.clock.wrong = timedelta(days=800)
+    run = await world.sync("full")
+    assert "clock is 800 days ahead" in run.error
+    assert list_runs(world) == [1, 2, 3, 4]
+    world.clock.wrong = timedelta()
+    await world.sync("full")
+    assert list_runs(world) == [1, 2, 3, 4, 5]
+    world.database.close()
