@@ -93,7 +93,10 @@ def test_what_failed_and_was_rejected_before_owners_came_is_kept_under_its_kind(
 
 
 def test_what_is_there_when_the_history_begins_has_no_beginning(database: Database) -> None:
-    """0018 opens a time for each record of ours and each licence that is held; 0019 says which runs are in no chain."""
+    """0018 opens a time for each record of ours and each licence that is held; 0019 says which runs are in no chain.
+
+    0020 lets what was noted as changed by hand before then be no sign of a restored portal.
+    """
     config = Config()
     config.set_main_option("script_location", str(find_migrations()))
     config.attributes["engine"] = database.engine
@@ -122,6 +125,9 @@ def test_what_is_there_when_the_history_begins_has_no_beginning(database: Databa
     assert [(each.type, each.time.came.at) for each in history.load_licences([2])] == [("Manual", None), ("Used", None)]
     verdict = Store(database).chain.verify()
     assert (verdict.broken, verdict.unhashed, verdict.checked) == ([], 1, 0)
+    seen = Store(database).past.load_seen.blocking()
+    assert seen is not None
+    assert seen.tzinfo is not None
     check_history(database)
 
 
