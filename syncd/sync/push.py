@@ -95,8 +95,8 @@ class Push:
         full = due and subject is None
         if subject is None:
             await store.one_object.recall_touches()
-        else:
-            await refuse_restored(store)
+        if subject is not None or approval is not None:
+            await refuse_restored(store)  # the whole portal is not read, which could find it right again
         doubtful = True
         if full and read_portal:
             phase("read portal")

@@ -12,7 +12,7 @@ import pytest
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.restored import Block, Restored, find_restored, may_be_restored
-from syncd.plan.rules import LicenceRule
+from syncd.plan.rules import FieldRule, LicenceRule
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.replay import Replay
@@ -260,6 +260,70 @@ async def test_dismissed_the_portal_is_compared_as_always(world: World) -> None:
     run = await world.sync("full")
     assert "back in time" not in run.error
     assert run.status in ("succeeded", "held")
+
+
+async def test_a_value_that_the_portal_never_takes_is_no_sign(world: World) -> None:
+    """It is written in every full run, and shown cut each time: writing goes on, for everybody."""
+    fields = {**world.rules.mapping.user_fields, "job_title": FieldRule(("jobTitle",))}
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, user_fields=fields))
+    world.portal.cut = 3
+    for number in range(15):
+        world.source.put_user(f"u{number:02}", jobTitle="Clerk")
+    for _ in range(4):
+        run = await world.sync("full")
+        assert run.status == "succeeded", run.error
+        assert "update user u00@x.com" in done(world, run)
+
+
+async def test_places_that_are_taken_out_again_and_again_are_no_sign(world: World) -> None:
+    """The first time it looks like a restored portal; written again by a run, and gone again, it is drift."""
+    groups = ("a", "b", "c")
+    for group in groups:
+        world.source.put_group(group, displayName=group, mailNickname=f"{group}@grp")
+        for number in range(4):
+            world.source.link(group, f"u{number:02}")
+    assert (await world.sync("full")).status == "succeeded"
+    for turn in range(3):
+        world.clock.ahead += timedelta(hours=2)
+        for group in groups:
+            await world.portal.remove_members(f"{group}@grp", [f"u{number:02}@x.com" for number in range(4)])
+        run = await world.sync("full")
+        if turn == 0:
+            assert run.status == "failed"
+            await world.store.past.settle(now=world.clock.now())
+            run = await world.sync("full")
+        assert run.status == "succeeded", run.error
+        assert len(world.portal.picture()["a@grp"]) == 4
+
+
+async def test_restored_twice_from_one_backup_is_found_twice(world: World) -> None:
+    """What a replay has written again counts like any last write."""
+    kept = backup(world)
+    await live_a_week(world)
+    for _ in range(2):
+        restore(world, kept)
+        assert "back in time" in (await world.sync("full")).error
+        assert (await world.carry_out(Replay())).status == "succeeded"
+        assert (await world.sync("full")).status == "succeeded"
+
+
+async def test_an_approval_is_refused_too(world: World) -> None:
+    """It does not read the whole portal, and must not write what a run held before the portal went back."""
+    world.rules = make_rules(
+        policy=world.rules.policy, licences=world.rules.licences, limits=make_limits(max_removals=0)
+    )
+    kept = backup(world)
+    world.source.unlink("all", "u27")
+    hire(world, *(f"n{number}" for number in range(14)))
+    held = await world.sync("full")
+    assert held.status == "held"
+    restore(world, kept)
+    assert (await world.sync("full")).status == "failed"
+    world.portal.writes.clear()
+    request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=Approval(run_id=held.id))
+    run = await world.runs.execute(request, world.open_sides())
+    assert (run.status, world.portal.writes) == ("failed", [])
+    assert "the portal went back in time" in run.error
 
 
 async def test_setting_drift_back_is_refused_too(world: World) -> None:

@@ -2,6 +2,9 @@
 
 `syncd.plan.restored` says what that is for. Each slot (a record, a link, a field, a licence) yields one row, that of
 the last change of it: ``lost`` where the portal shows what was there before it, ``kept`` where it shows it still.
+
+A value, a place or a licence that was written the same way twice running says nothing where it is not there: the portal
+never takes it so (it cuts or reformats it), or somebody sets it back each time. What a replay wrote again counts.
 """
 
 from __future__ import annotations
@@ -57,6 +60,13 @@ def _last(*slot: ColumnElement[Any]) -> ColumnElement[int]:
     return func.row_number().over(partition_by=slot, order_by=newest)
 
 
+def _written_once(written: ColumnElement[Any], *slot: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that the change of a slot before this one was another, or that a replay wrote this one."""
+    newest = changes.c.run_id.desc(), changes.c.seq.desc()
+    before = func.lead(written).over(partition_by=slot, order_by=newest)
+    return or_(before.is_(None), before != written, changes.c.cause == Cause.LOST_WITH_PORTAL.value)
+
+
 def _judge(rows: FromClause, lost: ColumnElement[bool], kept: ColumnElement[bool]) -> Select[Any]:
     """Return the last change of each slot with what became of it."""
     c = rows.c
@@ -102,6 +112,7 @@ def _judge_links(kind: LinkKind, *, whole: bool) -> Select[Any]:
             changes.c.action,
             changes.c.target_key,
             _last(changes.c.record_key, changes.c.target_key).label("nth"),
+            _written_once(changes.c.action, changes.c.record_key, changes.c.target_key).label("once"),
         )
         .where(changes.c.object == kind, changes.c.status == "done")
         .subquery()
@@ -117,22 +128,29 @@ def _judge_links(kind: LinkKind, *, whole: bool) -> Select[Any]:
         exists().where(target_users.c.key == rows.c.target_key),
     )
     put = rows.c.action == "link"
-    lost = and_(or_(and_(put, ~present), and_(not_(put), present)), ~known)
+    lost = and_(rows.c.once, or_(and_(put, ~present), and_(not_(put), present)), ~known)
     kept = or_(and_(put, present), and_(not_(put), ~present))
     judged = _judge(rows, lost, kept)
     return judged if whole else judged.where(both)
 
 
 def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
-    """Lost is a value where the portal shows one that an earlier write of ours has replaced."""
+    """Lost is a value where the portal shows one that an earlier write of ours has replaced.
+
+    A creation is asked only for what it wrote before the first update: what it replaced is nothing.
+    """
     table = TABLES[kind]
     shown, ours = func.lower(func.coalesce(table.c[name], "")), func.lower(json_field(changes.c.after, name))
     before = func.lower(func.coalesce(json_field(changes.c.before, name), ""))
-    met = func.max(case((before == shown, 1), else_=0)).over(partition_by=changes.c.record_key)
+    met = func.max(case((and_(changes.c.action != "create", before == shown), 1), else_=0)).over(
+        partition_by=changes.c.record_key
+    )
     rows = (
         select(
             *_COLUMNS,
+            changes.c.action,
             _last(changes.c.record_key).label("nth"),
+            _written_once(ours, changes.c.record_key).label("once"),
             shown.label("shown"),
             ours.label("ours"),
             met.label("met"),
@@ -142,20 +160,25 @@ def _judge_field(kind: RecordKind, name: str) -> Select[Any]:
         .where(
             changes.c.object == kind,
             changes.c.status == "done",
-            changes.c.action.in_(("update", "adopt")),
+            changes.c.action.in_(("create", "update", "adopt")),
             json_field(changes.c.after, name).is_not(None),
             table.c.origin.is_not(None),
         )
         .subquery()
     )
-    lost = and_(rows.c.shown != rows.c.ours, rows.c.met == 1, rows.c.accepted.is_(None))
-    return _judge(rows, lost, rows.c.shown == rows.c.ours)
+    replaced = rows.c.action != "create"
+    lost = and_(replaced, rows.c.once, rows.c.shown != rows.c.ours, rows.c.met == 1, rows.c.accepted.is_(None))
+    return _judge(rows, lost, and_(replaced, rows.c.shown == rows.c.ours))
 
 
 def _judge_licences() -> Select[Any]:
     rows = (
         select(
-            *_COLUMNS, changes.c.action, changes.c.target, _last(changes.c.record_key, changes.c.target).label("nth")
+            *_COLUMNS,
+            changes.c.action,
+            changes.c.target,
+            _last(changes.c.record_key, changes.c.target).label("nth"),
+            _written_once(changes.c.action, changes.c.record_key, changes.c.target).label("once"),
         )
         .where(
             changes.c.object == "licence",
@@ -174,7 +197,7 @@ def _judge_licences() -> Select[Any]:
     )
     account = exists().where(target_users.c.key == rows.c.record_key)
     given = rows.c.action == "grant"
-    lost = or_(and_(given, ~held, ~let_go), and_(not_(given), held))
+    lost = and_(rows.c.once, or_(and_(given, ~held, ~let_go), and_(not_(given), held)))
     return _judge(rows, lost, or_(and_(given, held), and_(not_(given), ~held))).where(account)
 
 
