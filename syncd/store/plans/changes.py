@@ -26,6 +26,7 @@ from syncd.store.plans.change_statements import (
     COUNT_PHASES,
     COUNT_PLANNED,
     COUNT_WAITING,
+    INSERT_LINKS,
     LOAD_DELETIONS,
     SELECT_ADOPTIONS,
     SELECT_FIRST,
@@ -59,6 +60,16 @@ class Plans(StorePart):
         rows = [_make_row(run_id, seq, placed) for seq, placed in enumerate(planned, start)]
         self._insert(rows)
         return start + len(rows)
+
+    def add_links(self, run_id: int, start: int, kind: LinkKind, places: Sequence[int]) -> int:
+        """Append plain links, each as `syncd.store.db.packed`; return the next place.
+
+        They are sorted by the BPS ids of their groups and members, and say no more than that somebody who is wanted is
+        put into a group that is wanted.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(INSERT_LINKS[kind], {"run": run_id, "start": start, "places": places})
+        return start + len(places)
 
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""

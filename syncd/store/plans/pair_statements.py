@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, Table, bindparam, case, exists, select
+from sqlalchemy import CompoundSelect, Select, Table, bindparam, case, exists, select, union
 
 from syncd.model.change import LinkKind
 from syncd.model.reason import Cause
-from syncd.store.db.parameters import among_bound, gather
+from syncd.store.db.packed import pack_columns, unpack_column
+from syncd.store.db.parameters import among_bound, gather, list_numbers
 from syncd.store.inventory.bps_ids import in_order
 from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.written import LINKS
@@ -169,6 +170,37 @@ def select_current(kind: LinkKind) -> Select[Any]:
 
 
 @cache
+def select_desired_of(kind: LinkKind) -> Select[Any]:
+    """Return the places of wanted users in target groups; ``:below`` packs each with a source group that it has."""
+    links, below = _SOURCE_LINKS[kind], list_numbers("below")
+    target, source = unpack_column(below.c.value)
+    return gather(
+        select(pack_columns(target, desired_users.c.principal_key).label("place"))
+        .select_from(below)
+        .join(links, links.c.group_key == source)
+        .join(desired_users, desired_users.c.key == links.c.member_key)
+        .where(desired_users.c.state == "wanted")
+    )
+
+
+@cache
+def select_current_of(kind: LinkKind) -> Select[Any]:
+    """Return the places in the target groups ``:groups``."""
+    links = LINKS[kind]
+    place = pack_columns(links.c.group_key, links.c.member_key).label("place")
+    return gather(select(place).where(among_bound(links.c.group_key, "groups")))
+
+
+def _select_spoken_of(*, others: bool) -> CompoundSelect[Any]:
+    """Return the accounts of which something is to be said when they are put into a group."""
+    p, d, t = target_principals, desired_users, target_users
+    named = select(p.c.key).where(among_bound(p.c.bps_fold, "protect", textual=True))
+    taken = select(d.c.principal_key).join(target_groups, target_groups.c.key == d.c.principal_key)
+    foreign = select(t.c.key).where(t.c.origin.is_(None))
+    return union(named, taken, *((foreign,) if others else ()))
+
+
+@cache
 def select_inside(kind: LinkKind) -> Select[Any]:
     """Return those of the source users ``:people`` who are direct members (or owners) of one of ``:below``."""
     links = _SOURCE_LINKS[kind]
@@ -226,6 +258,7 @@ STATES = (
     .distinct()
     .where(among_bound(desired_users.c.principal_key, "keys"))
 )
+SPOKEN_OF = {others: _select_spoken_of(others=others) for others in (False, True)}
 WANTED = _select_wanted(desired_users).union(_select_wanted(desired_groups))
 LOAD_TOUCHED = select(touched_principals.c.key).order_by(touched_principals.c.key)
 TOUCHED_PRINCIPALS = select(touched_principals.c.key)

@@ -25,14 +25,17 @@ from syncd.store.plans.pair_statements import (
     GROUPS_TOUCHED_WHOLE,
     LOAD_TOUCHED,
     MEMBERS,
+    SPOKEN_OF,
     STATES,
     TOUCHED_GROUPS,
     TOUCHED_PRINCIPALS,
     USER_PAIRS,
     WANTED,
     select_current,
+    select_current_of,
     select_current_pairs,
     select_desired,
+    select_desired_of,
     select_desired_pairs,
     select_inside,
 )
@@ -78,6 +81,24 @@ class Pairing(StorePart):
     def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
         """Return principal keys of the members (or owners) that the target's group has, sorted."""
         return sorted(read_gathered(self._database.load_value(select_current(kind), {"group": group})))
+
+    def load_desired_of(self, below: Collection[int], *, kind: LinkKind) -> set[int]:
+        """Return the places that wanted users should have in some groups, each as `syncd.store.db.packed`.
+
+        ``below``: a target group and a source group of which the direct members (or owners) belong into it, packed.
+        """
+        return set(read_gathered(self._database.load_value(select_desired_of(kind), {"below": below})))
+
+    def load_current_of(self, groups: Collection[int], *, kind: LinkKind) -> set[int]:
+        """Return the places that the target's groups have, each as `syncd.store.db.packed`."""
+        return set(read_gathered(self._database.load_value(select_current_of(kind), {"groups": groups})))
+
+    def load_spoken_of(self, protect: Collection[str], *, others: bool) -> list[int]:
+        """Return the accounts of which something is to be said: those with one of these folded BPS ids, or a group's.
+
+        ``others``: also those that are not ours.
+        """
+        return self._database.load_values(SPOKEN_OF[others], {"protect": protect})
 
     def find_inside(self, below: Collection[int], people: Collection[int], *, kind: LinkKind) -> set[int]:
         """Return those of the source users who are direct members (or owners) of any of these groups."""
