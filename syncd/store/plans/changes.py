@@ -236,6 +236,9 @@ class Plans(StorePart):
 def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> tuple[object, ...]:
     """Return the values of `_PLANNED`."""
     change, record, target = placed
+    before, after, reason, held = change.before, change.after, change.reason, change.held
+    said = ("", "") if reason is NO_REASON else (reason.cause.value, reason.text)
+    stop = ("planned", "", "") if held is NO_REASON else (_find_status(held), held.cause.value, held.text)
     return (
         run_id,
         seq,
@@ -246,13 +249,10 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
         target,
         change.target if target is None or target < 0 else "",
         change.source_key,
-        encode_json(change.before) if change.before else None,
-        encode_json(change.after) if change.after else None,
-        change.reason.cause.value,
-        change.reason.text,
-        _find_status(change.held),
-        change.held.cause.value,
-        change.held.text,
+        encode_json(before) if before else None,
+        encode_json(after) if after else None,
+        *said,
+        *stop,
     )
 
 

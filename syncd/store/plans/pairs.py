@@ -193,29 +193,34 @@ def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | Non
 
 
 def _make_user_pair(row: Any, mapped: Collection[str], passing: Collection[int]) -> Pair:
+    (
+        key, bps_id, _, wanting, name, email, phone, job_title, managed_by, there, *_, owner_state, owner_principal,
+        blocked, manager_key, manager_bps_id, manager_state, manager_status, manager_owner, manager_taken, present,
+        taken, elsewhere,
+    ) = row  # fmt: skip
     desired = None
-    if row.d_key is not None:
-        values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
-        fields = {name: value for name, value in values.items() if name in mapped}
-        desired = Desired(
-            key=row.d_key, state="wanted", bps_id=row.bps_id, fields=fields, manager_key=row.d_manager_key
-        )
+    if wanting is not None:
+        values = {"name": name, "email": email, "phone": phone, "job_title": job_title}
+        fields = {field: value for field, value in values.items() if field in mapped}
+        desired = Desired(key=wanting, state="wanted", bps_id=bps_id, fields=fields, manager_key=managed_by)
     # A record that is somebody else's by now does not stand for this manager.
-    there = row.manager_status is not None and row.manager_key not in passing
-    theirs = there and row.manager_owner in (None, row.d_manager_key)
-    named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
-    state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
+    known = manager_status is not None and manager_key not in passing
+    theirs = known and manager_owner in (None, managed_by)
+    named = theirs or (manager_state == "wanted" and not manager_taken)
+    state = leaver_state(owner_state, owner_principal, key, blocked)
     return Pair(
-        bps_id=row.bps_id,
+        bps_id=bps_id,
         desired=desired,
-        current=_make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
+        current=None
+        if there is None
+        else _make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
         leaver_state=state,
-        manager=row.manager_bps_id if named else row.manager_present,
-        manager_ready=(row.manager_status == "Synchronized" and row.manager_key not in passing)
+        manager=manager_bps_id if named else present,
+        manager_ready=(manager_status == "Synchronized" and manager_key not in passing)
         if named
-        else row.manager_present is not None,
-        taken=bool(row.taken),
-        owned_elsewhere=bool(row.elsewhere),
+        else present is not None,
+        taken=bool(taken),
+        owned_elsewhere=bool(elsewhere),
     )
 
 

@@ -7,6 +7,7 @@ Whatever a rule, a person or the portal says something about is judged one by on
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
@@ -110,20 +111,16 @@ class PlacePlanning:
         wanted = self._store.pairs.load_desired_of(below, kind=kind) if below else set[int]()
         exist = [group.key for group in together if group.exists]
         current = self._store.pairs.load_current_of(exist, kind=kind) if exist else set[int]()
-        differing: dict[int, tuple[list[int], list[int]]] = {}
-        for place in sorted(wanted - current):
-            differing.setdefault(unpack(place)[0], ([], []))[0].append(place)
-        for place in current - wanted:
-            differing.setdefault(unpack(place)[0], ([], []))[1].append(place)
+        missing, extra = sorted(wanted - current), sorted(current - wanted)
         for group in groups:
             if group.key in single:
                 self._plan_group(kind, group, doubts)
-            elif group.key in differing:
-                missing, extra = differing[group.key]
-                if not extra and self._are_plain(kind, group, missing):
-                    self._writer.add_links(kind, missing)
-                else:
-                    self._compare(kind, group, missing=_members(missing), extra=_members(extra))
+                continue
+            lacking, beyond = _cut(missing, group.key), _cut(extra, group.key)
+            if lacking and not beyond and self._are_plain(kind, group, lacking):
+                self._writer.add_links(kind, lacking)
+            elif lacking or beyond:
+                self._compare(kind, group, missing=_members(lacking), extra=_members(beyond))
 
     def _are_plain(self, kind: LinkKind, group: GroupView, missing: Sequence[int]) -> bool:
         """Return whether nothing is to be said of any of these links but that they are made."""
@@ -238,6 +235,12 @@ class PlacePlanning:
         if self._rules.policy.mode != "create_only" or not (group.exists and member.exists):
             return True
         return self._store.plans.was_left_unlinked(group.key, member.key, kind=kind)
+
+
+def _cut(places: Sequence[int], group: int) -> Sequence[int]:
+    """Return those of sorted places that are in a group."""
+    start = bisect_left(places, pack(group, 0))
+    return places[start : bisect_left(places, pack(group + 1, 0), start)]
 
 
 def _members(places: Sequence[int]) -> set[int]:

@@ -37,12 +37,7 @@ from syncd.sync.planning.writing import Placed, PlanWriter
 if TYPE_CHECKING:
     from syncd.store.store import Store
 
-_MEMBERS_AT_ONCE = 400
 _WHOLE_BEYOND = 20_000
-_WRITTEN_AT_ONCE = 2000
-_ABSENCES = (Cause.LEFT, Cause.PUT_IN_BY_HAND, Cause.UNKNOWN_MEMBER)
-"""Why somebody is taken out of a group who is not known to be in it: by a full read without proof nobody can tell."""
-_SIGNS = {"include": "+", "exclude": "-"}
 
 
 @dataclass(slots=True)
