@@ -6,12 +6,26 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, Table, bindparam, case, exists, select, union
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    union,
+)
 
 from syncd.model.change import LinkKind
 from syncd.model.reason import Cause
 from syncd.store.db.packed import pack_columns, unpack_column
-from syncd.store.db.parameters import among_bound, gather, list_numbers
+from syncd.store.db.parameters import among_bound, gather, json_field, list_numbers
 from syncd.store.inventory.bps_ids import in_order
 from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.written import LINKS
@@ -31,7 +45,8 @@ from syncd.store.schema.tables import (
 _SOURCE_LINKS: Mapping[LinkKind, Table] = {"membership": source_members, "ownership": source_owners}
 
 
-def _select_user_pairs() -> Select[Any]:
+def _select_user_pairs(*, differing: bool) -> Select[Any]:
+    """Return the accounts that are wanted or ours. ``differing``: without those into which nothing is written."""
     managing = desired_users.alias("managing")
     manager_principal = target_principals.alias("manager_principal")
     manager_account = target_users.alias("manager_account")
@@ -49,7 +64,7 @@ def _select_user_pairs() -> Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    return (
+    pairs = (
         select(
             p.c.key, p.c.bps_id, p.c.bps_fold,
             d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
@@ -76,12 +91,35 @@ def _select_user_pairs() -> Select[Any]:
         )
         .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
     )  # fmt: skip
+    nobody = and_(d.c.manager_key.is_(None), t.c.manager.is_(None))
+    named = and_(managing.c.state == "wanted", ~manager_taken, t.c.manager == manager_principal.c.bps_id)
+    managed = or_(nobody, named), json_field(t.c.written, "manager").is_not_distinct_from(t.c.manager)
+    return pairs.where(_differs_from(d, t, ("name", "email", "phone", "job_title"), *managed)) if differing else pairs
 
 
-def _select_group_pairs() -> Select[Any]:
+def _differs_from(d: Table, t: Table, names: tuple[str, ...], *same: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that it has to be looked at whether a record of ours changes.
+
+    False only where it is its owner's, has every value that is wanted and that we wrote last, and nothing put in by
+    hand was accepted in it: then nothing is written into it under any rules.
+    """
+    fields = [
+        agree
+        for name in names
+        for agree in (
+            d.c[name].is_not_distinct_from(t.c[name]),
+            json_field(t.c.written, name).is_not_distinct_from(t.c[name]),
+        )
+    ]
+    ours = t.c.origin.is_not(None), t.c.source_key == d.c.key, t.c.accepted.is_(None)
+    return or_(d.c.key.is_(None), t.c.key.is_(None), ~func.coalesce(and_(*ours, *fields, *same), false()))
+
+
+def _select_group_pairs(*, differing: bool) -> Select[Any]:
+    """Return the groups that are wanted or ours, in the same manner."""
     owner = desired_groups.alias("owner")
     p, d, t = target_principals, desired_groups, target_groups
-    return (
+    pairs = (
         select(
             p.c.key, p.c.bps_id, p.c.bps_fold,
             d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
@@ -98,6 +136,7 @@ def _select_group_pairs() -> Select[Any]:
         )
         .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
     )  # fmt: skip
+    return pairs.where(_differs_from(d, t, ("name", "email"))) if differing else pairs
 
 
 def _select_group_views() -> Select[Any]:
@@ -249,8 +288,8 @@ def select_current_pairs(kind: LinkKind) -> Select[Any]:
     )
 
 
-USER_PAIRS = in_order(_select_user_pairs())
-GROUP_PAIRS = in_order(_select_group_pairs())
+USER_PAIRS = {differing: in_order(_select_user_pairs(differing=differing)) for differing in (False, True)}
+GROUP_PAIRS = {differing: in_order(_select_group_pairs(differing=differing)) for differing in (False, True)}
 GROUP_VIEWS = in_order(_select_group_views())
 MEMBERS = _select_members()
 STATES = (

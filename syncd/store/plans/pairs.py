@@ -47,20 +47,23 @@ class Pairing(StorePart):
     # ---- records ----------------------------------------------------------------------------------------------------
 
     def iterate_user_pairs(
-        self, fields: Collection[str], *, touched_only: bool, passing: Collection[int]
+        self, fields: Collection[str], *, touched_only: bool, passing: Collection[int], differing: bool
     ) -> Iterator[list[tuple[int, Pair]]]:
         """Yield (principal key, pair) of every account that is wanted or ours; ``fields`` are the mapped ones.
 
         ``passing``: accounts that get another owner. Nobody has them as manager because of the former one.
+        ``differing``: without those that have all that is wanted, in which therefore nothing changes.
         """
         few = TOUCHED_PRINCIPALS if touched_only else None
-        for rows in iterate_folded(self._database, USER_PAIRS, few, {"passing": passing}):
+        for rows in iterate_folded(self._database, USER_PAIRS[differing], few, {"passing": passing}):
             yield [(row.key, _make_user_pair(row, fields, passing)) for row in rows]
 
-    def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
-        """Yield (principal key, pair) of every group that a source group wants or that is ours."""
+    def iterate_group_pairs(
+        self, fields: Collection[str], *, touched_only: bool, differing: bool
+    ) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield (principal key, pair) of every group that a source group wants or that is ours, in the same manner."""
         few = TOUCHED_GROUPS if touched_only else None
-        for rows in iterate_folded(self._database, GROUP_PAIRS, few):
+        for rows in iterate_folded(self._database, GROUP_PAIRS[differing], few):
             yield [(row.key, _make_group_pair(row, fields)) for row in rows]
 
     # ---- memberships ------------------------------------------------------------------------------------------------

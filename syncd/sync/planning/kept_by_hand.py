@@ -62,6 +62,11 @@ class KeptDrift:
         """Return the records that somebody removed from the portal, and that stay away."""
         return frozenset(self._away)
 
+    @property
+    def looks_at_all(self) -> bool:
+        """Return whether `adjust` has something to do with records in which nothing changes."""
+        return bool(self._rejected or self._away)
+
     def stays_away(self, record: int) -> bool:
         """Return whether a record is one of `away`."""
         return record in self._away

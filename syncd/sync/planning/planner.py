@@ -225,14 +225,17 @@ class Planner:
 
     def _records(self, phase: Phase, full: bool) -> Iterator[list[Placed]]:
         rules = self._rules
+        differing = full and not self._by_hand.looks_at_all
         if phase is Phase.USERS:
             fields = rules.mapping.user_fields.keys()
             passing = self._handovers.passing
-            for rows in self._store.pairs.iterate_user_pairs(fields, touched_only=not full, passing=passing):
+            for rows in self._store.pairs.iterate_user_pairs(
+                fields, touched_only=not full, passing=passing, differing=differing
+            ):
                 yield self._place(rows, user=True)
         else:
             fields = rules.mapping.group_fields.keys()
-            for rows in self._store.pairs.iterate_group_pairs(fields, touched_only=not full):
+            for rows in self._store.pairs.iterate_group_pairs(fields, touched_only=not full, differing=differing):
                 yield self._place(rows, user=False)
 
     def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
