@@ -120,9 +120,9 @@ async def test_a_plan_is_the_same_whether_plain_links_are_written_in_bulk(
     _found(world, random)
     add_links = Plans.add_links
 
-    def note(self: Plans, run_id: int, start: int, kind: LinkKind, places: Sequence[int]) -> int:
+    def note(self: Plans, run_id: int, start: int, *, kind: LinkKind, places: Sequence[int]) -> int:
         plain.extend(places)
-        return add_links(self, run_id, start, kind, places)
+        return add_links(self, run_id, start, kind=kind, places=places)
 
     async def compare() -> None:
         with monkeypatch.context() as patch:

@@ -61,7 +61,7 @@ class Plans(StorePart):
         self._insert(rows)
         return start + len(rows)
 
-    def add_links(self, run_id: int, start: int, kind: LinkKind, places: Sequence[int]) -> int:
+    def add_links(self, run_id: int, start: int, *, kind: LinkKind, places: Sequence[int]) -> int:
         """Append plain links, each as `syncd.store.db.packed`; return the next place.
 
         They are sorted by the BPS ids of their groups and members, and say no more than that somebody who is wanted is

@@ -59,5 +59,5 @@ class PlanWriter:
             some = self._changes[start : start + _CHANGES_AT_ONCE]
             self._next = plans.add_changes.blocking(self._run_id, self._next, some)
         if self._links:
-            self._next = plans.add_links(self._run_id, self._next, self._kind, self._links)
+            self._next = plans.add_links(self._run_id, self._next, kind=self._kind, places=self._links)
         self._changes, self._links = [], []
