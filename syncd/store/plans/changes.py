@@ -62,14 +62,14 @@ class Plans(StorePart):
         return start + len(rows)
 
     def add_links(self, run_id: int, start: int, *, kind: LinkKind, places: Sequence[int]) -> int:
-        """Append plain links, each as `syncd.store.db.packed`; return the next place.
+        """Append plain links, each as `syncd.model.packed`; return the next place.
 
         They are sorted by the BPS ids of their groups and members, and say no more than that somebody who is wanted is
         put into a group that is wanted.
         """
         with self._database.transaction() as connection:
-            connection.execute(INSERT_LINKS[kind], {"run": run_id, "start": start, "places": places})
-        return start + len(places)
+            asked = {"run": run_id, "start": start, "places": places}
+            return start + connection.execute(INSERT_LINKS[kind], asked).rowcount
 
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""

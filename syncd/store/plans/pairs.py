@@ -86,14 +86,14 @@ class Pairing(StorePart):
         return sorted(read_gathered(self._database.load_value(select_current(kind), {"group": group})))
 
     def load_desired_of(self, below: Collection[int], *, kind: LinkKind) -> set[int]:
-        """Return the places that wanted users should have in some groups, each as `syncd.store.db.packed`.
+        """Return the places that wanted users should have in some groups, each as `syncd.model.packed`.
 
         ``below``: a target group and a source group of which the direct members (or owners) belong into it, packed.
         """
         return set(read_gathered(self._database.load_value(select_desired_of(kind), {"below": below})))
 
     def load_current_of(self, groups: Collection[int], *, kind: LinkKind) -> set[int]:
-        """Return the places that the target's groups have, each as `syncd.store.db.packed`."""
+        """Return the places that the target's groups have, each as `syncd.model.packed`."""
         return set(read_gathered(self._database.load_value(select_current_of(kind), {"groups": groups})))
 
     def load_spoken_of(self, protect: Collection[str], *, others: bool) -> list[int]:

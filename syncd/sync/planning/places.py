@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from syncd.model.change import LinkKind
+from syncd.model.packed import pack, unpack
 from syncd.model.reason import Cause
 from syncd.model.run import Removals
 from syncd.plan.closure import Edges, find_below, make_edges
@@ -29,8 +30,6 @@ from syncd.plan.membership import (
 )
 from syncd.plan.rules import Rules
 from syncd.plan.words import say
-from syncd.store.db.packed import pack, unpack
-from syncd.store.db.sql import chunked
 from syncd.sync.planning.evidence import Evidence
 from syncd.sync.planning.handovers import PlannedHandovers
 from syncd.sync.planning.kept_by_hand import KeptDrift
@@ -89,9 +88,9 @@ class PlacePlanning:
         doubted = {group for group, _ in (*doubts.there, *doubts.gone)}
         if touched is None:
             single = doubted | self._by_hand.list_groups(kind)
-            for page in chunked(groups, _GROUPS_AT_ONCE):
+            for start in range(0, len(groups), _GROUPS_AT_ONCE):
                 self._go_on()
-                self._plan_page(kind, page, doubts, single=single)
+                self._plan_page(kind, groups[start : start + _GROUPS_AT_ONCE], doubts, single=single)
             return
         for group in groups:
             self._go_on()
@@ -152,8 +151,9 @@ class PlacePlanning:
         store = self._store
         doubted = bool(doubts.there or doubts.gone)
         pairs: dict[int, tuple[set[int], set[int]]] = {}
-        for some in chunked(touched, _MEMBERS_AT_ONCE):
+        for start in range(0, len(touched), _MEMBERS_AT_ONCE):
             self._go_on()
+            some = touched[start : start + _MEMBERS_AT_ONCE]
             wanted_pairs = store.pairs.load_desired_pairs(some, kind=kind)
             current_pairs = store.pairs.load_current_pairs(some, kind=kind)
             self._by_hand.settle_members(kind, some, have=current_pairs, want=wanted_pairs)

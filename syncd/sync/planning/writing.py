@@ -44,7 +44,7 @@ class PlanWriter:
             self.flush()
 
     def add_links(self, kind: LinkKind, links: Iterable[int]) -> None:
-        """Append plain links (`syncd.plan.membership.links_plainly`) of one group, each as `syncd.store.db.packed`."""
+        """Append plain links (`syncd.plan.membership.links_plainly`) of one group, each as `syncd.model.packed`."""
         if self._changes or kind != self._kind:
             self.flush()
         self._kind = kind
