@@ -49,6 +49,8 @@ class Phase(IntEnum):
     USER_DELETES = 90
 
 
+LINK_PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
+"""The phases in which people are put into groups."""
 NEEDING_SYNCHRONIZED = frozenset(
     {Phase.MANAGERS, Phase.LINKS, Phase.OWNERS, Phase.SUBSTITUTIONS, Phase.GRANTS, Phase.PRIVILEGES}
 )

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
-from syncd.model.attributes import look_up
+from syncd.model.attributes import is_directory_extension, look_up
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.source import KIND
@@ -80,7 +81,7 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None, 
     """
     if user.state == "unreadable":
         return Desired(key=user.key, state="skipped", reason=say(Cause.UNREADABLE, what="user"))
-    attributes = {"id": user.attributes.get("id"), **user.attributes}
+    attributes = user.attributes if "id" in user.attributes else {**user.attributes, "id": None}
     mapped = _map_fields(
         "mail" if is_mapped_by_mail(attributes, rules) else rules.mapping.user_bps_id,
         rules.mapping.user_fields,
@@ -210,8 +211,8 @@ def find_bps_id_problem(bps_id: str | None) -> str | None:
     """Return why a text cannot be a BPS id, None when it can: UPN form, no forbidden character, no tombstone name."""
     if not bps_id:
         return "it has no value"
-    wrong = sorted(set(bps_id) & _FORBIDDEN)
-    if wrong:
+    if not _FORBIDDEN.isdisjoint(bps_id):
+        wrong = sorted(set(bps_id) & _FORBIDDEN)
         return f"'{bps_id}' contains {' '.join(wrong)}, which WEBCON refuses"
     if not _UPN.fullmatch(bps_id):
         return f"'{bps_id}' has no UPN form (name@domain)"
@@ -249,7 +250,7 @@ def _map_fields(
     found = None
     try:
         if bps_id == "mail":
-            found = _make_text(attributes.get("mail"), "mail is")
+            found = _make_text(attributes.get("mail"), "mail")
         else:
             found = _map_text(bps_id, kind, attributes, now=now)
         made = {name: _map_text(rule, kind, attributes, now=now) for name, rule in sorted(fields.items())}
@@ -262,19 +263,35 @@ def _map_text(
     rule: FieldRule, variable: RecordKind, attributes: Mapping[str, Any], *, now: datetime | None
 ) -> str | None:
     if rule.expression is not None:
-        return _make_text(rule.expression.evaluate(variable, attributes, now=now), f"'{rule.expression.text}' gives")
-    for path in rule.attributes:
-        value: Any = attributes
-        for name in path.split("."):
-            value = look_up(value, name) if isinstance(value, Mapping) else None
-        text = _make_text(value, f"{path} is")
-        if text:
+        try:
+            return as_text(rule.expression.evaluate(variable, attributes, now=now))
+        except NoText as error:
+            raise ExpressionFailed(f"'{rule.expression.text}' gives {error}") from error
+    for path, plain, steps in _find_steps(rule.attributes):
+        value: Any = attributes.get(path) if plain else _follow(attributes, steps)
+        if value is not None and (text := _make_text(value, path)):
             return text
     return None
 
 
-def _make_text(value: Any, subject: str) -> str | None:
+def _follow(attributes: Mapping[str, Any], steps: Sequence[str]) -> Any:
+    value: Any = attributes
+    for name in steps:
+        value = look_up(value, name) if isinstance(value, Mapping) else None
+    return value
+
+
+@lru_cache(maxsize=256)
+def _find_steps(paths: tuple[str, ...]) -> tuple[tuple[str, bool, tuple[str, ...]], ...]:
+    """Return each path with whether it is a mere name, which is looked up as it is, and with its parts."""
+    return tuple((path, "." not in path and not is_directory_extension(path), tuple(path.split("."))) for path in paths)
+
+
+def _make_text(value: Any, path: str) -> str | None:
+    """Return the text of what ``path``, an attribute, is."""
+    if type(value) is str:  # as nearly all are
+        return value.strip() or None
     try:
         return as_text(value)
     except NoText as error:
-        raise ExpressionFailed(f"{subject} {error}") from error
+        raise ExpressionFailed(f"{path} is {error}") from error

@@ -114,6 +114,34 @@ def decide_link(
     )
 
 
+def links_plainly(
+    group: GroupView, rules: Rules, *, adoption_held: Collection[int], kind: LinkKind = "membership"
+) -> bool:
+    """Return whether nothing is to be said of a group when anybody `decide_link` has nothing to say of is put into it.
+
+    Then such links are planned as they are (`PLAIN`), without asking for each of them. Of a member something is to be
+    said who is on the protect list, has a group's BPS id, is somebody else's (unless `puts_others_in`), or of whom a
+    person has decided something. In create_only mode the first memberships of a group are such; of a group that is
+    there it has to be asked whether they are the first.
+    """
+    if group.bps_id.casefold() in rules.scope.protect or (rules.policy.mode == "create_only" and group.exists):
+        return False
+    return all(
+        (link := decide_link(group, each, rules, adoption_held=adoption_held, kind=kind)) is not None and not link.held
+        for each in (_ABSENT, _OURS)
+    )
+
+
+def puts_others_in(rules: Rules) -> bool:
+    """Return whether an account that is not ours is put into groups like any other: because it is adopted, too."""
+    return rules.policy.adopt == "match" and changes_allowed(rules.policy, "adopt")
+
+
+_ABSENT = MemberView(0, "absent@example.org", exists=False, owned=False, source_key=0, state="wanted", wanted=True)
+_OURS = _ABSENT._replace(bps_id="ours@example.org", exists=True, owned=True)
+"""Wanted people of whom nothing is to be said, one without an account and one with an account of ours."""
+
+
 def decide_unlink(
     group: GroupView,
     member: MemberView,

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Dialect,
     Select,
+    TableValuedAlias,
     Text,
     bindparam,
     column,
@@ -77,16 +78,16 @@ def _say_among_for_postgresql(element: _Among, compiler: SQLCompiler, **options:
     return f"{column} = ANY ({listed})"
 
 
-def among_bound(column: ColumnElement[Any], name: str, *, textual: bool = False) -> ColumnElement[Any]:
-    """Return the condition ``column in :name`` for keys, or with ``textual`` for texts; none is in an empty list."""
-    return _Among(column, bindparam(name, type_=_Listed(textual=textual)))
+def among_bound(value: ColumnElement[Any], name: str, *, textual: bool = False) -> ColumnElement[Any]:
+    """Return the condition ``value in :name`` for keys, or with ``textual`` for texts; none is in an empty list."""
+    return _Among(value, bindparam(name, type_=_Listed(textual=textual)))
 
 
-def among_values(column: ColumnElement[Any], values: Collection[int] | Collection[str]) -> ColumnElement[Any]:
-    """Return the condition ``column in values``, for a statement that is built where it is asked."""
+def among_values(value: ColumnElement[Any], values: Collection[int] | Collection[str]) -> ColumnElement[Any]:
+    """Return the condition ``value in values``, for a statement that is built where it is asked."""
     listed = list(values)
     textual = bool(listed) and isinstance(listed[0], str)
-    return _Among(column, bindparam(None, listed, type_=_Listed(textual=textual), unique=True))
+    return _Among(value, bindparam(None, listed, type_=_Listed(textual=textual), unique=True))
 
 
 def pack_pairs(pairs: Collection[tuple[int, int]]) -> list[int]:
@@ -143,6 +144,36 @@ def _say_rows_for_postgresql(element: _ListedRows, compiler: SQLCompiler, **_opt
     return f"(SELECT unnest({listed}) AS value)"
 
 
+def list_numbers(name: str) -> TableValuedAlias:
+    """Return the numbers in the list ``:name`` as a table of one column, ``value``."""
+    return _ListedRows(bindparam(name, type_=_Listed(textual=False))).table_valued(column("value", BigInteger))
+
+
+class _InOrder(FunctionElement[str]):
+    """A text as Python sorts it, by code points, whatever the database's own order of letters is."""
+
+    name = "in_order"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_InOrder, "sqlite")
+def _say_order_for_sqlite(element: _InOrder, compiler: SQLCompiler, **options: Any) -> str:
+    (text,) = (compiler.process(clause, **options) for clause in element.clauses)
+    return text
+
+
+@compiles(_InOrder, "postgresql")
+def _say_order_for_postgresql(element: _InOrder, compiler: SQLCompiler, **options: Any) -> str:
+    (text,) = (compiler.process(clause, **options) for clause in element.clauses)
+    return f'{text} COLLATE "C"'
+
+
+def by_code_points(text: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a text to sort by, in the order in which Python sorts texts."""
+    return _InOrder(text)
+
+
 def select_missing(known: ColumnElement[str], where: ColumnElement[bool]) -> Select[Any]:
     """Return a query for those texts of ``:texts`` that no row has as ``known`` and meets ``where``."""
     texts = _ListedRows(bindparam("texts", type_=_Listed(textual=True))).table_valued("value")
@@ -170,9 +201,9 @@ def _say_gathered_for_postgresql(element: _Gathered, compiler: SQLCompiler, **op
     return f"CAST(json_agg({value}) AS TEXT)"
 
 
-def gathered_column(column: ColumnElement[Any]) -> ColumnElement[str]:
+def gathered_column(value: ColumnElement[Any]) -> ColumnElement[str]:
     """Return the aggregate of all that a column has in a group of rows, as one JSON text."""
-    return _Gathered(column)
+    return _Gathered(value)
 
 
 def gather(rows: Select[Any]) -> Select[Any]:

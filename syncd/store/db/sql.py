@@ -96,6 +96,23 @@ def insert_tuples(
     connection.exec_driver_sql(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", list(rows))  # noqa: S608 - names of ours
 
 
+def upsert_tuples(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows of plain values as `insert_tuples` does, or overwrite where the primary key is there already."""
+    if rows:
+        connection.exec_driver_sql(_say_upsert(connection.dialect.name, table, tuple(columns)), list(rows))
+
+
+@lru_cache(maxsize=64)
+def _say_upsert(dialect: str, table: Table, columns: tuple[str, ...]) -> str:
+    marks = ", ".join(["%s" if dialect == "postgresql" else "?"] * len(columns))
+    keys = [column.name for column in table.primary_key]
+    names, key = (", ".join(f'"{name}"' for name in each) for each in (columns, keys))
+    ours = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in keys)
+    return f"INSERT INTO {table.name} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {ours}"  # noqa: S608 - names of ours
+
+
 def insert_missing(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows whose primary or unique key is not there yet; the others stay as they are."""
     if not rows:

@@ -17,7 +17,7 @@ from syncd.model.target import fold
 from syncd.plan.desired import Desired, SourceGroup, SourceUser
 from syncd.store.db.markers import SCOPE_GROUPS, save_marker
 from syncd.store.db.part import StorePart
-from syncd.store.db.sql import chunked, decode_json, upsert
+from syncd.store.db.sql import chunked, decode_json, upsert_tuples
 from syncd.store.decisions.approvals import forget_rejections
 from syncd.store.desired.decision_statements import (
     CHUNK,
@@ -129,7 +129,7 @@ class DesiredState(StorePart):
                 state = decision.state
                 if state == "wanted" and before is not None and before.state == "collision":
                     state = "collision" if before.principal_key == principal else "wanted"
-                fields = tuple(decision.fields.get(name) for name in USER_COLUMNS)
+                fields = tuple(map(decision.fields.get, USER_COLUMNS))
                 reason = decision.reason
                 if before is not None and state == "collision":
                     reason = Reason(Cause(before.cause), before.reason)
@@ -137,8 +137,7 @@ class DesiredState(StorePart):
                 row = (decision.key, state, *said, principal, *fields, decision.manager_key)
                 if before is None or tuple(before) != row:
                     rows.append(row)
-            names = [column.name for column in desired_users.c]
-            upsert(connection, desired_users, [dict(zip(names, row, strict=True)) for row in rows])
+            upsert_tuples(connection, desired_users, [column.name for column in desired_users.c], rows)
             changed = [int(row[0] or 0) for row in rows if row[0] in old and tuple(old[row[0]])[1:3] != row[1:3]]
             if changed:
                 forget_rejections(connection, changed)
@@ -209,8 +208,7 @@ class DesiredState(StorePart):
                     rows.append(row)
                 if before is None or (before.state, before.principal_key) != (decision.state, principal):
                     moved.add(decision.key)
-            names = [column.name for column in desired_groups.c]
-            upsert(connection, desired_groups, [dict(zip(names, row, strict=True)) for row in rows])
+            upsert_tuples(connection, desired_groups, [column.name for column in desired_groups.c], rows)
             if touch:
                 touch_groups(connection, moved, whole=True)
         return len(rows)

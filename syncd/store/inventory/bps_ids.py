@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Select, bindparam, func, insert, select, update
+from sqlalchemy import CompoundSelect, Connection, Select, bindparam, func, select, update
 
 from syncd.model.target import fold
 from syncd.store.db.database import AnyRow, Database, reading
 from syncd.store.db.parameters import among_bound
-from syncd.store.db.sql import chunked
+from syncd.store.db.sql import chunked, insert_tuples
 from syncd.store.schema.tables import desired_groups, source_groups, source_users, target_groups, target_principals
 
 _CHUNK = 1000
@@ -98,7 +98,7 @@ def intern_bps_ids(connection: Connection, bps_ids: Collection[str], *, spelling
         connection.execute(_CORRECT_SPELLING, wrong)
     missing = sorted(given.keys() - found.keys())
     if missing:
-        connection.execute(_ADD, [{"bps_fold": folded, "bps_id": given[folded]} for folded in missing])
+        insert_tuples(connection, target_principals, _ADDED, [(folded, given[folded]) for folded in missing])
         found.update((row[1], row[0]) for row in connection.execute(_LOAD_KNOWN, {"folds": missing}))
     return found
 
@@ -111,7 +111,7 @@ _LOAD_FOLDS = select(target_principals.c.key, target_principals.c.bps_fold).wher
 _LOAD_KNOWN = select(target_principals.c.key, target_principals.c.bps_fold, target_principals.c.bps_id).where(
     among_bound(target_principals.c.bps_fold, "folds", textual=True)
 )
-_ADD = insert(target_principals)
+_ADDED = ("bps_fold", "bps_id")
 _CORRECT_SPELLING = (
     update(target_principals)
     .where(target_principals.c.key == bindparam("row_key"))

@@ -54,6 +54,10 @@ class ByHand(StorePart):
         asked = (of_groups, {"keys": groups}) if members is None else (of_members, {"keys": members})
         return {(row.group_key, row.member_key): (row.added, row.accepted) for row in self._database.load_rows(*asked)}
 
+    def load_groups_with_hand_links(self, kind: LinkKind) -> list[int]:
+        """Return the groups of which a member (or owner) was put in or taken out by hand."""
+        return self._database.load_values(_SELECT_HAND_GROUPS[kind])
+
     def forget_hand_links(self, kind: LinkKind, pairs: Collection[Pair]) -> None:
         """Source and target agree about these again."""
         if pairs:
@@ -265,6 +269,7 @@ def _select_links(kind: LinkKind) -> Select[Any]:
 
 
 _HAS_HAND_LINKS = select(or_(*(exists().where(table.c.group_key.is_not(None)) for table in HAND_LINKS.values())))
+_SELECT_HAND_GROUPS = {kind: select(table.c.group_key).distinct() for kind, table in HAND_LINKS.items()}
 _SELECT_HAND_LINKS = {
     kind: tuple(select(table).where(among_bound(column, "keys")) for column in (table.c.group_key, table.c.member_key))
     for kind, table in HAND_LINKS.items()

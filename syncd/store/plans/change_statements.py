@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, Table, and_, bindparam, case, distinct, exists, func, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Insert,
+    Integer,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    distinct,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 
-from syncd.model.change import NEEDING_SYNCHRONIZED, Phase
+from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, LinkKind, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
-from syncd.store.db.parameters import among_bound, gather
+from syncd.store.db.packed import unpack_column
+from syncd.store.db.parameters import among_bound, by_code_points, gather, list_numbers
 from syncd.store.schema.tables import (
     changes,
+    desired_groups,
     desired_users,
     runs,
     target_groups,
@@ -71,6 +89,42 @@ def _count_begun() -> Select[Any]:
         .where(*planned, changes.c.cause != Cause.RENAMED.value, begun)
         .group_by(changes.c.object)
     )
+
+
+def _insert_links(kind: LinkKind) -> Insert:
+    """Return the insertion of plain links into the plan: ``:places`` of which nothing else is to be said."""
+    c, places = changes.c, list_numbers("places")
+    record, target = unpack_column(places.c.value)
+    group, member = target_principals.alias("group_record"), target_principals.alias("member")
+    order = by_code_points(group.c.bps_fold), by_code_points(member.c.bps_fold)
+    owner = (
+        select(desired_groups.c.key)
+        .where(desired_groups.c.principal_key == group.c.key, desired_groups.c.state == "wanted")
+        .scalar_subquery()
+    )
+    values: dict[Column[Any], Any] = {
+        c.run_id: bindparam("run", type_=BigInteger()),
+        c.seq: bindparam("start", type_=Integer()) + func.row_number().over(order_by=order) - 1,
+        c.phase: literal_column(str(int(LINK_PHASES[kind]))),
+        c.action: literal_column("'link'"),
+        c.object: literal_column(f"'{kind}'"),
+        c.record_key: record,
+        c.target_key: target,
+        c.target: literal_column("''"),
+        c.source_key: owner,
+        c.cause: literal_column("''"),
+        c.reason: literal_column("''"),
+        c.status: literal_column("'planned'"),
+        c.error_cause: literal_column("''"),
+        c.error: literal_column("''"),
+    }
+    rows = (
+        select(*values.values())
+        .select_from(places)
+        .join(group, group.c.key == record)
+        .join(member, member.c.key == target)
+    )
+    return insert(changes).from_select(list(values), rows)
 
 
 def place_rows(few: Select[Any]) -> Select[Any]:
@@ -157,6 +211,7 @@ SELECT_FIRST = (
 )
 CHANGES_PLANNED = place_rows(PAGE.where(changes.c.status == "planned"))
 CHANGES_AT = place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
+INSERT_LINKS = {kind: _insert_links(kind) for kind in LINK_PHASES}
 COUNT_PLANNED = _count_planned()
 COUNT_BEGUN = _count_begun()
 COUNT_HOLDS = (

@@ -26,6 +26,7 @@ from syncd.store.plans.change_statements import (
     COUNT_PHASES,
     COUNT_PLANNED,
     COUNT_WAITING,
+    INSERT_LINKS,
     LOAD_DELETIONS,
     SELECT_ADOPTIONS,
     SELECT_FIRST,
@@ -59,6 +60,16 @@ class Plans(StorePart):
         rows = [_make_row(run_id, seq, placed) for seq, placed in enumerate(planned, start)]
         self._insert(rows)
         return start + len(rows)
+
+    def add_links(self, run_id: int, start: int, *, kind: LinkKind, places: Sequence[int]) -> int:
+        """Append plain links, each as `syncd.model.packed`; return the next place.
+
+        They are sorted by the BPS ids of their groups and members, and say no more than that somebody who is wanted is
+        put into a group that is wanted.
+        """
+        with self._database.transaction() as connection:
+            asked = {"run": run_id, "start": start, "places": places}
+            return start + connection.execute(INSERT_LINKS[kind], asked).rowcount
 
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
@@ -225,6 +236,9 @@ class Plans(StorePart):
 def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> tuple[object, ...]:
     """Return the values of `_PLANNED`."""
     change, record, target = placed
+    before, after, reason, held = change.before, change.after, change.reason, change.held
+    said = ("", "") if reason is NO_REASON else (reason.cause.value, reason.text)
+    stop = ("planned", "", "") if held is NO_REASON else (_find_status(held), held.cause.value, held.text)
     return (
         run_id,
         seq,
@@ -235,13 +249,10 @@ def _make_row(run_id: int, seq: int, placed: tuple[Change, int, int | None]) -> 
         target,
         change.target if target is None or target < 0 else "",
         change.source_key,
-        encode_json(change.before) if change.before else None,
-        encode_json(change.after) if change.after else None,
-        change.reason.cause.value,
-        change.reason.text,
-        _find_status(change.held),
-        change.held.cause.value,
-        change.held.text,
+        encode_json(before) if before else None,
+        encode_json(after) if after else None,
+        *said,
+        *stop,
     )
 
 

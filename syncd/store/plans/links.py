@@ -5,7 +5,7 @@ A change each, as for records, would cost more time than sending them does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from syncd.model.change import LinkBatch, LinkKind, LinkOutcome, OutcomeStatus, Phase
+from syncd.model.change import LINK_PHASES, LinkBatch, LinkKind, LinkOutcome, OutcomeStatus
 from syncd.model.reason import Cause, Reason
 from syncd.plan.words import say
 from syncd.store.db.parameters import among_bound, gathered_column
@@ -36,8 +36,6 @@ from syncd.store.plans.day import count_done
 from syncd.store.runs.retries import Place, has_failures, note_failures
 from syncd.store.schema.tables import changes, runs, target_groups, target_principals, target_users
 
-_PHASES: Mapping[LinkKind, Phase] = {"membership": Phase.LINKS, "ownership": Phase.OWNERS}
-
 _LONGEST_ERROR = 1000
 """Characters of a sentence that are kept."""
 
@@ -48,7 +46,7 @@ class Links(StorePart):
     @in_thread
     def load_links(self, run_id: int, kind: LinkKind, *, after: int, limit: int) -> list[LinkBatch]:
         """Return the next ``limit`` planned links of a kind behind place ``after`` of the plan, by group."""
-        asked = {"run": run_id, "phase": int(_PHASES[kind]), "after": after, "most": limit}
+        asked = {"run": run_id, "phase": int(LINK_PHASES[kind]), "after": after, "most": limit}
         return [
             LinkBatch(
                 record=record,
@@ -166,7 +164,7 @@ def _defer_unready() -> Update:
         update(changes)
         .where(
             _RUN,
-            changes.c.phase.in_([int(phase) for phase in _PHASES.values()]),
+            changes.c.phase.in_([int(phase) for phase in LINK_PHASES.values()]),
             changes.c.status == "planned",
             ~ready,
         )

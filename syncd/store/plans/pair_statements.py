@@ -6,11 +6,26 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, Table, bindparam, case, exists, select
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    union,
+)
 
 from syncd.model.change import LinkKind
 from syncd.model.reason import Cause
-from syncd.store.db.parameters import among_bound, gather
+from syncd.store.db.packed import pack_columns, unpack_column
+from syncd.store.db.parameters import among_bound, gather, json_field, list_numbers
 from syncd.store.inventory.bps_ids import in_order
 from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.written import LINKS
@@ -30,7 +45,8 @@ from syncd.store.schema.tables import (
 _SOURCE_LINKS: Mapping[LinkKind, Table] = {"membership": source_members, "ownership": source_owners}
 
 
-def _select_user_pairs() -> Select[Any]:
+def _select_user_pairs(*, differing: bool) -> Select[Any]:
+    """Return the accounts that are wanted or ours. ``differing``: without those into which nothing is written."""
     managing = desired_users.alias("managing")
     manager_principal = target_principals.alias("manager_principal")
     manager_account = target_users.alias("manager_account")
@@ -48,7 +64,7 @@ def _select_user_pairs() -> Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    return (
+    pairs = (
         select(
             p.c.key, p.c.bps_id, p.c.bps_fold,
             d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
@@ -75,12 +91,35 @@ def _select_user_pairs() -> Select[Any]:
         )
         .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
     )  # fmt: skip
+    nobody = and_(d.c.manager_key.is_(None), t.c.manager.is_(None))
+    named = and_(managing.c.state == "wanted", ~manager_taken, t.c.manager == manager_principal.c.bps_id)
+    managed = or_(nobody, named), json_field(t.c.written, "manager").is_not_distinct_from(t.c.manager)
+    return pairs.where(_differs_from(d, t, ("name", "email", "phone", "job_title"), *managed)) if differing else pairs
 
 
-def _select_group_pairs() -> Select[Any]:
+def _differs_from(d: Table, t: Table, names: tuple[str, ...], *same: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition that it has to be looked at whether a record of ours changes.
+
+    False only where it is its owner's, has every value that is wanted and that we wrote last, and nothing put in by
+    hand was accepted in it: then nothing is written into it under any rules.
+    """
+    fields = [
+        agree
+        for name in names
+        for agree in (
+            d.c[name].is_not_distinct_from(t.c[name]),
+            json_field(t.c.written, name).is_not_distinct_from(t.c[name]),
+        )
+    ]
+    ours = t.c.origin.is_not(None), t.c.source_key == d.c.key, t.c.accepted.is_(None)
+    return or_(d.c.key.is_(None), t.c.key.is_(None), ~func.coalesce(and_(*ours, *fields, *same), false()))
+
+
+def _select_group_pairs(*, differing: bool) -> Select[Any]:
+    """Return the groups that are wanted or ours, in the same manner."""
     owner = desired_groups.alias("owner")
     p, d, t = target_principals, desired_groups, target_groups
-    return (
+    pairs = (
         select(
             p.c.key, p.c.bps_id, p.c.bps_fold,
             d.c.key.label("d_key"), d.c.name.label("d_name"), d.c.email.label("d_email"),
@@ -97,6 +136,7 @@ def _select_group_pairs() -> Select[Any]:
         )
         .where(d.c.key.is_not(None) | t.c.origin.is_not(None))
     )  # fmt: skip
+    return pairs.where(_differs_from(d, t, ("name", "email"))) if differing else pairs
 
 
 def _select_group_views() -> Select[Any]:
@@ -169,6 +209,37 @@ def select_current(kind: LinkKind) -> Select[Any]:
 
 
 @cache
+def select_desired_of(kind: LinkKind) -> Select[Any]:
+    """Return the places of wanted users in target groups; ``:below`` packs each with a source group that it has."""
+    links, below = _SOURCE_LINKS[kind], list_numbers("below")
+    target, source = unpack_column(below.c.value)
+    return gather(
+        select(pack_columns(target, desired_users.c.principal_key).label("place"))
+        .select_from(below)
+        .join(links, links.c.group_key == source)
+        .join(desired_users, desired_users.c.key == links.c.member_key)
+        .where(desired_users.c.state == "wanted")
+    )
+
+
+@cache
+def select_current_of(kind: LinkKind) -> Select[Any]:
+    """Return the places in the target groups ``:groups``."""
+    links = LINKS[kind]
+    place = pack_columns(links.c.group_key, links.c.member_key).label("place")
+    return gather(select(place).where(among_bound(links.c.group_key, "groups")))
+
+
+def _select_spoken_of(*, others: bool) -> CompoundSelect[Any]:
+    """Return the accounts of which something is to be said when they are put into a group."""
+    p, d, t = target_principals, desired_users, target_users
+    named = select(p.c.key).where(among_bound(p.c.bps_fold, "protect", textual=True))
+    taken = select(d.c.principal_key).join(target_groups, target_groups.c.key == d.c.principal_key)
+    foreign = select(t.c.key).where(t.c.origin.is_(None))
+    return union(named, taken, *((foreign,) if others else ()))
+
+
+@cache
 def select_inside(kind: LinkKind) -> Select[Any]:
     """Return those of the source users ``:people`` who are direct members (or owners) of one of ``:below``."""
     links = _SOURCE_LINKS[kind]
@@ -217,8 +288,8 @@ def select_current_pairs(kind: LinkKind) -> Select[Any]:
     )
 
 
-USER_PAIRS = in_order(_select_user_pairs())
-GROUP_PAIRS = in_order(_select_group_pairs())
+USER_PAIRS = {differing: in_order(_select_user_pairs(differing=differing)) for differing in (False, True)}
+GROUP_PAIRS = {differing: in_order(_select_group_pairs(differing=differing)) for differing in (False, True)}
 GROUP_VIEWS = in_order(_select_group_views())
 MEMBERS = _select_members()
 STATES = (
@@ -226,6 +297,7 @@ STATES = (
     .distinct()
     .where(among_bound(desired_users.c.principal_key, "keys"))
 )
+SPOKEN_OF = {others: _select_spoken_of(others=others) for others in (False, True)}
 WANTED = _select_wanted(desired_users).union(_select_wanted(desired_groups))
 LOAD_TOUCHED = select(touched_principals.c.key).order_by(touched_principals.c.key)
 TOUCHED_PRINCIPALS = select(touched_principals.c.key)

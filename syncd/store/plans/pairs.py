@@ -25,14 +25,17 @@ from syncd.store.plans.pair_statements import (
     GROUPS_TOUCHED_WHOLE,
     LOAD_TOUCHED,
     MEMBERS,
+    SPOKEN_OF,
     STATES,
     TOUCHED_GROUPS,
     TOUCHED_PRINCIPALS,
     USER_PAIRS,
     WANTED,
     select_current,
+    select_current_of,
     select_current_pairs,
     select_desired,
+    select_desired_of,
     select_desired_pairs,
     select_inside,
 )
@@ -44,20 +47,23 @@ class Pairing(StorePart):
     # ---- records ----------------------------------------------------------------------------------------------------
 
     def iterate_user_pairs(
-        self, fields: Collection[str], *, touched_only: bool, passing: Collection[int]
+        self, fields: Collection[str], *, touched_only: bool, passing: Collection[int], differing: bool
     ) -> Iterator[list[tuple[int, Pair]]]:
         """Yield (principal key, pair) of every account that is wanted or ours; ``fields`` are the mapped ones.
 
         ``passing``: accounts that get another owner. Nobody has them as manager because of the former one.
+        ``differing``: without those that have all that is wanted, in which therefore nothing changes.
         """
         few = TOUCHED_PRINCIPALS if touched_only else None
-        for rows in iterate_folded(self._database, USER_PAIRS, few, {"passing": passing}):
+        for rows in iterate_folded(self._database, USER_PAIRS[differing], few, {"passing": passing}):
             yield [(row.key, _make_user_pair(row, fields, passing)) for row in rows]
 
-    def iterate_group_pairs(self, fields: Collection[str], *, touched_only: bool) -> Iterator[list[tuple[int, Pair]]]:
-        """Yield (principal key, pair) of every group that a source group wants or that is ours."""
+    def iterate_group_pairs(
+        self, fields: Collection[str], *, touched_only: bool, differing: bool
+    ) -> Iterator[list[tuple[int, Pair]]]:
+        """Yield (principal key, pair) of every group that a source group wants or that is ours, in the same manner."""
         few = TOUCHED_GROUPS if touched_only else None
-        for rows in iterate_folded(self._database, GROUP_PAIRS, few):
+        for rows in iterate_folded(self._database, GROUP_PAIRS[differing], few):
             yield [(row.key, _make_group_pair(row, fields)) for row in rows]
 
     # ---- memberships ------------------------------------------------------------------------------------------------
@@ -78,6 +84,24 @@ class Pairing(StorePart):
     def load_current_members(self, group: int, *, kind: LinkKind) -> list[int]:
         """Return principal keys of the members (or owners) that the target's group has, sorted."""
         return sorted(read_gathered(self._database.load_value(select_current(kind), {"group": group})))
+
+    def load_desired_of(self, below: Collection[int], *, kind: LinkKind) -> set[int]:
+        """Return the places that wanted users should have in some groups, each as `syncd.model.packed`.
+
+        ``below``: a target group and a source group of which the direct members (or owners) belong into it, packed.
+        """
+        return set(read_gathered(self._database.load_value(select_desired_of(kind), {"below": below})))
+
+    def load_current_of(self, groups: Collection[int], *, kind: LinkKind) -> set[int]:
+        """Return the places that the target's groups have, each as `syncd.model.packed`."""
+        return set(read_gathered(self._database.load_value(select_current_of(kind), {"groups": groups})))
+
+    def load_spoken_of(self, protect: Collection[str], *, others: bool) -> list[int]:
+        """Return the accounts of which something is to be said: those with one of these folded BPS ids, or a group's.
+
+        ``others``: also those that are not ours.
+        """
+        return self._database.load_values(SPOKEN_OF[others], {"protect": protect})
 
     def find_inside(self, below: Collection[int], people: Collection[int], *, kind: LinkKind) -> set[int]:
         """Return those of the source users who are direct members (or owners) of any of these groups."""
@@ -172,29 +196,34 @@ def _make_current(row: Any, names: tuple[str, ...], state: str) -> Current | Non
 
 
 def _make_user_pair(row: Any, mapped: Collection[str], passing: Collection[int]) -> Pair:
+    (
+        key, bps_id, _, wanting, name, email, phone, job_title, managed_by, there, *_, owner_state, owner_principal,
+        blocked, manager_key, manager_bps_id, manager_state, manager_status, manager_owner, manager_taken, present,
+        taken, elsewhere,
+    ) = row  # fmt: skip
     desired = None
-    if row.d_key is not None:
-        values = {"name": row.d_name, "email": row.d_email, "phone": row.d_phone, "job_title": row.d_job_title}
-        fields = {name: value for name, value in values.items() if name in mapped}
-        desired = Desired(
-            key=row.d_key, state="wanted", bps_id=row.bps_id, fields=fields, manager_key=row.d_manager_key
-        )
+    if wanting is not None:
+        values = {"name": name, "email": email, "phone": phone, "job_title": job_title}
+        fields = {field: value for field, value in values.items() if field in mapped}
+        desired = Desired(key=wanting, state="wanted", bps_id=bps_id, fields=fields, manager_key=managed_by)
     # A record that is somebody else's by now does not stand for this manager.
-    there = row.manager_status is not None and row.manager_key not in passing
-    theirs = there and row.manager_owner in (None, row.d_manager_key)
-    named = theirs or (row.manager_state == "wanted" and not row.manager_taken)
-    state = leaver_state(row.owner_state, row.owner_principal, row.key, row.blocked)
+    known = manager_status is not None and manager_key not in passing
+    theirs = known and manager_owner in (None, managed_by)
+    named = theirs or (manager_state == "wanted" and not manager_taken)
+    state = leaver_state(owner_state, owner_principal, key, blocked)
     return Pair(
-        bps_id=row.bps_id,
+        bps_id=bps_id,
         desired=desired,
-        current=_make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
+        current=None
+        if there is None
+        else _make_current(row, ("name", "email", "phone", "job_title", "manager"), state),
         leaver_state=state,
-        manager=row.manager_bps_id if named else row.manager_present,
-        manager_ready=(row.manager_status == "Synchronized" and row.manager_key not in passing)
+        manager=manager_bps_id if named else present,
+        manager_ready=(manager_status == "Synchronized" and manager_key not in passing)
         if named
-        else row.manager_present is not None,
-        taken=bool(row.taken),
-        owned_elsewhere=bool(row.elsewhere),
+        else present is not None,
+        taken=bool(taken),
+        owned_elsewhere=bool(elsewhere),
     )
 
 

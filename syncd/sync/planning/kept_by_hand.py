@@ -57,6 +57,25 @@ class KeptDrift:
         self._away = {record.key for record in away}
         self._away_ids = {fold(record.bps_id) for record in away}
 
+    @property
+    def away(self) -> frozenset[int]:
+        """Return the records that somebody removed from the portal, and that stay away."""
+        return frozenset(self._away)
+
+    @property
+    def looks_at_all(self) -> bool:
+        """Return whether `adjust` has something to do with records in which nothing changes."""
+        return bool(self._rejected or self._away)
+
+    def stays_away(self, record: int) -> bool:
+        """Return whether a record is one of `away`."""
+        return record in self._away
+
+    def list_groups(self, kind: LinkKind) -> set[int]:
+        """Return the groups of which a place was changed by hand, or its removal rejected."""
+        known = self._store.drift.load_groups_with_hand_links(kind) if self._some else []
+        return {*known, *(group for what, group, _ in self._rejected if what == kind)}
+
     def adjust(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[tuple[int, Pair]]:
         """Return the records to compare: without those that stay away, also as managers of others."""
         managers = user and self._rules.mapping.managers
