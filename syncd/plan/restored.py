@@ -112,5 +112,5 @@ def say_restored(found: Restored) -> str:
         f"the portal went back in time: {found.lost:,} of {found.written:,} things that syncd has written since "
         f"{found.since:%Y-%m-%d %H:%M} UTC are as they were before; a backup was restored, or another copy answers at "
         "bps.portal_url. Nothing was written. 'syncd replay' shows what was lost, 'syncd replay --apply' writes it "
-        "again"
+        "again; was it changed by hand, 'syncd replay --dismiss' takes the portal as it is"
     )

@@ -50,7 +50,7 @@ def append_run(connection: Connection, ended: Row[Any]) -> str:
         previous = _append_settled(connection, previous)
         connection.execute(_GIVE_UP, {"before": ended.finished_at - _SETTLED_WITHIN})
     digest = digest_run(connection, ended, with_changes=bool(ended.changed), stood={})
-    if ended.changed:
+    if ended.changed and ended.kind != "plan":  # of what was only looked at nothing becomes anything
         connection.execute(_NOTE_OPEN, {"run": ended.id})
     return append(connection, "run", digest, previous=previous, run_id=ended.id)
 
