@@ -155,6 +155,18 @@ async def test_due_lists_the_graces_that_end(world: World, tmp_path: Path) -> No
     assert syncd("due").stdout == "Nothing has a date.\n"
 
 
+def test_a_file_that_cannot_be_made_is_refused_before_the_work() -> None:
+    """A calendar and lists alike: a folder that is missing, and a workbook for stdout."""
+    for option, value, told in (
+        ("--ics", "missing/dates.ics", "missing is no folder that can be written to"),
+        ("--xlsx", "missing/dates.xlsx", "missing is no folder that can be written to"),
+        ("--xlsx", "-", "a workbook is not written to stdout: name a file, or use --csv -"),
+    ):
+        result = syncd("due", option, value)
+        assert (result.exit_code, told in result.stderr) == (2, True), result.output
+    assert not Path("-").exists()
+
+
 async def test_without_a_daemon_nothing_is_asked_for(world: World) -> None:
     """A wish that nobody hears would be carried out on some day when nobody wants it any more."""
     refused = syncd("trigger", "full")

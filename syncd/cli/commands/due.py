@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
-from syncd.cli.screen.lists import Listing, list_options, private_file
+from syncd.cli.screen.lists import Listing, list_options, private_file, require_folder
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line
 from syncd.cli.screen.pager import paged
 from syncd.cli.screen.table import find_width
@@ -53,6 +53,8 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
     """
     from syncd.bootstrap.store import open_store
 
+    if ics not in (None, "-"):
+        require_folder(Path(ics))
     settings, now = invocation.start(need=STORE_ONLY), Clock().now()
     with contextlib.closing(open_store(settings, create=False)) as database:
         entries = list(listing.take(load_dates(settings, database, now)))

@@ -73,9 +73,11 @@ def list_options(command: F) -> F:
     def with_listing(
         *arguments: Any, csv_file: str | None, xlsx_file: Path | None, limit: int | None, wide: bool, **options: Any
     ) -> Any:
+        if xlsx_file == Path("-"):
+            raise click.BadParameter("a workbook is not written to stdout: name a file, or use --csv -")
         for path in (Path(csv_file) if csv_file not in (None, "-") else None, xlsx_file):
-            if path is not None and not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
-                raise click.BadParameter(f"{path.parent} is no folder that can be written to")
+            if path is not None:
+                require_folder(path)
         return command(*arguments, listing=Listing(csv=csv_file, xlsx=xlsx_file, limit=limit, wide=wide), **options)
 
     decorated: Any = with_listing
@@ -99,6 +101,12 @@ def list_options(command: F) -> F:
     ):
         decorated = option(decorated)
     return decorated  # type: ignore[no-any-return]  # click's decorators return what they are given
+
+
+def require_folder(path: Path) -> None:
+    """Raise BadParameter unless a file can be made beside ``path``: before the work is done that would be lost."""
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
+        raise click.BadParameter(f"{path.parent} is no folder that can be written to")
 
 
 def _write_csv_file(path: Path, headings: Sequence[str], rows: Rows) -> None:
