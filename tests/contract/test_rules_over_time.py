@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from syncd.errors import Interrupted
 from syncd.model.kinds import RecordKind
@@ -84,6 +85,19 @@ async def test_a_dry_run_leaves_them_to_the_next_one(world: World) -> None:
     planned = await world.sync("none", write=False)
     assert any(line.startswith("create user u18@x.com") for line in world.changes(planned))
     assert "create user u18@x.com done" in world.changes(await world.sync("delta"))
+
+
+async def test_a_plan_from_the_store_tells_that_it_was_read_under_other_rules(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attribute that was not read counts as empty in it, and nothing else would say so."""
+    with capture_logs() as logs:
+        await world.sync("none", write=False)
+    assert [line for line in logs if line["event"] == "checkpoint.unread"] == []
+    monkeypatch.setattr(type(world.source), "fingerprint", lambda _self, stream: f"other {stream}")
+    with capture_logs() as logs:
+        await world.sync("none", write=False)
+    assert {line["stream"] for line in logs if line["event"] == "checkpoint.unread"} == {"users", "groups"}
 
 
 @pytest.mark.both_engines

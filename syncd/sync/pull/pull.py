@@ -68,6 +68,13 @@ class Pull:
             )
             raise ConfigError([problem])
 
+    async def tell_unread(self) -> None:
+        """Warn where the store was read under other rules: what those did not select counts as empty in a plan."""
+        checkpoints = await self._store.directory.load_checkpoints()
+        for stream, checkpoint in checkpoints.items():
+            if checkpoint.fingerprint != self._source.fingerprint(stream):
+                self._log.warning("checkpoint.unread", stream=stream)
+
     async def run(self, kind: PullKind) -> PullResult:
         """Read both streams side by side; ``full`` reads everything, ``delta`` what changed where a checkpoint allows.
 
