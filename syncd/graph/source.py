@@ -153,6 +153,10 @@ class GraphSource(Lookups, Listings):
         )
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
+    def list_selected(self, stream: Stream) -> tuple[str, ...]:
+        """Return the attributes that objects of this stream are read with."""
+        return self._wanted[stream]
+
     async def fetch_page(self, stream: Stream, link: str | None) -> Page:
         """Return one page of a stream: the first of a new baseline (``link`` None) or the one that a link names.
 

@@ -109,7 +109,7 @@ class Runs:
                     run.begin("pull")
                     run.pulled = await sides.pull.run_single(request.only)
                 elif proposal is None and not request.write:
-                    await sides.pull.tell_unread()
+                    await sides.pull.refuse_unread()
                 run.pushed = await self._push(run, request, sides, pull_kind, proposal=proposal, shown=shown)
                 status = run.status()
             except (Interrupted, asyncio.CancelledError) as error:

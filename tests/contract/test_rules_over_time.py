@@ -14,6 +14,7 @@ from syncd.errors import Interrupted
 from syncd.model.kinds import RecordKind
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import FieldRule
+from syncd.store.db.markers import SELECTED, save_marker
 from syncd.store.desired.decisions import DesiredState
 from syncd.store.desired.time_rules import TimeRules
 from syncd.store.reports.due import load_due
@@ -87,10 +88,31 @@ async def test_a_dry_run_leaves_them_to_the_next_one(world: World) -> None:
     assert "create user u18@x.com done" in world.changes(await world.sync("delta"))
 
 
-async def test_a_plan_from_the_store_tells_that_it_was_read_under_other_rules(
+async def test_a_plan_from_the_store_is_refused_where_rules_look_at_what_was_not_read(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attribute that was not read counts as empty in it, and nothing else would say so."""
+    """An attribute that was not read would count as empty, and everybody would seem to leave."""
+    world.source.selected = ("department", "mail")
+    await world.sync("full")
+    monkeypatch.setattr(type(world.source), "fingerprint", lambda _self, stream: f"other {stream}")
+    assert (await world.sync("none", write=False)).status == "succeeded"
+    world.source.selected = ("mail",)
+    assert (await world.sync("none", write=False)).status == "succeeded"
+    world.source.selected = ("mail", "employeeHireDate")
+    run = await world.sync("none", write=False)
+    assert run.status == "failed"
+    assert "the rules look at employeeHireDate of" in run.error
+    assert "'syncd plan full'" in run.error
+    assert world.changes(run) == []
+    await world.sync("full")
+    assert (await world.sync("none", write=False)).status == "succeeded"
+
+
+async def test_a_plan_from_a_store_of_an_older_version_warns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has not noted what its objects were read with."""
+    with world.database.transaction() as connection:
+        for stream in ("users", "groups"):
+            save_marker(connection, SELECTED + stream, None)
     with capture_logs() as logs:
         await world.sync("none", write=False)
     assert [line for line in logs if line["event"] == "checkpoint.unread"] == []

@@ -71,6 +71,7 @@ class FakeSource:
     looked_for_secret: int = 0
     unreadable: dict[Stream, str] = field(default_factory=dict)
     lists: bool = True
+    selected: tuple[str, ...] = ()
     tenant: str = "contoso.example"
     tenant_id: str = "11111111-2222-4333-8444-555555555555"
     _serial: int = 0
@@ -184,6 +185,10 @@ class FakeSource:
     def fingerprint(self, stream: Stream) -> str:
         """Return what names the selection: with the owners of groups or without."""
         return f"fake-{stream}{'-owners' if self.tracks_owners and stream == 'groups' else ''}"
+
+    def list_selected(self, stream: Stream) -> tuple[str, ...]:
+        """Return what a test says that rules look at."""
+        return self.selected
 
     async def fetch_page(self, stream: Stream, link: str | None) -> Page:
         """Return a page of a baseline (no link), of an increment (d:…) or of a round under way (n:…)."""

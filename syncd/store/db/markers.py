@@ -56,6 +56,9 @@ EMPTIED = "emptied:"
 """With the stream's name behind it: the stream has no object any more. ``read``: a full read showed none, although some
 are stored; ``told``: delta told of each that it is deleted."""
 
+SELECTED = "selected:"
+"""With the stream's name behind it: the attributes that its objects were last read with, blanks in between."""
+
 UNPROVEN = "unproven:"
 """With the stream's name behind it: why its last full read had no proof; unset by a full read that has one."""
 

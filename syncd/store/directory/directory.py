@@ -11,10 +11,11 @@ from syncd.store.directory.lists import ListedObjects
 from syncd.store.directory.member_counts import MemberChecks
 from syncd.store.directory.members import Members
 from syncd.store.directory.purge import Purged
+from syncd.store.directory.selected import SelectedAttributes
 from syncd.store.directory.tenant import TenantBinding
 
 
-class Directory(ListedObjects, DirectReads, Purged, Contradictions, TenantBinding):
+class Directory(ListedObjects, DirectReads, Purged, Contradictions, TenantBinding, SelectedAttributes):
     """The stored copy of the tenant."""
 
     @in_thread

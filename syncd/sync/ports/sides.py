@@ -45,6 +45,10 @@ class Source(Protocol):
         """Return what identifies a checkpoint's meaning: tenant, client, endpoint and selected properties, hashed."""
         ...
 
+    def list_selected(self, stream: Stream) -> tuple[str, ...]:
+        """Return the attributes that objects of this stream are read with."""
+        ...
+
     async def fetch_page(self, stream: Stream, link: str | None) -> Page:
         """Return one page: of a new baseline (``link`` None) or the one that the stored link names.
 

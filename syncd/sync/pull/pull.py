@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock
-from syncd.errors import ConfigError, EmptyPages, EndlessRound, Forbidden, Interrupted, RemoteError, ResyncRequired
+from syncd.errors import (
+    ConfigError,
+    EmptyPages,
+    EndlessRound,
+    Forbidden,
+    Interrupted,
+    RemoteError,
+    ResyncRequired,
+    UnsafePlan,
+)
 from syncd.model.listing import Chunk
 from syncd.model.run import PullKind, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Page, Stream
@@ -68,12 +77,24 @@ class Pull:
             )
             raise ConfigError([problem])
 
-    async def tell_unread(self) -> None:
-        """Warn where the store was read under other rules: what those did not select counts as empty in a plan."""
+    async def refuse_unread(self) -> None:
+        """Raise UnsafePlan where rules look at attributes that the stored objects were not read with.
+
+        They would count as empty, and whoever is told apart by them would seem to leave. Where an older version has
+        read the objects, that is not known: it is logged.
+        """
         checkpoints = await self._store.directory.load_checkpoints()
         for stream, checkpoint in checkpoints.items():
-            if checkpoint.fingerprint != self._source.fingerprint(stream):
+            if checkpoint.fingerprint == self._source.fingerprint(stream):
+                continue
+            selected = await self._store.directory.load_selected(stream)
+            if selected is None:
                 self._log.warning("checkpoint.unread", stream=stream)
+            elif unread := sorted({*self._source.list_selected(stream)} - selected):
+                raise UnsafePlan(
+                    f"nothing was planned: the rules look at {', '.join(unread)} of {stream}, which the store was not "
+                    "read with, and would count as empty for everybody; 'syncd plan full' reads it, and writes nothing"
+                )
 
     async def run(self, kind: PullKind) -> PullResult:
         """Read both streams side by side; ``full`` reads everything, ``delta`` what changed where a checkpoint allows.
@@ -87,6 +108,8 @@ class Pull:
             raise
         await self._troubles.tell()
         if kind == "full":
+            for stream in STREAMS:
+                await self._store.directory.save_selected(stream, self._source.list_selected(stream))
             await self._look_for_secret_end()
         return result
 
@@ -251,6 +274,7 @@ class Pull:
     async def _begin(self, stream: Stream, fingerprint: str) -> Checkpoint:
         self._log.info("baseline.started", stream=stream)
         owners = stream == "groups" and self._source.tracks_owners
+        await self._store.directory.save_selected(stream, self._source.list_selected(stream))
         return await self._store.full_reads.begin_baseline(stream, fingerprint, now=self._clock.now(), owners=owners)
 
     async def _follow(
