@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, get_args
 
-from sqlalchemy import Select
+from sqlalchemy import Select, bindparam, func, select
 
 from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
 from syncd.model.reason import NO_REASON, Cause, Reason
@@ -45,6 +45,7 @@ _PLANNED = (
     "cause", "reason", "status", "error_cause", "error",
 )  # fmt: skip
 _AT_ONCE = 1000
+_LAST_PLACE = select(func.max(changes.c.seq)).where(changes.c.run_id == bindparam("run"))
 _PHASES = {int(phase): phase for phase in Phase}
 _CAUSES = {cause.value: cause for cause in Cause}
 
@@ -69,7 +70,9 @@ class Plans(StorePart):
         """
         with self._database.transaction() as connection:
             asked = {"run": run_id, "start": start, "places": places}
-            return start + connection.execute(INSERT_LINKS[kind], asked).rowcount
+            connection.execute(INSERT_LINKS[kind], asked)
+            last = connection.scalar(_LAST_PLACE, {"run": run_id})  # psycopg does not count what a query inserts
+            return start if last is None else max(start, last + 1)
 
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
