@@ -7,14 +7,12 @@ answered.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 from yarl import URL
 
-from syncd.clock import Clock
 from syncd.errors import (
     AuthFailed,
     Forbidden,
@@ -27,12 +25,11 @@ from syncd.errors import (
     Unavailable,
 )
 from syncd.graph.budget import price
-from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
-from syncd.graph.permissions import list_own_needs
+from syncd.graph.reader import TenantReader
 from syncd.graph.retry import is_transient, repeat_while
 from syncd.graph.wire.batch import BATCH_LIMIT
-from syncd.graph.wire.list_pages import ListParser, Part, encode_batch, parse_ids, parse_parts, parse_references
+from syncd.graph.wire.list_pages import Part, encode_batch, parse_ids, parse_parts, parse_references
 from syncd.graph.wire.refusals import Purpose, read_error, says_missing, says_page_expired, to_error
 from syncd.http import Response, make_error
 from syncd.model.listing import IdPage, ListAnswer, ListPage, ListRequest, Relation
@@ -40,58 +37,35 @@ from syncd.model.source import Stream
 
 T = TypeVar("T")
 
-MANAGER_ID = "manager($levels=1;$select=id)"
 _PAGE = 999
 _ATTEMPTS = 6
 _KINDS: Mapping[Relation, str] = {"memberOf": "group", "ownedObjects": "group", "directReports": "user"}
 """The only type that counts in a list. Members and owners are of any."""
 
 
-class Listings(ABC):
+class Listings(TenantReader):
     """The part of the source that a first load needs."""
-
-    _client: GraphClient
-    _clock: Clock
-    _parsers: dict[Stream, ListParser]
-    _manager: str
-    """What is expanded of users: their managers, if Graph takes it with nothing but their ids."""
-
-    @abstractmethod
-    async def _select_offered(self, stream: Stream, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Fetch something with all that is selected and that Graph knows."""
-
-    @abstractmethod
-    async def _expand_offered(self, fetch: Callable[[], Awaitable[T]]) -> T:
-        """Fetch users with their managers in a form that Graph takes."""
-
-    @abstractmethod
-    def _select_listed(self, stream: Stream) -> str:
-        """Return what a list selects of it."""
-
-    @abstractmethod
-    def _note_values(self, stream: Stream, objects: Iterable[Any], *, first: bool) -> None:
-        """Note which properties with a permission of their own have a value; ``first``: a full read begins."""
 
     async def fetch_list(self, stream: Stream, link: str | None) -> ListPage:
         """Return one page of all users (with managers) or all groups. PageExpired when the link came too late."""
 
         async def fetch() -> ListPage:
-            expand = f"&$expand={self._manager}" if stream == "users" else ""
-            path = f"/{stream}?$select={self._select_listed(stream)}{expand}&$top={_PAGE}"
-            url, parse = self._resolve(path, link), self._parsers[stream].parse
+            expand = f"&$expand={self._selection.manager}" if stream == "users" else ""
+            path = f"/{stream}?$select={self._selection.select_listed(stream)}{expand}&$top={_PAGE}"
+            url, parse = self._resolve(path, link), self._selection.parsers[stream].parse
             return await self._client.fetch(url, parse, purpose=self._make_purpose(stream))
 
         try:
             if link is not None:
                 page = await fetch()
             elif stream == "users":
-                page = await self._expand_offered(lambda: self._select_offered(stream, fetch))
+                page = await self._selection.expand_offered(lambda: self._selection.select_offered(stream, fetch))
             else:
-                page = await self._select_offered(stream, fetch)
+                page = await self._selection.select_offered(stream, fetch)
         except Rejected as error:
             raise _expired_or(error) from error
         self._check(page.next_link, link)
-        self._note_values(stream, (each.attributes for each in page.objects), first=link is None)
+        self._selection.note_values(stream, (each.attributes for each in page.objects), first=link is None)
         return page
 
     async def fetch_ids(self, stream: Stream, link: str | None) -> IdPage:
@@ -202,9 +176,10 @@ class Listings(ABC):
         return error
 
     def _make_purpose(self, stream: Stream) -> Purpose:
-        own = list_own_needs(self._client.options, stream)
-        selects = tuple(self._select_listed(stream).split(","))
-        return Purpose(f"list {stream}", PERMISSIONS[stream], selects=selects, dispensable=True, own=own)
+        selects = tuple(self._selection.select_listed(stream).split(","))
+        return Purpose(
+            f"list {stream}", PERMISSIONS[stream], selects=selects, dispensable=True, own=self._selection.own[stream]
+        )
 
     def _resolve(self, path: str, link: str | None) -> URL:
         return self._client.make_url(path) if link is None else self._client.check_link(link)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from datetime import datetime
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, Intercepted, NotFound, NotOffered, Rejected, RemoteError, Unavailable
 from syncd.graph.application import find_secret_end
-from syncd.graph.client import GraphClient
 from syncd.graph.options import PERMISSIONS
+from syncd.graph.people import People
+from syncd.graph.singles import Singles
 from syncd.graph.wire.parse import parse_count, parse_object
 from syncd.graph.wire.refusals import Purpose, says_missing, says_unknown
 from syncd.http import RetryPolicy
 from syncd.model.credential import SecretEnd
 from syncd.model.kinds import RecordKind
-from syncd.model.source import GroupItem, Link, Role, Stream, UserItem
+from syncd.model.source import Role, Stream, UserItem
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ONCE = RetryPolicy(attempts=2, patience=20.0)
@@ -25,22 +25,8 @@ _COUNTING = {"ConsistencyLevel": "eventual", "Accept": "text/plain, application/
 """What ``$count`` asks for (advanced query capabilities): it reads an index that lags behind recent changes."""
 
 
-class Lookups(ABC):
+class Lookups(Singles, People):
     """The part of the source that a run over one object, and the check of memberships, need beside the streams."""
-
-    _client: GraphClient
-
-    @abstractmethod
-    async def fetch_user(self, user_id: str) -> UserItem | None:
-        """Read one active user."""
-
-    @abstractmethod
-    async def fetch_group(self, group_id: str) -> GroupItem | None:
-        """Read one active group."""
-
-    @abstractmethod
-    async def _list_whole(self, path: str, purpose: Purpose) -> tuple[Link, ...] | None:
-        """Read a list to its end; None when what it belongs to does not exist."""
 
     async def find_user(self, name: str) -> UserItem | None:
         """Read one active user by object id or user principal name; None when Graph says there is none.

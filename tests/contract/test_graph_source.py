@@ -28,7 +28,7 @@ from syncd.errors import (
     Throttled,
     Unavailable,
 )
-from syncd.graph import source as reader
+from syncd.graph import trail as trails
 from syncd.graph.client import GraphClient, open_client
 from syncd.graph.source import GraphSource
 from syncd.model.source import GroupItem, Link, ManagerSet, UserItem
@@ -148,7 +148,7 @@ async def test_an_endless_row_of_empty_pages_is_noticed(
     graph: FakeGraph, source: GraphSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Single empty pages are normal; a row of them without an end is not."""
-    monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 4)
+    monkeypatch.setattr(trails, "EMPTY_PAGE_CAP", 4)
     graph.queue(*(page(graph, next_link=f"users/delta?$skiptoken={number}") for number in range(4)))
     link = None
     for _ in range(3):

@@ -19,7 +19,7 @@ import stamina
 from sqlalchemy import func, select
 
 from syncd.errors import EndlessRound, Interrupted, Rejected, SyncdError
-from syncd.graph import source as reader
+from syncd.graph import trail as trails
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database, reading
 from syncd.store.directory.checkpoints import load_checkpoint
@@ -268,7 +268,7 @@ async def test_a_way_without_an_end_in_sight_is_gone_on_by_the_next_run(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Empty pages for ever, each with its own link: a limit ends each run, and the next one goes on behind them."""
-    monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 20)
+    monkeypatch.setattr(trails, "EMPTY_PAGE_CAP", 20)
     tenant = make_tenant()
     source = tenant.open_source()
     await tenant.pull(database, source=source)
@@ -314,7 +314,7 @@ async def test_a_first_load_without_an_end_in_sight_is_gone_on(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody is removed on the way, and what comes at its end is complete."""
-    monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 20)
+    monkeypatch.setattr(trails, "EMPTY_PAGE_CAP", 20)
     tenant = make_tenant()
     tenant.knobs.endless_rounds = True
     result = await tenant.pull(database)

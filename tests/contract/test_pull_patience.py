@@ -11,7 +11,7 @@ import stamina
 import structlog
 
 from syncd.errors import EmptyPages, SyncdError, Throttled
-from syncd.graph import source as reader
+from syncd.graph import trail as trails
 from syncd.model.source import Page, Stream
 from syncd.sandbox.wire.faults import Fault
 from syncd.store.db.database import Database, open_database
@@ -210,8 +210,8 @@ async def test_runs_that_are_refused_in_the_middle_come_to_the_end_together(data
 
 async def test_the_adapter_ends_a_row_of_empty_pages_where_it_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """The page before the last empty one leads on; the way is not called endless for good."""
-    monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 3)
-    trail = reader._Trail()
+    monkeypatch.setattr(trails, "EMPTY_PAGE_CAP", 3)
+    trail = trails.Trail()
     trail.step("a", "b", empty=True)
     trail.step("b", "c", empty=True)
     with pytest.raises(EmptyPages):

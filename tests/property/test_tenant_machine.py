@@ -35,7 +35,7 @@ from hypothesis.stateful import (
 from sqlalchemy import select, update
 
 from syncd.errors import Conflict, SyncdError
-from syncd.graph import source as reader
+from syncd.graph import trail as trails
 from syncd.sandbox.tenant.objects import Group, Node
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import TenantKnobs
@@ -715,5 +715,5 @@ load = Stored
 @pytest.mark.parametrize("share", SHARES)
 def test_the_directory_follows_any_company_through_any_trouble(share: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """At no moment does a failed or partial read remove anything; once faults stop the directory is the tenant."""
-    monkeypatch.setattr(reader, "EMPTY_PAGE_CAP", 20)  # so soon is a round without an end found out here
+    monkeypatch.setattr(trails, "EMPTY_PAGE_CAP", 20)  # so soon is a round without an end found out here
     walk(Company, share, machines=200, steps=14)
