@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
-from syncd.config import sections, values
+from syncd.config import sections, setting_types, values
 from syncd.config.base import Section
 from syncd.config.cadence import Cadence
 from syncd.config.mapping import MappingRule
@@ -22,16 +22,16 @@ from syncd.model.event import EVENTS
 from tools.reference_table import escape
 
 _FORMS: tuple[tuple[object, str], ...] = (
-    (sections.Percent, "0 to 100, or `false`"),
-    (sections.Limit, "a whole number from 0, or `false`"),
-    (sections.Concurrency, '1 to 64, or `"auto"`'),
-    (sections.Events, ", ".join(f"`{event}`" for event in EVENTS)),
-    (sections.Mailboxes, "a list of mail addresses"),
-    (sections.Mailbox, "a mail address"),
-    (sections.HostRoot, "an https address without a path"),
-    (sections.Reference, "an id, a guid or a name"),
-    (sections.UserCondition, "a CEL condition over `user`"),
-    (sections.GroupCondition, "a CEL condition over `group`"),
+    (setting_types.Percent, "0 to 100, or `false`"),
+    (setting_types.Limit, "a whole number from 0, or `false`"),
+    (setting_types.Concurrency, '1 to 64, or `"auto"`'),
+    (setting_types.Events, ", ".join(f"`{event}`" for event in EVENTS)),
+    (setting_types.Mailboxes, "a list of mail addresses"),
+    (setting_types.Mailbox, "a mail address"),
+    (setting_types.HostRoot, "an https address without a path"),
+    (setting_types.Reference, "an id, a guid or a name"),
+    (setting_types.UserCondition, "a CEL condition over `user`"),
+    (setting_types.GroupCondition, "a CEL condition over `group`"),
     (MappingRule, "a rule"),
     (Cadence, "a crontab line, or an interval"),
     (values.Listen, '`host:port`, or `""`'),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date, timedelta
-from functools import partial
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
@@ -18,15 +15,42 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
-from pydantic_core import core_schema
 
 from syncd.config import addresses, files, smtp, values
 from syncd.config.base import Parsed, Section, simple
-from syncd.config.cadence import Cadence, Cron, Interval, parse_cadence
-from syncd.config.mapping import MappingSettings, parse_expression
-from syncd.config.problem import Refused, show_value, suggest
+from syncd.config.cadence import Cron, Interval
+from syncd.config.mapping import MappingSettings
+from syncd.config.problem import Refused, suggest
 from syncd.config.secret import Secret
 from syncd.config.secret_values import parse_secret
+from syncd.config.setting_types import (
+    CadenceValue,
+    CaFile,
+    Concurrency,
+    Day,
+    Duration,
+    Events,
+    GroupCondition,
+    HostRoot,
+    Identifier,
+    Kept,
+    Limit,
+    ListenAt,
+    Mailbox,
+    Mailboxes,
+    Names,
+    Percent,
+    Plain,
+    Proxy,
+    Reference,
+    UserCondition,
+    lower,
+    of_type,
+    parse_guid,
+    parse_name,
+    parse_portal_url,
+    to_tuple,
+)
 from syncd.config.web import WEB_SECRETS, WebSettings
 from syncd.model.event import EVENTS
 from syncd.model.licence import LicenceType
@@ -44,94 +68,6 @@ MASKED_KEYS = frozenset(
 )
 
 Leave = Literal["keep", "revoke", "delete"]
-
-
-def _parse_portal_url(value: object, info: ValidationInfo) -> str:
-    return addresses.parse_portal_url(value, allow_http=info.data.get("allow_http", True))
-
-
-def _parse_name(value: object) -> str:
-    name = values.expect_text(value)
-    if not name:
-        raise Refused("is empty", "name a group by its display name or id")
-    return name
-
-
-def _parse_guid(value: object) -> str:
-    guid = values.expect_text(value)
-    if not re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", guid):
-        raise Refused("is no guid", "copy it from the portal: eight, four, four, four and twelve hex digits")
-    return guid.lower()
-
-
-def _parse_reference(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return str(value)
-    reference = values.expect_text(value)
-    if not reference:
-        raise Refused("is empty", "name it by its id, its guid or its name in the portal")
-    return reference
-
-
-def _of_type(wanted: str) -> AfterValidator:
-    """Return a validator that refuses a setting of another type of licence."""
-
-    def check(value: object, info: ValidationInfo) -> object:
-        if value != () and info.data.get("type", wanted) != wanted:
-            raise Refused(f"is a setting of the type {wanted} only", "remove it")
-        return value
-
-    return AfterValidator(check)
-
-
-def _lower(value: object) -> object:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _parse_events(value: object) -> tuple[str, ...]:
-    names = values.parse_names(value)
-    for name in names:
-        if name not in EVENTS:
-            meant = suggest(name, EVENTS)
-            choice = ", ".join(EVENTS)
-            raise Refused(
-                f"names no event: {show_value(name)}",
-                f"did you mean {meant}? There are {choice}" if meant else f"use {choice}",
-            )
-    return names
-
-
-def _tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Plain = Annotated[Secret, parse_secret()]
-Proxy = Annotated[Secret, parse_secret(addresses.parse_proxy_url, addresses.show_without_password)]
-Identifier = Annotated[str, simple(values.parse_identifier)]
-HostRoot = Annotated[str, simple(addresses.parse_host_root)]
-Mailbox = Annotated[str, simple(smtp.parse_mailbox)]
-Mailboxes = Annotated[tuple[str, ...], simple(smtp.parse_mailboxes, list)]
-Events = Annotated[tuple[str, ...], simple(_parse_events, list)]
-CaFile = Annotated[Path, Parsed(files.parse_ca_file)]
-UserCondition = Annotated[str, Parsed(partial(parse_expression, entity="user"))]
-GroupCondition = Annotated[str, Parsed(partial(parse_expression, entity="group"))]
-Names = Annotated[tuple[str, ...], simple(values.parse_names, list)]
-Duration = Annotated[timedelta, simple(values.parse_duration, values.format_duration)]
-Kept = Annotated[timedelta, simple(values.parse_retention, values.format_duration)]
-CadenceValue = Annotated[Cadence, simple(parse_cadence)]
-Limit = Annotated[int | None, simple(values.parse_limit, values.format_limit)]
-Reference = Annotated[str, simple(_parse_reference)]
-Concurrency = Annotated[
-    int | Literal["auto"],
-    Parsed(
-        lambda value, _info: values.parse_concurrency(value),
-        lambda value: value,
-        written=core_schema.union_schema([core_schema.int_schema(ge=1, le=64), core_schema.literal_schema(["auto"])]),
-    ),
-]
-ListenAt = Annotated[values.Listen | None, simple(values.parse_listen, values.format_optional)]
-Day = Annotated[date, Parsed(lambda value, _info: values.parse_date(value), str, written=core_schema.date_schema())]
-Percent = Annotated[int | None, simple(values.parse_percent, values.format_limit)]
 
 
 class GraphSettings(Section):
@@ -166,7 +102,7 @@ class BpsSettings(Section):
     """``[bps]``: the WEBCON BPS portal."""
 
     allow_http: bool = False
-    portal_url: Annotated[str, Parsed(_parse_portal_url)]
+    portal_url: Annotated[str, Parsed(parse_portal_url)]
     client_id: Identifier
     client_secret: Plain
     client_secret_expires: Day | None = None
@@ -247,7 +183,7 @@ class ProcessSetting(Section):
 
     db_id: Annotated[int, Field(ge=1)]
     id: Annotated[int, Field(ge=1)] | None = None
-    guid: Annotated[str, simple(_parse_guid)] | None = None
+    guid: Annotated[str, simple(parse_guid)] | None = None
 
 
 class LicenceSetting(Section):
@@ -256,11 +192,11 @@ class LicenceSetting(Section):
     The settings belong to one type each; what is not given is left to the portal.
     """
 
-    group: Annotated[str, simple(_parse_name)]
+    group: Annotated[str, simple(parse_name)]
     type: LicenceType
-    project_creation: Annotated[bool, _of_type("DesignerDeskUser")] | None = None
-    project_publishing: Annotated[bool, _of_type("DesignerDeskUser")] | None = None
-    processes: Annotated[tuple[ProcessSetting, ...], _of_type("SingleSolutionUser"), BeforeValidator(_tuple)] = ()
+    project_creation: Annotated[bool, of_type("DesignerDeskUser")] | None = None
+    project_publishing: Annotated[bool, of_type("DesignerDeskUser")] | None = None
+    processes: Annotated[tuple[ProcessSetting, ...], of_type("SingleSolutionUser"), BeforeValidator(to_tuple)] = ()
 
     @field_validator("processes")
     @classmethod
@@ -281,7 +217,7 @@ class PrivilegeSetting(Section):
     `syncd.config.lists` says which keys belong together.
     """
 
-    group: Annotated[str, simple(_parse_name)]
+    group: Annotated[str, simple(parse_name)]
     database: Annotated[int, Field(ge=1)]
     application: Reference | None = None
     process: Reference | None = None
@@ -334,12 +270,12 @@ class NotifySettings(Section):
 class LogSettings(Section):
     """``[log]``."""
 
-    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(_lower)] = "auto"
-    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(_lower)] = "info"
+    format: Annotated[Literal["auto", "json", "console"], BeforeValidator(lower)] = "auto"
+    level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(lower)] = "info"
 
 
-Licences = Annotated[tuple[LicenceSetting, ...], BeforeValidator(_tuple)]
-Privileges = Annotated[tuple[PrivilegeSetting, ...], BeforeValidator(_tuple)]
+Licences = Annotated[tuple[LicenceSetting, ...], BeforeValidator(to_tuple)]
+Privileges = Annotated[tuple[PrivilegeSetting, ...], BeforeValidator(to_tuple)]
 
 SECTIONS: dict[str, type[Section]] = {
     "graph": GraphSettings,

@@ -6,12 +6,15 @@ in one statement and never holds them all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from syncd.model.change import Action, ObjectKind, OutcomeStatus, Phase
 from syncd.model.reason import Cause, Reason
+
+ANY_OUTCOME: tuple[OutcomeStatus, ...] = ("planned", "held", "deferred", "dropped")
+"""The outcomes that a change may have while nothing is sent."""
 
 Same = Literal[
     "record", "record as member", "member as record", "member", "source", "type", "another type"
@@ -130,3 +133,8 @@ def _is_same(same: Same, row: PlannedRow, other: PlannedRow) -> bool:
             return other.type == row.type
         case "another type":
             return other.type != row.type
+
+
+def stop_seqs(status: OutcomeStatus, reason: Reason, seqs: Collection[int] | Sequence[int]) -> tuple[Stop, ...]:
+    """Stop single changes, whatever they are by now."""
+    return (Stop(status, reason, (Selection(seqs=frozenset(seqs), statuses=ANY_OUTCOME),)),) if seqs else ()

@@ -16,7 +16,7 @@ complete (everything is planned)
 release (instead of 1 to 8, when a person has approved something)
 9      `stop_unapproved`       what was not released, or was not shown                           held, deferred
 write (nothing is sent yet)
-10     `pauses.stop_paused`    whatever concerns a person or group that is paused                deferred
+10     `stop_paused`           whatever concerns a person or group that is paused                deferred
 11     `stop_untimely`         what hangs on a clock that is not believed                        deferred
 12     `stop_quiet`            removals, in quiet hours                                          deferred
 13     `stop_failing`          what failed alike, until its next attempt is due                  deferred
@@ -32,28 +32,24 @@ seats (the portal's seats are known)
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
 the successor of a renamed record, and `sync.apply.circuit` weighs refusals.
 
-Every function is pure: it is given what the store knows and returns what to stop, and why. `sync.passage`
-runs them in this order.
+10 stands in `pauses`, 15 to 19 in `licence_sieves`. Every function is pure: it is given what the store knows and
+returns what to stop, and why. `sync.passage` runs them in this order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from syncd.model.change import REMOVALS, Action, ObjectKind, OutcomeStatus, Phase
+from syncd.model.change import REMOVALS, Action, ObjectKind, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause, Reason
 from syncd.plan.approval import Approved, HeldBefore
 from syncd.plan.guard import Hold
-from syncd.plan.licences import FOR_DELETION, Allotment
-from syncd.plan.selection import Beside, Same, Selection, Stop
+from syncd.plan.selection import ANY_OUTCOME, Beside, Selection, Stop, stop_seqs
 from syncd.plan.words import say
 
-_ANY: tuple[OutcomeStatus, ...] = ("planned", "held", "deferred", "dropped")
-_WAITING: tuple[OutcomeStatus, ...] = ("held", "deferred")
-_STOPPED: tuple[OutcomeStatus, ...] = ("held", "deferred", "dropped")
 _LINKS: tuple[ObjectKind, ...] = ("membership", "ownership")
 
 
@@ -78,7 +74,7 @@ class RejectedBefore:
 
 def stop_rejected(rows: Iterable[RejectedBefore]) -> tuple[Stop, ...]:
     """Drop what a person rejected, as long as nothing else is to be written."""
-    return _stop_seqs("dropped", say(Cause.REJECTED_BEFORE), [row.seq for row in rows if _is_rejected(row)])
+    return stop_seqs("dropped", say(Cause.REJECTED_BEFORE), [row.seq for row in rows if _is_rejected(row)])
 
 
 def _is_rejected(row: RejectedBefore) -> bool:
@@ -102,7 +98,7 @@ def stop_declined(records: Collection[int]) -> tuple[Stop, ...]:
     """Write nothing into records of others whose adoption a person rejected."""
     if not records:
         return ()
-    updates = Selection(actions=("update",), objects=RECORD_KINDS, records=frozenset(records), statuses=_ANY)
+    updates = Selection(actions=("update",), objects=RECORD_KINDS, records=frozenset(records), statuses=ANY_OUTCOME)
     return (Stop("dropped", say(Cause.ADOPTION_REJECTED), (updates,)),)
 
 
@@ -111,8 +107,8 @@ def stop_unmoved(kept: Collection[int], managed: Collection[int]) -> tuple[Stop,
 
     ``kept``: the accounts that those people keep; ``managed``: places of updates that name such a manager.
     """
-    tasks = Selection(actions=("create",), objects=("substitution",), records=frozenset(kept), statuses=_ANY)
-    named = Selection(seqs=frozenset(managed), statuses=_ANY)
+    tasks = Selection(actions=("create",), objects=("substitution",), records=frozenset(kept), statuses=ANY_OUTCOME)
+    named = Selection(seqs=frozenset(managed), statuses=ANY_OUTCOME)
     found = (*((tasks,) if kept else ()), *((named,) if managed else ()))
     return (Stop("dropped", say(Cause.MOVE_REJECTED), found),) if found else ()
 
@@ -121,8 +117,8 @@ def stop_unadopted(holds: Iterable[Hold]) -> tuple[Stop, ...]:
     """Hold the updates of records whose adoption is beyond the limit."""
     if not any(hold.action == "adopt" for hold in holds):
         return ()
-    adopted = Beside(of=Selection(actions=("adopt",), statuses=_ANY), same=("record",))
-    updates = Selection(actions=("update",), statuses=_ANY, beside=adopted)
+    adopted = Beside(of=Selection(actions=("adopt",), statuses=ANY_OUTCOME), same=("record",))
+    updates = Selection(actions=("update",), statuses=ANY_OUTCOME, beside=adopted)
     return (Stop("held", say(Cause.ADOPTION_HELD, what="account"), (updates,)),)
 
 
@@ -131,9 +127,9 @@ def stop_unapproved(found: Approved) -> tuple[Stop, ...]:
     kept = [
         replace(stop, since=held.since)
         for held, seqs in found.unreleased.items()
-        for stop in _stop_seqs("held", held.reason, seqs)
+        for stop in stop_seqs("held", held.reason, seqs)
     ]
-    return (*kept, *_stop_seqs("deferred", say(Cause.NOT_APPROVED), found.unseen))
+    return (*kept, *stop_seqs("deferred", say(Cause.NOT_APPROVED), found.unseen))
 
 
 # ---- the guard -------------------------------------------------------------------------------------------------------
@@ -279,95 +275,16 @@ def stop_failing(rows: Iterable[Retried], tried: Collection[tuple[Any, ...]]) ->
     way only to put somebody into a group or to take somebody out.
     """
     seqs = [row.seq for row in rows if row.kind in _LINKS or row.written in tried]
-    return _stop_seqs("deferred", say(Cause.NOT_DUE), seqs)
+    return stop_seqs("deferred", say(Cause.NOT_DUE), seqs)
 
 
 def stop_tied(tied: Mapping[str, Collection[int]]) -> tuple[Stop, ...]:
     """Put off the deletions with which the portal would change what is on the protect list, by the reason of each."""
     return tuple(
-        stop for what, seqs in sorted(tied.items()) for stop in _stop_seqs("deferred", say(Cause.TIED, what=what), seqs)
+        stop for what, seqs in sorted(tied.items()) for stop in stop_seqs("deferred", say(Cause.TIED, what=what), seqs)
     )
-
-
-# ---- licences --------------------------------------------------------------------------------------------------------
-
-_DELETION = Selection(actions=("delete",), objects=("user",))
-_FOR_DELETION = Selection(actions=("revoke",), objects=("licence",), causes=FOR_DELETION)
-_GIVEN_UP = Selection(actions=("revoke",), objects=("licence",))
-_MOVE = Selection(actions=("grant",), objects=("licence",), causes=(Cause.MOVED,))
-_SAME_LICENCE: tuple[Same, ...] = ("source", "type")
-
-
-def stop_uncoupled() -> tuple[Stop, ...]:
-    """Let licences that go because of a deletion go only with it, and an account only when all of them go.
-
-    Of an account that stays for one licence the others stay, too: the first rule is asked again.
-    """
-    return tuple(rule(status) for rule in (_keep_licences, _keep_account, _keep_licences) for status in _STOPPED)
-
-
-def _keep_licences(status: OutcomeStatus) -> Stop:
-    stopped = Beside(of=replace(_DELETION, statuses=(status,)), same=("record",))
-    return Stop(status, say(Cause.DELETION_STOPPED), (replace(_FOR_DELETION, beside=stopped),))
-
-
-def _keep_account(status: OutcomeStatus) -> Stop:
-    stopped = Beside(of=replace(_FOR_DELETION, statuses=(status,)), same=("record",))
-    return Stop(status, say(Cause.LICENCES_STAY), (replace(_DELETION, beside=stopped),))
-
-
-def stop_moves(on_their_way: Collection[int]) -> tuple[Stop, ...]:
-    """Move a licence given by hand to the new account only when the old one gives it up, or has given it up.
-
-    ``on_their_way``: places of grants whose licence has left the old account already.
-    """
-    given_up = Beside(of=_GIVEN_UP, same=_SAME_LICENCE)
-    alone = replace(_MOVE, but_seqs=frozenset(on_their_way), without=given_up)
-    held, deferred = (_wait_with_previous(alone, status) for status in _WAITING)
-    return held, deferred, Stop("dropped", say(Cause.MANUAL_STAYS), (alone,))
-
-
-def _wait_with_previous(move: Selection, status: OutcomeStatus) -> Stop:
-    waiting = Beside(of=replace(_GIVEN_UP, statuses=(status,)), same=_SAME_LICENCE)
-    return Stop(status, say(Cause.MOVES_TOGETHER), (replace(move, beside=waiting),))
-
-
-def stop_swaps() -> tuple[Stop, ...]:
-    """Keep the old licence until the new one is given."""
-    waits = Selection(actions=("grant",), objects=("licence",), statuses=("deferred", "held"))
-    old = Selection(actions=("revoke",), objects=("licence",), beside=Beside(of=waits, same=("record", "another type")))
-    return (Stop("deferred", say(Cause.KEPT_UNTIL_GIVEN), (old,)),)
-
-
-def stop_without_seat(allotment: Allotment) -> tuple[Stop, ...]:
-    """Put off the grants for which there is no seat, and keep what they would have taken the place of."""
-    by_reason: dict[str, list[int]] = {}
-    for seq, shortage in allotment.without.items():
-        by_reason.setdefault(shortage.reason, []).append(seq)
-    stops = [
-        stop
-        for shortage, seqs in sorted(by_reason.items())
-        for stop in _stop_seqs("deferred", say(Cause.NO_SEAT, shortage=shortage), seqs)
-    ]
-    return (*stops, *stop_swaps())
-
-
-def stop_given_by_hand(grants: Collection[int]) -> tuple[Stop, ...]:
-    """Drop grants of what somebody gave by hand meanwhile: it stays manual."""
-    return _stop_seqs("dropped", say(Cause.GIVEN_BY_HAND), grants)
-
-
-def stop_licences() -> tuple[Stop, ...]:
-    """Drop every change of a licence: the portal assigns them by itself."""
-    licences = Selection(objects=("licence",), statuses=("planned", "held"))
-    return (Stop("dropped", say(Cause.LICENCES_PERPETUAL), (licences,)),)
 
 
 def stop_everything(reason: Reason) -> tuple[Stop, ...]:
     """Drop a plan that is not to be applied after all."""
     return (Stop("dropped", reason, (Selection(statuses=("planned", "held")),)),)
-
-
-def _stop_seqs(status: OutcomeStatus, reason: Reason, seqs: Collection[int] | Sequence[int]) -> tuple[Stop, ...]:
-    """Stop single changes, whatever they are by now."""
-    return (Stop(status, reason, (Selection(seqs=frozenset(seqs), statuses=_ANY),)),) if seqs else ()

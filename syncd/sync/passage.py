@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from syncd.model.change import REMOVALS
 from syncd.model.reason import Cause, Reason
-from syncd.plan import sieves
+from syncd.plan import licence_sieves, sieves
 from syncd.plan.daily import Kind, list_allowances, make_day
 from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
@@ -123,9 +123,9 @@ def pass_licences(store: Store, run_id: int) -> None:
     if not store.licences.has_licence_changes.blocking(run_id):
         return
     stops = store.stops
-    stops.stop(run_id, sieves.stop_uncoupled())
-    stops.stop(run_id, sieves.stop_moves(stops.load_moves_on_their_way(run_id)))
-    stops.stop(run_id, sieves.stop_swaps())
+    stops.stop(run_id, licence_sieves.stop_uncoupled())
+    stops.stop(run_id, licence_sieves.stop_moves(stops.load_moves_on_their_way(run_id)))
+    stops.stop(run_id, licence_sieves.stop_swaps())
 
 
 def pass_seats(store: Store, run_id: int, free: dict[str, int]) -> tuple[Shortage, ...]:
@@ -135,7 +135,7 @@ def pass_seats(store: Store, run_id: int, free: dict[str, int]) -> tuple[Shortag
     """
     claims, supply = store.licences.load_claims(run_id, free)
     allotment = allot(claims, supply)
-    store.stops.stop(run_id, sieves.stop_without_seat(allotment))
+    store.stops.stop(run_id, licence_sieves.stop_without_seat(allotment))
     if allotment.early:
         store.licences.revoke_early(run_id, allotment.early)
     return allotment.shortages
@@ -144,7 +144,7 @@ def pass_seats(store: Store, run_id: int, free: dict[str, int]) -> tuple[Shortag
 def pass_unready_grants(store: Store, run_id: int) -> None:
     """Defer the grants whose account is not ready, and keep what they would have taken the place of."""
     if store.licences.defer_unready_grants(run_id):
-        store.stops.stop(run_id, sieves.stop_swaps())
+        store.stops.stop(run_id, licence_sieves.stop_swaps())
 
 
 def drop_plan(store: Store, run_id: int, reason: Reason) -> None:

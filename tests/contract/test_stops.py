@@ -10,16 +10,13 @@ from sqlalchemy import insert, select
 from syncd.model.change import Phase
 from syncd.model.reason import Cause
 from syncd.plan.guard import Hold
+from syncd.plan.licence_sieves import stop_licences, stop_moves, stop_swaps, stop_uncoupled
 from syncd.plan.selection import PlannedRow, Selection, Stop, choose
 from syncd.plan.sieves import (
     stop_excess,
     stop_kept_places,
-    stop_licences,
-    stop_moves,
     stop_quiet,
-    stop_swaps,
     stop_unadopted,
-    stop_uncoupled,
 )
 from syncd.store.db.database import reading
 from syncd.store.schema.tables import changes

@@ -18,7 +18,8 @@ from syncd.clock import Clock
 from syncd.sandbox.login.service import GRAPH_AUDIENCE, Registration
 from syncd.sandbox.tenant.applications import Applications
 from syncd.sandbox.tenant.batch import answer_batch
-from syncd.sandbox.tenant.delta import DeltaEngine, Page, Stream, Token
+from syncd.sandbox.tenant.delta import DeltaEngine
+from syncd.sandbox.tenant.delta_pages import Page, Stream, Token
 from syncd.sandbox.tenant.directory import Directory
 from syncd.sandbox.tenant.graph_lists import Lists
 from syncd.sandbox.tenant.me import answer_me

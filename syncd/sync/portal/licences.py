@@ -12,7 +12,7 @@ from syncd.errors import UNCLEAR, AuthFailed, Forbidden, Intercepted, PermanentE
 from syncd.model.change import Change, Outcome, Placed, PlannedChange
 from syncd.model.licence import Step
 from syncd.model.reason import Cause, Reason
-from syncd.plan.sieves import stop_given_by_hand, stop_licences
+from syncd.plan.licence_sieves import stop_given_by_hand, stop_licences
 from syncd.plan.words import say
 from syncd.sync.passage import pass_licences, pass_seats
 from syncd.sync.ports.sides import Portal
