@@ -70,7 +70,7 @@ def put_files(sandbox: Path, folder: Path, database_url: str) -> dict[str, Path]
     text = text.replace(str(sandbox / "ca.pem"), CERTIFICATE)
     for secret in ("graph", "bps"):
         text = text.replace(str(sandbox / f"{secret}-secret"), f"/run/secrets/{secret}")
-    kept = [part for part in text.split("\n\n") if not part.startswith(("[store]", "[health]", "[schedule]"))]
+    kept = [part for part in text.split("\n\n") if not part.startswith(("[store]", "[health]", "[schedule]", "[web]"))]
     (folder / "syncd.toml").write_text("\n\n".join(kept))
     said = {name: (sandbox / f"{name}-secret").read_text() for name in ("graph", "bps")} | {"store_url": database_url}
     for name, secret in said.items():
