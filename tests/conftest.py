@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import structlog
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 # Plug-ins ask for "the current event loop" outside of any test; told once that there is none, they make none, and no
 # loop is left for the garbage collector to complain about in a test that has nothing to do with it.
 asyncio.set_event_loop(None)
+
+# A machine that is busy with something else is no failure: no example has a time limit.
+hypothesis.settings.register_profile("syncd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("syncd")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.plan.daily import NO_DAY, Day, Done, describe_allowances, list_allowances, make_day
@@ -105,7 +105,6 @@ def test_the_allowance_names_the_tighter_limit() -> None:
     assert describe_allowances([found]) == ["in the last 24 hours: unlink of 19 memberships unasked, 25 are allowed"]
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.booleans()), max_size=12), st.integers(0, 400))
 def test_counting_only_as_far_as_needed_changes_no_verdict(runs: list[tuple[int, int, bool]], owned: int) -> None:
     """Nor does the order in which a store is asked: a population that is cut off is one that exceeds nothing."""
