@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Literal
 
 Stream = Literal["users", "groups"]
@@ -118,3 +118,9 @@ class Checkpoint:
     baseline: bool = False
     tracked: bool = False
     listing: bool = False
+
+    def advance(self, page: Page) -> Checkpoint:
+        """Return the checkpoint after a page: within a round the start stays known, at its end it moves on."""
+        if page.delta_link is not None:
+            return replace(self, next_link=None, delta_link=page.delta_link)
+        return replace(self, next_link=page.next_link)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from syncd.clock import Clock, LateClock
-from syncd.errors import ConfigError, PortalRestored, UnsafePlan
+from syncd.errors import PortalRestored, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
 from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
 from syncd.plan.restored import say_restored
@@ -29,6 +29,7 @@ from syncd.sync.portal.read import read_concerned, read_doubtful, read_members, 
 from syncd.sync.portal.restored import Suspicion, judge_portal, refuse_restored
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Portal
+from syncd.sync.preconditions import check_target
 from syncd.sync.timekeeper import Timekeeper
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Push:
 
     async def check(self) -> None:
         """Raise what a push would raise because the portal is another one, is not there, or refuses us."""
-        await self._check_target()
+        await check_target(self._portal, self._store)
         await self._portal.check()
 
     async def run(
@@ -88,7 +89,7 @@ class Push:
         """
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
-        await self._check_target()
+        await check_target(self._portal, self._store)
         due = await store.plans.is_full_push_due(fingerprint)
         if due:
             await store.plans.require_full_push()
@@ -231,7 +232,7 @@ class Push:
         store, rules = self._store, self._rules
         if write and proposal.writes and rules.policy.mode == "plan_only":
             raise UnsafePlan('policy.mode = "plan_only": nothing is written to the portal')
-        await self._check_target()
+        await check_target(self._portal, self._store)
         if write and proposal.writes:
             await self._portal.check()
             if proposal.kind != "replay":
@@ -317,16 +318,6 @@ class Push:
         )
         await apply.run(run_id, planned, licences=licences, retry_failed=retry_failed)
         return apply.notes
-
-    async def _check_target(self) -> None:
-        other = await self._store.inventory.bind_target(self._portal.address)
-        if other is not None:
-            problem = (
-                f"bps.portal_url: the store belongs to the portal at {other}, not to {self._portal.address}; what is "
-                "ours in the one need not be ours in the other. Set the old address again, or take a new store "
-                "(store.url), in which everything that this portal already has waits for adoption"
-            )
-            raise ConfigError([problem])
 
     async def _read_records_of(self, subject: Subject) -> list[str]:
         """Read anew the portal's records that the one object wants or has, so that the plan meets their truth."""

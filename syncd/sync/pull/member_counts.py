@@ -140,4 +140,4 @@ class MemberCheck:
             await self._store.memberships.note_unexplained(group_id, counted - stored)
 
     def _tell(self, group_id: str, error: RemoteError) -> None:
-        self._note(reason=str(error).replace(group_id, "…"), object_id=group_id)
+        self._note(reason=str(error), object_id=group_id)

@@ -15,20 +15,19 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import (
-    ConfigError,
     EmptyPages,
     EndlessRound,
     Forbidden,
     Interrupted,
     RemoteError,
     ResyncRequired,
-    UnsafePlan,
 )
 from syncd.model.listing import Chunk
 from syncd.model.run import PullKind, Wanted
 from syncd.model.source import STREAMS, BadObject, Checkpoint, Page, Stream
 from syncd.sync.ports.progress import Progress
 from syncd.sync.ports.sides import Source
+from syncd.sync.preconditions import check_tenant, refuse_unread
 from syncd.sync.pull.direct_reads import DirectReads
 from syncd.sync.pull.full_read import FullRead, is_refusal
 from syncd.sync.pull.member_counts import MemberCheck
@@ -60,41 +59,12 @@ class Pull:
         self._log = structlog.get_logger("syncd.pull")
 
     async def check_tenant(self) -> None:
-        """Raise ConfigError when the store belongs to another tenant than the one that the configuration names.
-
-        A name that is known costs nothing; another one is looked up once, in the token.
-        """
-        directory, name = self._store.directory, self._source.tenant
-        if await directory.is_tenant_known(name):
-            return
-        tenant = await self._source.identify_tenant()
-        other = await directory.bind_tenant(tenant, name)
-        if other is not None:
-            problem = (
-                f"graph.tenant_id: the store belongs to the tenant {other}, not to {tenant}; in another tenant "
-                "everybody whom it knows would count as deleted. Set the old tenant again, or take a new store "
-                "(store.url)"
-            )
-            raise ConfigError([problem])
+        """Raise ConfigError when the store belongs to another tenant than the one that the configuration names."""
+        await check_tenant(self._source, self._store)
 
     async def refuse_unread(self) -> None:
-        """Raise UnsafePlan where rules look at attributes that the stored objects were not read with.
-
-        They would count as empty, and whoever is told apart by them would seem to leave. Where an older version has
-        read the objects, that is not known: it is logged.
-        """
-        checkpoints = await self._store.directory.load_checkpoints()
-        for stream, checkpoint in checkpoints.items():
-            if checkpoint.fingerprint == self._source.fingerprint(stream):
-                continue
-            selected = await self._store.directory.load_selected(stream)
-            if selected is None:
-                self._log.warning("checkpoint.unread", stream=stream)
-            elif unread := sorted({*self._source.list_selected(stream)} - selected):
-                raise UnsafePlan(
-                    f"nothing was planned: the rules look at {', '.join(unread)} of {stream}, which the store was not "
-                    "read with, and would count as empty for everybody; 'syncd plan full' reads it, and writes nothing"
-                )
+        """Raise UnsafePlan where rules look at attributes that the stored objects were not read with."""
+        await refuse_unread(self._source, self._store)
 
     async def run(self, kind: PullKind) -> PullResult:
         """Read both streams side by side; ``full`` reads everything, ``delta`` what changed where a checkpoint allows.
@@ -293,7 +263,7 @@ class Pull:
                 async for pages in pages_read:
                     if watch is not None:
                         await watch(pages)
-                    await self._store_pages(pages, _advance(checkpoint, pages[-1]), result)
+                    await self._store_pages(pages, checkpoint.advance(pages[-1]), result)
                     if pages[-1].next_link is not None and self._stopping():
                         raise Interrupted(f"asked to stop while reading {stream}; the next run goes on at this page")
         except EmptyPages as error:  # the link behind the last stored page is stored: there the next run goes on
@@ -367,23 +337,9 @@ class Pull:
 
     def _note_doubt(self, group_id: str, reason: str) -> None:
         """Say that a group keeps the people whom it is not proven to have lost."""
-        self._troubles.note("members.unproven", about="groups", reason=_strip_id(reason, group_id), object_id=group_id)
+        self._troubles.note("members.unproven", about="groups", reason=reason, object_id=group_id)
 
     def _note_hidden(self, group_id: str, error: Forbidden, result: PullResult) -> None:
         """Say that a group's members cannot be seen, and stay as they are stored."""
-        self._troubles.note(
-            "members.hidden", about="groups", reason=_strip_id(str(error), group_id), object_id=group_id
-        )
+        self._troubles.note("members.hidden", about="groups", reason=str(error), object_id=group_id)
         result.add("groups_hidden", 1)
-
-
-def _strip_id(reason: str, object_id: str) -> str:
-    """Return a reason without the object that it names, so that equal ones are one."""
-    return reason.replace(object_id, "…")
-
-
-def _advance(checkpoint: Checkpoint, page: Page) -> Checkpoint:
-    """Return the checkpoint after a page: within a round the start stays known, at its end it moves on."""
-    if page.delta_link is not None:
-        return replace(checkpoint, next_link=None, delta_link=page.delta_link)
-    return replace(checkpoint, next_link=page.next_link)

@@ -48,8 +48,12 @@ class Troubles:
         self._log = structlog.get_logger("syncd.pull")
 
     def note(self, event: str, *, about: str, reason: str, object_id: str = "", count: int = 1) -> None:
-        """Note trouble of a kind, which is named by its log event and by what it is ``about``."""
-        self._kinds.setdefault((event, about), _Kind()).add(reason, object_id, count)
+        """Note trouble of a kind, which is named by its log event and by what it is ``about``.
+
+        A reason that names the object is told without it, so that equal ones are one.
+        """
+        same = reason.replace(object_id, "…") if object_id else reason
+        self._kinds.setdefault((event, about), _Kind()).add(same, object_id, count)
 
     async def tell(self) -> None:
         """Log each kind that was not told within a day, or that has a reason by now which was not; forget them all."""
