@@ -1,7 +1,7 @@
 """Which changes only return to a state that our own outcomes of the last days hold: the tenant was set back.
 
-A tenant that is set back is set back as a whole: to one moment, everywhere. A single group that loses its newcomers is a
-group that somebody took apart, and stays under the guard.
+A tenant that is set back is set back as a whole: to one moment, everywhere. A single group that loses its newcomers is
+one that somebody took apart, and stays under the guard.
 
 ==========  ==================================================================  =======================================
 planned     returns when                                                        and never when
@@ -16,10 +16,10 @@ update      each value is as it was at that moment, and is now as we wrote it   
             last, since then
 ==========  ==================================================================  =======================================
 
-They return only together: of two groups at least, or with the values of two records at least, and when most of what came
-since that moment returns. Deletions, adoptions, and what goes because somebody is disabled, deleted or out of the scope,
-never do: there the state of before was another one. Whoever was put back into a group was in it before: that taking out
-is no return either.
+They return only together: of two groups at least, or with the values of two records at least, and when most of what
+came since that moment returns. Deletions, adoptions, and what goes because somebody is disabled, deleted or out of the
+scope, never do: there the state of before was another one. Whoever was put back into a group was in it before: that
+taking out is no return either.
 """
 
 from __future__ import annotations
