@@ -29,7 +29,7 @@ from syncd.config.secret import Secret
 from syncd.config.secret_values import parse_secret
 from syncd.config.web import WEB_SECRETS, WebSettings
 from syncd.model.event import EVENTS
-from syncd.model.licence import LicenceType
+from syncd.model.licence import LICENCE_TYPES
 from syncd.model.privilege import LEVELS, PlaceKind
 
 SECRET_KEYS: dict[str, frozenset[str]] = {
@@ -43,6 +43,8 @@ MASKED_KEYS = frozenset(
     {"client_secret", "certificate_password", "token", "url", "webhook_url", "smtp_url", "proxy_url"}
 )
 
+_LONGEST_TYPE = 100
+
 Leave = Literal["keep", "revoke", "delete"]
 
 
@@ -54,6 +56,17 @@ def _parse_name(value: object) -> str:
     name = values.expect_text(value)
     if not name:
         raise Refused("is empty", "name a group by its display name or id")
+    return name
+
+
+def _parse_licence_type(value: object) -> str:
+    """Return the name of a type: one that we know, in its spelling, or any other that the portal may offer."""
+    name = values.expect_text(value)
+    if not name or not name.isprintable() or len(name) > _LONGEST_TYPE:
+        raise Refused("names no type of licence", "'syncd check' lists the types that the portal offers")
+    meant = next((known for known in LICENCE_TYPES if known.casefold() == name.casefold()), name)
+    if meant != name:
+        raise Refused(f"is not how the portal spells it: {name}", f"did you mean {meant}?")
     return name
 
 
@@ -253,11 +266,12 @@ class ProcessSetting(Section):
 class LicenceSetting(Section):
     """One entry of ``[[licences]]``: members of the group get the licence; the first matching rule comes first.
 
-    The settings belong to one type each; what is not given is left to the portal.
+    The type is any that the portal's own summary of licences offers; only the portal can tell whether it does. The
+    settings belong to one type each; what is not given is left to the portal.
     """
 
     group: Annotated[str, simple(_parse_name)]
-    type: LicenceType
+    type: Annotated[str, simple(_parse_licence_type)]
     project_creation: Annotated[bool, _of_type("DesignerDeskUser")] | None = None
     project_publishing: Annotated[bool, _of_type("DesignerDeskUser")] | None = None
     processes: Annotated[tuple[ProcessSetting, ...], _of_type("SingleSolutionUser"), BeforeValidator(_tuple)] = ()
