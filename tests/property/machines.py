@@ -12,7 +12,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
 import stamina
 import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -24,8 +23,8 @@ from tests.contract.sandbox_client import MovableClock
 _WANTED, _SEED = os.environ.get("SYNCD_MACHINES"), os.environ.get("SYNCD_SEED")
 _SHRINK_FROM = 1000
 _NUMBER = 4
-SHARES = (0, *(pytest.param(share, marks=pytest.mark.once) for share in range(1, _NUMBER)))
-"""Values of a test's parameter ``share``; one of them is enough on each further Python."""
+SHARES = range(_NUMBER)
+"""Values of a test's parameter ``share``."""
 
 
 class OurClock(Clock):

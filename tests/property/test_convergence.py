@@ -443,6 +443,7 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
 histories = given(st.lists(round_, max_size=6), st.integers(0, 1000), st.integers(1, 4))
 
 
+@pytest.mark.again
 @walked(25)
 @example(
     # A full read that is broken off between its last page and the sweep: the next run ends it and reads no more.
