@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from syncd.model.run import HELD_FOR
+from syncd.model.source import STREAMS
 from syncd.plan.report.next_steps import Place, Step, find_held_runs, list_steps
 from syncd.store.db.database import Database
 from syncd.store.decisions.pauses import Pauses
@@ -25,6 +26,13 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
     attempts = [entry["next_attempt_at"] for entry in explanation.pending if entry.get("next_attempt_at")]
     pauses = [pause.until for pause in Pauses(database).load_pauses(now=now) if pause.source == found.key]
     next_run = _find_next(database, now)
+    concerned = STREAMS if found.kind == "user" else ("groups",)
+    unproven: dict[str, str] = {
+        stream: why
+        for doubts in store.full_reads.load_doubts.blocking().values()
+        for stream, why in doubts.items()
+        if stream in concerned
+    }
     steps: dict[Step, None] = {}
     for line in lines:
         place = Place(
@@ -38,6 +46,7 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
             retried_at=min(attempts, default=None),
             paused_until=min(pauses, default=None),
             next_run=next_run,
+            unproven=unproven,
         )
         steps |= dict.fromkeys(list_steps(place))
     return list(steps)
