@@ -50,6 +50,13 @@ def test_every_variable_is_a_setting(compose: Compose, dockerfile: str) -> None:
         assert said.keys() <= known
 
 
+def test_the_console_has_its_port_ready(compose: Compose) -> None:
+    """Switched off, and where `[web]` listens in the example of a container."""
+    text = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
+    assert re.search(r'^      # - 8443:8443 .*listen = "0\.0\.0\.0:8443"', text, re.MULTILINE)
+    assert not any("8443" in str(port) for port in compose["services"]["syncd"]["ports"])
+
+
 def test_whatever_is_named_is_declared(compose: Compose) -> None:
     """Secrets, volumes, networks, and services that are waited for until they are healthy."""
     services = compose["services"]

@@ -130,6 +130,31 @@ def test_the_pod_fits_the_image_and_the_program(case: Path) -> None:
     assert (migrate["args"], container["args"]) == (["migrate"], ["run"])
 
 
+def test_the_console_has_a_port_only_where_it_is_wanted() -> None:
+    """Pod, Service, Ingress and network policy name the same one, on which the program listens."""
+    made = render(load_values("postgresql"))
+    (container,), (service,), (ingress,), (policy,) = (
+        get_pod(made)["containers"], made["Service"], made["Ingress"], made["NetworkPolicy"]
+    )  # fmt: skip
+    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
+    said = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert said["SYNCD_WEB__LISTEN"] == f"0.0.0.0:{ports['console']}"
+    offered = {each["name"]: each["targetPort"] for each in service["spec"]["ports"]}
+    assert offered == {"http": "http", "console": "console"}
+    (rule,), (tls,) = ingress["spec"]["rules"], ingress["spec"]["tls"]
+    assert (rule["host"], tls) == ("syncd.example.com", {"hosts": ["syncd.example.com"], "secretName": "syncd-tls"})
+    (path,) = rule["http"]["paths"]
+    assert path["backend"]["service"] == {"name": service["metadata"]["name"], "port": {"name": "console"}}
+    allowed = {each["ports"][0]["port"]: each["from"] for each in policy["spec"]["ingress"]}
+    assert allowed["console"] == load_values("postgresql")["networkPolicy"]["consoleFrom"]
+    without = render(load_values("sqlite"))
+    assert "Ingress" not in without
+    assert [each["name"] for each in without["Service"][0]["spec"]["ports"]] == ["http"]
+    assert "SYNCD_WEB__LISTEN" not in str(get_pod(without))
+    shut = load_values("postgresql") | {"console": {"enabled": False}}
+    assert [each["ports"][0]["port"] for each in render(shut)["NetworkPolicy"][0]["spec"]["ingress"]] == ["http"]
+
+
 def test_configurations_of_the_cases_name_only_settings() -> None:
     """They are what the ConfigMap holds, and a changed one restarts the pod."""
     for name in ("sqlite", "workload-identity"):
@@ -170,6 +195,9 @@ def test_a_pod_with_an_identity_of_its_own() -> None:
         ({"existingConfigMap": "other"}, "there are two configurations"),
         ({"store": {"type": "postgresql"}, "existingSecret": ""}, "the URL of the PostgreSQL store is a secret"),
         ({"store": {"type": "mysql"}}, "store"),
+        ({"console": {"ingress": {"enabled": True, "host": "syncd.example.com"}}}, "an ingress leads to the console"),
+        ({"console": {"enabled": True, "ingress": {"enabled": True}}}, "an ingress leads to the console"),
+        ({"console": {"port": 443}}, "console"),
         ({"replicas": 1}, "replicas"),
         ({"terminationGracePeriodSeconds": 30}, "terminationGracePeriodSeconds"),
     ],

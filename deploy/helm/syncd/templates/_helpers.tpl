@@ -65,6 +65,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (eq .Values.store.type "postgresql") (not .Values.existingSecret) }}
 {{- fail (printf "the URL of the PostgreSQL store is a secret: name by existingSecret one that has the key %s" .Values.store.urlKey) }}
 {{- end }}
+{{- if and .Values.console.ingress.enabled (not (and .Values.console.enabled .Values.console.ingress.host)) }}
+{{- fail "an ingress leads to the console: set console.enabled=true, and console.ingress.host to the host of web.external_url" }}
+{{- end }}
 {{- end }}
 
 {{/* Variables and mounts are those of the daemon and of the container that migrates. */}}
@@ -81,6 +84,10 @@ env:
   {{- end }}
   - name: SYNCD_HEALTH__LISTEN
     value: 0.0.0.0:8080
+  {{- if .Values.console.enabled }}
+  - name: SYNCD_WEB__LISTEN
+    value: 0.0.0.0:{{ .Values.console.port }}
+  {{- end }}
   {{- with .Values.env }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
