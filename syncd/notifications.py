@@ -14,6 +14,7 @@ from syncd.clock import Clock
 from syncd.config import Missing, Settings
 from syncd.errors import SyncdError
 from syncd.model.run import RunRecord
+from syncd.plan.report.console_links import find_page
 from syncd.plan.report.mail import make_letter
 from syncd.plan.report.notifications import Notification
 from syncd.store.db.database import Database
@@ -27,18 +28,20 @@ if TYPE_CHECKING:
 
 
 class HookChannel:
-    """The hook as a channel: a message is one document."""
+    """The hook as a channel: a message is one document. ``console``: where it is reached, None where there is none."""
 
-    def __init__(self, hook: WebHook) -> None:
+    def __init__(self, hook: WebHook, *, console: str | None = None) -> None:
         self._hook = hook
+        self._console = console
 
     async def deliver(self, news: Notification, *, at: datetime) -> None:
         """Post one message; RemoteError when the hook does not take it."""
-        await self._hook.post({"text": news.text, "event": news.event, "at": at.isoformat(), **news.fields})
+        link = {"console": find_page(news, self._console)} if self._console else {}
+        await self._hook.post({"text": news.text, "event": news.event, "at": at.isoformat(), **news.fields, **link})
 
 
 class MailChannel:
-    """Mail as a channel: a message is one letter. ``console``: where people look at it, None where there is none."""
+    """Mail as a channel: a message is one letter. ``console``: where it is reached, None where there is none."""
 
     def __init__(self, mailer: Mailer, *, portal: str, console: str | None) -> None:
         self._mailer = mailer
@@ -48,7 +51,8 @@ class MailChannel:
 
     async def deliver(self, news: Notification, *, at: datetime) -> None:
         """Send one letter; RemoteError when the server does not take it."""
-        letter = make_letter(news, portal=self._portal, at=at, console=self._console)
+        console = find_page(news, self._console) if self._console else None
+        letter = make_letter(news, portal=self._portal, at=at, console=console)
         receipt = await self._mailer.send(letter, at=at)
         if receipt.refused:
             self._log.warning(
@@ -75,13 +79,13 @@ def list_outlets(settings: Settings, clock: Clock) -> list[Outlet]:
 @asynccontextmanager
 async def _open_hook(settings: Settings, clock: Clock) -> AsyncIterator[HookChannel]:
     async with _make_hook(settings, clock) as hook:
-        yield HookChannel(hook)
+        yield HookChannel(hook, console=_find_console(settings))
 
 
 @asynccontextmanager
 async def _open_mail(settings: Settings, clock: Clock) -> AsyncIterator[MailChannel]:
     # No connection is kept between two mails, which are rare.
-    yield MailChannel(_make_mailer(settings, clock), portal=_find_portal(settings), console=None)
+    yield MailChannel(_make_mailer(settings, clock), portal=_find_portal(settings), console=_find_console(settings))
 
 
 def _make_hook(settings: Settings, clock: Clock) -> WebHook:
@@ -100,6 +104,10 @@ def _make_mailer(settings: Settings, clock: Clock) -> Mailer:
 
 def _find_portal(settings: Settings) -> str:
     return "" if isinstance(settings.bps_side, Missing) else settings.bps_side.portal_url.partition("://")[2]
+
+
+def _find_console(settings: Settings) -> str | None:
+    return settings.web.external_url if settings.web.listen is not None else None
 
 
 async def probe_channels(settings: Settings, clock: Clock) -> dict[ChannelName, str]:

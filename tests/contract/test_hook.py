@@ -15,6 +15,7 @@ from syncd.clock import Clock
 from syncd.errors import NotFound, ProtocolError, StoreError, Unavailable
 from syncd.model.event import EVENTS
 from syncd.notifications import HookChannel
+from syncd.plan.report.notifications import Notification
 from syncd.store.store import Store
 from syncd.sync.notify import Notifications
 from syncd.webhook import HookOptions, WebHook
@@ -76,6 +77,16 @@ async def test_a_message_is_repeated_a_few_times_and_no_more(receiver: Receiver)
             await hook.post({"text": "hello"})
     assert receiver.asked == 3
     assert "sesame" not in str(raised.value)
+
+
+async def test_a_hook_is_told_where_the_console_shows_it(receiver: Receiver) -> None:
+    """As a field of its own, where there is a console."""
+    news = Notification("held", subject="s", text="t", fields={"run": 7, "held": {"unlink": 3}})
+    async with make_hook(receiver) as hook:
+        await HookChannel(hook, console="https://syncd.example.com").deliver(news, at=Clock().now())
+        await HookChannel(hook).deliver(news, at=Clock().now())
+    assert receiver.got[0]["console"] == "https://syncd.example.com/held/7"
+    assert "console" not in receiver.got[1]
 
 
 async def test_a_refusal_and_a_redirect_are_final(receiver: Receiver) -> None:

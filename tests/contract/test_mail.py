@@ -14,11 +14,19 @@ from urllib.parse import quote
 import pytest
 
 from syncd.clock import Clock
+from syncd.config import Listen
+from syncd.config.secret import Secret
+from syncd.config.sections import NotifySettings
 from syncd.errors import AuthFailed, Rejected, RemoteError, Timeout, Unavailable
 from syncd.mail import Mailer, MailOptions, encode_letter
+from syncd.model.event import EVENTS, Event
+from syncd.notifications import list_outlets
+from syncd.plan.report.console_links import find_page
 from syncd.plan.report.mail import Letter, make_letter
 from syncd.plan.report.notifications import Notification
+from tests.fakes.console import make_web
 from tests.fakes.mail_server import PASSWORD, USER, MailServer, serving_mail
+from tests.fakes.rules import make_default_settings
 
 AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LETTER = Letter("Zażółć", "Plain text\n.dotted\n", "<p>HTML</p>")
@@ -226,3 +234,42 @@ def test_no_text_becomes_a_header() -> None:
     assert wire.isascii()
     with pytest.raises(ValueError, match="linefeed"):
         encode_letter(Letter("a\nBcc: b", "", ""), "syncd@example.com", TO, at=AT)
+
+
+PAGES: tuple[tuple[Event, dict[str, Any], str], ...] = (
+    ("held", {"run": 7, "held": {"unlink": 3}}, "/held/7"),
+    ("held", {"run": 7}, "/held"),
+    ("failed", {"run": 7}, "/runs/7"),
+    ("failed", {}, "/runs"),
+    ("recovered", {"run": 8}, "/runs/8"),
+    ("failing", {"failing": {"user": 2}}, "/users?state=failing"),
+    ("expiring", {"setting": "graph.client_secret"}, "/"),
+    ("refused_configuration", {"problem_count": 1}, "/settings"),
+)
+
+
+def test_every_message_has_its_page_of_the_console() -> None:
+    """The one that shows what it is about."""
+    assert {event for event, _, _ in PAGES} == set(EVENTS)
+    for event, fields, page in PAGES:
+        news = Notification(event, subject="news", text="News.", fields=fields)
+        assert find_page(news, "https://syncd.example.com") == f"https://syncd.example.com{page}", page
+
+
+async def test_a_mail_leads_to_the_console(server: MailServer) -> None:
+    """In the text and in the HTML; no link where there is no console, or nobody said how it is reached."""
+    url = f"smtp://{SIGN_IN}127.0.0.1:{server.port}?starttls=required"
+    notify = NotifySettings.model_construct(smtp_url=Secret(url), mail_from="syncd@example.com", mail_to=TO)
+    for web, shown in (
+        ({"listen": Listen("127.0.0.1", 8443), "external_url": "https://syncd.example.com"}, True),
+        ({"listen": Listen("127.0.0.1", 8443)}, False),
+        ({"external_url": "https://syncd.example.com"}, False),
+    ):
+        settings = make_default_settings().model_copy(update={"notify": notify, "web": make_web(**web)})
+        (outlet,) = list_outlets(settings, LoopClock())
+        async with outlet.open() as channel:
+            await channel.deliver(make_news(), at=AT)
+        parts = [server.got[-1].get_body((kind,)) for kind in ("plain", "html")]
+        plain, html = (part.get_content() for part in parts if part is not None)
+        assert ("https://syncd.example.com/held/7" in plain) is shown
+        assert ('<a href="https://syncd.example.com/held/7">' in html) is shown
