@@ -88,6 +88,29 @@ def test_the_program_says_its_version_and_lists_its_commands() -> None:
         assert f"\n  {name} " in helped.stdout
 
 
+def list_commands(group: click.Group, *names: str) -> Iterator[tuple[str, ...]]:
+    """Yield every command that does something, by its words."""
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from list_commands(command, *names, name)
+        else:
+            yield *names, name
+
+
+def test_every_help_has_sentences_and_an_example_within_a_hundred_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does, in whole sentences; how it is typed; every line fits."""
+    monkeypatch.setenv("COLUMNS", "100")
+    commands = list(list_commands(program))
+    assert len(commands) > 35
+    for words in commands:
+        helped = syncd(*words, "--help").stdout
+        assert f"syncd {' '.join(words)}" in helped.partition("Example")[2], words
+        assert helped.split("\n\n")[1].rstrip().endswith("."), words
+        assert max(map(len, helped.splitlines())) <= 100, words
+
+
 @pytest.mark.parametrize(
     "arguments", [["nonsense"], ["runs", "--limit", "0"], ["sync"], ["sync", "full", "--wait", "x"]]
 )

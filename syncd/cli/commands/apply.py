@@ -23,6 +23,11 @@ def apply(context: click.Context, invocation: Invocation, *, file: Path, wait: t
 
     The stored directory is compared and the portal's records concerned are read again; the tenant is not asked. What
     the plan held for approval stays held: approve it afterwards.
+
+    \b
+    Examples:
+      syncd plan --out plan.jsonl
+      syncd apply plan.jsonl
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute

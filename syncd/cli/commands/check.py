@@ -24,6 +24,11 @@ def check(context: click.Context, invocation: Invocation) -> None:
     """Try configuration, store, tokens, permissions, scopes and clocks; nothing is changed on either side.
 
     Exit code 1 if anything failed. The table form also prints the configuration in force, with secrets masked.
+
+    \b
+    Examples:
+      syncd check
+      syncd check --json > check.json
     """
     from syncd.bootstrap.checks import check as try_everything
     from syncd.bootstrap.process import tune_process

@@ -18,6 +18,11 @@ def run(invocation: Invocation) -> None:
 
     SIGUSR1: a full run now. SIGUSR2: a delta run now. SIGHUP: read the configuration again. SIGTERM, SIGINT: finish
     what is in hand and end; a second one: leave at once.
+
+    \b
+    Examples:
+      syncd run
+      syncd --config /etc/syncd/syncd.toml run
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_DAEMON)  # as long as it is on its way up; see syncd.cli.start
     try:

@@ -42,6 +42,11 @@ def drift(
     """Read the portal and tell what was changed by hand: fields, memberships, and records that were removed.
 
     Without an option nothing is changed anywhere, and beside a working daemon the daemon looks.
+
+    \b
+    Examples:
+      syncd drift
+      syncd drift --revert
     """
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store

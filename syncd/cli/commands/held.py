@@ -111,6 +111,12 @@ def approve(
     What is new in the tenant and in the portal is read before. What has changed there since it was shown is refused
     by name, and the rest is applied; without the tenant nothing is. Beside a working daemon the daemon does it, and
     this command waits for the result.
+
+    \b
+    Examples:
+      syncd approve 12
+      syncd approve 12 --kind unlink revoke
+      syncd approve 12 --only ann@example.com bob@example.com
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute
@@ -166,6 +172,12 @@ def reject(
     """Drop what run RUN held, all or in part; it is not proposed again until that person or group changes.
 
     --withdraw takes that back, all or in part.
+
+    \b
+    Examples:
+      syncd reject 12
+      syncd reject 12 --only ann@example.com
+      syncd reject 12 --withdraw
     """
     from syncd.bootstrap.store import open_store
     from syncd.store.store import Store

@@ -17,6 +17,10 @@ def migrate(invocation: Invocation) -> None:
     """Bring the store to this program's schema, creating it where it is empty.
 
     A store that has it already is left alone, whoever works on it; any other is refused while another syncd works.
+
+    \b
+    Example:
+      syncd migrate
     """
     from syncd.store.db.database import open_database
     from syncd.store.db.lock import StoreLock

@@ -25,6 +25,11 @@ def privileges(invocation: Invocation) -> None:
 
     The portal tells who has something at a place, and neither the level nor the company: what nobody can know is said.
     Neither side is asked; the last full run has looked.
+
+    \b
+    Examples:
+      syncd privileges
+      syncd privileges --json
     """
     from syncd.bootstrap.rules import make_rules
     from syncd.bootstrap.store import open_store

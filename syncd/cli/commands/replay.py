@@ -34,6 +34,11 @@ def replay(
     """Plan what was lost since a portal went back in time: a backup was restored, or an older copy answers.
 
     Without an option the portal is read, and not written to.
+
+    \b
+    Examples:
+      syncd replay
+      syncd replay --apply
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute

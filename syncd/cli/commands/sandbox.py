@@ -74,6 +74,11 @@ def sandbox(
     Nothing leaves this machine. It prints the configuration that connects syncd to it, and how to let things happen
     in the tenant and to change the portal by hand, and stops on Ctrl-C. With --json it prints the addresses and where
     the configuration lies instead, on one line, and nothing else; --config and --log-level mean nothing to it.
+
+    \b
+    Examples:
+      syncd sandbox
+      syncd sandbox --users 500 --port 18440 --change-every 1m
     """
     with needing_sandbox("the sandbox is"):
         from syncd.cli.screen.sandbox import serve

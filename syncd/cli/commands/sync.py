@@ -35,7 +35,13 @@ _wait = click.option(
 @pass_invocation
 @click.pass_context
 def full(context: click.Context, invocation: Invocation, *, wait: timedelta | None) -> None:
-    """Read everything from both sides and reconcile it."""
+    """Read everything from both sides and reconcile it.
+
+    \b
+    Examples:
+      syncd sync full
+      syncd sync full --wait 30m
+    """
     context.exit(_sync(invocation, "full", wait=wait))
 
 
@@ -45,7 +51,12 @@ def full(context: click.Context, invocation: Invocation, *, wait: timedelta | No
 @pass_invocation
 @click.pass_context
 def delta(context: click.Context, invocation: Invocation, *, wait: timedelta | None) -> None:
-    """Read what changed in the tenant and reconcile that; the first pull of an empty store is always full."""
+    """Read what changed in the tenant and reconcile that; the first pull of an empty store is always full.
+
+    \b
+    Example:
+      syncd sync delta
+    """
     context.exit(_sync(invocation, "delta", wait=wait))
 
 
@@ -59,6 +70,10 @@ def user(context: click.Context, invocation: Invocation, *, name: str, wait: tim
     """Read one user with manager and groups from the tenant, and put exactly that right in the portal, in seconds.
 
     What else waits for the next run is left alone. The guard applies.
+
+    \b
+    Example:
+      syncd sync user ann@example.com
     """
     context.exit(_sync(invocation, "none", wait=wait, only=("user", name)))
 
@@ -73,6 +88,10 @@ def group(context: click.Context, invocation: Invocation, *, name: str, wait: ti
     """Read one group with its direct members from the tenant, and put exactly that right in the portal.
 
     NAME is the exact display name; when several groups bear it, their ids are listed. The guard applies.
+
+    \b
+    Example:
+      syncd sync group "Invoices, readers"
     """
     context.exit(_sync(invocation, "none", wait=wait, only=("group", name)))
 

@@ -46,6 +46,11 @@ def undo(
     RUN is a number of 'syncd runs', or 'last': the newest run that changed something and is itself no undo.
 
     What cannot be undone, or was changed again since, is said before anything is written.
+
+    \b
+    Examples:
+      syncd undo 412 --dry-run
+      syncd undo last
     """
     from syncd.bootstrap.store import open_store
     from syncd.cli.one_run import execute

@@ -33,7 +33,7 @@ def verify(invocation: Invocation, *, head: str | None) -> None:
     \b
     Examples:
       syncd verify
-      syncd verify --head 9f2c… (the whole hash, as an earlier 'verify' or the log line run.finished has it)
+      syncd verify --head HASH
     """
     from syncd.bootstrap.store import open_store
     from syncd.store.store import Store
