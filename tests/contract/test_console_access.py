@@ -12,6 +12,7 @@ from syncd.store.console.sessions import ABSOLUTE, IDLE
 from syncd.web.console.access import ROUTES
 from syncd.web.console.application import SECURITY_HEADERS
 from syncd.web.console.cookies import SESSION
+from tests.compose import ROOT
 from tests.fakes.console import TOKEN, Browser, ConsoleStage, open_console
 from tests.fakes.daemon import watching_logs
 from tests.fakes.rules import make_limits, make_rules
@@ -86,6 +87,13 @@ def test_the_table_of_routes_is_what_is_routed(stage: ConsoleStage) -> None:
     routed = {path for _, path in list_routes(stage)}
     known = {shorten(route.path) for route in ROUTES}
     assert routed == known | PUBLIC | {"/checks", "/sign-out"}
+
+
+def test_every_route_stands_in_the_reference(stage: ConsoleStage) -> None:
+    """A new page or form without its line is missed here."""
+    text = (ROOT / "docs/reference/console.md").read_text(encoding="utf-8")
+    for _, path in list_routes(stage):
+        assert f"`{path.replace('{kind}', 'users')}`" in text, path
 
 
 @pytest.mark.parametrize("role", ["nobody", "viewer", "approver"])

@@ -14,11 +14,13 @@ from datetime import timedelta
 import openpyxl
 import pytest
 
+from syncd.model.run import RunRequest
 from syncd.plan.report.scope_verdicts import Place
 from syncd.plan.rules import LicenceRule
 from syncd.web.console.paths import draw_paths
 from syncd.web.console.texts.catalogue import Texts
 from tests.fakes.console import Browser, ConsoleStage, open_console
+from tests.fakes.queries import find_walks, listening
 from tests.fakes.rules import make_limits, make_rules
 from tests.fakes.world import World
 
@@ -209,6 +211,49 @@ async def test_drift_orphans_and_licences_are_told_from_the_store(world: World, 
     assert "Changed by hand: name: Person 20 → Somebody else" in words((await viewer.get("/users/u20")).text)
 
 
+async def test_drift_and_orphans_come_page_by_page(
+    world: World, viewer: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row once, in the order of the whole list, where a page ends within a record or between kinds as well."""
+    monkeypatch.setattr("syncd.web.console.counts._COUNTED_AT_ONCE", 10_000)
+    accounts = world.portal.accounts
+    for number in range(20, 50):
+        login = f"u{number}@x.com"
+        accounts[login] = replace(accounts[login], name=f"Changed {number}", job_title="Changed")
+    accounts.pop("u50@x.com")
+    world.portal.members["team@grp"].pop("u51@x.com")
+    for number in range(60):
+        world.portal.add_account(f"old{number:02}@old.example", name=f"Old {number}")
+    world.rules = replace(world.rules, policy=replace(world.rules.policy, drift="report"))
+    await world.sync("full")
+    for path, column, extra in (("/drift", 1, ""), ("/orphans", 2, ""), ("/orphans", 2, "class=local&")):
+        whole = list(csv.reader(io.StringIO((await viewer.get(f"{path}?{extra}export=csv")).text)))[1:]
+        assert len(whole) > 60, path
+        shown = list[str]()
+        for page in range(3):
+            text = (await viewer.get(f"{path}?{extra}page={page}")).text
+            rows = text.partition("<tbody>")[2].partition("</tbody>")[0].split("<tr>")[1:]
+            ids = [re.search(r'<td class="id">(?:<a[^>]*>)?([^<]+)', row) for row in rows]
+            shown += [each[1].strip() for each in ids if each is not None]
+            assert f"of {len(whole)}" in text, path
+        assert shown == [row[column] for row in whole], path
+
+
+async def test_no_page_walks_through_the_changes_of_a_year(world: World, viewer: Browser) -> None:
+    """Nor asks more the more there is of anything: what is asked of a page of fifty is bounded."""
+    for path in (
+        "/", "/runs", "/runs/2", "/runs/2?q=person&by=record", "/held", "/held/2", "/users", "/users?q=person",
+        "/users?state=held", "/groups", "/users/u3", "/groups/outer", "/records/robot@old.example", "/drift",
+        "/orphans", "/licences", "/settings", "/checks",
+    ):  # fmt: skip
+        with listening(world) as heard:
+            assert (await viewer.get(path)).status == 200
+        assert len(heard) < 120, path
+        if world.database.dialect == "sqlite":  # which tells in words how it finds its rows
+            walks = find_walks(world, heard)
+            assert [each for each in walks if re.match(r"\w+ changes\b", each[0])] == [], path
+
+
 async def test_checks_run_on_demand_one_at_a_time(world: World, stage: ConsoleStage) -> None:
     """An approver begins one; a viewer sees the result; a second one at once is the same."""
     approver, viewer = stage.sign_in("approver"), stage.sign_in("viewer")
@@ -244,24 +289,37 @@ async def test_numbers_by_state_follow_what_happens(world: World, viewer: Browse
 
 
 async def test_nobody_waits_for_the_numbers_of_a_large_company(
-    world: World, viewer: Browser, monkeypatch: pytest.MonkeyPatch
+    world: World, stage: ConsoleStage, viewer: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The numbers of before are shown while they are counted anew, once for all who look."""
+    """The numbers of before, or none, are shown while they are counted anew, once for all; and never beside a run."""
     monkeypatch.setattr("syncd.web.console.counts._COUNTED_AT_ONCE", 0)
+    stage.vitals.running = RunRequest(pull="delta", trigger="schedule")  # a run goes on: nothing is counted beside it
+    for path in ("/", "/users?state=held", "/drift", "/orphans"):
+        assert "Everybody is being counted" in (await viewer.get(path)).text, path
+    unsorted = (await viewer.get("/users?page=1")).text
+    assert (count_rows((await viewer.get("/users")).text), count_rows(unsorted)) == (50, 21)
+    assert count_rows((await viewer.get("/users?q=person 1")).text) == 10
+    stage.vitals.running = None
+    await end_counting()
     assert count_rows((await viewer.get("/users?state=held")).text) == 9
     for number in range(9):
         world.source.put_user(f"u{number}", accountEnabled=True)
     await world.sync("delta")
     text = (await viewer.get("/users?state=held")).text
     assert "Nothing that fits" in text or count_rows(text) == 9
-    for thread in threading.enumerate():
-        if thread.name == "console counts":
-            await asyncio.to_thread(thread.join)
+    await end_counting()
     assert "Nothing that fits" in (await viewer.get("/users?state=held")).text
 
 
+async def end_counting() -> None:
+    """Wait until everybody is counted."""
+    for thread in threading.enumerate():
+        if thread.name == "console counts":
+            await asyncio.to_thread(thread.join)
+
+
 async def test_pages_are_in_the_language_of_the_reader(viewer: Browser) -> None:
-    """As the browser asks for, or as was chosen; every page is made in both."""
+    """As the browser asks for, or as was chosen; every page is made in both, and what is English in it is marked."""
     paths = ("/", "/runs", "/runs/2", "/held", "/held/2", "/users", "/users/u3", "/groups/inner", "/drift", "/orphans",
              "/licences", "/checks", "/settings")  # fmt: skip
     for path in paths:
@@ -269,6 +327,13 @@ async def test_pages_are_in_the_language_of_the_reader(viewer: Browser) -> None:
         assert polish.status == 200, path
         assert '<html lang="pl">' in polish.text
         assert "Przegląd" in polish.text
+        marked = re.sub(
+            r'<(\w+)[^>]* lang="en"[^>]*>.*?</\1>|<(code|script|del|ins)\b.*?</\2>', " ", polish.text, flags=re.DOTALL
+        )
+        english = re.findall(
+            r"\b(?:the|is|are|with|of|and|not|from|nobody|disabled|changed|hand|rule)\b", words(marked)
+        )
+        assert english == [], f"{path}: {words(marked)}"
         assert '<html lang="en">' in (await viewer.get(path)).text
     assert (await viewer.get("/language/pl?back=/held/2")).place == "/held/2"
     assert '<html lang="pl">' in (await viewer.get("/held/2")).text

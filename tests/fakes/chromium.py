@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import re
@@ -15,7 +16,8 @@ import aiohttp
 
 _SECONDS = 30.0
 _FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--ignore-certificate-errors",
+    "--headless=new", "--hide-scrollbars", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+    "--ignore-certificate-errors",
     "--no-first-run", "--disable-background-networking", "--remote-debugging-port=0", "about:blank",
 )  # fmt: skip
 
@@ -29,6 +31,7 @@ class Chromium:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._loaded = asyncio.Event()
+        self._saved = asyncio.Event()
 
     async def listen(self) -> None:
         """Take in what the browser tells, until the connection ends."""
@@ -38,6 +41,8 @@ class Chromium:
                 self._waiting.pop(told["id"]).set_result(told)
             elif told["method"] == "Page.loadEventFired":
                 self._loaded.set()
+            elif told["method"] == "Page.downloadProgress" and told["params"]["state"] == "completed":
+                self._saved.set()
             elif told["method"] == "Log.entryAdded" and told["params"]["entry"]["level"] in ("error", "warning"):
                 self.problems.append(f"{told['params']['entry']['text']} {told['params']['entry'].get('url', '')}")
             elif told["method"] == "Runtime.exceptionThrown":
@@ -77,6 +82,27 @@ class Chromium:
     async def type(self, selector: str, text: str) -> None:
         """Write into a field."""
         await self.run(f"document.querySelector({json.dumps(selector)}).value = {json.dumps(text)}")
+
+    async def press(self, key: str) -> None:
+        """Press a key, as somebody does who uses no mouse."""
+        for kind in ("rawKeyDown", "keyUp"):
+            code = {"Tab": 9, "Enter": 13, " ": 32}[key]
+            await self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+
+    async def save(self, selector: str, folder: Path) -> bytes:
+        """Click on something that is to be saved, and return what was."""
+        await self.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self._saved.clear()
+        await self.run(f"document.querySelector({json.dumps(selector)}).click()")
+        async with asyncio.timeout(_SECONDS):
+            await self._saved.wait()
+        (file,) = folder.iterdir()
+        return await asyncio.to_thread(file.read_bytes)
+
+    async def picture(self, file: Path) -> None:
+        """Keep a picture of the whole page."""
+        answer = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
+        await asyncio.to_thread(file.write_bytes, base64.b64decode(answer["data"]))
 
     async def read(self) -> str:
         """Return the text of the page."""

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import re
 from string import Formatter
+from typing import get_args
 
 import pytest
 
-from syncd.web.console.texts.catalogue import LANGUAGES, Texts, choose_language
+from syncd.model.change import Action, ObjectKind, OutcomeStatus
+from syncd.model.reason import Cause
+from syncd.model.run import RunKind, RunStatus, Trigger
+from syncd.model.target import ACCOUNT_FIELDS, Status
+from syncd.plan.desired import LEAVER_STATES
+from syncd.plan.drift import LINK_FIELDS, RECORD
+from syncd.plan.report.due import What
+from syncd.plan.report.orphans import OrphanClass
+from syncd.plan.report.status import ObjectStatus
+from syncd.plan.words import SENTENCES
+from syncd.web.console.texts.catalogue import CAUSES, LANGUAGES, Texts, choose_language
 from syncd.web.console.view import FOLDER
 
 OTHERS = sorted(set(LANGUAGES) - {"en"})
@@ -52,7 +63,7 @@ def test_templates_use_texts_that_there_are() -> None:
         beginnings |= set(re.findall(r"""["']([a-z_]+\.)["'],""", source))
         for key in re.findall(r"""\bt\(['"]([a-z_.]+[a-z])['"][,)]""", source):
             assert key in LANGUAGES["en"], f"{path.name}: {key}"
-    dynamic = {"users.title", "groups.title", "time.", "orphans.", "drift.what_"}
+    dynamic = {"users.title", "groups.title", "time.", "orphans.", "drift.what_", "leaver."}
     unused = [
         key
         for key in LANGUAGES["en"]
@@ -88,6 +99,44 @@ def test_numbers_are_written_as_in_that_language() -> None:
     """With a comma, or with a space that does not break."""
     assert Texts("en")("held.number", n=12345).startswith("12,345")
     assert "12\u00a0345" in Texts("pl")("held.number", n=12345)
+
+
+def test_reasons_without_values_are_translated_by_their_cause() -> None:
+    """All of those that stand beside a change or a person, and no other: the rest is said in English, and marked."""
+    told_of_runs = {Cause.LICENCES_REFUSED, Cause.LICENCES_PERPETUAL, Cause.SUBSTITUTIONS_REFUSED}
+    told_of_runs |= {Cause.PRIVILEGES_REFUSED}
+    of_leavers = {Cause.DISABLED, Cause.DELETED, Cause.RENAMED}  # a leaver's has the grace in it as well
+    plain = {cause for cause, sentence in SENTENCES.items() if not list_values(sentence)}
+    wanted = {cause.value for cause in plain - told_of_runs - of_leavers}
+    for language in OTHERS:
+        assert CAUSES[language].keys() == wanted
+    texts = Texts("pl")
+    assert texts.reason("put_in_by_hand", "put in by hand") == "dodano ręcznie"
+    assert texts.reason("disabled", "disabled") == "wyłączone w dzierżawie"
+    assert texts.reason("disabled", "disabled, and the grace has ended (30d)") == ""
+    assert texts.reason("guard", "guard.max_removals: …") == ""
+    assert Texts("en").reason("put_in_by_hand", "put in by hand") == ""
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_closed_lists_have_a_text_for_every_word(language: str) -> None:
+    """A new state, action, kind or status is missed here, and not by a reader."""
+    closed: dict[str, tuple[str, ...]] = {
+        "status": get_args(RunStatus),
+        "kind": get_args(RunKind),
+        "trigger": get_args(Trigger),
+        "state": get_args(ObjectStatus),
+        "action": get_args(Action),
+        "object": get_args(ObjectKind),
+        "outcome": get_args(OutcomeStatus),
+        "due": get_args(What),
+        "orphans": get_args(OrphanClass),
+        "record": get_args(Status),
+        "field": (*ACCOUNT_FIELDS, *LINK_FIELDS.values(), RECORD),
+        "leaver": (*LEAVER_STATES, "renamed"),
+    }
+    missing = [f"{kind}.{word}" for kind, words in closed.items() for word in words]
+    assert [key for key in missing if key not in LANGUAGES[language]] == []
 
 
 def test_a_word_without_a_text_is_shown_as_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,10 @@ from syncd.cli.screen.explanation import print_explanation, print_found, print_r
 from syncd.cli.screen.handovers import describe_card, make_cards
 from syncd.cli.screen.output import format_time, print_json, print_line
 from syncd.cli.screen.pager import paged
-from syncd.cli.screen.steps import describe_steps, load_names, print_steps
+from syncd.cli.screen.steps import load_names, print_steps
 
 if TYPE_CHECKING:
     from syncd.store.db.database import Database
-    from syncd.store.reports.explain import Found
-    from syncd.store.reports.status import Line, Report
 
 
 @click.command("explain")
@@ -49,6 +48,8 @@ def explain(invocation: Invocation, *, name: str, at: str | None) -> None:
     from syncd.clock import Clock
     from syncd.store.reports.explain import Explanations
     from syncd.store.reports.explain_document import describe_explanation
+    from syncd.store.reports.next_steps import load_steps
+    from syncd.store.reports.search import find_keys
     from syncd.store.reports.status import Report
     from syncd.store.store import Store
 
@@ -73,12 +74,12 @@ def explain(invocation: Invocation, *, name: str, at: str | None) -> None:
                 print_found(found, report, name)
             raise click.UsageError(f"'{name}' names {len(found)} objects; give the id of the one you mean")
         explanation = explanations.explain(found[0], now=now)
-        lines = _load_lines(report, found[0])
+        lines = report.load_lines(found[0].kind, find_keys(database, found[0].kind, found[0].key))
         named = Store(database).desired.load_group_names()
         records = explanations.find_records(found[0])
         card = make_cards(settings, database).find(found[0].kind, records, found[0].key)
         document = _make_plain(describe_explanation(explanation, lines, rules, named=named, now=now))
-        document["next"] = describe_steps(database, explanation, lines, now=now)
+        document["next"] = [asdict(step) for step in load_steps(database, explanation, lines, now=now)]
         document["names"] = load_names(database, document)
     finally:
         database.close()
@@ -104,11 +105,6 @@ def _explain_record(database: Database, record: Mapping[str, Any], *, as_json: b
     print_line(f"The portal has a {record['kind']} of this BPS id that nothing in the tenant has: {reason}.")
     print_record(document["target"], document["names"])
     print_steps(document["next"])
-
-
-def _load_lines(report: Report, found: Found) -> list[Line]:
-    """Return the lines that the list of users or groups has for an object: its own, and those of other records."""
-    return [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
 
 
 def _make_plain(value: Any) -> Any:

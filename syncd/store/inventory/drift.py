@@ -7,7 +7,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, delete, exists, or_, select, true, update
+from sqlalchemy import Select, Table, bindparam, delete, exists, func, or_, select, true, update
 
 from syncd.model.change import LinkKind
 from syncd.model.kinds import RECORD_KINDS, RecordKind
@@ -106,24 +106,30 @@ class ByHand(StorePart):
     def iterate_drift(self, scope: Ours) -> Iterator[list[Drift]]:
         """Yield what was changed by hand and not accepted: fields, then memberships, then removed records."""
         for kind in RECORD_KINDS:
-            for rows in self._iterate_owned(kind):
-                yield [
-                    Drift(
-                        object=kind,
-                        bps_id=row.bps_id,
-                        field=name,
-                        ours=ours,
-                        theirs=theirs,
-                        source_key=row.source_key,
-                        source_id=row.source_id,
-                        wanted=row.wanting is not None,
-                    )
-                    for row in rows
-                    for name, ours, theirs in find_drift(scope.fields[kind], _make_current(row, kind))
-                ]
+            for found in self.iterate_field_drift(kind, scope):
+                yield [drift for _, drift in found]
         for links in scope.links:
             yield from self._iterate_links(links)
-        yield self._load_removed()
+        yield self.load_removed()
+
+    def iterate_field_drift(self, kind: RecordKind, scope: Ours) -> Iterator[list[tuple[int, Drift]]]:
+        """Yield what was changed of fields, each with the key of its record: those of one record side by side."""
+        for rows in self._iterate_owned(kind):
+            yield list(_find_fields(rows, kind, scope))
+
+    def load_field_drift(self, kind: RecordKind, keys: Collection[int], scope: Ours) -> list[Drift]:
+        """Return what was changed of the fields of some records, in the same order."""
+        rows = self._database.load_rows(_select_chosen(kind), {"keys": keys})
+        return [drift for _, drift in _find_fields(rows, kind, scope)]
+
+    def count_link_drift(self, kind: LinkKind) -> int:
+        """Return how many memberships or ownerships were changed."""
+        return int(self._database.load_value(_count_links(kind)) or 0)
+
+    def load_link_drift(self, kind: LinkKind, start: int, limit: int) -> list[Drift]:
+        """Return so many of them from a place on."""
+        asked = {"start": start, "most": limit}
+        return [_make_link_drift(kind, row) for row in self._database.load_rows(_select_some_links(kind), asked)]
 
     def _iterate_owned(self, kind: RecordKind) -> Iterator[Sequence[Any]]:
         last = ""
@@ -134,22 +140,10 @@ class ByHand(StorePart):
     def _iterate_links(self, kind: LinkKind) -> Iterator[list[Drift]]:
         with reading(self._database) as connection:
             for rows in connection.execution_options(yield_per=_AT_ONCE).execute(_select_links(kind)).partitions():
-                yield [
-                    Drift(
-                        object=kind,
-                        bps_id=row.group_id,
-                        field=LINK_FIELDS[kind],
-                        ours=None if row.added else row.member_id,
-                        theirs=row.member_id if row.added else None,
-                        source_key=row.source_key,
-                        source_id=row.source_id,
-                        wanted=row.added
-                        or (row.group_wanted is not None and row.member_wanted is not None and row.member_there),
-                    )
-                    for row in rows
-                ]
+                yield [_make_link_drift(kind, row) for row in rows]
 
-    def _load_removed(self) -> list[Drift]:
+    def load_removed(self) -> list[Drift]:
+        """Return the records that were removed."""
         found: list[Drift] = []
         for kind in RECORD_KINDS:
             rows = {row.key: row for row in self._database.load_rows(_SELECT_REMOVED, {"kind": kind})}
@@ -183,6 +177,32 @@ class ByHand(StorePart):
             for links in scope.links:
                 connection.execute(_ACCEPT_LINKS[links])
             connection.execute(_ACCEPT_VANISHED)
+
+
+def _find_fields(rows: Sequence[Any], kind: RecordKind, scope: Ours) -> Iterator[tuple[int, Drift]]:
+    for row in rows:
+        for name, ours, theirs in find_drift(scope.fields[kind], _make_current(row, kind)):
+            yield (
+                row.key,
+                Drift(
+                    object=kind, bps_id=row.bps_id, field=name, ours=ours, theirs=theirs,
+                    source_key=row.source_key, source_id=row.source_id, wanted=row.wanting is not None,
+                ),
+            )  # fmt: skip
+
+
+def _make_link_drift(kind: LinkKind, row: Any) -> Drift:
+    wanted = row.group_wanted is not None and row.member_wanted is not None and row.member_there
+    return Drift(
+        object=kind,
+        bps_id=row.group_id,
+        field=LINK_FIELDS[kind],
+        ours=None if row.added else row.member_id,
+        theirs=row.member_id if row.added else None,
+        source_key=row.source_key,
+        source_id=row.source_id,
+        wanted=row.added or wanted,
+    )
 
 
 def _make_current(row: Any, kind: RecordKind) -> Current:
@@ -225,6 +245,15 @@ def _select_vanished(kind: RecordKind) -> Select[Any]:
 
 @cache
 def _select_owned(kind: RecordKind) -> Select[Any]:
+    return _select_fields(kind).where(target_principals.c.bps_fold > bindparam("after")).limit(_AT_ONCE)
+
+
+@cache
+def _select_chosen(kind: RecordKind) -> Select[Any]:
+    return _select_fields(kind).where(among_bound(_TABLES[kind][0].c.key, "keys"))
+
+
+def _select_fields(kind: RecordKind) -> Select[Any]:
     table, desired, _ = _TABLES[kind]
     return (
         select(
@@ -234,9 +263,8 @@ def _select_owned(kind: RecordKind) -> Select[Any]:
         .join(target_principals, target_principals.c.key == table.c.key)
         .outerjoin(source_objects, source_objects.c.key == table.c.source_key)
         .outerjoin(desired, (desired.c.principal_key == table.c.key) & (desired.c.state == "wanted"))
-        .where(table.c.origin.is_not(None), target_principals.c.bps_fold > bindparam("after"))
+        .where(table.c.origin.is_not(None))
         .order_by(target_principals.c.bps_fold)
-        .limit(_AT_ONCE)
     )  # fmt: skip
 
 
@@ -266,6 +294,16 @@ def _select_links(kind: LinkKind) -> Select[Any]:
         .where(target_groups.c.origin.is_not(None), table.c.accepted.is_not(true()))
         .order_by(group.c.bps_fold, member.c.bps_fold)
     )  # fmt: skip
+
+
+@cache
+def _select_some_links(kind: LinkKind) -> Select[Any]:
+    return _select_links(kind).offset(bindparam("start")).limit(bindparam("most"))
+
+
+@cache
+def _count_links(kind: LinkKind) -> Select[Any]:
+    return select(func.count()).select_from(_select_links(kind).order_by(None).subquery())
 
 
 _HAS_HAND_LINKS = select(or_(*(exists().where(table.c.group_key.is_not(None)) for table in HAND_LINKS.values())))

@@ -13,6 +13,7 @@ from syncd.model.reason import Cause, Reason
 from syncd.plan.report.due import Due, Leaving, list_deletions, tell_hold, tell_pause_end, tell_substitution
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, reading
+from syncd.store.db.parameters import among_bound
 from syncd.store.decisions.approvals import Approvals
 from syncd.store.decisions.pauses import Pauses
 from syncd.store.inventory.protection import load_tied
@@ -42,8 +43,8 @@ def load_due(database: Database, rules: Rules, *, now: datetime, until: datetime
 def load_holds(database: Database, *, now: datetime) -> list[Due]:
     """Return until when each plan can be approved that holds something."""
     holding = Approvals(database).load_holding_runs(now=now)
-    rows = database.load_rows(_SELECT_HELD) if holding else ()
-    return [tell_hold(row.run_id, row.finished_at, row.number) for row in rows if row.run_id in holding]
+    rows = database.load_rows(_SELECT_HELD, {"runs": holding}) if holding else ()
+    return [tell_hold(row.run_id, row.finished_at, row.number) for row in rows]
 
 
 def _iterate_leaving(connection: Connection, kind: RecordKind, protect: frozenset[str]) -> Iterator[Leaving]:
@@ -94,6 +95,10 @@ _SELECT_SUBSTITUTIONS = _select_substitutions()
 _SELECT_HELD = (
     select(changes.c.run_id, runs.c.finished_at, func.count().label("number"))
     .join(runs, runs.c.id == changes.c.run_id)
-    .where(changes.c.status == "held", runs.c.finished_at.is_not(None))
+    .where(
+        among_bound(changes.c.run_id, "runs"),  # never all changes of a year
+        changes.c.status == "held",
+        runs.c.finished_at.is_not(None),
+    )
     .group_by(changes.c.run_id, runs.c.finished_at)
 )

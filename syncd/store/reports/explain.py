@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, false, func, or_, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, false, func, or_, select
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import fold
@@ -92,14 +93,7 @@ class Explanations:
                 found: list[Found] = []
                 for kind in RECORD_KINDS:
                     condition = _make_conditions(kind, text)[number]
-                    table = _SOURCE[kind]
-                    statement = (
-                        select(table.c.key, source_objects.c.id, table.c.name, table.c.state)
-                        .join(source_objects, source_objects.c.key == table.c.key)
-                        .where(condition)
-                        .order_by(table.c.name, source_objects.c.id)
-                        .limit(_FOUND_AT_MOST)
-                    )
+                    statement = _select_found(kind).where(condition).limit(_FOUND_AT_MOST)
                     found += [
                         Found(kind=kind, key=row.key, id=row.id, name=row.name or "", state=row.state)
                         for row in connection.execute(statement)
@@ -107,6 +101,13 @@ class Explanations:
                 if found:
                     return found
         return []
+
+    def find_source(self, kind: RecordKind, source_id: str) -> Found | None:
+        """Return the object of a source id, and nothing that is called like it."""
+        row = self._database.load_row(_SELECT_FOUND[kind], {"id": source_id.lower()})
+        if row is None:
+            return None
+        return Found(kind=kind, key=row.key, id=row.id, name=row.name or "", state=row.state)
 
     def find_record(self, wanted: str) -> Mapping[str, Any] | None:
         """Return the portal's record of a BPS id that no object of the tenant has, as an explanation has the target."""
@@ -271,17 +272,7 @@ def _describe_record(connection: Connection, kind: RecordKind, row: Row[Any]) ->
 
 def load_linked(connection: Connection, links: Table, kind: RecordKind, key: int) -> list[str]:
     """Return the BPS ids at the other end of a record's memberships or ownerships."""
-    mine, other = links.c.member_key, links.c.group_key
-    if kind == "group":
-        mine, other = other, mine
-    return list(
-        connection.scalars(
-            select(target_principals.c.bps_id)
-            .join(links, other == target_principals.c.key)
-            .where(mine == key)
-            .order_by(target_principals.c.bps_fold)
-        )
-    )
+    return list(connection.scalars(_select_linked(links, kind), {"own": key}))
 
 
 def _load_licences(connection: Connection, found: Found, records: list[int]) -> dict[str, Any]:
@@ -326,3 +317,31 @@ def _load_substitution(connection: Connection, key: int) -> dict[str, Any] | Non
         .where(substitutions.c.original_key == key, substitutions.c.confirmed)
     ).first()
     return None if row is None else {"substitute": row.bps_id, "until": row.ends_at}
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _select_linked(links: Table, kind: RecordKind) -> Select[Any]:
+    mine, other = links.c.member_key, links.c.group_key
+    if kind == "group":
+        mine, other = other, mine
+    return (
+        select(target_principals.c.bps_id)
+        .join(links, other == target_principals.c.key)
+        .where(mine == bindparam("own"))
+        .order_by(target_principals.c.bps_fold)
+    )
+
+
+def _select_found(kind: RecordKind) -> Select[Any]:
+    table = _SOURCE[kind]
+    return (
+        select(table.c.key, source_objects.c.id, table.c.name, table.c.state)
+        .join(source_objects, source_objects.c.key == table.c.key)
+        .order_by(table.c.name, source_objects.c.id)
+    )
+
+
+_SELECT_FOUND = {kind: _select_found(kind).where(source_objects.c.id == bindparam("id")) for kind in RECORD_KINDS}

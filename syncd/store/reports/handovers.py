@@ -40,10 +40,15 @@ class HandoverCards:
         self._rules = rules
         self._now = now
 
-    def iterate(self, run_id: int, statuses: Collection[OutcomeStatus]) -> Iterator[tuple[int, Card]]:
-        """Yield (place in the plan, card) of the handovers of a run that ended, or wait, in one of these ways."""
+    def iterate(
+        self, run_id: int, statuses: Collection[OutcomeStatus], *, start: int = 0, limit: int | None = None
+    ) -> Iterator[tuple[int, Card]]:
+        """Yield (place in the plan, card) of the handovers of a run that ended, or wait, in one of these ways.
+
+        All of them, or so many from a place on.
+        """
         asked = {"run": run_id, "statuses": list(statuses)}
-        for row in self._database.load_rows(_OF_RUN, asked):
+        for row in self._database.load_rows(_OF_RUN, asked)[start : None if limit is None else start + limit]:
             card = self.load(row.object, row.record_key, row.source_key)
             if card is not None:
                 yield row.seq, card

@@ -52,9 +52,8 @@ def _foresee(use: LicenceUse, done: dict[tuple[str, str], int], *, now: datetime
 
 _COUNT_DONE = (
     select(changes.c.target, changes.c.action, func.count().label("number"))
-    .join(runs, runs.c.id == changes.c.run_id)
     .where(
-        runs.c.started_at >= bindparam("since"),
+        changes.c.run_id.in_(select(runs.c.id).where(runs.c.started_at >= bindparam("since"))),
         changes.c.object == "licence",
         changes.c.action.in_(("grant", "revoke")),
         changes.c.status == "done",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from array import array
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Text, bindparam, cast, exists, func, null, or_, select
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.target import fold
-from syncd.plan.report.orphans import Candidate, OrphanClass, Unclaimed, classify, group_by_text
+from syncd.plan.report.orphans import CLASSES, Candidate, OrphanClass, Unclaimed, classify, group_by_text
 from syncd.store.db.database import Database
 from syncd.store.db.parameters import among_bound, json_field
 from syncd.store.reports.status_statements import TABLES
@@ -33,24 +36,80 @@ class Orphan:
     would_match: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrphanIndex:
+    """The key and the class of each, in the order of lists: nine bytes each."""
+
+    keys: Mapping[RecordKind, Sequence[int]]
+    classes: Mapping[RecordKind, bytes]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return how many there are by class."""
+        return Counter(CLASSES[number] for found in self.classes.values() for number in found)
+
+    def find(self, wanted: OrphanClass | None, *, start: int, limit: int) -> list[tuple[RecordKind, int]]:
+        """Return so many of a class, or of all, from a place on."""
+        number = None if wanted is None else CLASSES.index(wanted)
+        places = (
+            (kind, key)
+            for kind, keys in self.keys.items()
+            for key, of in zip(keys, self.classes[kind], strict=True)
+            if number in (None, of)
+        )
+        return list(islice(places, start, start + limit))
+
+
 def iterate_orphans(database: Database) -> Iterator[Orphan]:
     """Yield users, then groups, in the order of their BPS ids."""
+    return (orphan for kind in RECORD_KINDS for found in _iterate(database, kind) for _, orphan in found)
+
+
+def take_orphan_index(database: Database, *, pace: Callable[[], None]) -> OrphanIndex:
+    """Look at all of them. ``pace`` is called after each chunk, and may wait. Raises StoreError."""
+    keys: dict[RecordKind, Sequence[int]] = {}
+    classes: dict[RecordKind, bytes] = {}
     for kind in RECORD_KINDS:
-        after = ""
-        while rows := database.load_rows(_SELECT_UNCLAIMED[kind], {"after": after}):
-            after = rows[-1].bps_fold
-            records = [
-                Unclaimed(kind=kind, bps_id=row.bps_id, name=row.name, email=row.email, ours=row.origin is not None)
-                for row in rows
-            ]
-            texts = {
-                fold(text) for each in records if not each.ours for text in (each.bps_id, each.email, each.name) if text
-            }
-            known = group_by_text(_load_candidates(database, kind, texts))
-            for record in records:
-                mine = {fold(text) for text in (record.bps_id, record.email, record.name) if text}
-                found, login = classify(record, (each for text in mine for each in known.get(text, ())))
-                yield Orphan(kind=kind, bps_id=record.bps_id, name=record.name, orphan_class=found, would_match=login)
+        numbers, of = array("q"), bytearray()
+        for found in _iterate(database, kind):
+            numbers.extend(key for key, _ in found)
+            of.extend(CLASSES.index(orphan.orphan_class) for _, orphan in found)
+            pace()
+        keys[kind], classes[kind] = numbers, bytes(of)
+    return OrphanIndex(keys=keys, classes=classes)
+
+
+def load_orphans(database: Database, wanted: Collection[tuple[RecordKind, int]]) -> list[Orphan]:
+    """Return some of them, users first, in the order of their BPS ids; what is none any more is left out."""
+    found: list[Orphan] = []
+    for kind in RECORD_KINDS:
+        if keys := [key for of, key in wanted if of == kind]:
+            rows = database.load_rows(_SELECT_CHOSEN[kind], {"keys": keys})
+            found += [orphan for _, orphan in _judge(database, kind, rows)]
+    return found
+
+
+def _iterate(database: Database, kind: RecordKind) -> Iterator[list[tuple[int, Orphan]]]:
+    after = ""
+    while rows := database.load_rows(_SELECT_UNCLAIMED[kind], {"after": after}):
+        after = rows[-1].bps_fold
+        yield _judge(database, kind, rows)
+
+
+def _judge(database: Database, kind: RecordKind, rows: Sequence[Any]) -> list[tuple[int, Orphan]]:
+    """Return the record of each row, with its key."""
+    records = [
+        Unclaimed(kind=kind, bps_id=row.bps_id, name=row.name, email=row.email, ours=row.origin is not None)
+        for row in rows
+    ]
+    texts = {fold(text) for each in records if not each.ours for text in (each.bps_id, each.email, each.name) if text}
+    known, judged = group_by_text(_load_candidates(database, kind, texts)), []
+    for row, record in zip(rows, records, strict=True):
+        mine = {fold(text) for text in (record.bps_id, record.email, record.name) if text}
+        found, login = classify(record, (each for text in mine for each in known.get(text, ())))
+        orphan = Orphan(kind=kind, bps_id=record.bps_id, name=record.name, orphan_class=found, would_match=login)
+        judged.append((row.key, orphan))
+    return judged
 
 
 def find_last_reading(database: Database) -> datetime | None:
@@ -88,6 +147,7 @@ def _select_unclaimed(kind: RecordKind) -> Select[Any]:
     )
     return (
         select(
+            target.c.key,
             target_principals.c.bps_id,
             target_principals.c.bps_fold,
             target.c.name,
@@ -98,14 +158,12 @@ def _select_unclaimed(kind: RecordKind) -> Select[Any]:
         .join(target_principals, target_principals.c.key == target.c.key)
         .outerjoin(source, source.c.key == target.c.source_key)
         .where(
-            target_principals.c.bps_fold > bindparam("after"),
             or_(
                 target.c.origin.is_(None) & ~known,
                 target.c.origin.is_not(None) & ~wanted & or_(gone, renamed),
             ),
         )
         .order_by(target_principals.c.bps_fold)
-        .limit(_CHUNK)
     )
 
 
@@ -128,5 +186,11 @@ def _select_candidates(kind: RecordKind) -> Select[Any]:
     )
 
 
-_SELECT_UNCLAIMED = {kind: _select_unclaimed(kind) for kind in RECORD_KINDS}
+_SELECT_UNCLAIMED = {
+    kind: _select_unclaimed(kind).where(target_principals.c.bps_fold > bindparam("after")).limit(_CHUNK)
+    for kind in RECORD_KINDS
+}
+_SELECT_CHOSEN = {
+    kind: _select_unclaimed(kind).where(among_bound(TABLES[kind].target.c.key, "keys")) for kind in RECORD_KINDS
+}
 _SELECT_CANDIDATES = {kind: _select_candidates(kind) for kind in RECORD_KINDS}

@@ -62,6 +62,7 @@ class ChangeLine:
     cause: str
     reason: str
     outcome: str
+    error_cause: str
     error: str
     finished_at: datetime | None
 
@@ -162,6 +163,7 @@ def _make_line(row: Row[Any]) -> ChangeLine:
         cause=row.cause,
         reason=row.reason,
         outcome=row.status,
+        error_cause=row.error_cause,
         error=row.error,
         finished_at=row.finished_at,
     )

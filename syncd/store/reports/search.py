@@ -16,8 +16,9 @@ from syncd.store.schema.tables import source_objects, target_principals
 def search_keys(database: Database, kind: RecordKind, needle: str, *, limit: int) -> list[tuple[int, bool]]:
     """Return the keys of source objects, then of records of ours without one (True), in the order of lists.
 
-    They are those whose name, login, BPS id or source id contains ``needle``, without case. SQLite knows the case of
-    English letters only, so that of others several spellings are looked for.
+    They are those whose name, login, BPS id or source id contains ``needle``, without case; where more than ``limit``
+    do, any of them, since nothing is put in order that nobody sees. SQLite knows the case of English letters only, so
+    that of others several spellings are looked for.
     """
     spelled = [needle.lower()] if needle.isascii() else [needle.lower(), needle, needle.upper(), needle.title()]
     asked = {f"needle{number}": _escape(text) for number, text in enumerate(spelled)}
@@ -78,7 +79,9 @@ def _select(kind: RecordKind, spellings: int) -> Select[Any]:
             _contains(inner.c.source_id, spellings),
         )
     )
-    both = union_all(sources, orphans).subquery()
+    # Each part stops as soon as it has found enough: a letter that everybody's name has costs no look at everybody.
+    parts = [part.limit(bindparam("most")).subquery() for part in (sources, orphans)]
+    both = union_all(*(select(part) for part in parts)).subquery()
     return (
         select(both.c.key, both.c.is_orphan)
         .order_by(both.c.is_orphan, both.c.place, both.c.then)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -141,37 +141,54 @@ class Report:
         for key, line in self._judge_orphans(kind, orphans, looked):
             yield key, True, line
 
+    def load_keys(self, kind: RecordKind, *, start: int, limit: int) -> list[int]:
+        """Return so many keys of source objects in the order of names, from a place on."""
+        return self._database.load_values(select_page(kind), {"most": limit, "offset": start})
+
     def load_lines(self, kind: RecordKind, keyed: Sequence[tuple[int, bool]]) -> list[Line]:
         """Return the lines of a few keys in their order; what has gone meanwhile is left out."""
-        looked = self._look(kind)
-        sources, orphans = ([key for key, is_orphan in keyed if is_orphan is wanted] for wanted in (False, True))
-        found = {(key, False): line for key, line in self._judge_sources(kind, sources, looked)}
-        found |= {(key, True): line for key, line in self._judge_orphans(kind, orphans, looked)}
+        sources, orphans = (
+            self._load(statement, keys) if (keys := [key for key, is_orphan in keyed if is_orphan is wanted]) else []
+            for statement, wanted in ((choose_sources(kind), False), (choose_orphans(kind), True))
+        )
+        records = {row.principal_key if row.record is None else row.record for row in (*sources, *orphans)}
+        looked = self._look(kind, sorted(records - {None}))
+        found = {(key, False): line for key, line in self._judge_source_rows(kind, sources, looked)}
+        found |= {(key, True): line for key, line in self._judge_orphan_rows(kind, orphans, looked)}
         return [found[each] for each in keyed if each in found]
 
-    def _look(self, kind: RecordKind) -> _Looked:
-        """Return what is needed to judge any of a kind."""
+    def _look(self, kind: RecordKind, records: Collection[int] | None = None) -> _Looked:
+        """Return what is needed to judge any of a kind, or those of these records alone."""
         pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
         with reading(self._database) as connection:
-            return _Looked(pauses, load_troubles(connection, kind), load_notes(connection, kind, self._protect))
+            troubles = load_troubles(connection, kind, records)
+            return _Looked(pauses, troubles, load_notes(connection, kind, self._protect, records))
 
     def _judge_sources(self, kind: RecordKind, keys: Sequence[int], looked: _Looked) -> Iterator[tuple[int, Line]]:
         for start in range(0, len(keys), _CHUNK):
-            for row in self._load(choose_sources(kind), keys[start : start + _CHUNK]):
-                facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
-                judged = find_status(facts, self._policy)
-                if judged is not None:
-                    yield row.key, _make_line(row, judged, looked.pauses)
+            rows = self._load(choose_sources(kind), keys[start : start + _CHUNK])
+            yield from self._judge_source_rows(kind, rows, looked)
+
+    def _judge_source_rows(self, kind: RecordKind, rows: Sequence[Any], looked: _Looked) -> Iterator[tuple[int, Line]]:
+        for row in rows:
+            facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
+            judged = find_status(facts, self._policy)
+            if judged is not None:
+                yield row.key, _make_line(row, judged, looked.pauses)
 
     def _judge_orphans(self, kind: RecordKind, keys: Sequence[int], looked: _Looked) -> Iterator[tuple[int, Line]]:
         for start in range(0, len(keys), _CHUNK):
-            for row in self._load(choose_orphans(kind), keys[start : start + _CHUNK]):
-                state = row.desired or "unknown"
-                if state == "wanted":
-                    state = "blocked" if row.blocked else "renamed"
-                facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
-                judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
-                yield row.key, _make_line(row, judged, looked.pauses)
+            rows = self._load(choose_orphans(kind), keys[start : start + _CHUNK])
+            yield from self._judge_orphan_rows(kind, rows, looked)
+
+    def _judge_orphan_rows(self, kind: RecordKind, rows: Sequence[Any], looked: _Looked) -> Iterator[tuple[int, Line]]:
+        for row in rows:
+            state = row.desired or "unknown"
+            if state == "wanted":
+                state = "blocked" if row.blocked else "renamed"
+            facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
+            judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
+            yield row.key, _make_line(row, judged, looked.pauses)
 
     def count(self, kind: RecordKind) -> Counter[StatusReason]:
         """Return how many lines have each state and reason, as `iterate` yields them, without loading everybody.

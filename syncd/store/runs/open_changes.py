@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, exists, false, func, or_, select, update
 
 from syncd.model.reason import Cause
 from syncd.model.run import REVERSALS, SINGLE_KINDS
@@ -44,6 +44,8 @@ def find_newest_planned(connection: Connection, *conditions: Any) -> int:
 
     What the runs before left open stands until then, also when that run fails.
     """
+    if not conditions:
+        return max(connection.scalar(statement) or 0 for statement in _FIND_NEWEST_PLANNED)
     good = find_newest_whole(connection, runs.c.status.in_(("succeeded", "partial", "held")), *conditions)
     return max(good, find_newest_whole(connection, exists().where(changes.c.run_id == runs.c.id), *conditions))
 
@@ -54,9 +56,19 @@ def is_open_still(connection: Connection, newest: int) -> ColumnElement[bool]:
     A file says nothing about what is not in it: of that the newest run that looked at everything speaks on, and every
     run since. What was withheld is not among it: nobody can release it any more, and the next run plans it anew.
     """
-    looked = find_newest_planned(connection, runs.c.kind.not_in(("plan", "apply")))
-    if connection.scalar(select(runs.c.kind).where(runs.c.id == newest)) != "apply":
-        return false()
+    looked = find_looked(connection, newest)
+    return false() if looked is None else is_open_beside(looked, newest)
+
+
+def find_looked(connection: Connection, newest: int) -> int | None:
+    """Return the newest run that looked at everything, where ``newest`` is a plan that came from a file; else None."""
+    if connection.scalar(_SELECT_KIND, {"run": newest}) != "apply":
+        return None
+    return find_newest_planned(connection, runs.c.kind.not_in(("plan", "apply")))
+
+
+def is_open_beside(looked: int | ColumnElement[int], newest: int | ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition of `is_open_still` for what the run ``looked``, and every run since, left undone."""
     later = changes.alias("later")
     since = [runs.c.id >= looked, runs.c.kind.not_in(("plan", *REVERSALS))]
     overtaken = exists().where(
@@ -122,3 +134,12 @@ def settle_earlier(connection: Connection, run_id: int) -> None:
         )
         .values(stopped("dropped", say(Cause.PLANNED_ANEW, run=run_id)))
     )
+
+
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+_SELECT_KIND = select(runs.c.kind).where(runs.c.id == bindparam("run"))
+_FIND_NEWEST_PLANNED = (
+    select_newest_whole(runs.c.status.in_(("succeeded", "partial", "held"))),
+    select_newest_whole(exists().where(changes.c.run_id == runs.c.id)),
+)

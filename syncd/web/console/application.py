@@ -59,7 +59,7 @@ class Console:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._door = StoreDoor(desk)
-        self._counts = Counts()
+        self._counts = Counts(lambda: desk.vitals.running is not None)
         self._checking = Checking(desk)
         self._sign_in = SignInPages(desk, self._door)
         self._log = structlog.get_logger("syncd.console")

@@ -26,7 +26,7 @@ def draw_paths(places: Sequence[Place], name: str, texts: Texts) -> Markup:
     by_path = {place.path: place for place in shown}
     depth = max(len(place.path) for place in shown)
     rows = _assign_rows(shown)
-    height = max(len(shown), 1) * _ROW
+    height = (max(rows.values()) + 1) * _ROW
     width = (depth + 1) * (_WIDTH + _GAP)
     parts: list[Markup] = []
     middle = _find_middle([rows[place.path] for place in shown if len(place.path) == 1])

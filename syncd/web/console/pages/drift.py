@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from syncd.plan.drift import Drift
 from syncd.store.inventory.bps_ids import load_group_names
+from syncd.store.reports.drift_index import load_drift
 from syncd.store.reports.orphans import find_last_reading
 from syncd.store.store import Store
 from syncd.sync.planning.kept_by_hand import list_ours
@@ -20,18 +20,22 @@ def show(view: View) -> Page:
     """Return the page."""
     if page := export(view, "drift", HEADINGS, map(_make_row, _iterate(view))):
         return page
-    start = view.count("page") * PAGE_ROWS
-    found = list(islice(_iterate(view), start, start + PAGE_ROWS + 1))
+    start, scope = view.count("page") * PAGE_ROWS, list_ours(view.rules)
+    counted = view.counts.load(view.database, view.rules, now=view.now)
+    index = None if counted is None else counted.drift
+    found = [] if index is None else load_drift(view.database, scope, index, start=start, limit=PAGE_ROWS)
+    total = 0 if index is None else index.total
     of_groups = {each.bps_id for each in found if each.object not in ("user", "licence")}
     return view.render(
         "drift.html",
         title=view.texts("drift.title"),
-        found=found[:PAGE_ROWS],
+        found=found,
+        counting=counted is None,
         names=load_group_names(view.database, of_groups),
-        total=view.counts.load(view.database, view.rules, now=view.now).drift,
+        total=total,
         start=start,
         page=view.count("page"),
-        more=len(found) > PAGE_ROWS,
+        more=start + PAGE_ROWS < total,
         policy=view.settings.policy.drift,
         seen_at=find_last_reading(view.database),
     )

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from syncd.model.kinds import RecordKind
+from syncd.plan.report.next_steps import find_held_runs
 from syncd.plan.report.scope_verdicts import Place
 from syncd.store.inventory.bps_ids import load_group_names
 from syncd.store.reports.explain import Explanations, Found
 from syncd.store.reports.explain_document import describe_explanation, describe_record
 from syncd.store.reports.handovers import HandoverCards
+from syncd.store.reports.next_steps import load_steps
 from syncd.store.reports.search import find_keys
 from syncd.store.reports.status import Line, Report
 from syncd.store.store import Store
@@ -22,9 +24,8 @@ from syncd.web.console.view import Page, View
 def show(view: View) -> Page:
     """Return the page of a source object, by its id."""
     kind: RecordKind = "user" if view.parts["kind"] == "users" else "group"
-    wanted, explanations = view.parts["id"], Explanations(view.database)
-    fitting = [each for each in explanations.find(wanted, in_part=False) if each.kind == kind]
-    found = next((each for each in fitting if each.id == wanted.lower()), None)
+    explanations = Explanations(view.database)
+    found = explanations.find_source(kind, view.parts["id"])
     if found is None:
         return show_missing(view, view.texts("explain.missing"))
     explanation = explanations.explain(found, now=view.now)
@@ -32,6 +33,7 @@ def show(view: View) -> Page:
     named = Store(view.database).desired.load_group_names()
     document = describe_explanation(explanation, lines, view.rules, named=named, now=view.now)
     cards = HandoverCards(view.database, view.rules, now=view.now)
+    document["next"] = load_steps(view.database, explanation, lines, now=view.now)
     document["handover"] = cards.find(found.kind, explanations.find_records(found), found.key)
     places: list[Place] = explanation.places
     return view.render(
@@ -43,6 +45,7 @@ def show(view: View) -> Page:
         names=_name_groups(view, document),
         drawn=draw_paths(places, found.name or found.id, view.texts),
         places=len(places),
+        held=find_held_runs(explanation.pending),
     )
 
 
@@ -56,10 +59,11 @@ def show_record(view: View) -> Page:
         title=record["bps_id"],
         kind=f"{record['kind']}s",
         found=Found(kind=record["kind"], key=0, id=""),
-        document=describe_record(record),
+        document={**describe_record(record), "next": []},
         names={},
         drawn="",
         places=0,
+        held=[],
     )
 
 

@@ -24,6 +24,7 @@ from syncd.web.console.pages.run import HEADINGS, group_lines, make_row, read_fi
 from syncd.web.console.view import PAGE_ROWS, Page, View
 
 CARDS = 20
+HANDOVERS = 8
 
 
 def show_list(view: View) -> Page:
@@ -75,6 +76,9 @@ def show(view: View) -> Page:
         summary=summary,
         decisions=store.decisions.load_decisions(run_id),
         cards=load_cards(view, run_id),
+        cards_page=view.count("cards"),
+        cards_total=sum(number for action, _, number, _ in summary["kinds"] if action == "handover"),
+        cards_each=HANDOVERS,
         hanging=hanging,
         hanging_left=max(0, deletions - CARDS),
         following=store.plans.count_following(run_id),
@@ -117,9 +121,10 @@ def summarize(view: View, run_id: int) -> dict[str, Any]:
 
 
 def load_cards(view: View, run_id: int) -> list[dict[str, Any]]:
-    """Return the cards of the handovers that a run holds."""
+    """Return the cards of some handovers that a run holds: those of the page that the address asks for."""
     made = HandoverCards(view.database, view.rules, now=view.now)
-    return [{**card, "seq": seq} for seq, card in made.iterate(run_id, ["held"])][:CARDS]
+    start = view.count("cards") * HANDOVERS
+    return [{**card, "seq": seq} for seq, card in made.iterate(run_id, ["held"], start=start, limit=HANDOVERS)]
 
 
 def find_emptied(view: View) -> list[tuple[int, str]]:

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections import Counter
+from typing import cast
 
-from syncd.store.reports.orphans import Orphan, find_last_reading, iterate_orphans
+from syncd.plan.report.orphans import CLASSES, OrphanClass
+from syncd.store.reports.orphans import Orphan, find_last_reading, iterate_orphans, load_orphans
 from syncd.web.console.pages.exports import export
 from syncd.web.console.view import PAGE_ROWS, Page, View
 
 HEADINGS = ("class", "object", "bps id", "name", "would match")
-CLASSES = ("ours", "would_match", "local", "machine")
 
 
 def show(view: View) -> Page:
     """Return the page."""
-    chosen = view.pick("class", CLASSES)
-    found = (each for each in iterate_orphans(view.database) if chosen in ("", each.orphan_class))
-    if page := export(view, "orphans", HEADINGS, map(_make_row, found)):
+    chosen = cast(OrphanClass | None, view.pick("class", CLASSES) or None)
+    every = (each for each in iterate_orphans(view.database) if chosen in (None, each.orphan_class))
+    if page := export(view, "orphans", HEADINGS, map(_make_row, every)):
         return page
-    counts = view.counts.load(view.database, view.rules, now=view.now).orphans
-    start = view.count("page") * PAGE_ROWS
-    shown = list(islice(found, start, start + PAGE_ROWS + 1))
+    counted, start = view.counts.load(view.database, view.rules, now=view.now), view.count("page") * PAGE_ROWS
+    found, counts = list[Orphan](), Counter[str]()
+    if counted is not None:
+        counts = counted.orphans.counts
+        found = load_orphans(view.database, counted.orphans.find(chosen, start=start, limit=PAGE_ROWS))
+    total = counts[chosen] if chosen else counts.total()
     return view.render(
         "orphans.html",
         title=view.texts("orphans.title"),
-        found=shown[:PAGE_ROWS],
-        total=counts.get(chosen, 0) if chosen else sum(counts.values()),
+        found=found,
+        counting=counted is None,
+        total=total,
         counts=counts,
         classes=CLASSES,
         chosen=chosen,
         start=start,
         page=view.count("page"),
-        more=len(shown) > PAGE_ROWS,
+        more=start + PAGE_ROWS < total,
         seen_at=find_last_reading(view.database),
     )
 

@@ -27,16 +27,21 @@ def show(view: View) -> Page:
         if page := export(view, f"{kind}s", HEADINGS, map(_make_row, lines)):
             return page
     counted = view.counts.load(view.database, view.rules, now=view.now)
+    census = None if counted is None else counted.census[kind]
     start = view.count("page") * PAGE_ROWS
     cut = False
     if needle:
-        keyed = search_keys(view.database, kind, needle, limit=_FOUND_AT_MOST + 1)
-        cut = len(keyed) > _FOUND_AT_MOST
-        found = [line for line in report.load_lines(kind, keyed[:_FOUND_AT_MOST]) if state in (None, line.state)]
-        total, shown = len(found), found[start : start + PAGE_ROWS]
-    else:
-        keys, total = counted.census[kind].find(state, start=start, limit=PAGE_ROWS)
-        shown = report.load_lines(kind, keys)
+        found = search_keys(view.database, kind, needle, limit=_FOUND_AT_MOST + 1)
+        cut, found = len(found) > _FOUND_AT_MOST, found[:_FOUND_AT_MOST]
+        if state is not None:
+            found = [] if census is None else census.choose(found, state)
+        total, keys = len(found), found[start : start + PAGE_ROWS]
+    elif census is not None:
+        keys, total = census.find(state, start=start, limit=PAGE_ROWS)
+    else:  # nobody knows yet who is in which state
+        keys = [] if state else [(key, False) for key in report.load_keys(kind, start=start, limit=PAGE_ROWS + 1)]
+        total, keys = start + len(keys), keys[:PAGE_ROWS]
+    shown = report.load_lines(kind, keys)
     return view.render(
         "people.html",
         title=view.texts(f"{kind}s.title"),
@@ -47,8 +52,8 @@ def show(view: View) -> Page:
         page=view.count("page"),
         more=start + PAGE_ROWS < total,
         cut=_FOUND_AT_MOST if cut else 0,
-        counts=counted.census[kind].counts,
-        counted_at=counted.at,
+        counts={} if census is None else census.counts,
+        counting=counted is None,
         states=STATES,
         state=state or "",
         needle=needle,

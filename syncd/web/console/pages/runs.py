@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import get_args
 
@@ -11,10 +12,11 @@ from syncd.store.reports.run_lists import load_days, load_runs_before
 from syncd.web.console.charts import draw_kinds
 from syncd.web.console.pages.exports import export
 from syncd.web.console.pages.overview import DAYS
+from syncd.web.console.texts.catalogue import Texts
 from syncd.web.console.view import PAGE_ROWS, Page, View
 
 HEADINGS = ("run", "kind", "trigger", "status", "started (UTC)", "finished (UTC)", "what", "error")
-_EXPORTED = 5000
+_CHUNK = 500
 COUNTED = (*get_args(Action), *get_args(OutcomeStatus))
 
 
@@ -22,10 +24,8 @@ def show(view: View) -> Page:
     """Return the page."""
     status, kind = view.pick("status", get_args(RunStatus)), view.pick("kind", get_args(RunKind))
     wanted = {"statuses": [status] if status else [], "kinds": [kind] if kind else []}
-    if view.query.get("export"):
-        records = load_runs_before(view.database, before=0, limit=_EXPORTED, **wanted)
-        if page := export(view, "runs", HEADINGS, map(_make_row, records)):
-            return page
+    if page := export(view, "runs", HEADINGS, map(_make_row, _iterate(view, **wanted))):
+        return page
     before = view.count("before", most=1 << 60)
     records = load_runs_before(view.database, before=before, limit=PAGE_ROWS + 1, **wanted)
     first = (view.now - timedelta(days=DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -39,14 +39,22 @@ def show(view: View) -> Page:
         kind=kind,
         statuses=get_args(RunStatus),
         kinds=get_args(RunKind),
-        summarize=summarize,
+        summarize=lambda record: summarize(record, view.texts),
         chart=draw_kinds(load_days(view.database, since=first), view.texts, now=view.now, days=DAYS),
     )
 
 
-def summarize(record: RunRecord) -> str:
-    """Return what a run planned and did, in the program's words."""
-    return ", ".join(f"{name} {record.counts[name]:,}" for name in COUNTED if record.counts.get(name))
+def _iterate(view: View, **wanted: Collection[str]) -> Iterator[RunRecord]:
+    before = 0
+    while records := load_runs_before(view.database, before=before, limit=_CHUNK, **wanted):
+        yield from records
+        before = records[-1].id
+
+
+def summarize(record: RunRecord, texts: Texts) -> str:
+    """Return what a run planned and did."""
+    counted = [(name, record.counts[name]) for name in COUNTED if record.counts.get(name)]
+    return ", ".join(f"{texts.count_word(name)} {texts.number(number)}" for name, number in counted)
 
 
 def _make_row(record: RunRecord) -> tuple[object, ...]:
@@ -57,6 +65,6 @@ def _make_row(record: RunRecord) -> tuple[object, ...]:
         record.status,
         record.started_at,
         record.finished_at,
-        summarize(record),
+        summarize(record, Texts("en")),
         record.error,
     )

@@ -1,7 +1,8 @@
 """The languages of the console, and which one a reader gets.
 
-A new language is a module beside `en` with the same keys, and a line in ``LANGUAGES``. Reasons come from the store as
-syncd wrote them, in English, and are shown as they are.
+A new language is a module beside `en` with the same keys, and a line in ``LANGUAGES``. Reasons lie in the store as
+syncd wrote them, in English, each beside its cause: where the sentence of a cause has no values, a language may have
+its own (``CAUSES``). All others are shown as they are, and marked as English.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from syncd.web.console.texts import en, pl
+from syncd.web.console.texts import en, pl, pl_causes
 
 LANGUAGES: Final[Mapping[str, Mapping[str, str]]] = {"en": en.TEXTS, "pl": pl.TEXTS}
+CAUSES: Final[Mapping[str, Mapping[str, str]]] = {"pl": pl_causes.CAUSES}
 _DEFAULT = "en"
 _ACCEPTED = 20
 _SEPARATORS = {"en": ",", "pl": "\u00a0"}
@@ -32,6 +34,14 @@ class Texts:
     def known(self, key: str) -> str:
         """Return a text, or, for a word of the program that has none, the end of its key."""
         return self._texts.get(key) or key.partition(".")[2].replace("_", " ")
+
+    def count_word(self, name: str) -> str:
+        """Return the text for an action or an outcome that is counted."""
+        return self._texts.get(f"action.{name}") or self.known(f"outcome.{name}")
+
+    def reason(self, cause: str, said: str) -> str:
+        """Return the text for a cause whose sentence has no values, or for the state of a leaver; "" for others."""
+        return CAUSES.get(self.language, {}).get(cause, "") or self._texts.get(f"leaver.{said}", "")
 
     def number(self, value: int) -> str:
         """Return a number as people of that language write it."""

@@ -1,0 +1,57 @@
+"""What happens next about a person or group, and what somebody can do: loaded for explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from syncd.model.run import HELD_FOR
+from syncd.plan.report.next_steps import Place, Step, find_held_runs, list_steps
+from syncd.store.db.database import Database
+from syncd.store.decisions.pauses import Pauses
+from syncd.store.reports.explain import Explanation
+from syncd.store.reports.overview import load_role
+from syncd.store.reports.status import Line
+from syncd.store.store import Store
+
+
+def load_steps(database: Database, explanation: Explanation, lines: Sequence[Line], *, now: datetime) -> list[Step]:
+    """Return what happens next about each record of an object, and what a person can do; each once."""
+    found, desired, store = explanation.found, explanation.desired, Store(database)
+    held: dict[int, datetime | None] = {}
+    for run in find_held_runs(explanation.pending):
+        record = store.runs.load_run.blocking(run)
+        held[run] = record.finished_at + HELD_FOR if record and record.finished_at else None
+    attempts = [entry["next_attempt_at"] for entry in explanation.pending if entry.get("next_attempt_at")]
+    pauses = [pause.until for pause in Pauses(database).load_pauses(now=now) if pause.source == found.key]
+    next_run = _find_next(database, now)
+    steps: dict[Step, None] = {}
+    for line in lines:
+        place = Place(
+            kind=found.kind,
+            id=found.id,
+            state=line.state,
+            bps_id=line.bps_id or "",
+            cause=str(desired["cause"]) if desired else "",
+            open=bool(explanation.pending),
+            held=held,
+            retried_at=min(attempts, default=None),
+            paused_until=min(pauses, default=None),
+            next_run=next_run,
+        )
+        steps |= dict.fromkeys(list_steps(place))
+    return list(steps)
+
+
+def _find_next(database: Database, now: datetime) -> datetime | None:
+    """Return when the working daemon starts its next run, None when none works."""
+    if load_role(database, now=now) != "daemon":
+        return None
+    times = [
+        moment
+        for seen in Store(database).daemons.load_up(now=now)
+        if seen.role == "working"
+        for moment in (seen.next_full, seen.next_delta)
+        if moment is not None
+    ]
+    return min(times, default=None)
