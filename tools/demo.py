@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+import demo_desk
 from demo_company import Company, Picture, compare, look_at_portal, look_at_tenant
 from demo_stage import NotSeenError, Process, Screen, Stage, expect
 from rich.text import Text
@@ -141,16 +142,28 @@ def play(stage: Stage, people: int) -> None:
     )
     actors.compare()
     tell_privileges(actors)
+    demo_desk.look_around(stage, company)
+    demo_desk.use_console(stage, company)
 
     day = follow_changes(actors)
     hold_back(actors)
     answer_question(actors)
+    demo_desk.let_go_and_trigger(stage, company)
+    triggered = actors.wait_for_run()
+    expect(triggered["status"] == "succeeded", f"the run that was asked for {triggered['status']}")
 
     screen.head("The history")
     screen.say("Every run is recorded, with every change and what became of it.")
     stage.show("runs")
     history = [(entry["kind"], entry["status"]) for entry in reversed(stage.ask("runs"))]
-    told = ["plan succeeded", "full succeeded", "delta succeeded", "full succeeded", "delta held", "delta succeeded"]
+    told = [
+        "plan succeeded",
+        "full succeeded",
+        "delta succeeded",
+        "full succeeded",
+        "delta held",
+        *["delta succeeded"] * 2,
+    ]
     expect([f"{kind} {status}" for kind, status in history] == told, f"the history is {history}")
 
     screen.say("SIGTERM lets the daemon finish what it has in hand and go.")

@@ -161,6 +161,23 @@ async def test_a_run_shows_each_change_with_both_values_and_filters(viewer: Brow
     assert strange.status == 200
 
 
+async def test_a_huge_run_is_listed_as_it_was_planned(viewer: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is counted or sorted for it; every change is met once, page by page, and one person is found."""
+    whole = list(csv.reader(io.StringIO((await viewer.get("/runs/1?export=csv")).text)))[1:]
+    monkeypatch.setattr("syncd.web.console.pages.run._LARGE", 10)
+    met = 0
+    for page in range(len(whole) // 50 + 2):
+        text = (await viewer.get(f"/runs/1?page={page}")).text
+        assert "they stand in the order of the plan" in text
+        assert ('rel="next"' in text) is ((page + 1) * 50 < len(whole))
+        met += len(re.findall(r"<tr><td>(?!</td>)", text.partition('class="changes"')[2]))
+    assert met == len(whole)
+    assert re.search(r"create \d+", words(text))
+    found = words((await viewer.get("/runs/1?q=u03@x.com")).text)
+    assert "Person 03" in found
+    assert "1 to " in found
+
+
 async def test_what_is_held_says_how_much_it_is_and_what_the_tenant_says_now(viewer: Browser) -> None:
     """Numbers by kind with the people concerned and the group that is hit most."""
     read = words((await viewer.get("/held/2")).text)

@@ -344,5 +344,5 @@ async def test_the_sandbox_takes_the_options_of_all_commands_on_either_side(sync
     shared, own = ("--json", "--log-level", "debug"), ("--users", "5", "--for", "1s", "--directory", "sandbox")
     ended = await syncd(*((*shared, "sandbox", *own) if front else ("sandbox", *own, *shared)))
     assert (ended.code, ended.stderr) == (0, "")
-    assert ended.document.keys() == {"login", "graph", "portal", "control", "config"}
+    assert ended.document.keys() == {"login", "graph", "portal", "control", "console", "config"}
     assert Path(ended.document["config"]).is_file()

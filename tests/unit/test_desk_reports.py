@@ -10,7 +10,15 @@ from icalendar import Calendar
 from syncd.cli.screen.ics import encode_calendar
 from syncd.daemon.schedule import compute_next
 from syncd.model.run import RunRecord, RunStatus
-from syncd.plan.report.due import Due, Leaving, list_deletions, tell_credential, tell_hold, tell_substitution
+from syncd.plan.report.due import (
+    Due,
+    Leaving,
+    deletes_any,
+    list_deletions,
+    tell_credential,
+    tell_hold,
+    tell_substitution,
+)
 from syncd.plan.report.sides import find_side
 from syncd.store.reports.overview import find_role
 from syncd.store.runs.daemons import DaemonRole, DaemonSeen
@@ -73,6 +81,23 @@ def test_a_side_is_as_the_newest_run_found_it_that_talked_to_it() -> None:
     assert find_side("bps", [refused, wrote]).state == "ok"
     assert find_side("graph", [refused, no_pull]).state == "ok"
     assert find_side("bps", [_run("failed", "read portal", "plan", "read portal members")]).state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "any_one"),
+    [
+        ({}, False),
+        ({"disabled_users": "delete"}, True),
+        ({"deleted_users": "delete"}, True),
+        ({"out_of_scope": "delete"}, True),
+        ({"deleted_groups": "delete"}, True),
+    ],
+)
+def test_leavers_are_looked_at_for_their_grace_only_where_one_is_deleted(
+    changes: dict[str, str], any_one: bool
+) -> None:
+    """A large company has thousands of leavers; most policies delete none."""
+    assert deletes_any(make_policy(**changes)) is any_one
 
 
 @pytest.mark.parametrize(

@@ -163,10 +163,11 @@ class Backup(TypedDict):
 
 
 class Sandbox(TypedDict):
-    """Where the imitations answer, and where the configuration lies."""
+    """Where the imitations answer, the console of the configuration, and where that lies."""
 
     login: str
     graph: str
     portal: str
     control: str
+    console: str
     config: str

@@ -37,8 +37,13 @@ async def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with Sandbox(options, directory) as running:
-        config = await asyncio.to_thread(_write_config, running, directory)
-        click.echo(_describe_briefly(running, directory) if machine else _describe(running, directory, config))
+        port = find_free_port()
+        config = await asyncio.to_thread(_write_config, running, directory, port)
+        console = f"http://localhost:{port}"
+        if machine:
+            click.echo(_describe_briefly(running, directory, console))
+        else:
+            click.echo(_describe(running, directory, config=config, console=console))
         try:
             async with asyncio.timeout(lifetime.total_seconds()):
                 await _change_until(stop, running, every=change_every, say=say)
@@ -70,11 +75,11 @@ async def _change_until(
                 say("changed: " + ", ".join(f"{key} {value}" for key, value in change.items()))
 
 
-def _write_config(running: Sandbox, directory: Path) -> str:
+def _write_config(running: Sandbox, directory: Path, web_port: int) -> str:
     config = running.config_toml(
         store_url=f"sqlite:///{directory / 'syncd.db'}",
         health_listen=f"127.0.0.1:{find_free_port()}",
-        web_port=find_free_port(),
+        web_port=web_port,
     )
     (directory / "syncd.toml").write_text(config, encoding="utf-8")
     return config
@@ -84,19 +89,21 @@ def _list_operations() -> str:
     return textwrap.fill(", ".join(operation_names()), 100, break_on_hyphens=False)
 
 
-def _describe_briefly(running: Sandbox, directory: Path) -> str:
+def _describe_briefly(running: Sandbox, directory: Path, console: str) -> str:
     addresses = {
         "login": running.login_url,
         "graph": running.graph_url,
         "portal": running.portal_url,
         "control": running.control_url,
+        "console": console,
     }
     return json.dumps({**addresses, "config": str(directory / "syncd.toml")})
 
 
-def _describe(running: Sandbox, directory: Path, config: str) -> str:
+def _describe(running: Sandbox, directory: Path, *, config: str, console: str) -> str:
     control, tenant, portal = running.control_url, running.directory, running.portal
     memberships = sum(len(group.members) for group in tenant.groups)
+    approver = str(next(tenant.active_users()).properties["userPrincipalName"])
     guest = (
         f"\nOne of its guests is {GUEST_NAME}."
         if any(user.properties.get("displayName") == GUEST_NAME for user in tenant.users)
@@ -110,6 +117,7 @@ The portal already has {len(portal.accounts)} accounts and {len(portal.groups)} 
   Graph    {running.graph_url}
   portal   {running.portal_url}
   control  {control}
+  console  {console} as soon as 'syncd run' works: sign in as {approver}
 
 Let something happen, and look at the truth:
   curl -s {control}/change -d '{{"op": "hire", "count": 3}}'

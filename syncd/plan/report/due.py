@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.run import HELD_FOR
-from syncd.plan.desired import Desired
+from syncd.plan.desired import LEAVER_STATES, Desired
 from syncd.plan.diff import choose_leaver_policy
 from syncd.plan.rules import PolicyRules
 
@@ -45,6 +45,12 @@ class Leaving:
     state: str
     why: str
     stays: bool
+
+
+def deletes_any(policy: PolicyRules) -> bool:
+    """Return whether any leaver is deleted at all, so that there is a grace to tell the end of."""
+    states = (*LEAVER_STATES, "renamed", "unknown")
+    return any(choose_leaver_policy(state, kind, policy) == "delete" for kind in RECORD_KINDS for state in states)
 
 
 def list_deletions(leaving: Iterable[Leaving], policy: PolicyRules) -> list[Due]:

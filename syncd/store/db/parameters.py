@@ -149,6 +149,30 @@ def list_numbers(name: str) -> TableValuedAlias:
     return _ListedRows(bindparam(name, type_=_Listed(textual=False))).table_valued(column("value", BigInteger))
 
 
+class _LikeAnyCase(FunctionElement[Any]):
+    """``text like pattern`` without the case of English letters, "!" escaping; SQLite's LIKE has none by itself."""
+
+    name = "like_any_case"
+    inherit_cache = True
+
+
+@compiles(_LikeAnyCase, "sqlite")
+def _say_like_for_sqlite(element: _LikeAnyCase, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{text} LIKE {pattern} ESCAPE '!'"
+
+
+@compiles(_LikeAnyCase, "postgresql")
+def _say_like_for_postgresql(element: _LikeAnyCase, compiler: SQLCompiler, **options: Any) -> str:
+    text, pattern = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"{text} ILIKE {pattern} ESCAPE '!'"
+
+
+def like_any_case(text: ColumnElement[str], name: str) -> ColumnElement[Any]:
+    """Return the condition that a text is like ``:name``, whose case does not count."""
+    return _LikeAnyCase(text, bindparam(name, type_=Text()))
+
+
 class _InOrder(FunctionElement[str]):
     """A text as Python sorts it, by code points, whatever the database's own order of letters is."""
 

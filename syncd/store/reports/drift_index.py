@@ -16,7 +16,11 @@ from syncd.model.change import LinkKind
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.plan.drift import Drift, Ours
 from syncd.store.db.database import Database
-from syncd.store.store import Store
+from syncd.store.inventory.drift import ByHand
+from syncd.store.licences.taken import TakenLicences
+
+_Load = Callable[[int, int], Sequence[Drift]]
+"""Returns so many differences from a place on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,29 +40,29 @@ class DriftIndex:
 
 def take_drift_index(database: Database, scope: Ours, *, pace: Callable[[], None]) -> DriftIndex:
     """Look through all records of ours. ``pace`` is called after each chunk, and may wait. Raises StoreError."""
-    store, fields = Store(database), dict[RecordKind, Sequence[int]]()
+    by_hand, fields = ByHand(database), dict[RecordKind, Sequence[int]]()
     for kind in RECORD_KINDS:
         keys = array("q")
-        for found in store.drift.iterate_field_drift(kind, scope):
+        for found in by_hand.iterate_field_drift(kind, scope):
             keys.extend(key for key, _ in found)
             pace()
         fields[kind] = keys
     return DriftIndex(
         fields=fields,
-        links={kind: store.drift.count_link_drift(kind) for kind in scope.links},
-        removed=len(store.drift.load_removed()),
-        taken=sum(len(found) for found in store.licences.iterate_taken_licences()),
+        links={kind: by_hand.count_link_drift(kind) for kind in scope.links},
+        removed=len(by_hand.load_removed()),
+        taken=sum(len(found) for found in TakenLicences(database).iterate_taken_licences()),
     )
 
 
 def load_drift(database: Database, scope: Ours, index: DriftIndex, *, start: int, limit: int) -> list[Drift]:
     """Return so many differences from a place on, in the order of the list; what has gone meanwhile is left out."""
-    store = Store(database)
-    sections: list[tuple[int, Callable[[int, int], Sequence[Drift]]]] = [
-        *((len(keys), partial(_load_fields, store, scope, kind, keys)) for kind, keys in index.fields.items()),
-        *((number, partial(store.drift.load_link_drift, kind)) for kind, number in index.links.items()),
-        (index.removed, lambda first, most: store.drift.load_removed()[first : first + most]),
-        (index.taken, lambda first, most: list(islice(_iterate_taken(store), first, first + most))),
+    by_hand, taken = ByHand(database), TakenLicences(database)
+    sections: list[tuple[int, _Load]] = [
+        *((len(keys), _load_fields(by_hand, scope, kind, keys)) for kind, keys in index.fields.items()),
+        *((number, partial(by_hand.load_link_drift, kind)) for kind, number in index.links.items()),
+        (index.removed, lambda first, most: by_hand.load_removed()[first : first + most]),
+        (index.taken, lambda first, most: list(islice(_iterate_taken(taken), first, first + most))),
     ]
     found = list[Drift]()
     for length, load in sections:
@@ -70,16 +74,17 @@ def load_drift(database: Database, scope: Ours, index: DriftIndex, *, start: int
     return found
 
 
-def _load_fields(
-    store: Store, scope: Ours, kind: RecordKind, keys: Sequence[int], first: int, most: int
-) -> Sequence[Drift]:
-    """Return the differences of the records in that part of ``keys``, without those before its first place."""
-    chosen = keys[first : first + most]
-    before = 0
-    while before < first and keys[first - before - 1] == chosen[0]:
-        before += 1
-    return store.drift.load_field_drift(kind, sorted(set(chosen)), scope)[before : before + most]
+def _load_fields(by_hand: ByHand, scope: Ours, kind: RecordKind, keys: Sequence[int]) -> _Load:
+    """Return what loads the differences of a part of ``keys``."""
+
+    def load(first: int, most: int) -> Sequence[Drift]:
+        chosen, before = keys[first : first + most], 0
+        while before < first and keys[first - before - 1] == chosen[0]:
+            before += 1  # the part begins within a record
+        return by_hand.load_field_drift(kind, sorted(set(chosen)), scope)[before : before + most]
+
+    return load
 
 
-def _iterate_taken(store: Store) -> chain[Drift]:
-    return chain.from_iterable(store.licences.iterate_taken_licences())
+def _iterate_taken(taken: TakenLicences) -> chain[Drift]:
+    return chain.from_iterable(taken.iterate_taken_licences())

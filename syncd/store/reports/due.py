@@ -10,7 +10,15 @@ from sqlalchemy import Connection, Select, exists, func, select
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
-from syncd.plan.report.due import Due, Leaving, list_deletions, tell_hold, tell_pause_end, tell_substitution
+from syncd.plan.report.due import (
+    Due,
+    Leaving,
+    deletes_any,
+    list_deletions,
+    tell_hold,
+    tell_pause_end,
+    tell_substitution,
+)
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, reading
 from syncd.store.db.parameters import among_bound
@@ -25,7 +33,8 @@ from syncd.store.schema.tables import changes, rejections, runs, substitutions, 
 def load_due(database: Database, rules: Rules, *, now: datetime, until: datetime) -> list[Due]:
     """Return what has a date, the next first; what rules over ``now`` bring, as far as ``until``."""
     with reading(database) as connection:
-        leaving = [each for kind in RECORD_KINDS for each in _iterate_leaving(connection, kind, rules.scope.protect)]
+        kinds = RECORD_KINDS if deletes_any(rules.policy) else ()
+        leaving = [each for kind in kinds for each in _iterate_leaving(connection, kind, rules.scope.protect)]
         ends = [
             tell_substitution(row.bps_id, row.substitute, row.ends_at)
             for row in connection.execute(_SELECT_SUBSTITUTIONS)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, bindparam, or_, select
 
 from syncd.model.change import OutcomeStatus
 from syncd.model.kinds import RecordKind
+from syncd.model.target import fold
 from syncd.plan.handover import Claim, Party, describe_former
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, reading
@@ -48,8 +49,10 @@ class HandoverCards:
         All of them, or so many from a place on.
         """
         asked = {"run": run_id, "statuses": list(statuses)}
-        for row in self._database.load_rows(_OF_RUN, asked)[start : None if limit is None else start + limit]:
-            card = self.load(row.object, row.record_key, row.source_key)
+        rows = self._database.load_rows(_OF_RUN, asked)[start : None if limit is None else start + limit]
+        reports = self._load_reports([row.record_key for row in rows if row.object == "user"])
+        for row in rows:
+            card = self._load(row.object, row.record_key, row.source_key, reports=reports)
             if card is not None:
                 yield row.seq, card
 
@@ -64,6 +67,17 @@ class HandoverCards:
 
     def load(self, kind: RecordKind, record: int, heir: int) -> Card | None:
         """Return the card of one handover."""
+        return self._load(kind, record, heir, reports=self._load_reports([record] if kind == "user" else []))
+
+    def _load_reports(self, records: Collection[int]) -> dict[str, list[str]]:
+        """Return who reports to these accounts, by folded BPS id, in one look at all accounts."""
+        found: dict[str, list[str]] = {}
+        names = self._database.load_values(_NAMES, {"keys": records}) if records else []
+        for row in self._database.load_rows(_REPORTS, {"names": fold_all(names)}) if names else ():
+            found.setdefault(fold(row.manager), []).append(row.bps_id)
+        return found
+
+    def _load(self, kind: RecordKind, record: int, heir: int, *, reports: Mapping[str, list[str]]) -> Card | None:
         claim = Handovers(self._database).load_claim(kind, record=record, heir=heir, rules=self._rules, now=self._now)
         if claim is None or claim.current.source_key == heir:
             return None
@@ -74,7 +88,7 @@ class HandoverCards:
                 "bps_id": claim.bps_id,
                 "former": _describe_former(claim, since),
                 "newcomer": _describe(claim.heir),
-                "hangs_on_it": _load_hanging(connection, claim),
+                "hangs_on_it": _load_hanging(connection, claim, reports.get(fold(claim.bps_id), [])),
                 "evidence": {"for": list(claim.evidence.speaks_for), "against": list(claim.evidence.against)},
             }
 
@@ -95,7 +109,7 @@ def _describe_former(claim: Claim, since: datetime | None) -> dict[str, Any] | N
     return {**_describe(former), "became": describe_former(former), "gone_since": former.removed_at or since}
 
 
-def _load_hanging(connection: Connection, claim: Claim) -> dict[str, Any]:
+def _load_hanging(connection: Connection, claim: Claim, reports: list[str]) -> dict[str, Any]:
     """Return what goes along, or is taken away, when a record passes."""
     if claim.kind == "group":
         return {
@@ -109,7 +123,7 @@ def _load_hanging(connection: Connection, claim: Claim) -> dict[str, Any]:
         "owns": load_linked(connection, target_owners, "user", claim.record),
         "licences": [{"type": each.type, "granted": "by a rule" if each.ours else "by hand"} for each in held],
         "substitutions": [{"tasks_of": row[0], "go_to": row[1], "until": row[2]} for row in rows],
-        "reports": list(connection.scalars(_REPORTS, {"names": fold_all([claim.bps_id])})),
+        "reports": reports,
     }
 
 
@@ -141,8 +155,9 @@ _SUBSTITUTIONS = (
     )
     .order_by(_original.c.bps_fold)
 )
+_NAMES = select(target_principals.c.bps_id).where(among_bound(target_principals.c.key, "keys"))
 _REPORTS = (
-    select(target_principals.c.bps_id)
+    select(target_principals.c.bps_id, target_users.c.manager)
     .join(target_users, target_users.c.key == target_principals.c.key)
     .where(among_bound(target_users.c.manager, "names", textual=True))
     .order_by(target_principals.c.bps_fold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,8 @@ from syncd.store.db.database import Database
 from syncd.store.reports.licences import LicenceUse
 from syncd.store.schema.tables import changes, runs
 
+Done = Mapping[tuple[str, str], int]
+"""Type and action (grant, revoke), and how often."""
 _FAR = 3650
 
 
@@ -29,16 +31,18 @@ class Forecast:
     ends_at: datetime | None
 
 
-def load_forecast(
-    database: Database, used: Sequence[LicenceUse], *, now: datetime, back: timedelta
-) -> dict[str, Forecast]:
-    """Return how each type will do, by the runs since ``now - back``."""
-    rows = database.load_rows(_COUNT_DONE, {"since": now - back})
-    done = {(row.target, row.action): row.number for row in rows}
+def count_done(database: Database, *, since: datetime) -> Done:
+    """Return how many licences the runs since then granted and revoked; of many changes that takes a while."""
+    rows = database.load_rows(_COUNT_DONE, {"since": since})
+    return {(row.target, row.action): row.number for row in rows}
+
+
+def foresee(used: Sequence[LicenceUse], done: Done, *, now: datetime, back: timedelta) -> dict[str, Forecast]:
+    """Return how each type will do, by what was done in the time ``back``."""
     return {use.type: _foresee(use, done, now=now, back=back) for use in used}
 
 
-def _foresee(use: LicenceUse, done: dict[tuple[str, str], int], *, now: datetime, back: timedelta) -> Forecast:
+def _foresee(use: LicenceUse, done: Done, *, now: datetime, back: timedelta) -> Forecast:
     granted, revoked = done.get((use.type, "grant"), 0), done.get((use.type, "revoke"), 0)
     free = None if use.seats is None else use.seats - use.by_rule - use.by_hand
     pace = (granted - revoked) / (back / timedelta(days=1))

@@ -10,18 +10,20 @@ from syncd.model.source import STREAMS
 from syncd.plan.report.next_steps import Place, Step, find_held_runs, list_steps
 from syncd.store.db.database import Database
 from syncd.store.decisions.pauses import Pauses
+from syncd.store.directory.full_read import Baseline
 from syncd.store.reports.explain import Explanation
 from syncd.store.reports.overview import load_role
 from syncd.store.reports.status import Line
-from syncd.store.store import Store
+from syncd.store.runs.daemons import Daemons
+from syncd.store.runs.runlog import RunLog
 
 
 def load_steps(database: Database, explanation: Explanation, lines: Sequence[Line], *, now: datetime) -> list[Step]:
     """Return what happens next about each record of an object, and what a person can do; each once."""
-    found, desired, store = explanation.found, explanation.desired, Store(database)
+    found, desired, log = explanation.found, explanation.desired, RunLog(database)
     held: dict[int, datetime | None] = {}
     for run in find_held_runs(explanation.pending):
-        record = store.runs.load_run.blocking(run)
+        record = log.load_run.blocking(run)
         held[run] = record.finished_at + HELD_FOR if record and record.finished_at else None
     attempts = [entry["next_attempt_at"] for entry in explanation.pending if entry.get("next_attempt_at")]
     pauses = [pause.until for pause in Pauses(database).load_pauses(now=now) if pause.source == found.key]
@@ -29,7 +31,7 @@ def load_steps(database: Database, explanation: Explanation, lines: Sequence[Lin
     concerned = STREAMS if found.kind == "user" else ("groups",)
     unproven: dict[str, str] = {
         stream: why
-        for doubts in store.full_reads.load_doubts.blocking().values()
+        for doubts in Baseline(database).load_doubts.blocking().values()
         for stream, why in doubts.items()
         if stream in concerned
     }
@@ -58,7 +60,7 @@ def _find_next(database: Database, now: datetime) -> datetime | None:
         return None
     times = [
         moment
-        for seen in Store(database).daemons.load_up(now=now)
+        for seen in Daemons(database).load_up(now=now)
         if seen.role == "working"
         for moment in (seen.next_full, seen.next_delta)
         if moment is not None

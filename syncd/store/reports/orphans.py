@@ -38,26 +38,27 @@ class Orphan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanIndex:
-    """The key and the class of each, in the order of lists: nine bytes each."""
+    """The key and the class of each, in the order of lists, nine bytes each; and whom some of them would match."""
 
     keys: Mapping[RecordKind, Sequence[int]]
     classes: Mapping[RecordKind, bytes]
+    matches: Mapping[tuple[RecordKind, int], str]
 
     @property
     def counts(self) -> Counter[str]:
         """Return how many there are by class."""
         return Counter(CLASSES[number] for found in self.classes.values() for number in found)
 
-    def find(self, wanted: OrphanClass | None, *, start: int, limit: int) -> list[tuple[RecordKind, int]]:
-        """Return so many of a class, or of all, from a place on."""
+    def find(self, wanted: OrphanClass | None, *, start: int, limit: int) -> dict[tuple[RecordKind, int], OrphanClass]:
+        """Return so many of a class, or of all, from a place on, each with its class."""
         number = None if wanted is None else CLASSES.index(wanted)
         places = (
-            (kind, key)
+            ((kind, key), CLASSES[of])
             for kind, keys in self.keys.items()
             for key, of in zip(keys, self.classes[kind], strict=True)
             if number in (None, of)
         )
-        return list(islice(places, start, start + limit))
+        return dict(islice(places, start, start + limit))
 
 
 def iterate_orphans(database: Database) -> Iterator[Orphan]:
@@ -69,23 +70,35 @@ def take_orphan_index(database: Database, *, pace: Callable[[], None]) -> Orphan
     """Look at all of them. ``pace`` is called after each chunk, and may wait. Raises StoreError."""
     keys: dict[RecordKind, Sequence[int]] = {}
     classes: dict[RecordKind, bytes] = {}
+    matches: dict[tuple[RecordKind, int], str] = {}
     for kind in RECORD_KINDS:
         numbers, of = array("q"), bytearray()
         for found in _iterate(database, kind):
             numbers.extend(key for key, _ in found)
             of.extend(CLASSES.index(orphan.orphan_class) for _, orphan in found)
+            matches |= {(kind, key): orphan.would_match for key, orphan in found if orphan.would_match}
             pace()
         keys[kind], classes[kind] = numbers, bytes(of)
-    return OrphanIndex(keys=keys, classes=classes)
+    return OrphanIndex(keys=keys, classes=classes, matches=matches)
 
 
-def load_orphans(database: Database, wanted: Collection[tuple[RecordKind, int]]) -> list[Orphan]:
-    """Return some of them, users first, in the order of their BPS ids; what is none any more is left out."""
-    found: list[Orphan] = []
+def load_orphans(
+    database: Database, index: OrphanIndex, wanted: OrphanClass | None, *, start: int, limit: int
+) -> list[Orphan]:
+    """Return so many from a place on, users first, in the order of their BPS ids; what is none any more is left out.
+
+    Class and match are those of the counting: to find out anew whom a record would match takes a look at everybody.
+    """
+    found, chosen = list[Orphan](), index.find(wanted, start=start, limit=limit)
     for kind in RECORD_KINDS:
-        if keys := [key for of, key in wanted if of == kind]:
-            rows = database.load_rows(_SELECT_CHOSEN[kind], {"keys": keys})
-            found += [orphan for _, orphan in _judge(database, kind, rows)]
+        keys = [key for of, key in chosen if of == kind]
+        found += [
+            Orphan(
+                kind=kind, bps_id=row.bps_id, name=row.name, orphan_class=chosen[kind, row.key],
+                would_match=index.matches.get((kind, row.key), ""),
+            )
+            for row in (database.load_rows(_SELECT_CHOSEN[kind], {"keys": keys}) if keys else ())
+        ]  # fmt: skip
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Row, Select, Text, bindparam, case, cast, func, or_, select
+from sqlalchemy import CompoundSelect, Row, Select, Text, bindparam, case, cast, func, select, union
 
 from syncd.model.change import Action
 from syncd.model.run import RunRecord
@@ -104,12 +104,20 @@ def load_days(database: Database, *, since: datetime) -> dict[str, DayOfRuns]:
     return {day: DayOfRuns(day=day, statuses=found, done=done.get(day, {})) for day, found in statuses.items()}
 
 
+def find_size(database: Database, run_id: int) -> int:
+    """Return about how many changes a run planned: the last place in its plan, which takes no time to find."""
+    return int(database.load_value(_FIND_LAST, {"run": run_id}) or 0)
+
+
 def load_changes(
-    database: Database, run_id: int, *, wanted: Filter, by: Grouping, start: int, limit: int
+    database: Database, run_id: int, *, wanted: Filter, by: Grouping, start: int, limit: int, as_planned: bool = False
 ) -> list[ChangeLine]:
-    """Return so many changes of a run from place ``start``, those of one person or group side by side."""
+    """Return so many changes of a run from place ``start``, those of one person or group side by side.
+
+    ``as_planned``: in the order of the plan, which of hundreds of thousands is the only one that costs nothing.
+    """
     asked = {"run": run_id, "start": start, "most": limit}
-    statement = _describe(_narrow(_pick(by), wanted, asked))
+    statement = _describe(_narrow(_pick(by), wanted, asked), as_planned=as_planned)
     return [_make_line(row) for row in database.load_rows(statement, asked)]
 
 
@@ -124,7 +132,8 @@ def iterate_changes(database: Database, run_id: int, *, wanted: Filter, by: Grou
 def count_changes(database: Database, run_id: int, *, wanted: Filter) -> int:
     """Return how many changes of a run are meant."""
     asked: dict[str, Any] = {"run": run_id}
-    return int(database.load_value(_narrow(_pick("record", func.count()), wanted, asked), asked) or 0)
+    counted = select(func.count()).select_from(changes).where(_RUN)
+    return int(database.load_value(_narrow(counted, wanted, asked), asked) or 0)
 
 
 def count_subjects(database: Database, run_id: int, *, outcome: str) -> list[tuple[str, str, int, int]]:
@@ -187,16 +196,12 @@ _COUNT_DAYS = (
 _SELECT_CHANGING = select(_DAY.label("day"), runs.c.counts).where(_RECENT, runs.c.counts.contains('"done":'))
 
 
-def _pick(by: Grouping, *columns: ColumnElement[Any]) -> Select[Any]:
-    """Return the changes of a run with both ends, to be narrowed: the key that each is put under, and more columns."""
+def _pick(by: Grouping) -> Select[Any]:
+    """Return the changes of a run, to be narrowed: the key that each is put under, and what they are sorted by."""
     subject = _PERSON if by == "person" else changes.c.record_key
     return (
-        select(*(columns or (changes.c.seq, subject.label("under"), _UNDER.c.bps_fold, changes.c.phase)))
-        .select_from(
-            changes.join(_RECORD, _RECORD.c.key == changes.c.record_key)
-            .outerjoin(_TARGET, _TARGET.c.key == changes.c.target_key)
-            .outerjoin(_UNDER, _UNDER.c.key == subject)
-        )
+        select(changes.c.seq, subject.label("under"), _UNDER.c.bps_fold, changes.c.phase)
+        .select_from(changes.outerjoin(_UNDER, _UNDER.c.key == subject))
         .where(_RUN)
     )
 
@@ -211,19 +216,14 @@ def _narrow(statement: Select[Any], wanted: Filter, asked: dict[str, Any]) -> Se
             statement, asked[name] = statement.where(column == bindparam(name)), value
     if wanted.needle:
         needle = wanted.needle.casefold().replace("!", "!!").replace("%", "!%").replace("_", "!_")
-        fits = [each.c.bps_fold.like(bindparam("needle"), escape="!") for each in (_RECORD, _TARGET)]
-        statement, asked["needle"] = statement.where(or_(*fits)), f"%{needle}%"
+        statement, asked["needle"] = statement.where(changes.c.seq.in_(_FITTING)), f"%{needle}%"
     return statement
 
 
-def _describe(picked: Select[Any]) -> Select[Any]:
+def _describe(picked: Select[Any], *, as_planned: bool) -> Select[Any]:
     """Return the same changes with all that a line shows; only those of one page get so far."""
-    page = (
-        picked.order_by(_UNDER.c.bps_fold, changes.c.phase, changes.c.seq)
-        .offset(bindparam("start"))
-        .limit(bindparam("most"))
-        .subquery()
-    )
+    by_subject = () if as_planned else (_UNDER.c.bps_fold, changes.c.phase)
+    page = picked.order_by(*by_subject, changes.c.seq).offset(bindparam("start")).limit(bindparam("most")).subquery()
     user, group, written = target_users.alias("own_user"), target_groups.alias("own_group"), target_groups.alias("wg")
     own = case((changes.c.object.in_(("user", "group")), changes.c.source_key), else_=None)
     return (
@@ -249,8 +249,17 @@ def _describe(picked: Select[Any]) -> Select[Any]:
         .outerjoin(source_objects, source_objects.c.key == func.coalesce(user.c.source_key, group.c.source_key, own))
         .outerjoin(source_users, source_users.c.key == source_objects.c.key)
         .outerjoin(source_groups, source_groups.c.key == source_objects.c.key)
-        .order_by(page.c.bps_fold, page.c.phase, page.c.seq)
+        .order_by(*(() if as_planned else (page.c.bps_fold, page.c.phase)), page.c.seq)
     )
+
+
+def _find_fitting() -> CompoundSelect[Any]:
+    """Return the places in a run's plan of what concerns a record or a member whose BPS id is like ``:needle``."""
+    planned, named = changes.alias("planned"), target_principals.alias("named")
+    fits = select(named.c.key).where(named.c.bps_fold.like(bindparam("needle"), escape="!"))
+    here = planned.c.run_id == bindparam("run")
+    ends = (planned.c.record_key, planned.c.target_key)
+    return union(*(select(planned.c.seq).where(here, end.in_(fits)) for end in ends))
 
 
 def _count_subjects() -> Select[Any]:
@@ -290,3 +299,5 @@ _FIND_DELETIONS = select(changes.c.seq).where(*_DELETED).order_by(changes.c.seq)
 _COUNT_DELETIONS = select(func.count()).select_from(changes).where(*_DELETED)
 _COUNT_SUBJECTS = _count_subjects()
 _FIND_WORST = _find_worst()
+_FIND_LAST = select(func.max(changes.c.seq)).where(_RUN)
+_FITTING = _find_fitting()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, false, func, literal, or_, select, union_all
+from sqlalchemy import Select, bindparam, false, func, or_, select
 
 from syncd.model.kinds import RecordKind
 from syncd.store.db.database import Database
+from syncd.store.db.parameters import among_bound, like_any_case
 from syncd.store.reports.status_statements import TABLES, select_orphans
 from syncd.store.schema.tables import source_objects, target_principals
 
@@ -20,10 +21,14 @@ def search_keys(database: Database, kind: RecordKind, needle: str, *, limit: int
     do, any of them, since nothing is put in order that nobody sees. SQLite knows the case of English letters only, so
     that of others several spellings are looked for.
     """
-    spelled = [needle.lower()] if needle.isascii() else [needle.lower(), needle, needle.upper(), needle.title()]
-    asked = {f"needle{number}": _escape(text) for number, text in enumerate(spelled)}
-    rows = database.load_rows(_select(kind, len(spelled)), {**asked, "most": limit})
-    return [(row.key, bool(row.is_orphan)) for row in rows]
+    spelled = [needle] if needle.isascii() else [needle.lower(), needle, needle.upper(), needle.title()]
+    asked: dict[str, Any] = {f"needle{number}": _escape(text) for number, text in enumerate(spelled)}
+    sources = database.load_values(_select_sources(kind, len(spelled)), {**asked, "most": limit})
+    found = [(key, False) for key in sources]
+    if len(found) < limit:
+        asked |= {"found": sources, "most": limit - len(found)}
+        found += [(key, True) for key in database.load_values(_select_orphans(kind, len(spelled)), asked)]
+    return found
 
 
 def find_keys(database: Database, kind: RecordKind, source: int) -> list[tuple[int, bool]]:
@@ -36,8 +41,16 @@ def _escape(needle: str) -> str:
     return "%" + needle.replace("!", "!!").replace("%", "!%").replace("_", "!_") + "%"
 
 
+# ---- statements -----------------------------------------------------------------------------------------------------
+
+
 def _contains(column: Any, spellings: int) -> Any:
-    return or_(*(func.lower(column).like(bindparam(f"needle{n}"), escape="!") for n in range(spellings)))
+    return or_(*(like_any_case(column, f"needle{n}") for n in range(spellings)))
+
+
+def _have_id(spellings: int) -> Select[Any]:
+    named = target_principals.alias("named")
+    return select(named.c.key).where(_contains(named.c.bps_fold, spellings))
 
 
 @cache
@@ -47,14 +60,13 @@ def _select_others(kind: RecordKind) -> Select[Any]:
 
 
 @cache
-def _select(kind: RecordKind, spellings: int) -> Select[Any]:
+def _select_sources(kind: RecordKind, spellings: int) -> Select[Any]:
     source, desired, target, _ = TABLES[kind]
-    named = target_principals.alias("named")
-    has_id = select(named.c.key).where(_contains(named.c.bps_fold, spellings))
-    sources = (
+    has_id = _have_id(spellings)
+    # It stops as soon as it has found enough: a letter that everybody's name has costs no look at everybody.
+    found = (
         select(
             source.c.key,
-            literal(0).label("is_orphan"),
             func.lower(func.coalesce(source.c.name, source_objects.c.id)).label("place"),
             source_objects.c.id.label("then"),
         )
@@ -68,22 +80,33 @@ def _select(kind: RecordKind, spellings: int) -> Select[Any]:
                 source.c.key.in_(select(target.c.source_key).where(target.c.key.in_(has_id))),
             )
         )
+        .limit(bindparam("most"))
+        .subquery()
     )
-    inner = select_orphans(kind).subquery()
-    orphans = select(
-        inner.c.key, literal(1).label("is_orphan"), func.lower(inner.c.bps_id).label("place"), inner.c.bps_id
-    ).where(
+    return select(found.c.key).order_by(found.c.place, found.c.then)
+
+
+@cache
+def _select_orphans(kind: RecordKind, spellings: int) -> Select[Any]:
+    target, inner = TABLES[kind].target, select_orphans(kind)
+    # Whoever may fit is found by simple means before it is asked, of few then, whether it is a record without a source.
+    fitting = select(target.c.key).where(
         or_(
-            _contains(inner.c.name, spellings),
-            _contains(inner.c.bps_id, spellings),
-            _contains(inner.c.source_id, spellings),
+            _contains(target.c.name, spellings),
+            target.c.key.in_(_have_id(spellings)),
+            among_bound(target.c.source_key, "found"),
         )
     )
-    # Each part stops as soon as it has found enough: a letter that everybody's name has costs no look at everybody.
-    parts = [part.limit(bindparam("most")).subquery() for part in (sources, orphans)]
-    both = union_all(*(select(part) for part in parts)).subquery()
+    orphans = inner.where(target.c.key.in_(fitting)).subquery()
     return (
-        select(both.c.key, both.c.is_orphan)
-        .order_by(both.c.is_orphan, both.c.place, both.c.then)
+        select(orphans.c.key)
+        .where(
+            or_(
+                _contains(orphans.c.name, spellings),
+                _contains(orphans.c.bps_id, spellings),
+                _contains(orphans.c.source_id, spellings),
+            )
+        )
+        .order_by(func.lower(orphans.c.bps_id), orphans.c.bps_id)
         .limit(bindparam("most"))
     )

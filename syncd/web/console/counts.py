@@ -1,4 +1,4 @@
-"""What needs a look at everybody: people and groups by state, what was changed by hand, and orphans by class.
+"""What needs a look at everybody: people and groups by state, what was changed by hand, orphans, licences given lately.
 
 It is looked at when somebody asks and a run has ended or a decision was made since, once for all readers, and shown
 with the time of that. A few bytes are kept for each, so that a page of a list needs no second look.
@@ -21,12 +21,15 @@ from syncd.plan.rules import Rules
 from syncd.store.db.database import Database
 from syncd.store.reports.census import Census, count_everybody, load_mark, take_census
 from syncd.store.reports.drift_index import DriftIndex, take_drift_index
+from syncd.store.reports.licence_forecast import Done, count_done
 from syncd.store.reports.orphans import OrphanIndex, take_orphan_index
 from syncd.sync.planning.kept_by_hand import list_ours
 
 Mark = tuple[object, ...]
 _COUNTED_AT_ONCE = 200
 """So many people and groups are counted while the reader waits."""
+LOOKED_BACK = timedelta(days=30)
+"""By so much of the past the use of licences is foreseen."""
 _GROWS_OLD = timedelta(minutes=10)
 """Pauses and grace periods end without a run: the numbers are counted again after so long."""
 _LOOK_SECONDS = 0.1
@@ -41,6 +44,7 @@ class Counted:
     census: Mapping[RecordKind, Census]
     drift: DriftIndex
     orphans: OrphanIndex
+    licences: Done
 
 
 class Counts:
@@ -101,4 +105,5 @@ def _count(database: Database, rules: Rules, *, mark: Mark, now: datetime, pace:
         },
         drift=take_drift_index(database, list_ours(rules), pace=pace),
         orphans=take_orphan_index(database, pace=pace),
+        licences=count_done(database, since=now - LOOKED_BACK),
     )

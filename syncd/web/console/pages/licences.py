@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from syncd.store.reports.licence_forecast import Forecast, load_forecast
+from syncd.store.reports.licence_forecast import foresee
 from syncd.store.reports.licences import load_licence_use, load_rule_cover
 from syncd.web.console.charts import draw_seats
+from syncd.web.console.counts import LOOKED_BACK
 from syncd.web.console.pages.exports import export
 from syncd.web.console.view import Page, View
 
 HEADINGS = ("type", "seats", "by rule", "by hand", "free", "waiting")
-_LOOKED_BACK = timedelta(days=30)
 
 
 def show(view: View) -> Page:
@@ -31,13 +29,15 @@ def show(view: View) -> Page:
     ]
     if page := export(view, "licences", HEADINGS, rows):
         return page
-    forecasts: dict[str, Forecast] = load_forecast(view.database, used, now=view.now, back=_LOOKED_BACK)
+    counted = view.counts.load(view.database, view.rules, now=view.now)
+    forecasts = {} if counted is None else foresee(used, counted.licences, now=counted.at, back=LOOKED_BACK)
     return view.render(
         "licences.html",
         title=view.texts("licences.title"),
         used=used,
         seats=draw_seats(used, view.texts),
         forecasts=forecasts,
+        counting=counted is None,
         rules=rules,
         covers=load_rule_cover(view.database, len(rules)),
     )

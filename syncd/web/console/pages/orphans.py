@@ -23,7 +23,7 @@ def show(view: View) -> Page:
     found, counts = list[Orphan](), Counter[str]()
     if counted is not None:
         counts = counted.orphans.counts
-        found = load_orphans(view.database, counted.orphans.find(chosen, start=start, limit=PAGE_ROWS))
+        found = load_orphans(view.database, counted.orphans, chosen, start=start, limit=PAGE_ROWS)
     total = counts[chosen] if chosen else counts.total()
     return view.render(
         "orphans.html",

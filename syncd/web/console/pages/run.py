@@ -6,14 +6,25 @@ from itertools import groupby
 from typing import get_args
 
 from syncd.model.change import Action, ObjectKind, OutcomeStatus
-from syncd.store.reports.run_lists import ChangeLine, Filter, Grouping, count_changes, iterate_changes, load_changes
+from syncd.store.reports.run_lists import (
+    ChangeLine,
+    Filter,
+    Grouping,
+    count_changes,
+    find_size,
+    iterate_changes,
+    load_changes,
+)
 from syncd.store.store import Store
 from syncd.web.console.charts import draw_phases
 from syncd.web.console.pages.exports import export
 from syncd.web.console.pages.missing import show_missing
+from syncd.web.console.summary import summarize
 from syncd.web.console.view import PAGE_ROWS, Page, View
 
 HEADINGS = ("action", "object", "bps id", "member", "name", "before", "after", "outcome", "reason", "error")
+_LARGE = 20_000
+"""Of a plan with more changes nothing is counted or sorted while a reader waits."""
 _OUTCOMES: tuple[OutcomeStatus, ...] = ("failed", "held", "deferred", "started", "planned", "dropped", "done")
 
 
@@ -34,9 +45,19 @@ def show(view: View) -> Page:
         )
     ):
         return page
-    total, start = count_changes(view.database, run_id, wanted=wanted), view.count("page") * PAGE_ROWS
-    lines = load_changes(view.database, run_id, wanted=wanted, by=by, start=start, limit=PAGE_ROWS)
-    outcomes = store.plans.count_outcomes.blocking(run_id)
+    size, start = find_size(view.database, run_id), view.count("page") * PAGE_ROWS
+    large = size > _LARGE
+    lines = load_changes(
+        view.database,
+        run_id,
+        wanted=wanted,
+        by=by,
+        start=start,
+        limit=PAGE_ROWS + 1,
+        as_planned=large and not wanted.needle,
+    )
+    more, lines = len(lines) > PAGE_ROWS, lines[:PAGE_ROWS]
+    outcomes = {} if large else store.plans.count_outcomes.blocking(run_id)
     return view.render(
         "run.html",
         title=view.texts("run.title", n=run_id),
@@ -49,10 +70,12 @@ def show(view: View) -> Page:
         kinds=sorted({(action, kind) for action, kind, _ in outcomes}),
         holds=run_id in store.decisions.load_holding_runs(now=view.now),
         groups=group_lines(lines),
-        total=total,
+        total=None if large and not wanted.needle else count_changes(view.database, run_id, wanted=wanted),
         start=start,
         page=view.count("page"),
-        more=start + len(lines) < total,
+        more=more,
+        large=size if large else 0,
+        summary=summarize(record, view.texts) if large else "",
         wanted=wanted,
         by=by,
         actions=get_args(Action),

@@ -6,18 +6,17 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import get_args
 
-from syncd.model.change import Action, OutcomeStatus
 from syncd.model.run import RunKind, RunRecord, RunStatus
 from syncd.store.reports.run_lists import load_days, load_runs_before
 from syncd.web.console.charts import draw_kinds
 from syncd.web.console.pages.exports import export
 from syncd.web.console.pages.overview import DAYS
+from syncd.web.console.summary import summarize
 from syncd.web.console.texts.catalogue import Texts
 from syncd.web.console.view import PAGE_ROWS, Page, View
 
 HEADINGS = ("run", "kind", "trigger", "status", "started (UTC)", "finished (UTC)", "what", "error")
 _CHUNK = 500
-COUNTED = (*get_args(Action), *get_args(OutcomeStatus))
 
 
 def show(view: View) -> Page:
@@ -49,12 +48,6 @@ def _iterate(view: View, **wanted: Collection[str]) -> Iterator[RunRecord]:
     while records := load_runs_before(view.database, before=before, limit=_CHUNK, **wanted):
         yield from records
         before = records[-1].id
-
-
-def summarize(record: RunRecord, texts: Texts) -> str:
-    """Return what a run planned and did."""
-    counted = [(name, record.counts[name]) for name in COUNTED if record.counts.get(name)]
-    return ", ".join(f"{texts.count_word(name)} {texts.number(number)}" for name, number in counted)
 
 
 def _make_row(record: RunRecord) -> tuple[object, ...]:

@@ -22,6 +22,8 @@ PAGES: Final[dict[str, str]] = {
     "run.goes_on": "goes on",
     "run.asked": "Asked for by {who}",
     "run.holds": "It holds changes: look at them and decide",
+    "run.large": "About {n} changes were planned: they stand in the order of the plan, and are counted by kind alone. "
+    "Search for a person or a group by its BPS id.",
     "run.phases": "Phases",
     "run.proof": "What the full read rests on",
     "run.stream": "List",

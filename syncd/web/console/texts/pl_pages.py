@@ -22,6 +22,8 @@ PAGES: Final[dict[str, str]] = {
     "run.goes_on": "trwa",
     "run.asked": "Na prośbę: {who}",
     "run.holds": "Wstrzymuje zmiany: obejrzyj je i zdecyduj",
+    "run.large": "Zaplanowano około {n} zmian: są w kolejności planu i policzone tylko według rodzaju. Szukaj osoby "
+    "albo grupy po identyfikatorze BPS.",
     "run.phases": "Fazy",
     "run.proof": "Na czym opiera się pełny odczyt",
     "run.stream": "Lista",
