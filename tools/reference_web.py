@@ -20,7 +20,7 @@ from tools.reference_table import escape
 
 _NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 _HELD = HeldChanges(1, _NOON, (1,))
-_GAUGES = Gauges(failing=1, seats_free={"PowerUser": 1}, licences_waiting={"PowerUser": 1})
+_GAUGES = Gauges(failing=1, seats={"PowerUser": 2}, seats_free={"PowerUser": 1}, licences_waiting={"PowerUser": 1})
 _HEAD = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
 
 
@@ -78,6 +78,9 @@ class _Sample:
     async def load_states(self) -> Mapping[str, Mapping[str, int]]:
         return {}
 
+    async def load_drift(self) -> Mapping[str, int]:
+        return {"user": 1}
+
     async def load_allowances(self) -> Sequence[Allowance]:
         return ()
 
@@ -109,6 +112,7 @@ def list_metrics() -> list[tuple[str, str, str]]:
         last_success=_NOON,
         glance=_GAUGES,
         states={"user": {"active": 1}, "group": {"active": 1}},
+        drift={"user": 1},
         held=_HELD,
         allowances=(Allowance(action="unlink", object="membership", used=1, allowed=20),),
     )

@@ -11,7 +11,7 @@ from syncd.bootstrap.rules import identify_rules, make_rules
 from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.settings import list_credential_ends, list_expiring
 from syncd.bootstrap.sides import open_sides
-from syncd.bootstrap.states import count_states
+from syncd.bootstrap.states import count_drift, count_states
 from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.config import Listen, Settings
@@ -40,6 +40,7 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         make_runs=make_runs,
         identify_rules=identify_rules,
         count_states=count_states,
+        count_drift=count_drift,
         serve_health=lambda listen, state: serve_health(listen.host, listen.port, state, clock),
         serve_console=partial(_serve_console, clock=clock),
         list_expiring=list_expiring,

@@ -42,8 +42,8 @@ class Composition:
     ``list_expiring`` returns for the settings whose credential ends soon when that is; it reads files and the store, so
     it runs in a thread (StoreError). ``list_outlets`` names the ways that messages go; it opens nothing yet.
     ``identify_rules`` returns a hash of everything that a plan is made by; ``count_states`` how many users and groups
-    are in each state. ``serve_console`` does for the console what ``serve_health`` does for health; it asks for the
-    settings in force again and again.
+    are in each state, ``count_drift`` what was changed by hand. ``serve_console`` does for the console what
+    ``serve_health`` does for health; it asks for the settings in force again and again.
     """
 
     open_store: Callable[[Settings], Database]
@@ -51,6 +51,7 @@ class Composition:
     make_runs: Callable[[Settings, Database, Clock], Runs]
     identify_rules: Callable[[Settings], str]
     count_states: Callable[[Settings, Database, datetime], Mapping[str, Mapping[str, int]]]
+    count_drift: Callable[[Settings, Database], Mapping[str, int]]
     serve_health: Callable[[Listen, DaemonState], Coroutine[Any, Any, None]]
     serve_console: Callable[[Listen, DaemonState, Callable[[], Settings]], Coroutine[Any, Any, None]]
     list_expiring: Callable[[Settings, Database, datetime], Mapping[str, datetime]]

@@ -67,5 +67,8 @@ def make_context(settings: Settings, composition: Composition, clock: Clock) -> 
         queue=queue,
         bell=bell,
     )
-    context.state.count_by(lambda database: composition.count_states(context.settings, database, clock.now()))
+    context.state.count_by(
+        states=lambda database: composition.count_states(context.settings, database, clock.now()),
+        drift=lambda database: composition.count_drift(context.settings, database),
+    )
     return context

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
 from syncd.clock import Clock
+from syncd.daemon.counting import Counting
 from syncd.daemon.schedule import Schedule
 from syncd.errors import StoreError
 from syncd.model.durations import Durations
@@ -33,8 +34,8 @@ GOOD: tuple[RunStatus, ...] = ("succeeded", "held", "partial")
 _SUCCEEDED: tuple[RunStatus, ...] = ("succeeded",)
 _CLOSED: tuple[RunStatus, ...] = (*GOOD, "failed", "interrupted")
 _PROBE_SECONDS = 5.0
-_COUNTED = 300.0
-"""Seconds for which people by state are not counted again, as long as no run ends."""
+_DRIFT_RESTS = 3600.0
+"""Seconds for which drift is not counted again where the company is so large that it took too long."""
 _SLACK = timedelta(hours=1)
 
 
@@ -70,8 +71,8 @@ class DaemonState:
         self._head = ""
         self._asking = asyncio.Semaphore(1)
         self._ended = 0
-        self._count_states: Callable[[Database], Mapping[str, Mapping[str, int]]] | None = None
-        self._states: tuple[object, float, Mapping[str, Mapping[str, int]]] | None = None
+        self._states: Counting[Mapping[str, Mapping[str, int]]] = Counting(clock, {})
+        self._drift: Counting[Mapping[str, int]] = Counting(clock, {}, rest=_DRIFT_RESTS)
 
     def now(self) -> datetime:
         """Return the daemon's own time."""
@@ -182,17 +183,21 @@ class DaemonState:
 
     async def load_states(self) -> Mapping[str, Mapping[str, int]]:
         """Return how many people and groups are in each state; asked again some minutes later, or after a run."""
-        known = (self._ended, self._count_states)
-        if self._states is None or self._states[0] != known or self._clock.monotonic() - self._states[1] > _COUNTED:
-            counting = self._count_states
-            self._states = known, self._clock.monotonic(), {}  # what takes too long is not asked with each scrape
-            if counting is not None:
-                self._states = known, self._clock.monotonic(), await self._ask(counting)
-        return self._states[2]
+        return await self._states.load(self._ask, ended=self._ended)
 
-    def count_by(self, counting: Callable[[Database], Mapping[str, Mapping[str, int]]]) -> None:
-        """Note what counts people and groups by state."""
-        self._count_states = counting
+    async def load_drift(self) -> Mapping[str, int]:
+        """Return how many differences by hand are known, by kind of object; asked again like the states."""
+        return await self._drift.load(self._ask, ended=self._ended)
+
+    def count_by(
+        self,
+        *,
+        states: Callable[[Database], Mapping[str, Mapping[str, int]]],
+        drift: Callable[[Database], Mapping[str, int]],
+    ) -> None:
+        """Note what counts people and groups by state, and what was changed by hand."""
+        self._states.ask_by(states)
+        self._drift.ask_by(drift)
 
     async def load_allowances(self) -> Sequence[Allowance]:
         """Return what the last 24 hours took away unasked, and how much of it a day allows; raises StoreError."""

@@ -116,6 +116,13 @@ class _Pages:
         except StoreError:
             return {}
 
+    async def _count_drift(self) -> Mapping[str, int] | None:
+        """Return what was changed by hand; None where counting takes too long."""
+        try:
+            return await self._vitals.load_drift()
+        except StoreError:
+            return None
+
     async def _look(self, *, glance: bool = False, states_too: bool = False) -> StoreView:
         vitals = self._vitals
         problem = await vitals.probe_store()
@@ -127,6 +134,7 @@ class _Pages:
             last_good, last_through = await vitals.load_last_good(), await vitals.load_last_through()
             held, allowances = await vitals.load_held(), await vitals.load_allowances()
             states = await self._count_states() if states_too else {}
+            drift = await self._count_drift() if glance else None
             last_success = await vitals.load_last_success() if glance else None
             seen = await vitals.load_gauges() if glance else None
         except StoreError as error:
@@ -143,4 +151,5 @@ class _Pages:
             held=held,
             allowances=allowances,
             states=states,
+            drift=drift,
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, get_args
 
-from syncd.model.change import Action
+from syncd.model.change import Action, ObjectKind
 from syncd.model.durations import BOUNDS, Durations
 from syncd.plan.report.status import ObjectStatus
 from syncd.web.vitals import PULLS, StoreView, Vitals
@@ -161,10 +161,15 @@ def _make_store_gauges(store: StoreView) -> Iterable[Metric]:
     yield allowed
     if store.glance is not None:
         yield _gauge("failing_changes", "Changes that failed and are tried again.", store.glance.failing)
+        yield _gauges("licence_seats", "All seats of the portal.", label="type", values=store.glance.seats)
         yield _gauges("licence_seats_free", "Seats that are left.", label="type", values=store.glance.seats_free)
         yield _gauges(
             "licences_waiting", "People who wait for a licence.", label="type", values=store.glance.licences_waiting
         )
+    if store.drift is not None:
+        said = "Differences that somebody made by hand in the portal, and that are not accepted."
+        known = dict.fromkeys(get_args(ObjectKind), 0) | dict(store.drift)
+        yield _gauges("drift_differences", said, label="object", values=known)
     for kind, name, what in (("user", "people", "People"), ("group", "groups", "Groups")):
         if (found := store.states.get(kind)) is not None:
             counts = {state: found.get(state, 0) for state in get_args(ObjectStatus)}

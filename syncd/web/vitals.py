@@ -117,6 +117,10 @@ class Vitals(Protocol):
         """Return how many people and groups are in each state, as they were a few minutes ago at the longest."""
         ...
 
+    async def load_drift(self) -> Mapping[str, int]:
+        """Return how many differences by hand are known, by kind of object; as old as the states."""
+        ...
+
     async def load_allowances(self) -> Sequence[Allowance]:
         """Return what the last 24 hours took away unasked, and how much of it a day allows."""
         ...
@@ -158,6 +162,11 @@ class Glance(Protocol):
         ...
 
     @property
+    def seats(self) -> Mapping[str, int]:
+        """Return all seats, by type of licence."""
+        ...
+
+    @property
     def seats_free(self) -> Mapping[str, int]:
         """Return the seats that are left, by type of licence."""
         ...
@@ -185,3 +194,4 @@ class StoreView:
     held: HeldNow | None = None
     allowances: Sequence[Allowance] = ()
     states: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    drift: Mapping[str, int] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -9,6 +10,8 @@ from typing import Literal
 import pytest
 from sqlalchemy import update
 
+from syncd.bootstrap.settings import read_settings
+from syncd.bootstrap.states import count_drift
 from syncd.cli.screen.names import name_owners
 from syncd.model.run import RunRecord
 from syncd.model.target import PortalGroup
@@ -324,3 +327,12 @@ async def test_users_says_why_an_account_stays_away_or_comes_back(world: World) 
     await check(world, "adopt")
     assert reason(make_policy())[0] == "skipped"
     assert "removed by hand" in reason(make_policy())[1]
+
+
+async def test_what_the_metrics_count_is_what_drift_lists(world: World) -> None:
+    """By kind of object, with nothing for what nobody touched."""
+    settings = read_settings(None, {}, need=frozenset())
+    assert count_drift(settings, world.database) == {}
+    change_everything_by_hand(world)
+    _, told = await check(world)
+    assert count_drift(settings, world.database) == Counter(each[0] for each in told)

@@ -119,7 +119,8 @@ async def test_what_the_metrics_tell_of_licences(world: World) -> None:
     world.portal.totals["User"] = 2
     await world.sync("full")
     glance = await asyncio.to_thread(load_gauges, world.database)
-    assert (glance.failing, glance.seats_free) == (0, {"PowerUser": 8, "User": 0})
+    assert (glance.failing, glance.seats) == (0, {"PowerUser": 10, "User": 2})
+    assert glance.seats_free == {"PowerUser": 8, "User": 0}
     assert glance.licences_waiting == {"PowerUser": 0, "User": 1}
     world.portal.totals["User"] = 3
     await settle(world)

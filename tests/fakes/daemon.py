@@ -131,6 +131,7 @@ class FakeParts:
             serve_console=lambda listen, state, settings: self._serve_nothing(listen, state),
             identify_rules=lambda settings: "rules",
             count_states=lambda settings, database, now: {"user": {"active": 1}},
+            count_drift=lambda settings, database: {"user": 1},
             list_expiring=lambda settings, database, now: self.expiring,
             list_outlets=lambda settings, clock: [
                 Outlet(name=name, events=self.events, open=partial(_open, channel))

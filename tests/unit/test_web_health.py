@@ -58,12 +58,13 @@ class FakeVitals:
     reload_refused: bool = False
     settings_since: datetime = NOW
     credentials: dict[str, datetime] = field(default_factory=dict)
-    gauges: Gauges = field(default_factory=lambda: Gauges(failing=0, seats_free={}, licences_waiting={}))
+    gauges: Gauges = field(default_factory=lambda: Gauges(failing=0, seats={}, seats_free={}, licences_waiting={}))
     runs: list[RunRecord] = field(default_factory=list)
     problem: str = ""
     stale: bool = False
     held: HeldChanges = field(default_factory=lambda: HeldChanges(0, None, ()))
     states: dict[str, dict[str, int]] = field(default_factory=dict)
+    drift: dict[str, int] = field(default_factory=dict)
     allowances: list[Allowance] = field(default_factory=list)
 
     def now(self) -> datetime:
@@ -91,6 +92,9 @@ class FakeVitals:
 
     async def load_states(self) -> dict[str, dict[str, int]]:
         return self.states
+
+    async def load_drift(self) -> dict[str, int]:
+        return self.drift
 
     async def load_allowances(self) -> list[Allowance]:
         return self.allowances
@@ -188,7 +192,9 @@ def make_busy() -> FakeVitals:
         credentials={"graph.certificate_file": NOW},
         held=HeldChanges(4, NOW, (3,)),
         allowances=[Allowance(action="unlink", object="membership", used=12, allowed=40)],
-        gauges=Gauges(failing=2, seats_free={"PowerUser": 0}, licences_waiting={"PowerUser": 3}),
+        gauges=Gauges(
+            failing=2, seats={"PowerUser": 5}, seats_free={"PowerUser": 0}, licences_waiting={"PowerUser": 3}
+        ),
     )
 
 
@@ -207,6 +213,7 @@ async def test_metrics_are_well_formed_and_complete() -> None:
     assert found['syncd_daily_removals{action="unlink",object="membership"}'] == 12.0
     assert found['syncd_daily_removals_allowed{action="unlink",object="membership"}'] == 40.0
     assert found["syncd_failing_changes"] == 2.0
+    assert found['syncd_licence_seats{type="PowerUser"}'] == 5.0
     assert found['syncd_licence_seats_free{type="PowerUser"}'] == 0.0
     assert found['syncd_licences_waiting{type="PowerUser"}'] == 3.0
     assert found["syncd_config_last_reload_successful"] == 0.0
@@ -258,6 +265,13 @@ async def test_people_and_groups_are_told_by_state() -> None:
     assert not any(name.startswith("syncd_people") for name in await read_metrics(FakeVitals()))
 
 
+async def test_what_was_changed_by_hand_is_told_by_kind_of_object() -> None:
+    """Each kind, also where nothing was."""
+    found = await read_metrics(FakeVitals(drift={"membership": 4}))
+    assert found['syncd_drift_differences{object="membership"}'] == 4.0
+    assert found['syncd_drift_differences{object="user"}'] == 0.0
+
+
 async def test_a_company_that_takes_too_long_to_count_is_no_trouble_with_the_store() -> None:
     """Everything else is told."""
 
@@ -265,9 +279,12 @@ async def test_a_company_that_takes_too_long_to_count_is_no_trouble_with_the_sto
         async def load_states(self) -> dict[str, dict[str, int]]:
             raise StoreError("the store did not answer within 5 seconds")
 
+        async def load_drift(self) -> dict[str, int]:
+            raise StoreError("the store did not answer within 5 seconds")
+
     found = await read_metrics(Slow())
     assert found["syncd_store_usable"] == 1.0
-    assert not any(name.startswith("syncd_people") for name in found)
+    assert not any(name.startswith(("syncd_people", "syncd_drift")) for name in found)
 
 
 async def test_promtool_finds_nothing_to_say_about_the_metrics() -> None:

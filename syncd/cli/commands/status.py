@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from syncd.model.run import RunRecord
     from syncd.plan.daily import Allowance
     from syncd.plan.report.due import Due
-    from syncd.plan.rules import Rules
     from syncd.store.db.database import Database
     from syncd.store.reports.licences import LicenceUse
     from syncd.store.reports.overview import Overview
@@ -100,7 +99,7 @@ def status(invocation: Invocation) -> None:
 
 def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
     from syncd.bootstrap.rules import make_rules
-    from syncd.bootstrap.states import count_states
+    from syncd.bootstrap.states import count_drift, count_states
     from syncd.plan.report.due import SOON
     from syncd.store.reports.licences import load_licence_use
     from syncd.store.reports.overview import load_overview
@@ -117,7 +116,7 @@ def _load(settings: Settings, database: Database, now: datetime) -> _Picture:
         groups=states["group"],
         holds=_load_holds(database, now),
         allowances=Store(database).plans.load_allowances.blocking(now=now),
-        drift=_count_drift(database, rules),
+        drift=sum(count_drift(settings, database).values()),
         licences=load_licence_use(database, [rule.type for rule in rules.licences]),
         due=load_dates(settings, database, now, until=now + SOON),
     )
@@ -150,16 +149,6 @@ def _load_holds(database: Database, now: datetime) -> list[tuple[int, int, Due, 
         )
         found.append((int(entry.key), number, entry, plans.load_held_since.blocking([int(entry.key)])))
     return found
-
-
-def _count_drift(database: Database, rules: Rules) -> int:
-    from syncd.store.store import Store
-    from syncd.sync.planning.kept_by_hand import list_ours
-
-    store = Store(database)
-    known = sum(len(found) for found in store.drift.iterate_drift(list_ours(rules)))
-    known += sum(len(found) for found in store.licences.iterate_taken_licences())
-    return known + len(store.privileges.list_taken())
 
 
 # ---- output ---------------------------------------------------------------------------------------------------------

@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from syncd.store.db.database import Database, reading
-from syncd.store.licences.seats import LicenceSeats
+from syncd.store.licences.seats import LicenceSeats, load_seats
 from syncd.store.runs.open_changes import find_newest_planned, is_in_force, is_open_still
 from syncd.store.schema.tables import changes, failures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """``failing``: objects whose writing is tried again; per type of licence: seats left, and people without one."""
+    """``failing``: objects whose writing is tried again; per type of licence: seats, those left, people without one."""
 
     failing: int
+    seats: Mapping[str, int]
     seats_free: Mapping[str, int]
     licences_waiting: Mapping[str, int]
 
@@ -32,8 +33,9 @@ def load_gauges(database: Database) -> Gauges:
         newest = find_newest_planned(connection)
         speaks = is_in_force(newest) | is_open_still(connection, newest)
         waiting = {row[0]: row[1] for row in connection.execute(_COUNT_WAITING.where(speaks))}
+        seats = {kind: total for kind, (total, _) in load_seats(connection).items()}
     free = LicenceSeats(database).load_free_seats.blocking()
-    return Gauges(failing=failing, seats_free=free, licences_waiting=dict.fromkeys(free, 0) | waiting)
+    return Gauges(failing=failing, seats=seats, seats_free=free, licences_waiting=dict.fromkeys(free, 0) | waiting)
 
 
 _COUNT_FAILING = select(func.count()).select_from(failures)
