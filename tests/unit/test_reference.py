@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,25 @@ def test_a_page_is_as_the_program_makes_it(page: Path) -> None:
 def test_every_row_says_what_it_means(page: Path) -> None:
     """A new key, event or knob fails until somebody has written its meaning into the last column."""
     assert reference.list_unwritten(page.read_text(encoding="utf-8")) == []
+
+
+ERRORS = ("errors-own", "errors-sides")
+
+
+def list_advice(name: str) -> list[str]:
+    """Return what the rows of a page of errors say to do."""
+    rows = [line for line in pages.read(f"reference/{name}.md").splitlines() if line.startswith("| `")]
+    return [re.split(r"(?<!\\)\|", row)[3].strip() for row in rows]
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_every_error_has_advice_of_its_own(name: str) -> None:
+    """Whoever looks a sentence up reads more than the sentence, and not what stands beside every other one."""
+    advice = list_advice(name)
+    assert len(advice) > 80
+    assert [text for text in advice if "says it itself" in text] == []
+    assert [text for text in advice if len(text.split()) < 8 or not text.endswith(".")] == []
+    assert [text for text, times in Counter(advice).items() if times > 1] == []
 
 
 def test_every_part_has_its_place() -> None:
