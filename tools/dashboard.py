@@ -130,11 +130,17 @@ PANELS = (
     ),
     Panel(
         title="Seats",
-        says="Free, and people who wait for one, by type. See the alert SyncdLicencesShort.",
+        says="All, free, and people who wait for one, by type. See the alert SyncdLicencesShort.",
         queries=(
+            ("max by (type) (syncd_licence_seats{$of})", "{{type}}"),
             ("min by (type) (syncd_licence_seats_free{$of})", "{{type}} free"),
             ("max by (type) (syncd_licences_waiting{$of})", "{{type}} waiting"),
         ),
+    ),
+    Panel(
+        title="Changed by hand",
+        says="Known differences in the portal, by kind of object. 'syncd drift' lists them.",
+        queries=(("max by (object) (syncd_drift_differences{$of})", "{{object}}"),),
     ),
     Panel(
         title="Requests",
