@@ -1,8 +1,8 @@
 # Two images from one recipe, the service being what is built unless you ask:
-#   docker build -t localhost/syncd .                               the service alone
-#   docker build --target sandbox -t localhost/syncd:sandbox .      with `syncd sandbox`, for trials and drills
+#   docker build -t localhost/syncd:0.2.0 .                                  the service alone
+#   docker build --target sandbox -t localhost/syncd:0.2.0-sandbox .         with `syncd sandbox`, for trials and drills
 # The base image is pinned by digest, and is an argument, so that it can be a newer one or a mirror of your own:
-#   docker build --build-arg PYTHON_IMAGE=registry.example.com/python:3.13-slim-bookworm -t localhost/syncd .
+#   docker build --build-arg PYTHON_IMAGE=registry.example.com/python:3.13-slim-bookworm -t localhost/syncd:0.2.0 .
 # Libraries come from requirements*.txt, version and hash; /opt/syncd/share/sbom.cdx.json lists everything inside.
 ARG PYTHON_IMAGE=python:3.13.15-slim-bookworm@sha256:ed86c82274b3c69b52fb5820f358f0bd7df0b603332063cb5c6e32bd220c3e6e
 

@@ -17,8 +17,9 @@ SECRETS = "/run/secrets"
 """Where compose puts the secrets of a service, by its specification; each is a file with the secret's name."""
 
 # How services reach each other and when they start: a single container on the host's network has no use for it. The
-# health check is run by the tests themselves.
-_PASSED_OVER = {"image", "build", "restart", "depends_on", "ports", "networks", "healthcheck"}
+# health check is run by the tests themselves. podman takes init from a program that a machine may lack, and knows no
+# number of log files.
+_PASSED_OVER = {"image", "build", "restart", "depends_on", "ports", "networks", "healthcheck", "init", "logging"}
 
 
 def load_compose() -> dict[str, Any]:

@@ -40,19 +40,21 @@ class Engine:
         chosen = ("--build-arg", f"PYTHON_IMAGE={base}", "--target", target, "--tag", tag)
         return _run((*self.build_command, *chosen, str(context)), seconds=BUILD_SECONDS)
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def call(self, *arguments: str, seconds: float = RUN_SECONDS) -> subprocess.CompletedProcess[str]:
         """Run one command of the engine to its end; the caller judges the return code."""
-        return _run((*self.command, *arguments), seconds=RUN_SECONDS)
+        return _run((*self.command, *arguments), seconds=seconds)
 
     @contextmanager
-    def started(self, name: str, arguments: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-        """Run a container attached, its output merged into one pipe; it is gone afterwards, and after RUN_SECONDS."""
+    def started(
+        self, name: str, arguments: Sequence[str], *, seconds: float = RUN_SECONDS
+    ) -> Iterator[subprocess.Popen[str]]:
+        """Run a container attached, its output merged into one pipe; it is gone afterwards, and after these seconds."""
         command = (*self.command, "run", "--rm", "--name", name, *arguments)
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
         # Reading from the pipe has no timeout of its own: the watchdog ends the container, and with it the pipe.
-        watchdog = threading.Timer(RUN_SECONDS, self.call, ["rm", "--force", name])
+        watchdog = threading.Timer(seconds, self.call, ["rm", "--force", name])
         watchdog.start()
         try:
             yield process

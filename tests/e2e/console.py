@@ -11,7 +11,6 @@ import contextlib
 import os
 import re
 import socket
-import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,13 @@ SECONDS = 90.0
 """After so long a command that should have ended, or printed what the page shows, has failed."""
 
 _BLOCK = re.compile(
-    r"(?P<before>(?:^<!-- (?:before|setup): [^\n]+ -->\n)*)(?:^<!-- play: (?P<mark>[^>]+) -->\n)?"
+    r"(?P<before>(?:^<!-- (?:before|setup|with): [^\n]+ -->\n)*)(?:^<!-- play: (?P<mark>[^>]+) -->\n)?"
     r"^```(?P<language>\w+)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_BEFORE = re.compile(r"<!-- (before|setup): (.+) -->")
+_BEFORE = re.compile(r"<!-- (before|setup|with): (.+) -->")
+_CODE = re.compile(r"#.*\bexit code (\d+)")
+_CHOICE = re.compile(r"#  ?or\b|# or:")
 _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?Z?)?")
 _DURATION = re.compile(r"\b\d+(\.\d+)? (s|m|h)\b")
 _LOOKS = re.compile(r"syncd (runs|users|groups|held)\b")
@@ -40,13 +41,22 @@ class Typed:
     command: str
     shown: tuple[str, ...]
 
+    @property
+    def codes(self) -> range:
+        """Return how the command may end: as its comment says, or well; one of two ways as long as it is understood."""
+        if _CHOICE.search(self.command):
+            return range(2)
+        code = int(said[1]) if (said := _CODE.search(self.command)) else 0
+        return range(code, code + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A fenced block of a page.
 
     ``mark``: how it is played, "" in the usual way. ``before``: what the page does not show and happens first, each
-    with what it is: ``before``, an operation of the sandbox, or ``setup``, a command of which nothing is expected.
+    with what it is: ``before``, an operation of the sandbox, or ``setup``, a command of which nothing is expected;
+    ``with`` says what is typed in place of words of the page.
     """
 
     mark: str
@@ -56,9 +66,21 @@ class Block:
 
     @property
     def typed(self) -> tuple[Typed, ...]:
-        """Return the commands of a console block."""
-        parts = re.split(r"^\$ ", self.text, flags=re.MULTILINE)[1:]
+        """Return the commands of a console block; one that goes on in the next line is joined."""
+        parts = re.split(r"^\$ ", self.text.replace("\\\n", ""), flags=re.MULTILINE)[1:]
         return tuple(Typed(lines[0], tuple(lines[1:])) for part in parts if (lines := part.splitlines()))
+
+    @property
+    def meant(self) -> tuple[Typed, ...]:
+        """Return the commands as they are typed here; what another company showed is not expected of them."""
+        said = [pair.partition("=") for kind, text in self.before if kind == "with" for pair in text.split("; ")]
+        found = []
+        for typed in self.typed:
+            command = typed.command
+            for word, _, real in said:
+                command = command.replace(word, real)
+            found.append(Typed(command, () if self.mark.endswith(", shown from another") else typed.shown))
+        return tuple(found)
 
 
 def read_blocks(page: Path) -> list[Block]:
@@ -126,19 +148,15 @@ def _is_free(port: int) -> bool:
 
 
 class Terminal:
-    """A shell with ``syncd`` on its path. Leaving it ends everything that was started in it."""
+    """A shell with the script ``syncd`` on its path. Leaving it ends everything that was started in it."""
 
-    def __init__(self, home: Path, ports: Ports) -> None:
+    def __init__(self, home: Path, ports: Ports, program: Path) -> None:
         self._home = home
         self._ports = ports
+        self._program = program
         self._shell: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        programs = self._home / "bin"
-        programs.mkdir(exist_ok=True)
-        syncd = programs / "syncd"
-        syncd.write_text(f'#!/bin/sh\nexec {sys.executable} -m syncd.cli.main "$@"\n', encoding="utf-8")
-        syncd.chmod(0o755)
         machine = {name: value for name, value in os.environ.items() if not name.startswith(("SYNCD_", "COLUMNS"))}
         self._shell = await asyncio.create_subprocess_exec(
             *("bash", "--norc", "--noprofile"),
@@ -146,7 +164,7 @@ class Terminal:
             env={
                 **machine,
                 "HOME": str(self._home),
-                "PATH": f"{programs}:{machine['PATH']}",
+                "PATH": f"{self._program.parent}:{machine['PATH']}",
                 "PYTHONPATH": str(ROOT),
             },
             stdin=asyncio.subprocess.PIPE,
@@ -166,6 +184,7 @@ class Terminal:
 
     async def play(self, typed: Typed) -> None:
         """Type a command; AssertionError when it fails, or prints something else than the page shows."""
+        printed: list[str] = []
         code, difference, now = 0, "it did not end", asyncio.get_running_loop().time
         deadline = now() + SECONDS
         with contextlib.suppress(TimeoutError):
@@ -176,7 +195,7 @@ class Terminal:
                     if not _LOOKS.match(typed.command):
                         break
         assert not difference, f"$ {typed.command}\n{difference}"
-        assert code == 0, f"$ {typed.command} ended with {code}"
+        assert code in typed.codes, f"$ {typed.command} ended with {code}\n" + "\n".join(printed[-20:])
 
     async def do(self, command: str) -> None:
         """Type a command of which nothing is expected."""

@@ -153,3 +153,27 @@ def _live_lines(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
     tomllib.loads(text)
     return [line for line in text.splitlines() if not line.startswith("#")]
+
+
+def test_the_image_has_one_name_everywhere(compose: Compose) -> None:
+    """In the compose file, the Dockerfile, the pages and the chart: its own name with this version."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    places = [ROOT / "Dockerfile", DEPLOY / "compose.yaml", *(ROOT / "docs/how-to").glob("deploy-*.md")]
+    named = {name for place in places for name in re.findall(r"localhost/syncd[\w:.-]*", place.read_text("utf-8"))}
+    assert named == {f"localhost/syncd:{version}", f"localhost/syncd:{version}-sandbox"}
+    assert compose["services"]["syncd"]["image"] == f"${{SYNCD_IMAGE:-localhost/syncd:{version}}}"
+    chart = DEPLOY / "helm/syncd"
+    assert "\n  repository: localhost/syncd\n" in (chart / "values.yaml").read_text("utf-8")
+    assert re.search(
+        rf'^appVersion: "?{re.escape(version)}"?$', (chart / "Chart.yaml").read_text("utf-8"), re.MULTILINE
+    )
+    before = re.findall(r"localhost/syncd[\w:.-]*", (ROOT / "docs/how-to/upgrade.md").read_text("utf-8"))
+    assert f"localhost/syncd:{version}" in before
+    assert all(re.fullmatch(r"localhost/syncd:\d+\.\d+\.\d+", name) for name in before)
+
+
+def test_each_container_has_an_init_process_and_a_log_that_ends(compose: Compose) -> None:
+    """Nothing that was started with exec is left behind, and no log fills the disk."""
+    for service in compose["services"].values():
+        assert service["init"] is True
+        assert service["logging"] == {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}

@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.unit import pages
-from tools import reference, reference_commands, reference_errors, reference_logs, reference_settings, reference_web
+from tools import (
+    reference,
+    reference_commands,
+    reference_errors,
+    reference_logs,
+    reference_reasons,
+    reference_settings,
+    reference_web,
+)
+from tools.reference_table import escape
 
 MADE = reference.list_pages()
 
@@ -31,7 +40,7 @@ def test_every_row_says_what_it_means(page: Path) -> None:
     assert reference.list_unwritten(page.read_text(encoding="utf-8")) == []
 
 
-ERRORS = ("errors-own", "errors-sides")
+ADVICE = ("errors-own", "errors-sides", "reasons")
 
 
 def list_advice(name: str) -> list[str]:
@@ -40,14 +49,30 @@ def list_advice(name: str) -> list[str]:
     return [re.split(r"(?<!\\)\|", row)[3].strip() for row in rows]
 
 
-@pytest.mark.parametrize("name", ERRORS)
-def test_every_error_has_advice_of_its_own(name: str) -> None:
+@pytest.mark.parametrize("name", ADVICE)
+def test_every_message_has_advice_of_its_own(name: str) -> None:
     """Whoever looks a sentence up reads more than the sentence, and not what stands beside every other one."""
     advice = list_advice(name)
     assert len(advice) > 80
     assert [text for text in advice if "says it itself" in text] == []
     assert [text for text in advice if len(text.split()) < 8 or not text.endswith(".")] == []
     assert [text for text, times in Counter(advice).items() if times > 1] == []
+
+
+def test_a_search_for_any_name_or_message_finds_its_page() -> None:
+    """Each setting, command, metric, event, error and reason stands word for word on a page of the reference."""
+    text = "".join(page.read_text(encoding="utf-8") for page in (pages.DOCS / "reference").glob("*.md"))
+    searched = {
+        "settings": reference_settings.list_keys(),
+        "commands": [path for path, _ in reference_commands.list_commands()],
+        "metrics": [name for name, _, _ in reference_web.list_metrics()],
+        "events": reference_logs.list_events(),
+        "errors": [sentence for sentence, _ in reference_errors.list_sentences()],
+        "reasons": reference_reasons.list_reasons(),
+    }
+    for kind, names in searched.items():
+        assert len(list(names)) > 20, kind
+        assert [name for name in names if f"`{escape(name)}`" not in text] == [], kind
 
 
 def test_every_part_has_its_place() -> None:
