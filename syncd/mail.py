@@ -24,7 +24,7 @@ from aiosmtplib import SMTP
 from syncd.clock import Clock
 from syncd.config.smtp import SmtpServer, read_smtp_url
 from syncd.errors import AuthFailed, Rejected, RemoteError, Timeout, TransientError, Unavailable
-from syncd.http import make_ssl_context
+from syncd.http import load_ssl_context
 from syncd.http.silence import name_cause
 from syncd.http.trust import explain_distrust
 from syncd.logs.quotes import quote
@@ -69,7 +69,7 @@ class Mailer:
     async def send(self, letter: Letter, *, at: datetime) -> Receipt:
         """Send a letter in three attempts at most, within half a minute; RemoteError when it is not taken."""
         message = encode_letter(letter, self._options.sender, self._options.recipients, at=at)
-        context = await asyncio.to_thread(make_ssl_context, None)
+        context = await asyncio.to_thread(load_ssl_context, None)
         data_began = False
 
         def note_data() -> None:
@@ -95,7 +95,7 @@ class Mailer:
 
     async def probe(self) -> None:
         """Connect, encrypt and sign in, without a mail; RemoteError when that cannot be done."""
-        context = await asyncio.to_thread(make_ssl_context, None)
+        context = await asyncio.to_thread(load_ssl_context, None)
         try:
             async with asyncio.timeout(_DEADLINE_SECONDS), self._connected(context):
                 pass

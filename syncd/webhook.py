@@ -18,7 +18,7 @@ from yarl import URL
 
 from syncd.clock import Clock
 from syncd.errors import Unavailable
-from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy, Told, make_ssl_context, read_page
+from syncd.http import HttpClient, HttpOptions, Response, RetryPolicy, Told, load_ssl_context, read_page
 from syncd.http.silence import name_cause
 
 _CONNECT_SECONDS = 5.0
@@ -71,7 +71,7 @@ class WebHook:
         """Connect and hang up, without a request; Unavailable when nobody answers there, or not as itself."""
         url = URL(self._options.url(), encoded=True)
         try:
-            context = await asyncio.to_thread(make_ssl_context, None) if url.scheme == "https" else None
+            context = await asyncio.to_thread(load_ssl_context, None) if url.scheme == "https" else None
             async with asyncio.timeout(_CONNECT_SECONDS):
                 _, writer = await asyncio.open_connection(url.host, url.port, ssl=context)
         except TimeoutError:

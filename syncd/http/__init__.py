@@ -16,7 +16,7 @@ from syncd.http.client import Classify, ErrorReader, HttpClient, hurried_retries
 from syncd.http.concurrency import MOST_REQUESTS
 from syncd.http.options import HttpOptions, QuietTimes, RetryPolicy, Traffic
 from syncd.http.times import read_date
-from syncd.http.trust import make_ssl_context
+from syncd.http.trust import load_ssl_context
 
 __all__ = [
     "MOST_REQUESTS",
@@ -33,8 +33,8 @@ __all__ = [
     "hurried_retries",
     "is_json_object",
     "is_web_page",
+    "load_ssl_context",
     "make_error",
-    "make_ssl_context",
     "parse_retry_after",
     "read_date",
     "read_json_object",

@@ -28,7 +28,7 @@ from syncd.http.confidential import Confidential, list_credentials
 from syncd.http.options import HttpOptions, RetryPolicy, Traffic
 from syncd.http.silence import HEADER_BYTES, NO_ANSWER, explain_proxy, explain_silence
 from syncd.http.times import Times
-from syncd.http.trust import make_ssl_context
+from syncd.http.trust import load_ssl_context
 from syncd.time_limit import TimeLimit
 
 _CHUNK = 1 << 16
@@ -100,7 +100,7 @@ class HttpClient:
         return self._confidential
 
     async def __aenter__(self) -> Self:
-        context = await asyncio.to_thread(make_ssl_context, self._options.ca_file)
+        context = await asyncio.to_thread(load_ssl_context, self._options.ca_file)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=self._options.concurrency, ssl=context, keepalive_timeout=30),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._options.connect_timeout),

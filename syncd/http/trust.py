@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,31 @@ _UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})
 """OpenSSL's codes (``openssl verify``, "Diagnostics") for a chain that ends at nobody whom we trust."""
 _EXPIRED: Final = 10
 _OTHER_NAME: Final = frozenset({62, 64})
+
+
+def load_ssl_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Return what `make_ssl_context` does, the same one as long as the files that it is made from are the same.
+
+    Reading the system's authorities costs a tenth of a second of processor time, and a daemon opens both sides for each
+    run. The context is shared: it is not to be changed.
+    """
+    system = ssl.get_default_verify_paths()
+    sources = (system.cafile, system.capath, None if ca_file is None else str(ca_file))
+    return _make_known(ca_file, tuple((source, _identify(source)) for source in sources))
+
+
+@lru_cache(maxsize=16)
+def _make_known(ca_file: Path | None, _sources: object) -> ssl.SSLContext:
+    return make_ssl_context(ca_file)
+
+
+def _identify(source: str | None) -> tuple[int, ...]:
+    """Return what changes with a file, or with a folder of links to certificates; nothing where there is none."""
+    try:
+        found = Path(source or "").stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def make_ssl_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from syncd.http.trust import explain_distrust, make_ssl_context
+from syncd.http.trust import explain_distrust, load_ssl_context, make_ssl_context
 
 NOW = datetime.now(UTC)
 
@@ -97,6 +97,26 @@ async def test_an_issuing_authority_alone_is_enough(tmp_path: Path) -> None:
     older.verify_flags &= ~ssl.VERIFY_X509_PARTIAL_CHAIN
     with pytest.raises(ssl.SSLCertVerificationError):
         await connect(company, older)
+
+
+def test_authorities_are_read_once_until_a_file_of_theirs_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon opens both sides for each run; a renewed authority counts from the next run on, the system's own too."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    one, other = Company(tmp_path / "one"), Company(tmp_path / "other")
+    first = load_ssl_context(one.root)
+    assert load_ssl_context(one.root) is first
+    one.root.write_bytes(other.root.read_bytes())
+    renewed = load_ssl_context(one.root)
+    assert renewed is not first
+    assert renewed.get_ca_certs() != first.get_ca_certs()
+    bare = load_ssl_context(None)
+    monkeypatch.setenv("SSL_CERT_FILE", str(other.root))
+    assert load_ssl_context(None) is not bare
+    with pytest.raises(FileNotFoundError):
+        load_ssl_context(tmp_path / "missing.pem")
 
 
 def test_the_flags_are_set_and_not_left_to_the_version() -> None:
