@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from syncd.config import Settings
-from syncd.store.db.database import Database, open_database, open_to_read
+from syncd.store.db.database import Compiled, Database, open_database, open_to_read
 from syncd.store.db.revision import ensure_schema, load_revision
 
 
-def open_store(settings: Settings, *, create: bool) -> Database:
-    """Open the store and check its revision; ``create`` brings up an empty one. Raises StoreError, SchemaMismatch."""
-    database = open_database(settings.store.url.reveal(), settings.store.url.reveal)
+def open_store(settings: Settings, *, create: bool, compiled: Compiled | None = None) -> Database:
+    """Open the store and check its revision; ``create`` brings up an empty one. Raises StoreError, SchemaMismatch.
+
+    ``compiled``: statements that it shares with others that this process opens.
+    """
+    url = settings.store.url
+    database = open_database(url.reveal(), url.reveal, compiled=compiled)
     try:
         ensure_schema(database, create=create)
     except BaseException:

@@ -14,15 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import structlog
 from click.testing import CliRunner, Result
 
 from syncd.bootstrap.drill.director import load_stored, open_stage
 from syncd.bootstrap.drill.settings import list_weak, make_drill_settings
+from syncd.bootstrap.drill.shares import Ended, choose_processes, until_told
 from syncd.bootstrap.settings import read_settings
-from syncd.cli.commands.drill import _until_told
 from syncd.cli.main import program
 from syncd.config import Settings
 from syncd.sandbox.drill.catalogue import CATALOGUE
@@ -197,7 +196,7 @@ def test_without_the_sandbox_one_sentence_says_how_to_get_it(missing: str, monke
 
 
 def test_sigterm_ends_a_drill_as_ctrl_c_does() -> None:
-    """What it has put on the disk is removed, and the exit code is that of the signal."""
+    """What it has put on the disk is removed."""
     tidied = []
 
     async def play() -> Any:
@@ -207,9 +206,15 @@ def test_sigterm_ends_a_drill_as_ctrl_c_does() -> None:
         finally:
             tidied.append(True)
 
-    with pytest.raises(click.exceptions.Exit) as ended:
-        asyncio.run(_until_told(play()))
-    assert (ended.value.exit_code, tidied) == (128 + signal.SIGTERM, [True])
+    with pytest.raises(Ended):
+        asyncio.run(until_told(play()))
+    assert tidied == [True]
+
+
+def test_a_few_faults_are_played_in_one_process() -> None:
+    """Each further one founds the company anew, and holds it in memory."""
+    assert choose_processes(7) == 1
+    assert 1 <= choose_processes(59) <= 4
 
 
 def test_nobody_in_scope_is_no_proof(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

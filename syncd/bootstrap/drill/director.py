@@ -60,7 +60,7 @@ class Stage:
             if scenario.day.name not in self.days:
                 self.days[scenario.day.name] = await self._play_day(scenario.day)
             wanted, meant = self.days[scenario.day.name]
-        play = self._begin(wanted, scenario.day)
+        play = self.begin(wanted, scenario.day)
         play.meant |= meant
         await scenario.play(play)
         during = list(play.ends)
@@ -76,12 +76,13 @@ class Stage:
 
     async def _play_day(self, day: Day) -> tuple[Picture, frozenset[str]]:
         """Return what the portal holds after that day when nothing goes wrong, and who lost something by it."""
-        play = self._begin(self.base, day)
+        play = self.begin(self.base, day)
         play.happen()
         await play.delta(insist=True)
         return take_picture(self.sandbox), frozenset(play.meant)
 
-    def _begin(self, wanted: Picture, day: Day | None) -> Play:
+    def begin(self, wanted: Picture, day: Day | None = None) -> Play:
+        """Put everything back to the converged state, and return what a play of it works with."""
         put_back(self.sandbox, self.snapshot)
         self.program.put_back(self.store)
         self.program.set_clock(ahead=0.0)
@@ -148,7 +149,7 @@ async def _synchronise(settings: Settings, sandbox: Sandbox, cast: Cast, clock: 
     first = await founder.run("full")
     if first.status == "failed":  # what single people lack is no hindrance: they lack it in life, too
         raise DrillImpossible(f"the drill cannot begin: even without a fault the first push fails: {first.error}")
-    program = DrilledProgram(own, clock, store=store, faults=sandbox.faults)
+    program = DrilledProgram(own, clock, store=store, faults=sandbox.faults, compiled=founder.compiled)
     await program.run("full")
     holders = sorted(take_picture(sandbox).accounts)[:_BY_HAND]
     for bps_id in holders:
@@ -204,11 +205,16 @@ async def drill(
         for scenario in scenarios:
             results.append(await stage.play(scenario))
             tell("faults played", 1)
-        return Report(
-            people=stage.cast.people,
-            groups=stage.cast.groups,
-            stored_people=stage.cast.stored_people,
-            synchronised=len(stage.base.accounts),
-            results=results,
-            notes=(*stage.cast.notes, *list_left_out(settings)),
-        )
+        return report(stage, settings, results)
+
+
+def report(stage: Stage, settings: Settings, results: Sequence[Result]) -> Report:
+    """Return with whom it was played, and what came of it."""
+    return Report(
+        people=stage.cast.people,
+        groups=stage.cast.groups,
+        stored_people=stage.cast.stored_people,
+        synchronised=len(stage.base.accounts),
+        results=results,
+        notes=(*stage.cast.notes, *list_left_out(settings)),
+    )

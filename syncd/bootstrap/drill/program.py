@@ -19,7 +19,10 @@ from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.sandbox.drill.play import Ended, Kind
 from syncd.sandbox.wire.faults import Faults
 from syncd.store.db.backup import back_up
+from syncd.store.db.database import Compiled
 from syncd.store.store import Store
+from syncd.sync.planning.proposal import Proposal
+from syncd.sync.planning.replay import Replay
 
 if TYPE_CHECKING:
     from syncd.store.db.database import Database
@@ -30,13 +33,25 @@ _ACTIONS: tuple[str, ...] = get_args(Action)
 class DrilledProgram:
     """What `syncd.sandbox.drill.play.Program` asks for. Each run opens the store and both sides, as a command does."""
 
-    def __init__(self, settings: Settings, clock: WrongClock, *, store: Path, faults: Faults) -> None:
-        """``settings`` are those of a drill, whose store is the file ``store``; ``faults`` those of the sandbox."""
+    def __init__(
+        self,
+        settings: Settings,
+        clock: WrongClock,
+        *,
+        store: Path,
+        faults: Faults,
+        compiled: Compiled | None = None,
+    ) -> None:
+        """``settings`` are those of a drill, whose store is the file ``store``; ``faults`` those of the sandbox.
+
+        ``compiled``: the statements that another program has compiled.
+        """
         self.settings = settings
         self._own = settings
         self._clock = clock
         self.store = store
         self._faults = faults
+        self.compiled = compiled or Compiled()
         self._kept = itertools.count(1)
 
     async def run(self, kind: Kind, *, insist: bool = False) -> Ended:
@@ -48,12 +63,16 @@ class DrilledProgram:
         approval = Approval(run_id=run)
         return await self._execute(RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval))
 
+    async def replay(self) -> Ended:
+        """Write again what the portal has lost, as ``syncd replay --apply`` does."""
+        return await self._execute(RunRequest(pull="none", trigger="cli", retry_failed=True), Replay())
+
     async def run_killed(self, kind: Kind, *, after: int) -> bool:
         """Begin a run and end it at so many requests as ``kill -9`` does: only what was committed by then is left.
 
         The store of that moment takes the place of the one in which the broken run still writes its end.
         """
-        database = open_store(self.settings, create=False)
+        database = open_store(self.settings, create=False, compiled=self.compiled)
         left = self.store.with_name("left.db")
         left.unlink(missing_ok=True)
         task = asyncio.create_task(self._carry_out(RunRequest(pull=kind, trigger="cli"), database), name="killed run")
@@ -103,10 +122,10 @@ class DrilledProgram:
         self.forget()
         shutil.copyfile(other, self.store)
 
-    async def _execute(self, request: RunRequest) -> Ended:
-        database = open_store(self.settings, create=True)
+    async def _execute(self, request: RunRequest, proposal: Proposal | None = None) -> Ended:
+        database = open_store(self.settings, create=True, compiled=self.compiled)
         try:
-            record = await self._carry_out(request, database)
+            record = await self._carry_out(request, database, proposal)
         finally:
             database.close()
         planned = sum(record.counts.get(action, 0) for action in _ACTIONS)
@@ -114,10 +133,10 @@ class DrilledProgram:
             run=record.id, status=record.status, error=record.error, planned=planned, held=record.counts.get("held", 0)
         )
 
-    async def _carry_out(self, request: RunRequest, database: Database) -> RunRecord:
+    async def _carry_out(self, request: RunRequest, database: Database, proposal: Proposal | None = None) -> RunRecord:
         await Store(database).runs.interrupt_open()
         runs = make_runs(self.settings, database, self._clock)
         async with open_sides(
             self.settings, database, self._clock, progress=lambda _name, _number: None, stopping=lambda: False
         ) as sides:
-            return await runs.execute(request, sides)
+            return await runs.execute(request, sides, proposal=proposal)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -13,10 +13,9 @@ from syncd.cli.options import Invocation, pass_invocation, shared_options
 from syncd.errors import NotInstalled
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
 
     from syncd.sandbox.drill.play import Scenario
-    from syncd.sandbox.drill.results import Report
 
 _MADE_UP, _SAMPLE = 500, 5_000
 
@@ -51,8 +50,8 @@ def drill(
 
     try:
         with needing_sandbox("the drill plays on the sandbox, which is"):
-            from syncd.bootstrap.drill.director import drill as play
             from syncd.bootstrap.drill.director import load_stored
+            from syncd.bootstrap.drill.shares import Ended, Troupe
             from syncd.sandbox.drill.catalogue import CATALOGUE
     except NotInstalled as error:
         click.echo(f"syncd: {error}", err=True)
@@ -74,9 +73,12 @@ def drill(
     configure_logs(settings.log.format, "critical", sys.stderr)  # its runs are of no company, and not to be told
     tune_process()
     company = load_stored(settings, people=people or _SAMPLE)
-    with showing_progress(Aside()) as tell:
-        playing = play(settings, scenarios, people=people or _MADE_UP, company=company, tell=tell)
-        report = asyncio.run(_until_told(playing))
+    troupe = Troupe(settings, scenarios, people=people or _MADE_UP, company=company)
+    try:
+        with closing(troupe), showing_progress(Aside()) as tell:
+            report = troupe.play(tell)
+    except Ended:
+        raise click.exceptions.Exit(128 + signal.SIGTERM) from None
     weak = list_weak(settings)
     if invocation.json:
         print_json(describe_report(report, weak=weak))
@@ -84,19 +86,6 @@ def drill(
         print_report(report, weak=weak)
     if not report.passed_off_well:
         raise click.exceptions.Exit(1)
-
-
-async def _until_told(playing: Coroutine[None, None, Report]) -> Report:
-    """Let SIGTERM end the drill as Ctrl-C does, so that nothing of it is left on the disk."""
-    task = asyncio.ensure_future(playing)
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        raise click.exceptions.Exit(128 + signal.SIGTERM) from None
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def _choose(catalogue: Sequence[Scenario], names: Sequence[str]) -> Sequence[Scenario]:

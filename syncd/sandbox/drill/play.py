@@ -41,6 +41,10 @@ class Program(Protocol):
         """Release what a run held."""
         ...
 
+    async def replay(self) -> Ended:
+        """Write again what a portal has lost that went back in time."""
+        ...
+
     def keep(self) -> object:
         """Return a copy of what the program remembers."""
         ...
@@ -157,6 +161,10 @@ class Play:
     async def approve(self, run: int) -> Ended:
         """Let a person release what a run held, and look."""
         return self.look(await self.program.approve(run))
+
+    async def replay(self) -> Ended:
+        """Let a person have written again what the portal has lost, and look."""
+        return self.look(await self.program.replay())
 
     async def kill(self, kind: Kind, *, after: int) -> bool:
         """Let a run be killed, and look."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from syncd.sandbox.drill.days import ORDINARY
 from syncd.sandbox.drill.play import Day, Play, Scenario, pick
+from syncd.sandbox.snapshot import put_back, take_snapshot
 
 WRITES = "POST|PATCH|DELETE|PUT"
 DATA = "/api/data/"
@@ -115,6 +116,18 @@ async def _slow(play: Play) -> None:
     play.sandbox.portal.settle()
 
 
+async def _went_back(play: Play) -> None:
+    """The portal is restored from yesterday's backup: who left has access again until that is taken away there, too."""
+    before = take_snapshot(play.sandbox)
+    play.happen()
+    await play.delta()
+    put_back(play.sandbox, before, parts=("portal", "licences", "substitutions"))
+    await play.delta()
+    await play.full()
+    play.settle()
+    await play.replay()
+
+
 def _is_new_to(play: Play, group: str, person: str) -> bool:
     return group in play.places and (play.places[group], play.people[person]) not in play.base.members
 
@@ -145,4 +158,5 @@ PORTAL = (
     Scenario(name="portal-cut-lists", says="lists of the portal end too early", play=_cut_lists, day=ORDINARY),
     Scenario(name="portal-forgetful", says="the portal denies that it has any record", play=_forgetful),
     Scenario(name="portal-slow", says="what is written is seen minutes later", play=_slow, day=ORDINARY),
+    Scenario(name="portal-restored", says="the portal is put back to yesterday", play=_went_back, day=ORDINARY),
 )  # fmt: skip

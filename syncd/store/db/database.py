@@ -19,11 +19,15 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Executable, QueuePool, Row, create_engine, event, make_url
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Dialect, Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.util import LRUCache
 
 from syncd.errors import StoreError
 from syncd.store.db.postgresql import make_engine
+
+_STATEMENTS = 4000
+"""So many compiled statements are kept for all files together."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -156,15 +160,32 @@ class FileWatch:
         return found.st_dev, found.st_ino
 
 
-def open_database(url: str, read: Callable[[], str] | None = None) -> Database:
+class Compiled:
+    """The program's statements in the words of SQLite, for a process that opens one file after the other.
+
+    They are kept with an engine otherwise, and making them anew takes longer than a small run.
+    """
+
+    def __init__(self) -> None:
+        self._dialect: Dialect | None = None
+        self._statements: LRUCache[Any, Any] = LRUCache(_STATEMENTS)
+
+    def share(self, engine: Engine) -> None:
+        """Let a new engine use what others have compiled. The dialect object is part of what a statement is kept by."""
+        self._dialect = engine.dialect = self._dialect or engine.dialect
+        engine.update_execution_options(compiled_cache=self._statements)
+
+
+def open_database(url: str, read: Callable[[], str] | None = None, *, compiled: Compiled | None = None) -> Database:
     """Return a database for a URL of the configuration. Nothing is created, and nothing is asked of it, yet.
 
     ``read`` gives the URL as it is now, for new sessions with a server: its credentials may have been rotated.
+    ``compiled``: what it shares with others that this process opens, of SQLite files.
     """
     parsed = make_url(url)
     try:
         if parsed.get_backend_name() == "sqlite":
-            return _open_sqlite(parsed)
+            return _open_sqlite(parsed, compiled)
         engine = make_engine(url, read or (lambda: url))
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
@@ -185,7 +206,7 @@ _SQLITE = (
 )
 
 
-def _open_sqlite(url: URL) -> Database:
+def _open_sqlite(url: URL, compiled: Compiled | None) -> Database:
     in_file = bool(url.database) and url.database != ":memory:" and not str(url.database).startswith("file:")
     named = in_file and not url.query
     watch = FileWatch(Path(url.database or "").absolute()) if named else None
@@ -210,6 +231,8 @@ def _open_sqlite(url: URL) -> Database:
         return connection
 
     engine = create_engine(url, creator=connect)
+    if compiled is not None:
+        compiled.share(engine)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
