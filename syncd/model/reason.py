@@ -104,6 +104,8 @@ class Cause(StrEnum):
     """An earlier run held the very same change, and nobody has decided about it yet."""
     QUIET_HOURS = "quiet_hours"
     CLOCK = "clock"
+    PORTAL_BACK = "portal_back"
+    """The portal went back in time: until a person has decided, only leavers lose access in it."""
     PAUSED = "paused"
     REJECTED = "rejected"
     REJECTED_BEFORE = "rejected_before"

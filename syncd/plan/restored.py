@@ -106,11 +106,15 @@ def looks_restored(*, lost: int, looked_at: int) -> bool:
     return lost >= _RECORDS and 2 * lost >= looked_at
 
 
-def say_restored(found: Restored) -> str:
-    """Return the sentence of a run that has written nothing for it."""
+def say_restored(found: Restored, *, written: int = 0) -> str:
+    """Return the sentence of a run that has written nothing for it, but ``written`` removals that the tenant states."""
+    did = "Nothing was written"
+    if written:
+        removals = "one removal" if written == 1 else f"{written:,} removals"
+        did = f"Nothing was written but {removals} of places and licences that the tenant states"
     return (
         f"the portal went back in time: {found.lost:,} of {found.written:,} things that syncd has written since "
         f"{found.since:%Y-%m-%d %H:%M} UTC are as they were before; a backup was restored, or another copy answers at "
-        "bps.portal_url. Nothing was written. 'syncd replay' shows what was lost, 'syncd replay --apply' writes it "
+        f"bps.portal_url. {did}. 'syncd replay' shows what was lost, 'syncd replay --apply' writes it "
         "again; was it changed by hand, 'syncd replay --dismiss' takes the portal as it is"
     )

@@ -11,22 +11,23 @@ records (accounts and groups are planned, their places are not yet)
 complete (everything is planned)
 5      `stop_rejected`         the same once more, now with places and licences                  dropped
 6      `stop_held_before`      what an earlier run holds, until a person decides                 held
-7      `stop_excess`           every kind beyond a limit of the guard, and what goes with it     held
-8      `stop_kept_places`      deletions that would take along places which are held or stay     held, dropped
-release (instead of 1 to 8, when a person has approved something)
-9      `stop_unapproved`       what was not released, or was not shown                           held, deferred
+7      `stop_restored`         all but what the tenant states, in a restored portal              deferred
+8      `stop_excess`           every kind beyond a limit of the guard, and what goes with it     held
+9      `stop_kept_places`      deletions that would take along places which are held or stay     held, dropped
+release (instead of 1 to 9, when a person has approved something)
+10     `stop_unapproved`       what was not released, or was not shown                           held, deferred
 write (nothing is sent yet)
-10     `stop_paused`           whatever concerns a person or group that is paused                deferred
-11     `stop_untimely`         what hangs on a clock that is not believed                        deferred
-12     `stop_quiet`            removals, in quiet hours                                          deferred
-13     `stop_failing`          what failed alike, until its next attempt is due                  deferred
-14     `stop_tied`             deletions with which the portal would change what is protected    deferred
-15     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
-16     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
-17     `stop_swaps`            the old licence, until the new one is given                       deferred
+11     `stop_paused`           whatever concerns a person or group that is paused                deferred
+12     `stop_untimely`         what hangs on a clock that is not believed                        deferred
+13     `stop_quiet`            removals, in quiet hours                                          deferred
+14     `stop_failing`          what failed alike, until its next attempt is due                  deferred
+15     `stop_tied`             deletions with which the portal would change what is protected    deferred
+16     `stop_uncoupled`        licences and deletions that do not go on together                 as the other
+17     `stop_moves`            a licence given by hand whose previous account keeps it           as the other
+18     `stop_swaps`            the old licence, until the new one is given                       deferred
 seats (the portal's seats are known)
-18     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
-19     `stop_without_seat`     grants without a seat, and again 17                               deferred
+19     `stop_given_by_hand`    grants of what somebody gave by hand meanwhile                    dropped
+20     `stop_without_seat`     grants without a seat, and again 18                               deferred
 =====  ======================  ================================================================  =========
 
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
@@ -242,6 +243,15 @@ def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple
 
 
 # ---- the moment ------------------------------------------------------------------------------------------------------
+
+
+def stop_restored(stated: Collection[int]) -> tuple[Stop, ...]:
+    """Put off everything in a portal that went back in time, but the removals that are ``stated`` (places in the plan).
+
+    What waits for a person waits no more: it was compared with records of another day.
+    """
+    rest = Selection(statuses=("planned", "held"), but_seqs=frozenset(stated))
+    return (Stop("deferred", say(Cause.PORTAL_BACK), (rest,)),)
 
 
 def stop_untimely(doubt: str, *, grace: bool) -> tuple[Stop, ...]:

@@ -122,9 +122,18 @@ def _is_same(written: str | None, shown: str | None) -> bool:
 
 
 def say_wave_held(
-    wave: int, waves: int, *, differences: Sequence[Difference], failed: int, allowed: int | None, before: bool = False
+    wave: int,
+    waves: int,
+    *,
+    differences: Sequence[Difference],
+    failed: int,
+    allowed: int | None,
+    before: bool = False,
+    rest: bool = True,
 ) -> str:
     """Return why the rest of a plan waits, empty when nothing is wrong. ``before``: the wave is that of an earlier run.
+
+    ``rest`` False: nothing is left that could wait.
 
     Ids only: the sentence stands in logs and on the status page.
     """
@@ -139,4 +148,4 @@ def say_wave_held(
     if not parts:
         return ""
     which = f"wave {wave} of {waves}" if not before else f"a wave of a run that was cut short (wave {wave} of {waves})"
-    return f"{which}: {'; '.join(parts)}; the rest waits"
+    return f"{which}: {'; '.join(parts)}; {'the rest waits' if rest else 'nothing was left to wait'}"

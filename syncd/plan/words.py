@@ -76,6 +76,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.NEXT_WAVE: "its wave comes later: each wave is read back before the next (policy.waves)",
     Cause.QUIET_HOURS: "quiet hours: removals are put off (guard.quiet_hours)",
     Cause.CLOCK: "{doubt}: what hangs on time waits until it is right",
+    Cause.PORTAL_BACK: "the portal went back in time: it waits for 'syncd replay'",
     Cause.PAUSED: "paused until {until} ({reason})",
     Cause.REJECTED: "rejected",
     Cause.REJECTED_BEFORE: "rejected before, and its object has not changed since",

@@ -18,6 +18,7 @@ from syncd.plan.guard import Hold, find_populations_to_know, hold_excess
 from syncd.plan.licences import Shortage, allot
 from syncd.plan.moment import Moment
 from syncd.plan.pauses import stop_paused
+from syncd.plan.restored import Restored
 from syncd.plan.returns import RETURN_WITHIN
 from syncd.plan.rules import GuardLimits
 
@@ -57,10 +58,19 @@ def pass_records(store: Store, run_id: int, limits: GuardLimits) -> PassedRecord
     return PassedRecords(frozenset(declined | unmade | kept), frozenset(held))
 
 
-def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: bool, moment: Moment) -> Passed:
+def pass_complete(
+    store: Store,
+    run_id: int,
+    limits: GuardLimits,
+    *,
+    decisions: bool,
+    moment: Moment,
+    restored: Restored | None = None,
+) -> Passed:
     """Take a complete plan through what people decided and the guard (stage "complete"); return what is withheld.
 
     ``decisions`` False: what was rejected or is held of other runs does not count, and nothing counts as a return.
+    ``restored``: the portal went back in time, and almost nothing of the plan is to be written.
     """
     stops = store.stops
     held: list[Hold] = []
@@ -69,6 +79,8 @@ def pass_complete(store: Store, run_id: int, limits: GuardLimits, *, decisions: 
         if stops.stop(run_id, sieves.stop_held_before(stops.load_held_before(run_id, now=moment.expiring))):
             remembered = store.plans.load_holds(run_id, Cause.HELD_BEFORE)
             held = [Hold(action, number, reason) for action, number, reason in remembered]
+    if restored is not None:
+        stops.stop(run_id, sieves.stop_restored(store.past.load_stated_removals(run_id, restored.since)))
     counts, holds = _weigh(store, run_id, limits, now=moment.earliest)
     returned: Mapping[int, int] = {}
     if decisions and not moment.doubt and any(hold.action in ("unlink", "revoke", "update") for hold in holds):

@@ -12,7 +12,7 @@ from syncd.clock import Clock, LateClock
 from syncd.errors import PortalRestored, UnsafePlan
 from syncd.model.run import Approval, Removals, Subject
 from syncd.plan.moment import Moment, hangs_on_time, tell_doubt
-from syncd.plan.restored import say_restored
+from syncd.plan.restored import Restored, say_restored
 from syncd.plan.rules import Rules
 from syncd.sync.apply.apply import Apply, ApplyOptions
 from syncd.sync.apply.result import PushResult, add_outcomes
@@ -121,6 +121,7 @@ class Push:
         phase("plan")
         ours = await licensing.are_ours()
         moment = await time.judge()
+        restored: Restored | None = None
         planner = Planner(
             store,
             rules,
@@ -154,14 +155,17 @@ class Push:
             if malformed:
                 name = "portal_groups_malformed"
                 self._malformed[name] = self._malformed.get(name, 0) + malformed
-            if found := await judge_portal(store, licences=licensing.known, now=self._clock.now()):
-                raise PortalRestored(say_restored(found))
+            restored = await judge_portal(store, licences=licensing.known, now=self._clock.now())
             phase("plan")
         judged = approval is None
+        if restored is not None and not judged:
+            raise PortalRestored(say_restored(restored))
         await store.in_thread(planner.plan_records, full=full, judged=judged)
         deletions_read = read_portal and planner.deletes and await licensing.read_of_deleted(run_id)
-        planned = await store.in_thread(planner.plan_places, deletions_read=deletions_read, judged=judged)
-        if full and read_portal and write and rules.policy.drift == "adopt":
+        planned = await store.in_thread(
+            planner.plan_places, deletions_read=deletions_read, judged=judged, restored=restored
+        )
+        if full and read_portal and write and rules.policy.drift == "adopt" and restored is None:
             await store.drift.accept_drift(list_ours(rules))
             await store.licences.accept_taken_licences()
             await store.privileges.accept_taken()
@@ -180,6 +184,9 @@ class Push:
             decided=approval is not None,
             retry_failed=retry_failed,
         )
+        waves = self._make_waves(run_id)
+        if judged and subject is None and restored is None:
+            planned.holds += await waves.hold_new()
         if write and rules.policy.mode != "plan_only":
             await self._spare_tied(run_id)
         changing = (ours or deletions_read) and await store.licences.has_licence_changes(run_id)
@@ -193,27 +200,33 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            waves = self._make_waves(run_id)
-            held = await waves.check_earlier() if full and read_portal else []
+            held = await waves.check_earlier() if full and read_portal and restored is None else []
             if not held:
-                first = approval is None and subject is None and await waves.go(fingerprint)
+                first = judged and subject is None and restored is None and await waves.go(fingerprint)
                 unread = not (full and read_portal)
                 send = partial(
                     self._apply, run_id, moment, licences=licences, retry_failed=retry_failed, doubting=unread
                 )
                 held = await waves.apply(send) if first else []
-                notes += waves.notes if first else await send()
+                notes += [] if first else await send()
+                notes += waves.notes
             planned.holds += held
             looked_everywhere = planned.full and full and removals != "none" and read_portal
             single = subject is not None
-            await store.plans.finish_push(
-                run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
-            )
+            if restored is None:
+                await store.plans.finish_push(
+                    run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
+                )
+        elif not write and judged and subject is None and restored is None:
+            await waves.go(fingerprint, wait=False)
         notes = [*tell_doubt(moment), *planned.notes, *notes]
         result = PushResult(
             full=planned.full, holds=planned.holds, notes=notes, refused=refused, malformed=self._malformed
         )
-        return await add_outcomes(result, store, run_id)
+        await add_outcomes(result, store, run_id)
+        if restored is not None:
+            result.restored = say_restored(restored, written=result.outcomes.get("done", 0))
+        return result
 
     async def carry_out(
         self,

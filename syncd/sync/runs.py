@@ -276,6 +276,9 @@ class _Running:
         """Return how the run ended: an unproven read or failed changes are partial, and beat what is held."""
         reasons: list[str] = []
         pulled, pushed = self.pulled, self.pushed
+        if pushed is not None and pushed.restored:
+            self.error = pushed.restored
+            return "failed"
         if pulled is not None:
             reasons += [f"{stream}: {reason}" for stream, reason in sorted(pulled.unproven.items())]
             reasons += pulled.doubts

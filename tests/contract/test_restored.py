@@ -95,7 +95,10 @@ def done(world: World, run: RunRecord) -> set[str]:
 
 
 async def test_a_restored_portal_is_not_written_to_and_replayed(world: World) -> None:
-    """Accounts missing, accounts back, memberships, licences and values of last week; afterwards all is as it was."""
+    """Accounts missing, accounts back, memberships, licences and values of last week; afterwards all is as it was.
+
+    But what the tenant says that somebody has no place in is taken again.
+    """
     kept = backup(world)
     await live_a_week(world)
     wanted = picture(world)
@@ -108,7 +111,8 @@ async def test_a_restored_portal_is_not_written_to_and_replayed(world: World) ->
         assert run.status == "failed"
         assert "the portal went back in time: " in run.error
         assert "'syncd replay'" in run.error
-        assert world.portal.writes == []
+        assert world.portal.writes == ["unlink power@grp"], "who left that group is in it again: the tenant says no"
+    world.portal.writes.clear()
     single = await world.sync_one("user", "u05@x.com")
     assert (single.status, world.portal.writes) == ("failed", [])
     shown = await world.carry_out(Replay(), write=False)
@@ -133,6 +137,70 @@ async def test_a_restored_portal_is_not_written_to_and_replayed(world: World) ->
     assert picture(world) == wanted
     assert (await world.sync("full")).status == "succeeded"
     assert world.changes(await world.sync("full")) == []
+
+
+async def test_leavers_lose_access_in_a_restored_portal_and_nothing_else_is_written(world: World) -> None:
+    """Whom the tenant calls disabled or deleted, or takes out of a group: by each run, and that run has failed."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    assert (await world.sync("full")).status == "failed"
+    world.portal.writes.clear()
+    world.source.put_user("u02", accountEnabled=False)
+    world.source.remove_user("u03")
+    world.source.unlink("all", "u04")
+    world.source.put_user("u10", displayName="u10 other")
+    hire(world, "late")
+    run = await world.sync("delta")
+    assert run.status == "failed"
+    assert "Nothing was written but " in run.error
+    assert "'syncd replay'" in run.error
+    places = world.portal.picture()["all@grp"]
+    assert not {"u02@x.com", "u03@x.com", "u04@x.com"} & set(places)
+    licensed = {key for key, held in world.portal.licences.items() if held}
+    assert licensed == {"u00@x.com", "u01@x.com", "u03@x.com", "u04@x.com"}, "u03's goes with the account, which waits"
+    assert "late@x.com" not in world.portal.accounts
+    assert "u02@x.com" in world.portal.accounts, "an account is never deleted there"
+    assert world.portal.accounts["u10@x.com"].name == "u10"
+    assert sorted(world.portal.writes) == ["licences u02@x.com", "unlink all@grp", "unlink power@grp"]
+    assert not [change for change in world.changes(run) if change.endswith((" held", " planned"))]
+    again = await world.sync("delta")
+    assert "Nothing was written. " in again.error, "and it is still known for what it is"
+    assert (await world.carry_out(Replay())).status == "succeeded"
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_a_record_that_was_somebody_elses_then_is_left_alone_in_a_restored_portal(world: World) -> None:
+    """The account passed to a newcomer after the backup: what that one loses by now is not taken from the other."""
+    world.rules = replace(world.rules, limits=replace(world.rules.limits, max_handovers=None))
+    kept = backup(world)
+    await live_a_week(world)
+    world.source.remove_user("u06")
+    world.source.put_user("other", userPrincipalName="u06@x.com", displayName="other", mail="u06@x.com")
+    world.source.link("all", "other")
+    assert (await world.sync("delta")).status == "succeeded"
+    restore(world, kept)
+    world.source.put_user("other", accountEnabled=False)
+    world.source.put_user("u07", accountEnabled=False)
+    assert (await world.sync("full")).status == "failed"
+    places = world.portal.picture()["all@grp"]
+    assert "u07@x.com" not in places
+    assert "u06@x.com" in places
+
+
+async def test_the_guard_counts_what_is_taken_in_a_restored_portal(world: World) -> None:
+    """A mass of leavers in a portal that nobody knows waits as ever; what it lost of itself counts for nothing."""
+    kept = backup(world)
+    await live_a_week(world)
+    restore(world, kept)
+    limits = make_limits(max_removals=5, max_removal_percent=None, max_update_percent=None)
+    world.rules = replace(world.rules, limits=limits)
+    for number in range(10, 20):
+        world.source.put_user(f"u{number}", accountEnabled=False)
+    world.portal.writes.clear()
+    assert (await world.sync("full")).status == "failed"
+    assert world.portal.writes == []
 
 
 async def test_a_portal_that_lost_everything_is_replayed_as_a_whole(world: World) -> None:

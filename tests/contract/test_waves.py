@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -10,10 +11,10 @@ from syncd.errors import Interrupted
 from syncd.model.change import Change, Phase
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.model.target import Account, Creation
-from syncd.plan.rules import FieldRule, LicenceRule, WaveRules
+from syncd.plan.rules import FieldRule, LicenceRule, Mode, WaveRules
 from syncd.plan.waves import Difference, OpenWave
 from syncd.sync.apply.waves import Waving
-from tests.fakes.rules import make_limits, make_rules
+from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World
 
 PEOPLE = 30
@@ -228,3 +229,118 @@ async def test_licences_whose_seats_come_from_others_wait_for_the_last_wave(worl
     run = await world.sync("delta")
     assert run.status == "succeeded", run.error
     assert {key for key, held in world.portal.licences.items() if held} == {"u00@x.com", "u01@x.com"}
+
+
+async def test_a_deletion_waits_with_the_licence_that_waits_for_the_last_wave(world: World) -> None:
+    """A renamed person's old account goes with its licence, and not in the first wave without it."""
+    policy = make_policy(rename_substitute=False, deleted_users="delete", out_of_scope="delete", grace=timedelta())
+    world.rules = replace(world.rules, policy=policy, waves=in_waves(100), licences=(LicenceRule("few", "User"),))
+    world.rules = replace(world.rules, limits=make_limits(max_update_percent=None, max_removal_percent=None))
+    world.portal.totals = {"User": 4}
+    assert (await world.sync("full")).status == "succeeded"
+    world.source.put_user("u20", userPrincipalName="renamed@x.com")
+    world.source.unlink("few", "u21")
+    world.source.link("few", "u00")
+    fields = {**world.rules.mapping.user_fields, "job_title": FieldRule(("displayName",))}
+    mapping = replace(world.rules.mapping, user_fields=fields)
+    world.rules = replace(world.rules, mapping=mapping, waves=in_waves(10, 100))
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    final = await world.sync("full")
+    assert final.status == "succeeded", final.error
+    assert {key for key, held in world.portal.licences.items() if held} == {"u00@x.com", "renamed@x.com"}
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_circles_of_managers_go_in_waves(world: World) -> None:
+    """Of two who report to one another, in one wave or in two, each gets the other as a manager in the end."""
+    for one, other in (("u20", "u21"), ("u22", "u00"), ("u01", "u02")):
+        world.source.put_user(one, manager=other)
+        world.source.put_user(other, manager=one)
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    managers = {key: account.manager for key, account in world.portal.accounts.items()}
+    assert managers["u20@x.com"] == "u21@x.com"
+    assert managers["u21@x.com"] == "u20@x.com"
+    assert managers["u22@x.com"] == "u00@x.com"
+    assert managers["u00@x.com"] == "u22@x.com"
+    assert world.changes(await world.sync("full")) == []
+
+
+@pytest.mark.parametrize("mode", ["create_only", "upsert_only"])
+async def test_a_first_push_that_takes_nothing_away_goes_in_waves(world: World, mode: Mode) -> None:
+    """Each wave is whole: accounts, their group's first members, and the groups of later waves with theirs."""
+    world.rules = replace(world.rules, policy=make_policy(mode=mode))
+    for number in range(PEOPLE - 1):
+        world.source.put_user(f"u{number:02}", manager=f"u{PEOPLE - 1:02}")
+    run = await world.sync("full")
+    assert run.status == "succeeded", run.error
+    assert len(world.portal.accounts) == PEOPLE
+    assert {key: len(members) for key, members in world.portal.picture().items()} == {"all@grp": PEOPLE, "few@grp": 2}
+    managers = {account.manager for key, account in world.portal.accounts.items() if key != "u29@x.com"}
+    assert managers == {"u29@x.com"}
+    assert world.changes(await world.sync("full")) == []
+
+
+async def test_what_is_new_waits_with_the_rest_of_a_held_rollout(world: World) -> None:
+    """It would be written by the same rules; who leaves loses access all the same. Approved, all goes on."""
+    world.portal.cut = 4
+    held = await world.sync("full")
+    assert held.status == "held"
+    there = set(world.portal.accounts)
+    world.source.put_user("new", userPrincipalName="new@x.com", displayName="New", jobTitle="Clerk")
+    world.source.link("all", "new")
+    world.source.put_user("u21", accountEnabled=False)
+    run = await world.sync("delta")
+    assert run.status == "held"
+    assert "wave 1 of 3" in run.error
+    assert set(world.portal.accounts) == there
+    assert "u21@x.com" not in world.portal.picture()["few@grp"]
+    done = await approve(world, run)
+    assert done.status == "succeeded", done.error
+    assert "new@x.com" in world.portal.accounts
+    world.source.put_user("newer", userPrincipalName="newer@x.com", displayName="Newer")
+    assert (await world.sync("delta")).status == "succeeded"
+    assert "newer@x.com" in world.portal.accounts
+
+
+async def test_other_rules_wait_for_no_held_rollout(world: World) -> None:
+    """They make a plan of their own, which goes in waves."""
+    world.portal.cut = 4
+    assert (await world.sync("full")).status == "held"
+    world.portal.cut = 0
+    fields = {name: rule for name, rule in world.rules.mapping.user_fields.items() if name != "job_title"}
+    world.rules = replace(world.rules, mapping=replace(world.rules.mapping, user_fields=fields))
+    world.source.put_user("new", userPrincipalName="new@x.com", displayName="New")
+    run = await world.sync("delta")
+    assert "new@x.com" in world.portal.accounts, run.error
+
+
+async def test_a_plan_tells_the_waves_and_writes_nothing(world: World) -> None:
+    """How many changes go in each; nothing of it waits or is remembered."""
+    run = await world.sync("full", write=False)
+    assert run.status == "succeeded", run.error
+    found = world.store.waves.count_waves.blocking(run.id)
+    assert list(found) == [1, 2, 3]
+    assert sum(found.values()) == len(world.changes(run))
+    assert found[1] >= 3 + 3, "three people and their places"
+    assert all(change.endswith(" planned") for change in world.changes(run))
+    assert world.portal.writes == []
+    assert world.store.waves.load_open.blocking() is None
+    assert (await world.sync("full")).status == "succeeded"
+    assert world.store.waves.count_waves.blocking((await world.sync("full", write=False)).id) == {}
+
+
+async def test_only_places_that_differ_are_looked_at_one_by_one(world: World) -> None:
+    """Comparing is done by the database: of a wave of memberships as they were written no row is read."""
+    world.rules = replace(world.rules, waves=in_waves(100))
+    world.portal.forgets = {"u20@x.com"}
+    run = await world.sync("full")
+    assert "the portal shows 2 differences" in run.error
+    assert run.error.endswith("nothing was left to wait"), "what differs in the last wave is told as well"
+    assert run.status == "succeeded"
+    sent = [each for chunk in world.store.waves.iterate_sent(OpenWave(run.id, 1, 1)) for each in chunk]
+    places = [each for each in sent if each.object == "membership"]
+    assert {(each.action, each.there) for each in places} == {("link", False)}
+    assert len(places) == 2
+    assert len(sent) == PEOPLE + 2 + 2

@@ -136,6 +136,7 @@ def _print_document(settings: Settings, database: Database, record: RunRecord, l
                 if planned.error.cause is not Cause.FOLLOWS_ADOPTION
             ),
             "follows": Stream(describe_following(database, record.id)),
+            "waves": [{"wave": wave, "changes": number} for wave, number in _count_waves(database, record.id).items()],
         }
     )
 
@@ -152,6 +153,12 @@ def _iterate(
         reason = {"reason": planned.error.text} if reasons else {}
         card = {"card": cards[planned.seq]} if cards and planned.seq in cards else {}
         yield {**describe_change(planned), **reason, **impact, **card}
+
+
+def _count_waves(database: Database, run_id: int) -> dict[int, int]:
+    from syncd.store.store import Store
+
+    return Store(database).waves.count_waves.blocking(run_id)
 
 
 def _count(database: Database, run_id: int, wanted: OutcomeStatus) -> dict[str, int]:
@@ -184,6 +191,9 @@ def _print_tables(settings: Settings, database: Database, record: RunRecord, lis
     counts = _count(database, record.id, "planned")
     total = sum(counts.values())
     print_line(f"Plan {record.id}: {_list(counts) or 'nothing to change'}")
+    if waves := _count_waves(database, record.id):
+        told = ", ".join(f"{number:,} in wave {wave}" for wave, number in waves.items())
+        print_line(f"By policy.waves: {told}; each is read back before the next")
     if total:
         _list_changes(database, record.id, "planned").print(listing, total=total)
     held = _count(database, record.id, "held")

@@ -44,6 +44,13 @@ class Skipped(TypedDict):
     reason: str
 
 
+class WaveOfPlan(TypedDict):
+    """One wave of a plan that goes in waves."""
+
+    wave: Count
+    changes: Count
+
+
 class Plan(TypedDict):
     """What a push would do."""
 
@@ -57,6 +64,7 @@ class Plan(TypedDict):
     follows: Annotated[
         list[ReasonedChange], Meta(description="What the run after an adoption would remove; no part of the plan.")
     ]
+    waves: Annotated[list[WaveOfPlan], Meta(description="By `policy.waves`; empty when the plan goes at once.")]
 
 
 class Undone(Change):

@@ -83,6 +83,8 @@ PORTAL_REPLAYED = "portal_replayed"
 PORTAL_BACK = "portal_back"
 """JSON: since when the portal lacks what was written; set by the reading that found it, until a reading does not."""
 
+HELD_WAVE = "held_wave"
+"""JSON: the run that held the rest of a plan in waves, under which rules, and why; unset once nothing of it waits."""
 OPEN_WAVE = "open_wave"
 """JSON: the run and the wave that was begun, of how many, as long as it has not been read back."""
 

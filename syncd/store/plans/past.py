@@ -23,6 +23,7 @@ from syncd.store.plans.past_statements import (
     SAMPLE_DELETED,
     SAMPLE_MADE,
     SIGNS,
+    STATED_REMOVALS,
     VANISHED_FIELDS,
 )
 
@@ -88,6 +89,14 @@ class Past(StorePart):
             save_marker(connection, PORTAL_REPLAYED, now.isoformat())
             save_marker(connection, PORTAL_BACK, None)
             save_marker(connection, FULL_PUSH_DUE, "yes")
+
+    def load_stated_removals(self, run_id: int, since: datetime) -> set[int]:
+        """Return which removals of a plan may be done in a portal that went back to ``since``, as places in the plan.
+
+        A leaver or whoever left a group by the word of the tenant loses the place, a leaver the licence; where both
+        records were then whose they are today, and nobody else is to have that account.
+        """
+        return set(self._database.load_values(STATED_REMOVALS, {"run": run_id, "since": since}))
 
     # ---- what was lost ----------------------------------------------------------------------------------------------
 

@@ -16,18 +16,19 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    not_,
     or_,
     select,
     union,
     update,
 )
 
-from syncd.model.change import Phase
+from syncd.model.change import REMOVALS, LinkKind, Phase
 from syncd.model.reason import Cause
 from syncd.plan.words import say
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.stops import stopped
-from syncd.store.inventory.written import TABLES
+from syncd.store.inventory.written import LINKS, TABLES
 from syncd.store.plans.change_statements import READ, place_rows
 from syncd.store.schema.tables import (
     changes,
@@ -151,7 +152,11 @@ def _manager_wave() -> Any:
 
 
 def _put_off_licences() -> Update:
-    """Where a type is given to some and taken from others, whoever gets it waits until the others' seats are free."""
+    """Where a type is given to some and taken from others, whoever gets it waits until the others' seats are free.
+
+    Whatever else is done to their licences waits too, and so does the deletion of an account of theirs, which takes its
+    licences along.
+    """
     given, taken, mine = changes.alias("given"), changes.alias("taken"), wave_people.alias("mine")
     freed = exists().where(
         taken.c.run_id == bindparam("run"),
@@ -173,14 +178,26 @@ def _put_off_licences() -> Update:
         )
     )
     theirs = select(wave_people.c.key).where(wave_people.c.person.in_(people))
+    licence = changes.c.object == "licence"
+    deletion = and_(changes.c.object == "user", changes.c.action == "delete")
     return (
         update(changes)
-        .where(*_PLANNED, changes.c.object == "licence", changes.c.record_key.in_(theirs))
+        .where(*_PLANNED, or_(licence, deletion), changes.c.record_key.in_(theirs))
         .values(wave=bindparam("last"))
     )
 
 
+def _shows_link(kind: LinkKind) -> ColumnElement[bool]:
+    table = LINKS[kind]
+    there = exists().where(table.c.group_key == changes.c.record_key, table.c.member_key == changes.c.target_key)
+    return and_(
+        changes.c.object == kind,
+        or_(and_(changes.c.action == "link", there), and_(changes.c.action == "unlink", not_(there))),
+    )
+
+
 def _select_sent() -> Select[Any]:
+    """Return what a wave has written, without the places that the portal shows as they were written: most of a plan."""
     return place_rows(
         select(*READ)
         .where(
@@ -189,6 +206,7 @@ def _select_sent() -> Select[Any]:
             changes.c.status == "done",
             changes.c.object.not_in(("substitution", "privilege")),
             changes.c.seq > bindparam("after"),
+            not_(or_(*map(_shows_link, LINKS))),
         )
         .order_by(changes.c.seq)
         .limit(bindparam("most"))
@@ -273,6 +291,24 @@ BEGIN = (
     .values(status="planned", error="", error_cause="")
 )
 REOPEN = update(changes).where(_RUN, *_WAITS).values(status="planned", error="", error_cause="")
+HOLD_NEW = update(changes).where(
+    *_PLANNED, changes.c.action.not_in(sorted(REMOVALS)), changes.c.object != "substitution"
+)
+"""Writes the columns that are given into what a run plans anew."""
+IS_HELD = select(
+    exists().where(
+        changes.c.status == "held",
+        among_bound(changes.c.run_id, "runs"),
+        or_(changes.c.run_id == bindparam("first"), changes.c.held_since == bindparam("first")),
+    )
+)
+"""Whether something that a run ``:first`` held waits still, in that run or in one of those after it."""
+COUNT_WAVES = (
+    select(changes.c.wave, func.count().label("number"))
+    .where(*_PLANNED, changes.c.wave.is_not(None))
+    .group_by(changes.c.wave)
+    .order_by(changes.c.wave)
+)
 HOLD_REST = update(changes).where(_RUN, or_(changes.c.status == "planned", and_(*_WAITS)))
 """Writes the columns that are given into all that has not been sent."""
 COUNT_FAILED = select(func.count()).where(

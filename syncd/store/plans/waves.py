@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,11 +14,13 @@ from syncd.model.reason import Cause, Reason
 from syncd.plan.handover import send_fields
 from syncd.plan.undo.values import Done
 from syncd.plan.waves import OpenWave, Sent
+from syncd.plan.words import say
 from syncd.store.db.database import reading
-from syncd.store.db.markers import OPEN_WAVE, RULES, load_markers, save_marker
+from syncd.store.db.markers import HELD_WAVE, OPEN_WAVE, RULES, load_markers, save_marker
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json
 from syncd.store.db.stops import stopped
+from syncd.store.decisions.approvals import Approvals
 from syncd.store.plans.changes import Plans
 from syncd.store.plans.undo import Undoing
 from syncd.store.plans.wave_statements import (
@@ -26,9 +29,12 @@ from syncd.store.plans.wave_statements import (
     BEGIN,
     COUNT_FAILED,
     COUNT_PEOPLE,
+    COUNT_WAVES,
     CUT,
     FORGET_PEOPLE,
+    HOLD_NEW,
     HOLD_REST,
+    IS_HELD,
     NAME_RECORDS,
     PUT_OFF,
     PUT_OFF_LATER,
@@ -62,8 +68,11 @@ class Waves(StorePart):
             return int(connection.scalar(COUNT_PEOPLE) or 0)
 
     @in_thread
-    def assign(self, run_id: int, ends: Sequence[int]) -> None:
-        """Give each change its wave, and let all but the first wave wait. ``ends``: people done by the end of each."""
+    def assign(self, run_id: int, ends: Sequence[int], *, wait: bool = True) -> None:
+        """Give each change its wave, and let all but the first wave wait. ``ends``: people done by the end of each.
+
+        ``wait`` False: the waves are only shown.
+        """
         with self._database.transaction() as connection:
             begin = 0
             for number, end in enumerate(ends, 1):
@@ -76,7 +85,8 @@ class Waves(StorePart):
             for statement in PUT_OFF:
                 connection.execute(statement, run)
             connection.execute(PUT_OFF_LICENCES, last)
-            connection.execute(PUT_OFF_LATER, {"run": run_id})
+            if wait:
+                connection.execute(PUT_OFF_LATER, {"run": run_id})
             connection.execute(FORGET_PEOPLE)
 
     @in_thread
@@ -109,11 +119,40 @@ class Waves(StorePart):
             connection.execute(REOPEN, {"run": run_id})
 
     @in_thread
-    def hold_rest(self, run_id: int, reason: Reason) -> None:
-        """Hold everything of a plan that has not been sent, and forget which wave was begun: it was looked at."""
+    def hold_rest(self, run_id: int, reason: Reason, *, rules: str) -> None:
+        """Hold everything of a plan that has not been sent, and forget which wave was begun: it was looked at.
+
+        Until a person has decided, what runs under the same ``rules`` plan anew waits with it: see `hold_new`.
+        """
         with self._database.transaction() as connection:
             connection.execute(HOLD_REST, {"run": run_id, **stopped("held", reason)})
             save_marker(connection, OPEN_WAVE, None)
+            save_marker(connection, HELD_WAVE, encode_json({"run": run_id, "rules": rules, "reason": reason.text}))
+
+    @in_thread
+    def hold_new(self, run_id: int, *, rules: str, now: datetime) -> str:
+        """Hold what a run plans while the rest of a plan under the same rules waits; return why, empty if none does.
+
+        What is taken away is not held by this, and leavers' tasks are handed over.
+        """
+        text = load_markers(self._database, HELD_WAVE).get(HELD_WAVE)
+        if text is None:
+            return ""
+        held = decode_json(text)
+        runs = Approvals(self._database).load_holding_runs(now=now)
+        waits = self._database.load_value(IS_HELD, {"runs": sorted({*runs, run_id}), "first": held["run"]})
+        with self._database.transaction() as connection:
+            if held["rules"] != rules or not waits:
+                save_marker(connection, HELD_WAVE, None)
+                return ""
+            reason = say(Cause.GUARD, breach=held["reason"])
+            found = connection.execute(HOLD_NEW, {"run": run_id, **stopped("held", reason)}).rowcount
+        return str(held["reason"]) if found else ""
+
+    @in_thread
+    def count_waves(self, run_id: int) -> dict[int, int]:
+        """Return how many changes of a plan go in each wave; nothing, when it goes at once."""
+        return {row.wave: row.number for row in self._database.load_rows(COUNT_WAVES, {"run": run_id})}
 
     @in_thread
     def count_failed(self, open_wave: OpenWave) -> int:

@@ -23,6 +23,8 @@ class PushResult:
     """What the administrator should know although nothing failed: seats that are lacking, say."""
     refused: str = ""
     """What of an approval was refused, because a side has changed since it was shown."""
+    restored: str = ""
+    """That the portal went back in time, and what was written all the same: the run has failed."""
     malformed: dict[str, int] = field(default_factory=dict)
     """Records of the portal that could not be understood, under the names of the run's counts."""
 

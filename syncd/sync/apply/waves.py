@@ -7,6 +7,7 @@ was begun is remembered until it has been read back, so that a run that is kille
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -74,8 +75,19 @@ class Waving:
         failed = await self._store.waves.count_failed(left)
         return await self._decide(left, differences, failed, before=True)
 
-    async def go(self, fingerprint: str) -> bool:
-        """Return whether the plan goes in waves; what belongs to later ones waits from now on."""
+    async def hold_new(self) -> list[Hold]:
+        """Hold what was planned anew while the rest of a plan under the same rules waits: it is part of the same."""
+        if not self._rules.waves.percents:
+            return []
+        store, now = self._store, self._clock.now()
+        reason = await store.waves.hold_new(self._run_id, rules=self._rules.fingerprint(), now=now)
+        return await self._list_holds(reason) if reason else []
+
+    async def go(self, fingerprint: str, *, wait: bool = True) -> bool:
+        """Return whether the plan goes in waves; what belongs to later ones waits from now on.
+
+        ``wait`` False: nothing is to be sent, and each change is only told its wave.
+        """
         rules, store = self._rules, self._store
         if not rules.waves.percents or not await store.waves.are_rules_new(fingerprint):
             return False
@@ -83,7 +95,7 @@ class Waving:
         if not goes_in_waves(rules.waves, rules.limits, changed=True, people=people):
             return False
         self._ends = cut_waves(people, rules.waves.percents)
-        await store.waves.assign(self._run_id, self._ends)
+        await store.waves.assign(self._run_id, self._ends, wait=wait)
         return True
 
     async def apply(self, send: Send) -> list[Hold]:
@@ -109,7 +121,8 @@ class Waving:
         self, wave: OpenWave, differences: Sequence[Difference], failed: int, *, before: bool = False
     ) -> list[Hold]:
         store = self._store
-        breach = say_wave_held(
+        say_held = partial(
+            say_wave_held,
             wave.wave,
             wave.waves,
             differences=differences,
@@ -117,6 +130,7 @@ class Waving:
             allowed=self._rules.waves.max_failures,
             before=before,
         )
+        breach = say_held()
         if not breach:
             await store.waves.close()
             return []
@@ -128,8 +142,14 @@ class Waving:
             differences=len(differences),
             failed=failed,
         )
-        await store.waves.hold_rest(self._run_id, say(Cause.GUARD, breach=breach))
-        held = await store.in_thread(store.plans.load_holds, self._run_id, Cause.GUARD)
+        rules = self._rules.fingerprint()
+        await store.waves.hold_rest(self._run_id, say(Cause.GUARD, breach=breach), rules=rules)
+        held = await self._list_holds(breach)
+        self.notes += [] if held else [say_held(rest=False)]
+        return held
+
+    async def _list_holds(self, breach: str) -> list[Hold]:
+        held = await self._store.in_thread(self._store.plans.load_holds, self._run_id, Cause.GUARD)
         return [Hold(action, count, reason) for action, count, reason in held if reason == breach]
 
     # ---- reading back -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from syncd.errors import Interrupted
-from syncd.model.change import Phase
+from syncd.model.change import REMOVALS, Phase
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import Cause
 from syncd.model.run import Approval, Removals
@@ -21,6 +21,7 @@ from syncd.plan.guard import Hold
 from syncd.plan.membership import NO_DOUBTS
 from syncd.plan.moment import Moment
 from syncd.plan.privileges import WantedPrivilege
+from syncd.plan.restored import Restored
 from syncd.plan.returns import tell_returns
 from syncd.plan.rules import Rules
 from syncd.plan.substitution import Superior, decide_substitution, needs_manager
@@ -173,10 +174,11 @@ class Planner:
             passed = pass_records(store, self._run_id, rules.limits)
             self._declined, self._held = passed.declined, passed.held
 
-    def plan_places(self, *, deletions_read: bool, judged: bool = True) -> Planned:
+    def plan_places(self, *, deletions_read: bool, judged: bool = True, restored: Restored | None = None) -> Planned:
         """Complete the plan with memberships, ownerships and licences, and ask the guard.
 
-        ``deletions_read``: what those hold whose accounts this plan deletes was read just now.
+        ``deletions_read``: what those hold whose accounts this plan deletes was read just now. ``restored``: the portal
+        went back in time, and almost everything waits.
         """
         store, rules, touched = self._store, self._rules, self._touched
         full = touched is None
@@ -217,7 +219,11 @@ class Planner:
         self._writer.flush()
         if not judged:
             return Planned(full, self._writer.count)
-        passed = pass_complete(store, self._run_id, rules.limits, decisions=True, moment=self._moment)
+        passed = pass_complete(
+            store, self._run_id, rules.limits, decisions=True, moment=self._moment, restored=restored
+        )
+        if restored is not None:
+            return Planned(full, self._writer.count, [hold for hold in passed.holds if hold.action in REMOVALS])
         holds = [*self._handovers.holds, *(hold for hold in passed.holds if hold.action != "handover")]
         return Planned(full, self._writer.count, holds, tell_returns(passed.returned))
 
