@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -114,8 +114,8 @@ def _describe(
             }
             for each in left.accounts
         ],
-        "groups": [_describe_link(each) for each in left.links if each.object == "membership"],
-        "owned": [_describe_link(each) for each in left.links if each.object == "ownership"],
+        "groups": [_describe_link(each, left) for each in left.links if each.object == "membership"],
+        "owned": [_describe_link(each, left) for each in left.links if each.object == "ownership"],
         "licences": [
             {
                 "bps_id": each.bps_id,
@@ -142,10 +142,11 @@ def _describe(
     }
 
 
-def _describe_link(each: Links) -> dict[str, Any]:
+def _describe_link(each: Links, left: Departure) -> dict[str, Any]:
     return {
         "bps_id": each.member,
         "group": each.group,
+        "name": left.names.get(each.group),
         "came": describe_end(each.time.came, came=True),
         "went": describe_end(each.time.went, came=False),
     }
@@ -183,7 +184,7 @@ def _print(
         print_line("syncd never had an account of its own for this person in the portal.")
         return
     _table("account", [(_say_account(each), each) for each in left.accounts], zone, since)
-    groups = [(each.group if each.object == "membership" else f"{each.group} (owner)", each) for each in left.links]
+    groups = [(_say_group(each, left.names), each) for each in left.links]
     _table("group", groups, zone, since)
     _table("licence", [(f"{each.type} of {each.bps_id}", each) for each in left.licences], zone, since)
     if not left.links:
@@ -210,6 +211,13 @@ def _print(
 def _say_account(each: RecordTime) -> str:
     kept = ", kept" if each.time.went is None else ""
     return f"{each.bps_id} ({'left: ' + each.leaving_as.replace('_', ' ') if each.leaving_as else 'active'}{kept})"
+
+
+def _say_group(each: Links, names: Mapping[str, str]) -> str:
+    name = names.get(each.group, "")
+    told = [*([name] if name and name.casefold() != each.group.casefold() else [])]
+    told += ["owner"] if each.object == "ownership" else []
+    return f"{each.group} ({', '.join(told)})" if told else each.group
 
 
 def _say_task(each: Task, zone: tzinfo) -> str:

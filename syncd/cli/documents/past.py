@@ -127,6 +127,7 @@ class LinkLeft(_Lasting):
 
     bps_id: BpsId
     group: str
+    name: Annotated[str | None, Meta(description="Of the group, as the portal has it or had it last.")]
 
 
 class LicenceLeft(_Lasting):

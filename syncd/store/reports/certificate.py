@@ -19,7 +19,16 @@ from syncd.store.reports.explain import Found
 from syncd.store.reports.explain_changes import load_pending
 from syncd.store.reports.history import History
 from syncd.store.runs.verify import Chain
-from syncd.store.schema.tables import changes, desired_users, run_chain, runs, source_users, target_principals
+from syncd.store.schema.tables import (
+    changes,
+    desired_users,
+    record_history,
+    run_chain,
+    runs,
+    source_users,
+    target_groups,
+    target_principals,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,8 @@ class Departure:
     pending: Sequence[Mapping[str, Any]] = ()
     runs: Sequence[RunProof] = ()
     head: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Of the groups, by BPS id: as the portal has them, or had them last."""
 
 
 class Certificates:
@@ -100,10 +111,9 @@ class Certificates:
             tasks = _load_tasks(connection, keys)
             pending = load_pending(connection, keys, now=now)
             numbers = {left_run, *(task.run for task in tasks)}
-            ends = [each.time.went for each in links] + [each.time.went for each in licences]
-            ends += [each.time.went for each in accounts]
-            ends += [each.time.came for each in accounts if each.leaving_as]
-            numbers |= {end.run for end in ends if end is not None}
+            times = [each.time for each in (*accounts, *links, *licences)]
+            numbers |= {end.run for time in times for end in (time.came, time.went) if end is not None}
+            names = _load_names(connection, {each.group for each in links})
             proofs = _load_runs(connection, sorted(number for number in numbers if number is not None))
         return Departure(
             state=state,
@@ -119,6 +129,7 @@ class Certificates:
             pending=pending,
             runs=proofs,
             head=Chain(self._database).load_head(),
+            names=names,
         )
 
 
@@ -135,6 +146,14 @@ def _find_beginning(accounts: Sequence[RecordTime]) -> datetime | None:
 
 def _ended_since(went: Any, since: datetime | None) -> bool:
     return went is None or since is None or went.at is None or went.at >= since
+
+
+def _load_names(connection: Connection, groups: Collection[str]) -> dict[str, str]:
+    """Return the names of groups: those of now, or of a group that is gone the last one that was noted."""
+    found: dict[str, str] = {}
+    for statement in (_select_noted_names(groups), _select_names(groups)) if groups else ():
+        found.update({row.bps_id: row.name for row in connection.execute(statement) if row.name})
+    return found
 
 
 def _load_tasks(connection: Connection, keys: Collection[int]) -> list[Task]:
@@ -172,6 +191,23 @@ def _load_runs(connection: Connection, numbers: Sequence[int]) -> list[RunProof]
         )
         for number in numbers
     ]
+
+
+def _select_noted_names(groups: Collection[str]) -> Select[Any]:
+    return (
+        select(target_principals.c.bps_id, record_history.c.name)
+        .join(record_history, record_history.c.record_key == target_principals.c.key)
+        .where(record_history.c.object == "group", among_values(target_principals.c.bps_id, groups))
+        .order_by(record_history.c.key)
+    )
+
+
+def _select_names(groups: Collection[str]) -> Select[Any]:
+    return (
+        select(target_principals.c.bps_id, target_groups.c.name)
+        .join(target_groups, target_groups.c.key == target_principals.c.key)
+        .where(among_values(target_principals.c.bps_id, groups))
+    )
 
 
 def _select_tasks(keys: Collection[int]) -> Select[Any]:
