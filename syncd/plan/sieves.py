@@ -33,7 +33,7 @@ seats (the portal's seats are known)
 What is left is sent. While it is sent, a link or a grant waits for accounts that are not synchronised, a removal for
 the successor of a renamed record, and `sync.apply.circuit` weighs refusals.
 
-10 stands in `pauses`, 15 to 19 in `licence_sieves`. Every function is pure: it is given what the store knows and
+11 stands in `pauses`, 16 to 20 in `licence_sieves`. Every function is pure: it is given what the store knows and
 returns what to stop, and why. `sync.passage` runs them in this order.
 """
 
