@@ -26,7 +26,7 @@ LOCKS := requirements.txt requirements-dev.txt
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(UPGRADE)
 
-.PHONY: help venv tools demo test check static format lint types imports spelling reference coverage mutants bench \
+.PHONY: help venv tools demo test check static format lint types imports spelling reference coverage mutants bench endurance \
 	lock site site-version release clean
 
 help:
@@ -37,6 +37,7 @@ help:
 	@echo 'make coverage  say which lines of the decisions and values no test runs through'
 	@echo 'make mutants  change the decisions one by one, and say which change no test notices (an hour and more)'
 	@echo 'make reference  write the tables of docs/reference that come from the program'
+	@echo 'make endurance  long life, by hand: ARGS=life, touches or kills (see docs/development/endurance.md)'
 	@echo 'make bench   measure against the floor (see BENCHMARKS.md)'
 	@echo 'make tools   install what the tests of deploy/ need beside that (Helm, schemas of Kubernetes)'
 	@echo 'make lock    resolve the dependencies of pyproject.toml anew (UPGRADE=--upgrade for newer ones)'
@@ -112,6 +113,9 @@ mutants: venv
 
 bench: venv
 	$(BIN)/python -m tests.bench $(ARGS)
+
+endurance: venv
+	$(BIN)/python -m tests.endurance $(ARGS)
 
 # The dev lock contains the runtime lock, so that tests run with what is shipped. No lock names a host.
 lock: venv

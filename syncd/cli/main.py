@@ -17,7 +17,9 @@ Commands are imported when they are asked for, so that a small one starts quickl
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -78,6 +80,8 @@ PURPOSES: Mapping[str, Mapping[str, str]] = {
 }
 """Each command by its purpose, in the order of the help text, and the module of `commands` that has it."""
 _COMMANDS = {name: module for commands in PURPOSES.values() for name, module in commands.items()}
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM})
+"""What a disk says that takes nothing, to a command that writes a file: no defect of ours."""
 _SENTENCE = 200
 """Longer than the first sentence of any command, so that the help cuts none."""
 
@@ -119,6 +123,11 @@ class Program(click.Group):
             _refuse(ctx, [f"syncd: {error}"], code=75)
         except SyncdError as error:
             _refuse(ctx, [f"syncd: {error}"], code=1)
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            where = f"{error.filename}: " if error.filename else ""
+            _refuse(ctx, [f"syncd: {where}{os.strerror(error.errno)}; what was there before is as it was"], code=1)
         except KeyboardInterrupt:
             _refuse(ctx, ["syncd: interrupted"], code=130)
 

@@ -11,7 +11,7 @@ records (accounts and groups are planned, their places are not yet)
 complete (everything is planned)
 5      `stop_rejected`         the same once more, now with places and licences                  dropped
 6      `stop_held_before`      what an earlier run holds, until a person decides                 held
-7      `stop_restored`         all but what the tenant states, in a portal that went back        deferred
+7      `stop_restored`         all but what the tenant states, in a restored portal              deferred
 8      `stop_excess`           every kind beyond a limit of the guard, and what goes with it     held
 9      `stop_kept_places`      deletions that would take along places which are held or stay     held, dropped
 release (instead of 1 to 9, when a person has approved something)

@@ -114,7 +114,7 @@ class Push:
         )
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
-        privileging = self._make_privileging()
+        privileging = Privileging(self._portal, store, rules, now=self._clock.now(), stopping=self._stopping)
         ask = read_portal and subject is None
         await privileging.prepare(ask=ask, read=full and read_portal, write=write)
         if approval is not None:
@@ -190,9 +190,8 @@ class Push:
             decided=approval is not None,
             retry_failed=retry_failed,
         )
-        waves = self._make_waves(run_id)
-        if judged and subject is None and restored is None:
-            planned.holds += await waves.hold_new()
+        waves, in_waves = self._make_waves(run_id), judged and subject is None and restored is None
+        planned.holds += await waves.hold_new() if in_waves else []
         if write and rules.policy.mode != "plan_only":
             await self._spare_tied(run_id)
         changing = (ours or deletions_read) and await store.licences.has_licence_changes(run_id)
@@ -206,24 +205,16 @@ class Push:
             self._log.warning("plan.held", action=hold.action, count=hold.count, reason=hold.reason)
         if write and rules.policy.mode != "plan_only":
             phase("apply")
-            held = await waves.check_earlier() if full and read_portal and restored is None else []
-            if not held:
-                first = judged and subject is None and restored is None and await waves.go(fingerprint)
-                unread = not (full and read_portal)
-                send = partial(
-                    self._apply, run_id, moment, licences=licences, retry_failed=retry_failed, doubting=unread
-                )
-                held = await waves.apply(send) if first else []
-                notes += [] if first else await send()
-                notes += waves.notes
-            planned.holds += held
-            looked_everywhere = planned.full and full and removals != "none" and read_portal
-            single = subject is not None
+            read = full and read_portal
+            send = partial(self._apply, run_id, moment, licences=licences, retry_failed=retry_failed, doubting=not read)
+            planned.holds += await waves.send(fingerprint, send, may=in_waves, check=read and restored is None)
+            notes += waves.notes
             if restored is None:
+                whole, single = planned.full and read and removals != "none", subject is not None
                 await store.plans.finish_push(
-                    run_id, rules=fingerprint, full=looked_everywhere, now=self._clock.now(), single=single
+                    run_id, rules=fingerprint, full=whole, now=self._clock.now(), single=single
                 )
-        elif not write and judged and subject is None and restored is None:
+        elif not write and in_waves:
             await waves.go(fingerprint, wait=False)
         notes = [*tell_doubt(moment), *planned.notes, *notes]
         result = PushResult(
@@ -305,10 +296,6 @@ class Push:
             progress=self._progress,
             stopping=self._stopping,
         )
-
-    def _make_privileging(self) -> Privileging:
-        now = self._clock.now()
-        return Privileging(self._portal, self._store, self._rules, now=now, stopping=self._stopping)
 
     async def _spare_tied(self, run_id: int) -> None:
         protecting = Protecting(self._portal, self._store, clock=self._clock, protect=self._rules.scope.protect)

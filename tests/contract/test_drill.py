@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,6 +210,45 @@ def test_sigterm_ends_a_drill_as_ctrl_c_does() -> None:
     with pytest.raises(Ended):
         asyncio.run(until_told(play()))
     assert tidied == [True]
+
+
+_IN_TWO = """
+import sys
+from pathlib import Path
+from syncd.logs import configure_logs
+from syncd.bootstrap.drill.shares import Troupe
+from syncd.bootstrap.settings import read_settings
+from syncd.sandbox.drill.catalogue import CATALOGUE
+from contextlib import closing
+configure_logs("json", "critical", sys.stderr)
+settings = read_settings(Path("syncd.toml"), {}, need=frozenset())
+chosen = [each for each in CATALOGUE if each.name in ("cut-lists", "mass-disabled", "errors")]
+with closing(Troupe(settings, chosen, people=25, company=None, processes=2)) as troupe:
+    report = troupe.play(lambda name, number: print(name, number))
+print([(each.fault, each.passed_off_well) for each in report.results], report.people)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.once
+def test_several_processes_share_the_faults(tmp_path: Path) -> None:
+    """Results are in the order of the catalogue, and each is told when it is there; nothing is left on the disk."""
+    (tmp_path / "syncd.toml").write_text("[guard]\nmax_handovers = 0\n")
+    (tmp_path / "tmp").mkdir()
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path / "tmp")}
+    ended = subprocess.run(
+        [sys.executable, "-c", _IN_TWO],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
+    said = ended.stdout.splitlines()
+    assert said[:-1] == ["faults played 1"] * 3
+    assert said[-1] == "[('cut-lists', True), ('mass-disabled', True), ('errors', True)] 25"
+    assert list((tmp_path / "tmp").glob("syncd-drill-*")) == []
 
 
 def test_a_few_faults_are_played_in_one_process() -> None:

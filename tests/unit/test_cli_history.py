@@ -199,6 +199,11 @@ def test_a_person_at_a_time_has_accounts_groups_and_licences() -> None:
 def test_a_certificate_says_when_each_thing_ended_and_how_that_is_known() -> None:
     """With the runs and their hashes; finished, so that the exit code is 0."""
     found = document("certificate", "ben@x.com")
+    assert [group["name"] for group in found["groups"]] == ["Sales"] * len(found["groups"])
+    named = {run["id"] for run in found["runs"]}
+    parts = [*found["accounts"], *found["groups"], *found["owned"], *found["licences"]]
+    ends = [part[way] for part in parts for way in ("came", "went") if part[way]]
+    assert {end["run"] for end in ends if end["run"] is not None} <= named, "each run of the tables has its hash"
     assert (found["finished"], found["open"]) == (True, [])
     assert (found["left"]["as"], found["left"]["run"], found["left"]["known_by"]) == ("deleted", 4, "told")
     assert [(each["group"], each["went"]["run"]) for each in found["groups"]] == [("sales@grp", 4)]

@@ -26,6 +26,7 @@ from syncd.store.plans.past_statements import (
     STATED_REMOVALS,
     VANISHED_FIELDS,
 )
+from syncd.store.plans.stated_statements import STATED_REMOVALS
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _AT_ONCE = 1000

@@ -111,7 +111,8 @@ class Certificates:
             tasks = _load_tasks(connection, keys)
             pending = load_pending(connection, keys, now=now)
             numbers = {left_run, *(task.run for task in tasks)}
-            times = [each.time for each in (*accounts, *links, *licences)]
+            times = [account.time for account in accounts]
+            times += [link.time for link in links] + [licence.time for licence in licences]
             numbers |= {end.run for time in times for end in (time.came, time.went) if end is not None}
             names = _load_names(connection, {each.group for each in links})
             proofs = _load_runs(connection, sorted(number for number in numbers if number is not None))

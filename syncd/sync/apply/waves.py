@@ -75,6 +75,19 @@ class Waving:
         failed = await self._store.waves.count_failed(left)
         return await self._decide(left, differences, failed, before=True)
 
+    async def send(self, fingerprint: str, send: Send, *, may: bool, check: bool) -> list[Hold]:
+        """Send a plan, in waves where it goes in waves; return what is held instead.
+
+        ``may``: it may go in waves at all. ``check``: the whole portal was read, and an earlier wave can be looked at.
+        """
+        held = await self.check_earlier() if check else []
+        if held:
+            return held
+        if may and await self.go(fingerprint):
+            return await self.apply(send)
+        self.notes += await send()
+        return []
+
     async def hold_new(self) -> list[Hold]:
         """Hold what was planned anew while the rest of a plan under the same rules waits: it is part of the same."""
         if not self._rules.waves.percents:

@@ -1,0 +1,46 @@
+"""A small share of what is done as a whole by hand: see docs/development/endurance.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.endurance import files, kills, life, touches
+
+
+@pytest.mark.slow
+@pytest.mark.once
+async def test_some_touches_of_the_outside_fail_and_all_is_right_afterwards() -> None:
+    """One of a delta run in every way: a request, and a transaction of the store."""
+    delta = [act for act in touches.ACTS if act.name == "delta"]
+    async with touches.small_stage() as stage:
+        found = await touches.play_all(stage, begin=8, most=1, acts=delta, tell=lambda line: None)
+    assert found.wrong == []
+    assert found.plays == len(touches.WAYS)
+
+
+@pytest.mark.once
+def test_every_touch_of_a_file_fails_and_what_was_there_stays(tmp_path: Path) -> None:
+    """A sentence, exit code 1, the file as it was, and nothing half beside it."""
+    number, wrong = files.fail_all(tmp_path)
+    assert wrong == []
+    assert number == 2 * len(files.COMMANDS)
+
+
+@pytest.mark.slow
+@pytest.mark.once
+async def test_some_kills_lose_and_double_nothing(tmp_path: Path) -> None:
+    """One of each kind."""
+    found = await kills.kill_all(tmp_path, kills=1, seed="share", tell=lambda line: None)
+    assert found.wrong == []
+    assert set(found.killed) == set(kills.SHARES)
+
+
+@pytest.mark.slow
+@pytest.mark.once
+def test_some_hours_with_everything_on_keeps_every_promise(tmp_path: Path) -> None:
+    """Virtual ones: two daemons, a living company, both sides fail, and in the end everything is right."""
+    found = life.live_through(tmp_path, hours=0.5, users=15, seed="share", tell=lambda line: None)
+    assert found.wrong == []
+    assert sum(found.runs.values()) > 10
