@@ -70,6 +70,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
             checks = await probe_portal(
                 portal,
                 licences=bool(settings.licences) or owns_licences(settings),
+                types=[rule.type for rule in settings.licences],
                 substitutions=rules.policy.wants_substitutions,
             )
             for row in checks:

@@ -1,13 +1,13 @@
 """Licences on the wire, and as values of the model. Raw JSON goes no further than here.
 
 Enumerations are texts in practice; the API document gives them a numeric format too, so a number is read as the place
-in its list.
+in its list, and one beyond that list as the name of a type that the document does not know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from syncd.bps.answers import NAME
 from syncd.errors import ProtocolError
@@ -56,14 +56,18 @@ def parse_holder(answer: Any) -> LicenceHolder:
 
 
 def parse_seats(answer: Any) -> tuple[Seats, ...]:
-    """Read the summary; a type whose total is no number, or negative, counts as not limited and is left out."""
+    """Read the summary; a type whose numbers are none, or whose total is negative, counts as not limited."""
     found = []
     for entry in _expect_list(answer, "licenses"):
         if not isinstance(entry, dict):
             continue
         kind, total, assigned = _read_type(entry.get("license")), entry.get("total"), entry.get("assigned")
-        if kind and isinstance(total, int) and isinstance(assigned, int) and total >= 0:
+        if not kind:
+            continue
+        if _is_number(total) and _is_number(assigned) and total >= 0:
             found.append(Seats(kind, total, assigned))
+        else:
+            found.append(Seats(kind, None, assigned if _is_number(assigned) else 0))
     return tuple(found)
 
 
@@ -141,9 +145,13 @@ def _read_process(entry: Any) -> str:
 
 
 def _read_type(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(LICENCE_TYPES):
-        return LICENCE_TYPES[value]
+    if _is_number(value):
+        return LICENCE_TYPES[value] if 0 <= value < len(LICENCE_TYPES) else str(value)
     return value if isinstance(value, str) else ""
+
+
+def _is_number(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _expect_list(answer: Any, name: str) -> list[Any]:

@@ -7,7 +7,8 @@ them the portal is read:
 
 1. The person's licences are as asked for: done (an earlier attempt arrived, or there was nothing to take).
 2. The portal does not know the account: pending; a licence that was to be taken is gone with it.
-3. A seat is lacking, by the summary: short. Further people who need one of that type are not tried any more.
+3. A seat is lacking, or the portal has no such type, by the summary: short. Further people who need one of that type
+   are not tried any more.
 4. Several changes of that person are tried one by one, what is given first.
 5. Otherwise failed, with the portal's reason.
 """
@@ -23,7 +24,7 @@ from syncd.bps.answers import is_divisible
 from syncd.bps.client import BpsClient, make_path, parse_json
 from syncd.bps.licence_records import encode_steps, parse_holder, parse_holders, parse_seats
 from syncd.errors import NotFound, Rejected, RemoteError
-from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult, is_settled
+from syncd.model.licence import LicenceHolder, LicenceList, Seats, Step, StepResult, is_settled, say_unoffered
 from syncd.model.target import fold
 
 _REFUSALS = frozenset({400, 402, 404, 409, 413})
@@ -92,7 +93,8 @@ class _Call:
     """One change of licences, from the first request to the last."""
 
     licences: Licences
-    short: set[str] = field(default_factory=set)
+    short: dict[str, str] = field(default_factory=dict)
+    """Why nobody gets a licence of a type any more."""
 
     async def settle(self, people: Sequence[tuple[Step, ...]]) -> dict[str, StepResult]:
         refusal = await self.licences.send(people)
@@ -106,15 +108,18 @@ class _Call:
         found: dict[str, StepResult] = {}
         middle = len(people) // 2
         for part in (people[:middle], people[middle:]):
-            hopeless = [person for person in part if self.short & set(_find_granted(person))]
+            hopeless = [person for person in part if self._find_lacking(person)]
             hopeful = [person for person in part if person not in hopeless]
             found.update(
-                (fold(person[0].bps_id), StepResult("short", f"no free seat of {', '.join(_find_granted(person))}"))
-                for person in hopeless
+                (fold(person[0].bps_id), StepResult("short", self._find_lacking(person))) for person in hopeless
             )
             if hopeful:
                 found.update(await self._narrow(hopeful, await self.licences.send(hopeful)))
         return found
+
+    def _find_lacking(self, person: tuple[Step, ...]) -> str:
+        """Return why a person gets no licence now, as far as others were refused already."""
+        return "; ".join(self.short[kind] for kind in _find_granted(person) if kind in self.short)
 
     async def _explain(self, person: tuple[Step, ...], refusal: RemoteError) -> StepResult:
         holder = await self.licences.fetch_holder(person[0].bps_id)
@@ -124,12 +129,15 @@ class _Call:
             return StepResult("pending", "the portal does not show the account")
         if all(is_settled(step, holder) for step in person):
             return _DONE
-        lacking = {seats.type for seats in await self.licences.fetch_seats() or () if seats.free <= 0}
-        held = {licence.type for licence in holder.licences}
-        missing = [kind for kind in _find_granted(person) if kind in lacking and kind not in held]
-        if missing:
-            self.short.update(missing)
-            return StepResult("short", f"no free seat of {', '.join(missing)}")
+        offered = {seats.type: seats for seats in await self.licences.fetch_seats() or ()}
+        wanted = set(_find_granted(person)) - {licence.type for licence in holder.licences}
+        if unknown := sorted(wanted - offered.keys()) if offered else []:
+            self.short.update(dict.fromkeys(unknown, say_unoffered(unknown, offered)))
+        self.short.update(
+            (kind, f"no free seat of {kind}") for kind in wanted & offered.keys() if offered[kind].used_up
+        )
+        if lacking := self._find_lacking(person):
+            return StepResult("short", lacking)
         if len(person) == 1:
             return StepResult("failed", str(refusal))
         return await self._send_singly(person)

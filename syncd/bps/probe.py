@@ -6,12 +6,13 @@ scope is there and 403 where it is missing.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from syncd.bps.answers import Noun
 from syncd.bps.client import make_nobody, make_path, parse_json
+from syncd.bps.licence_records import parse_seats
 from syncd.bps.portal import BpsPortal
 from syncd.errors import (
     AuthFailed,
@@ -25,6 +26,7 @@ from syncd.errors import (
     Unavailable,
 )
 from syncd.http import Response, read_date
+from syncd.model.licence import Seats, say_unoffered
 from syncd.plan.moment import WAITS
 
 _SKEW_LIMIT = 120.0
@@ -43,11 +45,16 @@ class Check:
 
 
 async def probe_portal(
-    portal: BpsPortal, *, licences: bool = False, substitutions: bool = False, probe_id: str | None = None
+    portal: BpsPortal,
+    *,
+    licences: bool = False,
+    types: Collection[str] = (),
+    substitutions: bool = False,
+    probe_id: str | None = None,
 ) -> tuple[Check, ...]:
     """Return one finding per check, in a fixed order; raises nothing that the portal could cause.
 
-    ``licences``: there are licence rules, so that licences must be read and written as well.
+    ``licences``: there are licence rules, so that licences must be read and written as well; ``types``: what they give.
     ``substitutions``: a policy asks for them; a missing scope is a warning, since everything else is done without them.
     ``probe_id`` is the BPS id that cannot exist; a random one by default.
     """
@@ -56,7 +63,7 @@ async def probe_portal(
     if findings[-1].status != "ok":
         names = ["api", "users read", "groups read", "users write", "groups write", "clock"]
         names[5:5] = ["substitutions"] if substitutions else []
-        names[5:5] = ["licenses read", "licenses write"] if licences else []
+        names[5:5] = ["licenses read", "licence types", "licenses write"] if licences else []
         return (
             *findings,
             *(Check(f"portal {name}", "unknown", detail="not tried: there is no token") for name in names),
@@ -73,6 +80,7 @@ async def probe_portal(
             findings.append(_find_perpetual())
         else:
             findings.append(_judge_read("licenses", read))
+            findings.append(_judge_types(read, types))
             findings.append(_judge_write("licenses", await _try(lambda: _take_from_nobody(portal, nobody))))
     if substitutions:
         findings.append(_judge_substitutions(await _try(lambda: _change_no_substitution(portal))))
@@ -173,8 +181,38 @@ def _find_perpetual() -> Check:
         "portal licenses read",
         "warning",
         detail="the portal has perpetual licensing and assigns licences by itself: [[licences]] is not carried out",
-        remedy="remove the [[licences]] rules",
+        remedy=(
+            "remove the [[licences]] rules; from WEBCON BPS 2026.1.4 on licences are assigned by name in perpetual "
+            "licensing too, once the licence package was downloaded again"
+        ),
     )
+
+
+def _judge_types(result: Response | RemoteError, types: Collection[str]) -> Check:
+    """Say which types the portal offers, with their seats, and which types of rules are none of them."""
+    name = "portal licence types"
+    if isinstance(result, RemoteError):
+        return Check(name, "unknown", detail="not known: the summary of licences cannot be read")
+    try:
+        offered = {seats.type: seats for seats in parse_seats(parse_json(result))}
+    except RemoteError as error:
+        return Check(name, "unknown", detail=str(error))
+    if not offered:
+        return Check(name, "unknown", detail="the portal's summary of licences names no type")
+    shown = ", ".join(_show_seats(offered[kind]) for kind in sorted(offered))
+    unknown = set(types) - offered.keys()
+    if unknown:
+        return Check(
+            name,
+            "warning",
+            detail=f"{say_unoffered(unknown, offered)}: nobody gets one by a rule",
+            remedy="correct licences.type, or download the licence package again (WEBCON BPS 2026.1.4 and later)",
+        )
+    return Check(name, "ok", detail=f"the portal offers {shown}")
+
+
+def _show_seats(seats: Seats) -> str:
+    return f"{seats.type} ({'not limited' if seats.total is None else f'{seats.assigned} of {seats.total} assigned'})"
 
 
 def _judge_me(result: Response | RemoteError) -> Check:

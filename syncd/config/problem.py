@@ -12,6 +12,7 @@ MASK = "********"
 _SHOWN_CHARACTERS = 80
 _USERINFO = re.compile(r"://[^\s]*@")
 _PRIVATE_SHAPE = re.compile(r"-----BEGIN|[\r\n]")
+_RULE_SHAPE = re.compile(r"\b(?:user|group)\s*[.\[]")
 
 
 class Refused(ValueError):
@@ -64,9 +65,13 @@ def list_problems(problems: Iterable[Problem]) -> tuple[str, ...]:
 
 
 def show_value(value: object) -> str:
-    """Return a bounded, quoted form of a value that is no secret; passwords in addresses and keys are masked."""
+    """Return a bounded, quoted form of a value that is no secret; passwords in addresses and keys are masked.
+
+    A text of several lines is masked like a key, unless it is a rule over people or groups.
+    """
     if isinstance(value, str):
-        text = MASK if _PRIVATE_SHAPE.search(value) else _USERINFO.sub(f"://{MASK}@", value)
+        line = " ".join(value.split()) if _RULE_SHAPE.search(value) else value
+        text = MASK if _PRIVATE_SHAPE.search(line) else _USERINFO.sub(f"://{MASK}@", line)
     else:
         text = repr(value)
         if _PRIVATE_SHAPE.search(text):

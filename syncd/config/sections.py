@@ -47,13 +47,13 @@ from syncd.config.setting_types import (
     lower,
     of_type,
     parse_guid,
+    parse_licence_type,
     parse_name,
     parse_portal_url,
     to_tuple,
 )
 from syncd.config.web import WEB_SECRETS, WebSettings
 from syncd.model.event import EVENTS
-from syncd.model.licence import LicenceType
 from syncd.model.privilege import LEVELS, PlaceKind
 
 SECRET_KEYS: dict[str, frozenset[str]] = {
@@ -189,11 +189,12 @@ class ProcessSetting(Section):
 class LicenceSetting(Section):
     """One entry of ``[[licences]]``: members of the group get the licence; the first matching rule comes first.
 
-    The settings belong to one type each; what is not given is left to the portal.
+    The type is any that the portal's own summary of licences offers; only the portal can tell whether it does. The
+    settings belong to one type each; what is not given is left to the portal.
     """
 
     group: Annotated[str, simple(parse_name)]
-    type: LicenceType
+    type: Annotated[str, simple(parse_licence_type)]
     project_creation: Annotated[bool, of_type("DesignerDeskUser")] | None = None
     project_publishing: Annotated[bool, of_type("DesignerDeskUser")] | None = None
     processes: Annotated[tuple[ProcessSetting, ...], of_type("SingleSolutionUser"), BeforeValidator(to_tuple)] = ()

@@ -22,6 +22,9 @@ from syncd.config.problem import Refused, show_value, suggest
 from syncd.config.secret import Secret
 from syncd.config.secret_values import parse_secret
 from syncd.model.event import EVENTS
+from syncd.model.licence import LICENCE_TYPES
+
+_LONGEST_TYPE = 100
 
 
 def parse_portal_url(value: object, info: ValidationInfo) -> str:
@@ -34,6 +37,17 @@ def parse_name(value: object) -> str:
     name = values.expect_text(value)
     if not name:
         raise Refused("is empty", "name a group by its display name or id")
+    return name
+
+
+def parse_licence_type(value: object) -> str:
+    """Return the name of a type: one that we know, in its spelling, or any other that the portal may offer."""
+    name = values.expect_text(value)
+    if not name or not name.isprintable() or len(name) > _LONGEST_TYPE:
+        raise Refused("names no type of licence", "'syncd check' lists the types that the portal offers")
+    meant = next((known for known in LICENCE_TYPES if known.casefold() == name.casefold()), name)
+    if meant != name:
+        raise Refused("is not how the portal spells it", f"did you mean {meant}?")
     return name
 
 

@@ -1,23 +1,22 @@
 """Licences as values: who holds which, how many seats there are, and what a request to the portal asks for.
 
-The five types and their settings are those of WEBCON's API document (``admin/licenses``). Settings are plain texts, so
-that they fit into a change: ``project_creation`` and ``project_publishing`` ("true", "false") of a designer desk
-licence, ``processes`` of a single solution licence: "DATABASE/ID/GUID" for each process, separated by blanks, either of
-id and guid possibly empty.
+A type is whatever name the portal's own summary gives it. Those that WEBCON's API document of 2024 lists, and their
+settings, are known by name; agreements of 2026 know others. Settings are plain texts, so that they fit into a change:
+``project_creation`` and ``project_publishing`` ("true", "false") of a designer desk licence, ``processes`` of a single
+solution licence: "DATABASE/ID/GUID" for each process, separated by blanks, either of id and guid possibly empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from hashlib import blake2b
+from typing import Literal
 
-LicenceType = Literal["User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser"]
-LICENCE_TYPES: tuple[LicenceType, ...] = get_args(LicenceType)
-"""In the order of the API document."""
+LICENCE_TYPES = ("User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser")
+"""Those of the API document, in its order."""
 
-LICENCE_PLACES: Mapping[str, int] = {name: -number for number, name in enumerate(LICENCE_TYPES, 1)}
-"""The number that stands for a licence type where the store keeps the key of a member."""
+_NUMBERS: Mapping[str, int] = {name: -number for number, name in enumerate(LICENCE_TYPES, 1)}
 
 Settings = Mapping[str, str | None]
 
@@ -48,16 +47,16 @@ class LicenceList:
 
 @dataclass(frozen=True, slots=True)
 class Seats:
-    """The seats of one licence type."""
+    """The seats of one licence type that the portal offers; ``total`` None: not limited, or not told."""
 
     type: str
-    total: int
+    total: int | None
     assigned: int
 
     @property
-    def free(self) -> int:
-        """Return how many can still be assigned."""
-        return self.total - self.assigned
+    def used_up(self) -> bool:
+        """Return whether none can be assigned any more."""
+        return self.total is not None and self.assigned >= self.total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +82,24 @@ class StepResult:
 
     verdict: Verdict
     reason: str = ""
+
+
+def number_type(name: str) -> int:
+    """Return the number that stands for a licence type where the store keeps the key of a member.
+
+    It is negative, and the same for ever: types outside of the API document get seven bytes of a digest of their name.
+    """
+    known = _NUMBERS.get(name)
+    if known is not None:
+        return known
+    return -0x100 - int.from_bytes(blake2b(name.encode(), digest_size=7).digest())
+
+
+def say_unoffered(unknown: Collection[str], offered: Collection[str]) -> str:
+    """Return in words that the portal's summary of licences does not name some types, and which it names."""
+    return (
+        f"the portal offers no licences of type {', '.join(sorted(unknown))} (it offers {', '.join(sorted(offered))})"
+    )
 
 
 # ---- what became of a step -------------------------------------------------------------------------------------------

@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Literal
 
 from syncd.model.kinds import RECORD_KINDS, RecordKind
-from syncd.model.licence import LicenceType
 from syncd.model.privilege import PlaceKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import EVALUATION, Expression
@@ -122,7 +121,7 @@ class LicenceRule:
     """
 
     group: str
-    type: LicenceType
+    type: str
     settings: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -106,7 +106,7 @@ SENTENCES: dict[Cause, str] = {
     ),
     Cause.LICENCES_PERPETUAL: (
         "licences: the portal has perpetual licensing and assigns licences by itself, so [[licences]] is not "
-        "carried out"
+        "carried out (from WEBCON BPS 2026.1.4 on they are assigned by name there too)"
     ),
     Cause.SUBSTITUTIONS_REFUSED: (
         "the portal does not let us arrange substitutions: grant Admin.Substitutions.ReadWrite to the API application, "

@@ -105,7 +105,13 @@ class Push:
             await store.outcomes.claim_started(now=self._clock.now())
         elif read_portal:
             doubtful = await read_doubtful(self._portal, store, now=self._clock.now())
-        licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
+        licensing = Licensing(
+            self._portal,
+            store,
+            ruled=bool(rules.licences),
+            now=self._clock.now(),
+            types=[rule.type for rule in rules.licences],
+        )
         if full and read_portal and await licensing.are_ours():
             await licensing.read()
         privileging = self._make_privileging()
@@ -253,7 +259,13 @@ class Push:
         if write:
             await self._spare_tied(run_id)
         licences = bool(rules.licences) or await store.licences.has_licence_changes(run_id)
-        licensing = Licensing(self._portal, store, ruled=bool(rules.licences), now=self._clock.now())
+        licensing = Licensing(
+            self._portal,
+            store,
+            ruled=bool(rules.licences),
+            now=self._clock.now(),
+            types=[rule.type for rule in rules.licences],
+        )
         notes = await licensing.settle(run_id, ask=True) if licences else []
         if shown is not None:
             await store.in_thread(shown, run_id)

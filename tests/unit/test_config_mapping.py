@@ -127,3 +127,12 @@ def test_expressions_are_compiled_by_whoever_can() -> None:
     assert seen == ["group: group.securityEnabled", "user: user.mobilePhone"]
     with pytest.raises(ConfigError, match=r"scope.users: does not parse \(value .*\); learn to write"):
         load({"SYNCD_SCOPE__USERS": "user.a &&& user.b"}, check)
+
+
+def test_a_rule_of_several_lines_is_shown_when_it_is_refused() -> None:
+    """It is no key: on one line, as far as it fits, with the way out."""
+    problem = problem_of({"SYNCD_SCOPE__USERS": "user.accountEnabled\n  && user.employeeHireDate <= now"})
+    assert "'user.accountEnabled && user.employeeHireDate <= now'" in problem
+    assert "write timestamp(user.employeeHireDate)" in problem
+    private = "-----BEGIN PRIVATE KEY-----\nuser.abc\n-----END PRIVATE KEY-----"
+    assert "abc" not in problem_of({"SYNCD_SCOPE__USERS": private})

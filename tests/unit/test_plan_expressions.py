@@ -214,6 +214,14 @@ def test_size_counts_characters(text: str, name: str, expected: object) -> None:
         ('now.getHours("Europe/Warschau") > 8', "time zone that does not exist: 'Europe/Warschau'", "Europe/Warsaw"),
         ("optional.some(user.mail) == ''", "calls optional.some()", ""),
         ("user.otherMails.exist(m, m == '')", "calls exist()", "did you mean exists()?"),
+        ('now - duration("72 h") > now', 'calls duration() with "72 h", which is no duration', '"72h"'),
+        ("duration('3 days') > now - now", "calls duration() with '3 days', which is no duration", "h, m and s"),
+        ('timestamp("2026-02-30T00:00:00Z") < now', "which is no time", "2027-05-01T00:00:00Z"),
+        ('timestamp("2026-02-03") < now', 'calls timestamp() with "2026-02-03"', "2027-05-01T00:00:00Z"),
+        ('user.mail.matches("[a-z")', 'matches() with "[a-z", which is no regular expression', "correct the pattern"),
+        ('user.mail.matches(r"(?<=a)b")', 'matches() with r"(?<=a)b"', "correct the pattern"),
+        ('int("12a") == user.mail.size()', 'calls int() with "12a", which is no whole number', "the number itself"),
+        ("user.otherMails.exists(m, m.matches('*'))", "calls matches() with '*'", "correct the pattern"),
     ],
 )
 def test_a_call_that_nothing_can_carry_out_is_refused(text: str, problem: str, way_out: str) -> None:
@@ -222,6 +230,16 @@ def test_a_call_that_nothing_can_carry_out_is_refused(text: str, problem: str, w
     assert found is not None
     assert problem in found[0]
     assert way_out in found[1]
+
+
+def test_texts_that_a_function_can_read_are_taken() -> None:
+    """In any spelling that the library reads, and whatever comes from the person."""
+    for text in (
+        'timestamp(user.createdDateTime) < now - duration("1h30m")',
+        "user.mail.matches(r'^[a-z]+@x\\.com$') && user.department.matches(user.companyName)",
+        'double("1e3") > 2.0 && timestamp("2026-05-01T00:00:00+02:00") < now',
+    ):
+        assert find_problem(text, "user") is None, text
 
 
 def test_every_problem_of_an_expression_is_told_at_once() -> None:
@@ -367,7 +385,9 @@ def test_an_attribute_is_asked_for_as_graph_spells_it() -> None:
         ("user.licenseDetails.exists(l, true)", "user", "licenseDetails, which is a relation", ""),
         ("group.team == null", "group", "team, which is a relation", ""),
         ("group.hasMembersWithLicenseErrors", "group", "which Microsoft Graph never returns", ""),
-        ("user.createdDateTime < now", "user", "compares user.createdDateTime with now", "timestamp(user.createdDate"),
+        ("user.createdDateTime < now", "user", "compares user.createdDateTime, which is a text", "timestamp(user.cre"),
+        ('user.createdDateTime == timestamp("2026-01-01T00:00:00Z")', "user", "with a time", "timestamp(user.created"),
+        ('now - duration("9h") > user.createdDateTime', "user", "with a time", "write timestamp(user.createdDateTime)"),
     ],
 )
 def test_a_property_that_reads_null_for_everybody_is_refused(

@@ -26,6 +26,7 @@ from syncd.model.graph_properties import PROPERTIES
 from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.plan.cel.functions import NAMESPACES, TYPES, find_call_problem
 from syncd.plan.cel.library import cel
+from syncd.plan.cel.literals import find_literal_problem
 from syncd.plan.cel.reading import FAILURES, Reading, explain_failure, word_error
 from syncd.plan.cel.references import NOW, Origin, References, find_references
 from syncd.plan.cel.rewriting import rewrite
@@ -102,7 +103,7 @@ def find_problem(text: str, entity: RecordKind) -> Problem | None:
         problems.append((f"is no usable CEL expression: {wrong}", "correct the expression"))
     if found.paths[other]:
         problems.append((f"looks at {other}, but decides about {entity}s", f"use attributes of {entity}"))
-    problems += [find_call_problem(call) for call, _ in found.calls]
+    problems += [find_call_problem(call) or find_literal_problem(call, text) for call, _ in found.calls]
     problems += [find_attribute_problem(entity, path) for path in sorted(found.paths[entity])]
     problems += [_find_date_problem(origin) for origin in sorted(found.dated)]
     return join_problems(problems)
@@ -156,4 +157,5 @@ def _find_date_problem(origin: Origin) -> Problem | None:
     if kind is None:
         return None
     name = f"{variable}.{'.'.join(spell_path(variable, path))}"
-    return f"compares {name} with now, which is a time and no {kind.type}", f"write timestamp({name})"
+    what = "text" if kind.type == "time" else kind.type  # Graph sends a time as a text
+    return f"compares {name}, which is a {what}, with a time", f"write timestamp({name})"

@@ -25,6 +25,7 @@ _ALIKE = frozenset({"distinct", "dyn", "filter", "reverse", "slice", "sort", "va
 """Functions whose value has the same elements, or is the same, as what they are given."""
 _ONE_OF = frozenset({"first", "last"})
 _BESIDE_LISTS = frozenset({"==", "!=", "+"})
+_TIMES = frozenset({"duration", "timestamp"})
 _BESIDE_DATES = frozenset({"==", "!=", "<", "<=", ">", ">=", "-"})
 
 
@@ -36,7 +37,7 @@ class References:
     goes; ``list_places``: those that stand where a list may stand. ``elements``: what is looked at in elements of lists
     and other values that no property names, ``element_lists`` the names among it that are used as lists. ``whole``:
     variables that are used otherwise than by a property. ``unknown``: names that nothing bears. ``calls``: every call
-    with the names bound around it, inner ones first. ``dated``: properties that are compared with ``now``.
+    with the names bound around it, inner ones first. ``dated``: properties that are compared with a time.
     """
 
     text: str
@@ -113,7 +114,7 @@ class _Walker:
         self.found = found
 
     def read(self, expression: Expr, scope: Scope) -> None:
-        """Note everything in an expression, and which of its operands stand beside a list or the present time."""
+        """Note everything in an expression, and which of its operands stand beside a list or a time."""
         for before, part, after in zip((None, *expression), expression, (*expression[1:], None), strict=False):
             if not isinstance(part, Operator):
                 self._visit(part, scope)
@@ -125,7 +126,7 @@ class _Walker:
                 for one, other in ((before, after), (after, before)):
                     if part.text in _BESIDE_LISTS and isinstance(other, Bracket) and other.opener == "[":
                         self._note_list_place(one, scope)
-                    if part.text in _BESIDE_DATES and isinstance(other, Name) and self._is_now(other, scope):
+                    if part.text in _BESIDE_DATES and self._is_time(other, scope):
                         self._note_dated(one, scope)
 
     def _visit(self, node: Node, scope: Scope, *, top: bool = True) -> None:
@@ -180,6 +181,11 @@ class _Walker:
             for part in call.arguments:
                 self.read(part, scope)
         self.found.calls.append((call, scope))
+
+    def _is_time(self, node: Node | Operator | None, scope: Scope) -> bool:
+        if isinstance(node, Call):
+            return node.base is None and node.name in _TIMES
+        return isinstance(node, Name) and self._is_now(node, scope)
 
     def _is_now(self, node: Name, scope: Scope) -> bool:
         return node.text == NOW and NOW not in scope

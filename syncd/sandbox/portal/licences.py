@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from syncd.sandbox.portal.store import PortalRefusal, PortalStore
 
-LICENCE_TYPES = ("User", "PowerUser", "DesignerDeskUser", "SingleSolutionUser", "ExternalUser")
 _SETTINGS = {"DesignerDeskUser": "designerDeskSettings", "SingleSolutionUser": "singleSolutionSettings"}
 _DESIGNER = ("allowDesignerDeskProjectCreation", "allowDesignerDeskProjectPublishing")
 
@@ -39,7 +38,7 @@ class Licences:
         return {
             "licenses": [
                 {"license": kind, "total": self._total(kind), "assigned": self._assigned(kind)}
-                for kind in LICENCE_TYPES
+                for kind in self._offered()
             ]
         }
 
@@ -73,7 +72,7 @@ class Licences:
         ]
         try:
             for act, people in sides if knobs.licence_removes_first else reversed(sides):
-                for bps_id, kind, settings in _read_entries(people):
+                for bps_id, kind, settings in _read_entries(people, self._offered()):
                     act(bps_id, kind, settings)
         except PortalRefusal:
             if knobs.licence_all_or_nothing:
@@ -121,6 +120,9 @@ class Licences:
             holder.licences.clear()
         holder.licences[kind] = settings
 
+    def _offered(self) -> list[str]:
+        return [kind.strip() for kind in self._store.knobs.licence_types.split(",")]
+
     def _total(self, kind: str) -> int:
         return self.totals.get(kind, self._store.knobs.seats)
 
@@ -147,7 +149,7 @@ class Licences:
         return {name: {"processes": [{"id": 0, "guid": None, **one, "name": "A process"} for one in processes]}}
 
 
-def _read_entries(wanted: object) -> list[tuple[str, str, Settings]]:
+def _read_entries(wanted: object, offered: Collection[str]) -> list[tuple[str, str, Settings]]:
     """Return (BPS id, type, settings) of every entry; 400 for what has another shape, 409 for an unknown type."""
     entries = []
     for person in _read_list(wanted, "licenses"):
@@ -156,7 +158,7 @@ def _read_entries(wanted: object) -> list[tuple[str, str, Settings]]:
             raise PortalRefusal(400, "InvalidBodyParameterValue", "Parameter bpsId is required")
         for licence in _read_list(person.get("licenses"), "licenses"):
             kind = licence.get("type")
-            if kind not in LICENCE_TYPES:
+            if not isinstance(kind, str) or kind not in offered:
                 raise PortalRefusal(409, "ValidationError", "Invalid license entry")
             wrong = [name for other, name in _SETTINGS.items() if other != kind and licence.get(name) is not None]
             if wrong:

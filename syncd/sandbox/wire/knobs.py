@@ -113,6 +113,7 @@ class PortalKnobs:
     installation: Installation = "standalone"
     version: Version = "2026R1"
     perpetual_licences: bool = False  # licence endpoints answer UnsupportedLicensingType
+    licence_types: str = "User, PowerUser, DesignerDeskUser, SingleSolutionUser, ExternalUser"  # what is offered
     seats: int = 100  # of each licence type
     no_seat_status: Literal[402, 409] = 409
     licence_all_or_nothing: bool = True  # a refused assignment changes nothing; False: what came before has happened

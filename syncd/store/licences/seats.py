@@ -26,7 +26,9 @@ class LicenceSeats(StorePart):
         with reading(self._database) as connection:
             known, counted = load_seats(connection), _count_held(connection)
         return any(
-            kind.type not in known or kind.assigned != counted.get(kind.type, 0) + known[kind.type][1] for kind in seats
+            kind.type not in known or kind.assigned != counted.get(kind.type, 0) + known[kind.type][1]
+            for kind in seats
+            if kind.total is not None
         )
 
     @in_thread
@@ -34,7 +36,11 @@ class LicenceSeats(StorePart):
         """Remember the seats, and how many of them the list does not show; call it after `store_licences`."""
         with self._database.transaction() as connection:
             counted = _count_held(connection)
-            known = {kind.type: (kind.total, kind.assigned - counted.get(kind.type, 0)) for kind in seats}
+            known = {
+                kind.type: (kind.total, kind.assigned - counted.get(kind.type, 0))
+                for kind in seats
+                if kind.total is not None
+            }
             save_marker(
                 connection, LICENCE_SEATS, encode_json({name: list(numbers) for name, numbers in known.items()})
             )

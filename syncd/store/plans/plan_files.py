@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, Table, bindparam, exists, or_, sel
 
 from syncd.model.change import LinkKind, ObjectKind, OutcomeStatus, find_written
 from syncd.model.kinds import RECORD_KINDS
-from syncd.model.licence import LICENCE_PLACES
+from syncd.model.licence import number_type
 from syncd.model.privilege import read_privilege
 from syncd.plan.planfile import FileChange, RecordState
 from syncd.store.db.markers import APPLIED, load_markers, save_marker
@@ -150,7 +150,7 @@ def _find_place(entry: FileChange, numbers: Mapping[str, int]) -> int | None:
     """Return the number that stands for a licence type or a privilege; None for what has no member and no type."""
     if entry.object == "privilege":
         return -numbers[read_privilege(entry.after or entry.before).token]
-    return LICENCE_PLACES.get(entry.target) if entry.object == "licence" else None
+    return number_type(entry.target) if entry.object == "licence" else None
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------

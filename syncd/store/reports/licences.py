@@ -50,7 +50,7 @@ def load_licence_use(database: Database, ruled: Collection[str] = ()) -> list[Li
 
 
 def _place(kind: str) -> tuple[int, str]:
-    known = [str(each) for each in LICENCE_TYPES]
+    known = LICENCE_TYPES
     return (known.index(kind) if kind in known else len(known)), kind
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from syncd.errors import Interrupted, PortalRestored
 from syncd.model.change import Change
-from syncd.model.licence import LICENCE_PLACES
+from syncd.model.licence import number_type
 from syncd.model.reason import Cause, Reason
 from syncd.model.target import fold
 from syncd.plan.drift import Drift, Ours, revert
@@ -121,7 +121,7 @@ def _place(store: Store, change: Change, keys: Mapping[str, int]) -> Placed:
     if change.object == "privilege":
         return change, keys[fold(change.bps_id)], number_privileges(store, [change])[0]
     if change.object == "licence":
-        return change, keys[fold(change.bps_id)], LICENCE_PLACES.get(change.target)
+        return change, keys[fold(change.bps_id)], number_type(change.target)
     return change, keys[fold(change.bps_id)], keys[fold(change.target)] if change.target else None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncd.model.change import Change
-from syncd.model.licence import LICENCE_PLACES
+from syncd.model.licence import number_type
 from syncd.model.reason import Cause
 from syncd.model.run import Removals
 from syncd.plan.licences import PersonView, decide_licences, find_settled_licences
@@ -77,7 +77,7 @@ class LicencePlanning:
                 changes = decide_licences(person, rules, adoption_held=self._held)
                 self._writer.add(
                     [
-                        (change, person.key, LICENCE_PLACES.get(change.target, -len(LICENCE_PLACES) - 1))
+                        (change, person.key, number_type(change.target))
                         for change in changes
                         if self._may_revoke(person, change) and self._is_first_licence(person, change)
                     ]
@@ -101,5 +101,5 @@ class LicencePlanning:
         if self._rules.policy.mode != "create_only" or not person.exists:
             return True
         return not change.before and self._store.plans.was_left_ungranted(
-            person.key, LICENCE_PLACES[change.target], kind="licence"
+            person.key, number_type(change.target), kind="licence"
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from syncd.errors import Forbidden, Interrupted, UnsafePlan
 from syncd.model.change import REMOVALS, Change, OutcomeStatus, Phase
 from syncd.model.kinds import RECORD_KINDS
-from syncd.model.licence import LICENCE_PLACES
+from syncd.model.licence import number_type
 from syncd.model.reason import Cause
 from syncd.plan.guard import Hold
 from syncd.plan.undo.undo import reverse
@@ -157,7 +157,7 @@ def _order_licence(placed: Placed) -> tuple[str, int, bool, str]:
 def _find_target(change: Change, *, done: Change, target: int | None, means: Means) -> int | None:
     """Return the key that stands for the target of a reverse: its own one, when it is another than that of the done."""
     if change.object == "licence":
-        return LICENCE_PLACES.get(change.target)
+        return number_type(change.target)
     if change.object == "substitution" and change.target.casefold() != done.target.casefold():
         return means.store.plan_files.load_principals({change.target})[change.target.casefold()]
     return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import structlog
 
 from syncd.errors import UNCLEAR, AuthFailed, Forbidden, Intercepted, PermanentError, RemoteError, Throttled
 from syncd.model.change import Change, Outcome, Placed, PlannedChange
-from syncd.model.licence import Step
+from syncd.model.licence import Seats, Step, say_unoffered
 from syncd.model.reason import Cause, Reason
 from syncd.plan.licence_sieves import stop_given_by_hand, stop_licences
 from syncd.plan.words import say
@@ -30,13 +30,18 @@ class Licensing:
     """The licences of one push. Asks nothing of a portal for which there are no rules and no licence of ours.
 
     ``ruled``: there are rules. Without them a missing scope stops nothing: what rules of the past granted then stays.
+    ``types``: those that the rules name; one that the portal does not offer is told.
     """
 
-    def __init__(self, portal: Portal, store: Store, *, ruled: bool, now: datetime) -> None:
+    def __init__(
+        self, portal: Portal, store: Store, *, ruled: bool, now: datetime, types: Collection[str] = ()
+    ) -> None:
         self._portal = portal
         self._now = now
         self._store = store
         self._ruled = ruled
+        self._types = types
+        self._offered: tuple[str, ...] = ()
         self._read = False
         self.refused = False
         self._log = structlog.get_logger("syncd.licences")
@@ -71,8 +76,12 @@ class Licensing:
         for kind in sorted(doubted):
             self._log.warning("licences.incomplete", type=kind)
         if seats is not None:
-            await store.licences.store_seats(seats)
+            await self._store_seats(seats)
         self._read = True
+
+    async def _store_seats(self, seats: Sequence[Seats]) -> None:
+        self._offered = tuple(kind.type for kind in seats)
+        await self._store.licences.store_seats(seats)
 
     async def read_of_deleted(self, run_id: int) -> bool:
         """Read what those hold whose accounts a plan deletes: somebody may have given it since. False: nothing is told.
@@ -120,7 +129,12 @@ class Licensing:
         shortages = await store.in_thread(pass_seats, store, run_id, free)
         for shortage in shortages:
             self._log.warning("licences.short", type=shortage.type, need=shortage.need, free=max(shortage.free, 0))
-        return [f"licences: {shortage.reason}, {shortage.without} go without" for shortage in shortages]
+        notes = [f"licences: {shortage.reason}, {shortage.without} go without" for shortage in shortages]
+        unknown = sorted(set(self._types) - set(self._offered)) if self._offered else []
+        if unknown:
+            self._log.warning("licences.unoffered", types=unknown, offered=sorted(self._offered))
+            notes.append(f"licences: {say_unoffered(unknown, self._offered)}: correct licences.type")
+        return notes
 
     async def _look(self, run_id: int) -> bool:
         """Ask for the seats; where somebody assigned others by hand, read who has what. False: perpetual licensing."""
@@ -133,7 +147,7 @@ class Licensing:
             await store.licences.store_licences(None, now=self._now)
         if not await store.licences.are_licences_perpetual():
             if seats is not None and not self._read:
-                await store.licences.store_seats(seats)
+                await self._store_seats(seats)
             return True
         await store.in_thread(store.stops.stop, run_id, stop_licences())
         self._log.warning("licences.perpetual")

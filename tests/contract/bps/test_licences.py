@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from syncd.bps.licence_records import parse_holders, parse_seats
 from syncd.bps.portal import BpsPortal
-from syncd.bps.probe import probe_portal
+from syncd.bps.probe import Check, probe_portal
 from syncd.errors import Forbidden, Rejected
-from syncd.model.licence import LicenceList, Step
+from syncd.model.licence import LicenceList, Seats, Step
 from syncd.sandbox.server import SandboxOptions
 from syncd.sandbox.wire.knobs import turn_knobs
 from tests.contract.openapi import Judge
@@ -179,7 +180,7 @@ async def test_licences_of_deleted_accounts_and_hidden_settings_can_be_read(clie
     assert found.holders[0].licences[0].settings is None
     seats = await portal.fetch_seats()
     assert seats is not None
-    assert {kind.type: kind.free for kind in seats}["DesignerDeskUser"] == 99
+    assert {kind.type: (kind.total, kind.assigned) for kind in seats}["DesignerDeskUser"] == (100, 1)
     turn(client, removed_holders_listed=False)
     assert await held(portal) == {}
 
@@ -197,6 +198,44 @@ async def test_perpetual_licensing_is_told_from_a_missing_scope(client: Client, 
     portal.tokens.invalidate(await portal.tokens.fetch_token())
     with pytest.raises(Forbidden, match=r"Admin\.Licenses\.Read"):
         await portal.fetch_licences()
+
+
+async def test_a_type_that_the_portal_does_not_offer_costs_few_requests(client: Client, portal: BpsPortal) -> None:
+    """One person is explained with what is offered instead, and nobody else is tried for that type."""
+    turn(client, licence_types="Lite, Core, Premium")
+    results = await portal.change_licences(grants(PEOPLE, "Premium CAL"))
+    assert {(each.verdict, each.reason) for each in results} == {
+        ("short", "the portal offers no licences of type Premium CAL (it offers Core, Lite, Premium)")
+    }
+    assert len(calls(client)) <= 4 + 2
+    assert {each.verdict for each in await portal.change_licences(grants(PEOPLE, "Premium"))} == {"done"}
+    assert list((await held(portal)).values()) == [["Premium"]] * len(PEOPLE)
+
+
+async def test_unknown_numbers_and_unlimited_types_are_read(portal: BpsPortal, client: Client) -> None:
+    """A number beyond the document's list is a type as well, and one without a limit is offered."""
+    found = parse_holders({"assignedLicenses": [{"bpsId": "a@x.com", "licenses": [{"type": 1}, {"type": 17}]}]})
+    assert found.complete
+    assert [each.type for each in found.holders[0].licences] == ["17", "PowerUser"]
+    seats = parse_seats({"licenses": [{"license": 9, "total": -1, "assigned": 3}, {"license": "Lite", "total": None}]})
+    assert seats == (Seats("9", None, 3), Seats("Lite", None, 0))
+    assert not any(each.used_up for each in seats)
+
+
+async def test_check_lists_the_types_that_are_offered(client: Client, portal: BpsPortal) -> None:
+    """With their seats; and a rule for another type is warned of, with those to choose from."""
+
+    async def look(*types: str) -> Check:
+        rows = await probe_portal(portal, licences=True, types=types)
+        return next(row for row in rows if row.check == "portal licence types")
+
+    assert "PowerUser (0 of 100 assigned)" in (await look("User")).detail
+    turn(client, licence_types="Lite, Premium")
+    assert (await look("Lite")).status == "ok"
+    wrong = await look("Lite", "User")
+    assert wrong.status == "warning"
+    assert "no licences of type User (it offers Lite, Premium)" in wrong.detail
+    assert "licences.type" in wrong.remedy
 
 
 async def test_check_tries_licences_only_where_there_are_rules(client: Client, portal: BpsPortal) -> None:
