@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -31,6 +32,10 @@ WIRE_NAMES: Mapping[str, str] = {
 """Our field names and the portal's."""
 
 _FIRST = 20
+_ODD_BYTES = 4 << 20
+"""A page of a thousand records is smaller; a larger one is not read in a way that costs many times its size."""
+_MOST_RECORDS = 100_000
+"""So many records a page has at most; a thousand are asked for."""
 _HALF_A_PAIR = re.compile("[\ud800-\udfff]")
 
 
@@ -78,8 +83,8 @@ class _GroupsPage(msgspec.Struct):
 
 
 class _LoosePage(msgspec.Struct):
-    users: list[Any] | None = None
-    groups: list[Any] | None = None
+    users: list[msgspec.Raw] | None = None
+    groups: list[msgspec.Raw] | None = None
 
 
 @dataclass(slots=True)
@@ -187,6 +192,9 @@ def encode_account(account: Account) -> dict[str, str]:
 
 
 def _guess_id(record: object) -> str:
+    if isinstance(record, msgspec.Raw):
+        with suppress(msgspec.ValidationError):
+            record = _decode(record)
     found = record.get("bpsId") if isinstance(record, dict) else getattr(record, "bps_id", None)
     return found if isinstance(found, str) else ""
 
@@ -214,13 +222,36 @@ def _require_id(bps_id: str) -> str:
 
 
 def _parse_loosely(response: Response, key: str, *, make: Callable[[Any], T], bad: BadRecords) -> WirePage[T]:
-    try:  # the standard library also reads half a surrogate pair, which then costs one record instead of the page
-        records = getattr(msgspec.convert(json.loads(response.body), _LoosePage), key)
-    except (ValueError, RecursionError) as error:
-        raise make_not_json(response) from error
+    """Read a page record by record, so that one that cannot be read costs neither the others nor much memory."""
+    records: Sequence[Any] | None
+    try:
+        records = getattr(msgspec.json.decode(response.body, type=_LoosePage), key)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        records = _load_records(response, key, error)
     if records is None:
         raise ProtocolError(f"{NAME} sent a page without a list of {key}", status=response.status)
-    return _collect(records, make, bad=bad)
+    return _collect(records, lambda raw: make(_decode(raw)), bad=bad)
+
+
+def _load_records(response: Response, key: str, error: Exception) -> Sequence[Any] | None:
+    """Return the records of a page in which some text is half a surrogate pair: the standard library reads it."""
+    if len(response.body) > _ODD_BYTES:
+        raise make_not_json(response) from error
+    try:
+        page = json.loads(response.body)
+    except (ValueError, RecursionError) as failure:
+        raise make_not_json(response) from failure
+    records = page.get(key) if isinstance(page, dict) else None
+    return records if isinstance(records, list) else None
+
+
+def _decode(raw: Any) -> Any:
+    if not isinstance(raw, msgspec.Raw):
+        return raw
+    try:
+        return json.loads(bytes(raw))
+    except (ValueError, RecursionError) as error:
+        raise msgspec.ValidationError("it is no JSON that can be read") from error
 
 
 def _collect(raw: Sequence[Any], make: Callable[[Any], T], *, bad: BadRecords) -> WirePage[T]:
@@ -230,4 +261,6 @@ def _collect(raw: Sequence[Any], make: Callable[[Any], T], *, bad: BadRecords) -
             records.append(make(item))
         except msgspec.ValidationError as error:
             bad.note(item, str(error))
+        if len(records) > _MOST_RECORDS:
+            raise ProtocolError(f"{NAME} sent a page with more than {_MOST_RECORDS} records")
     return WirePage(len(raw), tuple(records))

@@ -47,7 +47,7 @@ def parse_licence_type(value: object) -> str:
         raise Refused("names no type of licence", "'syncd check' lists the types that the portal offers")
     meant = next((known for known in LICENCE_TYPES if known.casefold() == name.casefold()), name)
     if meant != name:
-        raise Refused(f"is not how the portal spells it: {name}", f"did you mean {meant}?")
+        raise Refused("is not how the portal spells it", f"did you mean {meant}?")
     return name
 
 

@@ -22,10 +22,9 @@ class RequestQueue:
         self._log = structlog.get_logger("syncd.daemon")
 
     def put(self, request: RunRequest) -> None:
-        """Ask for a run as soon as may be."""
-        self._log.info(
-            "request.queued", kind=request.pull, trigger=request.trigger, coalesced=self._waiting is not None
-        )
+        """Ask for a run as soon as may be. That the schedule does so by itself is no news."""
+        log = self._log.debug if request.trigger == "schedule" else self._log.info
+        log("request.queued", kind=request.pull, trigger=request.trigger, coalesced=self._waiting is not None)
         self.put_back(request)
 
     def put_back(self, request: RunRequest) -> None:

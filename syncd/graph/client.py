@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 _VERSION = "/v1.0"
 _UNREADABLE_ATTEMPTS = 3
+_ANSWER_BYTES = 16 << 20
+"""A page has a thousand objects at most, and a batch as many answers as twenty."""
 
 
 class GraphClient:
@@ -205,6 +207,7 @@ async def open_client(options: GraphOptions, clock: Clock) -> AsyncIterator[Grap
         ca_file=options.ca_file,
         proxy_url=options.proxy_url,
         concurrency=options.concurrency,
+        size_limit=_ANSWER_BYTES,
         # A mirror can wait: under throttling, people's own work goes first (throttling limits, request headers).
         headers={"x-ms-throttle-priority": "low"},
         quiet=options.quiet,

@@ -36,6 +36,10 @@ _HEADERS = 512
 """So many header lines at most."""
 _TEXT_BYTES, _JSON_BYTES = 64 << 10, 1 << 20
 """What is read of an error answer: of a page its beginning, and of JSON as much as a page of a list may have."""
+_LARGE_BYTES = 2 << 20
+"""Answers beyond that are read on one at a time: each is held in memory as a whole."""
+_MOST_VALUES = 2_000_000
+"""So many values a large answer has at most; each costs memory of its own, however short it is written."""
 _REMEMBERED = 16
 """So many texts that were sent in confidence last: one who repeats them may be late."""
 _BYTE_ORDER_MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
@@ -88,6 +92,7 @@ class HttpClient:
         self._limit = TimeLimit(options.answer_timeout)
         self._admission: Admission | None = None
         self._sign_in = _make_sign_in(options.proxy_url)
+        self._large = asyncio.Lock()
         self._sent: dict[str, None] = {}
         self._confidential = Confidential(list_credentials(options.proxy_url))
         self._troubled = False
@@ -329,14 +334,28 @@ class HttpClient:
         small = announced is not None and announced <= min(_CHUNK, self._options.size_limit)
         if small and "Content-Encoding" not in answer.headers:
             return await answer.read()
-        content = bytearray()
-        async for chunk in answer.content.iter_chunked(_CHUNK):
+        content, chunks = bytearray(), answer.content.iter_chunked(_CHUNK)
+        async for chunk in chunks:
             content += chunk
-            if len(content) > self._options.size_limit:
+            if len(content) > min(_LARGE_BYTES, self._options.size_limit):
+                break
+        else:
+            return bytes(content)
+        if answer.status >= 300:
+            return bytes(content)  # of an error nobody reads more
+        async with self._large:
+            while len(content) <= self._options.size_limit:
+                chunk = await anext(chunks, b"")
+                content += chunk
+                if not chunk:
+                    break
+            else:
                 raise ProtocolError(
                     f"{self.name}: an answer is larger than {self._options.size_limit} bytes", status=answer.status
                 )
-        return bytes(content)
+            if content.count(b",") >= _MOST_VALUES:
+                raise ProtocolError(f"{self.name}: an answer has more than {_MOST_VALUES} values", status=answer.status)
+            return bytes(content)
 
 
 def _name_host(url: URL) -> str:

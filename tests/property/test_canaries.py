@@ -3,7 +3,7 @@
 Every text of both sides is one time or another a canary: an error that repeats the whole request in all encodings, and
 names a person, as JSON in the shape of the API, as plain text or as a web page, with any status, at any request of a
 run. Afterwards everything that syncd writes is searched: the store's files, the log, the documents and tables of the
-run, the status page, the metrics, the messages to a hook and the plan file.
+run, the status page, the metrics, the messages to a hook and by mail, every page of the console, and the plan file.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
@@ -42,6 +44,7 @@ from syncd.web.page import render_page
 from syncd.web.vitals import StoreView
 from tests.contract.office import Office
 from tests.fakes.channel import FakeChannel
+from tests.fakes.console import open_console
 from tests.fakes.tenant import Tenant
 from tests.fakes.wired import Wire
 from tests.stores import open_migrated
@@ -49,6 +52,9 @@ from tests.unit.test_web_health import FakeVitals
 
 SECRET = "c4n+ry/s3cret=of&the~portal"
 PERSON = "Kasimira Canarynska"
+PAGES = 12
+"""So many kinds of pages the console has at least."""
+
 PARTS = 12
 """So many characters in a row of something sent are too many."""
 
@@ -109,7 +115,7 @@ async def _live_through(folder: Path, faults: list[dict[str, Any]]) -> None:
         hook = FakeChannel()
         for run in runs:
             await Notifications(office.clock, "mail", EVENTS).notify_run(hook, Store(database), run)
-        shown = _render(database, runs)
+        shown = _render(database, runs) | await _walk_through_console(office)
     finally:
         structlog.reset_defaults()
         database.close()
@@ -176,6 +182,28 @@ def _render(database: Database, runs: list[RunRecord]) -> dict[str, str]:
         "metrics": render_metrics(vitals, view).decode(),  # type: ignore[arg-type]  # the same
         "documents": json.dumps(documents, default=str),
     }
+
+
+async def _walk_through_console(office: Office) -> dict[str, str]:
+    """Return every kind of page that an approver can reach by links, with what can be downloaded as text."""
+    world = SimpleNamespace(
+        database=office.database, store=Store(office.database), clock=office.clock, rules=office.rules
+    )
+    seen: dict[str, str] = {}
+    async with open_console(world) as stage:  # type: ignore[arg-type]  # as much of a world as the console asks for
+        browser = stage.sign_in("approver")
+        waiting = ["/"]
+        while waiting:
+            path = waiting.pop()
+            kind = re.sub(r"\?.*|[0-9a-f-]{8,}|\d+|[\w.]+(@|%40)[\w.]+", "…", path)
+            if f"console {kind}" in seen or kind.endswith("/sign-out"):
+                continue
+            answer = await browser.get(path)
+            text = answer.body.decode("latin-1" if b"\0" in answer.body else "utf-8")
+            seen[f"console {kind}"] = text + answer.place
+            waiting += [unescape(link) for link in re.findall(r'(?:href|action)="(/[^"]*)"', text)]
+    assert len(seen) >= PAGES, sorted(seen)
+    return seen
 
 
 def _search(where: str, text: str, canaries: list[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -383,6 +384,65 @@ async def test_an_answer_above_the_size_limit_is_refused(server: Scripted, compr
             await narrow.send("GET", server.url)
     async with HttpClient("it", HttpOptions(size_limit=400_000), LoopClock()) as wide:
         assert len((await wide.send("GET", server.url)).body) == 300_000
+
+
+async def test_of_an_error_answer_no_more_is_read_than_anybody_looks_at(server: Scripted) -> None:
+    """However long it goes on: the error is told, and the connection left."""
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse(status=400)
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while sent < 64 << 20:
+                await response.write(b" " * (1 << 20))
+                sent += 1 << 20
+        return response
+
+    server.answers = [endless]
+    async with HttpClient("it", HttpOptions(), LoopClock()) as client:
+        with pytest.raises(Intercepted):
+            await client.send("GET", server.url)
+    assert sent < 32 << 20
+
+
+async def test_an_answer_of_millions_of_values_is_refused(server: Scripted) -> None:
+    """Each costs many times the two bytes that it takes on the wire."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"[" + b"1," * 2_000_000 + b"1]")
+
+    server.answers = [answer]
+    async with HttpClient("it", HttpOptions(), LoopClock()) as client:
+        with pytest.raises(ProtocolError, match="more than 2000000 values"):
+            await client.send("GET", server.url)
+
+
+async def test_large_answers_are_read_one_after_the_other(server: Scripted) -> None:
+    """While one of them is under way the rest of another waits; small ones go on."""
+    may_end = asyncio.Event()
+    begun: list[str] = []
+
+    async def large(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b" " * (3 << 20))
+        begun.append("large")
+        await may_end.wait()
+        await response.write_eof(b"1")
+        return response
+
+    server.answers = [large, large]
+    async with HttpClient("it", HttpOptions(), LoopClock()) as client, asyncio.TaskGroup() as group:
+        both = [group.create_task(client.send("GET", server.url)) for _ in range(2)]
+        while len(begun) < 2:
+            await asyncio.sleep(0.1)
+        assert (await client.send("GET", server.url)).status == 200
+        assert not any(task.done() for task in both)
+        assert client._large.locked()
+        may_end.set()
+    assert [len(task.result().body) for task in both] == [(3 << 20) + 1] * 2
 
 
 async def test_a_silent_server_is_a_timeout(server: Scripted) -> None:

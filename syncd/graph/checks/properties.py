@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import KW_ONLY, dataclass
+from itertools import islice
 from urllib.parse import quote
 
 from syncd.errors import Forbidden, NotFound, Rejected, RemoteError
@@ -138,7 +139,7 @@ async def _find_unnamed(client: GraphClient, stream: Stream, properties: Collect
     try:
         entries = await client.fetch(
             client.make_url(f"/{stream}?$select={select}&$top={_OBJECTS}"),
-            lambda response: read_list(parse_object(response)),
+            lambda response: list(islice(read_list(parse_object(response)), _OBJECTS)),
             purpose=Purpose(f"list {stream}", PERMISSIONS[stream], dispensable=True),
             retry=PATIENCE,
         )

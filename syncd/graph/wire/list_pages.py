@@ -23,7 +23,7 @@ from syncd.graph.wire.entries import (
     read_user,
     refuse_unstorable,
 )
-from syncd.graph.wire.parse import parse_checked, read_link, read_list
+from syncd.graph.wire.parse import MOST_ENTRIES, parse_checked, read_link, read_list, refuse_endless
 from syncd.http import Response
 from syncd.http.confidential import Confidential
 from syncd.model.attributes import COLLECTIONS
@@ -103,7 +103,7 @@ class ListParser:
         return self._parse_typed(response.body) or self._parse_loosely(response)
 
     def _parse_typed(self, body: bytes) -> ListPage | None:
-        if b"\\u0000" in body or self._is_spelled_otherwise(body):
+        if b"\\u0000" in body or self._is_spelled_otherwise(body) or _is_endless(body):
             return None
         try:
             heads, attributes = _read_heads(body), cast(Any, self._read_attributes(body)).value
@@ -161,6 +161,7 @@ class ListParser:
                 objects.append(self._read_entry(entry, bad.noted))
             except BadEntry as error:
                 bad.add(entry, str(error))
+            refuse_endless(len(objects) + len(bad.noted))
         return ListPage(tuple(objects), bad.gather(), read_link(body, "@odata.nextLink"))
 
     def _read_entry(self, entry: Any, bad: list[BadObject]) -> Listed:
@@ -195,7 +196,7 @@ def parse_references(
     ``owner`` is named with what is unreadable. Raises as `parse_checked` does.
     """
     try:
-        page = _read_references(body)
+        page = None if _is_endless(body) else _read_references(body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         page = None
     if page is not None and page.error is msgspec.UNSET:
@@ -213,10 +214,17 @@ def parse_references(
             link = read_member(entry)
         except BadEntry as error:
             bad.append(BadObject(owner, f"a list: {error}"))
+            refuse_endless(len(bad))
             continue
         if _is_a(only, link.kind) if only else link.kind not in UNLISTED_KINDS:
             found.append(link.member_id)
+            refuse_endless(len(found))
     return found, read_link(document, "@odata.nextLink"), tuple(bad)
+
+
+def _is_endless(body: bytes) -> bool:
+    """Tell whether a page has so many objects that it has to be read entry by entry."""
+    return body.count(b"{") > MOST_ENTRIES
 
 
 def _is_a(only: str, kind: str) -> bool:

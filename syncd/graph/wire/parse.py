@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -31,6 +31,15 @@ from syncd.logs.quotes import quote
 from syncd.model.source import BadObject, GroupItem, Item, Link, ManagerSet, Page, Stream, UserItem
 
 _decode = msgspec.json.Decoder().decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_entries = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+_LARGE_BYTES = 1 << 20
+"""Pages beyond that are read entry by entry, so that what cannot be understood is never held as a whole."""
+_ODD_BYTES = 4 << 20
+"""Larger pages are not read in a way that costs many times their size."""
+MOST_ENTRIES = 50_000
+"""So many entries a page has at most of which something is kept; Graph sends a thousand."""
 
 
 def parse_object(response: Response) -> dict[str, Any]:
@@ -66,6 +75,7 @@ def parse_page(response: Response, stream: Stream, *, selected: Collection[str])
             items.append(read(entry, wanted, bad.noted))
         except BadEntry as error:
             bad.add(entry, str(error))
+        refuse_endless(len(items) + len(bad.noted))
     return Page(items=tuple(items), bad=bad.gather(), next_link=next_link, delta_link=delta_link)
 
 
@@ -154,28 +164,60 @@ def parse_checked(response: Response) -> tuple[dict[str, Any], bool]:
 
 def _parse_json(response: Response) -> tuple[Any, bool]:
     try:
+        if len(response.body) > _LARGE_BYTES:
+            parts = _decode_parts(response.body)
+            return {name: part if name == "value" else _decode(part) for name, part in parts.items()}, True
         return _decode(response.body), b"\\u0000" in response.body
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        pass
+        if len(response.body) > _ODD_BYTES:
+            raise _make_incomplete(response) from None
     try:  # the standard library also reads lone surrogates, which then cost one entry instead of the page
         return json.loads(response.body, parse_constant=_refuse_constant), True
     except (ValueError, RecursionError) as error:
-        raise Unavailable(
-            f"Microsoft Graph answered {response.status} with something that is not complete JSON "
-            f"({len(response.body)} bytes, beginning {quote(excerpt(response, 60))})",
-            status=response.status,
-        ) from error
+        raise _make_incomplete(response) from error
+
+
+def _make_incomplete(response: Response) -> Unavailable:
+    return Unavailable(
+        f"Microsoft Graph answered {response.status} with something that is not complete JSON "
+        f"({len(response.body)} bytes, beginning {quote(excerpt(response, 60))})",
+        status=response.status,
+    )
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-def read_list(body: Mapping[str, Any]) -> list[Any]:
+def read_list(body: Mapping[str, Any]) -> Iterable[Any]:
+    """Return the entries of a page; those of a large one are decoded as they are asked for."""
     entries = body.get("value")
+    if isinstance(entries, msgspec.Raw):
+        try:
+            return (_decode_entry(entry) for entry in _decode_entries(entries))
+        except msgspec.ValidationError:
+            entries = _decode(entries)
     if not isinstance(entries, list):
         raise ProtocolError(f"Microsoft Graph sent a page whose value is {describe(entries)} instead of a list")
     return entries
+
+
+def _decode_entry(entry: msgspec.Raw) -> Any:
+    """Return one entry; null for what nobody can decode, which is malformed as an entry."""
+    try:
+        return _decode(entry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return json.loads(bytes(entry), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def refuse_endless(number: int) -> None:
+    """Raise ProtocolError for a page with more entries than Graph ever sends."""
+    if number > MOST_ENTRIES:
+        raise ProtocolError(f"Microsoft Graph sent a page with more than {MOST_ENTRIES} entries")
 
 
 def read_link(body: Mapping[str, Any], name: str) -> str | None:

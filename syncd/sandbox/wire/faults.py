@@ -32,6 +32,7 @@ FaultKind = Literal[
     "header",
     "replace",
     "bomb",
+    "endless",
 ]
 LinkFault = Literal["same", "foreign", "neither", "both"]
 _KINDS: tuple[str, ...] = get_args(FaultKind)
@@ -50,8 +51,9 @@ class Fault:
     spoiled as ``link`` says), alter (``change`` edits the decoded JSON in place; in-process only), echo (``status``
     with an error that repeats the request, as JSON, text or a page by ``content_type``), redirect (to the very address
     by http), replace (effect, and ``status`` with ``body`` in place of the answer), mark (a byte order mark before the
-    body), header (a header line of ``size`` bytes more), bomb (a gzip that becomes ``size`` bytes). ``skip`` requests
-    pass unharmed first, then ``count`` are hit; -1 is for ever.
+    body), header (a header line of ``size`` bytes more), bomb (a gzip that becomes ``size`` bytes), endless (``size``
+    bytes of a body every ``seconds``, for as long as somebody listens). ``skip`` requests pass unharmed first, then
+    ``count`` are hit; -1 is for ever.
     """
 
     kind: FaultKind

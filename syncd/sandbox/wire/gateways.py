@@ -30,6 +30,8 @@ def answer_in_place(fault: Fault, request: Request) -> Answer:
         return Answer(200, make_bomb(fault.size), headers={**headers, "Content-Encoding": "gzip"}, route="(fault)")
     if fault.kind == "echo":
         body, kind = make_echo(fault, request)
+        sent = request.headers.get("authorization") or request.target
+        headers |= {"Location": f"https://{_find_host(request)}/?t={quote(sent)}", "Server": sent, "Retry-After": sent}
     return Answer(fault.status, body, content_type=kind, headers=headers, route="(fault)")
 
 

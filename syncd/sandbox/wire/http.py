@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
@@ -17,11 +18,14 @@ from aiohttp import web
 
 from syncd.clock import Clock
 from syncd.errors import SyncdError
-from syncd.sandbox.wire.faults import Faults
+from syncd.sandbox.wire.faults import Fault, Faults
 from syncd.sandbox.wire.gateways import answer_in_place, spoil_on_the_way
 from syncd.sandbox.wire.ledger import Ledger
 from syncd.sandbox.wire.messages import Answer, Request
 from syncd.sandbox.wire.workers import Workers
+
+_PACED = ("drip", "endless")
+"""Faults whose ``seconds`` are between the parts of a body, and not before the answer."""
 
 __all__ = [
     "Answer",
@@ -110,11 +114,13 @@ def make_application(side: str, service: Service, wire: Wire, *, compress: Calla
             fault = wire.faults.take(side, request.method, request.target, body)
             if workers is not None:
                 await workers.serve()
-            delay = wire.latency() + (fault.seconds if fault is not None and fault.kind != "drip" else 0.0)
+            delay = wire.latency() + (fault.seconds if fault is not None and fault.kind not in _PACED else 0.0)
             if delay > 0:
                 await wire.clock.sleep(delay)
             if fault is not None and fault.kind == "reset":
                 return _abort(raw)
+            if fault is not None and fault.kind == "endless":
+                return await _go_on(raw, fault, wire.clock)
             answer = service.answer(request) if fault is None or fault.passes else answer_in_place(fault, request)
             if fault is not None and fault.passes:
                 answer = spoil_on_the_way(fault, answer, asked=request.target)
@@ -160,10 +166,22 @@ async def _drip(raw: web.Request, answer: Answer, clock: Clock, *, pause: float)
     response = web.StreamResponse(status=answer.status, headers={**answer.headers, **length})
     await response.prepare(raw)
     step = max(1, -(-len(answer.body) // 10))
-    for start in range(0, len(answer.body), step):
-        await clock.sleep(pause)
-        await response.write(answer.body[start : start + step])
-    await response.write_eof()
+    with suppress(ConnectionError):  # nobody waits for it any more
+        for start in range(0, len(answer.body), step):
+            await clock.sleep(pause)
+            await response.write(answer.body[start : start + step])
+        await response.write_eof()
+    return response
+
+
+async def _go_on(raw: web.Request, fault: Fault, clock: Clock) -> web.StreamResponse:
+    """Send a body without an end, until the connection is closed."""
+    response = web.StreamResponse(status=fault.status, headers={"Content-Type": fault.content_type})
+    await response.prepare(raw)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(b" " * max(1, fault.size))
+            await clock.sleep(fault.seconds)
     return response
 
 

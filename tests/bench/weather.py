@@ -1,0 +1,82 @@
+"""What something between syncd and a side may do to requests: one kind each, for a minute of `tests.bench.day`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+
+from syncd.sandbox.server import Sandbox
+from syncd.sandbox.wire.faults import Fault
+
+PAGE = b"<!DOCTYPE html><html><head><title>Blocked</title></head><body><h1>Request rejected</h1>id 4711</body></html>"
+STATUSES = (200, 400, 401, 403, 404, 405, 410, 429, 451, 500, 501, 502, 503, 504, 520)
+
+Weather = Callable[[Sandbox, str, random.Random], None]
+
+
+def _plan(sandbox: Sandbox, kind: str, side: str, **more: object) -> None:
+    sandbox.faults.add(Fault(kind, side=side, count=-1, **more))  # type: ignore[arg-type]  # one of its kinds
+
+
+def _page(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    _plan(sandbox, "status", side, status=chance.choice(STATUSES), body=PAGE, content_type="text/html")
+
+
+def _refuse_value(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    letter = chance.choice("aeiorst")
+    _plan(sandbox, "status", side, status=403, body=PAGE, content_type="text/html", holding=f"{letter}[a-z]{letter}")
+
+
+def _refuse_method(sandbox: Sandbox, side: str, _chance: random.Random) -> None:
+    _plan(sandbox, "status", side, status=405, body=PAGE, content_type="text/html", method="PATCH|DELETE")
+
+
+def _refuse_size(sandbox: Sandbox, side: str, _chance: random.Random) -> None:
+    _plan(sandbox, "status", side, status=413, body=PAGE, content_type="text/html", above=120)
+
+
+def _fail(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    _plan(sandbox, "html", side, status=chance.choice((502, 504)), path=chance.choice(("", "users", "group")))
+
+
+def _cut(sandbox: Sandbox, side: str, chance: random.Random) -> None:
+    _plan(sandbox, chance.choice(("reset", "lose", "truncate")), side)
+
+
+def _spell(sandbox: Sandbox, _side: str, chance: random.Random) -> None:
+    sandbox.portal_knobs.spelling = chance.choice(("trimmed", "lower"))
+
+
+def _forget_tokens(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    sandbox.book.revoke_all()
+
+
+WEATHERS: Mapping[str, Weather] = {
+    "a web page with any status": _page,
+    "a redirect to itself": lambda sandbox, side, _: _plan(sandbox, "redirect", side),
+    "403 by value": _refuse_value,
+    "405 by method": _refuse_method,
+    "413": _refuse_size,
+    "502 or 504 with a page": _fail,
+    "header lines of 60 KiB": lambda sandbox, side, _: _plan(sandbox, "header", side, size=60 << 10),
+    "a byte order mark": lambda sandbox, side, _: _plan(sandbox, "mark", side),
+    "values spelled otherwise": _spell,
+    "a slow drip": lambda sandbox, side, _: _plan(sandbox, "drip", side, seconds=2.0),
+    "connections that are cut": _cut,
+    "a token that is stale": _forget_tokens,
+}
+
+
+def change_weather(sandbox: Sandbox, chance: random.Random, *, name: str = "", side: str = "") -> str:
+    """End what is, and begin something else, at one side or at both; return what it is."""
+    clear(sandbox)
+    name = name or chance.choice(list(WEATHERS))
+    side = side or chance.choice(("graph", "portal", "any"))
+    WEATHERS[name](sandbox, side, chance)
+    return f"{name} ({side})"
+
+
+def clear(sandbox: Sandbox) -> None:
+    """Let everything through as it is."""
+    sandbox.faults.clear()
+    sandbox.portal_knobs.spelling = "as sent"

@@ -1,0 +1,88 @@
+"""Pages that want more memory than any side's own: read entry by entry, bounded in what is kept, or refused."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from syncd.bps import records
+from syncd.bps.records import BadRecords, parse_users
+from syncd.errors import ProtocolError, Unavailable
+from syncd.graph.wire import list_pages, parse
+from syncd.graph.wire.list_pages import ListParser, parse_references
+from syncd.graph.wire.parse import parse_page
+from syncd.http import Response
+
+BAD, GOOD = b'{"id":5,"displayName":"x"}', b'{"id":"a%d","displayName":"x"}'
+NUMBER = 60_000
+TIMES = 6
+"""So many times the size of a page may be in use while it is read; decoded as a whole it is twenty."""
+
+
+def page(entry: bytes, *, number: int = NUMBER, name: bytes = b"value") -> Response:
+    """Return a page of one and the same entry, with a delta link."""
+    body = b'{"' + name + b'":[' + b",".join([entry] * number) + b'],"@odata.deltaLink":"https://g/d"}'
+    return Response(200, {}, body)
+
+
+def _read_users(response: Response) -> int:
+    bad = BadRecords()
+    return parse_users(response, bad).sent if not bad.count else 0
+
+
+READERS: dict[str, tuple[bytes, bytes, Callable[[Response], object]]] = {
+    "a list": (BAD, b"value", ListParser("users", ["displayName"]).parse),
+    "delta": (BAD, b"value", lambda response: parse_page(response, "users", selected=["displayName"])),
+    "the portal's users": (b'{"bpsId":5,"name":"x","email":"y"}', b"users", _read_users),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_page_of_bad_entries_costs_a_few_times_its_size(name: str) -> None:
+    """They are decoded one by one, and nothing of them is kept but the first few and numbers."""
+    entry, key, read = READERS[name]
+    response = page(entry, name=key)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        read(response)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < TIMES * len(response.body)
+
+
+def test_bad_entries_of_a_large_page_are_told_as_of_a_small_one() -> None:
+    """With the good ones among them, and with those that cannot be decoded at all."""
+    body = page(BAD).body.replace(b"[", b'[{"id":"a1","displayName":"\xff"},{"id":"a2"},', 1)
+    found = parse_page(Response(200, {}, body), "users", selected=["displayName"])
+    assert [item.id for item in found.items] == ["a2"]
+    assert sum(bad.count for bad in found.bad if not bad.id) == NUMBER + 1
+    assert found.delta_link == "https://g/d"
+
+
+def test_a_page_with_more_good_entries_than_there_can_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists, delta, references and the portal's records; what is kept of an entry costs memory as well."""
+    for module, constant in ((parse, "MOST_ENTRIES"), (list_pages, "MOST_ENTRIES"), (records, "_MOST_RECORDS")):
+        monkeypatch.setattr(module, constant, 10)
+    with pytest.raises(ProtocolError, match="more than 10 entries"):
+        ListParser("users", ["displayName"]).parse(page(GOOD % 1, number=11))
+    with pytest.raises(ProtocolError, match="more than 10 entries"):
+        parse_page(page(GOOD % 1, number=11), "users", selected=["displayName"])
+    with pytest.raises(ProtocolError, match="more than 10 entries"):
+        parse_references(page(GOOD % 1, number=11).body)
+    with pytest.raises(ProtocolError, match="more than 10 records"):
+        parse_users(page(b'{"bpsId":"a@x.com"}', number=11, name=b"users"), BadRecords())
+    assert len(ListParser("users", ["displayName"]).parse(page(GOOD % 1, number=10)).objects) == 10
+
+
+def test_a_large_body_that_is_cut_is_not_read_in_an_expensive_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told as incomplete; a small one with half a surrogate pair costs one entry, as ever."""
+    odd = Response(200, {}, page(BAD, number=3).body.replace(b'"x"', b'"\\ud800"', 1))
+    assert parse_page(odd, "users", selected=["displayName"]).delta_link
+    monkeypatch.setattr(parse, "_ODD_BYTES", 10)
+    with pytest.raises(Unavailable, match="not complete JSON"):
+        parse_page(odd, "users", selected=["displayName"])
