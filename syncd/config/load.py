@@ -12,9 +12,9 @@ from syncd.config.base import CheckExpression, Section, Surroundings
 from syncd.config.explain import explain, missing_key, unknown_section
 from syncd.config.files import SecretFile
 from syncd.config.layers import Layer, Table
-from syncd.config.lists import check_privileges
+from syncd.config.lists import check_privileges, salvage_privileges
 from syncd.config.problem import Problem, list_problems
-from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS
+from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS, PrivilegeSetting
 from syncd.config.settings import Missing, Settings
 from syncd.config.web import WebSettings, check_web
 from syncd.errors import ConfigError
@@ -53,6 +53,14 @@ def load_settings(
         raise ConfigError(
             ["the settings are nested too deep to be read; no setting needs more than three levels"]
         ) from None
+
+
+def load_named_places(
+    path: Path | None, environ: Mapping[str, str], *, cwd: Path | None = None
+) -> dict[int, PrivilegeSetting]:
+    """Return, by number, what rules about privileges name, of which a level or another key may be wrong."""
+    merged = layers.merge(layers.read_file(path, environ, cwd=cwd or Path.cwd()), layers.read_environment(environ))
+    return salvage_privileges(merged.values.get("privileges"))
 
 
 def _load(

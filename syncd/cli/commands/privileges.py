@@ -33,7 +33,7 @@ def privileges(invocation: Invocation) -> None:
 
     settings = invocation.start(need=STORE_ONLY)
     if wrong := [problem for problem in settings.set_aside if problem.startswith("privileges")]:
-        raise ConfigError(wrong)  # without its rules everything would be told as given by none
+        raise invocation.tell_all(ConfigError(wrong))  # without its rules everything would be told as given by none
     rules = make_rules(settings)
     with contextlib.closing(open_store(settings, create=False)) as database:
         found = list(list_privileges(Store(database), rules))
