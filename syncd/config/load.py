@@ -39,16 +39,18 @@ def load_settings(
     cwd: Path | None = None,
     need: frozenset[str] = BOTH_SIDES,
     only: frozenset[str] | None = None,
+    option: str = "--config",
 ) -> Settings:
     """Return the settings of file and environment, or raise ``ConfigError`` with every problem, unknown keys first.
 
-    ``path`` is what ``--config`` named. ``check_expression`` judges the CEL expressions.
+    ``path`` is what ``option`` named. ``check_expression`` judges the CEL expressions.
     ``cwd`` is where relative paths begin (default: the working directory). ``need`` names the sides that the command
     talks to: what another side merely lacks is no problem until ``settings.graph`` or ``settings.bps`` is asked for.
     ``only`` names the sections that must be right; what is wrong elsewhere is set aside, with defaults in its place.
     """
     try:
-        return _load(path, environ, check_expression=check_expression, cwd=cwd or Path.cwd(), need=need, only=only)
+        file = layers.read_file(path, environ, cwd=cwd or Path.cwd(), option=option)
+        return _load(file, environ, check_expression=check_expression, cwd=cwd or Path.cwd(), need=need, only=only)
     except RecursionError:
         raise ConfigError(
             ["the settings are nested too deep to be read; no setting needs more than three levels"]
@@ -64,7 +66,7 @@ def load_named_places(
 
 
 def _load(
-    path: Path | None,
+    file: Layer,
     environ: Mapping[str, str],
     *,
     check_expression: CheckExpression,
@@ -72,7 +74,6 @@ def _load(
     need: frozenset[str],
     only: frozenset[str] | None,
 ) -> Settings:
-    file = layers.read_file(path, environ, cwd=cwd)
     environment = layers.read_environment(environ)
     if file.problems:
         raise ConfigError([*map(str, file.problems), *list_problems(environment.problems)])

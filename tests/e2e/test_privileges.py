@@ -91,6 +91,12 @@ async def test_from_no_rule_to_three_groups_and_back(sandbox: Sandbox, syncd: Pr
         (1, "BPS.users@grp.example", "Start", "PL01", "given"),
         (2, "Managers@grp.example", "Modify", None, "given"),
     ]
+    table = (await syncd("privileges", "--csv", "-", "--limit", "2")).stdout.splitlines()
+    assert table[0] == "rule,group,bps id,place,level,company,state,what is known"
+    assert [line.rpartition(",given,")[0] for line in table[1:]] == [
+        "0,Approvers A,Approvers.A@grp.example,application Invoices (database 1),ReadOnly,",
+        "1,BPS users,BPS.users@grp.example,process Cost invoices (database 1),Start,PL01",
+    ]
     printed = (await syncd("privileges")).stdout
     assert "form type Correction (database 1)" in printed
     assert "whether somebody changed the level since" in " ".join(printed.split())
@@ -103,15 +109,19 @@ async def test_from_no_rule_to_three_groups_and_back(sandbox: Sandbox, syncd: Pr
     happen(sandbox.directory, random.Random(1), "disable", target=member)
     held = await syncd("sync", "delta", SYNCD_GUARD__MAX_REMOVALS="0")
     assert held.code == 4
+    count_requests(sandbox)
+    await syncd("held", "--no-places")
+    assert count_requests(sandbox) == []
     expected = [{"group": "Managers@grp.example", "place": "form type Correction (database 1)", "level": "Modify",
                  "company": None, "state": "given"}]  # fmt: skip
     documents = ((await syncd("held", "--json")).document[0]["changes"], (await syncd("explain", member, "--json")))
     for changes in (documents[0], documents[1].document["pending"]):
         (lost,) = [one["impact"] for one in changes if one["bps_id"] == "Managers@grp.example"]
         assert lost["privileges"] == expected
+    assert count_requests(sandbox) == ["GET"] * 11  # once: two kinds of list, three applications and four processes
     words = (await syncd("plan", "none")).stdout
     assert "may do in the portal: Modify of form type Correction (database 1)" in words
-    assert "other applications and processes than those that rules name; 'syncd held --places' reads them" in words
+    assert "form types that no rule names (7 applications and processes of content database 1 were read at " in words
 
     write(syncd)
     assert (await syncd("sync", "delta", "--json")).document["counts"]["revoke"] == 3

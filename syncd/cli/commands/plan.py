@@ -47,7 +47,7 @@ _REASONS_SHOWN = 20
     metavar="DURATION",
     help="Wait so long for another syncd that works on this store, or for its answer.",
 )
-@places_option(default=False)
+@places_option
 @list_options
 @shared_options
 @pass_invocation
@@ -59,7 +59,7 @@ def plan(
     pull: Literal["full", "delta", "none"],
     out: Path | None,
     wait: timedelta | None,
-    places: bool,
+    places: bool | None,
     listing: Listing,
 ) -> None:
     """Pull (none: use the store as it is), plan, and print the plan; the target is never written.
@@ -99,7 +99,7 @@ def plan(
                 record = execute(settings, database, request, shown=shown, wait=wait)
         made = record.status in ("succeeded", "held", "partial")
         if made and places and not listing.exports:
-            read_places(settings, database, (record.id,), ("planned", "held"))
+            read_places(settings, database, (record.id,), ("planned", "held"), wanted=True)
         if made and invocation.json:
             _print_document(settings, database, record, listing)
         elif made and not listing.export(HEADINGS, _list_changes(database, record.id, *_STATUSES).iterate_cells):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,22 +23,28 @@ _CARDS = 50
 """So many cards are printed."""
 
 
-def places_option(*, default: bool) -> Callable[[F], F]:
-    """Return the option that has the portal's places read for the cards."""
+def places_option(command: F) -> F:
+    """Give a command the option that has the portal's places read for its cards; None: nothing was said about it."""
     text = "Read who has something at the portal's applications and processes, for the cards: up to 200, once an hour."
-    return click.option("--places/--no-places", default=default, show_default=True, help=text)
+    return click.option("--places/--no-places", default=None, help=text)(command)
 
 
-def read_places(settings: Settings, database: Database, run_ids: Iterable[int], statuses: Collection[str]) -> None:
+def read_places(
+    settings: Settings, database: Database, run_ids: Iterable[int], statuses: Collection[str], *, wanted: bool
+) -> None:
     """Have the portal's places read for the cards of these runs, where there are any; what stands in the way is told.
 
-    The cards then say who has something where, and when that was read.
+    The cards then say who has something where, and when that was read. ``wanted``: by a word of the person, so that a
+    portal which is not configured is told as well.
     """
     from syncd.bootstrap.survey import look_around
     from syncd.clock import Clock
+    from syncd.config import Missing
     from syncd.store.reports.impact import is_departure
     from syncd.store.store import Store
 
+    if isinstance(settings.bps_side, Missing) and not wanted:
+        return
     plans = Store(database).plans
     kinds = {kind for run_id in run_ids for kind in plans.count_outcomes.blocking(run_id)}
     if not any(
