@@ -167,7 +167,8 @@ def test_a_file_that_cannot_be_made_is_refused_before_the_work() -> None:
     assert not Path("-").exists()
 
 
-def test_several_forms_of_one_list_are_all_written_or_refused(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("world")
+async def test_several_forms_of_one_list_are_all_written_or_refused(tmp_path: Path) -> None:
     """A calendar and a list each have their place; no file is left out without a word."""
     for arguments, told in (
         (("due", "--csv", "dates.csv", "--json"), "--json prints the list, and --csv and --xlsx write it: keep one"),
