@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from syncd.bootstrap.rules import make_privilege_rule, make_rules
 from syncd.bootstrap.settings import read_settings
@@ -20,6 +23,7 @@ from syncd.bootstrap.store import open_stored
 from syncd.clock import Clock
 from syncd.config import Missing, Settings, load_named_places
 from syncd.errors import ConfigError, SyncdError
+from syncd.logs import configure_logs
 from syncd.store.store import Store
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 from syncd.sync.portal.privileges import find_rule_group
@@ -44,6 +48,7 @@ def tell_all(error: ConfigError, config: Path | None, environ: Mapping[str, str]
     rules = {number: make_privilege_rule(each) for number, each in load_named_places(config, environ).items()}
     if not rules:
         return error
+    _send_logs_to_stderr()
     found, unasked = asyncio.run(find_misnamed(settings, rules, Clock()))
     more = [f"privileges: what else they name was not looked up: {why}" for why in unasked]
     return ConfigError([*sorted({*error.problems, *found}), *more], where=error.where)
@@ -55,9 +60,19 @@ def refuse_misnamed(settings: Settings, patience: float) -> Settings:
     ``patience``: seconds that both sides have.
     """
     rules = dict(enumerate(make_rules(settings).privileges))
-    if rules and (found := asyncio.run(find_misnamed(settings, rules, Clock(), patience=patience))[0]):
+    if not rules:
+        return settings
+    _send_logs_to_stderr()
+    found, _ = asyncio.run(find_misnamed(settings, rules, Clock(), patience=patience))
+    if found:
         raise ConfigError(found)
     return settings
+
+
+def _send_logs_to_stderr() -> None:
+    """Where nobody has said yet where log lines go: stdout belongs to what was asked for."""
+    if not structlog.is_configured():
+        configure_logs("auto", "warning", sys.stderr)
 
 
 async def find_misnamed(
