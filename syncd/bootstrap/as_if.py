@@ -35,7 +35,7 @@ class OtherRules:
 
 def read_other_rules(settings: Settings, path: Path) -> OtherRules:
     """Return the rules of a TOML file with ``[[licences]]``, ``[scope]`` or both; ConfigError with every problem."""
-    found = read_settings(path, {}, need=frozenset(), only=_LOOKED_AT)
+    found = read_settings(path, {}, need=frozenset(), only=_LOOKED_AT, option="--as-if")
     given = {name for name, source in found.source.items() if source != "defaults"}
     problems = [
         f"{name}: is not looked at by --as-if, so that the numbers would not be those of this file; leave it out"

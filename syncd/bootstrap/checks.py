@@ -16,7 +16,7 @@ from syncd.clock import Clock
 from syncd.config import Settings
 from syncd.errors import SyncdError
 from syncd.notifications import probe_channels
-from syncd.plan.group_names import Remembered
+from syncd.plan.group_names import Remembered, name_choice
 from syncd.store.db.database import open_database
 from syncd.store.db.revision import load_head, load_revision
 from syncd.store.db.surroundings import find_problem, find_share
@@ -25,18 +25,23 @@ from syncd.store.store import Store
 
 if TYPE_CHECKING:
     from syncd.bps.portal import BpsPortal
+    from syncd.graph.client import GraphClient
     from syncd.plan.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of ``syncd check``: what was tried, how it went, and what to do about it."""
+    """One line of ``syncd check``: what was tried, how it went, and what to do about it.
+
+    ``misnamed``: a rule about privileges names what nobody has.
+    """
 
     check: str
     status: Literal["ok", "warning", "failed", "unknown"]
     _: KW_ONLY
     detail: str
     remedy: str = ""
+    misnamed: bool = False
 
 
 async def check(settings: Settings, clock: Clock) -> list[Check]:
@@ -44,7 +49,6 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     from syncd.bps.portal import BpsPortal
     from syncd.bps.probe import probe_portal
     from syncd.graph.checks.credential import probe_credential, probe_secret
-    from syncd.graph.checks.groups import probe_groups
     from syncd.graph.checks.probe import probe
 
     rules = make_rules(settings)
@@ -56,12 +60,12 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
     found.append(Check(item.check, item.status, detail=item.detail, remedy=item.remedy))
     try:
         async with open_graph(settings, rules, clock) as client:
-            references, named = list_group_references(settings), load_group_names(settings)
-            results = [*await probe(client, clock), *await probe_groups(client, references, named)]
+            results = await probe(client, clock)
             if settings.graph.client_secret is not None and results[0].status == "ok":  # there is a token
                 better = await probe_secret(client, known, now=clock.now())
                 found[-1] = Check(better.check, better.status, detail=better.detail, remedy=better.remedy)
             found += [Check(item.check, item.status, detail=item.detail, remedy=item.remedy) for item in results]
+            found += await check_groups(client, settings)
     except SyncdError as error:
         found.append(Check("graph", "failed", detail=str(error), remedy="correct the settings of [graph]"))
     found.append(check_portal_credential(settings, clock))
@@ -141,7 +145,40 @@ async def check_privileges(portal: BpsPortal, rules: Rules) -> list[Check]:
         names = list_names(rules.privileges)
         return [Check(name, "unknown", detail="not tried: there is no token") for name in names]
     rows = await probe_privileges(portal, rules.privileges, make_nobody())
-    return [Check(name, status, detail=detail, remedy=remedy) for name, status, detail, remedy in rows]
+    named = {f"privileges[{number}]" for number, _ in enumerate(rules.privileges)}
+    return [
+        Check(name, status, detail=detail, remedy=remedy, misnamed=status == "failed" and name in named)
+        for name, status, detail, remedy in rows
+    ]
+
+
+async def check_groups(client: GraphClient, settings: Settings) -> list[Check]:
+    """Look for the groups that the settings name; what nobody has is told with the names that the store knows."""
+    from syncd.graph.checks.groups import probe_groups
+
+    references = list_group_references(settings)
+    found = []
+    for (key, reference), item in zip(
+        references, await probe_groups(client, references, load_group_names(settings)), strict=True
+    ):
+        detail, failed = item.detail, item.status == "failed"
+        if failed and (choice := load_choice(settings, reference)):
+            detail += f"; {choice}"
+        misnamed = failed and key.startswith("privileges[")
+        found.append(Check(item.check, item.status, detail=detail, remedy=item.remedy, misnamed=misnamed))
+    return found
+
+
+def load_choice(settings: Settings, reference: str) -> str:
+    """Return in words which groups the store knows, like the one that was meant; nothing before the first run."""
+    if check_store(settings).detail.endswith("is empty"):
+        return ""
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            chunks = Store(database).desired.iterate_named_groups(touched_only=False)
+            return name_choice(reference, (group.name for some in chunks for group in some if group.there))
+    except SyncdError:
+        return ""  # the row of the store tells why
 
 
 def list_group_references(settings: Settings) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from syncd.bootstrap.process import tune_process
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 def run_daemon(load_settings: Callable[[], Settings]) -> int:
     """Be the daemon until a signal ends it, and return the exit code; ``load_settings`` is called again at SIGHUP.
 
-    Raises ConfigError for the first settings, StoreError and SchemaMismatch when their store cannot be opened.
+    Raises ConfigError for the first settings, StoreError and SchemaMismatch when their store cannot be opened. What
+    rules about privileges name and nobody has is a ConfigError as well, as far as both sides can be asked.
     """
+    from syncd.bootstrap.rule_names import PATIENCE_SECONDS, START_SECONDS, refuse_misnamed
     from syncd.daemon.composition import Composition  # late: no other command needs scheduler or web server
     from syncd.daemon.service import serve
     from syncd.http import QuietTimes
@@ -46,7 +49,8 @@ def run_daemon(load_settings: Callable[[], Settings]) -> int:
         list_expiring=list_expiring,
         list_outlets=list_outlets,
     )
-    return serve(load_settings, composition, clock)
+    patience = chain((START_SECONDS,), repeat(PATIENCE_SECONDS))
+    return serve(lambda: refuse_misnamed(load_settings(), next(patience)), composition, clock)
 
 
 async def _serve_console(listen: Listen, state: DaemonState, settings: Callable[[], Settings], *, clock: Clock) -> None:

@@ -83,7 +83,7 @@ def make_rules(settings: Settings) -> Rules:
         ),
         waves=WaveRules(percents=policy.waves, max_failures=guard.max_wave_failures),
         licences=tuple(_make_licence_rule(rule) for rule in settings.licences),
-        privileges=tuple(_make_privilege_rule(rule) for rule in settings.privileges),
+        privileges=tuple(make_privilege_rule(rule) for rule in settings.privileges),
     )
 
 
@@ -103,7 +103,8 @@ def _make_licence_rule(rule: LicenceSetting) -> LicenceRule:
     return LicenceRule(rule.group, rule.type, found)
 
 
-def _make_privilege_rule(rule: PrivilegeSetting) -> PrivilegeRule:
+def make_privilege_rule(rule: PrivilegeSetting) -> PrivilegeRule:
+    """Return a rule about privileges as the planner wants it."""
     return PrivilegeRule(
         group=rule.group,
         database=rule.database,

@@ -28,13 +28,15 @@ def read_settings(
     *,
     need: frozenset[str] = BOTH_SIDES,
     only: frozenset[str] | None = None,
+    option: str = "--config",
 ) -> Settings:
     """Return the settings; raises ConfigError with every problem at once.
 
     ``need`` names the sides without which the command cannot work; what only they lack is not held against the others.
     ``only`` names the sections that must be right; the others have their defaults where something is wrong in them.
+    ``option``: what named the file on the command line.
     """
-    return load_settings(config, environ, check_expression=_find_problem, need=need, only=only)
+    return load_settings(config, environ, check_expression=_find_problem, need=need, only=only, option=option)
 
 
 def _find_problem(text: str, entity: RecordKind) -> tuple[str, str] | None:

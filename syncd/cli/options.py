@@ -19,6 +19,7 @@ from syncd.model.sides import BOTH_SIDES
 
 if TYPE_CHECKING:
     from syncd.config import Settings
+    from syncd.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,12 +41,23 @@ class Invocation:
     def load(self, *, need: frozenset[str] = BOTH_SIDES, whole: bool = False) -> Settings:
         """Return the settings; ConfigError with every problem. ``need``: the sides that the command talks to.
 
-        ``whole``: every section must be right, also for a command that talks to neither side.
+        ``whole``: every section must be right, also for a command that talks to neither side. Where a rule about
+        privileges is wrong, a command that talks to a side asks both what else the rules name and nobody has.
         """
         from syncd.bootstrap.settings import read_settings
+        from syncd.errors import ConfigError
 
         only = None if need or whole else _STORE_SECTIONS
-        return read_settings(self.config, self._environ(), need=need, only=only)
+        try:
+            return read_settings(self.config, self._environ(), need=need, only=only)
+        except ConfigError as error:
+            raise (self.tell_all(error) if need else error) from None
+
+    def tell_all(self, error: ConfigError) -> ConfigError:
+        """Return a refusal with everything else that rules about privileges name and nobody has."""
+        from syncd.bootstrap.rule_names import tell_all
+
+        return tell_all(error, self.config, self._environ())
 
     def start(self, *, need: frozenset[str] = BOTH_SIDES, quiet: bool = False) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.

@@ -1,7 +1,7 @@
 """Settings: parsed once, frozen, every problem reported together, unknown keys refused, secrets masked."""
 
 from syncd.config.cadence import Cadence, Cron, Interval
-from syncd.config.load import load_settings
+from syncd.config.load import load_named_places, load_settings
 from syncd.config.mapping import (
     AttributeRule,
     ExpressionRule,
@@ -36,6 +36,7 @@ __all__ = [
     "Settings",
     "WebSettings",
     "format_duration",
+    "load_named_places",
     "load_settings",
     "make_tls",
     "parse_duration",

@@ -46,14 +46,15 @@ class Layer:
     file: Path | None = None
 
 
-def read_file(path: Path | None, environ: Mapping[str, str], *, cwd: Path) -> Layer:
+def read_file(path: Path | None, environ: Mapping[str, str], *, cwd: Path, option: str = "--config") -> Layer:
     """Return the content of the first of: ``path``, ``SYNCD_CONFIG``, ``./syncd.toml``, ``/etc/syncd/syncd.toml``.
 
     A file that was named must be there; of the two usual places neither has to be. TOML errors keep line and column.
+    ``option``: what named ``path`` on the command line.
     """
     named = environ.get("SYNCD_CONFIG", "").strip()
     if path is not None:
-        return _read_toml(cwd / path, key="--config")
+        return _read_toml(cwd / path, key=option)
     if named:
         return _read_toml(cwd / named, key="SYNCD_CONFIG")
     for usual in (cwd / LOCAL_FILE, SYSTEM_FILE):

@@ -1,10 +1,16 @@
-"""What no single key of a list of rules can tell: which keys of an entry belong together, and entries twice."""
+"""What no single key of a list of rules can tell: which keys of an entry belong together, and entries twice.
+
+What else an entry names wrongly only the two sides know; `salvage_privileges` returns what can be asked of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
 from syncd.config.problem import Problem
+from syncd.config.sections import PrivilegeSetting
 from syncd.model.privilege import LEVELS
 
 _PLACES = tuple(LEVELS)
@@ -28,6 +34,28 @@ def check_privileges(raw: object, *, origin: str = "") -> list[Problem]:
         first = seen.setdefault(whole, number)
         if first != number:
             found.append(Problem(key, f"says the same as privileges[{first}]", remedy="remove it", origin=origin))
+    return found
+
+
+def salvage_privileges(raw: object) -> dict[int, PrivilegeSetting]:
+    """Return, by number, the entries that name one place, with a level that there is in place of theirs.
+
+    For looking up what they name beside a level that is wrong; they never are rules.
+    """
+    found: dict[int, PrivilegeSetting] = {}
+    for number, entry in enumerate(raw if isinstance(raw, list | tuple) else ()):
+        if not isinstance(entry, dict):
+            continue
+        broken = [name for name, _, _ in _check_entry(entry)]
+        if "" in broken or ".workflow" in broken:
+            continue
+        kept = {name: value for name, value in entry.items() if name in PrivilegeSetting.model_fields}
+        if ".company" in broken:
+            del kept["company"]
+        try:
+            found[number] = PrivilegeSetting.model_validate({**kept, "level": "ReadOnly"})
+        except ValidationError:
+            continue  # its group, its database or its place is no name at all, which is told as such
     return found
 
 

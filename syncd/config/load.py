@@ -12,9 +12,9 @@ from syncd.config.base import CheckExpression, Section, Surroundings
 from syncd.config.explain import explain, missing_key, unknown_section
 from syncd.config.files import SecretFile
 from syncd.config.layers import Layer, Table
-from syncd.config.lists import check_privileges
+from syncd.config.lists import check_privileges, salvage_privileges
 from syncd.config.problem import Problem, list_problems
-from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS
+from syncd.config.sections import LISTS, SECRET_KEYS, SECTIONS, PrivilegeSetting
 from syncd.config.settings import Missing, Settings
 from syncd.config.web import WebSettings, check_web
 from syncd.errors import ConfigError
@@ -39,24 +39,34 @@ def load_settings(
     cwd: Path | None = None,
     need: frozenset[str] = BOTH_SIDES,
     only: frozenset[str] | None = None,
+    option: str = "--config",
 ) -> Settings:
     """Return the settings of file and environment, or raise ``ConfigError`` with every problem, unknown keys first.
 
-    ``path`` is what ``--config`` named. ``check_expression`` judges the CEL expressions.
+    ``path`` is what ``option`` named. ``check_expression`` judges the CEL expressions.
     ``cwd`` is where relative paths begin (default: the working directory). ``need`` names the sides that the command
     talks to: what another side merely lacks is no problem until ``settings.graph`` or ``settings.bps`` is asked for.
     ``only`` names the sections that must be right; what is wrong elsewhere is set aside, with defaults in its place.
     """
     try:
-        return _load(path, environ, check_expression=check_expression, cwd=cwd or Path.cwd(), need=need, only=only)
+        file = layers.read_file(path, environ, cwd=cwd or Path.cwd(), option=option)
+        return _load(file, environ, check_expression=check_expression, cwd=cwd or Path.cwd(), need=need, only=only)
     except RecursionError:
         raise ConfigError(
             ["the settings are nested too deep to be read; no setting needs more than three levels"]
         ) from None
 
 
+def load_named_places(
+    path: Path | None, environ: Mapping[str, str], *, cwd: Path | None = None
+) -> dict[int, PrivilegeSetting]:
+    """Return, by number, what rules about privileges name, of which a level or another key may be wrong."""
+    merged = layers.merge(layers.read_file(path, environ, cwd=cwd or Path.cwd()), layers.read_environment(environ))
+    return salvage_privileges(merged.values.get("privileges"))
+
+
 def _load(
-    path: Path | None,
+    file: Layer,
     environ: Mapping[str, str],
     *,
     check_expression: CheckExpression,
@@ -64,7 +74,6 @@ def _load(
     need: frozenset[str],
     only: frozenset[str] | None,
 ) -> Settings:
-    file = layers.read_file(path, environ, cwd=cwd)
     environment = layers.read_environment(environ)
     if file.problems:
         raise ConfigError([*map(str, file.problems), *list_problems(environment.problems)])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 PlaceKind = Literal["application", "process", "form_type"]
@@ -141,6 +142,20 @@ class Holders:
 
     bps_ids: tuple[str, ...]
     complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """Who has something at the applications and processes of these content databases, read at one moment.
+
+    ``left``: so many applications or processes more there are at least.
+    """
+
+    at: datetime
+    databases: tuple[int, ...]
+    holders: Mapping[Place, tuple[str, ...]]
+    unread: tuple[Place, ...]
+    left: int
 
 
 Said = Literal["done", "conflict", "unclear"]

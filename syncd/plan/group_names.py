@@ -20,7 +20,7 @@ from difflib import get_close_matches
 _NAMED = 5
 """So many ids, or names like the one that was meant, are named in a message."""
 _CHOICE = 20
-"""So many names of groups are all named."""
+"""So many names are all named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +58,15 @@ def fold_name(name: str) -> str:
 
 
 def name_choice(wanted: str, names: Iterable[str]) -> str:
-    """Return in words which names of groups there are: all where they are few, else those most like ``wanted``."""
+    """Return in words which names there are: all where they are few, else those most like ``wanted``."""
     spelled = {fold_name(name): name for name in names if name}
     if len(spelled) <= _CHOICE:
         return f"there are {', '.join(sorted(spelled.values(), key=str.casefold))}" if spelled else "there are none"
     near = [spelled[fold] for fold in get_close_matches(fold_name(wanted), spelled, n=_NAMED)]
-    return f"of {len(spelled):,} the nearest are {', '.join(near)}" if near else f"none of {len(spelled):,} is like it"
+    if near:
+        return f"of {len(spelled):,} the nearest are {', '.join(near)}"
+    first = sorted(spelled.values(), key=str.casefold)[:_NAMED]
+    return f"none of {len(spelled):,} is like it; the first are {', '.join(first)}"
 
 
 def mean_id(setting: str, group: KnownGroup) -> Meaning:

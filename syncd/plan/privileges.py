@@ -44,6 +44,7 @@ from syncd.model.privilege import PLACE_WORDS, Listed, ListKind, Privilege, Priv
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
+from syncd.plan.group_names import name_choice
 from syncd.plan.membership import GroupView
 from syncd.plan.rules import Rules
 from syncd.plan.words import say
@@ -52,9 +53,6 @@ GrantState = Literal["granted", "sent", "unsure", "left", "taken", "let go"]
 OURS: tuple[GrantState, ...] = ("granted", "sent", "unsure")
 """What may be there by our doing."""
 GONE: tuple[GrantState, ...] = ("taken", "let go")
-
-_NAMED = 20
-"""So many places are named to choose from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,8 +222,7 @@ def choose_listed(listed: Sequence[Listed], reference: str, kind: ListKind) -> L
     if not listed:
         return f"the portal shows us no {what} there, so '{reference}' cannot be found; name it by its guid"
     names = sorted({f"{each.name or each.key}" for each in listed}, key=str.casefold)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"there is no {what} '{reference}'; there are {', '.join(names[:_NAMED])}{more}"
+    return f"there is no {what} '{reference}'; {name_choice(reference, names)}"
 
 
 def find_repeated(wanted: Sequence[WantedPrivilege]) -> Mapping[int, int]:

@@ -73,7 +73,7 @@ async def test_the_card_of_an_account_names_places_licences_and_reports(world: W
     assert card["reports"] == ["ben@x.com", "cleo@x.com"]
     assert card["substitutions"] == []
     assert card["privileges"] is None
-    assert "[[privileges]] rules only" in card["unknown"]
+    assert "without [[privileges]] rules no run reads them" in card["unknown"]
     assert describe_impact(card, 1)[-1] == "people who report to it: ben@x.com and 1 more"
 
 

@@ -113,7 +113,7 @@ async def test_a_group_that_nobody_knows_is_told_by_its_key(world: World) -> Non
         ("", "licences: is missing"),
         ('[scope]\nusers = "user.department == 3 &&"', "scope.users"),
         ("[scope]\nusers = 'user.faxNumber != \"1\"'", "scope.users: looks at faxNumber"),
-        ("[[licences]", ""),
+        ("[[licences]", "--as-if: is not valid TOML"),
     ],
 )
 def test_a_bad_file_is_refused_with_the_key(tmp_path: Path, text: str, said: str) -> None:

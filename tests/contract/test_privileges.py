@@ -109,10 +109,39 @@ async def test_nothing_is_asked_without_rules_now_or_before(office: Office) -> N
     await office.sync("full")
     assert calls(office) == ["GET admin/privileges"] * 2
     say(office)
-    await office.sync()
-    assert sorted(set(calls(office))) == ["GET admin/privileges", "POST privileges/remove"]
+    await office.sync()  # over everybody, for the rules are others: like a full run it reads each place once
+    asked = calls(office)
+    assert (asked.count("GET admin/privileges"), asked.count("POST privileges/remove"), len(asked)) == (2, 3, 5)
     await office.sync("full")
     assert calls(office) == []
+
+
+async def test_a_delta_run_with_news_sends_one_request_for_each_change(office: Office) -> None:
+    """A group with another BPS id is given what it has, and the old one loses it; no place is read for that."""
+    say(office, rule(), rule("Group h"))
+    await office.sync("full")
+    calls(office)
+    office.source.put_group("g", displayName="Group g", mailNickname="new@grp")
+    await office.sync()
+    await office.sync()
+    await office.sync()
+    assert calls(office) == ["POST privileges/add", "POST privileges/remove"]
+
+
+async def test_what_somebody_takes_is_seen_also_when_nothing_of_before_is_remembered(office: Office) -> None:
+    """A reading named a group once: from then on one that is missing is not there, whatever became of that group."""
+    office.rules = replace(office.rules, policy=make_policy(drift="revert"))
+    say(office, rule())
+    await office.sync("full")
+    await office.sync("full")  # a reading names the group
+    say(office)
+    await office.sync("full")
+    say(office, rule("Group h"))
+    await office.sync("full")
+    office.wire.store.privileges.clear()
+    office.clock.elapsed += 86_400
+    await office.sync("full")
+    assert names(office) == {"h@grp ReadOnly Invoices"}
 
 
 @every_switch

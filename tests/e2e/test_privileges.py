@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.events import happen
+from tests.e2e.daemons import PROMPTLY, running
 from tests.e2e.program import Program
 
 pytestmark = pytest.mark.slow
@@ -89,6 +91,12 @@ async def test_from_no_rule_to_three_groups_and_back(sandbox: Sandbox, syncd: Pr
         (1, "BPS.users@grp.example", "Start", "PL01", "given"),
         (2, "Managers@grp.example", "Modify", None, "given"),
     ]
+    table = (await syncd("privileges", "--csv", "-", "--limit", "2")).stdout.splitlines()
+    assert table[0] == "rule,group,bps id,place,level,company,state,what is known"
+    assert [line.rpartition(",given,")[0] for line in table[1:]] == [
+        "0,Approvers A,Approvers.A@grp.example,application Invoices (database 1),ReadOnly,",
+        "1,BPS users,BPS.users@grp.example,process Cost invoices (database 1),Start,PL01",
+    ]
     printed = (await syncd("privileges")).stdout
     assert "form type Correction (database 1)" in printed
     assert "whether somebody changed the level since" in " ".join(printed.split())
@@ -101,15 +109,19 @@ async def test_from_no_rule_to_three_groups_and_back(sandbox: Sandbox, syncd: Pr
     happen(sandbox.directory, random.Random(1), "disable", target=member)
     held = await syncd("sync", "delta", SYNCD_GUARD__MAX_REMOVALS="0")
     assert held.code == 4
+    count_requests(sandbox)
+    await syncd("held", "--no-places")
+    assert count_requests(sandbox) == []
     expected = [{"group": "Managers@grp.example", "place": "form type Correction (database 1)", "level": "Modify",
                  "company": None, "state": "given"}]  # fmt: skip
     documents = ((await syncd("held", "--json")).document[0]["changes"], (await syncd("explain", member, "--json")))
     for changes in (documents[0], documents[1].document["pending"]):
         (lost,) = [one["impact"] for one in changes if one["bps_id"] == "Managers@grp.example"]
         assert lost["privileges"] == expected
+    assert count_requests(sandbox) == ["GET"] * 11  # once: two kinds of list, three applications and four processes
     words = (await syncd("plan", "none")).stdout
     assert "may do in the portal: Modify of form type Correction (database 1)" in words
-    assert "Not known: other applications and processes than those that rules name" in words
+    assert "form types that no rule names (7 applications and processes of content database 1 were read at " in words
 
     write(syncd)
     assert (await syncd("sync", "delta", "--json")).document["counts"]["revoke"] == 3
@@ -158,3 +170,80 @@ async def test_what_is_named_wrongly_and_a_missing_scope(sandbox: Sandbox, syncd
     assert "App.Metadata.ReadWrite" in checks["portal privileges write"]["remedy"]
     assert checks["portal sign-in"]["status"] == "ok"
     assert given(sandbox) == set()
+
+
+WRONG = (
+    {**RULES[0], "group": "Nobody", "application": "Invoice", "level": "Reader"},
+    {**RULES[1], "process": "Costs", "company": "PL02", "level": "Designer"},
+    {**RULES[2], "database": "7"},
+)
+TOLD = (
+    "privileges[0].application: there is no application 'Invoice'; there are Contracts, Invoices, Leave requests",
+    "privileges[0].group: no group ",
+    "privileges[1].company: there is no company 'PL02'; there are DE01, PL01",
+    "privileges[1].process: there is no process 'Costs'; there are ",
+    "privileges[2].database: the portal refuses the content database 7",
+    "of the ids 1 to 10 it answers to 1, 2 (the API lists none: ",
+)
+LEVELS = (
+    "privileges[0].level: is no level of an application (value 'Reader'); use Administrator, ",
+    "privileges[1].level: is no level of a process (value 'Designer'); ",
+)
+
+
+async def test_levels_places_databases_groups_and_companies_are_refused_together(
+    sandbox: Sandbox, syncd: Program
+) -> None:
+    """By every command that asks a side, and by the daemon's start; with an empty store, and with one."""
+    write(syncd, *WRONG)
+    refused = await syncd("plan", "delta")
+    assert (refused.code, refused.stdout) == (2, ""), refused.stderr
+    assert [told for told in (*LEVELS, *TOLD) if told not in refused.stderr] == []
+    assert "no group of the tenant has the id or the name 'Nobody'" in refused.stderr
+    write(syncd)
+    assert (await syncd("sync", "full")).code == 0
+    write(syncd, *WRONG)
+    for arguments in (("run",), ("privileges",)):
+        refused = await syncd(*arguments)
+        assert refused.code == 2, refused.stderr
+        assert [told for told in (*LEVELS, *TOLD) if told not in refused.stderr] == []
+        assert "no group has the id or the name 'Nobody'; there are Approvers A, " in refused.stderr
+    write(syncd, *({**one, "level": "ReadOnly"} for one in WRONG))
+    checked = await syncd("check")
+    assert checked.code == 2
+    for told in ("there are Contracts, Invoices", "there are Approvers A", "there are DE01, PL01", "answers to 1, 2"):
+        assert told in " ".join(checked.stdout.split())
+
+
+async def test_a_portal_that_cannot_be_asked_is_named_beside_the_levels(sandbox: Sandbox, syncd: Program) -> None:
+    """What is known without it is refused all the same, at once; where only places are wrong, nothing is refused."""
+    write(syncd, *WRONG)
+    sandbox.portal_application.scopes.clear()
+    refused = await syncd("plan", "delta")
+    assert refused.code == 2
+    assert [told for told in (*LEVELS, TOLD[1]) if told not in refused.stderr] == []
+    (unasked,) = [line for line in refused.stderr.splitlines() if "what else they name was not looked up: " in line]
+    assert "App.Metadata.Read" in unasked
+
+
+async def test_a_daemon_that_reads_its_settings_again_refuses_what_nobody_has(sandbox: Sandbox, syncd: Program) -> None:
+    """All at once; the old rules stay. What a run has looked up before is not asked again."""
+    write(syncd, RULES[0])
+    async with running(syncd) as daemon:
+        await daemon.wait("run.finished")
+        write(syncd, RULES[0], *({**one, "level": "ReadOnly"} for one in WRONG))
+        daemon.signal(signal.SIGHUP)
+        told = (await daemon.wait("config.refused"))["problems"]
+        assert [one.partition(":")[0] for one in told] == [
+            "privileges[1].application",
+            "privileges[1].group",
+            "privileges[2].company",
+            "privileges[2].process",
+            "privileges[3].database",
+        ]
+        count_requests(sandbox)
+        write(syncd, {**RULES[0], "level": "MetadataAccess"})
+        daemon.signal(signal.SIGHUP)
+        assert (await daemon.wait("config.reloaded"))["changed"] == ["privileges"]
+        assert count_requests(sandbox) == []
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0

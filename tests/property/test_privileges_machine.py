@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import stamina
@@ -28,6 +28,7 @@ from syncd.sandbox.portal.places import KINDS, Given
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database
+from syncd.store.db.markers import PRIVILEGES_TELLING, load_markers
 from syncd.store.schema.tables import target_principals
 from syncd.store.store import Store
 from tests.contract.office import Office
@@ -43,6 +44,8 @@ _PLACES: tuple[dict[str, Any], ...] = (
     {"application": "Invoices"},
     {"application": "Contracts"},
     {"process": "Suppliers"},
+    {"process": "Contracts", "company": "PL01"},
+    {"form_type": "Correction", "workflow": "Approval"},
 )
 _LEVELS = ("ReadOnly", "Administrator")
 _SWITCHES: tuple[dict[str, Any], ...] = (*SWITCHES, {"places_visible": "none"})
@@ -63,8 +66,8 @@ class _History:
     numbers: Iterator[int] = field(default_factory=lambda: iter(range(1000)))
 
     def begin(self) -> None:
-        """Three groups without anybody, of whom every history tells."""
-        for name in _GROUPS:
+        """Three groups without anybody, of whom every history tells, and one that stays: a tenant is never emptied."""
+        for name in (*_GROUPS, "z"):
             self.office.source.put_group(name, displayName=f"Group {name}", mailNickname=f"{name}@grp")
 
     def say(self, rules: tuple[PrivilegeRule, ...]) -> None:
@@ -76,17 +79,29 @@ class _History:
         """Let some of all rules be in force; of one place and group one level."""
         chosen = {}
         for _ in range(self.chance.randrange(5)):
-            group, place = self.chance.choice(_GROUPS), self.chance.choice(_PLACES)
+            group, place = self.chance.choice(self._list_there() or _GROUPS[:1]), self.chance.choice(_PLACES)
             level = self.chance.choice(_LEVELS)
             chosen[group, str(place)] = rule(f"Group {group}", level, **place)
-        rules = tuple(chosen.values())
+        rules = tuple(chosen.values()) if self._list_there() else ()
         if self.office.wire.knobs.places_visible == "none":  # nothing can be named by its name
-            rules = tuple(replace(one, place=self._find_guid(one)) for one in rules)
+            rules = tuple(replace(one, place=self._find_guid(one)) for one in rules if one.kind != "form_type")
         self.say(rules)
+
+    def _list_there(self) -> list[str]:
+        """Return the groups that the tenant has: a rule for another one is refused, as it should be."""
+        named = {group.attributes["displayName"] for group in self.office.source.groups.values() if _is_live(group)}
+        return [name for name in _GROUPS if f"Group {name}" in named]
 
     def _find_guid(self, one: PrivilegeRule) -> str:
         items = self.office.wire.store.databases[1].items("process" if one.kind == "process" else "application")
         return next(item.guid for item in items if item.name == one.place)
+
+    def delete(self) -> None:
+        """Delete a group; a later renaming may make it anew."""
+        name = self.chance.choice(_GROUPS)
+        for key, group in list(self.office.source.groups.items()):
+            if group.attributes["displayName"] == f"Group {name}" and _is_live(group):
+                self.office.source.remove_group(key)
 
     def rename(self) -> None:
         """Give a group another BPS id, or make it anew under its name."""
@@ -112,8 +127,9 @@ class _History:
         keys = sorted(store.groups)
         if not keys:
             return
-        item = self.chance.choice(store.databases[1].applications[:2])
-        given = Given((1, "application", "", item.guid), self.chance.choice(keys), self.chance.choice(_LEVELS))
+        kind: Literal["application", "process"] = self.chance.choice(("application", "process"))
+        item = self.chance.choice(list(store.databases[1].items(kind))[:2])
+        given = Given((1, kind, "", item.guid), self.chance.choice(keys), self.chance.choice(_LEVELS))
         known = Store(self.office.database).privileges.load_held()
         names = self.office.database.load_rows(select(target_principals.c.key, target_principals.c.bps_fold))
         ours = {row.bps_fold: {held.privilege.place.key for held in known.get(row.key, ())} for row in names}
@@ -123,10 +139,15 @@ class _History:
             self.by_hand.add(given)
 
     def take(self) -> None:
-        """Somebody takes something, given by hand or by us; where readings name no groups nobody would ever know."""
+        """Somebody takes something, given by hand or by us.
+
+        Not where readings name no groups, and nothing of ours before one has named a group: nobody would ever know.
+        """
         if not self.office.wire.knobs.privileges_list_groups:
             return
-        there = sorted(self.office.wire.store.privileges, key=str)
+        telling = bool(load_markers(self.office.database, PRIVILEGES_TELLING))
+        given = self.office.wire.store.privileges.items()
+        there = sorted((one for one, origin in given if telling or origin == "local"), key=str)
         if there:
             gone = self.chance.choice(there)
             del self.office.wire.store.privileges[gone]
@@ -139,13 +160,15 @@ class _History:
         if trouble:
             what = self.chance.choice(("lose", "reset", "status", "kill before", "kill after", "outage"))
             path = self.chance.choice(("privileges/add", "privileges/remove", "admin/privileges"))
+            anywhere = self.chance.random() < 0.3
             count = -1 if what == "outage" else self.chance.randrange(1, 4)
             if what in ("lose", "reset", "status"):
                 wire.faults.add(Fault(what, side="portal", path=path, count=count))  # type: ignore[arg-type]
             elif what == "outage":
                 wire.faults.add(Fault("reset", side="portal", path="admin/privileges", count=-1))
             else:
-                self._arm(path, after=what.endswith("after"), at=self.chance.randrange(1, 4))
+                at = self.chance.randrange(1, 30) if anywhere else self.chance.randrange(1, 4)
+                self._arm("/" if anywhere else path, after=what.endswith("after"), at=at)
         try:
             await self.office.sync(kind)  # type: ignore[arg-type]
         except _Killed:
@@ -177,21 +200,16 @@ class _History:
         assert alive <= store.privileges.keys(), f"{told}: taken although it was given by hand"
         names = {fold: group.name for fold, group in store.groups.items()}
         titles = {item.guid: item.name for kind in KINDS for item in store.databases[1].items(kind)}
-        wanted = {(one.group, titles.get(one.place, one.place), one.level) for one in self.rules}
+        wanted = {(one.group, titles.get(one.place, one.place), one.level, one.company) for one in self.rules}
         live = self._find_live()
         there = set()
         unwanted = []
         for given, origin in store.privileges.items():
-            item = next(
-                each
-                for kind in ("application", "process")
-                for each in store.databases[1].items(kind)
-                if each.guid == given.place[3]
-            )
+            title, company = titles[given.place[3]], titles.get(given.company, "")
             if live.get(given.key) is not None:
-                there.add((live[given.key], item.name, given.level))
-            if origin == "rest" and (live.get(given.key), item.name, given.level) not in wanted:
-                unwanted.append(f"{given.key} {names.get(given.key)} {given.level} {item.name}")
+                there.add((live[given.key], title, given.level, company))
+            if origin == "rest" and (live.get(given.key), title, given.level, company) not in wanted:
+                unwanted.append(f"{given.key} {names.get(given.key)} {given.level} {title} {company}")
         unknown = {
             (line["bps_id"].casefold())
             for line in list_privileges(Store(self.office.database), self.office.rules)
@@ -207,9 +225,13 @@ class _History:
     def _find_live(self) -> dict[str, str]:
         found = {}
         for group in self.office.source.groups.values():
-            if group.state == "active":
+            if _is_live(group):
                 found[str(group.attributes["mailNickname"]).casefold()] = str(group.attributes["displayName"])
         return found
+
+
+def _is_live(group: Any) -> bool:
+    return bool(group.state == "active")
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -236,7 +258,7 @@ async def _live(tmp_path: Path, knobs: dict[str, Any], seed: int) -> None:
     await office.sync("full")
     for _ in range(_STEPS):
         event = history.chance.choice(
-            (history.choose_rules, history.choose_rules, history.rename, history.give, history.take)
+            (history.choose_rules, history.choose_rules, history.rename, history.delete, history.give, history.take)
         )
         event()
         await history.run(trouble=history.chance.random() < 0.5)

@@ -484,7 +484,9 @@ async def test_what_hangs_on_a_held_deletion_is_shown(world: World) -> None:
     assert all(change["since"] == held["since"] for change in held["changes"])
     for shown in (syncd("held").stdout, syncd("explain", "ann@x.example").stdout):
         assert "people who report to it: ben@x.example" in shown
-        assert "syncd reads them with [[privileges]] rules only" in " ".join(shown.split())
+        assert "without [[privileges]] rules no run reads them; 'syncd held --places' reads them" in " ".join(
+            shown.split()
+        )
 
 
 async def test_a_held_update_shows_the_values(world: World) -> None:

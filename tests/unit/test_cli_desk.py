@@ -167,6 +167,23 @@ def test_a_file_that_cannot_be_made_is_refused_before_the_work() -> None:
     assert not Path("-").exists()
 
 
+@pytest.mark.usefixtures("world")
+async def test_several_forms_of_one_list_are_all_written_or_refused(tmp_path: Path) -> None:
+    """A calendar and a list each have their place; no file is left out without a word."""
+    for arguments, told in (
+        (("due", "--csv", "dates.csv", "--json"), "--json prints the list, and --csv and --xlsx write it: keep one"),
+        (("users", "--json", "--xlsx", "users.xlsx"), "--json prints the list, and --csv and --xlsx write it: keep"),
+        (("due", "--ics", "-", "--csv", "-"), "the calendar and the list cannot both go to stdout"),
+        (("due", "--ics", "-", "--json"), "the calendar and the list cannot both go to stdout"),
+    ):
+        result = syncd(*arguments)
+        assert (result.exit_code, told in result.stderr) == (2, True), result.output
+    assert syncd("due", "--ics", str(tmp_path / "d.ics"), "--csv", str(tmp_path / "d.csv")).exit_code == 0
+    assert {path.name for path in tmp_path.glob("d.*")} == {"d.ics", "d.csv"}
+    assert syncd("due", "--ics", str(tmp_path / "e.ics"), "--json").stdout.startswith("[")
+    assert (tmp_path / "e.ics").exists()
+
+
 async def test_without_a_daemon_nothing_is_asked_for(world: World) -> None:
     """A wish that nobody hears would be carried out on some day when nobody wants it any more."""
     refused = syncd("trigger", "full")

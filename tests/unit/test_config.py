@@ -11,6 +11,7 @@ from typing import Protocol
 import pytest
 
 from syncd.config import AttributeRule, ExpressionRule, Interval, LicenceSetting, Settings, layers, load_settings
+from syncd.config.lists import salvage_privileges
 from syncd.errors import ConfigError
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -470,6 +471,27 @@ def test_everything_that_is_wrong_with_rules_about_privileges_is_told_at_once(lo
 
     for key in ("[0].level", "[0].group", "[0].database", "[0]: names no place", "[1].workflow", "[1].x"):
         assert f"privileges{key}" in told
+
+
+def test_what_a_wrong_rule_names_can_be_looked_up_all_the_same() -> None:
+    """By its number, with its places and company; what names no place, several, or no group cannot."""
+    entries = [
+        {"group": "A", "database": 1, "application": "I", "level": "Reader", "colour": 1},
+        {"group": "A", "database": 1, "process": 12, "company": "PL01"},
+        {"group": "A", "database": 1, "application": "I", "company": "PL01", "level": "ReadOnly"},
+        {"group": "A", "database": 1, "level": "X"},
+        {"group": "A", "database": 1, "application": "I", "process": "P", "level": "X"},
+        {"group": "A", "database": 0, "application": "I", "level": "X"},
+        {"group": "A", "database": 1, "form_type": "F", "level": "X"},
+        "nonsense",
+    ]
+    found = salvage_privileges(entries)
+    assert [(number, one.kind, one.application or one.process, one.company) for number, one in found.items()] == [
+        (0, "application", "I", None),
+        (1, "process", "12", "PL01"),
+        (2, "application", "I", None),
+    ]
+    assert salvage_privileges("nonsense") == {}
 
 
 def test_places_are_named_by_number_guid_or_name(load: Load) -> None:

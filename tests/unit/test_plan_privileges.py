@@ -197,7 +197,10 @@ def test_a_place_is_chosen_by_number_guid_or_name() -> None:
     assert choose_listed([one, two], "x", "form_type") == "there is no form type 'x'; there are 4, Four"
     assert "name it by its guid" in str(choose_listed([], "x", "workflow"))
     many = [Listed(number=number, guid="", name=f"P{number:02}") for number in range(1, 31)]
-    assert str(choose_listed(many, "x", "process")).endswith("P20 and 10 more")
+    assert str(choose_listed(many, "x", "process")).endswith(
+        "none of 30 is like it; the first are P01, P02, P03, P04, P05"
+    )
+    assert "of 30 the nearest are P17" in str(choose_listed(many, "P170", "process"))
 
 
 def test_the_same_given_twice_is_found() -> None:
@@ -219,4 +222,7 @@ def test_a_name_that_no_group_bears_is_answered_with_what_there_is() -> None:
     assert name_choice("x", ["b", "A", ""]) == "there are A, b"
     many = [f"Team {number:03}" for number in range(30)]
     assert name_choice("Aprovers", ["Approvers A", "APPROVERS", *many]).startswith("of 32 the nearest are APPROVERS,")
-    assert name_choice("qqq", many) == "none of 30 is like it"
+    assert (
+        name_choice("qqq", many)
+        == "none of 30 is like it; the first are Team 000, Team 001, Team 002, Team 003, Team 004"
+    )

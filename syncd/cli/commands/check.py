@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def check(context: click.Context, invocation: Invocation) -> None:
     """Try configuration, store, tokens, permissions, scopes and clocks; nothing is changed on either side.
 
-    Exit code 1 if anything failed. The table form also prints the configuration in force, with secrets masked.
+    Exit code 1 if anything failed, 2 if a rule about privileges names what nobody has. The table form also prints the
+    configuration in force, with secrets masked.
 
     \b
     Examples:
@@ -51,6 +52,8 @@ def check(context: click.Context, invocation: Invocation) -> None:
             (("check", 4), ("status", 2), ("detail", 10), ("remedy", 8)),
             ((item.check, item.status, item.detail, item.remedy) for item in checks),
         )
+    if any(item.misnamed for item in checks):
+        context.exit(2)
     context.exit(1 if any(item.status == "failed" for item in checks) else 0)
 
 

@@ -53,6 +53,8 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
     """
     from syncd.bootstrap.store import open_store
 
+    if ics == "-" and (listing.csv == "-" or invocation.json):
+        raise click.UsageError("the calendar and the list cannot both go to stdout: name a file for one of them")
     if ics not in (None, "-"):
         require_folder(Path(ics))
     settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
@@ -60,7 +62,8 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
         entries = list(listing.take(load_dates(settings, database, now)))
     if ics is not None:
         _write_calendar(ics, entries, now)
-        return
+        if not (invocation.json or listing.exports):
+            return
     if invocation.json:
         print_json(Stream(describe_due(entry) for entry in entries))
         return

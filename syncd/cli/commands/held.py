@@ -21,7 +21,7 @@ from syncd.cli.screen.change_list import (
 )
 from syncd.cli.screen.changes import describe_change, describe_following, describe_refused, describe_values
 from syncd.cli.screen.handovers import load_cards, print_cards
-from syncd.cli.screen.impact import iterate_with_impact, print_impacts
+from syncd.cli.screen.impact import iterate_with_impact, places_option, print_impacts, read_places
 from syncd.cli.screen.lists import Listing, list_options
 from syncd.cli.screen.output import Stream, format_time, print_json, print_line
 from syncd.cli.screen.pager import paged
@@ -50,11 +50,15 @@ _more = click.argument("more", nargs=-1, metavar="[MORE]…")
 
 @click.command("held")
 @click.option("--action", "actions", multiple=True, type=click.Choice(_ACTIONS), help="Only these; may be repeated.")
+@places_option
 @list_options
 @shared_options
 @pass_invocation
-def held(invocation: Invocation, *, actions: tuple[Action, ...], listing: Listing) -> None:
+def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | None, listing: Listing) -> None:
     """List what a guard withheld and nobody has decided on yet, and how much was rejected.
+
+    Each removal has a card: what hangs on it. What may be done in the portal by it is read there for the cards,
+    unless --no-places says otherwise.
 
     \b
     Examples:
@@ -70,6 +74,8 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], listing: Listin
         approvals = Store(database).decisions
         holding = approvals.load_holding_runs(now=Clock().now())
         lists = {run_id: _list_held(database, run_id, actions) for run_id in holding}
+        if places is not False and not listing.exports:
+            read_places(settings, database, holding, ("held",), wanted=bool(places))
         if invocation.json:
             print_json(Stream(_describe_held(settings, database, lists[run_id], listing) for run_id in holding))
             return

@@ -14,7 +14,7 @@ from syncd.cli.options import Invocation, duration, pass_invocation, shared_opti
 from syncd.cli.screen.change_list import HEADINGS, ChangeList, explain_by_leaving, print_following
 from syncd.cli.screen.changes import describe_change, describe_following, iterate_dropped
 from syncd.cli.screen.handovers import load_cards, print_cards
-from syncd.cli.screen.impact import iterate_with_impact, print_impacts
+from syncd.cli.screen.impact import iterate_with_impact, places_option, print_impacts, read_places
 from syncd.cli.screen.lists import Listing, list_options
 from syncd.cli.screen.output import Stream, print_json, print_line
 from syncd.cli.screen.pager import paged
@@ -47,6 +47,7 @@ _REASONS_SHOWN = 20
     metavar="DURATION",
     help="Wait so long for another syncd that works on this store, or for its answer.",
 )
+@places_option
 @list_options
 @shared_options
 @pass_invocation
@@ -58,6 +59,7 @@ def plan(
     pull: Literal["full", "delta", "none"],
     out: Path | None,
     wait: timedelta | None,
+    places: bool | None,
     listing: Listing,
 ) -> None:
     """Pull (none: use the store as it is), plan, and print the plan; the target is never written.
@@ -96,6 +98,8 @@ def plan(
             else:
                 record = execute(settings, database, request, shown=shown, wait=wait)
         made = record.status in ("succeeded", "held", "partial")
+        if made and places and not listing.exports:
+            read_places(settings, database, (record.id,), ("planned", "held"), wanted=True)
         if made and invocation.json:
             _print_document(settings, database, record, listing)
         elif made and not listing.export(HEADINGS, _list_changes(database, record.id, *_STATUSES).iterate_cells):

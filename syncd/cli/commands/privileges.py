@@ -9,22 +9,30 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from syncd.cli.options import STORE_ONLY, Invocation, pass_invocation, shared_options
+from syncd.cli.screen.lists import Listing, list_options
 from syncd.cli.screen.names import name_groups
-from syncd.cli.screen.output import Stream, print_json, print_line, print_table
+from syncd.cli.screen.output import Stream, print_json, print_line
 
 if TYPE_CHECKING:
     from syncd.plan.rules import Rules
     from syncd.store.store import Store
 
 
+_COLUMNS = (("group", 8), ("place", 8), ("level", 4), ("state", 3), ("what is known", 12))
+_HEADINGS = ("rule", "group", "bps id", "place", "level", "company", "state", "what is known")
+_KEYS = ("rule", "group", "bps_id", "place", "level", "company", "state", "detail")
+
+
 @click.command("privileges")
+@list_options
 @shared_options
 @pass_invocation
-def privileges(invocation: Invocation) -> None:
+def privileges(invocation: Invocation, *, listing: Listing) -> None:
     """List per rule where it gives what to which group, and what no rule gives any more.
 
     The portal tells who has something at a place, and neither the level nor the company: what nobody can know is said.
-    Neither side is asked; the last full run has looked.
+    Neither side is asked; the last full run has looked. Where a rule is wrong, both are asked what else the rules name
+    and nobody has.
 
     \b
     Examples:
@@ -38,12 +46,14 @@ def privileges(invocation: Invocation) -> None:
 
     settings = invocation.start(need=STORE_ONLY)
     if wrong := [problem for problem in settings.set_aside if problem.startswith("privileges")]:
-        raise ConfigError(wrong)  # without its rules everything would be told as given by none
+        raise invocation.tell_all(ConfigError(wrong))  # without its rules everything would be told as given by none
     rules = make_rules(settings)
     with contextlib.closing(open_store(settings, create=False)) as database:
         found = list(list_privileges(Store(database), rules))
         if invocation.json:
-            print_json(Stream(found))
+            print_json(Stream(listing.take(found)))
+            return
+        if listing.export(_HEADINGS, lambda: (tuple(each[key] for key in _KEYS) for each in found)):
             return
         rows = [
             ("group", each["bps_id"] or each["group"], each["place"], each["level"], each["state"], each["detail"])
@@ -53,7 +63,7 @@ def privileges(invocation: Invocation) -> None:
     if not found:
         print_line("No [[privileges]] rules, and nothing that rules of the past gave.")
         return
-    print_table((("group", 8), ("place", 8), ("level", 4), ("state", 3), ("what is known", 12)), named)
+    listing.print(_COLUMNS, named, total=len(named))
 
 
 def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:

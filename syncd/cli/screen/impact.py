@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
+from syncd.cli.options import F
 from syncd.cli.screen.output import format_time, print_line
+from syncd.model.kinds import RECORD_KINDS
 
 if TYPE_CHECKING:
+    from syncd.config import Settings
     from syncd.model.change import Action, OutcomeStatus, PlannedChange
     from syncd.store.db.database import Database
     from syncd.store.reports.impact import Impact
@@ -16,6 +21,39 @@ _NAMED = 10
 """So many names of one kind are printed; a document has all."""
 _CARDS = 50
 """So many cards are printed."""
+
+
+def places_option(command: F) -> F:
+    """Give a command the option that has the portal's places read for its cards; None: nothing was said about it."""
+    text = "Read who has something at the portal's applications and processes, for the cards: up to 200, once an hour."
+    return click.option("--places/--no-places", default=None, help=text)(command)
+
+
+def read_places(
+    settings: Settings, database: Database, run_ids: Iterable[int], statuses: Collection[str], *, wanted: bool
+) -> None:
+    """Have the portal's places read for the cards of these runs, where there are any; what stands in the way is told.
+
+    The cards then say who has something where, and when that was read. ``wanted``: by a word of the person, so that a
+    portal which is not configured is told as well.
+    """
+    from syncd.bootstrap.survey import look_around
+    from syncd.clock import Clock
+    from syncd.config import Missing
+    from syncd.store.reports.impact import is_departure
+    from syncd.store.store import Store
+
+    if isinstance(settings.bps_side, Missing) and not wanted:
+        return
+    plans = Store(database).plans
+    kinds = {kind for run_id in run_ids for kind in plans.count_outcomes.blocking(run_id)}
+    if not any(
+        status in statuses and (is_departure(action, what) or (action == "delete" and what in RECORD_KINDS))
+        for action, what, status in kinds
+    ):
+        return
+    if why := look_around(settings, database, Clock()):
+        click.echo(f"syncd: who has something in the portal could not be read for the cards: {why}", err=True)
 
 
 def iterate_with_impact(

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import click
 
+from syncd.cli.options import Invocation
 from syncd.cli.screen.output import print_line, print_table
 from syncd.cli.screen.table import Column
 from syncd.spreadsheet import SHEET_ROWS, Rows, SheetFull, write_csv, write_xlsx
@@ -73,6 +74,10 @@ def list_options(command: F) -> F:
     def with_listing(
         *arguments: Any, csv_file: str | None, xlsx_file: Path | None, limit: int | None, wide: bool, **options: Any
     ) -> Any:
+        if (csv_file is not None or xlsx_file is not None) and click.get_current_context().ensure_object(
+            Invocation
+        ).json:
+            raise click.UsageError("--json prints the list, and --csv and --xlsx write it: keep one of them")
         if xlsx_file == Path("-"):
             raise click.BadParameter("a workbook is not written to stdout: name a file, or use --csv -")
         for path in (Path(csv_file) if csv_file not in (None, "-") else None, xlsx_file):

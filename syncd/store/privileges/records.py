@@ -16,7 +16,13 @@ from syncd.model.privilege import Holders, Place, Privilege, read_place, read_pr
 from syncd.plan.drift import Drift
 from syncd.plan.privileges import GONE, OURS, HeldPrivilege, Settled
 from syncd.store.db.database import reading
-from syncd.store.db.markers import PRIVILEGE_RULES, PRIVILEGES_REFUSED, load_markers, save_marker
+from syncd.store.db.markers import (
+    PRIVILEGE_RULES,
+    PRIVILEGES_REFUSED,
+    PRIVILEGES_TELLING,
+    load_markers,
+    save_marker,
+)
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
 from syncd.store.inventory.bps_ids import intern_bps_ids
@@ -130,6 +136,8 @@ class Privileges(StorePart):
             if found is None:
                 return
             keys = set(intern_bps_ids(connection, found.bps_ids, spelling=True).values())
+            if keys and connection.scalar(ask.NAMES_A_GROUP, {"keys": keys}):
+                save_marker(connection, PRIVILEGES_TELLING, "yes")
             telling = bool(connection.scalar(ask.NAMES_GROUPS))
             rows = connection.execute(ask.SELECT_OWN_AT, {"of": place.token}).all()
             pure = {row.group_key for row in rows if row.state in ("granted", "unsure") and not row.beside}

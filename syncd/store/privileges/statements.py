@@ -5,10 +5,12 @@ from __future__ import annotations
 from sqlalchemy import and_, bindparam, delete, exists, or_, select, update
 
 from syncd.plan.privileges import OURS
+from syncd.store.db.markers import PRIVILEGES_TELLING
 from syncd.store.db.parameters import among_bound
 from syncd.store.schema.tables import (
     changes,
     desired_groups,
+    facts,
     privilege_holders,
     privilege_places,
     privilege_targets,
@@ -66,11 +68,13 @@ FORGET_HOLDERS = delete(privilege_holders).where(_HOLDERS.place == bindparam("of
 FORGET_HOLDER = delete(privilege_holders).where(_HOLDERS.place == bindparam("of"), _HOLDERS.key == bindparam("group"))
 NAMES_GROUPS = select(
     or_(
+        exists().where(facts.c.name == PRIVILEGES_TELLING),
         exists().where(_P.shown),
         exists().where(target_groups.c.key == _HOLDERS.key),
     )
 )
 """Whether a reading has ever named a group: the document speaks of BPS ids, and not whose."""
+NAMES_A_GROUP = select(exists().where(among_bound(target_groups.c.key, "keys")))
 
 SELECT_GROUPS_OF = (
     select(desired_groups.c.key.label("source"), desired_groups.c.principal_key.label("principal"))

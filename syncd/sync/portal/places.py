@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ _EXACT = re.compile(r"\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 """What the portal takes for a place itself: its id or its guid."""
 
 
+_TRIED = range(1, 11)
+"""Ids of content databases that are tried to say which there are: no operation of the API lists them."""
 _WHERE_DATABASES = "the API lists none: the id stands in the address of any element, …/db/1/app/…"
 
 
@@ -38,6 +41,7 @@ class Places:
 
     portal: Portal
     _lists: dict[tuple[int, ListKind, str], tuple[Listed, ...]] = field(default_factory=dict)
+    _databases: list[int] | None = None
 
     async def find(self, rule: PrivilegeRule) -> Privilege:
         """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
@@ -59,8 +63,19 @@ class Places:
         try:
             await self._list(database, "application")
         except (Rejected, NotFound) as error:
-            words = f"the portal refuses the content database {database} ({error}); {_WHERE_DATABASES}"
+            words = f"the portal refuses the content database {database} ({error}); {await self._name_databases()}"
             raise Unknown(("database", words)) from error
+
+    async def _name_databases(self) -> str:
+        """Return in words which databases there are to choose from, as far as they can be found out by trying."""
+        if self._databases is None:
+            self._databases = []
+            for each in _TRIED:
+                with contextlib.suppress(Rejected, NotFound, Forbidden):
+                    await self._list(each, "application")
+                    self._databases.append(each)
+        there = ", ".join(map(str, self._databases)) or "none"
+        return f"of the ids {_TRIED[0]} to {_TRIED[-1]} it answers to {there} ({_WHERE_DATABASES})"
 
     async def _find_place(self, rule: PrivilegeRule) -> Place:
         workflow = ""
