@@ -23,7 +23,7 @@ from syncd.bootstrap.store import open_stored
 from syncd.clock import Clock
 from syncd.config import Missing, Settings, load_named_places
 from syncd.errors import ConfigError, SyncdError
-from syncd.logs import configure_logs
+from syncd.logs.pipe import configure_logs
 from syncd.store.store import Store
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 from syncd.sync.portal.privileges import find_rule_group

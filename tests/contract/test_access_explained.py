@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from syncd.cli.screen.steps import describe_steps
 from syncd.errors import Unavailable
 from syncd.model.run import Approval, RunRequest
 from syncd.model.source import KIND, BadObject
@@ -20,6 +19,7 @@ from syncd.plan.rules import LicenceRule
 from syncd.store.reports.explain import Explanations
 from syncd.store.reports.explain_document import describe_explanation
 from syncd.store.reports.handovers import HandoverCards
+from syncd.store.reports.next_steps import load_steps
 from syncd.store.reports.status import Report
 from tests.fakes.office import hire, settle_in
 from tests.fakes.rules import make_limits, make_policy, make_rules
@@ -70,7 +70,7 @@ def explain(world: World, wanted: str) -> str:
     document = describe_explanation(explanation, lines, world.rules, named=named, now=now)
     cards = HandoverCards(world.database, world.rules, now=now)
     card = cards.find(found.kind, explanations.find_records(found), found.key)
-    return f"{document} {card} {describe_steps(world.database, explanation, lines, now=now)}"
+    return f"{document} {card} {load_steps(world.database, explanation, lines, now=now)}"
 
 
 async def approve(world: World, run: int) -> None:

@@ -29,7 +29,7 @@ from syncd.bootstrap.rules import identify_rules
 from syncd.bootstrap.runs import make_runs
 from syncd.bootstrap.settings import list_expiring, read_settings
 from syncd.bootstrap.sides import open_sides
-from syncd.bootstrap.states import count_states
+from syncd.bootstrap.states import count_drift, count_states
 from syncd.bootstrap.store import open_store
 from syncd.clock import Clock
 from syncd.config import Listen
@@ -161,6 +161,7 @@ class Life:
             make_runs=make_runs,
             identify_rules=identify_rules,
             count_states=count_states,
+            count_drift=count_drift,
             serve_health=_serve_nothing,
             serve_console=lambda listen, state, settings: _serve_nothing(listen, state),
             list_expiring=list_expiring,

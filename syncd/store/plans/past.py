@@ -23,7 +23,6 @@ from syncd.store.plans.past_statements import (
     SAMPLE_DELETED,
     SAMPLE_MADE,
     SIGNS,
-    STATED_REMOVALS,
     VANISHED_FIELDS,
 )
 from syncd.store.plans.stated_statements import STATED_REMOVALS
