@@ -36,6 +36,7 @@ Kept = Mapping[str, str]
 MAKERS: Mapping[str, Callable[[Kept], list[str]]] = {
     "settings": reference_settings.make_tables,
     "commands": reference_commands.make_sections,
+    "deciding commands": reference_commands.make_sections_of_decisions,
     "other commands": reference_commands.make_sections_of_others,
     "proving commands": reference_commands.make_sections_of_proofs,
     "shared options": reference_commands.make_shared_table,

@@ -16,9 +16,15 @@ _HEAD = ["| option | does |", "|---|---|"]
 
 
 def make_sections(kept: Mapping[str, str]) -> list[str]:
-    """Return a section per command that runs or decides. Nothing is kept: the program says all of it."""
+    """Return a section per command that runs. Nothing is kept: the program says all of it."""
     del kept
-    return _make_sections("Run", "Decide")
+    return _make_sections("Run")
+
+
+def make_sections_of_decisions(kept: Mapping[str, str]) -> list[str]:
+    """Return a section per command by which a person decides."""
+    del kept
+    return _make_sections("Decide")
 
 
 def make_sections_of_others(kept: Mapping[str, str]) -> list[str]:
