@@ -183,9 +183,9 @@ def _a_service_that_was_killed_is_started_again(machine: Machine) -> None:
 def _a_copy_is_put_back(machine: Machine) -> None:
     """As back-up.md says, and the service goes on with it."""
     machine.wait_for("run.finished")
+    known = _count_runs(machine)
     machine.do("install -d -o syncd /backup")
     machine.do("cd /var/lib/syncd && runuser -u syncd -- /opt/syncd/bin/syncd backup /backup/syncd-2026-11-29.db")
-    known = _count_runs(machine)
     mark = machine.find_mark()
     machine.do(_read_script("back-up.md", "systemctl stop"))
     machine.wait_for('"event":"daemon.working"', since=mark)

@@ -43,9 +43,9 @@ class Typed:
 
     @property
     def codes(self) -> range:
-        """Return how the command may end: as its comment says, or well; one of two ways as long as it is understood."""
+        """Return how the command may end: as its comment says, or well; one of two ways may find nothing to do."""
         if _CHOICE.search(self.command):
-            return range(2)
+            return range(3)
         code = int(said[1]) if (said := _CODE.search(self.command)) else 0
         return range(code, code + 1)
 
