@@ -44,6 +44,23 @@ def template() -> Path:
     return path
 
 
+def open_migrated(url: str) -> Database:
+    """Open a store with the schema, and make it where there is none: a SQLite file as a copy of the template.
+
+    Migrating costs more than most tests do with the store afterwards, and `tests/migrations` shows that it works.
+    """
+    path = Path(make_url(url).database or "")
+    if url.startswith("sqlite:///") and not path.exists() and path.parent.is_dir():
+        shutil.copy(template(), path)
+    database = open_database(url)
+    try:
+        ensure_schema(database, create=True)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 @functools.cache
 def postgres_template(server_url: str) -> str:
     """Return the name of a migrated database on that server, made once: a template for `fresh_database`."""

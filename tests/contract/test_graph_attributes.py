@@ -12,19 +12,18 @@ from sqlalchemy import select
 from syncd.bootstrap.rules import list_attributes, make_rules
 from syncd.bootstrap.settings import read_settings
 from syncd.plan.desired import SourceUser, decide_user
-from syncd.store.db.database import Database, open_database, reading
-from syncd.store.db.revision import ensure_schema
+from syncd.store.db.database import Database, reading
 from syncd.store.db.sql import decode_json
 from syncd.store.schema.tables import source_users
 from tests.fakes.tenant import Tenant
+from tests.stores import open_migrated
 
 EXTENSION = "extension_0123456789abcdef0123456789abcdef_costCentre"
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    ensure_schema(opened, create=True)
+    opened = open_migrated(f"sqlite:///{tmp_path / 'store.db'}")
     yield opened
     opened.close()
 

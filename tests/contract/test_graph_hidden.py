@@ -9,18 +9,17 @@ import pytest
 from sqlalchemy import select
 
 from syncd.errors import Forbidden
-from syncd.store.db.database import Database, open_database, reading
-from syncd.store.db.revision import ensure_schema
+from syncd.store.db.database import Database, reading
 from syncd.store.schema.tables import source_members, source_objects
 from tests.fakes.tenant import READING, Tenant
+from tests.stores import open_migrated
 
 BARE = READING - {"Member.Read.Hidden"}
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    opened = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    ensure_schema(opened, create=True)
+    opened = open_migrated(f"sqlite:///{tmp_path / 'store.db'}")
     yield opened
     opened.close()
 

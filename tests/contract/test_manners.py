@@ -20,14 +20,14 @@ from syncd.http import HttpClient, HttpOptions
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import PortalKnobs
-from syncd.store.db.database import Database, open_database
-from syncd.store.db.revision import ensure_schema
+from syncd.store.db.database import Database
 from syncd.store.directory.checkpoints import load_checkpoint
 from syncd.store.directory.pages import Directory
 from tests.contract.sandbox_client import MovableClock
 from tests.e2e.program import Program
 from tests.fakes.tenant import ROOT, Tenant, make_error
 from tests.fakes.wired import Wire
+from tests.stores import open_migrated
 
 FORMS = [
     ("Retry-After", "7"),
@@ -40,8 +40,7 @@ FORMS = [
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     """An empty SQLite store."""
-    made = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    ensure_schema(made, create=True)
+    made = open_migrated(f"sqlite:///{tmp_path / 'store.db'}")
     yield made
     made.close()
 

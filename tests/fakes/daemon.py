@@ -19,8 +19,7 @@ from syncd.daemon.state import DaemonState
 from syncd.model.event import EVENTS
 from syncd.model.source import Page, Stream
 from syncd.plan.moment import StatedTimes
-from syncd.store.db.database import Database, open_database
-from syncd.store.db.revision import ensure_schema
+from syncd.store.db.database import Database
 from syncd.store.store import Store
 from syncd.sync.notify import Channel, ChannelName, Outlet
 from syncd.sync.ports.progress import Progress
@@ -30,6 +29,7 @@ from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_apply_options, make_rules
 from tests.fakes.source import FakeSource
+from tests.stores import open_migrated
 
 
 class LogWatch:
@@ -180,13 +180,7 @@ def _open(channel: Channel) -> AbstractAsyncContextManager[Channel]:
 
 def open_new_store(settings: Settings) -> Database:
     """Open the store of the settings, bringing it up when it is empty."""
-    database = open_database(settings.store.url.reveal())
-    try:
-        ensure_schema(database, create=True)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return open_migrated(settings.store.url.reveal())
 
 
 async def always() -> bool:

@@ -18,7 +18,6 @@ from syncd.plan.moment import StatedTimes
 from syncd.plan.planfile import Head, encode_plan
 from syncd.plan.rules import Rules
 from syncd.store.db.database import Database, open_database
-from syncd.store.db.revision import ensure_schema
 from syncd.store.reports.status import Report
 from syncd.store.store import Store
 from syncd.sync.planning.proposal import Proposal
@@ -28,6 +27,7 @@ from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_apply_options, make_rules
 from tests.fakes.source import FakeSource
+from tests.stores import open_migrated
 
 
 class OwnClock(Clock):
@@ -168,9 +168,7 @@ class World:
 
 def open_world(url: str) -> World:
     """Return a world over a fresh store."""
-    database = open_database(url)
-    ensure_schema(database, create=True)
-    return World(database)
+    return World(open_migrated(url))
 
 
 Company = Callable[[World], Awaitable[None] | None]
@@ -188,7 +186,6 @@ class Companies:
         """Return a copy of that company's world over a new SQLite file, at the moment at which it was founded."""
         if company not in self._founded:
             file = self.folder / f"{len(self._founded)}.db"
-            shutil.copy(store, file)
             world = open_world(f"sqlite:///{file}")
             await found(company, world)
             world.database.close()  # which leaves everything in one file

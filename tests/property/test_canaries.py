@@ -34,8 +34,7 @@ from syncd.model.run import RunRecord
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.http import Answer
 from syncd.sandbox.wire.knobs import PortalKnobs
-from syncd.store.db.database import Database, open_database
-from syncd.store.db.revision import ensure_schema
+from syncd.store.db.database import Database
 from syncd.store.store import Store
 from syncd.sync.notify import Notifications
 from syncd.web.metrics import render_metrics
@@ -45,6 +44,7 @@ from tests.contract.office import Office
 from tests.fakes.channel import FakeChannel
 from tests.fakes.tenant import Tenant
 from tests.fakes.wired import Wire
+from tests.stores import open_migrated
 from tests.unit.test_web_health import FakeVitals
 
 SECRET = "c4n+ry/s3cret=of&the~portal"
@@ -94,8 +94,7 @@ def test_nothing_that_was_sent_comes_out_anywhere(faults: list[dict[str, Any]]) 
 
 
 async def _live_through(folder: Path, faults: list[dict[str, Any]]) -> None:
-    database = open_database(f"sqlite:///{folder}/store.db")
-    ensure_schema(database, create=True)
+    database = open_migrated(f"sqlite:///{folder}/store.db")
     log = io.StringIO()
     structlog.reset_defaults()
     configure_logs("json", "info", log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from syncd.cli.main import program
 from tests.documents import check_document
-from tests.fakes.world import World, open_world
+from tests.fakes.world import Companies, Company, World
 
 
 def syncd(*arguments: str) -> Result:
@@ -27,9 +28,8 @@ def document(*arguments: str) -> Any:
     return found
 
 
-async def fill(path: Path) -> World:
-    """Return a store after a sync of ten people in one group, whose BPS ids are long."""
-    world = open_world(f"sqlite:///{path}")
+async def found_company(world: World) -> None:
+    """Sync ten people in one group, whose BPS ids are long."""
     world.source.put_group(
         "staff", displayName="Staff", mailNickname="6f1c9a2e-1b2c-4d5e-8f90-123456789abc@groups.example"
     )
@@ -38,4 +38,10 @@ async def fill(path: Path) -> World:
         world.source.put_user(f"u{number}", userPrincipalName=login, displayName=f"P {number}", userType="Member")
         world.source.link("staff", f"u{number}")
     await world.sync()
-    return world
+
+
+async def fill(path: Path, companies: Companies, *, founded_by: Company = found_company) -> World:
+    """Return a company over the store at that path, where commands look for it; its clock shows their time."""
+    made = await companies.open(founded_by, path)
+    made.clock.ahead = timedelta()
+    return made

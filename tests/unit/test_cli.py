@@ -31,7 +31,8 @@ from syncd.store.db.lock import StoreLock
 from syncd.store.db.revision import load_head
 from tests.documents import check_document
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
-from tests.fakes.world import World, open_world
+from tests.fakes.world import Companies, World
+from tests.unit.desk import fill
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +50,8 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.setLevel(level)
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A store after one sync of two people and a group, and a second one in which the portal refused a third person."""
-    made = open_world(f"sqlite:///{tmp_path / 'syncd.db'}")
+async def found_company(made: World) -> None:
+    """One sync of two people and a group, and a second one in which the portal refused a third person."""
     for name in ("ann", "ben"):
         made.source.put_user(name, userPrincipalName=f"{name}@x.example", displayName=name.title(), userType="Member")
     made.source.put_group("staff", displayName="Staff", mailNickname="staff@groups.example")
@@ -61,6 +60,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     made.source.put_user("cleo", userPrincipalName="cleo@x.example", displayName="Cleo \x1b[31m", userType="Member")
     made.portal.refuse.add("cleo@x.example")
     await made.sync()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, companies: Companies) -> AsyncIterator[World]:
+    """That company, in the store that the commands look for."""
+    made = await fill(tmp_path / "syncd.db", companies, founded_by=found_company)
     yield made
     made.database.close()
 

@@ -15,15 +15,15 @@ from syncd.store.db.backup import back_up
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from syncd.store.store import Store
-from tests.fakes.world import World
+from tests.fakes.world import Companies, World
 from tests.unit.desk import document, fill, syncd
 from tests.unit.test_cli_desk import at_home as at_home
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, companies: Companies) -> AsyncIterator[World]:
     """A store after one sync."""
-    made = await fill(tmp_path / "syncd.db")
+    made = await fill(tmp_path / "syncd.db", companies)
     yield made
     made.database.close()
 

@@ -14,23 +14,28 @@ from syncd.plan.rules import LicenceRule
 from syncd.store.db.lock import StoreLock
 from syncd.store.store import Store
 from tests.fakes.rules import make_limits, make_rules
-from tests.fakes.world import World
-from tests.unit.desk import document, fill, syncd
+from tests.fakes.world import Companies, World
+from tests.unit.desk import document, fill, found_company, syncd
 from tests.unit.test_cli_desk import at_home as at_home
 
 LOGIN = "person.number.03@subsidiary.company.example"
 OTHER = "person.number.04@subsidiary.company.example"
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A store after one sync, beside which the portal has accounts of others."""
-    made = await fill(tmp_path / "syncd.db")
+async def found_beside_others(made: World) -> None:
+    """The company of the desk after one sync, beside which the portal has accounts of others."""
+    await found_company(made)
     made.portal.add_account("legacy.eve@old.example", name="Eve")
     made.portal.add_account("robot@bps.example", name="Robot")
     made.portal.totals["PowerUser"] = 4
     made.rules = make_rules(licences=(LicenceRule("Staff", "PowerUser"),))
     await made.sync("full")
+
+
+@pytest.fixture
+async def world(tmp_path: Path, companies: Companies) -> AsyncIterator[World]:
+    """That company, in the store that the commands look for."""
+    made = await fill(tmp_path / "syncd.db", companies, founded_by=found_beside_others)
     yield made
     made.database.close()
 

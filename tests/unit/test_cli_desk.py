@@ -19,7 +19,7 @@ from syncd.store.runs.daemons import DaemonSeen
 from syncd.store.schema.tables import target_users
 from syncd.store.store import Store
 from tests.fakes.rules import make_limits, make_rules
-from tests.fakes.world import World
+from tests.fakes.world import Companies, World
 from tests.unit.desk import document, fill, syncd
 
 KEYS = [
@@ -54,9 +54,9 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, companies: Companies) -> AsyncIterator[World]:
     """A store after one sync."""
-    made = await fill(tmp_path / "syncd.db")
+    made = await fill(tmp_path / "syncd.db", companies)
     yield made
     made.database.close()
 

@@ -17,8 +17,8 @@ from openpyxl import load_workbook
 from syncd.cli.main import program
 from syncd.store.reports.status import Report
 from tests.fakes.rules import make_limits, make_rules
-from tests.fakes.world import World, open_world
-from tests.unit.desk import document, syncd
+from tests.fakes.world import Companies, World
+from tests.unit.desk import document, fill, syncd
 from tests.unit.test_cli_terminal import Terminal
 
 GROUP = "6f1c9a2e-1b2c-4d5e-8f90-123456789abc@groups.example.com"
@@ -45,10 +45,8 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     root.setLevel(level)
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def found_company(made: World) -> None:
     """Fifty people in one group, of whom forty-two are disabled: their unlinking is held."""
-    made = open_world(f"sqlite:///{tmp_path / 'syncd.db'}")
     made.source.put_group("staff", displayName="Staff", mailNickname=GROUP)
     for number in range(50):
         made.source.put_user(f"u{number}", userPrincipalName=login(number), displayName=f"P {number}")
@@ -58,6 +56,12 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     for number in range(GONE):
         made.source.put_user(f"u{number}", accountEnabled=False)
     assert (await made.sync()).status == "held"
+
+
+@pytest.fixture
+async def world(tmp_path: Path, companies: Companies) -> AsyncIterator[World]:
+    """That company, in the store that the commands look for."""
+    made = await fill(tmp_path / "syncd.db", companies, founded_by=found_company)
     yield made
     made.database.close()
 

@@ -12,10 +12,9 @@ from sqlalchemy import insert
 
 from syncd.cli.screen.names import name_groups
 from syncd.cli.screen.output import ROWS_SHOWN, Stream, format_time, print_json, print_line, print_table, take_shown
-from syncd.store.db.database import open_database
-from syncd.store.db.revision import ensure_schema
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.schema.tables import desired_groups, target_groups
+from tests.stores import open_migrated
 
 
 def test_documents_are_written_entry_by_entry(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,8 +101,7 @@ def test_nothing_is_folded_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeyp
 
 def test_groups_are_named_beside_their_ids(tmp_path: Path) -> None:
     """A group that the portal has by its name there, a wanted one by its name in the tenant, people by neither."""
-    database = open_database(f"sqlite:///{tmp_path / 'store.db'}")
-    ensure_schema(database, create=True)
+    database = open_migrated(f"sqlite:///{tmp_path / 'store.db'}")
     with database.transaction() as connection:
         keys = intern_bps_ids(connection, ["G1@grp", "g2@grp", "ann@x.com"])
         connection.execute(insert(target_groups).values(key=keys["g1@grp"], name="Sales", status="Synchronized"))
