@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,9 @@ from tests.postgres import PostgresUnavailable, fresh_database, private_postgres
 if TYPE_CHECKING:
     from tests.fakes.world import Companies, World
 
+AGAIN = {"contract": 2, "property": 0, "e2e": 0, "fault": 0, "container": 0}
+"""By folder, how many tests of each module are run on a further Python without a mark; in others it is all."""
+
 # Plug-ins ask for "the current event loop" outside of any test; told once that there is none, they make none, and no
 # loop is left for the garbage collector to complain about in a test that has nothing to do with it.
 asyncio.set_event_loop(None)
@@ -30,33 +34,58 @@ hypothesis.settings.load_profile("syncd")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--once-each``: what another version of Python has to show, without the many variants of one test."""
-    parser.addoption(
-        "--once-each",
-        action="store_true",
-        help="of each test with parameters only the first set, and those of a driver",
-    )
+    """``--again``: what another version of Python has to show, which is less than the first one has shown."""
+    parser.addoption("--again", action="store_true", help="only what a further version of Python has to show")
 
 
 @pytest.hookimpl(trylast=True)  # when -m and -k have chosen
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with what takes long, so that no core is left with one such test in the end."""
+    chosen = (_choose_again if config.getoption("--again") else _choose_for_engines)(items)
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = [item for item in items if item in chosen]
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    if config.getoption("--once-each"):
-        seen: set[str] = set()
-        left = []
-        for item in items:
-            name = item.nodeid.partition("[")[0]
-            if name in seen and item.get_closest_marker("driver") is None:
-                left.append(item)
-            seen.add(name)
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in set(left)]
+
+
+def _choose_for_engines(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return all but the second and further variants on PostgreSQL of tests whose parameters change no statement."""
+    seen: set[str] = set()
+    chosen = set(items)
+    for item in items:
+        mark, name = item.get_closest_marker("both_engines"), item.nodeid.partition("[")[0]
+        if mark is None or mark.kwargs.get("every") or item.get_closest_marker("postgresql") is None:
+            continue
+        if name in seen:
+            chosen.remove(item)
+        seen.add(name)
+    return chosen
+
+
+def _choose_again(items: list[pytest.Item]) -> set[pytest.Item]:
+    """Return what a further Python has to show; `docs/development/tests.md` says why.
+
+    Of every test at most the first set of parameters, for a driver the first one on either engine. Of the tests of
+    the wire those that begin their module; of those that start programs or play histories, those marked ``again``.
+    """
+    chosen: dict[tuple[str, bool], pytest.Item] = {}
+    places: dict[str, dict[str, int]] = {}
+    for item in items:
+        module, name = item.nodeid.partition("::")[0], item.nodeid.partition("[")[0]
+        place = places.setdefault(module, {}).setdefault(name, len(places[module]))
+        on_postgresql = item.get_closest_marker("postgresql") is not None
+        marks = {mark.name for mark in item.iter_markers()}
+        begins = place < AGAIN.get(Path(module).parts[1] if len(Path(module).parts) > 2 else "", sys.maxsize)
+        if "once" in marks or (on_postgresql and not marks & {"again", "driver"}):
+            continue
+        if begins or marks & {"again", "driver"}:
+            chosen.setdefault((name, on_postgresql), item)
+    return set(chosen.values())
 
 
 def _is_whole(config: pytest.Config) -> bool:
     """Return whether all tests were asked for."""
-    chosen = config.option.markexpr or config.option.keyword or config.option.once_each
+    chosen = config.option.markexpr or config.option.keyword or config.option.again
     return config.args_source is pytest.Config.ArgsSource.TESTPATHS and not chosen
 
 
@@ -70,12 +99,14 @@ def pytest_testnodedown(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let a worker hand over which engine was asked what."""
-    from tests.engines import asked
+    """Let a worker hand over which engine was asked what; fail a run of all tests that did not ask PostgreSQL all."""
+    from tests.engines import asked, list_unasked
 
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["asked"] = {engine: sorted(functions) for engine, functions in asked.items()}
+    elif _is_whole(config) and list_unasked() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -39,7 +39,7 @@ async def found_company(world: World) -> None:
     await world.sync("full")
 
 
-pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines(every=True)]
 
 
 def explain(world: World, wanted: str) -> Explanation:

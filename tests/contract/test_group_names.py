@@ -14,7 +14,7 @@ from syncd.plan.rules import LicenceRule
 from tests.fakes.rules import make_rules, make_scope
 from tests.fakes.world import World, open_world
 
-pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
+pytestmark = pytest.mark.both_engines
 
 KINDS: tuple[PullKind, ...] = ("delta", "full")
 ROLES = ("include", "exclude", "licence")

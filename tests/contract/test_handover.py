@@ -22,7 +22,7 @@ from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World, open_world
 
-pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
+pytestmark = pytest.mark.both_engines
 
 ANNA = "anna@x.com"
 WAITS = "handover user anna@x.com held"

@@ -16,7 +16,7 @@ from syncd.sync.planning.undo import Undo
 from tests.fakes.rules import make_policy, make_rules
 from tests.fakes.world import World, open_world
 
-pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
+pytestmark = pytest.mark.both_engines
 
 OLD, NEW = "g1@groups.example.com", "g2@groups.example.com"
 KINDS: tuple[PullKind, ...] = ("delta", "full")

@@ -30,7 +30,7 @@ async def found_company(world: World) -> None:
     assert (await world.sync()).status == "held"
 
 
-pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines(every=True)]
 
 
 async def test_changes_are_summed_up(world: World) -> None:

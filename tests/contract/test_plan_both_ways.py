@@ -24,7 +24,7 @@ from syncd.sync.planning.places import PlacePlanning
 from tests.fakes.rules import make_policy, make_rules, make_scope
 from tests.fakes.world import World, open_world
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 
 _PEOPLE, _GROUPS = 24, 12
 

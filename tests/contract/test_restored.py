@@ -59,7 +59,7 @@ async def found_company(world: World) -> None:
     assert (await world.sync("full")).status == "succeeded"
 
 
-pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines]
+pytestmark = [pytest.mark.company(founded_by=found_company), pytest.mark.both_engines(every=True)]
 
 
 async def live_a_week(world: World) -> None:

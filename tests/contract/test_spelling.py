@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes.world import World
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 LONG = "Head of the Department of Everything That Has a Very Long Name"
 
 

@@ -22,7 +22,7 @@ from syncd.store.db.database import reading
 from syncd.store.schema.tables import changes
 from tests.fakes.world import open_world
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 
 _KINDS = (
     ("create", "user"), ("update", "user"), ("adopt", "user"), ("delete", "user"), ("delete", "group"),

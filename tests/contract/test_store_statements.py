@@ -24,7 +24,7 @@ from syncd.store.db.sql import insert_from, pick_missing
 from syncd.store.inventory.bps_ids import in_order, iterate_folded
 from syncd.store.schema.tables import facts, runs, source_objects, target_principals, touched_users
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 
 _NAMES = {1: "ann", 2: "bob", 3: 'cyd\'s "own" ż'}
 

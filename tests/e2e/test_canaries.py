@@ -30,7 +30,6 @@ def search(secrets: list[str], directory: Path, *ended: Ended) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("shape", ["application/json", "text/html"])
 async def test_sides_that_repeat_what_they_are_sent(tmp_path: Path, shape: str) -> None:
     """Check, run, list and store: each time another side repeats the request, with a person's name before it."""
@@ -58,7 +57,6 @@ async def test_sides_that_repeat_what_they_are_sent(tmp_path: Path, shape: str) 
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 Forbidden"])
 async def test_a_proxy_that_refuses_is_told_without_its_password(tmp_path: Path, status: str) -> None:
     """By one sentence with the setting, at once, in the run, in the list of runs and in the check."""

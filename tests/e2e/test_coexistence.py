@@ -13,7 +13,6 @@ from tests.e2e.truth import maps
 
 
 @pytest.mark.slow
-@pytest.mark.once
 async def test_leftovers_of_the_built_in_synchronisation_are_explained_and_left_alone(tmp_path: Path) -> None:
     """A deactivated record, a visible one that the API may not change, and a group id that a hidden user has."""
     async with Sandbox(SandboxOptions(users=30, groups=4, memberships=60), tmp_path) as sandbox:

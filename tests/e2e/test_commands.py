@@ -35,6 +35,7 @@ def syncd(sandbox: Sandbox, tmp_path: Path) -> Program:
     return Program.connected(sandbox, tmp_path)
 
 
+@pytest.mark.again
 async def test_a_first_sync_fills_the_portal_and_a_second_one_has_nothing_to_do(
     sandbox: Sandbox, syncd: Program
 ) -> None:
@@ -214,6 +215,7 @@ async def test_a_store_in_use_is_exit_code_75_at_once_or_after_the_wait(syncd: P
         database.close()
 
 
+@pytest.mark.again
 async def test_wrong_settings_are_told_all_at_once_with_exit_code_2(syncd: Program) -> None:
     """A line names the file, every problem is a line of its own, no traceback; usage errors have the same code."""
     result = await syncd("sync", "full", SYNCD_GRAPH__TENNANT_ID="x", SYNCD_BPS__CONCURRENCY="0")
@@ -273,6 +275,7 @@ async def test_why_a_run_failed_is_the_last_sentence_in_a_pipe_and_said_once_on_
     assert screen.count("bps.client_secret") == last.count("bps.client_secret")
 
 
+@pytest.mark.again
 async def test_check_shows_every_probe_and_the_settings_without_secrets(sandbox: Sandbox, syncd: Program) -> None:
     """All is well: exit code 0, the configuration in force is printed, and neither store nor portal is touched."""
     result = await syncd("check")
@@ -311,6 +314,7 @@ async def test_licences_go_from_the_rule_to_the_portal(sandbox: Sandbox, syncd: 
     assert "Licence: PowerUser" in (await syncd("explain", granted[0]["bps_id"])).stdout
 
 
+@pytest.mark.again
 async def test_a_signal_ends_a_sync_at_the_next_safe_place(sandbox: Sandbox, syncd: Program) -> None:
     """The run is closed as interrupted, and the next sync completes the work."""
     sandbox.faults.add(Fault("delay", side="portal", method="POST", seconds=1.0))

@@ -82,6 +82,7 @@ class AnnouncedFault(Fault):
             await self.struck.wait()
 
 
+@pytest.mark.again
 async def test_signals_are_runs(sandbox: Sandbox, syncd: Program) -> None:
     """The first run is full, SIGUSR2 carries a hire over as a delta, SIGUSR1 is a full run, SIGTERM ends well."""
     async with running(syncd) as daemon:
@@ -99,6 +100,7 @@ async def test_signals_are_runs(sandbox: Sandbox, syncd: Program) -> None:
         assert daemon.names()[-1] == "daemon.stopped"
 
 
+@pytest.mark.again
 @pytest.mark.parametrize("where", ["pull", "push"])
 async def test_sigterm_in_mid_run_finishes_what_is_in_hand(sandbox: Sandbox, syncd: Program, where: str) -> None:
     """Stopped while reading or writing, the daemon ends within seconds, and the run is closed as interrupted."""
@@ -199,6 +201,7 @@ async def test_a_bad_configuration_is_refused_and_a_good_one_adopted(sandbox: Sa
         assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
 
 
+@pytest.mark.again
 async def test_health_pages_answer(sandbox: Sandbox, syncd: Program) -> None:
     """Live, ready, metrics of the run that was made, and a page without anybody's name."""
     async with running(syncd, SYNCD_HEALTH__LISTEN="127.0.0.1:0") as daemon:
@@ -246,6 +249,7 @@ async def test_without_settings_every_problem_is_listed_and_nothing_starts(tmp_p
     assert "bps.portal_url" in ended.stderr
 
 
+@pytest.mark.again
 async def test_beside_a_daemon_questions_are_answered_by_it(syncd: Program, sandbox: Sandbox) -> None:
     """`plan none`, `plan delta` and `drift`, by the same rules; what needs the store for itself still ends with 75."""
     async with running(syncd) as daemon:

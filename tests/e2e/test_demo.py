@@ -48,7 +48,6 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.once
 async def test_the_demo_sees_all_that_it_promises_and_cleans_up(tmp_path: Path) -> None:
     """Exit code 0, every chapter told within 100 columns, and the daemon gone."""
     process = await start(tmp_path / "demo", 300)
@@ -73,7 +72,6 @@ async def test_the_demo_sees_all_that_it_promises_and_cleans_up(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.once
 async def test_a_demo_that_fails_says_so_and_leaves_nothing_running(tmp_path: Path) -> None:
     """A company too small for what is to be shown: exit code 1, the reason, and the end of the logs."""
     process = await start(tmp_path / "demo", 20)
@@ -84,7 +82,6 @@ async def test_a_demo_that_fails_says_so_and_leaves_nothing_running(tmp_path: Pa
     assert not any(is_running(int(pid)) for pid in re.findall(r"kill -USR\d (\d+)", told))
 
 
-@pytest.mark.once
 async def test_an_interrupted_demo_stops_what_it_started(tmp_path: Path) -> None:
     """SIGTERM in the middle: the sandbox and the daemon end with it, in good order."""
     process = await start(tmp_path / "demo", 60)

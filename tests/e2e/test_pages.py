@@ -32,7 +32,6 @@ def _tools() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.once
 async def test_the_tutorial_can_be_typed_from_top_to_bottom(tmp_path: Path) -> None:
     """A newcomer sees on the screen what stands on the page."""
     ports = Ports.find(*TUTORIAL_PORTS)
@@ -57,7 +56,6 @@ async def test_the_tutorial_can_be_typed_from_top_to_bottom(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.once
 @pytest.mark.parametrize("page", HOW_TOS, ids=lambda page: page.stem)
 async def test_the_examples_of_a_how_to_are_true(page: Path, tmp_path: Path) -> None:
     """What a page shows is what the program prints when that happens in the small company."""

@@ -25,6 +25,7 @@ def syncd(sandbox: Sandbox, tmp_path: Path) -> Program:
     return Program.connected(sandbox, tmp_path)
 
 
+@pytest.mark.again
 async def test_a_plan_is_written_applied_exactly_and_refused_when_applied_again(syncd: Program, tmp_path: Path) -> None:
     """The file is private, whole and JSON; a damaged one and one for another portal are usage errors."""
     planned = await syncd("plan", "full", "--json", "--out", "plan.json")

@@ -19,7 +19,6 @@ from tools import release
 SECONDS = 600
 
 
-@pytest.mark.once
 @pytest.mark.slow
 def test_a_release_is_built_checked_installed_and_summed(tmp_path: Path) -> None:
     """Wheel and source archive hold what they should, the wheel works beside the locked libraries alone."""

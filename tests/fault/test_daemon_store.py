@@ -279,6 +279,7 @@ async def wire(database_url: str) -> AsyncIterator[tuple[Forwarder, str]]:
         yield forwarder, url.set(port=port).render_as_string(hide_password=False)
 
 
+@pytest.mark.again
 @pytest.mark.postgresql
 async def test_a_daemon_survives_that_its_server_is_cut_off(
     sandbox: Sandbox, syncd: Program, wire: tuple[Forwarder, str]

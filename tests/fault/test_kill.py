@@ -107,7 +107,6 @@ async def read_run(process: asyncio.subprocess.Process) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.once
 async def test_twenty_kills_in_pull_and_push_end_in_the_right_state(tmp_path: Path) -> None:
     """Whatever the moment, the next start goes on; in the end the portal is the truth, and nobody was made twice."""
     chance = random.Random("kills")

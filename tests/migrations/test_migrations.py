@@ -21,7 +21,7 @@ from syncd.store.schema.tables import failures, metadata, rejections, target_mem
 from syncd.store.store import Store
 from tests.fakes.history import check_history
 
-pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
+pytestmark = [pytest.mark.driver, pytest.mark.both_engines(every=True)]
 
 BEFORE_OWNERS = "0001"
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 
-import pytest
 import stamina
 import structlog
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -18,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, get_state_machine_test
 _WANTED = os.environ.get("SYNCD_MACHINES")
 _SHRINK_FROM = 1000
 _NUMBER = 4
-SHARES = (0, *(pytest.param(share, marks=pytest.mark.once) for share in range(1, _NUMBER)))
-"""Values of a test's parameter ``share``; one of them is enough on each further Python."""
+SHARES = range(_NUMBER)
+"""Values of a test's parameter ``share``."""
 
 
 def walk(machine: type[RuleBasedStateMachine], share: int, *, machines: int, steps: int) -> None:

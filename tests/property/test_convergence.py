@@ -448,6 +448,7 @@ few = settings(
 )
 
 
+@pytest.mark.again
 @few
 @example(
     # A full read that is broken off between its last page and the sweep: the next run ends it and reads no more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,6 +67,7 @@ def run_library(text: str, person: dict[str, Any]) -> tuple[bool, Any]:
         return False, None
 
 
+@pytest.mark.again
 @settings(max_examples=300)
 @given(text=OPERANDS, person=PEOPLE)
 def test_what_the_library_gets_right_stays_as_it_is(text: str, person: dict[str, Any]) -> None:
@@ -85,6 +87,7 @@ def test_what_the_library_gets_right_stays_as_it_is(text: str, person: dict[str,
         assert (ours, type(ours)) == (value, type(value))
 
 
+@pytest.mark.again
 @settings(max_examples=200)
 @given(text=OPERANDS, blanks=BLANKS)
 def test_everything_that_is_looked_at_is_found(text: str, blanks: str) -> None:

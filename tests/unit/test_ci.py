@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("bash", "dirname", "sed", "grep", "tail", "cat", "chmod", "env", "mktemp", "rm")
+TOOLS = ("bash", "dirname", "sed", "grep", "tail", "cat", "chmod", "env", "mktemp", "rm", "sleep")
 OFFERED = "echo '  Candidate: 3.13.5-1'"
 NOT_OFFERED = "echo '  Candidate: (none)'"
 
@@ -40,6 +40,10 @@ class Machine:
         environment = {"PATH": str(self.folder / "bin")}
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
+    def find_tests(self) -> str:
+        """Return how the tests of the first Python were called."""
+        return next(call for call in self.calls("make") if call.startswith("make test "))
+
     def calls(self, name: str) -> list[str]:
         """Return the calls of a program."""
         return [line for line in (self.folder / "calls").read_text().splitlines() if line.startswith(f"{name} ")]
@@ -66,12 +70,13 @@ def test_a_python_that_debian_does_not_have_is_said(machine: Machine) -> None:
     assert ended.returncode == 0, ended.stderr
     assert "NOT TESTED: Python 3.13, which is not here, and which this machine's package sources do" in ended.stdout
     assert "FAILED" not in ended.stdout
-    assert [call.split()[1] for call in machine.calls("make")] == ["venv", "--jobs=2", "test"]
-    assert "container=1" in machine.calls("make")[-1]
+    asked = ["--jobs=2 --output-sync static", "--silent site", "test", "venv tools"]
+    assert sorted(call.removeprefix("make ").partition(" PYTHON=")[0] for call in machine.calls("make")) == asked
+    assert "container=1" in machine.find_tests()
 
 
 def test_a_python_that_debian_has_is_installed_and_tested(machine: Machine) -> None:
-    """Tests run a second time, on it, beside the first: of each test one variant, and no image."""
+    """Beside the first one it shows what could be different there, which takes no image."""
     there = machine.folder / "bin" / "python3.13"
     machine.put("apt-cache", OFFERED)
     install = f"printf '#!/bin/sh\\nexit 0\\n' > {there}; chmod +x {there}"
@@ -79,18 +84,18 @@ def test_a_python_that_debian_has_is_installed_and_tested(machine: Machine) -> N
     ended = machine.run()
     assert ended.returncode == 0, ended.stderr
     assert "Python" not in ended.stdout.partition("== done")[2]
-    again = "--once-each -m 'not container and not once and (driver or not postgresql)'"
     assert sorted(call for call in machine.calls("make") if " test " in call) == [
-        f"make --silent test PYTHON={there} ARGS={again} container=1 tool=",
+        f"make --silent test PYTHON={there} ARGS=--again container= tool=",
         f"make test PYTHON={machine.folder / 'bin/python3.11'} container=1 tool=",
     ]
 
 
-@pytest.mark.parametrize("broken", ["--silent", "--jobs=2"])
-def test_a_failure_beside_the_first_tests_or_before_them_ends_ci(machine: Machine, broken: str) -> None:
-    """What the other Python printed is shown, and a failure of the first leaves nothing running."""
+@pytest.mark.parametrize("broken", ["site", "static", "ARGS=--again", "test?PYTHON=*3.11"])
+def test_a_step_that_fails_ends_ci_at_once(machine: Machine, broken: str) -> None:
+    """What it printed is shown, and tests that would take an hour more are ended: `run` waits for all that print."""
     machine.put("python3.13", "exit 0")
-    machine.put("make", f'[[ "$*" != *{broken}* ]] || {{ echo "it is {broken} that fails"; exit 2; }}')
+    fails = f'if [[ "$*" == *{broken}* ]]; then echo "it is {broken} that fails"; exit 2; fi'
+    machine.put("make", f'{fails}; if [[ "$*" == test* ]]; then sleep 3600; fi')
     ended = machine.run()
     assert ended.returncode == 2
     assert f"it is {broken} that fails" in ended.stdout
@@ -112,7 +117,7 @@ def test_package_sources_that_do_not_answer_are_a_failure(machine: Machine) -> N
     ended = machine.run()
     assert ended.returncode == 1
     assert "NOT TESTED: Python 3.13, which is not here, and the package sources could not be asked" in ended.stdout
-    assert "make test" in machine.calls("make")[-1]
+    assert machine.find_tests()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ def test_without_the_image_ci_fails_after_everything_else(machine: Machine, dock
     assert f"{why}" in ended.stdout
     assert "NOT TESTED: the container image" in ended.stdout
     assert ended.stdout.rstrip().rpartition("\n")[2].startswith("FAILED")
-    assert "container=0" in machine.calls("make")[-1]
+    assert "container=0" in machine.find_tests()
 
 
 def test_tools_beside_the_clone_are_used_first(machine: Machine) -> None:
@@ -141,7 +146,7 @@ def test_tools_beside_the_clone_are_used_first(machine: Machine) -> None:
     ended = machine.run()
     assert ended.returncode == 0, ended.stdout
     assert "the container image" not in ended.stdout
-    assert machine.calls("make")[-1].endswith(f"container=1 tool={machine.folder / 'shared/tools/container'}")
+    assert machine.find_tests().endswith(f"container=1 tool={machine.folder / 'shared/tools/container'}")
 
 
 def test_a_base_image_that_cannot_be_made_ends_ci(machine: Machine) -> None:

@@ -16,7 +16,7 @@ from syncd.store.reports.status import Line, Report
 from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.world import World
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.plans.outcomes import Placed
 from syncd.store.store import Store
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN, BEN = "ann@example.com", "Bén@example.com"

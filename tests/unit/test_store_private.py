@@ -15,7 +15,7 @@ from syncd.store.db.database import open_database
 from syncd.store.db.revision import ensure_schema
 from syncd.store.store import Store
 
-pytestmark = pytest.mark.both_engines
+pytestmark = pytest.mark.both_engines(every=True)
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BROKEN = (

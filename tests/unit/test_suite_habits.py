@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 import sqlalchemy as sa
@@ -28,28 +30,16 @@ def strict_suite(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_a_task_left_running_fails_its_test(strict_suite: pytest.Pytester) -> None:
-    """A test that passes but leaves a task behind is reported, with the task's name."""
-    strict_suite.makepyfile(
-        """
-        import asyncio
-
-        async def test_careless():
-            global kept
-            kept = asyncio.create_task(asyncio.Event().wait(), name="forgotten")
-        """
-    )
-    result = strict_suite.runpytest_subprocess()
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.fnmatch_lines(["*tasks left running: forgotten*"])
-
-
-def test_tidy_coroutines_fixtures_and_plain_functions_pass(strict_suite: pytest.Pytester) -> None:
-    """A task owned by a fixture, a cancelled task and a test without a loop are all fine."""
+def test_a_task_left_running_fails_its_test_and_no_other(strict_suite: pytest.Pytester) -> None:
+    """It is named; a task owned by a fixture, a cancelled task and a test without a loop are all fine."""
     strict_suite.makepyfile(
         """
         import asyncio
         import pytest
+
+        async def test_careless():
+            global kept
+            kept = asyncio.create_task(asyncio.Event().wait(), name="forgotten")
 
         @pytest.fixture
         async def server():
@@ -71,36 +61,123 @@ def test_tidy_coroutines_fixtures_and_plain_functions_pass(strict_suite: pytest.
                 asyncio.get_running_loop()
         """
     )
-    strict_suite.runpytest_subprocess().assert_outcomes(passed=3)
+    result = strict_suite.runpytest_subprocess()
+    result.assert_outcomes(passed=4, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_careless*", "*tasks left running: forgotten*"])
 
 
-def test_once_each_runs_every_test_and_of_its_parameters_the_first(strict_suite: pytest.Pytester) -> None:
-    """No test is left out, and what shows a driver is run with all of them."""
+WIRE = """
+    import pytest
+
+    def test_first():
+        pass
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_second(number):
+        assert number == 1
+
+    def test_third():
+        raise AssertionError
+
+    @pytest.mark.once
+    def test_fourth():
+        raise AssertionError
+
+    @pytest.mark.again
+    def test_fifth():
+        pass
+"""
+
+UNIT = """
+    import pytest
+    from tests.engines import asked
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_many(number):
+        assert number == 1
+
+    @pytest.mark.driver
+    @pytest.mark.parametrize("engine", ["one", "two", pytest.param("three", marks=pytest.mark.postgresql)])
+    def test_driver(engine):
+        assert engine != "two"
+        asked["postgresql" if engine == "three" else "sqlite"].add(f"plans/{engine}.py: load")
+
+    @pytest.mark.parametrize("engine", [pytest.param("three", marks=pytest.mark.postgresql)])
+    def test_other(engine):
+        raise AssertionError
+
+    class TestOf:
+        def test_many(self):
+            pass
+
+    def test_third():
+        pass
+"""
+
+
+def test_a_further_python_has_to_show_less(strict_suite: pytest.Pytester) -> None:
+    """Of each test one variant, of a driver one on each engine; of the wire what begins, of programs what is marked.
+
+    What PostgreSQL was not asked there says nothing about all tests.
+    """
+    for folder, text in (("unit", UNIT), ("contract", WIRE), ("e2e", WIRE)):
+        path = strict_suite.path / "tests" / folder / f"test_{folder}.py"
+        path.parent.mkdir(parents=True)
+        path.write_text(dedent(text))
+    ini = strict_suite.path / "tox.ini"
+    ini.write_text(f"{ini.read_text()}\ntestpaths = tests\n")
+    ended = strict_suite.runpytest_subprocess("--again", "-v", "-n0")
+    passed = sorted(re.findall(r"^tests/\w+/test_(\S+) PASSED", ended.stdout.str(), re.MULTILINE))
+    assert passed == [
+        "contract.py::test_fifth",
+        "contract.py::test_first",
+        "contract.py::test_second[1]",
+        "e2e.py::test_fifth",
+        "unit.py::TestOf::test_many",
+        "unit.py::test_driver[one]",
+        "unit.py::test_driver[three]",
+        "unit.py::test_many[1]",
+        "unit.py::test_third",
+    ]
+    ended.assert_outcomes(passed=len(passed), deselected=14)
+    ended.stdout.no_fnmatch_line("UNASKED*")
+
+
+def test_postgresql_gets_one_variant_of_a_test_unless_every_one_is_asked_for(strict_suite: pytest.Pytester) -> None:
+    """SQLite gets all of them."""
     strict_suite.makepyfile(
         """
         import pytest
 
+        @pytest.mark.both_engines
         @pytest.mark.parametrize("number", [1, 2, 3])
-        def test_many(number):
-            assert number == 1
-
-        @pytest.mark.parametrize("engine", ["one", pytest.param("two", marks=pytest.mark.driver)])
-        def test_driver(engine):
+        def test_rule(store_url, number):
             pass
 
-        class TestOf:
-            def test_many(self):
-                pass
-
-        def test_single():
+        @pytest.mark.both_engines(every=True)
+        @pytest.mark.parametrize("number", [1, 2, 3])
+        def test_statement(store_url, number):
             pass
         """
     )
-    strict_suite.runpytest_subprocess("--once-each").assert_outcomes(passed=5, deselected=2)
+    listed = strict_suite.runpytest_subprocess("--collect-only", "-q", "-n0").outlines
+    found = Counter(
+        (name, engine)
+        for name in ("rule", "statement")
+        for engine in ("sqlite", "postgresql")
+        for line in listed
+        if f"::test_{name}[" in line and engine in line.rpartition("::")[2]
+    )
+    assert found == {
+        ("rule", "sqlite"): 3,
+        ("rule", "postgresql"): 1,
+        ("statement", "sqlite"): 3,
+        ("statement", "postgresql"): 3,
+    }
 
 
-def test_what_only_sqlite_was_asked_is_named_after_a_run_of_all_tests(strict_suite: pytest.Pytester) -> None:
-    """Also when another process of the session asked; a run of some tests shows nothing about it."""
+def test_what_only_sqlite_was_asked_fails_a_run_of_all_tests(strict_suite: pytest.Pytester) -> None:
+    """It is named, also when another process of the session asked."""
     strict_suite.makepyfile(
         """
         from tests.engines import asked
@@ -114,12 +191,11 @@ def test_what_only_sqlite_was_asked_is_named_after_a_run_of_all_tests(strict_sui
     )
     ini = strict_suite.path / "tox.ini"
     ini.write_text(f"{ini.read_text()}\ntestpaths = .\n")
-    for processes in ("-n0", "-n2"):
-        ended = strict_suite.runpytest_subprocess(processes)
-        ended.assert_outcomes(passed=2)
-        ended.stdout.fnmatch_lines(["UNASKED on PostgreSQL: plans/undo.py: load*"])
-        ended.stdout.no_fnmatch_line("*pairs.py*")
-    strict_suite.runpytest_subprocess("-k", "test_both or test_one").stdout.no_fnmatch_line("UNASKED*")
+    ended = strict_suite.runpytest_subprocess("-n2")
+    ended.assert_outcomes(passed=2)
+    assert ended.ret == pytest.ExitCode.TESTS_FAILED
+    ended.stdout.fnmatch_lines(["UNASKED on PostgreSQL: plans/undo.py: load*"])
+    ended.stdout.no_fnmatch_line("*pairs.py*")
 
 
 def test_no_test_sleeps_or_is_switched_off() -> None:
@@ -133,7 +209,7 @@ BY_MIGRATIONS = {"facts": 1, "run_chain": 1}
 """Rows that a new store has: since when history is noted, and where the chain of run records begins."""
 
 
-@pytest.mark.both_engines
+@pytest.mark.both_engines(every=True)
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_every_empty_store_is_empty(empty_store_url: str, round_number: int) -> None:
     """What one test leaves in its store is not there for the next, on either engine."""
@@ -146,7 +222,7 @@ def test_every_empty_store_is_empty(empty_store_url: str, round_number: int) -> 
         engine.dispose()
 
 
-@pytest.mark.both_engines
+@pytest.mark.both_engines(every=True)
 @pytest.mark.parametrize("round_number", [1, 2])
 def test_every_store_has_the_schema_and_no_row(store_url: str, round_number: int) -> None:
     """What one test writes to its store is not in the copy that the next one gets, on either engine."""
