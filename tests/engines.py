@@ -31,7 +31,7 @@ def begin_noting() -> None:
 
 
 def _note(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
-    if statement.startswith("BEGIN"):  # which only SQLite is told
+    if statement.startswith(("BEGIN", "PRAGMA")):  # which only SQLite is told
         return
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:

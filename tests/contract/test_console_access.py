@@ -221,6 +221,7 @@ async def test_a_session_ends_when_idle_and_after_its_longest_time(world: World,
     assert (await busy.get("/")).status == 303
 
 
+@pytest.mark.both_engines
 async def test_signing_out_ends_the_session_for_whoever_has_the_cookie(stage: ConsoleStage) -> None:
     """The cookie alone is worth nothing any more."""
     browser = stage.sign_in("approver")

@@ -91,6 +91,7 @@ async def tenant(world: World, tmp_path: Path) -> AsyncIterator[Tenant]:
             yield Tenant(box, stage, http)
 
 
+@pytest.mark.both_engines
 async def test_an_approver_and_a_viewer_are_known_by_their_own_ids(tenant: Tenant) -> None:
     """The way leads back to the page that was asked for; name and role are shown."""
     for number, role in ((0, "approver"), (1, "viewer")):

@@ -258,6 +258,20 @@ async def test_a_record_removed_by_hand_stays_away_where_drift_is_not_reverted(w
     assert "ben@x.com" in world.portal.picture()["all@grp"]
 
 
+@pytest.mark.both_engines
+async def test_who_was_removed_by_hand_is_forgotten_once_the_tenant_lets_go_as_well(world: World) -> None:
+    """Nothing is left to remember: who comes back to the tenant is made again."""
+    world.rules = make_rules(policy=make_policy(drift="report"))
+    world.portal.accounts.pop("cleo@x.com")
+    world.portal.members["all@grp"].pop("cleo@x.com")
+    await world.sync("full")
+    assert [each.bps_id for each in world.store.drift.load_vanished()] == ["cleo@x.com"]
+    world.source.remove_user("cleo", hard=True)
+    await world.sync("delta")
+    assert world.store.drift.load_vanished() == []
+    assert "cleo@x.com" not in world.portal.accounts
+
+
 async def test_a_group_removed_by_hand_can_be_adopted_as_gone(world: World) -> None:
     """Neither it nor its members come back until its source changes."""
     world.portal.groups.pop("all@grp")

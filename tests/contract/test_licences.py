@@ -114,6 +114,7 @@ async def test_many_grants_travel_in_one_request(world: World) -> None:
     ]
 
 
+@pytest.mark.both_engines
 async def test_what_the_metrics_tell_of_licences(world: World) -> None:
     """Seats that are left, and people who wait for one: until there is a seat, and not a run longer."""
     world.portal.totals["User"] = 2

@@ -48,6 +48,7 @@ def tell(found: AsIf) -> set[str]:
     return gains | {f"revoke {move.bps_id} {kind}" for move in found.moves for kind in move.losses}
 
 
+@pytest.mark.both_engines
 @pytest.mark.parametrize(
     "licences",
     [(), (USER,), (USER, POWER), (LicenceRule("Power", "ExternalUser"), USER), (LicenceRule("All", "PowerUser"),)],
@@ -65,6 +66,7 @@ async def test_what_is_foretold_is_what_a_plan_says(world: World, licences: tupl
     assert tell(found) == await plan(world, replace(world.rules, licences=licences))
 
 
+@pytest.mark.both_engines
 async def test_another_scope_is_decided_anew(world: World) -> None:
     """Whom it leaves out loses what the rules gave, and whom it lets in gets it, as a plan says."""
     world.rules = make_rules(licences=(POWER, USER), scope=make_scope(users=Expression('user.displayName != "User 4"')))
@@ -80,6 +82,7 @@ async def test_another_scope_is_decided_anew(world: World) -> None:
     assert tell(found) == {"revoke u2@x.com User", "revoke u3@x.com User"}
 
 
+@pytest.mark.both_engines
 async def test_seats_and_rules_are_counted(world: World) -> None:
     """Who finds no seat waits and keeps what is held; each rule tells whom it covers, and whom it gives to."""
     world.portal.totals = {"PowerUser": 3, "User": 10}

@@ -10,6 +10,7 @@ import pytest
 from syncd.clock import Clock
 from syncd.model.run import PullKind
 from syncd.store.decisions.pauses import Paused
+from syncd.store.reports.company import load_owned
 from syncd.store.reports.explain import Explanations
 from syncd.store.reports.orphans import iterate_orphans
 from syncd.store.reports.status import Report
@@ -167,7 +168,10 @@ async def test_a_bound_record_is_its_persons_whatever_the_mapping_says(world: Wo
     await _make_stranger(world)
     ((kind, record),) = world.store.decisions.find_records("old\\cleo")
     (cleo,) = Explanations(world.database).find("cleo@x.example")
+    assert world.store.decisions.load_owned(kind, cleo.key) == []
     assert world.store.decisions.bind(kind, record=record.key, source=cleo.key, by="me", now=NOW) is None
+    assert world.store.decisions.load_owned(kind, cleo.key) == ["OLD\\cleo"]
+    assert load_owned(world.database)[kind]["cleo"] == "old\\cleo"
     world.source.link("staff", "cleo")
     for login in ("cleo@x.example", "cleopatra@x.example"):
         world.source.put_user("cleo", userPrincipalName=login)

@@ -87,6 +87,34 @@ async def test_by_hand_before_and_taken_since(world: World) -> None:
     assert world.portal.privileges == GIVEN
 
 
+async def test_a_renamed_group_has_everything_before_its_old_record_loses_it(world: World) -> None:
+    """Who holds something beside it is listed as somebody else's."""
+    world.portal.add_account("eve@x.com", name="Eve")
+    world.portal.privileges = {("1/application//invoices//readonly", "eve@x.com")}
+    say(world, "g")
+    await world.sync("full")
+    states = {each["bps_id"]: each["state"] for each in list_privileges(world.store, world.rules)}
+    assert states == {"g@grp": "given", "eve@x.com": "foreign"}
+    world.source.put_group("g", displayName="Group g", mailNickname="new@grp")
+    for _ in range(2):
+        await world.sync()
+    assert {holder for _, holder in world.portal.privileges} == {"new@grp", "eve@x.com"}
+
+
+async def test_what_somebody_took_is_forgotten_with_its_rule(world: World) -> None:
+    """As long as the rule gives it, it is told as drift, where drift is only told."""
+    world.rules = make_rules(policy=make_policy(drift="report"))
+    say(world, "g")
+    for _ in range(2):
+        await world.sync("full")
+    world.portal.privileges = set()
+    await world.sync("full")
+    assert [each.bps_id for each in world.store.privileges.list_taken()] == ["g@grp"]
+    say(world)
+    await world.sync("full")
+    assert world.store.privileges.list_taken() == []
+
+
 async def test_held_approved_rejected_and_undone(world: World) -> None:
     """The guard counts them; what a person decided stands; an undone run gives back."""
     say(world, "g", "h")

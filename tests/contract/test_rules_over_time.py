@@ -108,6 +108,7 @@ async def test_a_plan_from_the_store_is_refused_where_rules_look_at_what_was_not
     assert (await world.sync("none", write=False)).status == "succeeded"
 
 
+@pytest.mark.both_engines
 async def test_a_plan_from_a_store_of_an_older_version_warns(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has not noted what its objects were read with."""
     with world.database.transaction() as connection:

@@ -12,6 +12,8 @@ from sqlalchemy import select, update
 from syncd.model.history import Asked, End
 from syncd.model.run import Approval, RunRequest
 from syncd.plan.rules import LicenceRule
+from syncd.store.reports.certificate import Certificates
+from syncd.store.reports.explain import Explanations
 from syncd.store.reports.history import History
 from syncd.store.schema.tables import source_groups, source_users, target_licences, target_members
 from syncd.sync.planning.undo import Undo
@@ -90,6 +92,11 @@ async def test_a_leaver_goes_as_a_leaver_and_who_returns_comes_again(world: Worl
     await world.sync()
     assert times(world, "sales", "ann") == [f"1:joined 2:{state}"]
     assert records(world, "user", "ann") == ["ann@x.com active 1:created 2:leaving", f"ann@x.com {state} 2:leaving -"]
+    (found,) = Explanations(world.database).find("ann@x.com")
+    departure = Certificates(world.database).load(found, now=world.clock.now())
+    assert departure is not None
+    assert (departure.state, departure.left_run) == (state, 2)
+    assert [(proof.id, proof.status) for proof in departure.runs] == [(2, "succeeded")]
     world.source.put_user("ann", userPrincipalName="ann@x.com", displayName="ann", accountEnabled=True)
     world.source.link("sales", "ann")
     await world.sync()
