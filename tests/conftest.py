@@ -199,8 +199,11 @@ def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
 
 
 @pytest.fixture
-def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of a migrated database with no row that only this test uses; dropped afterwards."""
+def store_url(request: pytest.FixtureRequest, tmp_path: Path, companies: Companies) -> Iterator[str]:
+    """The URL of a migrated database that only this test uses; dropped afterwards.
+
+    It has no row, but for those of the company that the test's `world` begins with, if that has begun on this server.
+    """
     from tests.stores import postgres_template, template
 
     if request.param == "sqlite":
@@ -208,7 +211,9 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path / 'store.db'}"
         return
     server = request.getfixturevalue("postgres_url")
-    with fresh_database(server, template=postgres_template(server)) as url:
+    mark = request.node.get_closest_marker("company")
+    begun = companies.find_template(mark.kwargs["founded_by"]) if mark and "world" in request.fixturenames else None
+    with fresh_database(server, template=begun or postgres_template(server)) as url:
         yield url
 
 
@@ -223,15 +228,15 @@ def companies(tmp_path_factory: pytest.TempPathFactory) -> Companies:
 @pytest.fixture
 async def world(request: pytest.FixtureRequest, store_url: str, companies: Companies) -> AsyncIterator[World]:
     """A tenant, a portal and a store; in them the company that the mark ``company`` names, otherwise nothing."""
-    from tests.fakes.world import found, open_world
+    from tests.fakes.world import open_world
 
     structlog.reset_defaults()
     mark = request.node.get_closest_marker("company")
-    if mark is not None and store_url.startswith("sqlite:///"):
+    if mark is None:
+        made = open_world(store_url)
+    elif store_url.startswith("sqlite:///"):
         made = await companies.open(mark.kwargs["founded_by"], Path(store_url.removeprefix("sqlite:///")))
     else:
-        made = open_world(store_url)
-        if mark is not None:
-            await found(mark.kwargs["founded_by"], made)
+        made = await companies.open_on_server(mark.kwargs["founded_by"], store_url)
     yield made
     made.database.close()

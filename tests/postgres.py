@@ -101,6 +101,15 @@ def private_postgres() -> Iterator[str]:
         shutil.rmtree(home)
 
 
+def copy_database(url: str, name: str) -> None:
+    """Copy a database to which nobody is connected, under that name on its server: a template for `fresh_database`."""
+    source = make_url(url)
+    server = source.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True) as admin:
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        admin.execute(copy.format(sql.Identifier(name), sql.Identifier(source.database or "")))
+
+
 @contextmanager
 def fresh_database(server_url: str, *, template: str = "template0") -> Iterator[str]:
     """Copy the template (an empty one unless named) on that server and give the copy's URL.

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pty
+import shutil
 import signal
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from typing import Any, Self
 
 from syncd.sandbox.server import Sandbox, find_free_port
 from tests.documents import check_document
+from tests.stores import template
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 90.0
@@ -48,12 +50,14 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def connected(cls, sandbox: Sandbox, directory: Path) -> Self:
-        """Return the program with a configuration for this sandbox."""
+    def connected(cls, sandbox: Sandbox, directory: Path, *, fresh: bool = False) -> Self:
+        """Return the program with a configuration for this sandbox, and a migrated store; none if it is ``fresh``."""
         text = sandbox.config_toml(
             store_url=f"sqlite:///{directory / 'store.db'}", health_listen=f"127.0.0.1:{find_free_port()}"
         )
         (directory / "syncd.toml").write_text(text, encoding="utf-8")
+        if not fresh:
+            shutil.copy(template(), directory / "store.db")
         return cls(directory)
 
     async def __call__(self, *arguments: str, **environment: str) -> Ended:

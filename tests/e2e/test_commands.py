@@ -40,6 +40,7 @@ async def test_a_first_sync_fills_the_portal_and_a_second_one_has_nothing_to_do(
     sandbox: Sandbox, syncd: Program
 ) -> None:
     """The empty store is brought up, the first pull is full, the history and the lists tell the story."""
+    (syncd.directory / "store.db").unlink()
     before = len(sandbox.portal.accounts)
     first = await syncd("sync", "delta", "--json")
     assert (first.code, first.document["kind"], first.document["status"]) == (0, "full", "succeeded")
@@ -278,6 +279,7 @@ async def test_why_a_run_failed_is_the_last_sentence_in_a_pipe_and_said_once_on_
 @pytest.mark.again
 async def test_check_shows_every_probe_and_the_settings_without_secrets(sandbox: Sandbox, syncd: Program) -> None:
     """All is well: exit code 0, the configuration in force is printed, and neither store nor portal is touched."""
+    (syncd.directory / "store.db").unlink()
     result = await syncd("check")
     assert result.code == 0, result.stdout
     assert "[graph]" in result.stdout

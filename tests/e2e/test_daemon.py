@@ -85,6 +85,7 @@ class AnnouncedFault(Fault):
 @pytest.mark.again
 async def test_signals_are_runs(sandbox: Sandbox, syncd: Program) -> None:
     """The first run is full, SIGUSR2 carries a hire over as a delta, SIGUSR1 is a full run, SIGTERM ends well."""
+    (syncd.directory / "store.db").unlink()  # on the first day there is none
     async with running(syncd) as daemon:
         first = await daemon.wait("run.finished")
         assert (first["kind"], first["trigger"], first["status"]) == ("full", "start", "succeeded")

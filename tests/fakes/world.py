@@ -27,6 +27,7 @@ from syncd.sync.runs import Runs, Sides
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_apply_options, make_rules
 from tests.fakes.source import FakeSource
+from tests.postgres import copy_database
 from tests.stores import open_migrated
 
 
@@ -177,26 +178,49 @@ Company = Callable[[World], Awaitable[None] | None]
 
 @dataclass
 class Companies:
-    """Worlds in which a company has begun, each founded once and copied for every test that wants it."""
+    """Worlds in which a company has begun, each founded once on either engine and copied for every test."""
 
     folder: Path
-    _founded: dict[Company, tuple[Path, World, datetime]] = field(default_factory=dict)
+    _in_files: dict[Company, tuple[Path, World, datetime]] = field(default_factory=dict)
+    _on_server: dict[Company, tuple[str, World, datetime]] = field(default_factory=dict)
 
     async def open(self, company: Company, store: Path) -> World:
         """Return a copy of that company's world over a new SQLite file, at the moment at which it was founded."""
-        if company not in self._founded:
-            file = self.folder / f"{len(self._founded)}.db"
-            world = open_world(f"sqlite:///{file}")
-            await found(company, world)
-            world.database.close()  # which leaves everything in one file
-            self._founded[company] = (file, world, world.clock.now())
-        file, world, then = self._founded[company]
+        if company not in self._in_files:
+            file = self.folder / f"{len(self._in_files)}.db"
+            world = await _found_once(company, f"sqlite:///{file}")  # all of it is in that file now
+            self._in_files[company] = (file, world, world.clock.now())
+        file, world, then = self._in_files[company]
         shutil.copy(file, store)
-        source, portal, by_hand = deepcopy((world.source, world.portal, world.by_hand))
-        clock = OwnClock()
-        clock.ahead = then - datetime.now(UTC)
-        database = open_database(f"sqlite:///{store}")
-        return replace(world, database=database, source=source, portal=portal, by_hand=by_hand, clock=clock)
+        return _copy(world, then, f"sqlite:///{store}")
+
+    def find_template(self, company: Company) -> str | None:
+        """Return the database on the server in which that company has begun, None if it has not begun yet."""
+        return self._on_server[company][0] if company in self._on_server else None
+
+    async def open_on_server(self, company: Company, url: str) -> World:
+        """Return a copy of that company's world over a copy of its template; the first one over a migrated store."""
+        if company not in self._on_server:
+            world = await _found_once(company, url)
+            name = f"company_{len(self._on_server)}"
+            copy_database(url, name)
+            self._on_server[company] = (name, world, world.clock.now())
+        _, world, then = self._on_server[company]
+        return _copy(world, then, url)
+
+
+async def _found_once(company: Company, url: str) -> World:
+    world = open_world(url)
+    await found(company, world)
+    world.database.close()
+    return world
+
+
+def _copy(world: World, then: datetime, url: str) -> World:
+    source, portal, by_hand = deepcopy((world.source, world.portal, world.by_hand))
+    clock = OwnClock()
+    clock.ahead = then - datetime.now(UTC)
+    return replace(world, database=open_database(url), source=source, portal=portal, by_hand=by_hand, clock=clock)
 
 
 async def found(company: Company, world: World) -> None:

@@ -41,7 +41,7 @@ async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
 @pytest.fixture
 def syncd(sandbox: Sandbox, tmp_path: Path) -> Program:
     """The program, connected to it, with a schedule that never comes in a test."""
-    program = Program.connected(sandbox, tmp_path)
+    program = Program.connected(sandbox, tmp_path, fresh=True)
     program.environment.update(RARELY)
     return program
 
