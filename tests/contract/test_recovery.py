@@ -112,6 +112,56 @@ async def test_what_is_older_than_the_last_days_is_held(world: World, days: int)
     assert picture(world) == before
 
 
+async def storm_of_links(world: World) -> None:
+    """Let thirty come into the group, and all ten others into a second one, and a day pass."""
+    world.source.put_group("h", displayName="Club", mailNickname="club@grp")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(days=10)
+    for number in range(PEOPLE - NEW, PEOPLE):
+        world.source.link("g", f"u{number}")
+    for number in range(PEOPLE):
+        world.source.link("h", f"u{number}")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(days=1)
+
+
+@pytest.mark.parametrize("what", ["newcomers of one group", "emptied group", "both"])
+async def test_one_group_alone_is_no_tenant_that_is_set_back(world: World, what: str) -> None:
+    """Whoever came yesterday is counted like anybody else, when only that group loses them, or when it is emptied."""
+    await storm_of_links(world)
+    before = picture(world)
+    if what != "emptied group":
+        for number in range(PEOPLE - NEW, PEOPLE):
+            world.source.unlink("g", f"u{number}")
+    if what != "newcomers of one group":
+        for number in range(PEOPLE):
+            world.source.unlink("h", f"u{number}")
+    run = await world.sync("delta")
+    assert run.status == "held", run.error
+    assert "return" not in run.error
+    assert picture(world) == before
+    assert len(world.portal.picture()["club@grp"]) == PEOPLE
+
+
+async def test_two_groups_that_lose_all_who_came_since_are_set_back(world: World) -> None:
+    """Memberships alone are a pattern as well: two groups, everybody since one moment, and both keep who was there."""
+    world.source.put_group("h", displayName="Club", mailNickname="club@grp")
+    world.source.link("h", "u0")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(days=10)
+    before = world.portal.picture()
+    joined = [("g", number) for number in range(PEOPLE - NEW, PEOPLE)] + [("h", number) for number in range(1, 25)]
+    for group, number in joined:
+        world.source.link(group, f"u{number}")
+    assert (await world.sync("delta")).status == "succeeded"
+    world.clock.ahead += timedelta(days=1)
+    for group, number in joined:
+        world.source.unlink(group, f"u{number}")
+    run = await world.sync("delta")
+    assert (run.status, world.portal.picture()) == ("succeeded", before), run.error
+    assert "84 changes return to the state before run" in run.error  # thirty licences with them
+
+
 async def test_a_first_load_is_no_state_to_return_to(store_url: str) -> None:
     """Everybody was put into the group yesterday, by the first run: an emptied group is held."""
     made = open_world(store_url)

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select, update
+from sqlalchemy import Select, Table, bindparam, func, literal, select, union_all, update
 
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
-from syncd.plan.returns import Step, find_returns
+from syncd.plan.returns import Lately, Step, find_returns
 from syncd.plan.words import say
 from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart
 from syncd.store.db.sql import decode_json
-from syncd.store.schema.tables import changes, runs
+from syncd.store.schema.tables import changes, runs, target_members, target_owners
 from syncd.store.schema.types import UtcTime
 
 _AT_ONCE = 500
@@ -32,13 +32,17 @@ class Returns(StorePart):
             return {}
         window = {"first": first, **run}
         past = [_make_step(row) for row in self._database.load_rows(_SELECT_PAST, window)]
-        planned = [_make_step(row) for row in self._database.load_rows(_SELECT_PLANNED, run)] if past else []
-        found = find_returns(
-            planned,
-            past,
+        if not past:
+            return {}
+        planned = [_make_step(row) for row in self._database.load_rows(_SELECT_PLANNED, run)]
+        lately = Lately(
+            past=past,
             fresh=set(self._database.load_values(_SELECT_FRESH, window)),
             older={(row[0], row[1], row[2]) for row in self._database.load_rows(_SELECT_OLDER, window)},
+            came={row[0]: row[1] for row in self._database.load_rows(_COUNT_CAME, window)},
+            filled={(row[0], row[1]): row[2] for row in self._database.load_rows(_COUNT_PEOPLE, run)},
         )
+        found = find_returns(planned, lately)
         by_run: dict[int, list[int]] = {}
         for seq, before in found.items():
             by_run.setdefault(before, []).append(seq)
@@ -109,6 +113,46 @@ _SELECT_FRESH = (
     .where(_IN_WINDOW, changes.c.action.in_(("create", "adopt")), changes.c.object.in_(RECORD_KINDS), _DONE)
     .distinct()
 )
+_FRESH = _SELECT_FRESH.scalar_subquery()
+_LAST = (
+    select(
+        *(changes.c[name] for name in ("run_id", "action", "cause")),
+        func.row_number()
+        .over(
+            partition_by=(changes.c.object, changes.c.record_key, _OTHER),
+            order_by=(changes.c.run_id.desc(), changes.c.seq.desc()),
+        )
+        .label("place"),
+    )
+    .where(
+        _IN_WINDOW,
+        _DONE,
+        changes.c.object.in_((*RECORD_KINDS, "membership", "ownership")),
+        changes.c.record_key.not_in(_FRESH),
+        _OTHER.not_in(_FRESH),
+    )
+    .subquery()
+)
+_COUNT_CAME = (
+    select(_LAST.c.run_id, func.count())
+    .where(_LAST.c.place == 1, _LAST.c.action.in_(("link", "update")), _LAST.c.cause == Cause.NONE.value)
+    .group_by(_LAST.c.run_id)
+)
+
+
+def _count_people(kind: str, links: Table) -> Select[Any]:
+    """Return how many people are in each group that is to lose one."""
+    losing = select(changes.c.record_key).where(
+        changes.c.run_id == bindparam("run"),
+        changes.c.status == "planned",
+        changes.c.action == "unlink",
+        changes.c.object == kind,
+    )
+    groups = links.c.group_key
+    return select(literal(kind), groups, func.count()).where(groups.in_(losing.scalar_subquery())).group_by(groups)
+
+
+_COUNT_PEOPLE = union_all(_count_people("membership", target_members), _count_people("ownership", target_owners))
 _MARK = (
     update(changes)
     .where(changes.c.run_id == bindparam("run"), among_bound(changes.c.seq, "seqs"))
