@@ -93,9 +93,11 @@ class Selection:
         self._set_selected(stream, self._needed[stream])
         try:
             return await fetch()
-        except BadQuery:
+        except BaseException as error:  # also when it is broken off: only an answer shows what Graph does not know
             self._set_selected(stream, everything)
-            raise refused from None
+            if isinstance(error, BadQuery):
+                raise refused from None
+            raise
 
     async def expand_offered(self, fetch: Callable[[], Awaitable[T]]) -> T:
         """Fetch with no more of managers than their ids; where Graph refuses that, as a whole from then on.
@@ -113,9 +115,11 @@ class Selection:
             self.manager, refused = "manager", error
         try:
             return await fetch()
-        except BadQuery:
+        except BaseException as error:
             self.manager = MANAGER_ID
-            raise refused from None
+            if isinstance(error, BadQuery):
+                raise refused from None
+            raise
 
     def _set_selected(self, stream: Stream, names: tuple[str, ...]) -> None:
         self.selected[stream] = names

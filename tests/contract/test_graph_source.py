@@ -298,6 +298,17 @@ async def test_a_cloud_without_agents_is_read_without_asking_for_them(
     assert source.fingerprint("users") == before
 
 
+async def test_a_question_that_is_broken_off_proves_no_property_unknown(graph: FakeGraph, source: GraphSource) -> None:
+    """Only an answer without the property shows that Graph does not know it; else agents would pass for people."""
+    graph.queue(*[error(400, "BadRequest", "No.")] * 2, *[error(403, "Authorization_RequestDenied")] * 2)
+    with pytest.raises(Forbidden):
+        await source.fetch_latest("users")
+    graph.queue(page(graph, {"id": "U1"}, delta_link="users/delta?$deltatoken=n"))
+    await source.fetch_page("users", None)
+    asked = ["identityParentId" in target for target in graph.targets()]
+    assert (asked[:3], asked[-1]) == ([True, True, False], True)
+
+
 async def test_a_bad_query_is_no_dead_link(graph: FakeGraph, source: GraphSource) -> None:
     """A property that cannot be tracked is told as such, once, instead of starting full pulls without an end."""
     graph.queue(error(400, "BadRequest", "not supported for the following properties: signInActivity"))
