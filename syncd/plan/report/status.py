@@ -5,7 +5,8 @@ state           meaning
 ==============  ====================================================================================================
 active          wanted, and its record in the target is ours
 pending         wanted, and not there yet, or a change of it was put off to the next run
-held            the newest plan has a change of it that waits for approval, or gives it another one's record
+held            the newest plan has a change of it that waits for approval, or gives it another one's record; or the
+                tenant shows nobody any more, and nobody has said that this is true
 failing         a change of it failed and is tried again
 foreign         wanted, but the record in the target is somebody else's and stays so
 leaving         its record is ours, and nobody wants it any more
@@ -21,13 +22,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from syncd.model.kinds import RecordKind
+from syncd.model.kinds import RECORD_KINDS, RecordKind
 from syncd.model.reason import Cause, Reason
 from syncd.plan.desired import FROZEN_STATES, LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
 from syncd.plan.pauses import Pause
 from syncd.plan.rules import PolicyRules
 from syncd.plan.words import FROZEN, TIED
+
+EMPTIED: dict[RecordKind, str] = {
+    kind: f"the tenant shows no {kind} any more, and nothing is taken away until somebody approves that ('syncd held')"
+    for kind in RECORD_KINDS
+}
+"""What is said of the records of a kind that the tenant shows nobody of."""
 
 ObjectStatus = Literal["active", "pending", "skipped", "leaving", "held", "failing", "foreign", "out_of_scope"]
 StatusReason = tuple[ObjectStatus, str]
@@ -84,6 +91,8 @@ class StatusFacts:
     held: Obstacle | None = None
     failed: Obstacle | None = None
     deferred: Obstacle | None = None
+    emptied: bool = False
+    """The tenant shows nobody of this kind any more, and nobody has said that this is true."""
     removed: Literal["", "by hand", "accepted"] = ""
     """Somebody removed its record in the target by hand; accepted: and that was taken as it is."""
     now: datetime | None = None
@@ -170,6 +179,8 @@ def _find_leaver_status(facts: StatusFacts, policy: PolicyRules) -> StatusReason
     trouble = _find_obstacle(facts)
     if trouble is not None or record is None:
         return trouble or ("leaving", facts.reason.text)
+    if facts.emptied and state == "deleted" and record.leaving_at is None:
+        return "held", f"{facts.reason}; {EMPTIED[facts.kind]}"
     late = f"; put off: {facts.deferred.reason}" if facts.deferred is not None else ""
     return "leaving", f"{facts.reason}; {_describe_leaving(state, facts, policy)}{late}"
 

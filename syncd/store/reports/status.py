@@ -29,6 +29,7 @@ from syncd.plan.report.status import (
 )
 from syncd.plan.rules import PolicyRules
 from syncd.store.db.database import Database, reading
+from syncd.store.db.markers import EMPTIED, load_marker
 from syncd.store.decisions.pauses import Pauses
 from syncd.store.directory.checkpoints import has_checkpoints
 from syncd.store.reports.status_notes import Notes, Troubles, load_notes, load_troubles
@@ -101,6 +102,7 @@ class _Looked(NamedTuple):
     pauses: Sequence[Pause]
     troubles: Troubles
     notes: Notes
+    emptied: bool
 
 
 class Report:
@@ -153,12 +155,13 @@ class Report:
         """Return what is needed to judge any of a kind."""
         pauses = Pauses(self._database).load_pauses(now=self._now) if self._now is not None else []
         with reading(self._database) as connection:
-            return _Looked(pauses, load_troubles(connection, kind), load_notes(connection, kind, self._protect))
+            troubles, notes = load_troubles(connection, kind), load_notes(connection, kind, self._protect)
+            return _Looked(pauses, troubles, notes, load_marker(connection, f"{EMPTIED}{kind}s") is not None)
 
     def _judge_sources(self, kind: RecordKind, keys: Sequence[int], looked: _Looked) -> Iterator[tuple[int, Line]]:
         for start in range(0, len(keys), _CHUNK):
             for row in self._load(choose_sources(kind), keys[start : start + _CHUNK]):
-                facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
+                facts = _gather(kind, row, looked, self._now)
                 judged = find_status(facts, self._policy)
                 if judged is not None:
                     yield row.key, _make_line(row, judged, looked.pauses)
@@ -169,7 +172,7 @@ class Report:
                 state = row.desired or "unknown"
                 if state == "wanted":
                     state = "blocked" if row.blocked else "renamed"
-                facts = _gather(kind, row, looked.troubles, looked.notes, self._now)
+                facts = _gather(kind, row, looked, self._now)
                 judged = find_orphan_status(state, successor=row.mapped or "", facts=facts, policy=self._policy)
                 yield row.key, _make_line(row, judged, looked.pauses)
 
@@ -179,7 +182,7 @@ class Report:
         Whoever has the same facts is counted by the database; those of whom more is known are looked at one by one.
         """
         looked = self._look(kind)
-        pauses, troubles, notes = looked
+        pauses, troubles, notes, _ = looked
         found: Counter[StatusReason] = Counter()
         with reading(self._database) as connection:
             known = {key for part in (*troubles, *notes) for key in part}
@@ -191,13 +194,13 @@ class Report:
             single = list(connection.scalars(select_singled_out(kind), asked))
             orphans = _load_orphans(connection, kind, "")
         for row in alike:
-            facts = _gather(kind, _Alike.make(row), troubles, notes, self._now)
+            facts = _gather(kind, _Alike.make(row), looked, self._now)
             judged = find_status(facts, self._policy)
             if judged is not None:
                 found[judged] += row.number
         for start in range(0, len(single), _CHUNK):
             for row in self._load(choose_sources(kind), single[start : start + _CHUNK]):
-                judged = find_status(_gather(kind, row, troubles, notes, self._now), self._policy)
+                judged = find_status(_gather(kind, row, looked, self._now), self._policy)
                 if judged is not None:
                     found[tell_pause(judged, pauses, source=row.source_key, record=row.record)] += 1
         for _, line in self._judge_orphans(kind, orphans, looked):
@@ -245,7 +248,8 @@ def _make_line(row: Any, judged: StatusReason, pauses: Sequence[Pause]) -> Line:
     )
 
 
-def _gather(kind: RecordKind, row: Any, troubles: Troubles, notes: Notes, now: datetime | None) -> StatusFacts:
+def _gather(kind: RecordKind, row: Any, looked: _Looked, now: datetime | None) -> StatusFacts:
+    _, troubles, notes, emptied = looked
     record = None
     if row.record is not None:
         ours = row.origin is not None
@@ -270,6 +274,7 @@ def _gather(kind: RecordKind, row: Any, troubles: Troubles, notes: Notes, now: d
         held=troubles.held.get(principal),
         failed=troubles.failed.get(principal),
         deferred=troubles.deferred.get(principal),
+        emptied=emptied,
         removed="" if row.removal_accepted is None else "accepted" if row.removal_accepted else "by hand",
         now=now,
     )
