@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from syncd.model.run import Approval, PullKind, RunRecord, RunRequest
+from syncd.model.kinds import RecordKind
+from syncd.model.run import Approval, PullKind, RunRecord, RunRequest, Wanted
 from syncd.plan.planfile import Head, encode_plan, open_plan
 from syncd.plan.rules import LicenceRule, Rules
 from syncd.sandbox.wire.knobs import PortalKnobs
@@ -45,6 +46,10 @@ class Office:
         """Run as a process of its own would."""
         request = RunRequest(pull=kind, trigger="cli", write=write, retry_failed=retry_failed)
         return await self._run(request, patience=patience)
+
+    async def sync_one(self, kind: RecordKind, name: str) -> RunRecord:
+        """Run over one person or group alone, in a process of its own."""
+        return await self._run(RunRequest(pull="none", trigger="cli", retry_failed=True, only=Wanted(kind, name)))
 
     async def carry_out(self, proposal: Proposal) -> RunRecord:
         """Carry out an undo, a look for drift or a plan file, in a process of its own."""
