@@ -176,12 +176,13 @@ class Tenant:
         full: bool = False,
         source: GraphSource | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        clock: Clock | None = None,
     ) -> PullResult:
-        """Run one pull of this tenant into a store."""
+        """Run one pull of this tenant into a store; ``clock``: that of our machine, where it is another."""
         use_case = Pull(
             source or self.open_source(),
             Store(database),
-            clock=self.clock,
+            clock=clock or self.clock,
             progress=lambda name, number: None,
             stopping=stopping,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, cast
 
+from syncd.model.source import KIND
 from syncd.plan.cel.expressions import Expression
 from syncd.plan.rules import (
     FieldRule,
@@ -20,7 +21,8 @@ from tests.fakes.rules import make_limits, make_policy, make_rules, make_scope
 from tests.fakes.source import FakeGroup, FakeSource, FakeUser
 
 LEAVERS = frozenset({"disabled", "deleted", "out_of_scope"})
-FROZEN = frozenset({"skipped", "protected"})
+FROZEN = frozenset({"skipped", "waiting"})
+"""Who keeps the record as it is, and not what the tenant takes away; ``waiting``: for another record, by a handover."""
 LICENCES: dict[str, tuple[LicenceRule, ...]] = {
     "two": (LicenceRule("Group g0", "PowerUser"), LicenceRule("Group g1", "User")),
     "one": (LicenceRule("Group g1", "User"),),
@@ -54,6 +56,7 @@ class Config:
     rename_substitute: bool = True
     scope: Literal["all", "clerks", "include", "exclude", "groups"] = "all"
     guests: Literal["skip", "mail"] = "skip"
+    agents: Literal["skip", "sync"] = "skip"
     phone: str = "mobilePhone"
     licences: Literal["two", "one", "designers", "publishers", "solution", "any", "none"] = "two"
     owners: bool = True
@@ -62,7 +65,9 @@ class Config:
     max_removals: int | None = None
     percent: float | None = None
     max_updates: float | None = None
+    max_daily: int | None = None
     max_adoptions: int | None = 0
+    max_handovers: int | None = None
     quiet: bool = False
 
     def make(self) -> Rules:
@@ -74,6 +79,7 @@ class Config:
             users=Expression('user.jobTitle != "Contractor"') if self.scope == "clerks" else None,
             groups=Expression('group.displayName != "Group g2"') if self.scope == "groups" else None,
             guests=self.guests,
+            agents=self.agents,
             protect=self.protect,
         )
         named = {**base.mapping.user_fields, "phone": FieldRule((self.phone,))}
@@ -90,10 +96,12 @@ class Config:
         limits = make_limits(
             max_removals=self.max_removals,
             max_removal_percent=self.percent,
+            max_daily_removals=self.max_daily,
+            max_daily_removal_percent=None,
             min_population=3,
             max_adoptions=self.max_adoptions,
             max_update_percent=self.max_updates,
-            max_handovers=None,
+            max_handovers=self.max_handovers,
         )
         licences = LICENCES[self.licences]
         return make_rules(scope=scope, mapping=mapping, policy=policy, limits=limits, licences=licences)
@@ -108,12 +116,18 @@ class Config:
 
 @dataclass
 class Truth:
-    """The tenant under these settings, at this moment. ``names``: every BPS id that a person ever went by."""
+    """The tenant under these settings, at this moment.
+
+    ``names``: every BPS id that a person ever went by. ``had_by``: whose each record of ours is, by its BPS id.
+    ``passing``: records that pass to whoever wants them now.
+    """
 
     source: FakeSource
     config: Config
     names: dict[str, set[str]]
     group_names: dict[str, set[str]]
+    had_by: dict[str, str] = field(default_factory=dict)
+    passing: frozenset[str] = frozenset()
     state: dict[str, str] = field(default_factory=dict)
     bps_id: dict[str, str] = field(default_factory=dict)
     wanted: dict[str, str] = field(default_factory=dict)
@@ -122,6 +136,8 @@ class Truth:
     """BPS id of each wanted group to its source id."""
     unclear: set[str] = field(default_factory=set)
     """BPS ids that several groups want: who has it depends on who had it first."""
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Records that somebody else still has, and who waits for them."""
 
     def __post_init__(self) -> None:
         named = "g0"
@@ -131,13 +147,21 @@ class Truth:
             self.state[key] = self._judge(key, user, chosen)
             if self.state[key] == "wanted":
                 self.wanted[key] = self.bps_id[key]
+        for key, bps_id in list(self.wanted.items()):
+            if bps_id not in self.passing and self.had_by.get(bps_id, key) != key:
+                self.waiting[bps_id] = key
+        for key in self.waiting.values():
+            self.state[key] = "waiting"
+            del self.wanted[key]
         claims: dict[str, list[str]] = {}
         for key, group in self.source.groups.items():
             if self.judge_group(key) == "wanted":
                 claims.setdefault(find_group_id(group), []).append(key)
         for bps_id, keys in claims.items():
-            if len(keys) == 1:
+            if len(keys) == 1 and (bps_id in self.passing or self.had_by.get(bps_id, keys[0]) == keys[0]):
                 self.groups[bps_id] = keys[0]
+            elif len(keys) == 1:
+                self.waiting[bps_id] = keys[0]
             else:
                 self.unclear.add(bps_id)
 
@@ -150,6 +174,8 @@ class Truth:
         if values.get("accountEnabled") is False:
             return "disabled"
         if is_guest(user) and self.config.guests == "skip":
+            return "out_of_scope"
+        if self.config.agents == "skip" and (values.get(KIND) or values.get("identityParentId")):
             return "out_of_scope"
         outside = (scope == "include" and key not in chosen) or (scope == "exclude" and key in chosen)
         if outside or (scope == "clerks" and values.get("jobTitle") == "Contractor"):
@@ -194,10 +220,42 @@ class Truth:
 
     def licence(self, user: str) -> LicenceRule | None:
         """Return the first rule that gives a person a licence."""
-        for rule in LICENCES[self.config.licences]:
-            if user in self.people_in(rule.group[-2:]):
-                return rule
-        return None
+        return next((rule for rule in LICENCES[self.config.licences] if user in self.people_in(rule.group[-2:])), None)
+
+    def find_frozen(self, account: str) -> set[str]:
+        """Return who went by an account and is frozen now."""
+        return {key for key, names in self.names.items() if account in names and self.state[key] in FROZEN} - {
+            self.waiting.get(account)
+        }
+
+    def keeps_place(self, kind: str, group: str, account: str) -> bool:
+        """Return whether the tenant has somebody frozen in that group, whose account this is."""
+        found = self.source.groups[self.groups[group]]
+        there = self.people_in(self.groups[group]) if kind == "membership" else found.owners.keys()
+        return any(key in there for key in self.find_frozen(account))
+
+    def keeps_licence(self, account: str, kind: str) -> bool:
+        """Return whether a rule gives that type to somebody frozen whose account this is."""
+        return any(
+            rule.type == kind and key in self.people_in(rule.group[-2:])
+            for rule in LICENCES[self.config.licences]
+            for key in self.find_frozen(account)
+        )
+
+    def is_proven(self, bps_id: str) -> bool:
+        """Return whether somebody may have a record that waits without being asked about: the same human, or a swap."""
+        heir, met = self.waiting[bps_id], {bps_id}
+        former = self.had_by[bps_id]
+        one, other = (self.source.users.get(key) for key in (former, heir))
+        if one is None or other is None:
+            return False
+        if one.attributes.get("employeeId") and one.attributes["employeeId"] == other.attributes.get("employeeId"):
+            return True
+        while (wanted := self.bps_id.get(former, "")) in self.waiting and wanted not in met:
+            met.add(wanted)
+            if (former := self.had_by[wanted]) == heir:
+                return True
+        return False
 
     def find_states(self, account: str) -> set[str]:
         """Return where an account stands: wanted, or as those who ever went by it; nothing: it is a stranger's."""
@@ -205,7 +263,7 @@ class Truth:
             return {"wanted"}
         found = set[str]()
         for key, names in self.names.items():
-            if account in names:
+            if account in names and self.waiting.get(account) != key:
                 state = self.state[key]
                 found.add("renamed" if state == "wanted" else state)
         return found
@@ -216,7 +274,7 @@ class Truth:
             return {"wanted"}
         found = set[str]()
         for key, names in self.group_names.items():
-            if record in names:
+            if record in names and self.waiting.get(record) != key:
                 state = self.judge_group(key)
                 found.add("renamed" if state == "wanted" else state)
         return found

@@ -27,7 +27,8 @@ from syncd.plan.planfile import Head, encode_plan
 from syncd.sandbox.portal.licences import Holder
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.store.db.database import open_database, reading
-from syncd.store.schema.tables import changes, target_groups, target_principals, target_users
+from syncd.store.directory.delta_log import BEHIND
+from syncd.store.schema.tables import changes, source_objects, target_groups, target_principals, target_users
 from syncd.store.store import Store
 from syncd.sync.planning.proposal import Proposal
 from syncd.sync.pull.pull import Pull
@@ -38,7 +39,9 @@ from tests.fakes.rules import make_apply_options
 from tests.fakes.source import FakeSource
 from tests.fakes.store import watch_store
 from tests.fakes.wired import Asked, Wire, WiredPortal
-from tests.property.portal_oracle import LEAVERS, Config, Truth, find_group_id, find_id
+from tests.property.machines import OurClock
+from tests.property.portal_comparison import find_kept
+from tests.property.portal_oracle import FROZEN, LEAVERS, Config, Truth, find_group_id, find_id
 from tests.stores import template
 
 STRANGER, STRANGERS = "stranger@portal", "strangers@portal"
@@ -128,6 +131,8 @@ class Stage:
     def __post_init__(self) -> None:
         shutil.copy(template(), self.folder / "store.db")
         self.clock = MovableClock()
+        """The time of all the world."""
+        self.our_clock = OurClock(self.clock)
         self.runner = asyncio.Runner()
         self.database = open_database(f"sqlite:///{self.folder / 'store.db'}")
         self.source = FakeSource(random.Random(self.seed), self.page_size, repeat=True)
@@ -148,6 +153,13 @@ class Stage:
         self.accepted: set[tuple[str, ...]] = set()
         self.manual: set[tuple[str, str]] = set()
         self.rejected: set[Asked] = set()
+        self.refused_heirs: set[tuple[str, str]] = set()
+        """Records, and who is not to have them: a person rejected that handover."""
+        self.taken: dict[Asked, datetime] = {}
+        """What ordinary runs took away unasked, and when last."""
+        self.frozen_at = 0.0
+        self.kept: set[tuple[str, ...]] = set()
+        """What the last run left to people although the tenant had taken it."""
         self.seen_before: Truth | None = None
         self.deeds: dict[int, list[Asked]] = {}
         """What the portal carried out in each run."""
@@ -166,7 +178,7 @@ class Stage:
             self.names.setdefault(key, set()).update({find_id(user, self.config)} - {""})
         for key, group in self.source.groups.items():
             self.group_names.setdefault(key, set()).add(find_group_id(group))
-        return Truth(self.source, self.config, self.names, self.group_names)
+        return Truth(self.source, self.config, self.names, self.group_names, self.load_owners())
 
     def accounts(self) -> dict[str, Any]:
         """Return the portal's accounts by folded BPS id; two of them that differ in case only are a failure."""
@@ -239,9 +251,9 @@ class Stage:
         def note(name: str, number: int) -> None:
             """Count nothing."""
 
-        pull = Pull(cast(Any, source), store, clock=self.clock, progress=note, stopping=stopping)
+        pull = Pull(cast(Any, source), store, clock=self.our_clock, progress=note, stopping=stopping)
         options = make_apply_options(concurrency=2, members_per_request=3)
-        push = Push(portal, store, rules=rules, clock=self.clock, options=options, progress=note, stopping=stopping)
+        push = Push(portal, store, rules=rules, clock=self.our_clock, options=options, progress=note, stopping=stopping)
         return Sides(pull, push, {"bps": portal})
 
     def run(
@@ -258,6 +270,8 @@ class Stage:
         ``allowed``: which removals a person released; None: those of an ordinary run, that the guard may let through.
         """
         trouble, config = trouble or Trouble(), config or self.config
+        if self.clock.elapsed - self.frozen_at > BEHIND.total_seconds() / 2:
+            self.source.thaw()
         truth = self.truth()
         self._note_standing(truth)
         guarded = self.picture(config.protect)
@@ -265,10 +279,12 @@ class Stage:
         sides = self.open_sides(trouble, config)
         runs = Runs(
             watch_store(self.database, partial(trouble.strike, "store"), inline=True),
-            self.clock,
+            self.our_clock,
             lambda now: config.quiet,
         )
         last, owners = self.newest(), self.load_owners()
+        held = set() if request.approval else self.load_held()[1]
+        places = {kind: self.places(kind) for kind in ("membership", "ownership")}
         self.wire.asked.clear()
         self.wire.taken.clear()
 
@@ -286,8 +302,19 @@ class Stage:
         Store(self.database).runs.interrupt_open.blocking()
         run_id = self.newest()
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
-        tried = truth if config == self.config else Truth(self.source, config, self.names, self.group_names)
+        self.handed = {
+            each.bps_id for each in ended.planned() - ended.planned("held", "dropped") if each.action == "handover"
+        }
+        tried = Truth(self.source, config, self.names, self.group_names, owners, frozenset(self.handed))
+        asks = Truth(self.source, config, self.names, self.group_names, owners)
+        unasked = allowed is None and request.approval is None and proposal is None
+        if unasked:
+            self._judge_handovers(asks, config)
+            assert not held & {each for each in ended.asked if each.removes}, "what was held was done unasked"
+            self._judge_returns(ended, places)
         self._judge(ended, request, config, tried, allowed, population)
+        if unasked:
+            self._judge_day(ended, config)
         self._judge_owners(owners, ended)
         assert self.picture(config.protect) == guarded, "the protect list was touched"
         assert self.picture_foreign() == self.foreign, "a stranger was touched"
@@ -297,9 +324,18 @@ class Stage:
         if whole and record is not None and record.status in ("succeeded", "partial", "held"):
             self.seen_before = self.truth()
             self._forget_standing(truth)
+            if unasked and not trouble.kind:
+                self._judge_kept(record, ended)
         if proposal is None and request.write and config.drift == "adopt" and _looked_for_drift(record):
             self.accepted |= self.by_hand
         return ended
+
+    def load_held(self) -> tuple[int, set[Asked]]:
+        """Return the newest run that holds something, and what; 0 when there is none."""
+        found = Store(self.database).decisions.load_holding_runs(now=self.our_clock.now())
+        return (
+            (found[-1], {change.asked for change in self.load_changes(found[-1], ("held",))}) if found else (0, set())
+        )
 
     @contextmanager
     def _struck(self, trouble: Trouble) -> Iterator[None]:
@@ -361,7 +397,7 @@ class Stage:
 
     def _note_standing(self, truth: Truth) -> None:
         for where in self._standing(truth):
-            self.since.setdefault(where, self.clock.now())
+            self.since.setdefault(where, self.clock.now())  # of all the world: no grace ends because ours is wrong
 
     def _forget_standing(self, truth: Truth) -> None:
         now = self._standing(truth)
@@ -383,7 +419,6 @@ class Stage:
             assert not asked, f"a run that only looks wrote {asked}"
         sendable = {each.asked for each in ended.changes if each.status not in ("held", "dropped")}
         adopted = {each.bps_id for each in sendable if each.action == "adopt"}
-        self.handed = {each.bps_id for each in sendable if each.action == "handover"}
         given_back = {c.asked.bps_id for c in ended.changes if c.cause == Cause.GIVES_BACK and c.status == "done"}
         for each in asked:
             assert _is_planned(each, sendable), f"{each} was in no plan that may be carried out"
@@ -405,23 +440,66 @@ class Stage:
                 assert each.bps_id in truth.wanted.values(), f"{each}: nobody wants it"
             self._own(each)
         if allowed is None:
-            self._judge_guard(removals, config, population)
+            returned = {change.asked for change in ended.changes if change.cause == Cause.RETURNS}
+            self._judge_guard([each for each in removals if each not in returned], config, population)
         self.ours |= {each.bps_id for each in sendable if each.action == "adopt" and _was_done(each, ended)}
         self.ours -= given_back
 
-    def load_owners(self) -> dict[str, int]:
-        """Return by record of ours the source object on whose behalf it is."""
-        found: dict[str, int] = {}
+    def load_owners(self) -> dict[str, str]:
+        """Return by record of ours that is in the portal the id of the source object on whose behalf it is."""
+        found: dict[str, str] = {}
+        there = self.accounts().keys() | self.groups().keys()
         with reading(self.database) as connection:
             for table in (target_users, target_groups):
-                owned = select(target_principals.c.bps_id, table.c.source_key).join(
-                    table, table.c.key == target_principals.c.key
+                owned = (
+                    select(target_principals.c.bps_id, source_objects.c.id)
+                    .join_from(table, target_principals, table.c.key == target_principals.c.key)
+                    .join(source_objects, source_objects.c.key == table.c.source_key)
                 )
-                rows = connection.execute(owned.where(table.c.source_key.is_not(None)))
-                found.update({row[0].casefold(): row[1] for row in rows})
-        return found
+                found.update({row[0].casefold(): row[1] for row in connection.execute(owned)})
+        return {record: owner for record, owner in found.items() if record in there}
 
-    def _judge_owners(self, before: dict[str, int], ended: Ended) -> None:
+    def _judge_handovers(self, truth: Truth, config: Config) -> None:
+        """Fail when more passes to somebody else than may, or what a person rejected; ``truth``: nothing passes."""
+        heirs = {record: truth.waiting[record] for record in self.handed if record in truth.waiting}
+        unproven = {record: heir for record, heir in heirs.items() if not truth.is_proven(record)}
+        limit = config.max_handovers
+        assert limit is None or len(unproven) <= limit, f"{unproven} were handed over unasked"
+        assert not unproven.items() & self.refused_heirs, f"{unproven}: that was rejected"
+
+    def _judge_returns(self, ended: Ended, places: dict[str, dict[str, set[str]]]) -> None:
+        """Fail when a place counts as a return that we did not fill lately, or whose group is empty afterwards."""
+        for change in ended.changes:
+            each = change.asked
+            if change.cause == Cause.RETURNS and each.action == "unlink":
+                there = places[each.object].get(each.bps_id, set())
+                gone = {one.target for one in ended.asked if one[:3] == each[:3]}
+                assert not there or there - gone, f"{each}: the group is emptied"
+
+    def _judge_day(self, ended: Ended, config: Config) -> None:
+        """Fail when slices take away more in 24 hours than may go."""
+        now = self.clock.now()
+        returned = {change.asked for change in ended.changes if change.cause == Cause.RETURNS}
+        fresh = {each for each in ended.asked if each.removes and each.object != "privilege"} - returned
+        self.taken |= dict.fromkeys(fresh, now)
+        self.taken = {each: when for each, when in self.taken.items() if now - when < timedelta(hours=24)}
+        for action in {each.action for each in fresh}:
+            number = sum(each.action == action for each in self.taken)
+            limit = config.max_daily
+            assert limit is None or number <= limit, f"{number} times {action} in a day, {limit} are allowed"
+
+    def _judge_kept(self, record: RunRecord, ended: Ended) -> None:
+        """Fail when somebody keeps for a second run what the tenant has taken away, and nothing hinders it."""
+        well = record.status == "succeeded" and all(change.status == "done" for change in ended.changes)
+        config = self.config
+        if not well or config.mode != "sync" or config.quiet:
+            self.kept = set()
+            return
+        kept = find_kept(self, self.truth())
+        assert not kept & self.kept, f"{kept & self.kept} were taken away by the tenant, and are still there"
+        self.kept = kept
+
+    def _judge_owners(self, before: dict[str, str], ended: Ended) -> None:
         """Fail when a record has another owner, and no handover says so."""
         told = {each.bps_id for each in ended.planned() if each.action in ("handover", "create", "adopt")}
         after = self.load_owners()
@@ -488,11 +566,14 @@ class Stage:
                 assert config.drift == "revert", f"{each}: put in by hand, and drift is {config.drift}"
             elif not lenient:
                 ends = {state for state in states if config.policy_for(state) != "keep" or state == "wanted"}
-                assert ends, f"{each}: {states} are kept as they are"
+                taken = states & FROZEN and not truth.keeps_place(each.object, each.bps_id, each.target)
+                assert ends or taken, f"{each}: {states} are kept as they are"
 
     def _judge_deletion(self, each: Asked, truth: Truth, config: Config) -> None:
         states = (truth.find_states if each.object == "user" else truth.find_group_states)(each.bps_id)
         assert "wanted" not in states, f"{each}: the tenant wants it"
+        heir = truth.waiting.get(each.bps_id)
+        assert heir is None or (each.bps_id, heir) in self.refused_heirs, f"{each}: {heir} waits for it"
         if each.object == "group":
             assert config.groups == "delete", f"{each} under {config.groups}"
             ends = states & LEAVERS
@@ -521,7 +602,9 @@ class Stage:
         else:
             unaware = lenient and self.seen_before is not None and each.bps_id in self.seen_before.wanted.values()
             ends = any(config.policy_for(state) != "keep" for state in states)
-            assert deleting or ends or unaware, f"{each}: {states}"
+            part = each.target == "SingleSolutionUser"
+            taken = states & FROZEN and (part or not truth.keeps_licence(each.bps_id, each.target))
+            assert deleting or ends or unaware or taken, f"{each}: {states}"
 
 
 def _looked_for_drift(record: RunRecord | None) -> bool:

@@ -10,27 +10,31 @@ import asyncio
 import logging
 import shutil
 from collections.abc import Sequence
+from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncd.model.run import Approval, RunRecord, RunRequest
 from syncd.plan.rules import LicenceRule
 from syncd.store.db.database import open_database
+from syncd.sync.planning.replay import Replay
 from syncd.sync.planning.undo import Undo
 from tests.fakes.history import reopen_run
 from tests.fakes.portal import FakePortal
 from tests.fakes.rules import make_limits, make_policy, make_rules
 from tests.fakes.world import World
+from tests.property.machines import walked
 from tests.stores import template
 
 USERS = [f"u{number}" for number in range(5)]
 GROUPS = ["g0", "g1"]
+_PORTAL = ("accounts", "groups", "members", "owners", "licences")
 Seen = set[tuple[str, ...]]
 
 users, groups = st.sampled_from(USERS), st.sampled_from(GROUPS)
@@ -45,13 +49,16 @@ event = st.one_of(
     st.tuples(st.just("hire")),
     st.tuples(st.just("backup")),
     st.tuples(st.just("older store"), st.booleans()),
+    st.tuples(st.just("portal backup")),
+    st.tuples(st.just("older portal")),
+    st.tuples(st.just("jump"), st.sampled_from([0.0, 0.0, -2.0, 40.0]), st.sampled_from(["ours", "graph", "bps"])),
 )
 step = st.one_of(
     event,
     event,
     st.tuples(st.just("sync"), st.sampled_from(["delta", "delta", "full"])),
     st.tuples(st.just("sync"), st.sampled_from(["delta", "full"])),
-    st.tuples(st.just("undo")),
+    st.tuples(st.sampled_from(["undo", "replay"])),
     st.tuples(st.just("approve"), st.integers(0, 4), st.sampled_from(["", "", *USERS])),
     st.tuples(st.just("approve"), st.just(0), st.just("")),
 )
@@ -64,6 +71,7 @@ class History:
         self.folder, self.stores = folder, 0
         self.world = World(open_database(self._put_store(template())), portal=FakePortal())
         self.saved: Path | None = None
+        self.saved_portal: dict[str, Any] = {}
         self.last_joining: int | None = None
         world = self.world
         world.portal.totals = {"User": 99}
@@ -133,6 +141,10 @@ class History:
                     before = self.look()
                     await self.world.carry_out(Undo(run_id=self.last_joining))
                     assert before <= self.look()
+            case ("replay",):
+                before = self.look()
+                run = await self.world.carry_out(Replay())
+                assert before <= self.look(), f"replay {run.id} took away {before - self.look()}"
             case ("approve", kill, only):
                 await self._approve(kill, (f"{only}@x.com",) if only else ())
             case _:
@@ -161,6 +173,14 @@ class History:
                     people |= {login: login} if inside else {}
             case ("hire",):
                 self._hire(f"n{len(source.users)}")
+            case ("portal backup",):
+                self.saved_portal = deepcopy({name: getattr(world.portal, name) for name in _PORTAL})
+            case ("older portal",):
+                vars(world.portal).update(deepcopy(self.saved_portal))
+            case ("jump", days, "ours"):
+                world.clock.wrong = timedelta(days=days)
+            case ("jump", days, side):
+                world.meters[side].ahead = timedelta(days=days)
             case ("backup",):
                 self.saved = self.folder / "saved.db"
                 world.database.close()
@@ -176,6 +196,7 @@ class History:
         old = self.world
         database = open_database(self._put_store(store))
         self.world = World(database, source=old.source, portal=old.portal, rules=old.rules, clock=old.clock)
+        self.world.meters = old.meters
 
     async def _approve(self, kill: int, only: tuple[str, ...]) -> None:
         world = self.world
@@ -232,17 +253,11 @@ class History:
             del portal.remove_members
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@walked(40)
 @given(st.lists(step, min_size=6, max_size=22), st.booleans())
 @example([("enable", "u0", False), ("sync", "delta"), ("enable", "u0", True), ("approve", 0, "")], True)
 def test_an_approval_takes_only_what_was_shown_and_nobody_wants(steps: list[tuple[Any, ...]], deletes: bool) -> None:
-    """Over both sides' changes, kills in the middle, older stores and undone runs."""
+    """Over both sides' changes, kills, older stores and portals, wrong clocks, undone and replayed runs."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
     async def live() -> None:

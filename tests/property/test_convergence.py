@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import exists, select
 
@@ -39,6 +39,7 @@ from tests.fakes.rules import make_apply_options, make_policy, make_rules, make_
 from tests.fakes.store import watch_store
 from tests.fakes.world import World
 from tests.postgres import fresh_database
+from tests.property.machines import choose_settings, walked
 from tests.stores import postgres_template, template
 
 USERS = [f"u{number}" for number in range(6)]
@@ -440,15 +441,9 @@ async def run(world: World, kind: str, trouble: str, after: int, late: bool) -> 
 
 
 histories = given(st.lists(round_, max_size=6), st.integers(0, 1000), st.integers(1, 4))
-few = settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture],
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-)
 
 
-@few
+@walked(25)
 @example(
     # A full read that is broken off between its last page and the sweep: the next run ends it and reads no more.
     rounds=[
@@ -467,7 +462,7 @@ def test_any_history_converges_once_faults_stop(rounds: list[Any], seed: int, pa
 
 
 @pytest.mark.postgresql
-@settings(few, max_examples=5)
+@choose_settings(5)
 @histories
 def test_any_history_converges_on_postgresql_too(
     postgres_url: str, rounds: list[Any], seed: int, page_size: int

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import structlog
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -22,6 +22,7 @@ from syncd.store.store import Store
 from syncd.sync.pull.pull import Pull
 from syncd.sync.pull.result import PullResult
 from tests.fakes.source import FakeSource
+from tests.property.machines import walked
 from tests.stores import template
 
 USERS = [f"u{number}" for number in range(5)]
@@ -126,12 +127,7 @@ async def pull(database: Database, source: FakeSource, *, full: bool) -> PullRes
     return await use_case.run("full" if full else "delta")
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking whole histories takes minutes
-)
+@walked(100)
 @given(histories, st.integers(0, 1000), st.integers(1, 4), st.sets(st.integers(0, 5), max_size=2), st.booleans())
 def test_any_cutting_of_a_history_gives_the_same_directory(
     rounds: list[list[tuple[str, ...]]], seed: int, page_size: int, full_rounds: set[int], owners: bool

@@ -11,7 +11,9 @@ See `machines` for long runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,23 +28,28 @@ from hypothesis.stateful import (
     rule,
 )
 
+from syncd.errors import Unavailable
 from syncd.model.licence import LICENCE_TYPES
 from syncd.model.run import Approval, RunRequest, Wanted
+from syncd.model.source import KIND
 from syncd.plan.drift import Drift
 from syncd.plan.planfile import open_plan
-from syncd.plan.rules import LicenceRule
 from syncd.sandbox.portal.store import PortalGroup
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import PortalKnobs
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
-from tests.fakes.wired import Asked, name_processes
+from tests.fakes.source import FakeGroup, FakeUser, Read
+from tests.fakes.wired import Asked
 from tests.property.machines import SHARES, walk
-from tests.property.portal_oracle import FROZEN, LEAVERS, LICENCES, Config, Truth, find_name
+from tests.property.portal_comparison import Comparison
+from tests.property.portal_oracle import Config, find_name
 from tests.property.portal_stage import HAND, STRANGER, STRANGERS, Changed, Ended, Stage, Trouble
 
 USERS = [f"u{number}" for number in range(6)]
+NEWCOMERS = ["n0", "n1"]
+"""People and accounts of agents who come later, mostly with a login that somebody had."""
 GROUPS = [f"g{number}" for number in range(4)]
 NAMES = [f"u{number}@x.com" for number in range(6)] + ["U1@X.com", "new@x.com", "bad name", "far#EXT#@x.com"]
 MAILS = {"u0": "u0@y.org", "u1": "U1@y.org", "u4": "u4@y.org"}
@@ -61,7 +68,7 @@ def read_to_end(chunks: Iterator[list[Drift]]) -> None:
 _PATIENCE = 5
 """So many undisturbed full runs may pass until nothing is left to do."""
 
-users, groups = st.sampled_from(USERS), st.sampled_from(GROUPS)
+users, groups = st.sampled_from([*USERS, *NEWCOMERS]), st.sampled_from(GROUPS)
 text = st.sampled_from(["Clerk", "Contractor", "Boss", None])
 portals = st.fixed_dictionaries(
     {},
@@ -112,6 +119,7 @@ policies = st.fixed_dictionaries(
         "rename_substitute": st.booleans(),
         "scope": st.sampled_from(["all", "clerks", "include", "exclude", "groups"]),
         "guests": st.sampled_from(["skip", "mail", "mail"]),
+        "agents": st.sampled_from(["skip", "sync"]),
         "phone": st.sampled_from(["mobilePhone", "jobTitle"]),
         "licences": st.sampled_from(["two", "one", "designers", "publishers", "publishers", "solution", "any", "none"]),
         "owners": st.booleans(),
@@ -120,7 +128,9 @@ policies = st.fixed_dictionaries(
         "max_removals": st.sampled_from([None, 0, 1, 2]),
         "percent": st.sampled_from([None, 0, 50]),
         "max_updates": st.sampled_from([None, None, 0]),
+        "max_daily": st.sampled_from([None, 1, 3]),
         "max_adoptions": st.sampled_from([0, 1, None]),
+        "max_handovers": st.sampled_from([0, 0, 1, None]),
         "quiet": st.booleans(),
     },
 )
@@ -159,6 +169,7 @@ class Portal(RuleBasedStateMachine):
         self.folder = TemporaryDirectory()
         self.stage: Stage
         self.file: tuple[FromFile, set[Asked]] | None = None
+        self.backup: tuple[dict[str, FakeUser], dict[str, FakeGroup]] | None = None
 
     @initialize(
         knobs=portals,
@@ -184,11 +195,17 @@ class Portal(RuleBasedStateMachine):
         """Begin with six people and two groups, and with a portal that has people of its own."""
         config = Config(**policy)
         if open_guard:
-            config = replace(config, mode="sync", max_removals=None, percent=None, max_updates=None, quiet=False)
+            config = replace(
+                config, mode="sync", max_removals=None, percent=None, max_updates=None, max_daily=None, quiet=False
+            )
         self.stage = stage = Stage(Path(self.folder.name), PortalKnobs(**knobs), seed, page_size, config)
         for user in USERS:
             stage.source.put_user(
-                user, userPrincipalName=f"{user}@x.com", displayName=f"User {user}", accountEnabled=True
+                user,
+                userPrincipalName=f"{user}@x.com",
+                displayName=f"User {user}",
+                accountEnabled=True,
+                employeeId=user,
             )
         for user in sorted(guests):
             stage.source.put_user(user, userType="Guest", mail=MAILS[user])
@@ -283,14 +300,100 @@ class Portal(RuleBasedStateMachine):
 
     @rule(user=users, hard=st.booleans())
     def leave(self, user: str, hard: bool) -> None:
-        if self.stage.source.users[user].state != "deleted":
+        found = self.stage.source.users.get(user)
+        if found is not None and found.state != "deleted":
             self.stage.source.remove_user(user, hard=hard)
 
     @rule(user=users)
     def come_back(self, user: str) -> None:
-        found = self.stage.source.users[user]
-        if found.state == "soft_deleted" and self._is_free(find_name(found), but=user):
+        found = self.stage.source.users.get(user)
+        if found is not None and found.state == "soft_deleted" and self._is_free(find_name(found), but=user):
             self.stage.source.restore_user(user)
+
+    @rule(
+        newcomer=st.sampled_from(NEWCOMERS),
+        name=st.sampled_from(NAMES),
+        same=st.sampled_from(["", "", *USERS]),
+        agent=st.sampled_from([None, None, None, "stated", "unstated"]),
+    )
+    def come(self, newcomer: str, name: str, same: str, agent: str | None) -> None:
+        """Somebody begins, or an agent, often with a login that somebody had; perhaps it is the same human being."""
+        if newcomer in self.stage.source.users or not self._is_free(name, but=newcomer):
+            return
+        mark = {"stated": {KIND: "agentUser"}, "unstated": {"identityParentId": "blueprint"}}.get(agent or "", {})
+        self.stage.source.put_user(
+            newcomer,
+            userPrincipalName=name,
+            displayName=f"User {newcomer}",
+            accountEnabled=True,
+            employeeId=same or newcomer,
+            **mark,
+        )
+
+    @rule(name=st.sampled_from(["Group g0", "Group g1", "Group g3"]))
+    def rival(self, name: str) -> None:
+        """Another group takes the name of a group that scope or licences name, or gives it back."""
+        if self._is_active("g3"):
+            self.stage.source.put_group("g3", displayName=name)
+
+    @rule()
+    def photograph(self) -> None:
+        """The tenant keeps a backup of itself."""
+        self.backup = deepcopy((self.stage.source.users, self.stage.source.groups))
+
+    @precondition(lambda self: self.backup is not None)
+    @rule()
+    def set_back(self) -> None:
+        """The tenant is set back to its backup; whoever came since is deleted, and what was purged stays away."""
+        assert self.backup is not None
+        source, (people, teams) = self.stage.source, self.backup
+        for key, user in list(source.users.items()):
+            then = people.get(key)
+            if (then is None or then.state != "active") and user.state == "active":
+                source.remove_user(key)
+        for key, then in people.items():
+            user = source.users[key]
+            if then.state == "active" and user.state != "deleted":
+                if user.state != "active":
+                    source.restore_user(key)
+                if (user.attributes, user.manager) != (then.attributes, then.manager):
+                    cleared = dict.fromkeys(user.attributes.keys() - then.attributes.keys())
+                    source.put_user(key, manager=then.manager or "", **{**cleared, **then.attributes})
+        for key, team in teams.items():
+            if self._is_active(key) and team.state == "active":
+                self._set_group_back(key, team)
+
+    def _set_group_back(self, key: str, team: FakeGroup) -> None:
+        source, group = self.stage.source, self.stage.source.groups[key]
+        if group.attributes != team.attributes:
+            source.put_group(key, **team.attributes)
+        for member in group.members.keys() - team.members.keys():
+            source.unlink(key, member)
+        for member, kind in team.members.items():
+            if member not in group.members and self._is_active(member):
+                source.link(key, member, kind)
+        for owner in group.owners.keys() - team.owners.keys():
+            source.disown(key, owner)
+        for owner in team.owners:
+            if owner not in group.owners and self._is_active(owner):
+                source.own(key, owner)
+
+    @precondition(lambda self: self.stage.seen_before is not None and not self.stage.source.dead)
+    @rule(reads=st.sampled_from([(), ("lists",), ("links",), ("singles",), ("counts",), ("lists", "links")]))
+    def fall_behind(self, reads: tuple[Read, ...]) -> None:
+        """What is read, but for delta, goes on showing the tenant as it is now; for less than an hour."""
+        self.stage.source.freeze(*reads)
+        self.stage.frozen_at = self.stage.clock.elapsed
+
+    @rule()
+    def catch_up(self) -> None:
+        """All that is read shows the tenant as it is."""
+        self.stage.source.thaw()
+
+    @rule(refused=st.booleans())
+    def refuse_counts(self, refused: bool) -> None:
+        """Nothing can be counted, or everything again."""
+        self.stage.source.no_counts = Unavailable("no $count", status=503) if refused else None
 
     @rule(group=groups, bps_id=st.sampled_from(GROUP_IDS))
     def make_group(self, group: str, bps_id: str) -> None:
@@ -301,12 +404,12 @@ class Portal(RuleBasedStateMachine):
         if self._is_active(group):
             self.stage.source.remove_group(group)
 
-    @rule(group=groups, member=st.sampled_from(USERS + GROUPS))
+    @rule(group=groups, member=st.sampled_from([*USERS, *NEWCOMERS, *GROUPS]))
     def join(self, group: str, member: str) -> None:
         if self._is_active(group) and self._is_active(member):
             self.stage.source.link(group, member, "group" if member.startswith("g") else "user")
 
-    @rule(group=groups, member=st.sampled_from(USERS + GROUPS))
+    @rule(group=groups, member=st.sampled_from([*USERS, *NEWCOMERS, *GROUPS]))
     def part(self, group: str, member: str) -> None:
         if self._is_active(group) and member in self.stage.source.groups[group].members:
             self.stage.source.unlink(group, member)
@@ -331,7 +434,8 @@ class Portal(RuleBasedStateMachine):
 
     @rule()
     def expire(self) -> None:
-        """Let the checkpoints die."""
+        """Let the checkpoints die; then nobody can know what a replica that is behind does not show yet."""
+        self.stage.source.thaw()
         self.stage.source.dead = True
 
     # ---- by hand ----------------------------------------------------------------------------------------------------
@@ -442,11 +546,23 @@ class Portal(RuleBasedStateMachine):
     @rule(days=st.sampled_from([0.1, 1.0, 4.0, 8.0]))
     def wait(self, days: float) -> None:
         self.stage.clock.elapsed += days * DAY
+        self.stage.source.thaw()  # so long no replica is behind
+
+    @rule(days=st.sampled_from([0.0, 0.0, -2.0, 0.1, 40.0]), ours=st.booleans())
+    def jump(self, days: float, ours: bool) -> None:
+        """The clock of our machine, or that of the portal, is wrong from now on; or right again."""
+        if ours:
+            self.stage.source.thaw()  # what delta has told counts for an hour of our clock
+            self.stage.our_clock.wrong = timedelta(days=days)
+        else:
+            self.stage.wire.ahead = timedelta(days=days)
 
     @rule(policy=policies)
     def decide(self, policy: dict[str, Any]) -> None:
         """Turn some of the settings."""
         stage = self.stage
+        if policy.get("owners", stage.config.owners) != stage.config.owners:
+            stage.source.thaw()  # another selection: delta begins anew
         stage.config = replace(stage.config, **policy)
         stage.source.tracks_owners = stage.config.owners
 
@@ -460,6 +576,7 @@ class Portal(RuleBasedStateMachine):
             max_removals=None,
             percent=None,
             max_updates=None,
+            max_daily=None,
             max_adoptions=None,
             quiet=False,
         )
@@ -488,8 +605,10 @@ class Portal(RuleBasedStateMachine):
         self.stage.run(RunRequest(pull=kind, trigger="cli", retry_failed=True))
         self.stage.source.dead = False
 
-    @rule(name=st.sampled_from([*USERS, *GROUPS]), trouble=troubles)
+    @rule(name=st.sampled_from([*USERS, *NEWCOMERS, *GROUPS]), trouble=troubles)
     def synchronise_one(self, name: str, trouble: Trouble) -> None:
+        """One object alone, as its replica shows it: nobody can know what one that is behind does not show yet."""
+        self.stage.source.thaw()
         wanted = Wanted("group" if name.startswith("g") else "user", name)
         self.stage.run(RunRequest(pull="none", trigger="cli", retry_failed=True, only=wanted), _fresh(trouble))
 
@@ -521,38 +640,43 @@ class Portal(RuleBasedStateMachine):
         assert ended.planned("done", "failed", "started", "deferred") <= planned
         assert not (self.stage.config.quiet and any(each.removes for each in ended.asked))
 
-    def _load_held(self) -> tuple[int, set[Asked]] | None:
-        found = self.stage.store.decisions.load_holding_runs(now=self.stage.clock.now())
-        if not found:
-            return None
-        return found[-1], {change.asked for change in self.stage.load_changes(found[-1], ("held",))}
-
-    @rule(part=st.booleans(), kinds=st.sampled_from([(), (), ("unlink",), ("adopt", "update")]), trouble=troubles)
+    @rule(
+        part=st.booleans(),
+        kinds=st.sampled_from([(), (), ("unlink",), ("handover",), ("adopt", "update")]),
+        trouble=troubles,
+    )
     def approve(self, part: bool, kinds: tuple[str, ...], trouble: Trouble) -> None:
         """Release what is held: all, by kind, or of one record."""
-        found = self._load_held()
-        if found is None:
+        run, held = self.stage.load_held()
+        if not run:
             return
-        run, held = found
         only = (min(held).bps_id,) if part and held else ()
         released = {
             each
             for each in held
             if (not kinds or each.action in kinds) and (not only or each.bps_id in only or each.target in only)
         }
+        passing = {each.bps_id for each in released if each.action == "handover"}
         approval = Approval(run_id=run, actions=kinds, only=only)
         request = RunRequest(pull="none", trigger="approval", retry_failed=True, approval=approval)
-        self.stage.run(request, _fresh(trouble), allowed=released.__contains__)
+
+        def allowed(each: Asked) -> bool:
+            return each in released or (each.action != "delete" and bool(passing & {each.bps_id, each.target}))
+
+        self.stage.run(request, _fresh(trouble), allowed=allowed)
 
     @rule(part=st.booleans())
     def reject(self, part: bool) -> None:
-        found = self._load_held()
-        if found is None:
+        run, held = self.stage.load_held()
+        if not run:
             return
-        run, held = found
         only = (min(held).bps_id,) if part and held else ()
         self.stage.store.decisions.reject(Approval(run_id=run, actions=(), only=only))
-        self.stage.rejected |= {each for each in held if not only or each.bps_id in only or each.target in only}
+        rejected = {each for each in held if not only or each.bps_id in only or each.target in only}
+        waiting = self.stage.truth().waiting
+        passing = {each.bps_id for each in rejected if each.action == "handover"}
+        self.stage.refused_heirs |= {(record, waiting[record]) for record in passing if record in waiting}
+        self.stage.rejected |= rejected
 
     @rule(answer=st.sampled_from(["report", "revert", "revert", "adopt"]), trouble=troubles)
     def look_for_drift(self, answer: Any, trouble: Trouble) -> None:
@@ -621,6 +745,10 @@ class Portal(RuleBasedStateMachine):
         stage = self.stage
         stage.wire.faults.clear()
         stage.source.hidden, stage.source.count_lie, stage.source.dead = set(), 0, False
+        stage.source.no_counts = None
+        stage.source.thaw()
+        stage.our_clock.wrong = stage.wire.ahead = timedelta()
+        self.rival("Group g3")
         knobs = stage.wire.knobs
         knobs.max_length, knobs.tombstone, knobs.sync_delay_max = 0, 0.0, 2.0
         if knobs.clearing in ("ignored", "refused"):
@@ -634,13 +762,14 @@ class Portal(RuleBasedStateMachine):
                 group.owners.pop(key, None)
         stage.config = replace(
             stage.config, mode="sync", drift="revert", adopt="match", max_removals=None, percent=None,
-            max_updates=None, max_adoptions=None, quiet=False,
+            max_updates=None, max_daily=None, max_adoptions=None, quiet=False,
         )  # fmt: skip
         stage.clock.elapsed += 0.2 * DAY
         last: Ended | None = None
         left: list[Changed] = []
         deletes = "delete" in (stage.config.disabled, stage.config.outside, stage.config.deleted, stage.config.groups)
-        for days in (0.0, stage.config.grace + 1.0) if deletes else (0.0,):
+        # While our clock was wrong, a grace began at the latest time that anybody stated.
+        for days in (0.0, stage.config.grace + 1.0 + 41.0) if deletes else (0.0,):
             stage.clock.elapsed += days * DAY
             for _ in range(_PATIENCE):
                 last = stage.run(RunRequest(pull="full", trigger="cli", retry_failed=True))
@@ -654,143 +783,6 @@ class Portal(RuleBasedStateMachine):
             assert not left, f"a further run plans {left}: {last.record.error}"
             assert last.record.status == "succeeded", last.record.error
             Comparison(stage, stage.truth(), late=days > 0).compare()
-
-
-class Comparison:
-    """The portal beside what it must hold, in the end."""
-
-    def __init__(self, stage: Stage, truth: Truth, *, late: bool) -> None:
-        self.stage, self.truth, self.late = stage, truth, late
-        self.accounts, self.groups = stage.accounts(), stage.groups()
-        self.loose = {each.bps_id for each in stage.rejected} | {each.target for each in stage.rejected}
-        """Records of which a person rejected a change: they stay as they are in that respect."""
-        unmade = {each.bps_id for each in stage.rejected if each.action == "create" and each.object == "user"}
-        for user, bps_id in truth.wanted.items():
-            if bps_id in unmade:
-                self.loose |= stage.names[user]  # whose move was rejected keeps the account of before
-        self.away = {what[1] for what in stage.accepted if what[0] == "record"}
-        """Records of which a person, or the policy, took the removal as it is."""
-
-    def compare(self) -> None:
-        """Fail at the first difference."""
-        for user, bps_id in self.truth.wanted.items():
-            if bps_id not in self.loose | self.away:
-                self._compare_account(user, bps_id)
-        for bps_id in self.truth.groups:
-            if bps_id not in self.loose | self.away:
-                self._compare_group(bps_id)
-        for bps_id in self.groups.keys() & self.stage.ours - self.truth.groups.keys() - self.truth.unclear - self.loose:
-            self._compare_former_group(bps_id)
-        for bps_id in self.accounts.keys() & self.stage.ours - set(self.truth.wanted.values()) - self.loose:
-            self._compare_former_account(bps_id)
-        self._compare_licences()
-        self._compare_substitutions()
-
-    def _compare_account(self, user: str, bps_id: str) -> None:
-        account = self.accounts.get(bps_id)
-        assert account is not None, f"{bps_id} is missing"
-        wanted = self.truth.fields(user)
-        for name in ("name", "email", "jobTitle", "phoneNumber"):
-            if ("field", bps_id, name) not in self.stage.accepted:
-                found = account.values[name]
-                adopted_rest = wanted[name] is None and found == "By hand"
-                assert found == wanted[name] or adopted_rest, f"{bps_id} has {name} {found}, not {wanted[name]}"
-        manager = self.stage.source.users[user].manager
-        if self.truth.config.managers and manager in self.truth.wanted:
-            its = self.truth.wanted[manager]
-            if its not in self.loose | self.away and ("field", bps_id, "managerBpsId") not in self.stage.accepted:
-                assert (account.values["managerBpsId"] or "").casefold() == its, f"{bps_id} lacks the manager {its}"
-
-    def _compare_group(self, bps_id: str) -> None:
-        group = self.groups.get(bps_id)
-        assert group is not None, f"{bps_id} is missing"
-        assert group.name == f"Group {self.truth.groups[bps_id]}", f"{bps_id} is {group.name}"
-        for kind in ("membership", "ownership") if self.truth.config.owners else ("membership",):
-            there, wanted = self.stage.places(kind)[bps_id], self.truth.places(kind, bps_id)
-            for person in wanted ^ there:
-                assert self._is_excused(kind, bps_id, person), f"{kind} of {person} in {bps_id}: wanted {wanted}"
-
-    def _is_excused(self, kind: str, group: str, person: str) -> bool:
-        if (kind, group, person) in self.stage.accepted or person in self.loose | self.away:
-            return True
-        states = self.truth.find_states(person)
-        return (
-            bool(states & FROZEN)
-            or any(self.truth.config.policy_for(s) == "keep" for s in states & LEAVERS)
-            or (person in self.truth.config.protect)
-        )
-
-    def _compare_former_group(self, bps_id: str) -> None:
-        states, policy = self.truth.find_group_states(bps_id), self.truth.config.groups
-        if states <= LEAVERS and policy != "keep" and bps_id not in self.truth.config.protect:
-            if policy == "delete" and self.late and not self._is_tied(bps_id):
-                raise AssertionError(f"{bps_id} was to be deleted: {states}")
-            there = self.stage.places("membership")[bps_id]
-            left = {person for person in there if not self._is_excused("membership", bps_id, person)}
-            assert not left, f"{bps_id} is {states}, and has {left}"
-
-    def _compare_former_account(self, bps_id: str) -> None:
-        if bps_id in self.truth.config.protect or self._is_tied(bps_id):
-            return
-        states = self.truth.find_states(bps_id)
-        if self.late and states and all(self.truth.config.policy_for(state) == "delete" for state in states):
-            raise AssertionError(f"{bps_id} was to be deleted: {states}")
-
-    def _is_tied(self, bps_id: str) -> bool:
-        """Return whether deleting a record would empty a place in a protected group, or a protected person's."""
-        protect = self.truth.config.protect
-        places = [self.stage.places(kind) for kind in ("membership", "ownership")]
-        held = set[str]().union(*(place.get(bps_id, ()) for place in places))
-        in_groups = {key for place in places for key, people in place.items() if bps_id in people}
-        return bool((held | in_groups) & protect)
-
-    def _compare_licences(self) -> None:
-        stage, truth = self.stage, self.truth
-        if not LICENCES[truth.config.licences] or stage.wire.knobs.perpetual_licences:
-            return
-        held = stage.licences()
-        for user, bps_id in truth.wanted.items():
-            rule = truth.licence(user)
-            if bps_id in self.loose | self.away:
-                continue
-            given = self._find_manual(user)
-            if rule is not None and ("licence", bps_id, rule.type) not in stage.accepted:
-                assert rule.type in held.get(bps_id, ()), f"{bps_id} lacks {rule.type}"
-                if rule.type not in given:
-                    _compare_settings(bps_id, rule, stage.settings(bps_id, rule.type))
-            extra = held.get(bps_id, set()) - given - ({rule.type} if rule else set())
-            assert not extra, f"{bps_id} holds {extra}"
-
-    def _find_manual(self, user: str) -> set[str]:
-        """Return the types that somebody gave by hand to an account from which they may have come to this person."""
-        met: set[str] = set()
-        fresh = set(self.stage.names[user])
-        while fresh:  # a licence goes along with each rename, and accounts change hands
-            met |= fresh
-            fresh = set().union(*(names for names in self.stage.names.values() if names & met)) - met
-        return {kind for bps_id, kind in self.stage.manual if bps_id in met}
-
-    def _compare_substitutions(self) -> None:
-        entries = self.stage.wire.service.substitutions.entries
-        ours: list[Any] = [entry for number, entry in entries.items() if number < 1000]
-        originals = [entry["originalPerson"]["bpsId"].casefold() for entry in ours]
-        assert len(originals) == len(set(originals)), "two of them stand in for one"
-        used = set(self.truth.wanted.values()) - self.loose
-        assert not used & set(originals), "the tasks of an account in use go elsewhere"
-
-
-def _compare_settings(bps_id: str, rule: LicenceRule, settings: dict[str, Any]) -> None:
-    """Fail unless a licence has what its rule states, and no process besides those that it names."""
-    flags = {
-        "project_creation": settings.get("allowDesignerDeskProjectCreation"),
-        "project_publishing": settings.get("allowDesignerDeskProjectPublishing"),
-    }
-    for name, value in rule.settings.items():
-        if name == "processes":
-            found = name_processes(settings)
-            assert found == set(value.split()), f"{bps_id} may use {sorted(found)}, not {value}"
-        else:
-            assert flags[name] is (value == "true"), f"{bps_id} has {settings}, not {name} {value}"
 
 
 def _fresh(trouble: Trouble) -> Trouble:

@@ -1,8 +1,9 @@
 """Laws 2 and 3 against the imitation tenant: random lives of a company, read with everything that can go wrong.
 
-A machine lets people be hired, leave, return, change names and managers, nests groups in circles, and reads in between:
-by delta and in full, with faults, kills, lost permissions, expired checkpoints, and changes under the read. After each
-read nothing may have vanished from the directory that the tenant did not lose; once the faults stop the directory
+A machine lets people and agents be hired, leave, return, take over logins, change names and managers, nests groups in
+circles, sets the whole tenant back, and reads in between: by delta and in full, with faults, kills, lost permissions,
+expired checkpoints, replicas that are behind, counts that are refused, wrong clocks, and changes under the read. After
+each read nothing may have vanished from the directory that the tenant did not lose; once the faults stop the directory
 equals the tenant. See `machines` for long runs.
 
 Slow answers are slow on the tenant's clock alone: what was asked for later overtakes them, links and tokens grow old
@@ -22,7 +23,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from hypothesis import strategies as st
@@ -36,7 +37,9 @@ from sqlalchemy import select, update
 
 from syncd.errors import Conflict, SyncdError
 from syncd.graph import trail as trails
+from syncd.model.source import KIND
 from syncd.sandbox.tenant.objects import Group, Node
+from syncd.sandbox.tenant.replicas import Read
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import TenantKnobs
 from syncd.store.db.database import Database, open_database, reading
@@ -52,10 +55,14 @@ from syncd.store.schema.tables import (
     source_users,
 )
 from tests.fakes.tenant import READING, ROOT, Tenant, make_error
-from tests.property.machines import SHARES, walk
+from tests.property.machines import SHARES, OurClock, walk
 from tests.stores import template
 
+if TYPE_CHECKING:
+    from tests.contract.sandbox_client import MovableClock
+
 TRACKED = ("accountEnabled", "businessPhones", "displayName", "jobTitle", "mail", "userPrincipalName", "userType")
+MARKS = {KIND, "identityParentId"}
 MINUTES = 60.0
 DAYS = 86_400.0
 
@@ -95,6 +102,10 @@ in_company = st.one_of(
     event("empty", number),
     event("own", number, number),
     event("disown", number, number),
+    event("succeed", number),
+    event("hire_agent", number),
+    event("photograph"),
+    event("set_back"),
 )
 around = st.one_of(
     event("wait", st.sampled_from([10.0, 6 * MINUTES, 2 * DAYS, 8 * DAYS, 31 * DAYS])),
@@ -106,6 +117,10 @@ around = st.one_of(
     event("garble_links"),
     event("circle", st.booleans()),
     event("swallow_links", st.booleans()),
+    event("fall_behind", st.sampled_from([(), ("lists",), ("links",), ("singles",), ("counts",), ("lists", "links")])),
+    event("catch_up"),
+    event("refuse_counts", st.sampled_from([0, 400, 503, 504])),
+    event("jump", st.sampled_from([0.0, -2 * DAYS, 0.1 * DAYS, 40 * DAYS]), st.booleans()),
 )
 
 # Left out: latency, gzip and the life of tokens, which are the transport's; what ends a secret or an application ends
@@ -139,6 +154,9 @@ knobs = st.fixed_dictionaries(
         "initial_round_lifetime": st.sampled_from([10 * MINUTES, 1 * DAYS]),
         "members_omit_service_principals": st.just(False),
         "resource_units_per_10s": st.sampled_from([20, 60]),
+        "subtypes_stated": st.just(False),
+        "subtypes_listed": st.just(False),
+        "subtypes_counted": st.just(False),
     },
 )
 
@@ -245,6 +263,8 @@ class Company(RuleBasedStateMachine):
         self.moved: set[str] = set()
         self.gone_ownerships: set[tuple[str, str]] = set()
         self.known = Known()
+        self.backup: dict[str, Node] = {}
+        self.frozen_at = 0.0
 
     @initialize(chosen=knobs, seed=number, owners=st.booleans())
     def found(self, chosen: dict[str, Any], seed: int, owners: bool) -> None:
@@ -261,6 +281,7 @@ class Company(RuleBasedStateMachine):
         hidden = {"displayName": "Hidden", "visibility": "HiddenMembership", "groupTypes": ["Unified"]}
         directory.create_group(hidden, group_id=HIDDEN, members=[BOB, make_id("a", 5), OPEN])
         directory.set_manager(ANN, directory.add_object("orgContact", "Board"))
+        self.our_clock = OurClock(cast("MovableClock", self.tenant.clock))
         self.source = self.open_source()
         self.look()
 
@@ -315,6 +336,56 @@ class Company(RuleBasedStateMachine):
         name = f"u{self.serial}" if index % 3 else "boss"
         with contextlib.suppress(Conflict):  # Entra keeps principal names unique
             self.directory.hire(f"Person {self.serial}", f"{name}@x.example", user_id=make_id("a", self.serial))
+
+    def hire_agent(self, index: int) -> None:
+        self.serial += 1
+        self.directory.create_agent(f"Agent {index}", f"a{self.serial}@x.example", user_id=make_id("a", self.serial))
+
+    def succeed(self, index: int) -> None:
+        """Somebody gets the login of a person who has left."""
+        former = self.pick(self.users("deleted"), index)
+        if former is not None:
+            self.serial += 1
+            with contextlib.suppress(Conflict):
+                login = str(former.properties["userPrincipalName"])
+                self.directory.hire(f"Person {self.serial}", login, user_id=make_id("a", self.serial))
+
+    def photograph(self) -> None:
+        """The tenant keeps a backup of itself."""
+        self.backup = {node.id: node.copy() for node in [*self.users(), *self.groups()]}
+
+    def set_back(self) -> None:
+        """The tenant is set back to its backup: people who came since are deleted, what was purged stays away."""
+        if not self.backup:
+            return
+        for user in self.users():
+            if user.id not in self.backup:
+                self.directory.leave(user.id)
+        for node in [*self.users("deleted"), *self.groups("deleted")]:
+            if node.id in self.backup:
+                with contextlib.suppress(Conflict):
+                    self.directory.restore(node.id)
+        alive = {node.id for node in [*self.users(), *self.groups()]} | {*self.others}
+        for node in [*self.users(), *self.groups()]:
+            then = self.backup.get(node.id)
+            if then is not None:
+                self._set_one_back(node, then, alive)
+
+    def _set_one_back(self, node: Node, then: Node, alive: set[str]) -> None:
+        changed = {name: then.properties.get(name) for name in TRACKED if name in {*node.properties, *then.properties}}
+        with contextlib.suppress(Conflict):
+            self.directory.set_attributes(node.id, **changed)
+        if isinstance(node, Group) and isinstance(then, Group):
+            for member in [member for member in node.members if member not in then.members]:
+                self.directory.remove_member(node.id, member)
+            for member in then.members.keys() & alive - node.members.keys():
+                self.directory.add_member(node.id, member)
+            for owner in [owner for owner in node.owners if owner not in then.owners]:
+                self.directory.remove_owner(node.id, owner)
+            for owner in then.owners.keys() & alive - node.owners.keys():
+                self.directory.add_owner(node.id, owner)
+        elif node.manager != then.manager and (then.manager is None or then.manager in alive):
+            self.directory.set_manager(node.id, then.manager)
 
     def leave(self, index: int, hard: bool) -> None:
         user = self.pick(self.users(), index)
@@ -401,6 +472,27 @@ class Company(RuleBasedStateMachine):
 
     def wait(self, seconds: float) -> None:
         self.tenant.clock.elapsed += seconds  # type: ignore[attr-defined]
+
+    def fall_behind(self, reads: tuple[Read, ...]) -> None:
+        """What is read, but for delta, goes on showing the tenant as it is now; for less than an hour."""
+        self.tenant.service.replicas.freeze(*reads)
+        self.frozen_at = self.tenant.clock.monotonic()
+        self.honest = False
+
+    def catch_up(self) -> None:
+        self.tenant.service.replicas.thaw()
+
+    def refuse_counts(self, status: int) -> None:
+        self.tenant.knobs.count_status = status
+        self.honest = self.honest and not status
+
+    def jump(self, seconds: float, ours: bool) -> None:
+        """The clock of our machine, or that of Graph, is wrong from now on; or right again."""
+        if ours:
+            self.catch_up()  # what delta has told counts for an hour of our clock
+            self.our_clock.wrong = timedelta(seconds=seconds)
+        else:
+            self.tenant.ahead = timedelta(seconds=seconds)
 
     def lose_checkpoints(self, reset: bool) -> None:
         engine = self.tenant.service.engine
@@ -506,7 +598,7 @@ class Company(RuleBasedStateMachine):
     async def run(self, full: bool, stopping: Callable[[], bool]) -> Any:
         """Read in a task that can be broken off."""
         self.reading = asyncio.ensure_future(
-            self.tenant.pull(self.database, full=full, source=self.source, stopping=stopping)
+            self.tenant.pull(self.database, full=full, source=self.source, stopping=stopping, clock=self.our_clock)
         )
         return await self.reading
 
@@ -542,6 +634,8 @@ class Company(RuleBasedStateMachine):
 
     def watch(self, happens: Callable[[str], None] | None, target: str) -> None:
         """Fail when another delta link is used than the one that is stored; then let happen what is to happen."""
+        if self.tenant.clock.monotonic() - self.frozen_at > BEHIND.total_seconds() / 2:
+            self.catch_up()
         used = re.search(r"/(users|groups)/delta\?.*deltatoken=(?!latest)", target)
         if used:
             checkpoint = load_checkpoint(self.database, "users" if used[1] == "users" else "groups")
@@ -602,7 +696,7 @@ class Company(RuleBasedStateMachine):
                 self.tenant.faults.add(Fault(**{"side": "graph", "count": -1, **latest}))
             result = self.runner.run(self.tenant.pull(database, full=True, source=self.open_source()))
             assert bool(result.counts.get("lists_refused")) == refused
-            found.append(load(database).describe())
+            found.append(load(database).describe(self.find_unlisted()))
             database.close()
         self.tenant.faults.clear()
         assert found[0] == found[1]
@@ -624,22 +718,35 @@ class Company(RuleBasedStateMachine):
         tenant.before = None
         tenant.knobs.count_offset, tenant.roles, tenant.opaque = 0, READING, False
         tenant.knobs.endless_rounds = tenant.knobs.lose_links = False
+        tenant.knobs.count_status, tenant.ahead, self.our_clock.wrong = 0, timedelta(), timedelta()
+        self.catch_up()
         # Whoever reads in an hour what lives for a second never comes to an end: that is a fault, too.
         tenant.knobs.page_token_lifetime = max(tenant.knobs.page_token_lifetime, 5 * MINUTES)
         tenant.book.revoke_all()
         self.wait(6 * MINUTES)
 
+    def find_unlisted(self) -> set[str]:
+        """Return the agents whom no list shows: only delta tells of them."""
+        knobs = self.tenant.knobs
+        return set() if knobs.subtypes_listed else {user.id for user in self.directory.users if user.subtype}
+
     def compare(self, *, strict: bool) -> None:
-        """Fail unless the directory shows what the tenant has."""
+        """Fail unless the directory shows what the tenant has; agents whom no list shows may be met or not."""
         found = load(self.database)
+        hidden = self.find_unlisted()
         users = {user.id: user for user in self.users()}
         groups = {group.id: group for group in self.groups()}
-        assert found.active == users.keys() | groups.keys()
+        assert found.active | hidden == users.keys() | groups.keys() | hidden
+        assert {key for key, (attributes, _) in found.users.items() if is_agent(attributes)} == {
+            key for key, user in users.items() if user.subtype and key in found.users
+        }
         for user_id, (attributes, manager) in found.users.items():
+            if user_id not in users:
+                continue
             real = users[user_id].properties
-            assert attributes == {name: real[name] for name in TRACKED if real.get(name)} | {
-                name: real[name] for name in ("accountEnabled",) if real.get(name) is not None
-            }, user_id
+            assert {name: value for name, value in attributes.items() if name not in MARKS} == {
+                name: real[name] for name in TRACKED if real.get(name)
+            } | {name: real[name] for name in ("accountEnabled",) if real.get(name) is not None}, user_id
             known = users[user_id].manager
             # What Graph says of a manager who is deleted, and whether it says so again after the return, is not known.
             if known in users and (strict or known not in self.gone_objects):
@@ -649,7 +756,9 @@ class Company(RuleBasedStateMachine):
         shown = users.keys() | groups.keys()
         sure = shown if strict else shown - self.gone_objects
         live = {(group_id, member) for group_id, group in groups.items() for member in group.members if member in sure}
-        assert {link for link in found.links if link[0] in groups and link[1] in sure} == live
+        assert {link for link in found.links if link[0] in groups and link[1] in sure - hidden} == {
+            link for link in live if link[1] not in hidden
+        }
         if self.owners:
             owned = {(key, owner) for key, group in groups.items() for owner in group.owners if owner in sure}
             assert {link for link in found.ownerships if link[0] in groups and link[1] in sure} == owned
@@ -691,16 +800,17 @@ class Stored:
             }
         self.active = self.users.keys() | self.groups.keys()
 
-    def describe(self) -> dict[str, Any]:
-        """Return everything that counts: no memberships of, and no managers among, those who are deleted."""
+    def describe(self, hidden: set[str]) -> dict[str, Any]:
+        """Return everything that counts: no memberships of, and no managers among, the deleted and the ``hidden``."""
 
         def is_there(one: str | None) -> bool:
-            return one in self.active or (one is not None and one[:8] not in OURS)
+            return (one not in hidden and one in self.active) or (one is not None and one[:8] not in OURS)
 
         return {
             "users": {
                 user: (attributes, manager if is_there(manager) else None)
                 for user, (attributes, manager) in self.users.items()
+                if user not in hidden
             },
             "groups": self.groups,
             "links": {link for link in self.links if link[0] in self.groups and is_there(link[1])},
@@ -709,6 +819,11 @@ class Stored:
 
 
 load = Stored
+
+
+def is_agent(attributes: dict[str, Any]) -> bool:
+    """Return whether stored attributes say that somebody is an agent."""
+    return bool(attributes.get(KIND) or attributes.get("identityParentId"))
 
 
 @pytest.mark.slow
