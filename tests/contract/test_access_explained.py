@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from syncd.cli.screen.steps import describe_steps
 from syncd.errors import Unavailable
 from syncd.model.run import Approval, RunRequest
 from syncd.model.source import KIND, BadObject
@@ -61,14 +62,15 @@ def explain(world: World, wanted: str) -> str:
     """Return everything that the command tells of somebody, as text."""
     explanations = Explanations(world.database)
     (found,) = explanations.find(wanted)
+    explanation = explanations.explain(found, now=world.clock.now())
     now = world.clock.now()
     report = Report(world.database, world.rules.policy, now=now, protect=world.rules.scope.protect)
     lines = [line for line in report.iterate(found.kind, needle=found.id) if line.source_id == found.id]
     named = world.store.desired.load_group_names()
-    document = describe_explanation(explanations.explain(found, now=now), lines, world.rules, named=named, now=now)
+    document = describe_explanation(explanation, lines, world.rules, named=named, now=now)
     cards = HandoverCards(world.database, world.rules, now=now)
     card = cards.find(found.kind, explanations.find_records(found), found.key)
-    return f"{document} {card}"
+    return f"{document} {card} {describe_steps(world.database, explanation, lines, now=now)}"
 
 
 async def approve(world: World, run: int) -> None:
@@ -211,19 +213,19 @@ async def set_back(world: World) -> str:
 
 
 SITUATIONS: tuple[tuple[Callable[[World], Awaitable[str]], tuple[str, ...]], ...] = (
-    (agent, ("'skipped'", 'scope.agents = "skip"')),
+    (agent, ("'skipped'", 'scope.agents = "sync" lets accounts of agents in')),
     (unreadable, ("cannot be understood",)),
     (list_behind, ("'leaving'", "disabled")),
-    (no_counts, ("'active'",)),
+    (no_counts, ("'active'", "is missed: it has no proof", "'syncd sync full'")),
     (
         frozen,
-        ("'skipped'", "no usable BPS id from userPrincipalName", "what the tenant takes away is taken all the same"),
+        ("'skipped'", "mapping.user.bps_id", "what the tenant takes away is taken all the same"),
     ),
     (emptied, ("'held'", "nothing is taken away until somebody approves that ('syncd held')")),
     (held_before, ("'held'", "held since run", "until somebody approves or rejects it")),
     (slice_of_a_day, ("'held'", "guard.max_daily_removals")),
     (enabled_before_the_approval, ("'active'",)),
-    (login_used_again, ("'held'", "waits for approval ('syncd held')", "u1@x.com")),
+    (login_used_again, ("'held'", "waits for approval ('syncd held')", "u1@x.com", "'syncd approve ")),
     (group_made_anew, ("the group was made anew, and keeps its BPS group", "all@grp")),
     (rival, ("namesake_of", "'licences[0]'", "'means': 'g2'")),
     (burst, ("'held'", "guard.max_creation_percent")),

@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -800,7 +800,7 @@ class Stored:
             }
         self.active = self.users.keys() | self.groups.keys()
 
-    def describe(self, hidden: set[str]) -> dict[str, Any]:
+    def describe(self, hidden: Collection[str] = ()) -> dict[str, Any]:
         """Return everything that counts: no memberships of, and no managers among, the deleted and the ``hidden``."""
 
         def is_there(one: str | None) -> bool:

@@ -51,3 +51,11 @@ def test_a_pause_is_told_before_anything_else() -> None:
     assert "until 2026-03-01 08:00 UTC" in first.happens
     assert "syncd resume u1" in first.do
     assert "does what is open" in second.happens
+
+
+def test_a_full_read_without_proof_is_told_last() -> None:
+    """Why nobody is missed whom it lacks, and what reads everything once more."""
+    first, second = list_steps(place("active", unproven={"users": "no $count"}))
+    assert "compares it again" in first.happens
+    assert "read of users lacks is missed: it has no proof (no $count)" in second.happens
+    assert "syncd sync full" in second.do

@@ -20,6 +20,7 @@ def describe_steps(
 ) -> list[dict[str, str]]:
     """Return what happens next about each record of an object, and what a person can do."""
     from syncd.model.run import HELD_FOR
+    from syncd.model.source import STREAMS
     from syncd.plan.report.next_steps import Place, find_held_runs, list_steps
     from syncd.store.decisions.pauses import Pauses
     from syncd.store.store import Store
@@ -31,6 +32,13 @@ def describe_steps(
         held[run] = record.finished_at + HELD_FOR if record and record.finished_at else None
     attempts = [entry["next_attempt_at"] for entry in explanation.pending if entry.get("next_attempt_at")]
     pauses = [pause.until for pause in Pauses(database).load_pauses(now=now) if pause.source == found.key]
+    concerned = STREAMS if found.kind == "user" else ("groups",)
+    unproven: dict[str, str] = {
+        stream: why
+        for doubts in store.full_reads.load_doubts.blocking().values()
+        for stream, why in doubts.items()
+        if stream in concerned
+    }
     steps: dict[tuple[str, str], None] = {}
     for line in lines:
         place = Place(
@@ -44,6 +52,7 @@ def describe_steps(
             retried_at=min(attempts, default=None),
             paused_until=min(pauses, default=None),
             next_run=_find_next(database, now),
+            unproven=unproven,
         )
         steps |= {(step.happens, step.do): None for step in list_steps(place)}
     return [{"happens": happens, "do": do} for happens, do in steps]

@@ -12,13 +12,14 @@ foreign        nothing                            link, let it be adopted
 skipped        nothing                            by the cause: what to change, and where
 out_of_scope   nothing                            by the cause
 paused         nothing until a day                resume
+(any)          who is not met is not missed       read everything once more, where the last full read has no proof
 =============  =================================  ====================================================================
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.model.kinds import RecordKind
@@ -52,6 +53,8 @@ class Place:
     paused_until: datetime | None
     next_run: datetime | None
     """When the working daemon's next run is due; None: no daemon works."""
+    unproven: Mapping[str, str] = field(default_factory=dict)
+    """The streams of the tenant whose last full read has no proof, and why."""
 
 
 _COLLISION = "give one of those who want this BPS id another login or mail address in the tenant"
@@ -79,6 +82,11 @@ def list_steps(place: Place) -> list[Step]:
         until = f"nothing is done about it until {_say(place.paused_until)}: it is paused"
         steps.append(Step(until, f"'syncd resume {place.id}' ends the pause"))
     steps.append(_find_step(place))
+    for stream, why in sorted(place.unproven.items()):
+        missed = f"nobody whom the last full read of {stream} lacks is missed: it has no proof ({why})"
+        steps.append(
+            Step(missed, "'syncd sync full' reads everything once more; 'syncd check' tells what the tenant refuses")
+        )
     return steps
 
 
