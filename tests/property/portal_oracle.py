@@ -67,7 +67,7 @@ class Config:
     max_updates: float | None = None
     max_daily: int | None = None
     max_adoptions: int | None = 0
-    max_handovers: int | None = None
+    max_handovers: int | None = 0
     quiet: bool = False
 
     def make(self) -> Rules:

@@ -302,9 +302,7 @@ class Stage:
         Store(self.database).runs.interrupt_open.blocking()
         run_id = self.newest()
         ended = Ended(record, run_id, list(self.wire.asked), self.load_changes(run_id) if run_id > last else [])
-        self.handed = {
-            each.bps_id for each in ended.planned() - ended.planned("held", "dropped") if each.action == "handover"
-        }
+        self.handed = {each.bps_id for each in self._list_begun(ended, request) if each.action == "handover"}
         tried = Truth(self.source, config, self.names, self.group_names, owners, frozenset(self.handed))
         asks = Truth(self.source, config, self.names, self.group_names, owners)
         unasked = allowed is None and request.approval is None and proposal is None
@@ -329,6 +327,17 @@ class Stage:
         if proposal is None and request.write and config.drift == "adopt" and _looked_for_drift(record):
             self.accepted |= self.by_hand
         return ended
+
+    @staticmethod
+    def _list_begun(ended: Ended, request: RunRequest) -> set[Asked]:
+        """Return what a run meant to do and was let: of one that looks its plan, else what it began, or perhaps did.
+
+        One that ended before it asked the guard leaves what it planned up to then, and has sent nothing of it.
+        """
+        touched = {name for each in ended.asked for name in (each.bps_id, each.target)}
+        meant = ended.planned() - ended.planned("held", "dropped")
+        unsent = {each for each in ended.planned("planned") if request.write and each.bps_id not in touched}
+        return meant - unsent
 
     def load_held(self) -> tuple[int, set[Asked]]:
         """Return the newest run that holds something, and what; 0 when there is none."""
@@ -418,7 +427,7 @@ class Stage:
         if not request.write or config.mode == "plan_only":
             assert not asked, f"a run that only looks wrote {asked}"
         sendable = {each.asked for each in ended.changes if each.status not in ("held", "dropped")}
-        adopted = {each.bps_id for each in sendable if each.action == "adopt"}
+        adopted = {each.bps_id for each in self._list_begun(ended, request) if each.action == "adopt"}
         given_back = {c.asked.bps_id for c in ended.changes if c.cause == Cause.GIVES_BACK and c.status == "done"}
         for each in asked:
             assert _is_planned(each, sendable), f"{each} was in no plan that may be carried out"

@@ -242,7 +242,11 @@ def happen(world: World, what: Sequence[Any]) -> None:
 
 @dataclass
 class Expected:
-    """What must be in the portal: fields per account that is wanted, members per group that is wanted."""
+    """What must be in the portal: fields per account that is wanted, members per group that is wanted.
+
+    ``frozen`` cannot be written, and keep what the tenant leaves them: per kind of place and group so many of them, and
+    licences of these types.
+    """
 
     accounts: dict[str, dict[str, str | None]] = field(default_factory=dict)
     managers: dict[str, str] = field(default_factory=dict)
@@ -250,6 +254,9 @@ class Expected:
     licences: dict[str, str] = field(default_factory=dict)
     owners: dict[str, set[str]] = field(default_factory=dict)
     frozen: set[str] = field(default_factory=set)
+    frozen_members: dict[str, int] = field(default_factory=dict)
+    frozen_owners: dict[str, int] = field(default_factory=dict)
+    frozen_licences: set[str] = field(default_factory=set)
     unclear: set[str] = field(default_factory=set)
 
 
@@ -278,7 +285,7 @@ def expect(world: World, name: str) -> Expected:
         if left or (name == "clerks" and values.get("jobTitle") == "Contractor"):
             continue
         if " " in upn:
-            found.frozen.add(key)  # skipped: whatever it has stays as it is
+            found.frozen.add(key)
             continue
         wanted[key] = upn.casefold()
     for key, bps_id in wanted.items():
@@ -292,6 +299,7 @@ def expect(world: World, name: str) -> Expected:
             found.managers[bps_id] = wanted[manager]
     for rule in reversed(LICENCES.get(name, LICENCES["all"])):
         found.licences.update({wanted[key]: rule.type for key in people_in(rule.group[-2:]) if key in wanted})
+        found.frozen_licences |= {rule.type for _ in people_in(rule.group[-2:]) & found.frozen}
     ids: dict[str, list[str]] = {}
     for key, group in active.items():
         ids.setdefault(str(group.attributes["mailNickname"]).casefold(), []).append(key)
@@ -301,6 +309,8 @@ def expect(world: World, name: str) -> Expected:
         else:
             found.groups[bps_id] = {wanted[key] for key in people_in(claimants[0]) if key in wanted}
             found.owners[bps_id] = {wanted[key] for key in active[claimants[0]].owners if key in wanted}
+            found.frozen_members[bps_id] = len(people_in(claimants[0]) & found.frozen)
+            found.frozen_owners[bps_id] = len(active[claimants[0]].owners.keys() & found.frozen)
     return found
 
 
@@ -317,14 +327,17 @@ def compare(world: World, name: str) -> None:
     kept = {
         account for account in portal.accounts if account not in expected.accounts and account not in (STRANGER, HAND)
     }
-    places = [(portal.members, expected.groups)] + ([(portal.owners, expected.owners)] if name != "no owners" else [])
-    for found, wanted in places:
+    places = [(portal.members, expected.groups, expected.frozen_members)]
+    if name != "no owners":
+        places.append((portal.owners, expected.owners, expected.frozen_owners))
+    for found, wanted, frozen in places:
         for bps_id, people in wanted.items():
             there = set(found.get(bps_id, {}))
             assert bps_id in portal.groups, f"{bps_id} is missing"
             assert people <= there, f"{bps_id} lacks {people - there}"
             extra = there - people
-            assert extra <= kept if expected.frozen else not extra, f"{bps_id} has {extra} too many"
+            assert extra <= kept, f"{bps_id} has {extra} too many"
+            assert len(extra) <= frozen[bps_id], f"{bps_id} has {extra}, of whom the tenant has {frozen[bps_id]} there"
         # What a group left whose new id is another's too stays as it is, until it is clear where its people go.
         for bps_id in set() if expected.unclear else portal.groups.keys() - wanted.keys():
             assert not found.get(bps_id), f"{bps_id} was left, and has people"
@@ -343,16 +356,16 @@ def compare_licences(world: World, name: str) -> None:
         held = set(portal.licences.get(bps_id, {}))
         rule = expected.licences.get(bps_id)
         assert rule is None or rule in held, f"{bps_id} lacks {rule}"
-        if not expected.frozen:
-            assert held - by_hand <= {rule}, f"{bps_id} holds {held} by {rule} and by hand {by_hand}"
+        left = set() if bps_id in expected.accounts else expected.frozen_licences
+        assert held - by_hand <= {rule} | left, f"{bps_id} holds {held} by {rule} and by hand {by_hand}"
     # No rule gives this type. It moves with renames, where two of them meet at one account they become one, and it goes
     # when its account passes to somebody who is not known to be the same.
     given = [person for person, kind in world.by_hand if kind == "ExternalUser"]
-    left = portal.assigned("ExternalUser")
-    assert left <= len(given), f"{left} manual licences, {len(given)} were given"
+    manual = portal.assigned("ExternalUser")
+    assert manual <= len(given), f"{manual} manual licences, {len(given)} were given"
     with reading(world.database) as connection:
         passed = connection.scalar(select(exists().where(changes.c.action == "handover")))
-    assert left or not given or passed, f"what was given by hand to {given} is lost"
+    assert manual or not given or passed, f"what was given by hand to {given} is lost"
 
 
 def compare_substitutions(world: World, name: str) -> None:

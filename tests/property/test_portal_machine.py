@@ -330,6 +330,26 @@ class Portal(RuleBasedStateMachine):
             **mark,
         )
 
+    @rule(
+        user=st.sampled_from(USERS),
+        newcomer=st.sampled_from(NEWCOMERS),
+        how=st.sampled_from(["soft", "hard", "renamed"]),
+        same=st.sampled_from([False, False, True]),
+    )
+    def pass_login(self, user: str, newcomer: str, how: str, same: bool) -> None:
+        """Somebody leaves or is renamed, and another one begins with that login; perhaps it is the same human being."""
+        source = self.stage.source
+        if newcomer in source.users or not self._is_active(user):
+            return
+        login = str(source.users[user].attributes["userPrincipalName"])
+        if how == "renamed":
+            if not self._is_free("new@x.com", but=user):
+                return
+            source.put_user(user, userPrincipalName="new@x.com")
+        else:
+            source.remove_user(user, hard=how == "hard")
+        self.come(newcomer, login, user if same else "", None)
+
     @rule(name=st.sampled_from(["Group g0", "Group g1", "Group g3"]))
     def rival(self, name: str) -> None:
         """Another group takes the name of a group that scope or licences name, or gives it back."""
@@ -604,6 +624,14 @@ class Portal(RuleBasedStateMachine):
         self.stage.wire.faults.clear()
         self.stage.run(RunRequest(pull=kind, trigger="cli", retry_failed=True))
         self.stage.source.dead = False
+
+    @precondition(lambda self: self.stage.config.max_daily is not None)
+    @rule(group=groups)
+    def lose_in_slices(self, group: str) -> None:
+        """One after the other leaves a group, with a run after each."""
+        for member in list(self.stage.source.groups[group].members if self._is_active(group) else ())[:4]:
+            self.stage.source.unlink(group, member)
+            self.synchronise_undisturbed("delta")
 
     @rule(name=st.sampled_from([*USERS, *NEWCOMERS, *GROUPS]), trouble=troubles)
     def synchronise_one(self, name: str, trouble: Trouble) -> None:
