@@ -118,7 +118,7 @@ def _decide(
 
 
 def _put(user: SourceUser, lets_in: bool) -> SourceUser:
-    return replace(user, in_groups=lets_in)
+    return user._replace(in_groups=lets_in)
 
 
 def _make_view(each: Candidate, state: str | None, covered: frozenset[int]) -> PersonView:

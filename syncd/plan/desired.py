@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from datetime import datetime
-from functools import lru_cache
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
 
-from syncd.model.attributes import is_directory_extension, look_up
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.source import KIND
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import Expression, ExpressionFailed
+from syncd.plan.mapping import Making, make_text
 from syncd.plan.rules import FieldRule, Rules
-from syncd.plan.texts import NoText, as_text
 from syncd.plan.words import say
 
 State = Literal["wanted", "collision", "skipped", "protected", "disabled", "deleted", "out_of_scope"]
@@ -33,12 +32,13 @@ members are known."""
 AGENT = "agentUser"
 _FORBIDDEN = frozenset('\\%&*+/=?{}|<>();:,[]"#')
 """Characters that WEBCON refuses in a BPS id (its user documentation of the users and groups list)."""
+_USABLE = re.compile(r"(?![0-9a-fA-F]{32}.)[\w.'\-]+@[\w.\-]+", re.ASCII)
+"""Nearly all are of this form, to which nothing of what follows applies."""
 _UPN = re.compile(r"[^@\s]+@[^@\s]+\.?[^@\s]*")
 _TOMBSTONE = re.compile(r"[0-9a-fA-F]{32}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceUser:
+class SourceUser(NamedTuple):
     """A stored source user as the rules see it."""
 
     key: int
@@ -61,15 +61,14 @@ class SourceGroup:
     """The BPS id that it keeps, whatever its mapping gives."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
+class Desired(NamedTuple):
     """The decision about one user or group. ``fields`` are the mapped values; ``bps_id`` may be empty."""
 
     key: int
     state: State
     reason: Reason = NO_REASON
     bps_id: str = ""
-    fields: Mapping[str, str | None] = field(default_factory=dict)
+    fields: Mapping[str, str | None] = MappingProxyType({})
     manager_key: int | None = None
 
 
@@ -82,40 +81,32 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None, 
     if user.state == "unreadable":
         return Desired(key=user.key, state="skipped", reason=say(Cause.UNREADABLE, what="user"))
     attributes = user.attributes if "id" in user.attributes else {**user.attributes, "id": None}
-    mapped = _map_fields(
-        "mail" if is_mapped_by_mail(attributes, rules) else rules.mapping.user_bps_id,
-        rules.mapping.user_fields,
-        "user",
-        attributes,
-        now=now,
+    mapping = rules.mapping
+    external = _is_external(attributes)
+    guest = is_guest(attributes, external=external)
+    by_mail = rules.scope.guests == "mail" if guest else external
+    mapped, fields, failed = _map_fields(
+        None if by_mail else mapping.user_bps_id, mapping.user_makings, "user", attributes, now=now
     )
-    bps_id, fields = bound or mapped.bps_id, mapped.fields
-    state, reason = _judge_user(user, attributes, rules=rules, now=now)
-    if state == "wanted" and mapped.problem:
-        state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)
+    bps_id = bound or mapped
+    state, reason = _judge_user(user, attributes, guest=guest, rules=rules, now=now)
+    if state == "wanted" and failed:
+        state, reason = "skipped", say(Cause.RULE_FAILED, problem=failed)
     elif state == "wanted":
         problem = None if bound else find_bps_id_problem(bps_id)
         if problem:
-            external = is_guest(attributes) or _is_external(attributes)
-            what = "mail address (guest)" if external else rules.mapping.user_bps_id.text
+            what = "mail address (guest)" if guest or external else mapping.user_bps_id.text
             state, reason = "skipped", say(Cause.NO_BPS_ID, rule=what, problem=problem)
         elif not fields.get("name", bps_id) or not fields.get("email", bps_id):
             missing = "name" if not fields.get("name", bps_id) else "email"
-            state, reason = "skipped", say(Cause.NO_VALUE, field=missing, rule=rules.mapping.user_fields[missing].text)
-    if bps_id and fold(bps_id) in rules.scope.protect:
+            state, reason = "skipped", say(Cause.NO_VALUE, field=missing, rule=mapping.user_fields[missing].text)
+    if bps_id and rules.scope.protect and fold(bps_id) in rules.scope.protect:
         state, reason = "protected", say(Cause.PROTECTED)
-    return Desired(
-        key=user.key,
-        state=state,
-        reason=reason,
-        bps_id=bps_id or "",
-        fields=fields,
-        manager_key=user.manager_key,
-    )
+    return Desired(user.key, state, reason, bps_id or "", fields, user.manager_key)
 
 
 def _judge_user(
-    user: SourceUser, attributes: Mapping[str, Any], *, rules: Rules, now: datetime | None
+    user: SourceUser, attributes: Mapping[str, Any], *, guest: bool, rules: Rules, now: datetime | None
 ) -> tuple[State, Reason]:
     """Tell whether somebody is meant for the target; what the tenant states needs no mapping that succeeds."""
     if user.state in ("soft_deleted", "deleted"):
@@ -128,7 +119,7 @@ def _judge_user(
         # Of a type that was unknown until today nobody can tell whether it was meant to be left out: it may be the
         # tenant's new name for somebody who works here. So nothing is taken away for that.
         return ("out_of_scope", say(Cause.AGENT)) if kind == AGENT else ("skipped", say(Cause.SUBTYPE, kind=kind))
-    if is_guest(attributes) and rules.scope.guests == "skip":
+    if guest and rules.scope.guests == "skip":
         return "out_of_scope", say(Cause.GUEST)
     if not user.in_groups:
         return "out_of_scope", say(Cause.NOT_IN_GROUPS)
@@ -154,11 +145,14 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
         return Desired(key=group.key, state="skipped", reason=say(Cause.UNREADABLE, what="group"))
     if group.state == "parked":
         return Desired(key=group.key, state="skipped", reason=say(Cause.PARTLY_KNOWN, what="group"))
-    mapped = _map_fields(rules.mapping.group_bps_id, rules.mapping.group_fields, "group", group.attributes, now=now)
-    bps_id, fields = bound or group.bound or mapped.bps_id, mapped.fields
+    mapping = rules.mapping
+    mapped, fields, failed = _map_fields(
+        mapping.group_bps_id, mapping.group_makings, "group", group.attributes, now=now
+    )
+    bps_id = bound or group.bound or mapped
     state, reason = _judge_scope(rules.scope.groups, "group", group.attributes, now=now)
-    if state == "wanted" and mapped.problem:
-        state, reason = "skipped", say(Cause.RULE_FAILED, problem=mapped.problem)
+    if state == "wanted" and failed:
+        state, reason = "skipped", say(Cause.RULE_FAILED, problem=failed)
     if state != "wanted":
         return Desired(key=group.key, state=state, reason=reason, bps_id=bps_id or "", fields=fields)
     problem = None if bound else find_bps_id_problem(bps_id)
@@ -195,22 +189,28 @@ def find_subtype(attributes: Mapping[str, Any]) -> str:
     return kind if isinstance(kind, str) else ""
 
 
-def is_guest(attributes: Mapping[str, Any]) -> bool:
-    """Return whether a user is a guest: by userType, or by the mark in the UPN where the type is missing."""
+def is_guest(attributes: Mapping[str, Any], *, external: bool | None = None) -> bool:
+    """Return whether a user is a guest: by userType, or by the mark in the UPN where the type is missing.
+
+    ``external``: whether the mark is there; None: not looked up yet.
+    """
     kind = attributes.get("userType")
     if isinstance(kind, str) and kind:
         return kind.casefold() == "guest"
-    return _is_external(attributes)
+    return _is_external(attributes) if external is None else external
 
 
 def _is_external(attributes: Mapping[str, Any]) -> bool:
-    return "#ext#" in str(attributes.get("userPrincipalName") or "").casefold()
+    upn = str(attributes.get("userPrincipalName") or "")
+    return "#" in upn and "#ext#" in upn.casefold()
 
 
 def find_bps_id_problem(bps_id: str | None) -> str | None:
     """Return why a text cannot be a BPS id, None when it can: UPN form, no forbidden character, no tombstone name."""
     if not bps_id:
         return "it has no value"
+    if _USABLE.fullmatch(bps_id):
+        return None
     if not _FORBIDDEN.isdisjoint(bps_id):
         wrong = sorted(set(bps_id) & _FORBIDDEN)
         return f"'{bps_id}' contains {' '.join(wrong)}, which WEBCON refuses"
@@ -230,68 +230,18 @@ def resolve_collision(claimants: Sequence[tuple[int, bool]]) -> int | None:
     return holders[0] if len(holders) == 1 else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Mapped:
-    """What the mapping makes of an object. ``problem``: why it makes nothing of it."""
-
-    bps_id: str | None = None
-    fields: dict[str, str | None] = field(default_factory=dict)
-    problem: str = ""
-
-
 def _map_fields(
-    bps_id: FieldRule | Literal["mail"],
-    fields: Mapping[str, FieldRule],
+    bps_id: FieldRule | None,
+    fields: Sequence[tuple[str, Making]],
     kind: RecordKind,
     attributes: Mapping[str, Any],
     *,
     now: datetime | None,
-) -> _Mapped:
+) -> tuple[str | None, dict[str, str | None], str]:
+    """Return the BPS id, the fields, and why there are none. ``bps_id`` None: the mail address is taken."""
     found = None
     try:
-        if bps_id == "mail":
-            found = _make_text(attributes.get("mail"), "mail")
-        else:
-            found = _map_text(bps_id, kind, attributes, now=now)
-        made = {name: _map_text(rule, kind, attributes, now=now) for name, rule in sorted(fields.items())}
+        found = make_text(attributes.get("mail"), "mail") if bps_id is None else bps_id.make(attributes, kind, now)
+        return found, {name: make(attributes, kind, now) for name, make in fields}, ""
     except ExpressionFailed as error:
-        return _Mapped(bps_id=found, problem=str(error))
-    return _Mapped(bps_id=found, fields=made)
-
-
-def _map_text(
-    rule: FieldRule, variable: RecordKind, attributes: Mapping[str, Any], *, now: datetime | None
-) -> str | None:
-    if rule.expression is not None:
-        try:
-            return as_text(rule.expression.evaluate(variable, attributes, now=now))
-        except NoText as error:
-            raise ExpressionFailed(f"'{rule.expression.text}' gives {error}") from error
-    for path, plain, steps in _find_steps(rule.attributes):
-        value: Any = attributes.get(path) if plain else _follow(attributes, steps)
-        if value is not None and (text := _make_text(value, path)):
-            return text
-    return None
-
-
-def _follow(attributes: Mapping[str, Any], steps: Sequence[str]) -> Any:
-    value: Any = attributes
-    for name in steps:
-        value = look_up(value, name) if isinstance(value, Mapping) else None
-    return value
-
-
-@lru_cache(maxsize=256)
-def _find_steps(paths: tuple[str, ...]) -> tuple[tuple[str, bool, tuple[str, ...]], ...]:
-    """Return each path with whether it is a mere name, which is looked up as it is, and with its parts."""
-    return tuple((path, "." not in path and not is_directory_extension(path), tuple(path.split("."))) for path in paths)
-
-
-def _make_text(value: Any, path: str) -> str | None:
-    """Return the text of what ``path``, an attribute, is."""
-    if type(value) is str:  # as nearly all are
-        return value.strip() or None
-    try:
-        return as_text(value)
-    except NoText as error:
-        raise ExpressionFailed(f"{path} is {error}") from error
+        return found, {}, str(error)

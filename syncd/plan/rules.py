@@ -16,6 +16,7 @@ from syncd.model.licence import LicenceType
 from syncd.model.privilege import PlaceKind
 from syncd.model.target import fold
 from syncd.plan.cel.expressions import EVALUATION, Expression
+from syncd.plan.mapping import Making, read_rule
 
 Mode = Literal["sync", "upsert_only", "create_only", "plan_only"]
 LeaverPolicy = Literal["keep", "revoke", "delete"]
@@ -28,6 +29,12 @@ class FieldRule:
 
     attributes: tuple[str, ...] = ()
     expression: Expression | None = None
+    make: Making = field(init=False, repr=False, compare=False)
+    """Makes the field of an object's attributes."""
+
+    def __post_init__(self) -> None:
+        """Read the rule."""
+        object.__setattr__(self, "make", read_rule(self.attributes, self.expression))
 
     @property
     def text(self) -> str:
@@ -60,6 +67,14 @@ class MappingRules:
     group_fields: Mapping[str, FieldRule]
     managers: bool
     owners: bool
+    user_makings: tuple[tuple[str, Making], ...] = field(init=False, repr=False, compare=False)
+    """What makes each of ``user_fields``, in the order of their names."""
+    group_makings: tuple[tuple[str, Making], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Put them in order."""
+        for name, fields in (("user_makings", self.user_fields), ("group_makings", self.group_fields)):
+            object.__setattr__(self, name, tuple((each, rule.make) for each, rule in sorted(fields.items())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

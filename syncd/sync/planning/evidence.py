@@ -8,7 +8,6 @@ in a group may be in it all the same.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from syncd.model.change import LinkKind
@@ -42,7 +41,7 @@ class Evidence:
             return list(users)
         kept = self._store.desired.find_wanted_outside(outside)
         kept -= self.find_left("membership", included, kept)
-        return [replace(user, in_groups=True) if user.key in kept else user for user in users]
+        return [user._replace(in_groups=True) if user.key in kept else user for user in users]
 
     def _find_below(self, group: int) -> frozenset[int]:
         if self._edges is None:
