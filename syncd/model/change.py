@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from syncd.model.kinds import RecordKind
 from syncd.model.reason import NO_REASON, Reason
@@ -148,6 +148,17 @@ class LinkBatch:
             members=self.members + more.members,
             kind=self.kind,
         )
+
+
+class PlainLinks(NamedTuple):
+    """Links of which nothing else is to be said: ``members`` (principals) are put into the group ``record``.
+
+    ``source_key`` is the source group that wants it; the members are in the order of their BPS ids.
+    """
+
+    record: int
+    source_key: int
+    members: list[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,8 @@ class SourceUser(NamedTuple):
     manager_key: int | None = None
     in_groups: bool = True
     """Whether the include and exclude groups of the scope let it in."""
+    made_of: int | None = None
+    """A digest of all this and of the rules; None: it is not known whether it is decided by that alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class SourceGroup:
     _: KW_ONLY
     bound: str | None = None
     """The BPS id that it keeps, whatever its mapping gives."""
+    made_of: int | None = None
 
 
 class Desired(NamedTuple):
@@ -70,6 +73,8 @@ class Desired(NamedTuple):
     bps_id: str = ""
     fields: Mapping[str, str | None] = MappingProxyType({})
     manager_key: int | None = None
+    made_of: int | None = None
+    """The digest of what it was decided by."""
 
 
 def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None, bound: str = "") -> Desired:
@@ -102,7 +107,7 @@ def decide_user(user: SourceUser, rules: Rules, *, now: datetime | None = None, 
             state, reason = "skipped", say(Cause.NO_VALUE, field=missing, rule=mapping.user_fields[missing].text)
     if bps_id and rules.scope.protect and fold(bps_id) in rules.scope.protect:
         state, reason = "protected", say(Cause.PROTECTED)
-    return Desired(user.key, state, reason, bps_id or "", fields, user.manager_key)
+    return Desired(user.key, state, reason, bps_id or "", fields, user.manager_key, user.made_of)
 
 
 def _judge_user(
@@ -154,7 +159,9 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
     if state == "wanted" and failed:
         state, reason = "skipped", say(Cause.RULE_FAILED, problem=failed)
     if state != "wanted":
-        return Desired(key=group.key, state=state, reason=reason, bps_id=bps_id or "", fields=fields)
+        return Desired(
+            key=group.key, state=state, reason=reason, bps_id=bps_id or "", fields=fields, made_of=group.made_of
+        )
     problem = None if bound else find_bps_id_problem(bps_id)
     if problem or bps_id is None:
         reason = say(Cause.NO_BPS_ID, rule=rules.mapping.group_bps_id.text, problem=problem)
@@ -169,8 +176,15 @@ def decide_group(group: SourceGroup, rules: Rules, *, now: datetime | None = Non
     if "email" in fields and not fields["email"]:
         fields["email"] = bps_id  # the portal wants an address; both known clients send the id when there is none
     if fold(bps_id) in rules.scope.protect:
-        return Desired(key=group.key, state="protected", reason=say(Cause.PROTECTED), bps_id=bps_id, fields=fields)
-    return Desired(key=group.key, state="wanted", bps_id=bps_id, fields=fields)
+        return Desired(
+            key=group.key,
+            state="protected",
+            reason=say(Cause.PROTECTED),
+            bps_id=bps_id,
+            fields=fields,
+            made_of=group.made_of,
+        )
+    return Desired(key=group.key, state="wanted", bps_id=bps_id, fields=fields, made_of=group.made_of)
 
 
 def is_mapped_by_mail(attributes: Mapping[str, Any], rules: Rules) -> bool:

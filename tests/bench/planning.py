@@ -1,4 +1,4 @@
-"""What planning takes: one run, with the processor time of the thread that plans, in whichever version of syncd is here.
+"""What planning takes: one run, with the processor time of the thread that plans, in whichever syncd is here.
 
 Started as a file with another tree in ``PYTHONPATH``, it measures that tree: it knows nothing of syncd but that a
 ``Planner`` plans. Prints what ``tests.bench.measured`` prints, with ``planning``: processor seconds of each method that

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from syncd.model.change import LinkKind
+from syncd.model.change import LinkKind, PlainLinks
 from syncd.model.target import PortalGroup, fold
 from syncd.plan.membership import Doubt, GroupView
 from syncd.plan.rules import Rules
@@ -137,9 +137,9 @@ async def test_a_plan_is_the_same_whether_plain_links_are_written_in_bulk(
     _found(world, random)
     add_links = Plans.add_links
 
-    def note(self: Plans, run_id: int, start: int, *, kind: LinkKind, places: Sequence[int]) -> int:
-        plain.extend(places)
-        return add_links(self, run_id, start, kind=kind, places=places)
+    def note(self: Plans, run_id: int, start: int, *, kind: LinkKind, links: Sequence[PlainLinks]) -> int:
+        plain.extend(member for each in links for member in each.members)
+        return add_links(self, run_id, start, kind=kind, links=links)
 
     async def compare() -> None:
         with monkeypatch.context() as patch:

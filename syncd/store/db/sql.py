@@ -31,7 +31,7 @@ def encode_json(value: object) -> str:
     return _encode_sorted(value).decode()
 
 
-def encode_rows(rows: list[list[Any]]) -> bytes:
+def encode_rows(rows: list[Any]) -> bytes:
     """Return rows of plain values as JSON, always alike."""
     return _encode(rows)
 

@@ -42,7 +42,7 @@ from syncd.store.schema.tables import (
     touched_users,
 )
 
-CHUNK = 1000
+CHUNK = 4000
 _CLAIMS = ("wanted", "collision")
 _LOST = (Cause.GROUP_COLLISION, Cause.HANDOVER_WAITS, Cause.HANDOVER_REJECTED, Cause.HANDOVER_NOT_NOW)
 """Why a group is skipped that may be wanted as soon as another one gives its BPS id up."""
@@ -70,6 +70,12 @@ def _is_in_scope(role: str) -> Any:
         .where(scope_members.c.role == role, scope_members.c.key == source_users.c.key)
         .scalar_subquery()
     )
+
+
+def _made_of(source: Table, desired: Table) -> Any:
+    """Return the digest of what was decided by. Whoever is skipped or collides may be wanted without being another."""
+    settled = desired.c.state.not_in(("skipped", "collision"))
+    return select(desired.c.made_of).where(desired.c.key == source.c.key, settled).scalar_subquery()
 
 
 def _select_edges() -> Select[Any]:
@@ -166,6 +172,7 @@ _SELECT_USERS = select(
     source_objects.c.id,
     _is_in_scope("include").label("included"),
     _is_in_scope("exclude").label("excluded"),
+    _made_of(source_users, desired_users).label("made_of"),
 ).join(source_objects, source_objects.c.key == source_users.c.key)
 _KEPT_ID = (
     select(target_principals.c.bps_id)
@@ -180,6 +187,7 @@ _SELECT_SOURCE_GROUPS = select(
     source_groups.c.attributes,
     source_objects.c.id,
     _KEPT_ID.label("bound"),
+    _made_of(source_groups, desired_groups).label("made_of"),
 ).join(source_objects, source_objects.c.key == source_groups.c.key)
 USERS, USERS_TOUCHED = _in_chunks(_SELECT_USERS, source_users), _in_chunks(_SELECT_USERS, source_users, touched_users)
 HAS_TOUCHED = select(exists().select_from(touched_principals) | exists().select_from(touched_groups))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -45,6 +46,7 @@ from syncd.store.desired.decision_statements import (
     select_collisions,
     select_losing_groups,
 )
+from syncd.store.desired.digests import Digests
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.runs.touched import touch_groups, touch_principals
 from syncd.store.schema.tables import desired_groups, desired_users
@@ -83,25 +85,52 @@ class DesiredState(StorePart):
 
     # ---- users ------------------------------------------------------------------------------------------------------
 
-    def iterate_users(self, *, touched_only: bool, grouped: tuple[bool, bool]) -> Iterator[list[SourceUser]]:
-        """Yield all or all touched source users in chunks. ``grouped``: whether include and exclude groups are set."""
-        included, excluded = grouped
-        for rows in self._iterate(USERS_TOUCHED if touched_only else USERS):
-            yield [
-                SourceUser(
-                    key=row[0],
-                    state=row[1],
-                    attributes={**decode_json(row[2]), "id": row[4]},
-                    manager_key=row[3],
-                    in_groups=(not included or row[5] is not None) and not (excluded and row[6] is not None),
-                )
-                for row in rows
-            ]
+    def iterate_users(
+        self,
+        *,
+        touched_only: bool,
+        grouped: tuple[bool, bool],
+        rules: str | None = None,
+        bound: Mapping[int, str] = MappingProxyType({}),
+    ) -> Iterator[list[SourceUser]]:
+        """Yield all or all touched source users in chunks. ``grouped``: whether include and exclude groups are set.
 
-    def iterate_source_groups(self, *, touched_only: bool) -> Iterator[list[SourceGroup]]:
-        """Yield all or all touched source groups in chunks."""
+        ``rules``: their fingerprint; of all, those are left out about whom was decided by the same. ``bound``: BPS ids
+        bound by hand.
+        """
+        included, excluded = grouped
+        digests = Digests(rules) if rules else None
+        for rows in self._iterate(USERS_TOUCHED if touched_only else USERS):
+            users = []
+            for key, state, attributes, manager, source_id, let_in, kept_out, made_of in rows:
+                in_groups = (not included or let_in is not None) and not (excluded and kept_out is not None)
+                digest = digests and digests.sum_up(
+                    state, attributes, manager, source_id, in_groups, bound.get(key, "")
+                )
+                if touched_only or digest is None or digest != made_of:
+                    values = {**decode_json(attributes), "id": source_id}
+                    users.append(SourceUser(key, state, values, manager, in_groups, digest))
+            if users:
+                yield users
+
+    def iterate_source_groups(
+        self,
+        *,
+        touched_only: bool,
+        rules: str | None = None,
+        bound: Mapping[int, str] = MappingProxyType({}),
+    ) -> Iterator[list[SourceGroup]]:
+        """Yield all or all touched source groups in chunks, in the same manner."""
+        digests = Digests(rules) if rules else None
         for rows in self._iterate(GROUPS_TOUCHED if touched_only else GROUPS):
-            yield [SourceGroup(row[0], row[1], {**decode_json(row[2]), "id": row[3]}, bound=row.bound) for row in rows]
+            groups = []
+            for key, state, attributes, source_id, kept, made_of in rows:
+                digest = digests and digests.sum_up(state, attributes, source_id, kept, bound.get(key, ""))
+                if touched_only or digest is None or digest != made_of:
+                    values = {**decode_json(attributes), "id": source_id}
+                    groups.append(SourceGroup(key, state, values, bound=kept, made_of=digest))
+            if groups:
+                yield groups
 
     def _iterate(self, question: Chunked) -> Iterator[Sequence[Any]]:
         """Yield the rows of a question in the order of keys, which are their first column."""
@@ -134,7 +163,7 @@ class DesiredState(StorePart):
                 if before is not None and state == "collision":
                     reason = Reason(Cause(before.cause), before.reason)
                 said = reason.cause.value, reason.text
-                row = (decision.key, state, *said, principal, *fields, decision.manager_key)
+                row = (decision.key, state, *said, principal, *fields, decision.manager_key, decision.made_of)
                 if before is None or tuple(before) != row:
                     rows.append(row)
             upsert_tuples(connection, desired_users, [column.name for column in desired_users.c], rows)
@@ -203,6 +232,7 @@ class DesiredState(StorePart):
                     principal,
                     decision.fields.get("name"),
                     decision.fields.get("email"),
+                    decision.made_of,
                 )
                 if before is None or tuple(before) != row:
                     rows.append(row)

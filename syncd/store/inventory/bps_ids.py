@@ -12,7 +12,7 @@ from sqlalchemy import CompoundSelect, Connection, Select, bindparam, func, sele
 from syncd.model.target import fold
 from syncd.store.db.database import AnyRow, Database, reading
 from syncd.store.db.parameters import among_bound
-from syncd.store.db.sql import chunked, insert_tuples
+from syncd.store.db.sql import chunked, encode_rows
 from syncd.store.schema.tables import desired_groups, source_groups, source_users, target_groups, target_principals
 
 _CHUNK = 1000
@@ -98,9 +98,18 @@ def intern_bps_ids(connection: Connection, bps_ids: Collection[str], *, spelling
         connection.execute(_CORRECT_SPELLING, wrong)
     missing = sorted(given.keys() - found.keys())
     if missing:
-        insert_tuples(connection, target_principals, _ADDED, [(folded, given[folded]) for folded in missing])
-        found.update((row[1], row[0]) for row in connection.execute(_LOAD_KNOWN, {"folds": missing}))
+        found.update(_add(connection, missing, [given[folded] for folded in missing]))
     return found
+
+
+def _add(connection: Connection, folds: Sequence[str], spellings: Sequence[str]) -> dict[str, int]:
+    """Add new BPS ids; return their keys by folded form."""
+    if connection.dialect.name == "postgresql":
+        rows = connection.exec_driver_sql(_ADD_IN_POSTGRESQL, (list(folds), list(spellings)))
+    else:
+        given = encode_rows(list(zip(folds, spellings, strict=True))).decode()
+        rows = connection.exec_driver_sql(_ADD_IN_SQLITE, (given,))
+    return {row[0]: row[1] for row in rows.fetchall()}
 
 
 # ---- statements -----------------------------------------------------------------------------------------------------
@@ -111,7 +120,11 @@ _LOAD_FOLDS = select(target_principals.c.key, target_principals.c.bps_fold).wher
 _LOAD_KNOWN = select(target_principals.c.key, target_principals.c.bps_fold, target_principals.c.bps_id).where(
     among_bound(target_principals.c.bps_fold, "folds", textual=True)
 )
-_ADDED = ("bps_fold", "bps_id")
+_ADD = f"INSERT INTO {target_principals.name} (bps_fold, bps_id) SELECT"
+_ADD_IN_SQLITE = (
+    f"{_ADD} json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?) RETURNING bps_fold, key"
+)
+_ADD_IN_POSTGRESQL = f"{_ADD} * FROM unnest(%s::text[], %s::text[]) RETURNING bps_fold, key"
 _CORRECT_SPELLING = (
     update(target_principals)
     .where(target_principals.c.key == bindparam("row_key"))

@@ -5,10 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    Column,
-    Insert,
-    Integer,
     Select,
     Table,
     and_,
@@ -17,19 +13,16 @@ from sqlalchemy import (
     distinct,
     exists,
     func,
-    insert,
     literal_column,
     select,
 )
 
-from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, LinkKind, Phase
+from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
-from syncd.store.db.packed import unpack_column
-from syncd.store.db.parameters import among_bound, by_code_points, gather, list_numbers
+from syncd.store.db.parameters import among_bound, gather
 from syncd.store.schema.tables import (
     changes,
-    desired_groups,
     desired_users,
     runs,
     target_groups,
@@ -63,9 +56,18 @@ def _count_planned() -> Select[Any]:
             func.sum(case((moves, 1), else_=0)).label("moves"),
             func.sum(case((leavers, 1), else_=0)).label("leavers"),
         )
-        .where(_RUN, c.status == "planned")
+        .where(_RUN, c.status == "planned", c.phase.not_in([int(phase) for phase in LINK_PHASES.values()]))
         .group_by(c.action, c.object)
     )
+
+
+def _count_links(phase: Phase) -> Select[Any]:
+    """Return how many links of a phase count. They are counted apart, because a plan has more of them than of all else.
+
+    A list by kinds would be sorted first.
+    """
+    counting = changes.c.cause.not_in(UNCOUNTED)
+    return select(func.count()).where(_RUN, changes.c.phase == int(phase), changes.c.status == "planned", counting)
 
 
 def _count_begun() -> Select[Any]:
@@ -89,42 +91,6 @@ def _count_begun() -> Select[Any]:
         .where(*planned, changes.c.cause != Cause.RENAMED.value, begun)
         .group_by(changes.c.object)
     )
-
-
-def _insert_links(kind: LinkKind) -> Insert:
-    """Return the insertion of plain links into the plan: ``:places`` of which nothing else is to be said."""
-    c, places = changes.c, list_numbers("places")
-    record, target = unpack_column(places.c.value)
-    group, member = target_principals.alias("group_record"), target_principals.alias("member")
-    order = by_code_points(group.c.bps_fold), by_code_points(member.c.bps_fold)
-    owner = (
-        select(desired_groups.c.key)
-        .where(desired_groups.c.principal_key == group.c.key, desired_groups.c.state == "wanted")
-        .scalar_subquery()
-    )
-    values: dict[Column[Any], Any] = {
-        c.run_id: bindparam("run", type_=BigInteger()),
-        c.seq: bindparam("start", type_=Integer()) + func.row_number().over(order_by=order) - 1,
-        c.phase: literal_column(str(int(LINK_PHASES[kind]))),
-        c.action: literal_column("'link'"),
-        c.object: literal_column(f"'{kind}'"),
-        c.record_key: record,
-        c.target_key: target,
-        c.target: literal_column("''"),
-        c.source_key: owner,
-        c.cause: literal_column("''"),
-        c.reason: literal_column("''"),
-        c.status: literal_column("'planned'"),
-        c.error_cause: literal_column("''"),
-        c.error: literal_column("''"),
-    }
-    rows = (
-        select(*values.values())
-        .select_from(places)
-        .join(group, group.c.key == record)
-        .join(member, member.c.key == target)
-    )
-    return insert(changes).from_select(list(values), rows)
 
 
 def place_rows(few: Select[Any]) -> Select[Any]:
@@ -211,8 +177,8 @@ SELECT_FIRST = (
 )
 CHANGES_PLANNED = place_rows(PAGE.where(changes.c.status == "planned"))
 CHANGES_AT = place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
-INSERT_LINKS = {kind: _insert_links(kind) for kind in LINK_PHASES}
 COUNT_PLANNED = _count_planned()
+COUNT_LINKS = {kind: _count_links(phase) for kind, phase in LINK_PHASES.items()}
 COUNT_BEGUN = _count_begun()
 COUNT_HOLDS = (
     select(changes.c.action, func.count(), changes.c.error)

@@ -6,9 +6,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, get_args
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select
 
-from syncd.model.change import Action, Change, LinkKind, ObjectKind, OutcomeStatus, Phase, PlannedChange
+from syncd.model.change import (
+    Action,
+    Change,
+    LinkKind,
+    ObjectKind,
+    OutcomeStatus,
+    Phase,
+    PlainLinks,
+    PlannedChange,
+)
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.store.db.parameters import read_gathered
 from syncd.store.db.part import StorePart, in_thread
@@ -22,11 +31,11 @@ from syncd.store.plans.change_statements import (
     COUNT_BEGUN,
     COUNT_FOLLOWING,
     COUNT_HOLDS,
+    COUNT_LINKS,
     COUNT_OUTCOMES,
     COUNT_PHASES,
     COUNT_PLANNED,
     COUNT_WAITING,
-    INSERT_LINKS,
     LOAD_DELETIONS,
     SELECT_ADOPTIONS,
     SELECT_FIRST,
@@ -35,6 +44,7 @@ from syncd.store.plans.change_statements import (
     SELECT_READY,
     SELECT_WAITING,
 )
+from syncd.store.plans.plain_links import insert_plain_links
 from syncd.store.schema.tables import changes
 
 Placed = tuple[PlannedChange, int, int | None]
@@ -45,7 +55,6 @@ _PLANNED = (
     "cause", "reason", "status", "error_cause", "error",
 )  # fmt: skip
 _AT_ONCE = 1000
-_LAST_PLACE = select(func.max(changes.c.seq)).where(changes.c.run_id == bindparam("run"))
 _PHASES = {int(phase): phase for phase in Phase}
 _CAUSES = {cause.value: cause for cause in Cause}
 
@@ -62,17 +71,13 @@ class Plans(StorePart):
         self._insert(rows)
         return start + len(rows)
 
-    def add_links(self, run_id: int, start: int, *, kind: LinkKind, places: Sequence[int]) -> int:
-        """Append plain links, each as `syncd.model.packed`; return the next place.
+    def add_links(self, run_id: int, start: int, *, kind: LinkKind, links: Sequence[PlainLinks]) -> int:
+        """Append plain links, as they are sorted; return the next place.
 
-        They are sorted by the BPS ids of their groups and members, and say no more than that somebody who is wanted is
-        put into a group that is wanted.
+        They say no more than that somebody who is wanted is put into a group that is wanted.
         """
         with self._database.transaction() as connection:
-            asked = {"run": run_id, "start": start, "places": places}
-            connection.execute(INSERT_LINKS[kind], asked)
-            last = connection.scalar(_LAST_PLACE, {"run": run_id})  # psycopg does not count what a query inserts
-            return start if last is None else max(start, last + 1)
+            return insert_plain_links(connection, run_id, start, kind=kind, links=links)
 
     def add_left(self, run_id: int, start: int, left: Sequence[tuple[Change, int, int | None, Reason]]) -> int:
         """Append what a plan leaves alone, each with the reason; return the next place."""
@@ -97,6 +102,9 @@ class Plans(StorePart):
         """
         found: dict[tuple[Action, ObjectKind], int] = {}
         moves = leavers = 0
+        for kind, statement in COUNT_LINKS.items():
+            if number := self._database.load_value(statement, {"run": run_id}):
+                found["link", kind] = number
         for row in self._database.load_rows(COUNT_PLANNED, {"run": run_id}):
             moves += row.moves or 0
             leavers += row.leavers or 0

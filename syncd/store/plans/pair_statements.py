@@ -25,7 +25,7 @@ from sqlalchemy import (
 from syncd.model.change import LinkKind
 from syncd.model.reason import Cause
 from syncd.store.db.packed import pack_columns, unpack_column
-from syncd.store.db.parameters import among_bound, gather, json_field, list_numbers
+from syncd.store.db.parameters import among_bound, by_code_points, gather, json_field, list_numbers
 from syncd.store.inventory.bps_ids import in_order
 from syncd.store.inventory.claims import is_taken
 from syncd.store.inventory.written import LINKS
@@ -292,6 +292,7 @@ USER_PAIRS = {differing: in_order(_select_user_pairs(differing=differing)) for d
 GROUP_PAIRS = {differing: in_order(_select_group_pairs(differing=differing)) for differing in (False, True)}
 GROUP_VIEWS = in_order(_select_group_views())
 MEMBERS = _select_members()
+IN_ORDER = select(target_principals.c.key).order_by(by_code_points(target_principals.c.bps_fold))
 STATES = (
     select(desired_users.c.principal_key, desired_users.c.state)
     .distinct()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from array import array
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -23,6 +24,7 @@ from syncd.store.plans.pair_statements import (
     GROUP_PAIRS,
     GROUP_VIEWS,
     GROUPS_TOUCHED_WHOLE,
+    IN_ORDER,
     LOAD_TOUCHED,
     MEMBERS,
     SPOKEN_OF,
@@ -102,6 +104,14 @@ class Pairing(StorePart):
         ``others``: also those that are not ours.
         """
         return self._database.load_values(SPOKEN_OF[others], {"protect": protect})
+
+    def load_order(self) -> Sequence[int]:
+        """Return the place of each principal among all, by key, in the order of BPS ids; keys that are none have 0."""
+        keys = self._database.load_values(IN_ORDER)
+        places = array("i", [0]) * (max(keys, default=0) + 1)
+        for place, key in enumerate(keys):
+            places[key] = place
+        return places
 
     def find_inside(self, below: Collection[int], people: Collection[int], *, kind: LinkKind) -> set[int]:
         """Return those of the source users who are direct members (or owners) of any of these groups."""

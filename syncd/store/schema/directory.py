@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, PrimaryKeyConstraint, Table, Text, false, text
 
 from syncd.store.schema.types import Key, UtcTime, metadata
 
@@ -197,6 +197,7 @@ desired_users = Table(
     Column("phone", Text),
     Column("job_title", Text),
     Column("manager_key", Key),  # source key of the manager
+    Column("made_of", BigInteger),  # digest of what this was decided by, see store.desired.digests; NULL: not known
     Index("ix_desired_users_principal_key", "principal_key"),
     Index("ix_desired_users_manager_key", "manager_key"),
 )
@@ -220,6 +221,7 @@ desired_groups = Table(
     Column("principal_key", Key),
     Column("name", Text),
     Column("email", Text),
+    Column("made_of", BigInteger),
     Index("ix_desired_groups_principal_key", "principal_key"),
     Index("ix_desired_groups_skipped", "key", sqlite_where=SKIPPED, postgresql_where=SKIPPED),
 )

@@ -84,7 +84,8 @@ class Deciding:
         if rules.uses_now and not full and not self._single:
             self._touch_whose_day_has_come(asked, now)
         bound = store.decisions.load_bindings()
-        for users in store.desired.iterate_users(touched_only=not full, grouped=grouped):
+        known = self._identify_rules()
+        for users in store.desired.iterate_users(touched_only=not full, grouped=grouped, rules=known, bound=bound):
             if self._removals == "stated":
                 users = self._evidence.keep_unproven(users, included)
             decided = [decide_user(user, rules, now=now, bound=bound.get(user.key, "")) for user in users]
@@ -92,13 +93,20 @@ class Deciding:
             self._go_on()
         if not full and not self._single:
             store.desired.touch_collided_groups()  # what they lost may be free again
-        for groups in store.desired.iterate_source_groups(touched_only=not full):
+        for groups in store.desired.iterate_source_groups(touched_only=not full, rules=known, bound=bound):
             judged = [decide_group(group, rules, now=now, bound=bound.get(group.key, "")) for group in groups]
             store.desired.store_groups(judged, touch=not full)
         if full or store.desired.has_touched():
             self._settle_claims(full=full)
         if full:
             store.desired.save_rules_asked(now)
+
+    def _identify_rules(self) -> str | None:
+        """Return what the same decision about the same object would be made by; None: by more than the rules.
+
+        That is the time where rules look at it, and, after a read without proof, what was known of groups before.
+        """
+        return None if self._rules.uses_now or self._removals == "stated" else self._rules.fingerprint()
 
     def _settle_claims(self, *, full: bool) -> None:
         """Decide whose a BPS id is that several want, or that another one has."""

@@ -41,7 +41,7 @@ class Evidence:
             return list(users)
         kept = self._store.desired.find_wanted_outside(outside)
         kept -= self.find_left("membership", included, kept)
-        return [user._replace(in_groups=True) if user.key in kept else user for user in users]
+        return [user._replace(in_groups=True, made_of=None) if user.key in kept else user for user in users]
 
     def _find_below(self, group: int) -> frozenset[int]:
         if self._edges is None:

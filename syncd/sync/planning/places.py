@@ -10,10 +10,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
-from syncd.model.change import LinkKind
+from syncd.model.change import LinkKind, PlainLinks
 from syncd.model.packed import pack, unpack
 from syncd.model.reason import Cause
 from syncd.model.run import Removals
@@ -117,9 +117,15 @@ class PlacePlanning:
                 continue
             lacking, beyond = _cut(missing, group.key), _cut(extra, group.key)
             if lacking and not beyond and self._are_plain(kind, group, lacking):
-                self._writer.add_links(kind, lacking)
+                members = sorted(_members(lacking), key=self._order.__getitem__)
+                self._writer.add_links(kind, PlainLinks(group.key, group.source_key, members))
             elif lacking or beyond:
                 self._compare(kind, group, missing=_members(lacking), extra=_members(beyond))
+
+    @cached_property
+    def _order(self) -> Sequence[int]:
+        """The place of each principal among all of them, by key, as they are sorted by their BPS ids."""
+        return self._store.pairs.load_order()
 
     def _are_plain(self, kind: LinkKind, group: GroupView, missing: Sequence[int]) -> bool:
         """Return whether nothing is to be said of any of these links but that they are made."""

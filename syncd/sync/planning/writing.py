@@ -1,11 +1,11 @@
-"""Write the plan of a run, in its order and in larger pieces: changes as they are decided, and plain links as keys."""
+"""Write the plan of a run, in its order and in larger pieces: changes as decided, and plain links in columns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from syncd.model.change import Change, LinkKind
+from syncd.model.change import Change, LinkKind, PlainLinks
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
@@ -25,7 +25,8 @@ class PlanWriter:
         self._run_id = run_id
         self._put_first = put_first
         self._changes: list[Placed] = []
-        self._links: list[int] = []
+        self._links: list[PlainLinks] = []
+        self._waiting = 0
         self._kind: LinkKind = "membership"
         self._next = 0
 
@@ -43,13 +44,14 @@ class PlanWriter:
         if len(self._changes) >= _CHANGES_AT_ONCE:
             self.flush()
 
-    def add_links(self, kind: LinkKind, links: Iterable[int]) -> None:
-        """Append plain links (`syncd.plan.membership.links_plainly`) of one group, each as `syncd.model.packed`."""
+    def add_links(self, kind: LinkKind, links: PlainLinks) -> None:
+        """Append the plain links (`syncd.plan.membership.links_plainly`) of one group."""
         if self._changes or kind != self._kind:
             self.flush()
         self._kind = kind
-        self._links += links
-        if len(self._links) >= _LINKS_AT_ONCE:
+        self._links.append(links)
+        self._waiting += len(links.members)
+        if self._waiting >= _LINKS_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
@@ -59,5 +61,5 @@ class PlanWriter:
             some = self._changes[start : start + _CHANGES_AT_ONCE]
             self._next = plans.add_changes.blocking(self._run_id, self._next, some)
         if self._links:
-            self._next = plans.add_links(self._run_id, self._next, kind=self._kind, places=self._links)
-        self._changes, self._links = [], []
+            self._next = plans.add_links(self._run_id, self._next, kind=self._kind, links=self._links)
+        self._changes, self._links, self._waiting = [], [], 0
