@@ -152,7 +152,7 @@ async def _carry_out(work: _Work) -> RunRecord:
     from syncd.bootstrap.runs import make_runs
     from syncd.bootstrap.sides import open_sides
     from syncd.daemon.async_lock import AsyncLock
-    from syncd.logs import get_logger
+    from syncd.logs.pipe import get_logger
     from syncd.store.db.lock import StoreLock
     from syncd.store.store import Store
 

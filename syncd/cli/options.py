@@ -47,14 +47,14 @@ class Invocation:
         only = None if need or whole else _STORE_SECTIONS
         return read_settings(self.config, self._environ(), need=need, only=only)
 
-    def start(self, *, need: frozenset[str] = BOTH_SIDES) -> Settings:
+    def start(self, *, need: frozenset[str] = BOTH_SIDES, quiet: bool = False) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.
+
+        ``quiet``: the command itself logs nothing, so that logs are configured when a library does.
 
         On a terminal, where progress and result are shown, only warnings appear, and not the lines that say once more
         what the result says: how a run ended, and what a guard held. Whoever asks for a level gets them all.
         """
-        from syncd.logs import configure_logs
-
         settings = self.load(need=need)
         if settings.set_aside:
             _warn_of(settings.set_aside)
@@ -62,7 +62,18 @@ class Invocation:
         if self.log_level is None and terminal and level in ("debug", "info"):
             level = "warning"
         told = ("run.finished", "plan.held") if terminal and self.log_level is None else ()
-        configure_logs(settings.log.format, level, cast(TextIO, _PresentStderr()), left_out=told)
+
+        def configure() -> None:
+            from syncd.logs.pipe import configure_logs
+
+            configure_logs(settings.log.format, level, cast(TextIO, _PresentStderr()), left_out=told)
+
+        if quiet:
+            from syncd.logs.late import configure_late
+
+            configure_late(level, configure)
+        else:
+            configure()
         return settings
 
     def _environ(self) -> Mapping[str, str]:

@@ -20,7 +20,7 @@ from syncd.daemon.leadership import LeadershipTerm
 from syncd.daemon.shared import make_context
 from syncd.daemon.signals import Signals, leave_at_once
 from syncd.errors import ConfigError, SchemaMismatch, StoreError, SyncdError
-from syncd.logs import configure_logs
+from syncd.logs.pipe import configure_logs
 from syncd.model.run import PullKind, RunRequest
 from syncd.store.db.database import Database
 from syncd.sync.notify import Reload

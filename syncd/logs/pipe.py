@@ -13,6 +13,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from syncd.clock import Clock
+from syncd.logs.late import lay_now
 from syncd.logs.redaction import redact_event
 
 Format = Literal["auto", "json", "console"]
@@ -71,6 +72,7 @@ def configure_logs(
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """Return a logger whose lines carry ``logger=name``; it follows every later ``configure_logs``."""
+    lay_now()
     return cast(FilteringBoundLogger, structlog.get_logger(name))  # structlog promises Any
 
 

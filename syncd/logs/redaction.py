@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from typing import Literal
-
-from structlog.typing import EventDict, WrappedLogger
+from typing import TYPE_CHECKING, Literal
 
 from syncd.logs.quotes import hide_quotes
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, WrappedLogger
 
 MASK = "********"
 HIDDEN = "<hidden>"

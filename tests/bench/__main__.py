@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.bench.against import compare
 from tests.bench.stage import Size, Stage, open_stage
 
 _MEGABYTES, _MEGABYTES_TEN_TIMES = 160.0, 200.0
@@ -394,6 +395,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--only", action="append", choices=list(_WORKS), help="may be repeated")
     parser.add_argument("--repeat", type=int, default=3, help="how often ratios are measured; the median counts")
+    parser.add_argument("--against", metavar="COMMIT", help="planning and pages of today's build beside that commit's")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -417,7 +419,11 @@ def main() -> int:
             only,
             ratios=not large,
         )
-        figures = list(measure(course))
+        if options.against:
+            rows = compare(options.against, Path(folder), size, course.repeat)
+            figures = [Figure(work, what, value, limit) for work, what, value, limit in rows]
+        else:
+            figures = list(measure(course))
     if options.json:
         document: dict[str, Any] = {
             "size": asdict(size),
@@ -429,7 +435,7 @@ def main() -> int:
         print(f"{size.users:,} users, {size.groups:,} groups, {size.memberships:,} memberships, {os.cpu_count()} cores")
         for figure in figures:
             limit = "" if figure.limit is None else f"at most {figure.limit:g}  {'ok' if figure.good else 'BEYOND'}"
-            print(f"{figure.work:6} {figure.what:34} {figure.value:12,.2f}  {limit}".rstrip())
+            print(f"{figure.work:6} {figure.what:48} {figure.value:12,.2f}  {limit}".rstrip())
     return 0 if all(figure.good for figure in figures) else 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import select
 import shutil
 import ssl
@@ -54,6 +55,8 @@ class Stage:
 
     folder: Path
     control: str
+    tree: Path = _ROOT
+    """The source that works on it; the sandbox is always today's."""
 
     @property
     def config(self) -> Path:
@@ -74,14 +77,45 @@ class Stage:
 
     def work(self, module: str, *arguments: str) -> dict[str, Any]:
         """Run ``tests.bench.MODULE`` in a process of its own, and return what it prints."""
-        command = [sys.executable, "-m", f"tests.bench.{module}", *arguments, "--config", str(self.config)]
+        found: dict[str, Any] = json.loads(self._run("-m", f"tests.bench.{module}", *arguments).splitlines()[-1])
+        return found
+
+    def plan(self, what: str) -> float:
+        """Do one piece of work of ``tests.bench.measured``; return the processor seconds of planning."""
+        said = self._run(str(_ROOT / "tests" / "bench" / "planning.py"), what)
+        return sum(json.loads(said.splitlines()[-1])["planning"].values())
+
+    def ask(self, *words: str) -> float:
+        """Give a command that answers with a page; return its processor seconds."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self._run("-m", "syncd.cli.main", *words)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    def _run(self, *words: str) -> str:
+        command = [sys.executable, *words, "--config", str(self.config)]
         done = subprocess.run(
-            command, cwd=_ROOT, env=_environment(), capture_output=True, text=True, timeout=_WORK_SECONDS, check=False
+            command,
+            cwd=self.tree,
+            env={**_environment(), "PYTHONPATH": str(self.tree)},
+            capture_output=True,
+            text=True,
+            timeout=_WORK_SECONDS,
+            check=False,
         )
         if done.returncode:
-            raise SystemExit(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-        found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-        return found
+            raise SystemExit(f"{' '.join(words)} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        return done.stdout
+
+    def keep_store(self) -> Path:
+        """Return a copy of the store, which nobody works on now."""
+        return Path(shutil.copy(self.store, self.folder / "kept.db"))
+
+    def restore(self, kept: Path) -> None:
+        """Put that copy back."""
+        for name in ("-wal", "-shm"):
+            Path(f"{self.store}{name}").unlink(missing_ok=True)
+        shutil.copy(kept, self.store)
 
     def turn(self, side: str = "tenant", **knobs: object) -> None:
         """Turn knobs of one side."""
@@ -157,10 +191,10 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def open_stage(folder: Path, size: Size, *, latency: float = 0.0) -> Iterator[Stage]:
+def open_stage(folder: Path, size: Size, *, latency: float = 0.0, tree: Path = _ROOT) -> Iterator[Stage]:
     """Start a sandbox with a company of that size; stop it in the end, and remove the folder.
 
-    ``latency``: seconds by which every answer of both sides is held back.
+    ``latency``: seconds by which every answer of both sides is held back. ``tree``: the source that works on it.
     """
     folder.mkdir(parents=True)
     command = [
@@ -170,7 +204,11 @@ def open_stage(folder: Path, size: Size, *, latency: float = 0.0) -> Iterator[St
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=_ROOT, env=_environment(), stdout=subprocess.PIPE)
     try:
-        yield Stage(folder, _await_ready(process))
+        stage = Stage(folder, _await_ready(process), tree)
+        if tree != _ROOT:  # a version from before the console knows no such section, which is the last
+            known, _, _ = stage.config.read_text(encoding="utf-8").partition("\n[web]")
+            stage.config.write_text(known, encoding="utf-8")
+        yield stage
     finally:
         process.terminate()
         process.wait(30)

@@ -18,6 +18,7 @@ from syncd.store.db.database import Database, open_database
 from syncd.store.db.revision import ensure_schema, find_migrations, load_head, load_revision, migrate
 from syncd.store.reports.history import History
 from syncd.store.schema.tables import failures, metadata, rejections, target_members
+from syncd.store.schema.types import complete_for_postgresql
 from syncd.store.store import Store
 from tests.fakes.history import check_history
 
@@ -57,6 +58,7 @@ def test_a_store_without_tables_has_no_revision(database: Database) -> None:
 def test_migrations_equal_the_tables(database: Database) -> None:
     """What the migrations build is what the code expects: no missing column, no forgotten index."""
     assert migrate(database) == (None, load_head())
+    complete_for_postgresql()
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     assert migrate(database) == (load_head(), load_head())

@@ -11,6 +11,9 @@ import pytest
 
 _SIDES = ("aiohttp", "msal", "cryptography", "apscheduler", "alembic", "stamina", "syncd.graph", "syncd.bps")
 _ENGINE = ("syncd.sync", "syncd.daemon", "syncd.sandbox", "syncd.web", "trustme")
+_TALK = ("structlog", "pygments", "sqlalchemy.dialects.postgresql", "psycopg")
+"""What writes log lines, and the engine that this store has not."""
+_DRAWING = ("rich",)
 _RULES = ("cel", "syncd.plan.cel", "syncd.plan.desired")
 
 _LOOK = """
@@ -23,15 +26,15 @@ finally:
 """
 
 FORBIDDEN = {
-    "runs": (*_SIDES, *_ENGINE, *_RULES),
-    "runs show 1": (*_SIDES, *_ENGINE, *_RULES),
-    "held": (*_SIDES, *_ENGINE),
-    "users": (*_SIDES, *_ENGINE),
-    "groups": (*_SIDES, *_ENGINE),
-    "due": (*_SIDES, *_ENGINE),
-    "who Sales --at 2026-01-01": (*_SIDES, *_ENGINE),
-    "verify": (*_SIDES, *_ENGINE, *_RULES),
-    "explain ann@x.example": (*_SIDES, *_ENGINE),
+    "runs": (*_SIDES, *_ENGINE, *_RULES, *_TALK, *_DRAWING),
+    "runs show 1": (*_SIDES, *_ENGINE, *_RULES, *_TALK, *_DRAWING),
+    "held": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
+    "users": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
+    "groups": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
+    "due": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
+    "who Sales --at 2026-01-01": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
+    "verify": (*_SIDES, *_ENGINE, *_RULES, *_TALK, *_DRAWING),
+    "explain ann@x.example": (*_SIDES, *_ENGINE, *_TALK, *_DRAWING),
 }
 
 

@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.clock import Clock
-from syncd.logs import configure_logs, get_logger
-from syncd.logs.pipe import INDISCREET, TALKATIVE, Format, _Bridge
+from syncd.logs.pipe import INDISCREET, TALKATIVE, Format, _Bridge, configure_logs, get_logger
 from syncd.logs.redaction import redact_text
 
 

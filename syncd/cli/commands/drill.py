@@ -68,7 +68,7 @@ def drill(
     from syncd.cli.screen.drill import describe_report, print_report
     from syncd.cli.screen.output import print_json
     from syncd.cli.screen.progress import Aside, showing_progress
-    from syncd.logs import configure_logs
+    from syncd.logs.pipe import configure_logs
 
     settings = invocation.load(need=frozenset(), whole=True)
     configure_logs(settings.log.format, "critical", sys.stderr)  # its runs are of no company, and not to be told

@@ -55,7 +55,7 @@ def due(invocation: Invocation, *, ics: str | None, listing: Listing) -> None:
 
     if ics not in (None, "-"):
         require_folder(Path(ics))
-    settings, now = invocation.start(need=STORE_ONLY), Clock().now()
+    settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
     with contextlib.closing(open_store(settings, create=False)) as database:
         entries = list(listing.take(load_dates(settings, database, now)))
     if ics is not None:

@@ -52,7 +52,7 @@ def explain(invocation: Invocation, *, name: str, at: str | None) -> None:
     from syncd.store.reports.status import Report
     from syncd.store.store import Store
 
-    settings, now = invocation.start(need=STORE_ONLY), Clock().now()
+    settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
     rules = make_rules(settings)
     database = open_store(settings, create=False)
     try:

@@ -26,7 +26,7 @@ def explain_at(invocation: Invocation, name: str, at: str) -> None:
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.history import History
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings = invocation.start(need=STORE_ONLY, quiet=True)
     zone = settings.schedule.timezone
     with contextlib.closing(open_store(settings, create=False)) as database:
         history = History(database)

@@ -64,7 +64,7 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], listing: Listin
     from syncd.bootstrap.store import open_store
     from syncd.store.store import Store
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings = invocation.start(need=STORE_ONLY, quiet=True)
     database = open_store(settings, create=False)
     try:
         approvals = Store(database).decisions
@@ -261,7 +261,7 @@ def _make_approval(
 
 def _record(database: Database, decision: DecisionKind, approval: Approval, number: int | None = None) -> int:
     """Write down, and log without a name, that a person decided; return the number of the record."""
-    from syncd.logs import get_logger
+    from syncd.logs.pipe import get_logger
     from syncd.store.decisions.records import Decider
     from syncd.store.store import Store
 

@@ -106,7 +106,7 @@ def _list(invocation: Invocation, wanted: _Wanted) -> None:
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.status import Report
 
-    settings, listing = invocation.start(need=STORE_ONLY), wanted.listing
+    settings, listing = invocation.start(need=STORE_ONLY, quiet=True), wanted.listing
     with contextlib.closing(open_store(settings, create=False)) as database:
         rules = make_rules(settings)
         report = Report(database, rules.policy, now=Clock().now(), protect=rules.scope.protect)

@@ -195,4 +195,4 @@ def show(
 def _opened(invocation: Invocation) -> contextlib.AbstractContextManager[Database]:
     from syncd.bootstrap.store import open_store
 
-    return contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False))
+    return contextlib.closing(open_store(invocation.start(need=STORE_ONLY, quiet=True), create=False))

@@ -88,7 +88,7 @@ def status(invocation: Invocation) -> None:
     """
     from syncd.bootstrap.store import open_store
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings = invocation.start(need=STORE_ONLY, quiet=True)
     with contextlib.closing(open_store(settings, create=False)) as database:
         picture = _load(settings, database, Clock().now())
     if invocation.json:

@@ -51,7 +51,7 @@ def who(invocation: Invocation, *, group: str, at: str, listing: Listing) -> Non
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.history import History
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings = invocation.start(need=STORE_ONLY, quiet=True)
     zone = settings.schedule.timezone
     with contextlib.closing(open_store(settings, create=False)) as database:
         history = History(database)

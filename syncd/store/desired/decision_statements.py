@@ -42,7 +42,7 @@ from syncd.store.schema.tables import (
     touched_users,
 )
 
-CHUNK = 4000
+CHUNK = 2000
 _CLAIMS = ("wanted", "collision")
 _LOST = (Cause.GROUP_COLLISION, Cause.HANDOVER_WAITS, Cause.HANDOVER_REJECTED, Cause.HANDOVER_NOT_NOW)
 """Why a group is skipped that may be wanted as soon as another one gives its BPS id up."""

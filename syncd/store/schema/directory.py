@@ -36,7 +36,7 @@ source_users = Table(
     Column("removed_at", UtcTime),
     Column("removed_as", Text),  # told: the tenant said so; confirmed: by two witnesses
     Index("ix_source_users_manager_key", "manager_key"),
-    Index("ix_source_users_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),
+    Index("ix_source_users_parked", "key", sqlite_where=PARKED),
 )
 
 source_groups = Table(
@@ -50,8 +50,8 @@ source_groups = Table(
     Column("removed_at", UtcTime),
     Column("removed_as", Text),  # told: the tenant said so; confirmed: by two witnesses
     Index("ix_source_groups_name", "name"),
-    Index("ix_source_groups_reread", "key", sqlite_where=REREAD, postgresql_where=REREAD),
-    Index("ix_source_groups_parked", "key", sqlite_where=PARKED, postgresql_where=PARKED),
+    Index("ix_source_groups_reread", "key", sqlite_where=REREAD),
+    Index("ix_source_groups_parked", "key", sqlite_where=PARKED),
 )
 
 source_members = Table(
@@ -223,5 +223,5 @@ desired_groups = Table(
     Column("email", Text),
     Column("made_of", BigInteger),
     Index("ix_desired_groups_principal_key", "principal_key"),
-    Index("ix_desired_groups_skipped", "key", sqlite_where=SKIPPED, postgresql_where=SKIPPED),
+    Index("ix_desired_groups_skipped", "key", sqlite_where=SKIPPED),
 )

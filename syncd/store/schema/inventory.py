@@ -36,7 +36,7 @@ target_users = Table(
     Column("leaving_as", Text),  # why: renamed, or the state of the person
     Index("ix_target_users_source_key", "source_key"),
     Index("ix_target_users_leaving_at", "leaving_at"),
-    Index("ix_target_users_waiting", "key", sqlite_where=WAITING, postgresql_where=WAITING),
+    Index("ix_target_users_waiting", "key", sqlite_where=WAITING),
 )
 
 target_groups = Table(
@@ -56,7 +56,7 @@ target_groups = Table(
     Column("bound", Boolean, nullable=False, default=False, server_default=false()),  # keeps its BPS id, see handovers
     Index("ix_target_groups_source_key", "source_key"),
     Index("ix_target_groups_leaving_at", "leaving_at"),
-    Index("ix_target_groups_waiting", "key", sqlite_where=WAITING, postgresql_where=WAITING),
+    Index("ix_target_groups_waiting", "key", sqlite_where=WAITING),
 )
 
 target_members = Table(

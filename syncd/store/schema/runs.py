@@ -22,7 +22,7 @@ runs = Table(
     Column("phases", Text, nullable=False),
     Column("error", ErrorText, nullable=False),
     Column("proof", Text),  # JSON: what the completeness of a full read rests on
-    Index("ix_runs_running", "id", sqlite_where=RUNNING, postgresql_where=RUNNING),
+    Index("ix_runs_running", "id", sqlite_where=RUNNING),
     Index("ix_runs_finished_at", "finished_at"),
 )
 
@@ -81,7 +81,7 @@ settlements = Table(  # how changes stood when their run ended that may be settl
     Column("error", Text, nullable=False),
     Column("entry", Key),  # the entry that says what became of it
     PrimaryKeyConstraint("run_id", "seq"),
-    Index("ix_settlements_unsettled", "run_id", sqlite_where=UNSETTLED, postgresql_where=UNSETTLED),
+    Index("ix_settlements_unsettled", "run_id", sqlite_where=UNSETTLED),
     sqlite_with_rowid=False,
 )
 

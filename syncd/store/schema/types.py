@@ -46,6 +46,18 @@ class ErrorText(TypeDecorator[str]):
         return redact_text(value, personal=True) if value else value
 
 
+def complete_for_postgresql() -> None:
+    """Give the partial indexes of the tables their condition on PostgreSQL, too: the same as on SQLite.
+
+    A table that says it by itself makes every process load the dialect, also where the store is a file.
+    """
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            condition = index.dialect_options["sqlite"]["where"]
+            if condition is not None:
+                index.dialect_kwargs["postgresql_where"] = condition
+
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -118,7 +118,7 @@ class PlannedHandovers:
 
     def find_wait(self, kind: RecordKind, record: int) -> Reason | None:
         """Return why a record must stay: a person is asked whether it passes."""
-        judged = self._judged.get((kind, record))
+        judged = self._judged.get((kind, record)) if self._judged else None
         return say(Cause.HANDOVER_ASKED) if judged is not None and judged.verdict == "wait" else None
 
     def list_stops(self) -> tuple[Stop, ...]:
@@ -168,7 +168,7 @@ class PlannedHandovers:
 
     def put_first(self, change: Change, record: int, member: int | None) -> Change:
         """Return a change as it is made around a handover: what the former owner had goes before the record passes."""
-        if not self.passes(record) and not self.passes(member):
+        if not self._judged or not (self.passes(record) or self.passes(member)):
             return change
         gone = change.action in ("unlink", "revoke") and change.phase is not Phase.GRANTS
         ended = change.object == "substitution" and change.phase is Phase.SUBSTITUTION_ENDS

@@ -78,6 +78,8 @@ class KeptDrift:
 
     def adjust(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[tuple[int, Pair]]:
         """Return the records to compare: without those that stay away, also as managers of others."""
+        if not self._rejected and not self._away and all(pair.current is None for _, pair in rows):
+            return rows  # nobody can have changed by hand what is not there
         managers = user and self._rules.mapping.managers
         found: list[tuple[int, Pair]] = []
         settled: dict[int, Mapping[str, str | None]] = {}

@@ -240,8 +240,9 @@ class Planner:
 
     def _place(self, rows: list[tuple[int, Pair]], *, user: bool) -> list[Placed]:
         rules, placed = self._rules, list[Placed]()
+        protect = rules.scope.protect
         for key, pair in self._by_hand.adjust(rows, user=user):
-            if pair.bps_id.casefold() in rules.scope.protect:
+            if protect and pair.bps_id.casefold() in protect:
                 continue
             if pair.current is not None and key in self._leaving_now[0 if user else 1]:
                 pair = replace(pair, current=replace(pair.current, leaving_at=self._moment.latest))
@@ -259,7 +260,7 @@ class Planner:
                 )
             else:
                 found = diff_group(pair, rules.policy, now=self._now)
-            if wait := self._handovers.find_wait(kind, key):
+            if found and (wait := self._handovers.find_wait(kind, key)):
                 found = [replace(change, held=wait) if change.action == "delete" else change for change in found]
             placed += [(change, key, None) for change in found]
         return self._spare_tied(placed, user=user)
