@@ -42,7 +42,8 @@ def _watch(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Ca
 def main() -> None:
     """Do one piece of work of ``tests.bench.measured`` and print its object."""
     spent: dict[str, float] = {}
-    planner, measured = _find_planner(), import_module("tests.bench.measured")
+    planner: Any = _find_planner()
+    measured: Any = import_module("tests.bench.measured")
     for name in _PARTS:
         if hasattr(planner, name):
             setattr(planner, name, _watch(getattr(planner, name), name, spent))

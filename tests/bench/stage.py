@@ -83,7 +83,8 @@ class Stage:
     def plan(self, what: str) -> float:
         """Do one piece of work of ``tests.bench.measured``; return the processor seconds of planning."""
         said = self._run(str(_ROOT / "tests" / "bench" / "planning.py"), what)
-        return sum(json.loads(said.splitlines()[-1])["planning"].values())
+        spent: dict[str, float] = json.loads(said.splitlines()[-1])["planning"]
+        return sum(spent.values())
 
     def ask(self, *words: str) -> float:
         """Give a command that answers with a page; return its processor seconds."""

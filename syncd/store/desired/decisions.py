@@ -104,12 +104,11 @@ class DesiredState(StorePart):
             users = []
             for key, state, attributes, manager, source_id, let_in, kept_out, made_of in rows:
                 in_groups = (not included or let_in is not None) and not (excluded and kept_out is not None)
-                digest = digests and digests.sum_up(
-                    state, attributes, manager, source_id, in_groups, bound.get(key, "")
-                )
+                values = state, attributes, manager, source_id, in_groups, bound.get(key, "")
+                digest = digests.sum_up(*values) if digests else None
                 if touched_only or digest is None or digest != made_of:
-                    values = {**decode_json(attributes), "id": source_id}
-                    users.append(SourceUser(key, state, values, manager, in_groups, digest))
+                    known = {**decode_json(attributes), "id": source_id}
+                    users.append(SourceUser(key, state, known, manager, in_groups, digest))
             if users:
                 yield users
 
@@ -125,10 +124,11 @@ class DesiredState(StorePart):
         for rows in self._iterate(GROUPS_TOUCHED if touched_only else GROUPS):
             groups = []
             for key, state, attributes, source_id, kept, made_of in rows:
-                digest = digests and digests.sum_up(state, attributes, source_id, kept, bound.get(key, ""))
+                values = state, attributes, source_id, kept, bound.get(key, "")
+                digest = digests.sum_up(*values) if digests else None
                 if touched_only or digest is None or digest != made_of:
-                    values = {**decode_json(attributes), "id": source_id}
-                    groups.append(SourceGroup(key, state, values, bound=kept, made_of=digest))
+                    known = {**decode_json(attributes), "id": source_id}
+                    groups.append(SourceGroup(key, state, known, bound=kept, made_of=digest))
             if groups:
                 yield groups
 
