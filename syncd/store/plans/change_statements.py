@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Select,
     Table,
     and_,
@@ -15,9 +16,10 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    union_all,
 )
 
-from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, Phase
+from syncd.model.change import LINK_PHASES, NEEDING_SYNCHRONIZED, LinkKind, Phase
 from syncd.model.kinds import RECORD_KINDS
 from syncd.model.reason import Cause
 from syncd.store.db.parameters import among_bound, gather
@@ -61,13 +63,17 @@ def _count_planned() -> Select[Any]:
     )
 
 
-def _count_links(phase: Phase) -> Select[Any]:
-    """Return how many links of a phase count. They are counted apart, because a plan has more of them than of all else.
+def _count_links(kind: LinkKind, phase: Phase) -> Select[Any]:
+    """Return how many links of a phase count, in the same columns.
 
-    A list by kinds would be sorted first.
+    They are counted apart, because a plan has more of them than of all else: a list by kinds would be sorted first.
     """
-    counting = changes.c.cause.not_in(UNCOUNTED)
-    return select(func.count()).where(_RUN, changes.c.phase == int(phase), changes.c.status == "planned", counting)
+    c = changes.c
+    none: ColumnElement[Any] = literal_column("0")
+    counting = c.cause.not_in(UNCOUNTED)
+    return select(
+        literal_column("'link'").label("action"), literal_column(f"'{kind}'").label("object"), func.count(), *[none] * 3
+    ).where(_RUN, c.phase == int(phase), c.status == "planned", counting)
 
 
 def _count_begun() -> Select[Any]:
@@ -177,8 +183,7 @@ SELECT_FIRST = (
 )
 CHANGES_PLANNED = place_rows(PAGE.where(changes.c.status == "planned"))
 CHANGES_AT = place_rows(select(*READ).where(_RUN, among_bound(changes.c.seq, "seqs")))
-COUNT_PLANNED = _count_planned()
-COUNT_LINKS = {kind: _count_links(phase) for kind, phase in LINK_PHASES.items()}
+COUNT_PLANNED = union_all(_count_planned(), *(_count_links(kind, phase) for kind, phase in LINK_PHASES.items()))
 COUNT_BEGUN = _count_begun()
 COUNT_HOLDS = (
     select(changes.c.action, func.count(), changes.c.error)

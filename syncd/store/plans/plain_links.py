@@ -27,7 +27,8 @@ def insert_plain_links(
     """Insert links from place ``start`` on; return the next place."""
     phase = int(LINK_PHASES[kind])
     if connection.dialect.name == "postgresql":
-        insert_tuples(connection, changes, _COLUMNS, list(_list_rows(run_id, start, phase, kind, links)))
+        rows = _list_rows(links, run_id=run_id, start=start, phase=phase, kind=kind)
+        insert_tuples(connection, changes, _COLUMNS, list(rows))
     elif links:
         groups = []
         place = start
@@ -39,7 +40,7 @@ def insert_plain_links(
 
 
 def _list_rows(
-    run_id: int, start: int, phase: int, kind: LinkKind, links: Sequence[PlainLinks]
+    links: Sequence[PlainLinks], *, run_id: int, start: int, phase: int, kind: LinkKind
 ) -> Iterator[tuple[object, ...]]:
     place = start
     for record, source, members in links:
