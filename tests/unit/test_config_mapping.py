@@ -136,3 +136,16 @@ def test_a_rule_of_several_lines_is_shown_when_it_is_refused() -> None:
     assert "write timestamp(user.employeeHireDate)" in problem
     private = "-----BEGIN PRIVATE KEY-----\nuser.abc\n-----END PRIVATE KEY-----"
     assert "abc" not in problem_of({"SYNCD_SCOPE__USERS": private})
+
+
+@pytest.mark.parametrize("name", ["Premium", "Premium CAL", "17", "PowerUser"])
+def test_any_type_of_licence_is_taken(name: str) -> None:
+    """Only the portal knows which it offers."""
+    settings = load({"SYNCD_LICENCES": f'[{{"group": "G", "type": "{name}"}}]'})
+    assert settings.licences[0].type == name
+
+
+@pytest.mark.parametrize(("name", "hint"), [("poweruser", "did you mean PowerUser?"), (" ", "'syncd check' lists")])
+def test_what_can_be_no_type_of_licence_is_refused(name: str, hint: str) -> None:
+    """A type that we know in another letter case, and an empty one."""
+    assert hint in problem_of({"SYNCD_LICENCES": f'[{{"group": "G", "type": "{name}"}}]'})

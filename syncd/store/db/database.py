@@ -108,6 +108,8 @@ class Database:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # a failure that nobody waits for any more would be logged whole by the event loop
             raise
 
     @property
