@@ -31,7 +31,6 @@ from syncd.store.plans.change_statements import (
     COUNT_BEGUN,
     COUNT_FOLLOWING,
     COUNT_HOLDS,
-    COUNT_LINKS,
     COUNT_OUTCOMES,
     COUNT_PHASES,
     COUNT_PLANNED,
@@ -102,9 +101,6 @@ class Plans(StorePart):
         """
         found: dict[tuple[Action, ObjectKind], int] = {}
         moves = leavers = 0
-        for kind, statement in COUNT_LINKS.items():
-            if number := self._database.load_value(statement, {"run": run_id}):
-                found["link", kind] = number
         for row in self._database.load_rows(COUNT_PLANNED, {"run": run_id}):
             moves += row.moves or 0
             leavers += row.leavers or 0
