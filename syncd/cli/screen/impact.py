@@ -37,7 +37,6 @@ def read_places(
     The cards then say who has something where, and when that was read. ``wanted``: by a word of the person, so that a
     portal which is not configured is told as well.
     """
-    from syncd.bootstrap.survey import look_around
     from syncd.clock import Clock
     from syncd.config import Missing
     from syncd.store.reports.impact import is_departure
@@ -52,6 +51,8 @@ def read_places(
         for action, what, status in kinds
     ):
         return
+    from syncd.bootstrap.survey import look_around  # with a client for the portal, which most lists do not need
+
     if why := look_around(settings, database, Clock()):
         click.echo(f"syncd: who has something in the portal could not be read for the cards: {why}", err=True)
 

@@ -58,4 +58,5 @@ CAUSES: Final[dict[str, str]] = {
     "given_by_hand": "w międzyczasie nadano ręcznie i tak zostaje",
     "kept_until_given": "zostaje, dopóki nie ma licencji, która ją zastąpi",
     "place_gone": "portal nie ma już takiego miejsca",
+    "portal_back": "portal cofnął się w czasie: czeka na polecenie syncd replay",
 }
