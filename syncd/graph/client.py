@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 _VERSION = "/v1.0"
 _UNREADABLE_ATTEMPTS = 3
-_ANSWER_BYTES = 16 << 20
+_ANSWER_BYTES = 64 << 20
 """A page has a thousand objects at most, and a batch as many answers as twenty."""
 
 

@@ -38,7 +38,7 @@ _TEXT_BYTES, _JSON_BYTES = 64 << 10, 1 << 20
 """What is read of an error answer: of a page its beginning, and of JSON as much as a page of a list may have."""
 _LARGE_BYTES = 2 << 20
 """Answers beyond that are read on one at a time: each is held in memory as a whole."""
-_MOST_VALUES = 2_000_000
+_MOST_VALUES = 4_000_000
 """So many values a large answer has at most; each costs memory of its own, however short it is written."""
 _REMEMBERED = 16
 """So many texts that were sent in confidence last: one who repeats them may be late."""

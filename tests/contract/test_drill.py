@@ -215,7 +215,7 @@ def test_sigterm_ends_a_drill_as_ctrl_c_does() -> None:
 _IN_TWO = """
 import sys
 from pathlib import Path
-from syncd.logs import configure_logs
+from syncd.logs.pipe import configure_logs
 from syncd.bootstrap.drill.shares import Troupe
 from syncd.bootstrap.settings import read_settings
 from syncd.sandbox.drill.catalogue import CATALOGUE

@@ -233,7 +233,7 @@ def _take_apart(path: str, value: object) -> Iterator[tuple[str, object]]:
             for number, each in enumerate(value):
                 yield from _take_apart(f"{path}.{number}", each)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            for field in fields(value):
+            for field in (each for each in fields(value) if each.init):  # the others follow
                 yield from _take_apart(f"{path}.{field.name}", getattr(value, field.name))
         case _ if callable(value):
             yield path, value()

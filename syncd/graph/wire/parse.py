@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import msgspec
@@ -38,8 +39,12 @@ _LARGE_BYTES = 1 << 20
 """Pages beyond that are read entry by entry, so that what cannot be understood is never held as a whole."""
 _ODD_BYTES = 4 << 20
 """Larger pages are not read in a way that costs many times their size."""
-MOST_ENTRIES = 50_000
+MOST_ENTRIES = 200_000
 """So many entries a page has at most of which something is kept; Graph sends a thousand."""
+_MANY_VALUES = 500_000
+"""Beyond that even the places of the entries are not held all at once."""
+_MARKS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[][{},]', re.DOTALL)
+"""What tells the entries of a list apart: brackets and commas; and texts, in which these mean nothing."""
 
 
 def parse_object(response: Response) -> dict[str, Any]:
@@ -194,7 +199,7 @@ def read_list(body: Mapping[str, Any]) -> Iterable[Any]:
     entries = body.get("value")
     if isinstance(entries, msgspec.Raw):
         try:
-            return (_decode_entry(entry) for entry in _decode_entries(entries))
+            return map(_decode_entry, _split(bytes(entries)))
         except msgspec.ValidationError:
             entries = _decode(entries)
     if not isinstance(entries, list):
@@ -202,7 +207,28 @@ def read_list(body: Mapping[str, Any]) -> Iterable[Any]:
     return entries
 
 
-def _decode_entry(entry: msgspec.Raw) -> Any:
+def _split(entries: bytes) -> Iterable[msgspec.Raw | bytes]:
+    """Return the entries of a list; ValidationError for anything else. What is given is complete JSON."""
+    if entries.count(b",") < _MANY_VALUES or not entries.startswith(b"["):
+        return _decode_entries(entries)
+    return _walk(entries)
+
+
+def _walk(entries: bytes) -> Iterator[bytes]:
+    depth, start = 0, 1
+    for mark in _MARKS.finditer(entries):
+        match entries[mark.start() : mark.start() + 1]:
+            case b"[" | b"{":
+                depth += 1
+            case b"]" | b"}":
+                depth -= 1
+            case b"," if depth == 1:
+                yield entries[start : mark.start()]
+                start = mark.end()
+    yield entries[start : entries.rindex(b"]")]
+
+
+def _decode_entry(entry: msgspec.Raw | bytes) -> Any:
     """Return one entry; null for what nobody can decode, which is malformed as an entry."""
     try:
         return _decode(entry)
