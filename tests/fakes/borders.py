@@ -113,6 +113,10 @@ class Borders:
             )
         await asyncio.Event().wait()
 
+    async def find_nothing(self, *_: object, **__: object) -> tuple[list[str], list[str]]:
+        """Stand for a look at both sides for what rules name and nobody has."""
+        return [], []
+
     def make_worker(self, context: DaemonContext, database: Database, **_: object) -> _Worker:
         """Stand for the worker."""
         return _Worker(self, context, database)
@@ -168,6 +172,7 @@ def observe(settings: Settings, config: Path) -> dict[str, object]:
         for name, replacement in (
             ("syncd.bootstrap.daemon.Clock", _StoppedClock),
             ("syncd.bootstrap.daemon.tune_process", lambda: None),
+            ("syncd.bootstrap.rule_names.find_misnamed", borders.find_nothing),
             ("syncd.bootstrap.daemon._serve_console", borders.serve_console),
             ("syncd.bootstrap.sides.Pull", lambda *_, **__: None),
             ("syncd.bootstrap.sides.Push", borders.make_push),
