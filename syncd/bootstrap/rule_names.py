@@ -91,7 +91,12 @@ async def find_misnamed(
                 store = Store(database)
                 meanings = store.privileges.load_meanings.blocking()
                 known = {number: find_rule_group(store, rule, dict(meanings)) for number, rule in rules.items()}
-                groups = {number: said for number, said in known.items() if isinstance(said, str)}
+                read = any(any(some) for some in store.desired.iterate_named_groups(touched_only=False))
+                groups = {
+                    number: said if read else ""  # a store that was never filled knows no names to choose from
+                    for number, said in known.items()
+                    if isinstance(said, str)
+                }
     try:
         async with asyncio.timeout(patience):
             if groups:

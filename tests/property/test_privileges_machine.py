@@ -147,7 +147,13 @@ class _History:
             return
         telling = bool(load_markers(self.office.database, PRIVILEGES_TELLING))
         given = self.office.wire.store.privileges.items()
-        there = sorted((one for one, origin in given if telling or origin == "local"), key=str)
+        by_hand = {
+            (one.place, one.key) for one, origin in given if origin == "local"
+        }  # beside these nobody sees ours go
+        there = sorted(
+            (one for one, origin in given if origin == "local" or (telling and (one.place, one.key) not in by_hand)),
+            key=str,
+        )
         if there:
             gone = self.chance.choice(there)
             del self.office.wire.store.privileges[gone]
