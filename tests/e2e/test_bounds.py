@@ -48,10 +48,6 @@ def _bomb_of_a_token(sandbox: Sandbox) -> AnnouncedFault:
     return AnnouncedFault("bomb", side="login", method="POST", count=-1, size=600 << 20)
 
 
-def _drip_of_a_token(sandbox: Sandbox) -> AnnouncedFault:
-    return AnnouncedFault("endless", side="login", method="POST", count=-1, status=200, size=1, seconds=8.0)
-
-
 def _endless_list(sandbox: Sandbox) -> AnnouncedFault:
     return AnnouncedFault("endless", side="portal", path="admin/users", count=-1, status=200)
 
@@ -62,11 +58,6 @@ def _bad_entries(sandbox: Sandbox) -> AnnouncedFault:
     return AnnouncedFault("status", side="graph", path="users", count=-1, status=200, body=page)
 
 
-def _empty_pages(sandbox: Sandbox) -> AnnouncedFault:
-    sandbox.tenant_knobs.empty_page_every = 1
-    return AnnouncedFault("delay", side="graph", path="delta.*token", skip=20, count=-1)
-
-
 def _no_budget(sandbox: Sandbox) -> AnnouncedFault:
     headers = {"Retry-After": "60"}
     return AnnouncedFault("status", side="graph", path="users|groups", skip=2, count=-1, status=429, headers=headers)
@@ -74,7 +65,7 @@ def _no_budget(sandbox: Sandbox) -> AnnouncedFault:
 
 @pytest.mark.parametrize(
     "arrange",
-    [_bomb_of_a_token, _drip_of_a_token, _endless_list, _bad_entries, _empty_pages, _no_budget],
+    [_bomb_of_a_token, _endless_list, _bad_entries, _no_budget],
     ids=lambda arrange: arrange.__name__.strip("_"),
 )
 async def test_sigterm_is_obeyed_under_each_hostile_answer(
