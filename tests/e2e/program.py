@@ -20,7 +20,7 @@ from tests.documents import check_document
 from tests.stores import template
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 90.0
+SECONDS = 240.0
 """After so long a process that should have ended or spoken has failed its test."""
 
 
