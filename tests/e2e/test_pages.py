@@ -21,6 +21,7 @@ ALONE = [
     "guests",
     "held-run",
     "leavers",
+    "policies",
     "one-object",
     "plan-file",
     "privileges",
@@ -34,7 +35,7 @@ TOGETHER = [
         *("set-up-entra", "set-up-portal", "entra-credentials", "credential-dates", "status", "watch", "choose-people"),
         *("starts-and-leaves", "who-was-where", "orphans", "pauses", "licences", "owners", "first-run"),
     ],
-    ["logs", "back-up", "agents", "certificate", "policies", "move-from-portal-sync", "replay", "waves"],
+    ["logs", "back-up", "agents", "certificate", "move-from-portal-sync", "replay", "waves"],
 ]
 """Pages of which one company is enough for all, in this order: two companies begin sooner than twenty."""
 ELSEWHERE = {
