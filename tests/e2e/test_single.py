@@ -62,6 +62,7 @@ async def test_one_user_and_one_group_go_through_in_a_handful_of_requests(sandbo
         ("group", "cli"),
         ("user", "cli"),
         ("full", "cli"),
+        ("user", "cli"),  # which was refused, since nothing was read yet
     ]
     shown = (await syncd("explain", "nina.neu@nordwind.example", "--json")).document
     assert [entry["outcome"] for entry in shown["outcomes"]][:1] == ["done"]
