@@ -38,7 +38,8 @@ class Office:
         self.source.tracks_owners = True
         self.rules = make_office_rules()
         self.per_request = 200
-        self.wire.observer = self.judge = Judge()
+        offered = tuple(kind.strip() for kind in knobs.licence_types.split(","))
+        self.wire.observer = self.judge = Judge(licence_types=offered)
 
     async def sync(
         self, kind: PullKind = "delta", *, patience: float = 120.0, write: bool = True, retry_failed: bool = True

@@ -25,6 +25,7 @@ import jsonschema
 import pytest
 
 VARIABLE = "SYNCD_WEBCON_OPENAPI"
+_LICENCE_TYPE = "5.0.NewLicenses.LicenseType"
 # Statuses that the document names for no or few routes, but the API's error page does for all.
 _GENERAL_ERRORS = frozenset({400, 402, 404, 415, 423, 429, 500, 502, 503, 504})
 # Answers that nobody has seen and the document does not name, but that a server may well give. Taking somebody out of a
@@ -115,10 +116,12 @@ class Judge:
 
     ``broken``: what did not fit, a line each. ``seen``: every request with its status, judged or not, as
     ``POST /admin/users 200``. ``only_answers``: requests are wrong on purpose, and so may be their routes.
+    ``licence_types``: the types that this portal offers. The document of 2024 lists five; later portals have others,
+    which are judged as types that it lists.
     """
 
-    def __init__(self, *, only_answers: bool = False) -> None:
-        self.contract = find_contract()
+    def __init__(self, *, only_answers: bool = False, licence_types: tuple[str, ...] = ()) -> None:
+        self.contract = find_contract(licence_types)
         self.judged = 0
         self.broken: list[str] = []
         self.seen: list[str] = []
@@ -148,19 +151,21 @@ def load_contract() -> WebconContract:
     return contract
 
 
-def find_contract() -> WebconContract | None:
-    """Return the document of SYNCD_WEBCON_OPENAPI, or None where the variable is unset."""
+def find_contract(licence_types: tuple[str, ...] = ()) -> WebconContract | None:
+    """Return the document of SYNCD_WEBCON_OPENAPI, or None where the variable is unset; see ``Judge`` for the types."""
     paths = os.environ.get(VARIABLE, "")
-    return _load(paths) if paths else None
+    return _load(paths, licence_types) if paths else None
 
 
 @cache
-def _load(paths: str) -> WebconContract:
+def _load(paths: str, licence_types: tuple[str, ...]) -> WebconContract:
     whole: dict[str, Any] = {"paths": {}, "components": {"schemas": {}}}
     for path in paths.split(os.pathsep):
         part = json.loads(Path(path).read_text(encoding="utf-8-sig"))
         whole["paths"] |= part["paths"]
         whole["components"]["schemas"] |= part["components"]["schemas"]
+    listed = whole["components"]["schemas"][_LICENCE_TYPE]["enum"]
+    whole["components"]["schemas"][_LICENCE_TYPE]["enum"] = [*dict.fromkeys([*listed, *licence_types])]
     return WebconContract(whole)
 
 
