@@ -76,10 +76,10 @@ def try_wheel(folder: Path, version: str) -> None:
     (wheel,) = folder.glob("*.whl")
     with tempfile.TemporaryDirectory() as place:
         python = Path(place) / "bin" / "python"
-        uv = (sys.executable, "-m", "uv")
-        run(*uv, "venv", "--quiet", "--clear", "--python", sys.executable, place)
-        run(*uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", ROOT / LOCK)
-        run(*uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "--offline", wheel)
+        run(sys.executable, "-m", "venv", "--without-pip", place)
+        install = (sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check")
+        run(*install, "--require-hashes", "-r", ROOT / LOCK)
+        run(*install, "--no-deps", "--no-index", wheel)
         said = run(python.with_name("syncd"), "--version")
         if said != f"syncd {version}":
             raise ValueError(f"the installed wheel says {said!r}")

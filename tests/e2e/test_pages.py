@@ -157,6 +157,9 @@ def test_every_block_of_a_how_to_is_played_or_says_why_not(page: Path) -> None:
                 _check_elsewhere(block, [ROOT / name for name in why.split(" and ")], page)
             case "not":
                 assert re.search(ELSEWHERE[why], block.text), f"nothing in it says that {why}"
+            case "before the next":  # by the imitation, of which the next block says what it is told
+                (told,) = re.findall(r"/change -d '(.+?)'", block.text)
+                assert any(("before", told) in other.before for other in blocks)
             case other:
                 pytest.fail(f"nobody knows how to play {other!r}")
 

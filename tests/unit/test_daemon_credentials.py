@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,20 +35,21 @@ class DailyClock(Clock):
         self.time += timedelta(seconds=seconds)
 
 
-def make_clocked_context(tmp_path: Path, parts: FakeParts, clock: Clock) -> DaemonContext:
-    """Return the shared part of a daemon whose store is there."""
+@contextmanager
+def clocked_context(tmp_path: Path, parts: FakeParts, clock: Clock) -> Iterator[DaemonContext]:
+    """Keep the shared part of a daemon whose store is there."""
     settings = make_settings(f"sqlite:///{tmp_path / 'store.db'}")
     context = make_context(settings, parts.composition(), clock)
-    context.notifier.attach(open_new_store(settings))
-    return context
+    with closing(open_new_store(settings)) as database:
+        context.notifier.attach(database)
+        yield context
 
 
 async def test_an_ending_credential_is_told_once_a_day(tmp_path: Path) -> None:
     """Each day has one line with the setting and the days left, and none while nothing ends soon."""
     parts, clock = FakeParts(), DailyClock(sleeps=3)
     parts.expiring["graph.certificate_file"] = START + timedelta(days=2, hours=1)
-    context = make_clocked_context(tmp_path, parts, clock)
-    with watching_logs() as log:
+    with clocked_context(tmp_path, parts, clock) as context, watching_logs() as log:
         watch = asyncio.create_task(watch_credentials(context))
         await clock.tired.wait()
         watch.cancel()
@@ -62,8 +65,7 @@ async def test_an_ending_credential_is_told_once_a_day(tmp_path: Path) -> None:
 async def test_nothing_is_told_while_nothing_ends(tmp_path: Path) -> None:
     """A healthy credential costs no line."""
     clock = DailyClock(sleeps=2)
-    context = make_clocked_context(tmp_path, FakeParts(), clock)
-    with watching_logs() as log:
+    with clocked_context(tmp_path, FakeParts(), clock) as context, watching_logs() as log:
         watch = asyncio.create_task(watch_credentials(context))
         await clock.tired.wait()
         watch.cancel()
@@ -75,8 +77,7 @@ async def test_what_may_have_changed_is_looked_at_at_once(tmp_path: Path) -> Non
     """A full run, a reload, another store: the same end is not logged twice a day, a new one is."""
     parts, clock = FakeParts(), DailyClock(sleeps=0)
     parts.expiring["bps.client_secret"] = START + timedelta(days=2)
-    context = make_clocked_context(tmp_path, parts, clock)
-    with watching_logs() as log:
+    with clocked_context(tmp_path, parts, clock) as context, watching_logs() as log:
         watch = asyncio.create_task(watch_credentials(context))
         for days in (2, 2, 1):
             parts.expiring["bps.client_secret"] = START + timedelta(days=days)
