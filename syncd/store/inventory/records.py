@@ -5,50 +5,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
-from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Table
 
 from syncd.model.change import ObjectKind
 from syncd.model.history import Turn
 from syncd.model.kinds import RecordKind
 from syncd.model.target import Account, GroupDetail, PortalGroup, fold
-from syncd.plan.privileges import OURS
 from syncd.store.db.markers import FULL_PUSH_DUE, INVENTORY_READ, TARGET, load_marker, load_markers, save_marker
-from syncd.store.db.parameters import among_bound
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import insert_keys, upsert
 from syncd.store.inventory.bps_ids import intern_bps_ids
-from syncd.store.inventory.drift_notes import LinksOfOurs, note_links, note_vanished, select_vanishing
-from syncd.store.inventory.history import begin_links, end_links, make_ending, note_gone, note_records
-from syncd.store.inventory.spellings import take_as_written
-from syncd.store.inventory.written import LINKS, OWN_FIELDS, TABLES, forget_record
-from syncd.store.schema.tables import (
-    changes,
-    desired_groups,
-    privileges,
-    seen_principals,
-    target_groups,
-    target_licences,
-    target_principals,
-    target_users,
+from syncd.store.inventory.drift_notes import LinksOfOurs, note_links, note_vanished
+from syncd.store.inventory.history import begin_links, end_links, note_gone, note_records
+from syncd.store.inventory.record_statements import (
+    COUNT_OWNED,
+    DELETE_GROUPS,
+    DROP_STARTED,
+    END_UNSEEN,
+    FORGET_SEEN,
+    FORGET_UNSEEN,
+    KINDS,
+    OWNS_ANYTHING,
+    SELECT_ACCOUNTS,
+    SELECT_GROUPS_TO_DETAIL,
+    SELECT_LINKS,
+    SET_SYNCHRONIZED,
+    select_chosen,
+    select_gone,
+    select_missing,
+    select_stored,
+    select_unshown,
 )
+from syncd.store.inventory.spellings import take_as_written
+from syncd.store.inventory.written import LINKS, OWN_FIELDS, forget_record
+from syncd.store.schema.tables import seen_principals, target_groups, target_users
 
 Pair = tuple[int, int]
 _SHOWN_WITHIN = timedelta(hours=1)
@@ -70,10 +61,10 @@ class Inventory(StorePart):
         with self._database.transaction() as connection:
             known = load_marker(connection, TARGET)
             if known is not None:
-                if connection.scalar(_OWNS_ANYTHING):
+                if connection.scalar(OWNS_ANYTHING):
                     return known
                 save_marker(connection, FULL_PUSH_DUE, "yes")
-                connection.execute(_DROP_STARTED)
+                connection.execute(DROP_STARTED)
             save_marker(connection, TARGET, address)
         return None
 
@@ -83,7 +74,7 @@ class Inventory(StorePart):
     def begin_reading(self) -> None:
         """Forget what an earlier full read has met."""
         with self._database.transaction() as connection:
-            connection.execute(_FORGET_SEEN)
+            connection.execute(FORGET_SEEN)
 
     @in_thread
     def store_accounts(self, accounts: Sequence[Account]) -> Counter[str]:
@@ -108,7 +99,7 @@ class Inventory(StorePart):
                 keys[fold(record.bps_id)]: (record.status, *(getattr(record, name) for name in fields))
                 for record in records
             }
-            there = {row[0]: tuple(row)[1:] for row in connection.execute(_select_stored(kind), {"keys": fresh})}
+            there = {row[0]: tuple(row)[1:] for row in connection.execute(select_stored(kind), {"keys": fresh})}
             settled = take_as_written(connection, kind, fresh, there)
             rows = [
                 {"key": key, "status": values[0], **dict(zip(fields, values[1:], strict=True))}
@@ -125,18 +116,18 @@ class Inventory(StorePart):
 
         What was created so recently that the portal may not show it yet is not missing.
         """
-        return self._database.load_values(_select_missing(kind), {"since": now - _SHOWN_WITHIN})
+        return self._database.load_values(select_missing(kind), {"since": now - _SHOWN_WITHIN})
 
     @in_thread
     def forget_unseen(self, confirmed: Collection[str], *, now: datetime) -> None:
         """Drop what the full read did not meet: strangers at once, ours only when ``confirmed`` names them."""
         with self._database.transaction() as connection:
             given = {"confirmed": [fold(name) for name in confirmed]}
-            for kind in _KINDS:
-                note_vanished(connection, kind, _select_gone(kind), given, now=now)
-            for ending in _END_UNSEEN:
+            for kind in KINDS:
+                note_vanished(connection, kind, select_gone(kind), given, now=now)
+            for ending in END_UNSEEN:
                 ending.run(connection, given, Turn.GROUP_GONE.value, now=now)
-            for kind, statement in _FORGET_UNSEEN.items():
+            for kind, statement in FORGET_UNSEEN.items():
                 connection.execute(statement, given)
                 note_gone(connection, kind, now=now)
 
@@ -146,7 +137,7 @@ class Inventory(StorePart):
 
         ``protect``: folded BPS ids.
         """
-        return self._database.load_values(_SELECT_GROUPS_TO_DETAIL, {"protected": protect})
+        return self._database.load_values(SELECT_GROUPS_TO_DETAIL, {"protected": protect})
 
     @in_thread
     def store_group_detail(self, bps_id: str, detail: GroupDetail | None, *, now: datetime) -> None:
@@ -158,14 +149,14 @@ class Inventory(StorePart):
         """Take over groups with their members and owners, in one transaction."""
         with self._database.transaction() as connection:
             groups = intern_bps_ids(connection, [bps_id for bps_id, _ in details])
-            unshown = set(connection.scalars(_select_unshown("group"), {"since": now - _SHOWN_WITHIN}))
+            unshown = set(connection.scalars(select_unshown("group"), {"since": now - _SHOWN_WITHIN}))
             details = [(bps_id, detail) for bps_id, detail in details if detail or groups[fold(bps_id)] not in unshown]
             keys = {groups[fold(bps_id)] for bps_id, _ in details}
             named = [each.bps_id for _, detail in details if detail for each in (*detail.members, *detail.owners)]
             people = intern_bps_ids(connection, named, spelling=True)
             gone = {groups[fold(bps_id)] for bps_id, detail in details if detail is None}
             for kind in LINKS:
-                there = {(row[0], row[1]) for row in connection.execute(_SELECT_LINKS[kind], {"groups": keys})}
+                there = {(row[0], row[1]) for row in connection.execute(SELECT_LINKS[kind], {"groups": keys})}
                 wanted = {
                     (groups[fold(bps_id)], people[fold(each.bps_id)])
                     for bps_id, detail in details
@@ -180,8 +171,8 @@ class Inventory(StorePart):
                 for turn, pairs in _sort_found(wanted - there, ours).items():
                     begin_links(connection, kind, pairs, turn.value, now=now)
             if gone:
-                note_vanished(connection, "group", _select_chosen("group"), {"keys": gone}, now=now)
-                connection.execute(_DELETE_GROUPS, {"keys": gone})
+                note_vanished(connection, "group", select_chosen("group"), {"keys": gone}, now=now)
+                connection.execute(DELETE_GROUPS, {"keys": gone})
                 note_records(connection, "group", gone, Turn.GONE.value, now=now)
             rows = [
                 {
@@ -200,7 +191,7 @@ class Inventory(StorePart):
         """Remember that the portal was read completely."""
         with self._database.transaction() as connection:
             save_marker(connection, INVENTORY_READ, "yes")
-            connection.execute(_FORGET_SEEN)
+            connection.execute(FORGET_SEEN)
 
     # ---- single records ---------------------------------------------------------------------------------------------
 
@@ -215,9 +206,9 @@ class Inventory(StorePart):
             return
         with self._database.transaction() as connection:
             key = intern_bps_ids(connection, [bps_id])[fold(bps_id)]
-            if key in set(connection.scalars(_select_unshown("user"), {"since": now - _SHOWN_WITHIN})):
+            if key in set(connection.scalars(select_unshown("user"), {"since": now - _SHOWN_WITHIN})):
                 return
-            note_vanished(connection, "user", _select_chosen("user"), {"keys": [key]}, now=now)
+            note_vanished(connection, "user", select_chosen("user"), {"keys": [key]}, now=now)
             forget_record(connection, "user", key, deleted=False, now=now)
 
     @in_thread
@@ -225,7 +216,7 @@ class Inventory(StorePart):
         """Remember that these records are ready."""
         with self._database.transaction() as connection:
             folds = {"folds": {fold(bps_id) for bps_id in bps_ids}}
-            for statement in _SET_SYNCHRONIZED:
+            for statement in SET_SYNCHRONIZED:
                 connection.execute(statement, folds)
 
     def count_owned(self, enough: Mapping[ObjectKind, int]) -> dict[ObjectKind, int]:
@@ -234,9 +225,9 @@ class Inventory(StorePart):
         ``enough``: the objects to count, and the number at which counting one of them ends, since more make no
         difference.
         """
-        wanted = {kind: number for kind, number in enough.items() if kind in _COUNT_OWNED}
+        wanted = {kind: number for kind, number in enough.items() if kind in COUNT_OWNED}
         return {
-            kind: self._database.load_value(_COUNT_OWNED[kind], {"enough": number}) for kind, number in wanted.items()
+            kind: self._database.load_value(COUNT_OWNED[kind], {"enough": number}) for kind, number in wanted.items()
         }
 
 
@@ -254,121 +245,8 @@ def _sort_lost(connection: Connection, lost: Collection[Pair], ours: LinksOfOurs
     found: dict[Turn, list[Pair]] = {}
     if not lost:
         return found
-    there = set(connection.scalars(_SELECT_ACCOUNTS, {"keys": {member for _, member in lost}}))
+    there = set(connection.scalars(SELECT_ACCOUNTS, {"keys": {member for _, member in lost}}))
     for pair in lost:
         turn = Turn.ACCOUNT_GONE if pair[1] not in there else Turn.SETTLED if pair in ours.unsettled else Turn.BY_HAND
         found.setdefault(turn, []).append(pair)
     return found
-
-
-# ---- statements -----------------------------------------------------------------------------------------------------
-
-_KINDS: tuple[RecordKind, ...] = ("group", "user")
-
-
-@cache
-def _select_stored(kind: RecordKind) -> Select[Any]:
-    table = TABLES[kind]
-    columns = [table.c.key, table.c.status, *(table.c[name] for name in OWN_FIELDS[kind])]
-    return select(*columns).where(among_bound(table.c.key, "keys"))
-
-
-@cache
-def _select_unshown(kind: RecordKind) -> Select[Any]:
-    """Return the keys of records that we created and that the portal may not show yet."""
-    table = TABLES[kind]
-    return select(table.c.key).where(
-        table.c.origin == "created",
-        table.c.status == "WaitingForSynchronization",
-        table.c.synced_at > bindparam("since"),
-    )
-
-
-@cache
-def _select_missing(kind: RecordKind) -> Select[Any]:
-    table = TABLES[kind]
-    return (
-        select(target_principals.c.bps_id)
-        .join(table, table.c.key == target_principals.c.key)
-        .where(
-            table.c.origin.is_not(None),
-            table.c.key.not_in(select(seen_principals.c.key)),
-            table.c.key.not_in(_select_unshown(kind)),
-        )
-        .order_by(target_principals.c.bps_fold)
-    )
-
-
-def _is_gone(kind: RecordKind) -> ColumnElement[bool]:
-    """Return the condition that a full read did not meet a record, which is a stranger's, or confirmed as gone."""
-    table = TABLES[kind]
-    keys = select(target_principals.c.key).where(among_bound(target_principals.c.bps_fold, "confirmed", textual=True))
-    strange = table.c.origin.is_(None)
-    return and_(table.c.key.not_in(select(seen_principals.c.key)), strange | table.c.key.in_(keys))
-
-
-@cache
-def _select_gone(kind: RecordKind) -> Select[Any]:
-    return select_vanishing(kind, _is_gone(kind))
-
-
-@cache
-def _select_chosen(kind: RecordKind) -> Select[Any]:
-    return select_vanishing(kind, among_bound(TABLES[kind].c.key, "keys"))
-
-
-def _select_groups_to_detail() -> Select[Any]:
-    wanted = exists().where(desired_groups.c.principal_key == target_groups.c.key, desired_groups.c.state == "wanted")
-    protected = among_bound(target_principals.c.bps_fold, "protected", textual=True)
-    return (
-        select(target_principals.c.bps_id)
-        .join(target_groups, target_groups.c.key == target_principals.c.key)
-        .where(target_groups.c.origin.is_not(None) | wanted | protected)
-        .order_by(target_principals.c.bps_fold)
-    )
-
-
-def _count_owned() -> dict[ObjectKind, Select[Any]]:
-    owned: dict[ObjectKind, Select[Any]] = {
-        kind: select(literal(1))
-        .select_from(links.join(target_groups, target_groups.c.key == links.c.group_key))
-        .where(target_groups.c.origin.is_not(None))
-        for kind, links in LINKS.items()
-    }
-    records: dict[ObjectKind, Table] = {"user": target_users, "group": target_groups, "licence": target_licences}
-    for kind, table in records.items():
-        ours = table.c.origin.in_(("created", "adopted", "granted"))
-        owned[kind] = select(literal(1)).select_from(table).where(ours)
-    owned["privilege"] = select(literal(1)).select_from(privileges).where(privileges.c.state.in_(OURS))
-    return {
-        kind: select(func.count()).select_from(rows.limit(bindparam("enough")).subquery())
-        for kind, rows in owned.items()
-    }
-
-
-_OWNS_ANYTHING = select(or_(*(exists().where(table.c.origin.is_not(None)) for table in TABLES.values())))
-_DROP_STARTED = (
-    update(changes).where(changes.c.action == "create", changes.c.status == "started").values(status="dropped")
-)
-_FORGET_SEEN = delete(seen_principals)
-_END_UNSEEN = tuple(
-    make_ending(kind, links.c.group_key.in_(select(target_groups.c.key).where(_is_gone("group"))))
-    for kind, links in LINKS.items()
-)
-_FORGET_UNSEEN = {kind: delete(TABLES[kind]).where(_is_gone(kind)) for kind in _KINDS}
-_SELECT_LINKS = {kind: select(links).where(among_bound(links.c.group_key, "groups")) for kind, links in LINKS.items()}
-_SELECT_ACCOUNTS = select(target_users.c.key).where(among_bound(target_users.c.key, "keys"))
-_DELETE_GROUPS = delete(target_groups).where(among_bound(target_groups.c.key, "keys"))
-_SELECT_GROUPS_TO_DETAIL = _select_groups_to_detail()
-_SET_SYNCHRONIZED = tuple(
-    update(table)
-    .where(
-        table.c.key.in_(
-            select(target_principals.c.key).where(among_bound(target_principals.c.bps_fold, "folds", textual=True))
-        ),
-        table.c.status != literal_column("'Synchronized'"),  # as the index says it
-    )
-    .values(status="Synchronized")
-    for table in TABLES.values()
-)
-_COUNT_OWNED = _count_owned()
