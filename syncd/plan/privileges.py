@@ -53,6 +53,7 @@ GrantState = Literal["granted", "sent", "unsure", "left", "taken", "let go"]
 OURS: tuple[GrantState, ...] = ("granted", "sent", "unsure")
 """What may be there by our doing."""
 GONE: tuple[GrantState, ...] = ("taken", "let go")
+LEFT: GrantState = "left"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

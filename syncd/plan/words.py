@@ -96,6 +96,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.SETTLED_LATER: "a later run found out how it ended",
     Cause.DELETION_STOPPED: "not revoked: the account's deletion does not go on",
     Cause.LICENCES_STAY: "its licences are not revoked yet",
+    Cause.PRIVILEGES_STAY: "privileges that rules gave it are not revoked yet, or may be there ('syncd privileges')",
     Cause.MOVES_TOGETHER: "moved only together with the licence of the previous account",
     Cause.MANUAL_STAYS: "the previous account keeps this licence",
     Cause.GIVEN_BY_HAND: "given by hand meanwhile, and it stays so",

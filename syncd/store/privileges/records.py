@@ -254,6 +254,14 @@ class Privileges(StorePart):
         """Return whether the successor of a renamed group has this privilege."""
         return bool(self._database.load_value(ask.HAS_ARRIVED, {"group": group, "target": target}))
 
+    @in_thread
+    def would_stay(self, group: int) -> bool:
+        """Return whether a group may have something that rules gave it and that is to be taken before it is deleted.
+
+        What was given beside something by hand is not taken, and so is not waited for.
+        """
+        return bool(self._database.load_value(ask.WOULD_STAY, {"group": group}))
+
     # ---- what others did --------------------------------------------------------------------------------------------
 
     def list_taken(self) -> list[Drift]:
