@@ -115,8 +115,8 @@ SENTENCES: dict[Cause, str] = {
         'or set policy.rename_substitute = false and policy.substitute = "none"'
     ),
     Cause.PRIVILEGES_REFUSED: (
-        "privileges: the portal does not let us see to them: grant App.Metadata.ReadWrite to the API application, or "
-        "remove the [[privileges]] rules and take by hand what they gave"
+        "privileges wait, for the scope App.Metadata.ReadWrite is missing: grant it to the API application, or remove "
+        "the [[privileges]] rules and take by hand what they gave"
     ),
     Cause.MAY_BE_THERE: "it may be there, by hand or by us, and the portal does not tell: look there ({said})",
     Cause.PLACE_GONE: "the portal has no such place any more",

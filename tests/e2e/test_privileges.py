@@ -163,7 +163,11 @@ async def test_what_is_named_wrongly_and_a_missing_scope(sandbox: Sandbox, syncd
     ended = await syncd("sync", "full")
     assert ended.code == 0, ended.stderr
     (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("syncd: ")]
-    assert sentence.count("grant App.Metadata.ReadWrite to the API application") == 1
+    assert sentence.count("the scope App.Metadata.ReadWrite is missing: grant it to the API application") == 1
+    shown = (await syncd("privileges", "--json")).document
+    assert {(one["state"], one["detail"].count("App.Metadata.ReadWrite is missing")) for one in shown} == {
+        ("waiting", 1)
+    }
     assert "rest" in {group.origin for group in sandbox.portal.groups.values()}
     checks = {row["check"]: row for row in (await syncd("check", "--json")).document}
     assert checks["portal privileges write"]["status"] == "warning"

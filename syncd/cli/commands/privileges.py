@@ -68,23 +68,25 @@ def privileges(invocation: Invocation, *, listing: Listing) -> None:
 
 def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     """Yield the entries of the JSON document: what each rule gives, then what none does."""
+    from syncd.model.reason import Cause
     from syncd.plan.report.privileges import DETAILS, Line, list_lines
+    from syncd.plan.words import say
     from syncd.sync.planning.privileges import load_allowed
     from syncd.sync.portal.privileges import recall_rules
 
     recalled = recall_rules(store, rules)
     wanted = [each for _, each in recalled if each is not None]
-    places = store.privileges.load_readable()
+    places, refused = store.privileges.load_readable(), store.privileges.load_refusal.blocking() is not None
     titles = {token: str(place) for token, place in store.privileges.name_places(places).items()}
     titles |= {place.token: str(place) for place in store.privileges.load_places.blocking()}
     titles |= {each.privilege.place.token: str(each.privilege.place) for each in wanted}
     named: dict[int, list[str]] = {}
     for place, key in sorted(store.privileges.load_holders()):
         named.setdefault(key, []).append(place)
-    lines = []
+    lines = list[Line]()
     for view in load_allowed(store, wanted, also=named):
         own = named.pop(view.group.key, ()) if view.group.owned or not view.group.exists else ()
-        lines += list(list_lines(view, places=places, named=own, titles=titles))
+        lines += list_lines(view, rules, places=places, named=own, titles=titles, refused=refused)
     for bps_id, key in sorted((name, key) for key, name in store.privileges.load_names(named).items()):
         lines += [
             Line(
@@ -114,7 +116,7 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
         rule = rules.privileges[number]
         why = "the group has no record in the portal that is wanted: see 'syncd explain'"
         if each is None:
-            why = "no run has looked it up in the portal yet"
+            why = say(Cause.PRIVILEGES_REFUSED).text if refused else "no run has looked it up in the portal yet"
         entry = {
             "rule": number, "group": rule.group, "bps_id": None,
             "place": str(each.privilege.place) if each else f"{rule.kind} {rule.place} (database {rule.database})",

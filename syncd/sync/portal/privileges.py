@@ -150,7 +150,7 @@ class Privileging:
         ]
         if problems:
             raise ConfigError(sorted(problems))
-        if waiting:
+        if waiting and not refused:
             self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
         self._forget_others(meanings)
         self.wanted = tuple(found)
