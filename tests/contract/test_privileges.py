@@ -511,6 +511,46 @@ async def test_the_check_tries_scopes_and_places(
     assert office.wire.store.privileges == {}
 
 
+async def test_the_check_looks_at_what_names_mean_since_a_run_looked_them_up(office: Office) -> None:
+    """A renamed place, workflow or company is no mistake, for runs go on; the new name is said. One that is gone is."""
+    rules = (
+        rule(),
+        rule("Group h", "Modify", process="Suppliers", company="PL01"),
+        rule("Group i", "Start", form_type="Correction", workflow="Approval"),
+    )
+    say(office, *rules)
+    await office.sync("full")
+    database = office.wire.store.databases[1]
+    for kind, old in (("application", "Invoices"), ("process", "Suppliers"), ("company", "PL01"), ("workflow", "Appr")):
+        next(one for one in database.items(kind) if one.name.startswith(old)).name = f"New {kind}"  # type: ignore[arg-type]
+    database.applications[1].name = "Invoices"  # and another place takes the name
+
+    async def check() -> list[tuple[str, str]]:
+        meanings = Store(office.database).privileges.load_meanings.blocking()
+        rows = await probe_privileges(office.wire.open(), rules, "nobody@invalid.example", meanings)
+        return [
+            (status, f"{detail} | {remedy}") for name, status, detail, remedy in rows if name.startswith("privileges[")
+        ]
+
+    first, second, third = await check()
+    assert (first[0], second[0], third[0]) == ("warning", "warning", "ok")
+    guid = database.applications[0].guid
+    assert first[1].startswith("ReadOnly: application New application (database 1); 1 have something there; ")
+    assert f"'Invoices' means the application {guid}, which is named 'New application' now" in first[1]
+    assert "nothing changes by it" in first[1]
+    assert "which is named 'New process' now; 'PL01' means the company " in second[1]
+    assert second[1].count("which is named 'New company' now") == 1
+    assert (await office.sync("full")).status == "succeeded"
+    gone = database.applications.pop(0)
+    del database.companies[:]
+    statuses = await check()
+    assert {status for status, _ in statuses} == {"warning"}
+    assert "no such place any more, and nothing is done there" in statuses[0][1]
+    database.applications.insert(0, gone)
+    _, second, _ = await check()
+    assert "the portal has no such company any more" in second[1]
+
+
 async def test_places_that_the_lists_do_not_show_are_named_by_guid(office: Office) -> None:
     """An application and a process are asked for directly; the lists may show us nothing."""
     turn_knobs(office.wire.knobs, {"places_visible": "none"})

@@ -176,6 +176,28 @@ async def test_what_is_named_wrongly_and_a_missing_scope(sandbox: Sandbox, syncd
     assert given(sandbox) == set()
 
 
+async def test_a_renamed_place_and_group_are_no_mistakes(sandbox: Sandbox, syncd: Program) -> None:
+    """`check` looks at what runs mean, says the new names, and ends with 0; a run goes on."""
+    write(syncd, RULES[0])
+    assert (await syncd("sync", "full")).code == 0
+    invoices = next(one for one in sandbox.portal.databases[1].applications if one.name == "Invoices")
+    invoices.name = "Old invoices"
+    (group,) = [one.id for one in sandbox.directory.groups if one.properties["displayName"] == "Approvers A"]
+    sandbox.directory.set_attributes(group, displayName="Approvers Z")
+    checked = await syncd("check", "--json")
+    assert checked.code == 0, checked.stdout
+    rows = {row["check"]: row for row in checked.document}
+    assert "named 'Old invoices' now" in rows["privileges[0]"]["detail"]
+    assert "named 'Approvers Z' now" in rows["graph.group privileges[0].group"]["detail"]
+    assert (await syncd("sync", "full", SYNCD_GUARD__MAX_REMOVALS="false")).code in (0, 4)  # not 2: nothing is misnamed
+    sandbox.directory.soft_delete(group)
+    assert (await syncd("sync", "full", SYNCD_GUARD__MAX_REMOVALS="false")).code in (0, 4)
+    checked = await syncd("check", "--json")
+    assert checked.code == 0, checked.stdout
+    rows = {row["check"]: row for row in checked.document}
+    assert "what the rule gave it is taken" in rows["graph.group privileges[0].group"]["detail"]
+
+
 WRONG = (
     {**RULES[0], "group": "Nobody", "application": "Invoice", "level": "Reader"},
     {**RULES[1], "process": "Costs", "company": "PL02", "level": "Designer"},

@@ -202,3 +202,15 @@ def recall_rules(store: Store, rules: Rules) -> list[tuple[int, WantedPrivilege 
             wanted = WantedPrivilege(rule=number, group=group, name=rule.group, privilege=privilege)
         found.append((number, wanted))
     return found
+
+
+def recall_rule_groups(store: Store, rules: Rules) -> list[tuple[int, str, str]]:
+    """Return the rules whose group a run has met, each with that group's id, and the name that it had then."""
+    meanings = store.privileges.load_meanings.blocking()
+    found: list[tuple[int, str, str]] = []
+    for number, rule in enumerate(rules.privileges):
+        remembered = meanings.get(f"{_GROUP}{fold_name(rule.group)}")
+        known = store.desired.find_group(remembered or rule.group.strip().lower())
+        if known is not None:
+            found.append((number, known.id, known.name))
+    return found
