@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from syncd.model.privilege import LEVELS as LEVELS_BY_KIND
 from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.events import happen
@@ -56,6 +57,7 @@ def given(sandbox: Sandbox) -> set[str]:
     every = describe_privileges(sandbox.portal)
     found = [one for one in every if one["origin"] == "rest"]
     assert len(every) - len(found) == 2
+    assert {one["kind"] for one in every} <= LEVELS_BY_KIND.keys()
     return {" ".join(str(one[key]) for key in ("bpsId", "level", "place", "company")) for one in found}
 
 
@@ -239,6 +241,52 @@ async def test_levels_places_databases_groups_and_companies_are_refused_together
     assert checked.code == 2
     for told in ("there are Contracts, Invoices", "there are Approvers A", "there are DE01, PL01", "answers to 1, 2"):
         assert told in " ".join(checked.stdout.split())
+
+
+async def test_the_list_refuses_what_nobody_has_and_says_nothing_else(sandbox: Sandbox, syncd: Program) -> None:
+    """A level, a group or a place alone, by key, value and choice; what runs have looked up is asked of nobody."""
+    write(syncd, RULES[0], RULES[2])
+    assert (await syncd("sync", "full")).code == 0
+    count_requests(sandbox)
+    assert (await syncd("privileges")).code == 0
+    assert count_requests(sandbox) == []
+    for wrong, told in (
+        ({**RULES[1], "level": "Reader"}, "privileges[2].level: is no level of a process (value 'Reader'); use Admin"),
+        ({**RULES[0], "group": "Nobody"}, "privileges[2].group: no group has the id or the name 'Nobody'; there are A"),
+        ({**RULES[2], "form_type": "x"}, "privileges[2].form_type: there is no form type 'x'; there are Correction, I"),
+        ({**RULES[1], "company": "x"}, "privileges[2].company: there is no company 'x'; there are DE01, PL01"),
+    ):
+        write(syncd, RULES[0], RULES[2], wrong)
+        for more in ((), ("--json",)):
+            refused = await syncd("privileges", *more)
+            assert (refused.code, refused.stdout) == (2, "")
+            told_lines = refused.stderr.splitlines()
+            assert [line for line in told_lines if told in line] != []
+            assert "is shown" not in refused.stderr
+            assert all(line.startswith("configuration: ") for line in told_lines), refused.stderr
+
+
+async def test_the_list_says_which_group_is_unknown_where_nobody_can_be_asked(sandbox: Sandbox, syncd: Program) -> None:
+    """Whether the tenant has it by now is not known then: the line tells what the store knows."""
+    write(syncd)
+    assert (await syncd("sync", "full")).code == 0
+    write(syncd, {**RULES[0], "group": "Nobody"})
+    shown = await syncd("privileges", "--json", SYNCD_GRAPH__BASE_URL="https://127.0.0.1:9")
+    assert shown.code == 0, shown.stderr
+    assert [one["detail"].partition(";")[0] for one in shown.document] == ["no group has the id or the name 'Nobody'"]
+
+
+async def test_the_list_names_companies_and_form_types_in_words(sandbox: Sandbox, syncd: Program) -> None:
+    """Also of a rule that no run has looked up: the words of people in the table, the keys in the document."""
+    write(syncd, RULES[1], RULES[2])
+    for _ in range(2):
+        printed = (await syncd("privileges", "--wide")).stdout
+        assert "company" in printed.splitlines()[0].split()
+        (row,) = [line for line in printed.splitlines() if "Cost invoices" in line]
+        assert "PL01" in row.split()
+        assert "form type Correction (database 1)" in printed
+        assert "form_type" not in printed
+        assert (await syncd("sync", "full")).code == 0
 
 
 async def test_a_portal_that_cannot_be_asked_is_named_beside_the_levels(sandbox: Sandbox, syncd: Program) -> None:

@@ -214,3 +214,12 @@ def recall_rule_groups(store: Store, rules: Rules) -> list[tuple[int, str, str]]
         if known is not None:
             found.append((number, known.id, known.name))
     return found
+
+
+def find_unknown_groups(store: Store, rules: Rules) -> dict[int, str]:
+    """Return what is wrong with the groups of rules by the store alone; nothing where it was never filled."""
+    if not any(any(some) for some in store.desired.iterate_named_groups(touched_only=False)):
+        return {}
+    meanings = store.privileges.load_meanings.blocking()
+    known = {number: find_rule_group(store, rule, dict(meanings)) for number, rule in enumerate(rules.privileges)}
+    return {number: said for number, said in known.items() if isinstance(said, str)}
