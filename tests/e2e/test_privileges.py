@@ -7,12 +7,14 @@ import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from syncd.model.privilege import LEVELS as LEVELS_BY_KIND
 from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.events import happen
+from syncd.sandbox.wire.faults import Fault
 from tests.e2e.daemons import PROMPTLY, running
 from tests.e2e.program import Program
 
@@ -320,4 +322,20 @@ async def test_a_daemon_that_reads_its_settings_again_refuses_what_nobody_has(sa
         daemon.signal(signal.SIGHUP)
         assert (await daemon.wait("config.reloaded"))["changed"] == ["privileges"]
         assert count_requests(sandbox) == []
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
+
+
+async def test_a_daemon_counts_privileges_apart_from_licences(sandbox: Sandbox, syncd: Program) -> None:
+    """By action, object and outcome, as the metrics tell them."""
+    write(syncd, *RULES)
+    sandbox.faults.add(Fault("status", side="portal", path="privileges/add", holding="Modify", status=500, count=-1))
+    async with running(syncd, SYNCD_HEALTH__LISTEN="127.0.0.1:0") as daemon:
+        port = (await daemon.wait("health.listening"))["port"]
+        await daemon.wait("run.finished")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session, session.get("/metrics") as answer:
+            told = await answer.text()
+        for outcome, number in (("done", 2), ("failed", 1), ("deferred", 0)):
+            assert f'syncd_changes_total{{action="grant",object="privilege",outcome="{outcome}"}} {number}.0' in told
+        assert 'syncd_changes_total{action="grant",object="licence",outcome="done"} 0.0' in told
+        assert "syncd_failing_changes 1.0" in told
         assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
