@@ -569,10 +569,14 @@ async def test_a_company_without_its_scope_waits_alone(office: Office) -> None:
         rule("Group g", "Modify", process="Suppliers", company="PL01"),
         rule("Group h", "Modify", process="Suppliers", company=company.guid),
         rule("Group i"),
+        rule("Group i", "Modify", process="Suppliers", company="DE01"),
     )
     run = await office.sync("full")
     assert run.status == "succeeded"
-    assert "privileges[0].company" in run.error
+    assert run.error.startswith("privileges[0].company, privileges[3].company: ")
+    assert run.error.count("or name the company by its guid") == 1
+    assert "could not be looked up" not in run.error
+    assert "the scope Admin.BusinessEntities.Read" in list_details(office)["0 waiting"]
     assert names(office) == {"h@grp Modify Suppliers", "i@grp ReadOnly Invoices"}
 
 

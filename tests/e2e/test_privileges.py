@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -339,3 +340,24 @@ async def test_a_daemon_counts_privileges_apart_from_licences(sandbox: Sandbox, 
         assert 'syncd_changes_total{action="grant",object="licence",outcome="done"} 0.0' in told
         assert "syncd_failing_changes 1.0" in told
         assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
+
+
+async def test_drift_says_what_of_privileges_it_cannot_see(sandbox: Sandbox, syncd: Program) -> None:
+    """A level that somebody changed is invisible, and that is said; what somebody took is told; no rules, no word."""
+    assert (await syncd("sync", "full")).code == 0
+    assert "privileges" not in (await syncd("drift")).stdout
+    write(syncd, RULES[0])
+    for _ in range(2):
+        assert (await syncd("sync", "full")).code == 0
+    (ours,) = [one for one, origin in sandbox.portal.privileges.items() if origin == "rest"]
+    del sandbox.portal.privileges[ours]
+    changed = dataclasses.replace(ours, level="Administrator")
+    sandbox.portal.privileges[changed] = "local"
+    told = " ".join((await syncd("drift")).stdout.split())
+    assert told.startswith("Nothing was changed by hand.")
+    assert "the portal tells who has something at a place, and neither the level nor the company" in told
+    del sandbox.portal.privileges[changed]
+    found = (await syncd("drift", "--json")).document
+    assert [(one["object"], one["field"]) for one in found] == [
+        ("privilege", "ReadOnly: application Invoices (database 1)")
+    ]

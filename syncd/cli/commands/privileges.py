@@ -79,6 +79,7 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
     from syncd.plan.report.privileges import DETAILS, Line, list_lines
     from syncd.plan.words import say
     from syncd.sync.planning.privileges import load_allowed
+    from syncd.sync.portal.places import is_exact
     from syncd.sync.portal.privileges import find_unknown_groups, recall_rules
 
     recalled, unknown = recall_rules(store, rules), find_unknown_groups(store, rules)
@@ -124,6 +125,8 @@ def list_privileges(store: Store, rules: Rules) -> Iterator[dict[str, Any]]:
         why = "the group has no record in the portal that is wanted: see 'syncd explain'"
         if each is None:
             why = say(Cause.PRIVILEGES_REFUSED).text if refused else "no run has looked it up in the portal yet"
+            if rule.company and not is_exact(rule.company):
+                why += "; a company is found by its name with the scope Admin.BusinessEntities.Read only"
             why = unknown.get(number, why)
         entry = {
             "rule": number, "group": rule.group, "bps_id": None,

@@ -131,7 +131,7 @@ class Places:
         """Return the company of a rule, None for all. ``before``: what is wrong with the rule besides."""
         if not rule.company:
             return None
-        exact = _EXACT.fullmatch(rule.company) is not None
+        exact = is_exact(rule.company)
         try:
             listed = await self._list(rule.database, "company")
         except Forbidden as error:
@@ -179,11 +179,14 @@ class Places:
         return known
 
 
+def is_exact(reference: str) -> bool:
+    """Return whether a rule names something by its id or its guid."""
+    return _EXACT.fullmatch(reference) is not None
+
+
 def is_other_name(reference: str, listed: Listed) -> bool:
     """Return whether a rule names something by a name that it does not bear any more."""
-    if _EXACT.fullmatch(reference):
-        return False
-    return reference.casefold() not in (listed.name.casefold(), listed.code.casefold())
+    return not is_exact(reference) and reference.casefold() not in (listed.name.casefold(), listed.code.casefold())
 
 
 def name_rule(rule: PrivilegeRule) -> str:

@@ -114,7 +114,7 @@ class Privileging:
 
     async def _resolve(self, meanings: dict[str, Any], *, ask: bool) -> None:
         places, problems, found = Places(self._portal), list[str](), list[WantedPrivilege]()
-        waiting, refused = list[str](), False
+        waiting, lacking, why, refused = list[str](), list[str](), "", False
         for number, rule in enumerate(self._rules.privileges):
             group = await self._store.in_thread(find_rule_group, self._store, rule, meanings)
             if isinstance(group, str):
@@ -128,8 +128,10 @@ class Privileging:
                 except Unknown as unknown:
                     problems += [f"privileges[{number}].{name}: {words}" for name, words in unknown.problems]
                     continue
-                except Waits as lacking:
-                    self.notes.append(f"privileges[{number}].company: {lacking}")
+                except Waits as error:
+                    lacking.append(f"privileges[{number}].company")
+                    why = why or str(error)
+                    continue
                 except AuthFailed:
                     raise
                 except RemoteError as error:
@@ -150,6 +152,8 @@ class Privileging:
         ]
         if problems:
             raise ConfigError(sorted(problems))
+        if lacking:
+            self.notes.append(f"{', '.join(lacking)}: {why}")
         if waiting and not refused:
             self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
         self._forget_others(meanings)
