@@ -54,6 +54,8 @@ OURS: tuple[GrantState, ...] = ("granted", "sent", "unsure")
 """What may be there by our doing."""
 GONE: tuple[GrantState, ...] = ("taken", "let go")
 LEFT: GrantState = "left"
+RULE_GROUP = "group "
+"""What stands before the name of a rule's group among what names were found to mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

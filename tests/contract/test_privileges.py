@@ -18,6 +18,7 @@ from syncd.sandbox.portal.places import KINDS, Given
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import turn_knobs
 from syncd.store.reports.explain import Explanations
+from syncd.store.reports.explain_document import describe_explanation
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.undo import Undo
@@ -282,6 +283,14 @@ def list_details(office: Office) -> dict[str, str]:
     return {f"{each['rule']} {each['state']}": each["detail"] for each in found}
 
 
+def explain(office: Office, name: str) -> dict[str, Any]:
+    """Return the document that explains a group."""
+    explanations = Explanations(office.database)
+    (found,) = explanations.find(name)
+    explanation = explanations.explain(found, now=office.clock.now())
+    return describe_explanation(explanation, [], office.rules, named={}, now=office.clock.now())
+
+
 SCOPE = say_words(Cause.PRIVILEGES_REFUSED).text
 
 
@@ -297,17 +306,19 @@ async def test_a_missing_scope_is_one_sentence_and_stops_nothing_else(office: Of
     assert "g@grp" in office.wire.store.groups
     assert names(office) == set()
     assert list_details(office) == {"0 waiting": SCOPE, "1 waiting": SCOPE}
+    document = explain(office, "Group g")
+    assert [(use["rule"], use["detail"]) for use in document["used_by"]] == [("privileges[0]", SCOPE)]
     if scopes:
-        explanations = Explanations(office.database)
-        (found,) = explanations.find("Group g")
-        pending = explanations.explain(found, now=office.clock.now()).pending
-        assert [(each["object"], each["error"]) for each in pending] == [("privilege", SCOPE)]
+        assert [(each["object"], each["error"]) for each in document["pending"]] == [("privilege", SCOPE)]
     office.wire.application.scopes = every
     office.wire.book.revoke_all()
     run = await office.sync("full")
     assert (run.status, run.error) == ("succeeded", "")
     assert names(office) == {"g@grp ReadOnly Invoices", "h@grp ReadOnly Invoices"}
     assert set(list_details(office)) == {"0 given", "1 given"}
+    office.source.put_group("g", displayName="Another name")
+    await office.sync()
+    assert [(use["rule"], use["detail"]) for use in explain(office, "g@grp")["used_by"]] == [("privileges[0]", None)]
 
 
 async def test_a_scope_that_is_taken_away_keeps_what_no_rule_gives_any_more(office: Office) -> None:

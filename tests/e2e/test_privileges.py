@@ -180,6 +180,21 @@ async def test_what_is_named_wrongly_and_a_missing_scope(sandbox: Sandbox, syncd
     assert checks["portal sign-in"]["status"] == "ok"
     assert given(sandbox) == set()
 
+    every, reading = sandbox.portal_application.scopes, {"App.Metadata.Read"}
+    sandbox.portal_application.scopes = every | {"App.Metadata.ReadWrite"}
+    assert (await syncd("sync", "full")).code == 0
+    sandbox.portal_application.scopes = (every - {"App.Metadata.ReadWrite"}) | reading
+    write(syncd, *RULES[:1])
+    for _ in range(2):
+        ended = await syncd("sync", "full")
+        (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("syncd: ")]
+        assert (ended.code, sentence.count("the scope App.Metadata.ReadWrite is missing")) == (0, 1)
+    assert (await syncd("explain", "Approvers A")).stdout.count("the scope App.Metadata.ReadWrite is missing") == 1
+    write(syncd)
+    assert (await syncd("sync", "full", SYNCD_GUARD__MAX_REMOVALS="0")).code == 4
+    assert (await syncd("held", "--no-places")).stdout.count("the scope App.Metadata.ReadWrite is missing") == 1
+    assert len(given(sandbox)) == 3
+
 
 async def test_a_renamed_place_and_group_are_no_mistakes(sandbox: Sandbox, syncd: Program) -> None:
     """`check` looks at what runs mean, says the new names, and ends with 0; a run goes on."""

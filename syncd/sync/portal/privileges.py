@@ -13,7 +13,7 @@ from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
 from syncd.plan.group_names import fold_name, list_ids, name_choice
-from syncd.plan.privileges import WantedPrivilege, find_repeated
+from syncd.plan.privileges import RULE_GROUP, WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
@@ -21,8 +21,6 @@ from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
-
-_GROUP = "group "
 
 
 class Privileging:
@@ -162,7 +160,7 @@ class Privileging:
     def _forget_others(self, meanings: dict[str, Any]) -> None:
         """Keep in mind only what rules of today name."""
         rules = self._rules.privileges
-        named = {name_rule(rule) for rule in rules} | {f"{_GROUP}{fold_name(rule.group)}" for rule in rules}
+        named = {name_rule(rule) for rule in rules} | {f"{RULE_GROUP}{fold_name(rule.group)}" for rule in rules}
         for key in meanings.keys() - named:
             del meanings[key]
 
@@ -172,7 +170,7 @@ def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any])
 
     A group that is gone is meant still, so that what it got is taken; one that was made anew with its name is it.
     """
-    key, desired = f"{_GROUP}{fold_name(rule.group)}", store.desired
+    key, desired = f"{RULE_GROUP}{fold_name(rule.group)}", store.desired
     by_id = desired.find_group(rule.group.strip().lower())
     if by_id is not None:
         return by_id.key
@@ -213,7 +211,7 @@ def recall_rule_groups(store: Store, rules: Rules) -> list[tuple[int, str, str]]
     meanings = store.privileges.load_meanings.blocking()
     found: list[tuple[int, str, str]] = []
     for number, rule in enumerate(rules.privileges):
-        remembered = meanings.get(f"{_GROUP}{fold_name(rule.group)}")
+        remembered = meanings.get(f"{RULE_GROUP}{fold_name(rule.group)}")
         known = store.desired.find_group(remembered or rule.group.strip().lower())
         if known is not None:
             found.append((number, known.id, known.name))
