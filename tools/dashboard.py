@@ -98,7 +98,12 @@ PANELS = (
         title="Changes by outcome",
         says="Of the last hour.",
         stacked=True,
-        queries=(("sum by (action, outcome) (increase(syncd_changes_total{$of}[1h]))", "{{action}} {{outcome}}"),),
+        queries=(
+            (
+                "sum by (action, object, outcome) (increase(syncd_changes_total{$of}[1h]))",
+                "{{action}} {{object}} {{outcome}}",
+            ),
+        ),
     ),
     Panel(
         title="Used of the daily allowance",

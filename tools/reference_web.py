@@ -33,7 +33,7 @@ class _Sample:
     running_since: datetime | None = None
     progress: Mapping[str, int] = field(default_factory=dict)
     runs_total: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("delta", "succeeded"): 1})
-    changes_total: Mapping[tuple[str, str], int] = field(default_factory=lambda: {("create", "done"): 1})
+    changes_total: Mapping[tuple[str, str, str], int] = field(default_factory=lambda: {("create", "user", "done"): 1})
     traffic_total: Mapping[tuple[str, str], int] = field(
         default_factory=lambda: {("graph", "requests"): 1, ("graph", "throttled"): 1}
     )

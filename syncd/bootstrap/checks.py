@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from syncd.bootstrap.rules import make_rules
 from syncd.bootstrap.settings import find_day, make_credential
@@ -22,6 +22,7 @@ from syncd.store.db.revision import load_head, load_revision
 from syncd.store.db.surroundings import find_problem, find_share
 from syncd.store.inventory.foreign_sync import WAY_OUT, load_blocked
 from syncd.store.store import Store
+from syncd.sync.portal.privileges import recall_rule_groups
 
 if TYPE_CHECKING:
     from syncd.bps.portal import BpsPortal
@@ -82,7 +83,7 @@ async def check(settings: Settings, clock: Clock) -> list[Check]:
                 status = "warning" if spare and row.status == "failed" else row.status
                 found.append(Check(row.check, status, detail=row.detail, remedy=row.remedy))
             if rules.privileges:
-                found += await check_privileges(portal, rules)
+                found += await check_privileges(portal, rules, load_rule_meanings(settings))
         found.append(await check_sign_in(settings, clock, found))
     except SyncdError as error:
         found.append(Check("bps", "failed", detail=str(error), remedy="correct the settings of [bps]"))
@@ -136,15 +137,18 @@ async def check_sign_in(settings: Settings, clock: Clock, before: Sequence[Check
     return Check(row.check, row.status, detail=row.detail, remedy=row.remedy)
 
 
-async def check_privileges(portal: BpsPortal, rules: Rules) -> list[Check]:
-    """Try what the rules about privileges need; nothing where the portal gave no token."""
+async def check_privileges(portal: BpsPortal, rules: Rules, meanings: Mapping[str, Any]) -> list[Check]:
+    """Try what the rules about privileges need; nothing where the portal gave no token.
+
+    ``meanings``: what their names mean that runs have looked up before.
+    """
     from syncd.bootstrap.check_privileges import list_names, probe_privileges
     from syncd.bps.client import make_nobody
 
     if portal.tokens.peek() is None:
         names = list_names(rules.privileges)
         return [Check(name, "unknown", detail="not tried: there is no token") for name in names]
-    rows = await probe_privileges(portal, rules.privileges, make_nobody())
+    rows = await probe_privileges(portal, rules.privileges, make_nobody(), meanings)
     named = {f"privileges[{number}]" for number, _ in enumerate(rules.privileges)}
     return [
         Check(name, status, detail=detail, remedy=remedy, misnamed=status == "failed" and name in named)
@@ -158,9 +162,8 @@ async def check_groups(client: GraphClient, settings: Settings) -> list[Check]:
 
     references = list_group_references(settings)
     found = []
-    for (key, reference), item in zip(
-        references, await probe_groups(client, references, load_group_names(settings)), strict=True
-    ):
+    probes = await probe_groups(client, references, load_group_names(settings), lasting=load_rule_groups(settings))
+    for (key, reference), item in zip(references, probes, strict=True):
         detail, failed = item.detail, item.status == "failed"
         if failed and (choice := load_choice(settings, reference)):
             detail += f"; {choice}"
@@ -216,6 +219,29 @@ def load_group_names(settings: Settings) -> dict[str, Remembered]:
             return Store(database).desired.load_group_names()
     except SyncdError:
         return {}  # the row of the store tells why
+
+
+def load_rule_meanings(settings: Settings) -> dict[str, Any]:
+    """Return what rules about privileges mean, as far as runs have looked it up."""
+    if check_store(settings).detail.endswith("is empty"):
+        return {}
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            return Store(database).privileges.load_meanings.blocking()
+    except SyncdError:
+        return {}  # the row of the store tells why
+
+
+def load_rule_groups(settings: Settings) -> dict[str, Remembered]:
+    """Return which groups rules about privileges mean that a run has met, by the key of the setting."""
+    if check_store(settings).detail.endswith("is empty"):
+        return {}
+    try:
+        with contextlib.closing(open_store(settings, create=False)) as database:
+            recalled = recall_rule_groups(Store(database), make_rules(settings))
+    except SyncdError:
+        return {}  # the row of the store tells why
+    return {f"privileges[{number}].group": Remembered(id=known, called=name) for number, known, name in recalled}
 
 
 _MANAGERS = {

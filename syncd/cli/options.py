@@ -59,15 +59,23 @@ class Invocation:
 
         return tell_all(error, self.config, self._environ())
 
-    def start(self, *, need: frozenset[str] = BOTH_SIDES, quiet: bool = False) -> Settings:
+    def start(
+        self, *, need: frozenset[str] = BOTH_SIDES, quiet: bool = False, refuse_privileges: bool = False
+    ) -> Settings:
         """Return the settings of a one-shot command and send its log lines to stderr.
 
         ``quiet``: the command itself logs nothing, so that logs are configured when a library does.
+        ``refuse_privileges``: rules about privileges must be right, also for a command that talks to neither side.
 
         On a terminal, where progress and result are shown, only warnings appear, and not the lines that say once more
         what the result says: how a run ended, and what a guard held. Whoever asks for a level gets them all.
         """
         settings = self.load(need=need)
+        wrong = [problem for problem in settings.set_aside if problem.startswith("privileges")]
+        if refuse_privileges and wrong:
+            from syncd.errors import ConfigError
+
+            raise self.tell_all(ConfigError(wrong, where=f"read from {settings.source['privileges']}"))
         if settings.set_aside:
             _warn_of(settings.set_aside)
         level, terminal = settings.log.level, sys.stderr.isatty()

@@ -58,7 +58,7 @@ class DaemonState:
         self.running_since: datetime | None = None
         self.progress: Counter[str] = Counter()
         self.runs_total: Counter[tuple[str, str]] = Counter()
-        self.changes_total: Counter[tuple[str, str]] = Counter()
+        self.changes_total: Counter[tuple[str, str, str]] = Counter()
         self.traffic_total: Counter[tuple[str, str]] = Counter()
         self.messages_total: Counter[tuple[str, str]] = Counter()
         self.durations: defaultdict[tuple[str, str], Durations] = defaultdict(Durations)
@@ -107,8 +107,8 @@ class DaemonState:
         self.running = self.running_since = None
         self._ended += 1
 
-    def add(self, record: RunRecord, outcomes: Mapping[tuple[str, str], int]) -> None:
-        """Add a closed run and its changes (per action and outcome) to the totals of this process."""
+    def add(self, record: RunRecord, outcomes: Mapping[tuple[str, str, str], int]) -> None:
+        """Add a closed run and its changes (per action, object and outcome) to the totals of this process."""
         self.runs_total[record.kind, record.status] += 1
         for key, number in outcomes.items():
             self.changes_total[key] += number

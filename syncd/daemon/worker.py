@@ -216,15 +216,15 @@ class Worker:
         if record.kind == "plan":  # nothing was tried, and who asked is told
             self._context.state.add(record, {})
             return
-        outcomes: Counter[tuple[str, str]] = Counter()
+        outcomes: Counter[tuple[str, str, str]] = Counter()
         try:
             counts = await Store(self._database).plans.count_outcomes(record.id)
         except StoreError as error:
             self._context.store_backoff.note(error)  # the run is recorded; only this process's metrics miss its changes
         else:
-            for (action, _kind, status), number in counts.items():
+            for (action, kind, status), number in counts.items():
                 if status != "held":  # each run holds again what is still held: syncd_held_changes tells how much
-                    outcomes[action, status] += number
+                    outcomes[action, kind, status] += number
         self._context.state.add(record, outcomes)
         self._context.notifier.report(record)
         if record.kind == "full":  # it may have read when the client secret ends

@@ -38,6 +38,15 @@ PLACE_WORDS: Mapping[ListKind, str] = {
 }
 
 
+PLACES_WORDS: Mapping[ListKind, str] = {
+    "application": "applications",
+    "process": "processes",
+    "workflow": "workflows",
+    "form_type": "form types",
+    "company": "companies",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
     """An entry of a list of the portal; ``guid`` or ``name`` is empty where it does not tell them.

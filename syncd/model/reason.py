@@ -128,6 +128,8 @@ class Cause(StrEnum):
     """It was sent, the run itself never learned how it ended, and a later run found out."""
     DELETION_STOPPED = "deletion_stopped"
     LICENCES_STAY = "licences_stay"
+    PRIVILEGES_STAY = "privileges_stay"
+    """A group is deleted after its privileges are taken: the portal may keep them for whoever bears its BPS id next."""
     MOVES_TOGETHER = "moves_together"
     MANUAL_STAYS = "manual_stays"
     GIVEN_BY_HAND = "given_by_hand"

@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from syncd.model.change import Change, Phase
-from syncd.model.privilege import PLACE_WORDS, Listed, ListKind, Privilege, PrivilegeAnswer
+from syncd.model.privilege import PLACE_WORDS, PLACES_WORDS, Listed, ListKind, Privilege, PrivilegeAnswer
 from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.plan.desired import LEAVER_STATES
 from syncd.plan.diff import changes_allowed, choose_leaver_policy
@@ -53,6 +53,9 @@ GrantState = Literal["granted", "sent", "unsure", "left", "taken", "let go"]
 OURS: tuple[GrantState, ...] = ("granted", "sent", "unsure")
 """What may be there by our doing."""
 GONE: tuple[GrantState, ...] = ("taken", "let go")
+LEFT: GrantState = "left"
+RULE_GROUP = "group "
+"""What stands before the name of a rule's group among what names were found to mean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +221,7 @@ def choose_listed(listed: Sequence[Listed], reference: str, kind: ListKind) -> L
             return next(iter(unique.values()))
         if unique:
             keys = ", ".join(sorted(unique))
-            return f"{len(unique)} of kind {what} are named '{reference}' ({keys}); name the one by its guid"
+            return f"{len(unique)} {PLACES_WORDS[kind]} are named '{reference}' ({keys}); name the one by its guid"
     if not listed:
         return f"the portal shows us no {what} there, so '{reference}' cannot be found; name it by its guid"
     names = sorted({f"{each.name or each.key}" for each in listed}, key=str.casefold)

@@ -217,8 +217,9 @@ once, and the end of a substitution by or for that account. Whoever comes back a
 def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple[Stop, ...]:
     """Hold deletions of records whose places are held, and drop those whose places stay by rejection.
 
-    The portal takes all memberships and ownerships of a deleted record along: nobody has allowed that then. ``groups``
-    and ``members``: records with a place whose removal was rejected.
+    The portal takes all memberships and ownerships of a deleted record along: nobody has allowed that then. A group
+    waits for the revoke of its privileges, too. ``groups`` and ``members``: records with a place whose removal was
+    rejected.
     """
     held = Selection(actions=("unlink",), statuses=("held",))
     allowed = Selection(actions=("revoke",), objects=("privilege",), statuses=("held",))
@@ -228,10 +229,14 @@ def stop_kept_places(groups: Collection[int], members: Collection[int]) -> tuple
             say(Cause.PLACES_HELD),
             (
                 Selection(actions=("delete",), objects=("group",), beside=Beside(of=held, same=("record",))),
-                Selection(actions=("delete",), objects=("group",), beside=Beside(of=allowed, same=("record",))),
                 Selection(actions=("delete",), objects=("user",), beside=Beside(of=held, same=("record as member",))),
             ),
-        )
+        ),
+        Stop(
+            "held",
+            say(Cause.PRIVILEGES_STAY),
+            (Selection(actions=("delete",), objects=("group",), beside=Beside(of=allowed, same=("record",))),),
+        ),
     ]
     staying = (
         Selection(actions=("delete",), objects=("group",), records=frozenset(groups)),

@@ -96,6 +96,7 @@ SENTENCES: dict[Cause, str] = {
     Cause.SETTLED_LATER: "a later run found out how it ended",
     Cause.DELETION_STOPPED: "not revoked: the account's deletion does not go on",
     Cause.LICENCES_STAY: "its licences are not revoked yet",
+    Cause.PRIVILEGES_STAY: "privileges that rules gave it are not revoked yet, or may be there ('syncd privileges')",
     Cause.MOVES_TOGETHER: "moved only together with the licence of the previous account",
     Cause.MANUAL_STAYS: "the previous account keeps this licence",
     Cause.GIVEN_BY_HAND: "given by hand meanwhile, and it stays so",
@@ -114,8 +115,8 @@ SENTENCES: dict[Cause, str] = {
         'or set policy.rename_substitute = false and policy.substitute = "none"'
     ),
     Cause.PRIVILEGES_REFUSED: (
-        "privileges: the portal does not let us see to them: grant App.Metadata.ReadWrite to the API application, or "
-        "remove the [[privileges]] rules and take by hand what they gave"
+        "privileges wait, for the scope App.Metadata.ReadWrite is missing: grant it to the API application, or remove "
+        "the [[privileges]] rules and take by hand what they gave"
     ),
     Cause.MAY_BE_THERE: "it may be there, by hand or by us, and the portal does not tell: look there ({said})",
     Cause.PLACE_GONE: "the portal has no such place any more",

@@ -218,7 +218,11 @@ class Push:
             await waves.go(fingerprint, wait=False)
         notes = [*tell_doubt(moment), *planned.notes, *notes]
         result = PushResult(
-            full=planned.full, holds=planned.holds, notes=notes, refused=refused, malformed=self._malformed
+            full=planned.full,
+            holds=planned.holds,
+            notes=list(dict.fromkeys(notes)),
+            refused=refused,
+            malformed=self._malformed,
         )
         await add_outcomes(result, store, run_id)
         if restored is not None:

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 SIDES = ("graph", "bps")
 _STATUSES = ("succeeded", "partial", "held", "failed", "interrupted")
 _OUTCOMES = ("done", "failed", "deferred")
+_RECORD: tuple[Action, ...] = ("create", "adopt", "update", "handover", "delete")
+_LINK: tuple[Action, ...] = ("link", "unlink")
+_RIGHT: tuple[Action, ...] = ("grant", "revoke")
+_ACTIONS: Mapping[ObjectKind, tuple[Action, ...]] = {
+    "user": _RECORD, "group": _RECORD, "membership": _LINK, "ownership": _LINK, "licence": _RIGHT, "privilege": _RIGHT,
+    "substitution": ("create", "update", "delete"),
+}  # fmt: skip
+"""What is done with each kind of object."""
 _CHANNELS = ("webhook", "mail")
 _TRAFFIC = {
     "requests": ("requests", "Requests of closed runs."),
@@ -59,9 +67,9 @@ def _make_totals(vitals: Vitals) -> Iterable[Metric]:
 
     runs = {(kind, status): 0 for kind in PULLS for status in _STATUSES} | dict(vitals.runs_total)
     yield count("runs", ["kind", "status"], runs, said="Runs of this process.")
-    changes = {(action, outcome): 0 for action in get_args(Action) for outcome in _OUTCOMES}
+    changes = {(action, kind, end): 0 for kind, actions in _ACTIONS.items() for action in actions for end in _OUTCOMES}
     said = "Changes of this process that were tried."
-    yield count("changes", ["action", "outcome"], changes | dict(vitals.changes_total), said=said)
+    yield count("changes", ["action", "object", "outcome"], changes | dict(vitals.changes_total), said=said)
     for what, (name, said) in _TRAFFIC.items():
         yield count(name, ["side"], {(side,): vitals.traffic_total.get((side, what), 0) for side in SIDES}, said=said)
     messages = {(channel, outcome): 0 for channel in _CHANNELS for outcome in ("sent", "failed")}

@@ -43,7 +43,7 @@ class Vitals(Protocol):
         ...
 
     @property
-    def changes_total(self) -> Mapping[tuple[str, str], int]:
+    def changes_total(self) -> Mapping[tuple[str, str, str], int]:
         """Return the changes of this process by action and outcome."""
         ...
 

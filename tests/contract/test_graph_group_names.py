@@ -58,3 +58,26 @@ async def test_a_group_that_is_gone_is_a_failure(tenant: Tenant) -> None:
     assert status == "failed"
     assert "which is gone" in said
     assert OTHER in said
+
+
+async def test_the_group_of_a_privilege_is_meant_as_runs_mean_it(tenant: Tenant) -> None:
+    """Renamed it stays; gone it is no failure, for no run fails: one other that bears the name takes its place."""
+
+    async def look(reference: str) -> tuple[str, str]:
+        known = {"privileges[0].group": Remembered(id=MEANT, called="Sales")}
+        client, names = tenant.open_client(), {fold_name("Sales"): Remembered(id=OTHER, called="Sales")}
+        (found,) = await probe_groups(client, [("privileges[0].group", reference)], names, lasting=known)
+        return found.status, f"{found.detail}|{found.remedy}"
+
+    assert await look("Sales") == ("ok", f"'Sales' means the group {MEANT}, remembered since it was looked up|")
+    tenant.directory.set_attributes(MEANT, displayName="Trade")
+    status, said = await look("Sales")
+    assert (status, "named 'Trade' now" in said) == ("warning", True)
+    assert await look(MEANT) == ("ok", f"'{MEANT}' is one group of the tenant|")
+    tenant.directory.soft_delete(MEANT)
+    for reference in ("Sales", MEANT):
+        status, said = await look(reference)
+        assert (status, "what the rule gave it is taken" in said) == ("warning", True)
+    tenant.directory.create_group({"displayName": "Sales"}, group_id=OTHER)
+    status, said = await look("Sales")
+    assert (status, f"{OTHER} bears the name now: a run that finds it so means that one" in said) == ("warning", True)

@@ -9,13 +9,16 @@ import pytest
 
 from syncd.bootstrap.check_privileges import list_names, probe_privileges
 from syncd.cli.commands.privileges import list_privileges
+from syncd.model.reason import Cause
 from syncd.model.run import PullKind, find_exit_code
 from syncd.plan.drift import Drift
 from syncd.plan.rules import PrivilegeRule
+from syncd.plan.words import say as say_words
 from syncd.sandbox.portal.places import KINDS, Given
 from syncd.sandbox.wire.faults import Fault
 from syncd.sandbox.wire.knobs import turn_knobs
 from syncd.store.reports.explain import Explanations
+from syncd.store.reports.explain_document import describe_explanation
 from syncd.store.store import Store
 from syncd.sync.planning.drift import DriftCheck
 from syncd.sync.planning.undo import Undo
@@ -274,23 +277,65 @@ async def test_a_name_is_looked_up_once(office: Office) -> None:
     assert names(office) == {"new@grp ReadOnly Old invoices"}
 
 
+def list_details(office: Office) -> dict[str, str]:
+    """Return what `syncd privileges` says of each line: state and detail."""
+    found = list_privileges(Store(office.database), office.rules)
+    return {f"{each['rule']} {each['state']}": each["detail"] for each in found}
+
+
+def explain(office: Office, name: str) -> dict[str, Any]:
+    """Return the document that explains a group."""
+    explanations = Explanations(office.database)
+    (found,) = explanations.find(name)
+    explanation = explanations.explain(found, now=office.clock.now())
+    return describe_explanation(explanation, [], office.rules, named={}, now=office.clock.now())
+
+
+SCOPE = say_words(Cause.PRIVILEGES_REFUSED).text
+
+
 @pytest.mark.parametrize("scopes", [set(), {"App.Metadata.Read"}])
 async def test_a_missing_scope_is_one_sentence_and_stops_nothing_else(office: Office, scopes: set[str]) -> None:
-    """People, groups and licences go on; the run says what waits, and with the scope it is given."""
+    """People, groups and licences go on; each run says what waits, and with the scope it is given."""
     every = set(office.wire.application.scopes)
     office.wire.application.scopes = (every - {"App.Metadata.ReadWrite"}) | scopes
-    say(office, rule())
-    run = await office.sync("full")
-    assert run.status == "succeeded"
-    assert run.error.count("grant App.Metadata.ReadWrite") <= 1
+    say(office, rule(), rule("Group h"))
+    for kind, retry in (("full", True), ("delta", True), ("delta", False), ("full", False)):
+        run = await office.sync(kind, retry_failed=retry)  # type: ignore[arg-type]
+        assert (run.status, run.error) == ("succeeded", SCOPE)
     assert "g@grp" in office.wire.store.groups
     assert names(office) == set()
-    calls(office)
-    await office.sync()
+    assert list_details(office) == {"0 waiting": SCOPE, "1 waiting": SCOPE}
+    document = explain(office, "Group g")
+    assert [(use["rule"], use["detail"]) for use in document["used_by"]] == [("privileges[0]", SCOPE)]
+    if scopes:
+        assert [(each["object"], each["error"]) for each in document["pending"]] == [("privilege", SCOPE)]
     office.wire.application.scopes = every
     office.wire.book.revoke_all()
+    run = await office.sync("full")
+    assert (run.status, run.error) == ("succeeded", "")
+    assert names(office) == {"g@grp ReadOnly Invoices", "h@grp ReadOnly Invoices"}
+    assert set(list_details(office)) == {"0 given", "1 given"}
+    office.source.put_group("g", displayName="Another name")
+    await office.sync()
+    assert [(use["rule"], use["detail"]) for use in explain(office, "g@grp")["used_by"]] == [("privileges[0]", None)]
+
+
+async def test_a_scope_that_is_taken_away_keeps_what_no_rule_gives_any_more(office: Office) -> None:
+    """What is to be taken waits with the same sentence, and what is given stays as it is."""
+    say(office, rule(), rule("Group h"))
     await office.sync("full")
-    assert names(office) == {"g@grp ReadOnly Invoices"}
+    office.wire.application.scopes = {
+        scope for scope in office.wire.application.scopes if scope != "App.Metadata.ReadWrite"
+    } | {"App.Metadata.Read"}
+    office.wire.book.revoke_all()
+    say(office, rule())
+    run = await office.sync("full")
+    assert (run.status, run.error) == ("succeeded", SCOPE)
+    assert names(office) == {"g@grp ReadOnly Invoices", "h@grp ReadOnly Invoices"}
+    details = list_details(office)
+    assert details["None leaving"] == SCOPE
+    assert details["0 given"] != SCOPE
 
 
 async def test_being_no_administrator_of_one_place_fails_that_alone(office: Office) -> None:
@@ -477,6 +522,46 @@ async def test_the_check_tries_scopes_and_places(
     assert office.wire.store.privileges == {}
 
 
+async def test_the_check_looks_at_what_names_mean_since_a_run_looked_them_up(office: Office) -> None:
+    """A renamed place, workflow or company is no mistake, for runs go on; the new name is said. One that is gone is."""
+    rules = (
+        rule(),
+        rule("Group h", "Modify", process="Suppliers", company="PL01"),
+        rule("Group i", "Start", form_type="Correction", workflow="Approval"),
+    )
+    say(office, *rules)
+    await office.sync("full")
+    database = office.wire.store.databases[1]
+    for kind, old in (("application", "Invoices"), ("process", "Suppliers"), ("company", "PL01"), ("workflow", "Appr")):
+        next(one for one in database.items(kind) if one.name.startswith(old)).name = f"New {kind}"  # type: ignore[arg-type]
+    database.applications[1].name = "Invoices"  # and another place takes the name
+
+    async def check() -> list[tuple[str, str]]:
+        meanings = Store(office.database).privileges.load_meanings.blocking()
+        rows = await probe_privileges(office.wire.open(), rules, "nobody@invalid.example", meanings)
+        return [
+            (status, f"{detail} | {remedy}") for name, status, detail, remedy in rows if name.startswith("privileges[")
+        ]
+
+    first, second, third = await check()
+    assert (first[0], second[0], third[0]) == ("warning", "warning", "ok")
+    guid = database.applications[0].guid
+    assert first[1].startswith("ReadOnly: application New application (database 1); 1 have something there; ")
+    assert f"'Invoices' means the application {guid}, which is named 'New application' now" in first[1]
+    assert "nothing changes by it" in first[1]
+    assert "which is named 'New process' now; 'PL01' means the company " in second[1]
+    assert second[1].count("which is named 'New company' now") == 1
+    assert (await office.sync("full")).status == "succeeded"
+    gone = database.applications.pop(0)
+    del database.companies[:]
+    statuses = await check()
+    assert {status for status, _ in statuses} == {"warning"}
+    assert "no such place any more, and nothing is done there" in statuses[0][1]
+    database.applications.insert(0, gone)
+    _, second, _ = await check()
+    assert "the portal has no such company any more" in second[1]
+
+
 async def test_places_that_the_lists_do_not_show_are_named_by_guid(office: Office) -> None:
     """An application and a process are asked for directly; the lists may show us nothing."""
     turn_knobs(office.wire.knobs, {"places_visible": "none"})
@@ -495,10 +580,14 @@ async def test_a_company_without_its_scope_waits_alone(office: Office) -> None:
         rule("Group g", "Modify", process="Suppliers", company="PL01"),
         rule("Group h", "Modify", process="Suppliers", company=company.guid),
         rule("Group i"),
+        rule("Group i", "Modify", process="Suppliers", company="DE01"),
     )
     run = await office.sync("full")
     assert run.status == "succeeded"
-    assert "privileges[0].company" in run.error
+    assert run.error.startswith("privileges[0].company, privileges[3].company: ")
+    assert run.error.count("or name the company by its guid") == 1
+    assert "could not be looked up" not in run.error
+    assert "the scope Admin.BusinessEntities.Read" in list_details(office)["0 waiting"]
     assert names(office) == {"h@grp Modify Suppliers", "i@grp ReadOnly Invoices"}
 
 

@@ -232,3 +232,36 @@ async def test_each_side_has_a_clock_of_its_own(client: Client, side: str) -> No
     assert "Date" not in (await ask(side)).headers
     turn_knobs(knobs, {"date_header": "aged"})
     assert read_date((await ask(side)).headers) is None
+
+
+@pytest.mark.parametrize(
+    ("named", "bps_id"),
+    [
+        ({"group": "S-1-5-21-1004336348-1177238915-682003330-512"}, "S-1-5-21-1004336348-1177238915-682003330-512"),
+        ({"group": "domain admins"}, "S-1-5-21-1004336348-1177238915-682003330-512"),
+        ({"group": "Local administrators"}, "local.admins@bps.local"),
+        ({"target": "workflow.robot@bps.local"}, "workflow.robot@bps.local"),
+    ],
+)
+async def test_groups_of_the_portal_and_people_are_given_privileges_by_hand(
+    client: Client, named: dict[str, str], bps_id: str
+) -> None:
+    """A group by its BPS id, a SID, or its name; a person as target, as everywhere; what is given is taken again."""
+
+    async def holders() -> set[tuple[str, str, str]]:
+        found = (await control(client, "GET", "/state?what=portal-privileges")).json
+        return {(one["bpsId"], one["place"], one["level"]) for one in found}
+
+    before, wish = await holders(), {"application": "Invoices", "level": "MetadataAccess", **named}
+    done = (await control(client, "POST", "/change", {"op": "portal-grant", **wish})).json
+    assert [one["group" if "group" in named else "bpsId"] for one in done] == [bps_id]
+    assert await holders() - before == {(bps_id, "Invoices", "MetadataAccess")}
+    assert (await control(client, "POST", "/change", {"op": "portal-revoke", **wish})).status == 200
+    assert await holders() == before
+    for wrong in (
+        {**wish, "op": "portal-revoke"},
+        {"op": "portal-grant", "group": "S-1-5-21-1"},
+        {"op": "portal-grant", "target": "nobody@x.example"},
+        {"op": "portal-grant", "target": "workflow.robot@bps.local", "group": "Local administrators"},
+    ):
+        assert (await control(client, "POST", "/change", wrong)).status == 400

@@ -218,7 +218,7 @@ async def test_health_pages_answer(sandbox: Sandbox, syncd: Program) -> None:
                     pages[path] = await answer.text()
         assert '"ready"' in pages["readyz"]
         assert 'syncd_runs_total{kind="full",status="succeeded"} 1.0' in pages["metrics"]
-        assert 'syncd_changes_total{action="create",outcome="done"}' in pages["metrics"]
+        assert 'syncd_changes_total{action="create",object="user",outcome="done"}' in pages["metrics"]
         assert 'syncd_requests_total{side="bps"}' in pages["metrics"]
         assert "Next full run" in pages[""]
         assert sandbox.options.domain not in pages[""]

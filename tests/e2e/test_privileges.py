@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
+from syncd.model.privilege import LEVELS as LEVELS_BY_KIND
 from syncd.sandbox.portal.privileges import describe_privileges
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.tenant.events import happen
+from syncd.sandbox.wire.faults import Fault
 from tests.e2e.daemons import PROMPTLY, running
 from tests.e2e.program import Program
 
@@ -56,6 +60,7 @@ def given(sandbox: Sandbox) -> set[str]:
     every = describe_privileges(sandbox.portal)
     found = [one for one in every if one["origin"] == "rest"]
     assert len(every) - len(found) == 2
+    assert {one["kind"] for one in every} <= LEVELS_BY_KIND.keys()
     return {" ".join(str(one[key]) for key in ("bpsId", "level", "place", "company")) for one in found}
 
 
@@ -163,13 +168,54 @@ async def test_what_is_named_wrongly_and_a_missing_scope(sandbox: Sandbox, syncd
     ended = await syncd("sync", "full")
     assert ended.code == 0, ended.stderr
     (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("syncd: ")]
-    assert sentence.count("grant App.Metadata.ReadWrite to the API application") == 1
+    assert sentence.count("the scope App.Metadata.ReadWrite is missing: grant it to the API application") == 1
+    shown = (await syncd("privileges", "--json")).document
+    assert {(one["state"], one["detail"].count("App.Metadata.ReadWrite is missing")) for one in shown} == {
+        ("waiting", 1)
+    }
     assert "rest" in {group.origin for group in sandbox.portal.groups.values()}
     checks = {row["check"]: row for row in (await syncd("check", "--json")).document}
     assert checks["portal privileges write"]["status"] == "warning"
     assert "App.Metadata.ReadWrite" in checks["portal privileges write"]["remedy"]
     assert checks["portal sign-in"]["status"] == "ok"
     assert given(sandbox) == set()
+
+    every, reading = sandbox.portal_application.scopes, {"App.Metadata.Read"}
+    sandbox.portal_application.scopes = every | {"App.Metadata.ReadWrite"}
+    assert (await syncd("sync", "full")).code == 0
+    sandbox.portal_application.scopes = (every - {"App.Metadata.ReadWrite"}) | reading
+    write(syncd, *RULES[:1])
+    for _ in range(2):
+        ended = await syncd("sync", "full")
+        (sentence,) = [line for line in ended.stderr.splitlines() if line.startswith("syncd: ")]
+        assert (ended.code, sentence.count("the scope App.Metadata.ReadWrite is missing")) == (0, 1)
+    assert (await syncd("explain", "Approvers A")).stdout.count("the scope App.Metadata.ReadWrite is missing") == 1
+    write(syncd)
+    assert (await syncd("sync", "full", SYNCD_GUARD__MAX_REMOVALS="0")).code == 4
+    assert (await syncd("held", "--no-places")).stdout.count("the scope App.Metadata.ReadWrite is missing") == 1
+    assert len(given(sandbox)) == 3
+
+
+async def test_a_renamed_place_and_group_are_no_mistakes(sandbox: Sandbox, syncd: Program) -> None:
+    """`check` looks at what runs mean, says the new names, and ends with 0; a run goes on."""
+    write(syncd, RULES[0])
+    assert (await syncd("sync", "full")).code == 0
+    invoices = next(one for one in sandbox.portal.databases[1].applications if one.name == "Invoices")
+    invoices.name = "Old invoices"
+    (group,) = [one.id for one in sandbox.directory.groups if one.properties["displayName"] == "Approvers A"]
+    sandbox.directory.set_attributes(group, displayName="Approvers Z")
+    checked = await syncd("check", "--json")
+    assert checked.code == 0, checked.stdout
+    rows = {row["check"]: row for row in checked.document}
+    assert "named 'Old invoices' now" in rows["privileges[0]"]["detail"]
+    assert "named 'Approvers Z' now" in rows["graph.group privileges[0].group"]["detail"]
+    assert (await syncd("sync", "full", SYNCD_GUARD__MAX_REMOVALS="false")).code in (0, 4)  # not 2: nothing is misnamed
+    sandbox.directory.soft_delete(group)
+    assert (await syncd("sync", "full", SYNCD_GUARD__MAX_REMOVALS="false")).code in (0, 4)
+    checked = await syncd("check", "--json")
+    assert checked.code == 0, checked.stdout
+    rows = {row["check"]: row for row in checked.document}
+    assert "what the rule gave it is taken" in rows["graph.group privileges[0].group"]["detail"]
 
 
 WRONG = (
@@ -215,6 +261,52 @@ async def test_levels_places_databases_groups_and_companies_are_refused_together
         assert told in " ".join(checked.stdout.split())
 
 
+async def test_the_list_refuses_what_nobody_has_and_says_nothing_else(sandbox: Sandbox, syncd: Program) -> None:
+    """A level, a group or a place alone, by key, value and choice; what runs have looked up is asked of nobody."""
+    write(syncd, RULES[0], RULES[2])
+    assert (await syncd("sync", "full")).code == 0
+    count_requests(sandbox)
+    assert (await syncd("privileges")).code == 0
+    assert count_requests(sandbox) == []
+    for wrong, told in (
+        ({**RULES[1], "level": "Reader"}, "privileges[2].level: is no level of a process (value 'Reader'); use Admin"),
+        ({**RULES[0], "group": "Nobody"}, "privileges[2].group: no group has the id or the name 'Nobody'; there are A"),
+        ({**RULES[2], "form_type": "x"}, "privileges[2].form_type: there is no form type 'x'; there are Correction, I"),
+        ({**RULES[1], "company": "x"}, "privileges[2].company: there is no company 'x'; there are DE01, PL01"),
+    ):
+        write(syncd, RULES[0], RULES[2], wrong)
+        for more in ((), ("--json",)):
+            refused = await syncd("privileges", *more)
+            assert (refused.code, refused.stdout) == (2, "")
+            told_lines = refused.stderr.splitlines()
+            assert [line for line in told_lines if told in line] != []
+            assert "is shown" not in refused.stderr
+            assert all(line.startswith("configuration: ") for line in told_lines), refused.stderr
+
+
+async def test_the_list_says_which_group_is_unknown_where_nobody_can_be_asked(sandbox: Sandbox, syncd: Program) -> None:
+    """Whether the tenant has it by now is not known then: the line tells what the store knows."""
+    write(syncd)
+    assert (await syncd("sync", "full")).code == 0
+    write(syncd, {**RULES[0], "group": "Nobody"})
+    shown = await syncd("privileges", "--json", SYNCD_GRAPH__BASE_URL="https://127.0.0.1:9")
+    assert shown.code == 0, shown.stderr
+    assert [one["detail"].partition(";")[0] for one in shown.document] == ["no group has the id or the name 'Nobody'"]
+
+
+async def test_the_list_names_companies_and_form_types_in_words(sandbox: Sandbox, syncd: Program) -> None:
+    """Also of a rule that no run has looked up: the words of people in the table, the keys in the document."""
+    write(syncd, RULES[1], RULES[2])
+    for _ in range(2):
+        printed = (await syncd("privileges", "--wide")).stdout
+        assert "company" in printed.splitlines()[0].split()
+        (row,) = [line for line in printed.splitlines() if "Cost invoices" in line]
+        assert "PL01" in row.split()
+        assert "form type Correction (database 1)" in printed
+        assert "form_type" not in printed
+        assert (await syncd("sync", "full")).code == 0
+
+
 async def test_a_portal_that_cannot_be_asked_is_named_beside_the_levels(sandbox: Sandbox, syncd: Program) -> None:
     """What is known without it is refused all the same, at once; where only places are wrong, nothing is refused."""
     write(syncd, *WRONG)
@@ -247,3 +339,40 @@ async def test_a_daemon_that_reads_its_settings_again_refuses_what_nobody_has(sa
         assert (await daemon.wait("config.reloaded"))["changed"] == ["privileges"]
         assert count_requests(sandbox) == []
         assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
+
+
+async def test_a_daemon_counts_privileges_apart_from_licences(sandbox: Sandbox, syncd: Program) -> None:
+    """By action, object and outcome, as the metrics tell them."""
+    write(syncd, *RULES)
+    sandbox.faults.add(Fault("status", side="portal", path="privileges/add", holding="Modify", status=500, count=-1))
+    async with running(syncd, SYNCD_HEALTH__LISTEN="127.0.0.1:0") as daemon:
+        port = (await daemon.wait("health.listening"))["port"]
+        await daemon.wait("run.finished")
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session, session.get("/metrics") as answer:
+            told = await answer.text()
+        for outcome, number in (("done", 2), ("failed", 1), ("deferred", 0)):
+            assert f'syncd_changes_total{{action="grant",object="privilege",outcome="{outcome}"}} {number}.0' in told
+        assert 'syncd_changes_total{action="grant",object="licence",outcome="done"} 0.0' in told
+        assert "syncd_failing_changes 1.0" in told
+        assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
+
+
+async def test_drift_says_what_of_privileges_it_cannot_see(sandbox: Sandbox, syncd: Program) -> None:
+    """A level that somebody changed is invisible, and that is said; what somebody took is told; no rules, no word."""
+    assert (await syncd("sync", "full")).code == 0
+    assert "privileges" not in (await syncd("drift")).stdout
+    write(syncd, RULES[0])
+    for _ in range(2):
+        assert (await syncd("sync", "full")).code == 0
+    (ours,) = [one for one, origin in sandbox.portal.privileges.items() if origin == "rest"]
+    del sandbox.portal.privileges[ours]
+    changed = dataclasses.replace(ours, level="Administrator")
+    sandbox.portal.privileges[changed] = "local"
+    told = " ".join((await syncd("drift")).stdout.split())
+    assert told.startswith("Nothing was changed by hand.")
+    assert "the portal tells who has something at a place, and neither the level nor the company" in told
+    del sandbox.portal.privileges[changed]
+    found = (await syncd("drift", "--json")).document
+    assert [(one["object"], one["field"]) for one in found] == [
+        ("privilege", "ReadOnly: application Invoices (database 1)")
+    ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -74,6 +75,17 @@ def walked(number: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return choose_settings(number)(seed(int(_SEED))(test) if _SEED else test)
 
     return decorate
+
+
+def list_seeds(share: int, *, variants: int) -> list[str]:
+    """Return the seeds of the histories of one share of a test that plays them by itself, in so many variants.
+
+    CI walks one in each, the same each time. What a failing test prints of a seed before the first stroke is what
+    SYNCD_SEED has to be for the same histories.
+    """
+    wanted = int(_WANTED or 0) // (_NUMBER * variants)
+    begun = (_SEED or str(secrets.randbelow(2**32))) if _WANTED else "ci"
+    return [f"{begun}/{share}/{number}" for number in range(max(1, wanted))]
 
 
 def walk(machine: type[RuleBasedStateMachine], share: int, *, machines: int, steps: int) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.http import Answer, Request, make_request
 from syncd.sandbox.wire.tokens import Grant
+from tests.property.machines import walked
 
 _NAMES = (
     "users",
@@ -82,9 +82,8 @@ _TEXTS = (
     "x",
 )
 
-_WANTED = os.environ.get("SYNCD_MACHINES")
-asked = settings(max_examples=int(_WANTED or 300), deadline=None, derandomize=not _WANTED)
-"""The same requests each time, so that a red run can be repeated; SYNCD_MACHINES=5000 asks that many new ones."""
+asked = walked(300)
+"""The same requests each time; see `tests.property.machines`."""
 
 texts = st.sampled_from([*_TEXTS, *_NAMES]) | st.text(max_size=5)
 documents = st.recursive(

@@ -161,7 +161,7 @@ async def test_totals_count_runs_changes_and_requests(desk: Desk) -> None:
         await asyncio.sleep(0)
     state = desk.context.state
     assert state.runs_total == {("full", "succeeded"): 1, ("delta", "succeeded"): 1}
-    assert state.changes_total["create", "done"] == 1
+    assert state.changes_total["create", "user", "done"] == 1
     assert state.traffic_total["graph", "requests"] == 6
     assert {what: sum(took.counts) for (what, name), took in state.durations.items() if name in ("full", "pull")} == {
         "run": 1,

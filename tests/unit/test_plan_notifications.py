@@ -26,9 +26,10 @@ END = datetime(2026, 6, 1, tzinfo=UTC)
 def judge(
     status: str, told: str = "", *, kind: str = "delta", held: Mapping[str, int] = MappingProxyType({})
 ) -> tuple[list[str], str]:
-    """Return the events of a run, and what was told then."""
+    """Return the events of a run, and what was told then; ``held``: how much, by action and object in one word."""
     record: Any = RunRecord(id=7, kind=kind, trigger="schedule", status=status, started_at=NOW, finished_at=NOW)  # type: ignore[arg-type]  # plain words in tests
-    news, told = notify_about_run(record, held, told, error="some reason")
+    kinds = {(action, what): number for key, number in held.items() for action, _, what in [key.partition("-")]}
+    news, told = notify_about_run(record, kinds, told, error="some reason")
     return [each.event for each in news], told
 
 
@@ -39,18 +40,32 @@ def judge(
         ("partial", "", {}, [], ""),
         ("failed", "", {}, ["failed"], "failed"),
         ("failed", "failed", {}, [], "failed"),
-        ("failed", "held unlink", {}, ["failed"], "failed"),
+        ("failed", "held unlink-membership", {}, ["failed"], "failed"),
         ("interrupted", "failed", {}, [], "failed"),
         ("succeeded", "failed", {}, ["recovered"], ""),
         ("partial", "failed", {}, ["recovered"], ""),
-        ("held", "", {"unlink": 3}, ["held"], "held unlink"),
-        ("held", "held unlink", {"unlink": 9}, [], "held unlink"),
-        ("held", "held unlink", {"unlink": 9, "adopt": 1}, ["held"], "held adopt unlink"),
-        ("held", "held adopt unlink", {"unlink": 9}, [], "held unlink"),
-        ("partial", "", {"update": 3}, ["held"], "held update"),
-        ("held", "failed", {"unlink": 3}, ["recovered", "held"], "held unlink"),
+        ("held", "", {"unlink-membership": 3}, ["held"], "held unlink-membership"),
+        ("held", "held unlink-membership", {"unlink-membership": 9}, [], "held unlink-membership"),
+        (
+            "held",
+            "held unlink-membership",
+            {"unlink-membership": 9, "adopt-user": 1},
+            ["held"],
+            "held adopt-user unlink-membership",
+        ),
+        ("held", "held adopt-user unlink-membership", {"unlink-membership": 9}, [], "held unlink-membership"),
+        ("partial", "", {"update-user": 3}, ["held"], "held update-user"),
+        ("held", "failed", {"unlink-membership": 3}, ["recovered", "held"], "held unlink-membership"),
         ("held", "", {}, ["held"], "held source"),
-        ("succeeded", "held unlink", {}, [], ""),
+        (
+            "held",
+            "held revoke-licence",
+            {"revoke-licence": 1, "revoke-privilege": 2},
+            ["held"],
+            "held revoke-licence revoke-privilege",
+        ),
+        ("held", "held revoke-privilege", {"revoke-privilege": 4}, [], "held revoke-privilege"),
+        ("succeeded", "held unlink-membership", {}, [], ""),
     ],
 )
 def test_a_state_is_told_once(status: str, told: str, held: dict[str, int], events: list[str], told_then: str) -> None:
@@ -69,13 +84,13 @@ def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
     used = Allowance(action="unlink", object="membership", used=12, allowed=2000)
     (news,), _ = notify_about_run(
         record,
-        {"unlink": 1031},
+        {("unlink", "membership"): 1031},
         "",
         error="1031 times unlink, guard.max_removals allows 500",
         since=NOW,
         allowances=[used],
     )
-    assert "unlink 1,031, the oldest since 2026-03-02 09:00 UTC" in news.text
+    assert "unlink membership 1,031, the oldest since 2026-03-02 09:00 UTC" in news.text
     assert "In the last 24 hours: unlink of 12 memberships unasked, 2,000 are allowed." in news.text
     assert "'syncd approve 7' lets it through until 2026-03-09 09:00 UTC" in news.text
     assert news.subject == "1,031 changes wait for a decision (run 7)"
@@ -86,6 +101,7 @@ def test_a_message_says_what_helps_and_carries_the_same_as_fields() -> None:
         "status": "held",
         "error": "1031 times unlink, guard.max_removals allows 500",
         "held": {"unlink": 1031},
+        "held_objects": {"unlink membership": 1031},
         "held_since": "2026-03-02T09:00:00+00:00",
         "expires_at": "2026-03-09T09:00:00+00:00",
         "commands": ["syncd held", "syncd approve 7", "syncd reject 7"],

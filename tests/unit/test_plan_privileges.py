@@ -192,7 +192,7 @@ def test_a_place_is_chosen_by_number_guid_or_name() -> None:
     assert choose_listed([one, two], "GUID-5", "application") == two
     assert choose_listed([one, two], "four", "application") == one
     assert choose_listed([one, replace(two, name="Four")], "Four", "process") == (
-        "2 of kind process are named 'Four' (guid-4, guid-5); name the one by its guid"
+        "2 processes are named 'Four' (guid-4, guid-5); name the one by its guid"
     )
     assert choose_listed([one, two], "x", "form_type") == "there is no form type 'x'; there are 4, Four"
     assert "name it by its guid" in str(choose_listed([], "x", "workflow"))

@@ -157,6 +157,16 @@ def test_no_deletion_carries_out_removals_that_are_held_or_stay() -> None:
     assert draft.rows[free].status == "planned"
 
 
+def test_a_group_is_not_deleted_while_the_revoke_of_its_privileges_is_held() -> None:
+    """It says so, and a revoke that goes on holds nothing up."""
+    draft = Draft()
+    draft.add("revoke", "privilege", 100, status="held")
+    draft.add("revoke", "privilege", 200)
+    group, free = draft.add("delete", "group", 100), draft.add("delete", "group", 200)
+    assert draft.apply(stop_kept_places(set(), set())) == {group: ("held", Cause.PRIVILEGES_STAY)}
+    assert draft.rows[free].status == "planned"
+
+
 def test_quiet_hours_put_removals_off_and_nothing_else() -> None:
     """Also the substitution of a leaver waits: it belongs to the unlinking."""
     draft = Draft()

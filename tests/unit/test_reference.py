@@ -123,7 +123,7 @@ def test_the_commands_are_really_found() -> None:
 
 def test_the_metrics_are_really_found() -> None:
     """With the names that Prometheus sees, and their labels."""
-    assert ("syncd_changes_total", "counter", "`action`, `outcome`") in reference_web.list_metrics()
+    assert ("syncd_changes_total", "counter", "`action`, `object`, `outcome`") in reference_web.list_metrics()
 
 
 PROSE = [page for page in pages.list_pages() if page.name not in ("CHANGELOG.md", "BENCHMARKS.md")]

@@ -51,7 +51,7 @@ class FakeVitals:
     running_since: datetime | None = None
     progress: Counter[str] = field(default_factory=Counter)
     runs_total: Counter[tuple[str, str]] = field(default_factory=Counter)
-    changes_total: Counter[tuple[str, str]] = field(default_factory=Counter)
+    changes_total: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     traffic_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     messages_total: Counter[tuple[str, str]] = field(default_factory=Counter)
     durations: dict[tuple[str, str], Durations] = field(default_factory=dict)
@@ -184,7 +184,7 @@ def make_busy() -> FakeVitals:
     return FakeVitals(
         runs=[make_run(3, counts={"held": 4}, status="held"), make_run(2), make_run(1, "full")],
         runs_total=Counter({("delta", "held"): 1}),
-        changes_total=Counter({("create", "done"): 5}),
+        changes_total=Counter({("create", "user", "done"): 5, ("revoke", "privilege", "failed"): 3}),
         traffic_total=Counter({("graph", "requests"): 7, ("graph", "throttled"): 1, ("bps", "bytes_received"): 99}),
         messages_total=Counter({("mail", "sent"): 2}),
         durations={("run", "full"): took, ("phase", "read portal"): took},
@@ -202,7 +202,9 @@ async def test_metrics_are_well_formed_and_complete() -> None:
     """Totals carry their labels, gauges tell the newest run of each kind, and every line can be parsed."""
     found = await read_metrics(make_busy())
     assert found['syncd_runs_total{kind="delta",status="held"}'] == 1.0
-    assert found['syncd_changes_total{action="create",outcome="done"}'] == 5.0
+    assert found['syncd_changes_total{action="create",object="user",outcome="done"}'] == 5.0
+    assert found['syncd_changes_total{action="revoke",object="privilege",outcome="failed"}'] == 3.0
+    assert found['syncd_changes_total{action="revoke",object="licence",outcome="failed"}'] == 0.0
     assert found['syncd_requests_total{side="graph"}'] == 7.0
     assert found['syncd_throttled_total{side="graph"}'] == 1.0
     assert found['syncd_received_bytes_total{side="bps"}'] == 99.0
@@ -248,7 +250,8 @@ async def test_known_labels_begin_at_zero() -> None:
     found = await read_metrics(FakeVitals())
     for name in (
         'syncd_runs_total{kind="full",status="failed"}',
-        'syncd_changes_total{action="revoke",outcome="failed"}',
+        'syncd_changes_total{action="revoke",object="licence",outcome="failed"}',
+        'syncd_changes_total{action="grant",object="privilege",outcome="deferred"}',
         'syncd_requests_total{side="bps"}',
         'syncd_retries_total{side="graph"}',
         'syncd_messages_total{channel="webhook",outcome="failed"}',

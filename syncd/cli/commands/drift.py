@@ -20,6 +20,12 @@ if TYPE_CHECKING:
     from syncd.store.db.database import Database
 
 
+_LEVELS = (
+    "Of privileges only what somebody took is seen: the portal tells who has something at a place, and neither the "
+    "level nor the company ('syncd privileges')."
+)
+
+
 @click.command("drift")
 @click.option("--revert", "answer", flag_value="revert", help="Write back what syncd wrote; guarded like any plan.")
 @click.option("--adopt", "answer", flag_value="adopt", help="Leave it as it is, until the tenant says something new.")
@@ -71,6 +77,8 @@ def drift(
                 print_json(Stream(describe_drift(entry, owner) for entry, owner in entries))
             else:
                 _print_drift(database, entries)
+                if settings.privileges or Store(database).privileges.are_ours.blocking():
+                    print_line(_LEVELS)
 
     def carry_out(patience: timedelta | None) -> RunRecord:
         return execute(

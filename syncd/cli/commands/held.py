@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -66,6 +66,8 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
       syncd held --action unlink --xlsx held.xlsx
     """
     from syncd.bootstrap.store import open_store
+    from syncd.model.reason import Cause
+    from syncd.plan.words import say
     from syncd.store.store import Store
 
     settings = invocation.start(need=STORE_ONLY, quiet=True)
@@ -86,6 +88,8 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
                 print_line("Nothing is held.")
             for run_id in holding:
                 _print_held(settings, database, lists[run_id], listing)
+            if _waits_for_scope(database, holding):
+                print_line(say(Cause.PRIVILEGES_REFUSED).text)
             for run_id, number in approvals.count_rejections().items():
                 print_line(
                     f"Rejected, and not proposed again until their objects change: {number:,} changes of run {run_id}. "
@@ -93,6 +97,17 @@ def held(invocation: Invocation, *, actions: tuple[Action, ...], places: bool | 
                 )
     finally:
         database.close()
+
+
+def _waits_for_scope(database: Database, runs: Iterable[int]) -> bool:
+    """Return whether privileges are held that nobody lets us give or take: an approval would put them off."""
+    from syncd.store.store import Store
+
+    store = Store(database)
+    if store.privileges.load_refusal.blocking() is None:
+        return False
+    kinds = {kind for run_id in runs for kind in store.plans.count_outcomes.blocking(run_id)}
+    return any(what == "privilege" and status == "held" for _, what, status in kinds)
 
 
 @click.command("approve")

@@ -160,12 +160,13 @@ class PrivilegeHeld(TypedDict):
 
 
 class Use(TypedDict):
-    """A rule that reaches people through this group."""
+    """A rule that reaches people through this group. ``detail``: what it waits for, null for nothing."""
 
     rule: str
     group: str
     licence: str | None
     path: list[str]
+    detail: str | None
 
 
 class Namesake(TypedDict):

@@ -50,6 +50,8 @@ def print_explanation(document: Mapping[str, Any]) -> None:
     for item in document["used_by"]:
         what = f"{item['rule']} ({item['licence'] or item['group']})"
         print_line(f"Its members count for {what}, through {' > '.join(item['path'])}")
+        if item["detail"]:
+            print_line(f"  {item['detail']}")
     for item in document["namesake_of"]:
         print_line(f"It is named like {item['rule']} ({item['group']}), which means another group ({item['means']})")
     if document["mapping"]:

@@ -18,20 +18,35 @@ _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 async def probe_groups(
-    client: GraphClient, references: Iterable[tuple[str, str]], named: Mapping[str, Remembered]
+    client: GraphClient,
+    references: Iterable[tuple[str, str]],
+    named: Mapping[str, Remembered],
+    *,
+    lasting: Mapping[str, Remembered] | None = None,
 ) -> tuple[Probe, ...]:
     """Return one finding for each (setting, group id or display name); never raises a RemoteError.
 
-    ``named``: which groups names mean that runs have looked up before.
+    ``named``: which groups names mean that runs have looked up before. ``lasting``: by setting, groups that runs go on
+    to mean when they are gone, until exactly one other group bears the name.
     """
-    return tuple([await _probe_group(client, key, reference=reference, named=named) for key, reference in references])
+    lasts = lasting or {}
+    return tuple(
+        [
+            await _probe_group(client, key, reference=reference, named=named, lasting=lasts.get(key))
+            for key, reference in references
+        ]
+    )
 
 
-async def _probe_group(client: GraphClient, key: str, *, reference: str, named: Mapping[str, Remembered]) -> Probe:
+async def _probe_group(
+    client: GraphClient, key: str, *, reference: str, named: Mapping[str, Remembered], lasting: Remembered | None
+) -> Probe:
     name = f"graph.group {key}"
     known = None if _GUID.fullmatch(reference.strip()) else named.get(fold_name(reference))
     try:
-        if known is not None:
+        if lasting is not None:
+            return await _probe_remembered(client, key, reference=reference, known=lasting, lasts=True)
+        if known is not None and not key.startswith("privileges["):
             return await _probe_remembered(client, key, reference=reference, known=known)
         found = await _find(client, reference.strip())
     except RemoteError as error:
@@ -50,16 +65,31 @@ async def _probe_group(client: GraphClient, key: str, *, reference: str, named: 
     )
 
 
-async def _probe_remembered(client: GraphClient, key: str, *, reference: str, known: Remembered) -> Probe:
+async def _probe_remembered(
+    client: GraphClient, key: str, *, reference: str, known: Remembered, lasts: bool = False
+) -> Probe:
     """Look at the group that a name is remembered for, and at others that bear the name."""
     name, means = f"graph.group {key}", f"'{reference}' means the group {known.id}"
+    by_id = _GUID.fullmatch(reference.strip()) is not None
     there = await _find(client, known.id)
-    rivals = sorted(found for found in await _find(client, reference) if found != known.id)
+    rivals = [] if by_id else sorted(found for found in await _find(client, reference) if found != known.id)
     others = f"; {list_ids(rivals)} bears the name now" if rivals else ""
+    if not there and lasts and len(rivals) == 1:
+        detail = f"{means}, which is gone{others}: a run that finds it so means that one"
+        return Probe(
+            name, "warning", detail=detail, remedy="nothing, if it was made anew; else name the group by its id"
+        )
+    if not there and lasts:
+        detail = f"{means}, which is gone{others}: what the rule gave it is taken, and nothing is given"
+        return Probe(
+            name, "warning", detail=detail, remedy=f"remove the rule, or give the id of the group that {key} means"
+        )
     if not there:
         remedy = f"give the id of the group that {key} means: a run fails before anything is planned"
         return Probe(name, "failed", detail=f"{means}, which is gone{others}", remedy=remedy)
-    moved = fold_name(there[known.id]) != fold_name(reference)
+    moved = not by_id and fold_name(there[known.id]) != fold_name(reference)
+    if by_id:
+        return Probe(name, "ok", detail=f"'{reference}' is one group of the tenant")
     if not rivals and not moved:
         return Probe(name, "ok", detail=f"{means}, remembered since it was looked up")
     renamed = f", which is named '{there[known.id]}' now" if moved else ""

@@ -16,7 +16,7 @@ _LABELS = {
     "trigger": "Started by",
     "status": "Ended as",
     "error": "Reason",
-    "held": "Held back",
+    "held_objects": "Held back",
     "held_since": "Oldest held since",
     "expires_at": "Ends at",
     "allowances": "Of the day's allowance",

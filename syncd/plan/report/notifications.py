@@ -61,7 +61,7 @@ class Failing:
 
 def notify_about_run(
     record: RunRecord,
-    held: Mapping[str, int],
+    held: Mapping[tuple[str, str], int],
     told: str,
     *,
     error: str,
@@ -70,8 +70,8 @@ def notify_about_run(
 ) -> tuple[tuple[Notification, ...], str]:
     """Return the messages that a closed run calls for, and what counts as told once they are delivered.
 
-    ``held``: what the run withholds, by action, and ``since`` when the oldest of it. ``error``: its error, fit to be
-    shown to anybody. ``allowances``: what the last 24 hours took away, and how much of it a day allows.
+    ``held``: what the run withholds, by action and object, and ``since`` when the oldest of it. ``error``: its error,
+    fit to be shown to anybody. ``allowances``: what the last 24 hours took away, and how much of it a day allows.
     """
     if record.kind == "plan" or record.status in ("interrupted", "running"):
         return (), told
@@ -92,9 +92,12 @@ def notify_about_run(
     if told == FAILED:
         text = f"syncd: {run} went through again ({record.status})."
         news.append(Notification("recovered", subject="runs go through again", text=text, fields=fields))
-    kinds = sorted(held) or ([_SOURCE] if record.status == "held" else [])
+    kinds = sorted(f"{action}-{what}" for action, what in held) or ([_SOURCE] if record.status == "held" else [])
     if set(kinds) - set(told.removeprefix(_HELD).split() if told.startswith(_HELD) else ()):
-        numbers = ", ".join(f"{action} {number:,}" for action, number in sorted(held.items()))
+        numbers = ", ".join(f"{action} {what} {number:,}" for (action, what), number in sorted(held.items()))
+        actions = Counter[str]()
+        for (action, _what), number in held.items():
+            actions[action] += number
         day = "".join(f" {line[0].upper()}{line[1:]}." for line in describe_allowances(allowances))
         when = "" if since is None else f", the oldest since {since:%Y-%m-%d %H:%M} UTC"
         ends_at = None if record.finished_at is None else record.finished_at + HELD_FOR
@@ -105,7 +108,8 @@ def notify_about_run(
             "drops it."
         )
         told_now: dict[str, object] = {
-            "held": dict(sorted(held.items())),
+            "held": dict(sorted(actions.items())),
+            "held_objects": {f"{action} {what}": number for (action, what), number in sorted(held.items())},
             "held_since": None if since is None else since.isoformat(),
             "expires_at": None if ends_at is None else ends_at.isoformat(),
             "commands": ["syncd held", f"syncd approve {record.id}", f"syncd reject {record.id}"],

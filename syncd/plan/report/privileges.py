@@ -6,8 +6,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from syncd.model.privilege import Privilege
-from syncd.plan.privileges import Allowed, HeldPrivilege
+from syncd.model.privilege import Privilege, read_privilege
+from syncd.model.reason import Cause
+from syncd.plan.membership import GroupView
+from syncd.plan.privileges import Allowed, HeldPrivilege, decide_privileges
+from syncd.plan.rules import Rules
+from syncd.plan.words import say
 
 LineState = Literal[
     "given", "beside", "unknown", "missing", "taken", "waiting", "gone", "kept", "leaving", "by_hand", "foreign"
@@ -43,22 +47,40 @@ class Line:
 
 
 def list_lines(
-    view: Allowed, *, places: Mapping[str, tuple[str, str]], named: Collection[str], titles: Mapping[str, str]
+    view: Allowed,
+    rules: Rules,
+    *,
+    places: Mapping[str, tuple[str, str]],
+    named: Collection[str],
+    titles: Mapping[str, str],
+    refused: bool = False,
 ) -> Iterator[Line]:
     """Yield the lines of one group.
 
     ``places``: the state of each place by its token, and why. ``named``: places at which the last reading names the
-    group. ``titles``: what people call the places.
+    group. ``titles``: what people call the places. ``refused``: the portal does not let us give or take anything.
     """
     held = {each.privilege.token: each for each in view.held}
     wanted = {each.privilege.token: each for each in view.wanted if view.group.state == "wanted"}
+    changes = decide_privileges(view, rules, adoption_held=())
+    due = {read_privilege(change.after or change.before).token for change in changes}
+    if rules.policy.mode == "plan_only" or (rules.policy.mode == "create_only" and view.group.exists):
+        due.clear()
+    scope = say(Cause.PRIVILEGES_REFUSED).text if refused else ""
     for token, each in wanted.items():
         state, why = _judge(held.get(token), places.get(each.privilege.place.token), exists=view.group.exists)
+        if state == "missing" and token not in due:
+            state, why = "waiting", _find_obstacle(view.group, rules)
+        elif state == "missing" and scope:
+            state, why = "waiting", scope
+        elif state == "taken":
+            why = f"{DETAILS['taken']}; {'the next run gives it again' if token in due else 'it stays away'}"
+            why += " (policy.drift)"
         yield _make(view, each.rule, each.privilege, state, why)
     for token, one in held.items():
         if token not in wanted and one.state not in ("taken", "let go"):
-            kept = one.beside or one.state == "left"
-            yield _make(view, None, one.privilege, "kept" if kept else "leaving", "")
+            state, why = _judge_rest(one, places.get(one.privilege.place.token), due=token in due)
+            yield _make(view, None, one.privilege, state, scope if state == "leaving" else why)
     ours = {each.privilege.place.token for each in view.held}
     for place in sorted(set(named) - ours):
         title = titles.get(place, place)
@@ -73,6 +95,7 @@ def list_lines(
 
 
 def _judge(held: HeldPrivilege | None, place: tuple[str, str] | None, *, exists: bool) -> tuple[LineState, str]:
+    """Return the state of something that a rule gives."""
     if place is not None and place[0] == "gone":
         return "gone", ""
     if held is not None and held.state in ("taken", "let go"):
@@ -84,6 +107,34 @@ def _judge(held: HeldPrivilege | None, place: tuple[str, str] | None, *, exists:
     if place is None or place[0] != "read":
         return "waiting", f"the place could not be read: {place[1]}" if place else "the place was not read yet"
     return ("missing", "") if exists else ("waiting", "the group is not in the portal yet")
+
+
+def _judge_rest(held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool) -> tuple[LineState, str]:
+    """Return the state of something of ours that no rule gives any more."""
+    if place is not None and place[0] == "gone":
+        return "gone", ""
+    if held.beside or held.state == "left":
+        return "kept", ""
+    if due:
+        return "leaving", ""
+    if place is None or place[0] != "read":
+        said = f"could not be read: {place[1]}" if place else "was not read yet"
+        return "kept", f"no rule gives it any more, and it is not taken: the place {said}"
+    return (
+        "kept",
+        "no rule gives it any more, and it stays: scope.protect, policy.deleted_groups or policy.mode says so",
+    )
+
+
+def _find_obstacle(group: GroupView, rules: Rules) -> str:
+    """Return why no run gives something that a rule gives, to a group that is there."""
+    if rules.policy.mode == "plan_only":
+        return 'nothing is written (policy.mode = "plan_only")'
+    if rules.policy.mode == "create_only":
+        return 'groups that are there get nothing more than what failed (policy.mode = "create_only")'
+    if group.bps_id.casefold() in rules.scope.protect:
+        return say(Cause.PROTECTED).text
+    return "the portal's record is not ours: see 'syncd explain'"
 
 
 def _make(view: Allowed, rule: int | None, privilege: Privilege, state: LineState, why: str) -> Line:

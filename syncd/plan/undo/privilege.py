@@ -29,6 +29,15 @@ def reverse_privilege(done: Done) -> Reverse:
     return Reverse((_make(change, "revoke"),))
 
 
+def take_privilege(change: Change, held: HeldPrivilege) -> Change:
+    """Return the revoke of a privilege from the group of a change."""
+    return Change(
+        phase=Phase.PRIVILEGE_REVOKES, action="revoke", object="privilege", bps_id=change.bps_id,
+        target=str(held.privilege), source_key=change.source_key, before=held.privilege.values(),
+        reason=say(Cause.UNDONE),
+    )  # fmt: skip
+
+
 def privilege_still_stands(done: Done) -> bool:
     """Return whether a planned change of a privilege meets what it was planned for, by the own record."""
     held = _find_held(done)

@@ -28,9 +28,10 @@ from syncd.model.change import Action, Change, ObjectKind, Phase
 from syncd.model.reason import Cause
 from syncd.plan.diff import changes_allowed, differs
 from syncd.plan.handover import SOURCE, hand_back
+from syncd.plan.privileges import OURS
 from syncd.plan.rules import PolicyRules
 from syncd.plan.undo.licence import licence_still_stands, reverse_licence, take
-from syncd.plan.undo.privilege import privilege_still_stands, reverse_privilege
+from syncd.plan.undo.privilege import privilege_still_stands, reverse_privilege, take_privilege
 from syncd.plan.undo.substitution import reverse_substitution
 from syncd.plan.undo.values import Done, Record, Reverse
 from syncd.plan.words import say
@@ -97,7 +98,7 @@ def _hand_back(done: Done, record: Record, what: str) -> Reverse:
 
 
 def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) -> Reverse:
-    """Delete what was created, without the licences whose seats the portal would keep."""
+    """Delete what was created, and take before what the portal would keep: licences, and privileges that rules gave."""
     change = done.change
     if record.source_key != change.source_key:
         return Reverse(left=f"the {what} belongs to another source object by now")
@@ -108,11 +109,16 @@ def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) ->
     by_hand = [licence.type for licence in done.licences if not licence.ours]
     if by_hand:
         return Reverse(left=f"the account stays: somebody gave it a licence by hand since ({', '.join(by_hand)})")
+    beside = [str(held.privilege) for held in done.privileges if held.state in OURS and held.beside]
+    if beside:
+        return Reverse(left=f"the group stays: somebody gave it something by hand beside {', '.join(beside)}")
     phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
     deletion = replace(
         change, phase=phase, action="delete", before=dict(record.fields), after={}, reason=say(Cause.UNDONE)
     )
-    return Reverse((*(take(change, licence, say(Cause.ACCOUNT_DELETED)) for licence in done.licences), deletion))
+    taken = [take(change, licence, say(Cause.ACCOUNT_DELETED)) for licence in done.licences]
+    taken += [take_privilege(change, held) for held in done.privileges if held.state in OURS]
+    return Reverse((*taken, deletion))
 
 
 def _give_back(change: Change, record: Record) -> Reverse:

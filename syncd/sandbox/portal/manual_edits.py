@@ -5,12 +5,12 @@
 ``portal-join``    puts an account into ``group``
 ``portal-leave``   takes an account out of ``group``
 ``portal-remove``  removes an account, with its places in groups
-``portal-grant``   gives ``group`` a ``level`` (ReadOnly) of an ``application`` of content database 1
+``portal-grant``   gives ``group``, or ``target``, a ``level`` (ReadOnly) of an ``application`` of content database 1
 ``portal-revoke``  takes it away
 =================  ==============================================================================================
 
-``target`` is the account's BPS id and ``group`` a group's BPS id or name; what is not named is chosen at random among
-the records that came by the API.
+``target`` is the account's BPS id and ``group`` a group's BPS id or name, of a privilege also that of a group of the
+portal's own synchronisation (a SID); what is not named is chosen at random among the records that came by the API.
 """
 
 from __future__ import annotations
@@ -129,19 +129,36 @@ def _remove(portal: PortalStore, chance: random.Random, wish: ByHand) -> Describ
 
 
 def _grant(portal: PortalStore, chance: random.Random, wish: ByHand) -> Described:
-    group, database = _choose_group(portal, chance, wish), portal.databases[1]
+    holder, database = _choose_holder(portal, chance, wish), portal.databases[1]
     named = [one for one in database.applications if wish.application in (None, one.name, one.guid)]
     if not named:
         raise ConfigError([f"application: content database 1 has no {wish.application!r}"])
     level = wish.level or "ReadOnly"
     if level not in LEVELS["application"]:
         raise ConfigError([f"level: {level!r} is not one of {', '.join(LEVELS['application'])}"])
-    given = Given((1, "application", "", named[0].guid), portal.key(group.bps_id), level)
+    given = Given((1, "application", "", named[0].guid), portal.key(holder.bps_id), level)
+    name = holder.name if isinstance(holder, PortalGroup) else holder.values["name"]
     if wish.op == "portal-grant":
         portal.privileges.setdefault(given, "local")
     elif portal.privileges.pop(given, None) is None:
-        raise ConfigError([f"level: {group.name} does not have {level} of {named[0].name}"])
-    return {"op": wish.op, "group": group.bps_id, "name": group.name, "application": named[0].name, "level": level}
+        raise ConfigError([f"level: {name} does not have {level} of {named[0].name}"])
+    who = "group" if wish.target is None else "bpsId"
+    return {"op": wish.op, who: holder.bps_id, "name": name, "application": named[0].name, "level": level}
+
+
+def _choose_holder(portal: PortalStore, chance: random.Random, wish: ByHand) -> Account | PortalGroup:
+    """Return who is given something: a person, a BPS group, or a group of the portal's own, which is an account."""
+    if wish.target is not None:
+        if wish.group is not None:
+            raise ConfigError(["group: a privilege is given to target or to group: keep one of the two"])
+        return _choose_account(portal, chance, wish, portal.accounts)
+    if wish.group is not None:
+        named = wish.group.casefold()
+        for account in portal.accounts.values():
+            names = (account.bps_id.casefold(), (account.values["name"] or "").casefold())
+            if account.account_type == "AdGroup" and named in names:
+                return account
+    return _choose_group(portal, chance, wish)
 
 
 def _choose_account(

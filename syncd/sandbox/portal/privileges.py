@@ -172,7 +172,7 @@ def describe_privileges(store: PortalStore) -> list[dict[str, object]]:
             {
                 "bpsId": record.bps_id if record else given.key,
                 "database": number,
-                "kind": kind,
+                "kind": kind.replace(" ", "_"),
                 "place": names[guid],
                 "level": given.level,
                 "company": names.get(given.company),

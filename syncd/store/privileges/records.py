@@ -6,7 +6,7 @@ Its rows change only here: when something is sent, when the portal has answered,
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,14 @@ from sqlalchemy import Connection
 
 from syncd.model.privilege import Holders, Place, Privilege, read_place, read_privilege
 from syncd.plan.drift import Drift
-from syncd.plan.privileges import GONE, OURS, HeldPrivilege, Settled
+from syncd.plan.group_names import Remembered
+from syncd.plan.privileges import GONE, OURS, RULE_GROUP, HeldPrivilege, Settled
 from syncd.store.db.database import reading
 from syncd.store.db.markers import (
     PRIVILEGE_RULES,
     PRIVILEGES_REFUSED,
     PRIVILEGES_TELLING,
+    load_marker,
     load_markers,
     save_marker,
 )
@@ -47,6 +49,18 @@ class Sending:
     beside: bool
     telling: bool
     unsettled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleState:
+    """What is known of the rules.
+
+    ``groups``: which groups their names mean that a run has looked up, by name as `fold_name` has it; ``refused``: the
+    portal does not let us give or take anything.
+    """
+
+    groups: Mapping[str, Remembered] = field(default_factory=dict)
+    refused: bool = False
 
 
 class Privileges(StorePart):
@@ -254,6 +268,14 @@ class Privileges(StorePart):
         """Return whether the successor of a renamed group has this privilege."""
         return bool(self._database.load_value(ask.HAS_ARRIVED, {"group": group, "target": target}))
 
+    @in_thread
+    def would_stay(self, group: int) -> bool:
+        """Return whether a group may have something that rules gave it and that is to be taken before it is deleted.
+
+        What was given beside something by hand is not taken, and so is not waited for.
+        """
+        return bool(self._database.load_value(ask.WOULD_STAY, {"group": group}))
+
     # ---- what others did --------------------------------------------------------------------------------------------
 
     def list_taken(self) -> list[Drift]:
@@ -291,6 +313,17 @@ def name_places(connection: Connection, tokens: Collection[str]) -> dict[str, Pl
     for row in connection.execute(ask.SELECT_FIELDS_AT, {"tokens": tokens}) if tokens else ():
         found[row.place] = read_privilege(decode_json(row.fields)).place
     return found
+
+
+def load_rule_state(connection: Connection) -> RuleState:
+    """Return what is known of the rules, within a transaction."""
+    meanings: dict[str, Any] = decode_json(load_marker(connection, PRIVILEGE_RULES))
+    groups = {
+        key.removeprefix(RULE_GROUP): Remembered(id=known, called="")
+        for key, known in meanings.items()
+        if key.startswith(RULE_GROUP)
+    }
+    return RuleState(groups=groups, refused=load_marker(connection, PRIVILEGES_REFUSED) is not None)
 
 
 def load_held_of(connection: Connection, groups: Collection[int]) -> dict[int, list[HeldPrivilege]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import and_, bindparam, delete, exists, or_, select, update
 
-from syncd.plan.privileges import OURS
+from syncd.plan.privileges import LEFT, OURS
 from syncd.store.db.markers import PRIVILEGES_TELLING
 from syncd.store.db.parameters import among_bound
 from syncd.store.schema.tables import (
@@ -92,6 +92,13 @@ IS_READY = select(
         target_groups.c.status == "Synchronized",
     )
 )
+WOULD_STAY = select(
+    exists()
+    .where(_P.group_key == bindparam("group"), _T.key == _P.target_key)
+    .where(or_(_P.state == LEFT, and_(_P.state.in_(OURS), ~_P.beside)))
+    .where(~exists().where(privilege_places.c.place == _T.place, privilege_places.c.state == "gone"))
+)
+"""Whether something that is to be taken may be there, at a place that is: no revoke of it was done yet."""
 _OTHER = privilege_targets.alias("other")
 HAS_UNGIVEN = select(
     exists()

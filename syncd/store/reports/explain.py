@@ -20,7 +20,7 @@ from syncd.store.db.markers import LICENCES_READ, load_marker
 from syncd.store.db.parameters import among_values
 from syncd.store.db.sql import decode_json
 from syncd.store.licences.holdings import load_holding
-from syncd.store.privileges.records import load_held_of
+from syncd.store.privileges.records import RuleState, load_held_of, load_rule_state
 from syncd.store.reports.explain_changes import load_outcomes, load_pending, load_rejected
 from syncd.store.reports.explain_groups import load_by_hand, load_places
 from syncd.store.reports.explain_people import load_manager, load_owned, load_untied
@@ -72,6 +72,7 @@ class Explanation:
     """Of a person: ``held``, each with type and whose doing it is, and ``rule``, the place of the rule that counts."""
     privileges: list[tuple[str, HeldPrivilege]] = field(default_factory=list)
     """What rules gave: of a group, or by the groups that a person is in; each with the BPS id of the group."""
+    privilege_rules: RuleState = field(default_factory=RuleState)
     rejected: list[Mapping[str, Any]] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
 
@@ -136,6 +137,7 @@ class Explanations:
                 outcomes=load_outcomes(connection, records),
                 licences=_load_licences(connection, found, records) if found.kind == "user" else None,
                 privileges=_load_privileges(connection, found, records),
+                privilege_rules=load_rule_state(connection),
                 rejected=load_rejected(connection, records),
                 places=places,
             )

@@ -15,6 +15,7 @@ from syncd.plan.group_names import Remembered, fold_name
 from syncd.plan.report.privileges import describe_held
 from syncd.plan.report.scope_verdicts import Place, find_place, list_verdicts
 from syncd.plan.rules import Rules
+from syncd.plan.words import say
 from syncd.store.reports.explain import Explanation
 from syncd.store.reports.status import Line
 
@@ -159,11 +160,14 @@ def _list_uses(explanation: Explanation, rules: Rules, named: Mapping[str, Remem
     """Return the rules that reach people through this group: it is the one they name, or lies in that."""
     found = explanation.found
     places = [Place(found.id, found.name, (found.name or found.id,)), *explanation.places]
-    return [
-        {"rule": rule, "group": group, "licence": licence, "path": list(place.path)}
-        for rule, group, licence in _list_rules_over_groups(rules)
-        if (place := find_place(group, places, named)) is not None
-    ]
+    refused = say(Cause.PRIVILEGES_REFUSED).text if explanation.privilege_rules.refused else None
+    uses = []
+    for rule, group, licence in _list_rules_over_groups(rules):
+        gives = rule.startswith("privileges[")
+        if place := find_place(group, places, explanation.privilege_rules.groups if gives else named):
+            path, waits = list(place.path), refused if gives else None
+            uses.append({"rule": rule, "group": group, "licence": licence, "path": path, "detail": waits})
+    return uses
 
 
 def _list_namesakes(explanation: Explanation, rules: Rules, named: Mapping[str, Remembered]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, and_, bindparam, exists, func, select
 
+from syncd.model.change import ObjectKind
 from syncd.model.kinds import RecordKind
 from syncd.plan.report.status import Obstacle, StandIn
 from syncd.store.db.parameters import among_bound
@@ -88,11 +89,12 @@ def _select_troubles(
         speaks = speaks | is_open_beside(bindparam("looked", type_=changes.c.run_id.type), newest)
     asked = (changes.c.action == "handover") & (changes.c.status == "held")  # that is the newcomer's trouble
     in_groups = changes.c.target_key if kind == "user" else changes.c.record_key
+    own: tuple[ObjectKind, ...] = ("substitution", "licence") if kind == "user" else ("privilege",)
     found = []
     for record, about in (
         (in_groups, "ownership"),
         (in_groups, "membership"),
-        *([(changes.c.record_key, "substitution"), (changes.c.record_key, "licence")] if kind == "user" else []),
+        *((changes.c.record_key, each) for each in own),
         (changes.c.record_key, kind),  # what concerns the record itself is told rather than a membership of it
     ):
         these = [speaks, changes.c.object == about, record.is_not(None)]

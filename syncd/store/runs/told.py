@@ -25,9 +25,9 @@ class SentNotifications(StorePart):
             save_marker(connection, TOLD + subject, told or None)
 
     @in_thread
-    def count_held(self, run_id: int) -> dict[str, int]:
-        """Return what a run withholds, by action."""
-        return {row[0]: row[1] for row in self._database.load_rows(_COUNT_HELD, {"run": run_id})}
+    def count_held(self, run_id: int) -> dict[tuple[str, str], int]:
+        """Return what a run withholds, by action and object."""
+        return {(row[0], row[1]): row[2] for row in self._database.load_rows(_COUNT_HELD, {"run": run_id})}
 
     @in_thread
     def load_failing(self, attempts: int) -> list[Failing]:
@@ -45,9 +45,9 @@ class SentNotifications(StorePart):
 
 
 _COUNT_HELD = (
-    select(changes.c.action, func.count())
+    select(changes.c.action, changes.c.object, func.count())
     .where(changes.c.run_id == bindparam("run"), changes.c.status == "held")
-    .group_by(changes.c.action)
+    .group_by(changes.c.action, changes.c.object)
 )
 _SELECT_FAILING = (
     select(failures.c.record_key, failures.c.target_key, failures.c.object, failures.c.cause, failures.c.first_at)

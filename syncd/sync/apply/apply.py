@@ -109,7 +109,7 @@ class Apply:
     @property
     def notes(self) -> list[str]:
         """What concerns more than one record, as sentences for the run."""
-        return self._circuit.notes
+        return [*self._circuit.notes, *self._granting.notes]
 
     async def run(
         self, run_id: int, planned: Mapping[Phase, int], *, licences: bool = False, retry_failed: bool = False

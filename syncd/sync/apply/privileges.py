@@ -6,7 +6,7 @@ of.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import structlog
 
 from syncd.clock import Clock
 from syncd.errors import Forbidden, NotFound
-from syncd.model.change import Outcome, Placed
+from syncd.model.change import Outcome, Placed, PlannedChange
 from syncd.model.privilege import read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
@@ -41,6 +41,8 @@ class Granting:
     clock: Clock
     retry: bool = False
     """Try again even if the portal refused us a short while ago: an operator asked, who may have granted the scope."""
+    notes: list[str] = field(default_factory=list)
+    """What the administrator should know."""
     _forbidden: bool = False
     _refused_at: datetime | None = None
     _asked: bool = False
@@ -53,7 +55,7 @@ class Granting:
             self._refused_at, self._asked = await self.store.privileges.load_refusal(), True
         recent = self._refused_at is not None and self.clock.now() - self._refused_at < _PAUSE
         if self._forbidden or (recent and not self.retry):
-            return Outcome(planned.seq, "deferred", say(Cause.PRIVILEGES_REFUSED))
+            return self._defer(planned)
         remove = planned.change.action == "revoke"
         if waits := await self._find_wait(placed, -number, remove=remove):
             return Outcome(planned.seq, "deferred", say(Cause.NOT_READY, what=waits))
@@ -76,7 +78,7 @@ class Granting:
                 structlog.get_logger("syncd.privileges").warning("privileges.forbidden", error=str(error))
             self._forbidden = True
             await self.store.privileges.note_refusal(now)
-            return Outcome(planned.seq, "deferred", say(Cause.PRIVILEGES_REFUSED))
+            return self._defer(planned)
         except NotFound:
             await self._take_back(placed, remove=remove, sent_before=known.sent_before)
             await self.store.privileges.store_reading(privilege.place, None, now=now)
@@ -93,6 +95,12 @@ class Granting:
             settled = settle_grant(answer, sent_before=known.sent_before, beside=known.beside)
         await self.store.privileges.settle(group, -number, settled, now=now)
         return Outcome(planned.seq, settled.outcome, settled.reason)
+
+    def _defer(self, planned: PlannedChange) -> Outcome:
+        """Put a change off for want of the scope; the run says so once."""
+        refused = say(Cause.PRIVILEGES_REFUSED)
+        self.notes = [refused.text]
+        return Outcome(planned.seq, "deferred", refused)
 
     async def _find_wait(self, placed: Placed, target: int, *, remove: bool) -> str:
         """Return what a change waits for; nothing when it may be sent."""

@@ -9,7 +9,7 @@ from syncd.clock import Clock
 from syncd.errors import UNCLEAR, Conflict, Forbidden, NotFound, RemoteError
 from syncd.model.change import Outcome, Phase, Placed, PlannedChange
 from syncd.model.licence import LicenceHolder
-from syncd.model.reason import Cause, Reason
+from syncd.model.reason import NO_REASON, Cause, Reason
 from syncd.model.target import Account, Creation, GroupDetail, MembersResult, PortalGroup, fold
 from syncd.plan.handover import send_fields
 from syncd.plan.rules import Rules
@@ -142,18 +142,23 @@ class RecordWrites:
         change = planned.change
         if tied := await self._protecting.find_reason(change):
             return Outcome(planned.seq, "deferred", say(Cause.TIED, what=tied))
-        if change.object == "user":
-            if not await self._has_arrived(planned, record):
-                return _defer(planned, "the renamed person's new account is not there yet")
-            if waits := await self._find_what_would_stay(planned, record):
-                return _defer(planned, waits)
-            await self._portal.delete_account(change.bps_id)
-        else:
-            await self._portal.delete_group(change.bps_id)
+        if not await self._has_arrived(planned, record):
+            return _defer(planned, "the renamed person's new account is not there yet")
+        if waits := await self._find_what_would_stay(planned, record):
+            return Outcome(planned.seq, "deferred", waits)
+        delete = self._portal.delete_account if change.object == "user" else self._portal.delete_group
+        await delete(change.bps_id)
         return Outcome(planned.seq, "done")
 
-    async def _find_what_would_stay(self, planned: PlannedChange, record: int) -> str:
-        """Return why an account cannot go yet: what hangs on it would stay behind; the portal is asked for it anew."""
+    async def _find_what_would_stay(self, planned: PlannedChange, record: int) -> Reason:
+        """Return why an account or a group cannot go yet: what hangs on it would stay behind."""
+        if planned.change.object == "group":  # of privileges nobody but the own record tells which are ours
+            return say(Cause.PRIVILEGES_STAY) if await self._store.privileges.would_stay(record) else NO_REASON
+        waits = await self._find_what_accounts_leave(planned, record)
+        return say(Cause.NOT_READY, what=waits) if waits else NO_REASON
+
+    async def _find_what_accounts_leave(self, planned: PlannedChange, record: int) -> str:
+        """Return what of an account would stay behind: its licences and its substitution; the portal is asked anew."""
         change = planned.change
         try:
             holder = await self._fetch_holder(change.bps_id)
@@ -178,9 +183,10 @@ class RecordWrites:
 
     async def _has_arrived(self, planned: PlannedChange, record: int) -> bool:
         """Return whether an old account may go: it was not left by a rename, or the new one is there."""
-        if planned.change.reason.cause is not Cause.RENAMED or planned.change.source_key is None:
+        change = planned.change
+        if change.object == "group" or change.reason.cause is not Cause.RENAMED or change.source_key is None:
             return True
-        return await self._store.outcomes.has_current_account(planned.change.source_key, record)
+        return await self._store.outcomes.has_current_account(change.source_key, record)
 
     async def unlink(self, placed: Sequence[Placed]) -> list[Outcome]:
         """Take members or owners out of one group."""

@@ -17,6 +17,7 @@ from syncd.plan.undo.undo import reverse
 from syncd.plan.undo.values import Done, Reverse
 from syncd.plan.words import TIED, say
 from syncd.sync.passage import drop_plan, pass_complete
+from syncd.sync.planning.privileges import number_privileges
 from syncd.sync.planning.proposal import Means
 
 if TYPE_CHECKING:
@@ -93,10 +94,10 @@ class Undo:
         for standing in chain(store.undo.iterate_standing(self.run_id, "done"), [found_later]):
             found: list[_Reversed] = []
             for done, record, target in standing:
-                if done.change.object == "licence" and record in leaving:
-                    continue  # it goes with its account
+                if done.change.object in ("licence", "privilege") and record in leaving:
+                    continue  # it goes with its account or its group
                 result = self._reverse(done, means, record=record, licences=licences)
-                if done.change.object == "user" and any(each.action == "delete" for each in result.changes):
+                if done.change.object in RECORD_KINDS and any(each.action == "delete" for each in result.changes):
                     leaving.add(record)
                 found.append((result, done.change, record, target))
             yield found
@@ -158,6 +159,8 @@ def _find_target(change: Change, *, done: Change, target: int | None, means: Mea
     """Return the key that stands for the target of a reverse: its own one, when it is another than that of the done."""
     if change.object == "licence":
         return number_type(change.target)
+    if change.object == "privilege":
+        return number_privileges(means.store, [change])[0]
     if change.object == "substitution" and change.target.casefold() != done.target.casefold():
         return means.store.plan_files.load_principals({change.target})[change.target.casefold()]
     return target

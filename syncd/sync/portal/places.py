@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from syncd.errors import Forbidden, NotFound, Rejected
 from syncd.model.privilege import Listed, ListKind, Place, PlaceKind, Privilege
@@ -20,6 +21,8 @@ _EXACT = re.compile(r"\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNOREC
 
 _TRIED = range(1, 11)
 """Ids of content databases that are tried to say which there are: no operation of the API lists them."""
+GONE: Final = "gone"
+"""Said of a company that the portal has no more."""
 _WHERE_DATABASES = "the API lists none: the id stands in the address of any element, …/db/1/app/…"
 
 
@@ -58,6 +61,24 @@ class Places:
             company=company.key if company else "",
             company_name=(company.code or company.name) if company else "",
         )
+
+    async def find_again(self, place: Place) -> Listed | None:
+        """Return what the portal says today of a place that was found before; None when it does not tell."""
+        if place.kind != "form_type":
+            return await self.portal.find_place(place.database, place.kind, place.key)
+        listed = await self._list(place.database, "form_type", place.workflow)
+        return next((each for each in listed if place.key in (each.guid, str(each.number))), None)
+
+    async def find_company_again(self, privilege: Privilege) -> Listed | Literal["gone"] | None:
+        """Return the same of a company; None where there is none, or we are not shown them."""
+        if not privilege.company:
+            return None
+        try:
+            listed = await self._list(privilege.place.database, "company")
+        except Forbidden:
+            return None
+        found = next((each for each in listed if privilege.company in (each.guid, str(each.number))), None)
+        return found or GONE
 
     async def _check_database(self, database: int) -> None:
         try:
@@ -110,7 +131,7 @@ class Places:
         """Return the company of a rule, None for all. ``before``: what is wrong with the rule besides."""
         if not rule.company:
             return None
-        exact = _EXACT.fullmatch(rule.company) is not None
+        exact = is_exact(rule.company)
         try:
             listed = await self._list(rule.database, "company")
         except Forbidden as error:
@@ -156,6 +177,16 @@ class Places:
                 known = ()
             self._lists[database, kind, within] = known
         return known
+
+
+def is_exact(reference: str) -> bool:
+    """Return whether a rule names something by its id or its guid."""
+    return _EXACT.fullmatch(reference) is not None
+
+
+def is_other_name(reference: str, listed: Listed) -> bool:
+    """Return whether a rule names something by a name that it does not bear any more."""
+    return not is_exact(reference) and reference.casefold() not in (listed.name.casefold(), listed.code.casefold())
 
 
 def name_rule(rule: PrivilegeRule) -> str:

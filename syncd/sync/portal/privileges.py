@@ -13,7 +13,7 @@ from syncd.model.privilege import Place, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
 from syncd.plan.group_names import fold_name, list_ids, name_choice
-from syncd.plan.privileges import WantedPrivilege, find_repeated
+from syncd.plan.privileges import RULE_GROUP, WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
@@ -21,8 +21,6 @@ from syncd.sync.ports.sides import Portal
 
 if TYPE_CHECKING:
     from syncd.store.store import Store
-
-_GROUP = "group "
 
 
 class Privileging:
@@ -114,7 +112,7 @@ class Privileging:
 
     async def _resolve(self, meanings: dict[str, Any], *, ask: bool) -> None:
         places, problems, found = Places(self._portal), list[str](), list[WantedPrivilege]()
-        waiting, refused = list[str](), False
+        waiting, lacking, why, refused = list[str](), list[str](), "", False
         for number, rule in enumerate(self._rules.privileges):
             group = await self._store.in_thread(find_rule_group, self._store, rule, meanings)
             if isinstance(group, str):
@@ -128,8 +126,10 @@ class Privileging:
                 except Unknown as unknown:
                     problems += [f"privileges[{number}].{name}: {words}" for name, words in unknown.problems]
                     continue
-                except Waits as lacking:
-                    self.notes.append(f"privileges[{number}].company: {lacking}")
+                except Waits as error:
+                    lacking.append(f"privileges[{number}].company")
+                    why = why or str(error)
+                    continue
                 except AuthFailed:
                     raise
                 except RemoteError as error:
@@ -150,7 +150,9 @@ class Privileging:
         ]
         if problems:
             raise ConfigError(sorted(problems))
-        if waiting:
+        if lacking:
+            self.notes.append(f"{', '.join(lacking)}: {why}")
+        if waiting and not refused:
             self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
         self._forget_others(meanings)
         self.wanted = tuple(found)
@@ -158,7 +160,7 @@ class Privileging:
     def _forget_others(self, meanings: dict[str, Any]) -> None:
         """Keep in mind only what rules of today name."""
         rules = self._rules.privileges
-        named = {name_rule(rule) for rule in rules} | {f"{_GROUP}{fold_name(rule.group)}" for rule in rules}
+        named = {name_rule(rule) for rule in rules} | {f"{RULE_GROUP}{fold_name(rule.group)}" for rule in rules}
         for key in meanings.keys() - named:
             del meanings[key]
 
@@ -168,7 +170,7 @@ def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any])
 
     A group that is gone is meant still, so that what it got is taken; one that was made anew with its name is it.
     """
-    key, desired = f"{_GROUP}{fold_name(rule.group)}", store.desired
+    key, desired = f"{RULE_GROUP}{fold_name(rule.group)}", store.desired
     by_id = desired.find_group(rule.group.strip().lower())
     if by_id is not None:
         return by_id.key
@@ -202,3 +204,24 @@ def recall_rules(store: Store, rules: Rules) -> list[tuple[int, WantedPrivilege 
             wanted = WantedPrivilege(rule=number, group=group, name=rule.group, privilege=privilege)
         found.append((number, wanted))
     return found
+
+
+def recall_rule_groups(store: Store, rules: Rules) -> list[tuple[int, str, str]]:
+    """Return the rules whose group a run has met, each with that group's id, and the name that it had then."""
+    meanings = store.privileges.load_meanings.blocking()
+    found: list[tuple[int, str, str]] = []
+    for number, rule in enumerate(rules.privileges):
+        remembered = meanings.get(f"{RULE_GROUP}{fold_name(rule.group)}")
+        known = store.desired.find_group(remembered or rule.group.strip().lower())
+        if known is not None:
+            found.append((number, known.id, known.name))
+    return found
+
+
+def find_unknown_groups(store: Store, rules: Rules) -> dict[int, str]:
+    """Return what is wrong with the groups of rules by the store alone; nothing where it was never filled."""
+    if not any(any(some) for some in store.desired.iterate_named_groups(touched_only=False)):
+        return {}
+    meanings = store.privileges.load_meanings.blocking()
+    known = {number: find_rule_group(store, rule, dict(meanings)) for number, rule in enumerate(rules.privileges)}
+    return {number: said for number, said in known.items() if isinstance(said, str)}

@@ -53,6 +53,7 @@ CAUSES: Final[dict[str, str]] = {
     "settled_later": "późniejszy przebieg ustalił, jak to się skończyło",
     "deletion_stopped": "nie odebrano: konto nie jest jednak usuwane",
     "licences_stay": "jego licencji jeszcze nie odebrano",
+    "privileges_stay": "uprawnień nadanych jej przez reguły jeszcze nie odebrano albo mogą tam być (syncd privileges)",
     "moves_together": "przenoszone tylko razem z licencją poprzedniego konta",
     "manual_stays": "poprzednie konto zatrzymuje tę licencję",
     "given_by_hand": "w międzyczasie nadano ręcznie i tak zostaje",

@@ -1,0 +1,230 @@
+"""A group is deleted after what rules gave it is taken, and waits for that, whatever kept it from being taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from syncd.cli.commands.privileges import list_privileges
+from syncd.model.reason import Cause
+from syncd.model.run import RunRecord
+from syncd.plan.rules import PrivilegeRule
+from syncd.sandbox.portal.places import Given
+from syncd.sandbox.wire.faults import Fault
+from syncd.store.reports.explain import Explanations
+from syncd.store.store import Store
+from syncd.sync.planning.undo import Undo
+from tests.contract.office import DAY, Office
+from tests.contract.privilege_rules import rule
+from tests.fakes.rules import make_limits
+from tests.fakes.wired import Asked
+
+GONE = Asked("delete", "group", "g@grp")
+
+
+def say(office: Office, *rules: PrivilegeRule) -> None:
+    """Set the rules. Without others about the groups: a licence for a group that is gone stops a run."""
+    office.rules = replace(office.rules, privileges=rules, licences=())
+
+
+def refuse(office: Office, status: int, code: str) -> None:
+    """Let the portal answer every revoke with this."""
+    body = f'{{"type": "{code}", "description": "no", "errorGuid": "1"}}'.encode()
+    office.wire.faults.add(Fault("status", side="portal", path="privileges/remove", status=status, body=body, count=-1))
+
+
+def break_connection(office: Office) -> None:
+    """Let nobody learn how a revoke ends."""
+    office.wire.faults.add(Fault("reset", side="portal", path="admin/privileges", count=-1))
+
+
+TROUBLES: dict[str, Callable[[Office], None]] = {
+    "no rights": lambda office: refuse(office, 403, "InsufficientAccountPermissions"),
+    "no scope": lambda office: refuse(office, 403, "InvalidScope"),
+    "conflict": lambda office: refuse(office, 409, "ValidationError"),
+    "unclear": break_connection,
+}
+each_trouble = pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
+
+
+async def leave(office: Office) -> None:
+    """Let the group go from the tenant, with its time of grace over and nothing taken from it yet."""
+    say(office, rule())
+    assert (await office.sync("full")).status == "succeeded"
+    office.source.remove_group("g")
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, grace=office.rules.policy.grace * 0))
+    office.take_asked()
+
+
+def take_revoked(office: Office) -> bool:
+    """Return whether the group was deleted since the last look; if so, nothing was left of what the rule gave."""
+    asked = office.take_asked()
+    if GONE not in asked:
+        return False
+    return "revoke" in [one.action for one in asked[: asked.index(GONE)] if one.object == "privilege"]
+
+
+def find_reason(office: Office, run: RunRecord) -> Cause | None:
+    """Return why the plan of a run put the deletion off; None when it did not."""
+    chunks = Store(office.database).plans.iterate_changes(run.id)
+    found = [planned for some in chunks for planned, _, _ in some if planned.change.action == "delete"]
+    assert len(found) == 1
+    return found[0].error.cause if found[0].status == "deferred" else None
+
+
+@each_trouble
+async def test_a_group_stays_until_its_privileges_are_revoked(
+    office: Office, trouble: Callable[[Office], None]
+) -> None:
+    """Refused, put off, a conflict or an unclear answer: the portal may keep them under the id of the group."""
+    await leave(office)
+    trouble(office)
+    run = await office.sync()
+    assert find_reason(office, run) is Cause.PRIVILEGES_STAY
+    assert "g@grp" in office.wire.store.groups
+    office.wire.faults.clear()
+    office.wire.store.privileges.clear()  # a person looked, where only a person can
+    await office.sync("full")
+    assert "g@grp" not in office.wire.store.groups
+
+
+async def test_the_deletion_follows_its_revoke_in_one_run(office: Office) -> None:
+    """As soon as it is taken; nothing more is asked of the portal for that."""
+    await leave(office)
+    refuse(office, 403, "InsufficientAccountPermissions")
+    await office.sync()
+    office.wire.faults.clear()
+    office.judge.seen.clear()
+    await office.sync()
+    assert take_revoked(office)
+    assert [line.split()[0] for line in office.judge.seen if "privileges" in line] == ["POST"]
+
+
+async def test_why_it_stays_is_explained(office: Office) -> None:
+    """In the words of the reasons, beside what is to be taken."""
+    await leave(office)
+    refuse(office, 403, "InsufficientAccountPermissions")
+    await office.sync()
+    explanations = Explanations(office.database)
+    (found,) = explanations.find("Group g")
+    told = explanations.explain(found, now=office.clock.now())
+    open_ = {(one["action"], one["object"]): one["error"] for one in told.pending}
+    assert open_["delete", "group"].startswith("privileges that rules gave it are not revoked yet")
+    states = [(each["bps_id"], each["state"]) for each in list_privileges(Store(office.database), office.rules)]
+    assert ("g@grp", "leaving") in states
+
+
+@each_trouble
+async def test_an_approval_deletes_no_group_that_keeps_privileges(
+    office: Office, trouble: Callable[[Office], None]
+) -> None:
+    """Released together, the deletion waits for the revoke all the same."""
+    await leave(office)
+    office.rules = replace(office.rules, limits=make_limits(max_removals=0))
+    held = await office.sync()
+    assert held.status == "held"
+    trouble(office)
+    assert find_reason(office, await office.approve(held)) is Cause.PRIVILEGES_STAY
+    assert "g@grp" in office.wire.store.groups
+
+
+@each_trouble
+async def test_a_plan_file_deletes_no_group_that_keeps_privileges(
+    office: Office, trouble: Callable[[Office], None]
+) -> None:
+    """The same of a plan that was made before."""
+    await leave(office)
+    file = office.make_file(await office.sync("delta", write=False))
+    trouble(office)
+    assert find_reason(office, await office.carry_out(file)) is Cause.PRIVILEGES_STAY
+    assert "g@grp" in office.wire.store.groups
+
+
+@each_trouble
+async def test_an_undo_deletes_no_group_that_keeps_privileges(
+    office: Office, trouble: Callable[[Office], None]
+) -> None:
+    """The same of a group that the undone run had made."""
+    say(office, rule())
+    made = await office.sync("full")
+    trouble(office)
+    await office.carry_out(Undo(run_id=made.id, delete_created=True))
+    assert "g@grp" in office.wire.store.groups
+    assert "h@grp" not in office.wire.store.groups
+
+
+async def test_an_undo_takes_what_later_runs_gave_before_it_deletes_a_group(office: Office) -> None:
+    """As with the licences of an account: they go with it, once."""
+    say(office)
+    made = await office.sync("full")
+    say(office, rule(), rule("Group h"))
+    await office.sync("full")
+    office.take_asked()
+    done = await office.carry_out(Undo(run_id=made.id, delete_created=True))
+    assert done.status == "succeeded", done.error
+    asked = office.take_asked()
+    for group in ("g@grp", "h@grp"):
+        revoked = [place for place, one in enumerate(asked) if one[:3] == ("revoke", "privilege", group)]
+        assert len(revoked) == 1
+        assert revoked[0] < asked.index(Asked("delete", "group", group))
+    assert office.wire.store.privileges == {}
+
+
+async def test_an_undo_revokes_once_what_the_undone_run_gave_to_a_group_that_it_made(office: Office) -> None:
+    """By the creation alone: the grant goes with its group."""
+    say(office, rule())
+    made = await office.sync("full")
+    office.take_asked()
+    await office.carry_out(Undo(run_id=made.id, delete_created=True))
+    assert [one.action for one in office.take_asked() if one.bps_id == "g@grp" and one.object == "privilege"] == [
+        "revoke"
+    ]
+
+
+async def test_an_undo_leaves_a_group_that_has_something_by_hand_where_a_rule_gave_too(office: Office) -> None:
+    """Nobody can tell the two apart, and the deletion would take both."""
+    say(office)
+    made = await office.sync("full")
+    place = (1, "application", "", office.wire.store.databases[1].applications[0].guid)
+    office.wire.store.privileges[Given(place, "g@grp", "MetadataAccess")] = "local"
+    say(office, rule())
+    await office.sync("full")
+    await office.carry_out(Undo(run_id=made.id, delete_created=True))
+    assert "g@grp" in office.wire.store.groups
+    assert len(office.wire.store.privileges) == 2
+
+
+async def test_a_place_that_is_gone_keeps_no_group(office: Office) -> None:
+    """What was given there nobody has, and nobody can take."""
+    say(office, rule())
+    await office.sync("full")
+    office.wire.store.databases[1].applications.pop(0)
+    await office.sync("full")
+    office.source.remove_group("g")
+    await office.sync()
+    office.clock.elapsed += 4 * DAY
+    await office.sync()
+    assert GONE in office.take_asked()
+
+
+@pytest.mark.parametrize("office", [{"deletion_clears_privileges": False}], indirect=True)
+async def test_nothing_waits_for_what_was_given_by_hand(office: Office) -> None:
+    """Beside a privilege by hand ours is not taken either: the group goes by its own policy, after its grace."""
+    await office.sync("full")
+    place = (1, "application", "", office.wire.store.databases[1].applications[0].guid)
+    office.wire.store.privileges[Given(place, "g@grp", "MetadataAccess")] = "local"
+    await leave(office)
+    await office.sync("full")
+    assert "g@grp" not in office.wire.store.groups
+
+
+async def test_undoing_a_deletion_gives_back_what_the_same_run_revoked(office: Office) -> None:
+    """The group is made anew, and gets its privilege as soon as it is ready."""
+    await leave(office)
+    gone = await office.sync()
+    assert take_revoked(office)
+    run = await office.carry_out(Undo(run_id=gone.id))
+    assert run.status == "succeeded", run.error
+    assert [(given.key, given.level) for given in office.wire.store.privileges] == [("g@grp", "ReadOnly")]
