@@ -58,6 +58,10 @@ class LeadershipTerm:
                 await self._finish_in_thread(partial(Store(self._database).daemons.say_gone, self._name))
             await self._lock.close()
 
+    def cancel_reading(self) -> None:
+        """Break off the run in hand if it has not come to writing yet."""
+        self._worker.cancel_reading()
+
     def cancel_run(self) -> None:
         """Break off the run in hand."""
         self._worker.cancel_run()

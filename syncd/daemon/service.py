@@ -1,7 +1,7 @@
 """The context of the daemon: open the store, serve terms on it, obey signals, reload, stop.
 
-A stop ends the run in hand at its next safe place; after ``GRACE_SECONDS`` (less than the time that deploy/ gives the
-process to stop) it is broken off.
+A stop ends the run in hand at its next safe place. After ``READING_SECONDS`` it is broken off if it only reads, after
+``GRACE_SECONDS`` (less than the time that deploy/ gives the process to stop) whatever it does.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from syncd.store.db.database import Database
 from syncd.sync.notify import Reload
 from syncd.tasks import background_tasks
 
+READING_SECONDS = 5.0
 GRACE_SECONDS = 25.0
 _LAST_SECONDS = 10.0
 """A run that was broken off has so long to put its transaction away; then the process leaves without it."""
@@ -204,7 +205,10 @@ class Service:
     async def _keep_deadline(self) -> None:
         """After a stop: break off what does not end in time, and at last leave without it."""
         await self._context.stop.wait()
-        await self._clock.sleep(GRACE_SECONDS)
+        await self._clock.sleep(READING_SECONDS)
+        if self._term is not None:
+            self._term.cancel_reading()
+        await self._clock.sleep(GRACE_SECONDS - READING_SECONDS)
         if self._term is not None:
             self._term.cancel_run()
         await self._clock.sleep(_LAST_SECONDS)

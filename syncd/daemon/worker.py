@@ -64,6 +64,7 @@ class Worker:
         self._confirm = confirm
         self._run_backoff = Backoff(failed="run.error", recovered="run.recovered")
         self._run: asyncio.Task[RunRecord] | None = None
+        self._reads = True
         self._log = structlog.get_logger("syncd.daemon")
 
     async def work(self) -> None:
@@ -117,6 +118,11 @@ class Worker:
         mine = [wish for wish in asked if wish.rules == ours]
         return make_request(mine[0].kind, [wish.id for wish in mine if wish.kind == mine[0].kind]) if mine else None
 
+    def cancel_reading(self) -> None:
+        """Break off the run in hand if it has not come to writing yet: it may wait for an answer that never comes."""
+        if self._reads:
+            self.cancel_run()
+
     def cancel_run(self) -> None:
         """Break off the run in hand: its record is closed as interrupted, its requests are not waited for."""
         if self._run is not None:
@@ -126,6 +132,7 @@ class Worker:
     async def _carry_out(self, request: RunRequest) -> None:
         """Run once. A store that fails means the same again later; anything else waits for the next request."""
         self._context.state.begin(request)
+        self._reads = True
         run = self._run = asyncio.create_task(self._execute(request), name="run")
         try:
             await asyncio.wait([run])
@@ -184,9 +191,13 @@ class Worker:
                 record = await self._record_unopened(request, error)
             else:
                 check = DriftCheck("report", lambda _found: None) if request.drift else None  # the asker looks itself
-                record = await runs.execute(request, sides, proposal=check)
+                record = await runs.execute(request, sides, proposal=check, shown=self._note_plan)
         await self._answer(request, record)
         return record
+
+    def _note_plan(self, _run: int) -> None:
+        """Note that the plan is complete, and that writing begins."""
+        self._reads = False
 
     async def _answer(self, request: RunRequest, record: RunRecord) -> None:
         """Say in the store which run did what was asked for there. A wish whose run was cut short is still one."""

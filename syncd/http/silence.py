@@ -87,7 +87,7 @@ def explain_proxy(status: int, headers: Mapping[str, str], *, url: URL, options:
     """Return what an answer of the forward proxy means; only what may pass by itself is tried again."""
     setting = options.proxy_setting
     said = f"the proxy of {setting} answered {status}"
-    if status == 407:
+    if status in (401, 407):  # tinyproxy says 401 of a wrong password, and of CONNECT nobody else can say it
         values = headers.getall("Proxy-Authenticate", ()) if hasattr(headers, "getall") else headers.values()
         return ProxyRefused(f"{said}: {_explain_sign_in(values, options)}", sent=False)
     if status >= 500 or status in (408, 425, 429):

@@ -3,9 +3,9 @@
 The real program, and the sandbox, in processes for which time passes ``--speed`` times as fast (``fast_time.c``, made
 by ``cc`` and loaded into them). Every minute `tests.bench.weather` chooses what happens to requests, and now and then
 the company changes. Once it is over, a delta and a full run follow with nothing in between. Then the portal must be as
-the tenant says, no cause may have more than `MOST_LINES` log lines in a run, and ``syncd status`` must have named what
-was in the way whenever it was asked while a side did not work. Exit code 1 otherwise. By hand: it takes 24 hours /
-speed. ``SYNCD_DAY_LOG`` names a file for the log.
+the tenant says, no cause may have more than `MOST_LINES` log lines in a run, and ``syncd status`` must have said, each
+time that it was asked, why the last run did not succeed. Exit code 1 otherwise. By hand: it takes 24 hours / speed.
+``SYNCD_DAY_LOG`` names a file for the log.
 """
 
 from __future__ import annotations
@@ -129,15 +129,25 @@ async def _pass_minute(minute: int, day: Day, sandbox: Sandbox, chance: random.R
     if chance.random() < _CHANGE:
         happen(sandbox.directory, chance, chance.choice(_CHANGES))
     if minute % _ASKED_EVERY == _ASKED_EVERY - 1:
-        last = day.find_last()
+        before = day.find_last()
         process = await program.start("status", "--json")
         said, _ = await process.communicate()
-        document = json.loads(said)
-        day.asked.append(document["troubles"])
-        failed = [side for side in document["sides"].values() if side["state"] == "failed"]
-        if last.get("status") == "failed" and not (document["troubles"] and all(side["reason"] for side in failed)):
-            day.unnamed.append(document)
+        document, last = json.loads(said), day.find_last()
+        day.asked.append(
+            [*document["troubles"], *filter(None, (side["reason"] for side in document["sides"].values()))]
+        )
+        if not any(_is_named(run, document) for run in (before, last)):
+            day.unnamed.append([last, document])
     await asyncio.sleep(60)
+
+
+def _is_named(run: dict[str, Any], document: dict[str, Any]) -> bool:
+    """Tell whether ``status`` says why a run did not succeed; of words that the log hides, what stands before them."""
+    if run.get("status", "succeeded") in ("succeeded", "interrupted"):
+        return True
+    said = [last["error"] or "" for last in document["last_runs"].values() if last is not None]
+    reason = run["error"].partition("“")[0]
+    return bool(document["troubles"] and reason) and any(reason in error for error in said)
 
 
 async def _settle(day: Day, sandbox: Sandbox, truth: Truth, daemon: asyncio.subprocess.Process) -> list[str]:

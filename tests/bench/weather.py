@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 from collections.abc import Callable, Mapping
 
@@ -47,6 +48,32 @@ def _spell(sandbox: Sandbox, _side: str, chance: random.Random) -> None:
     sandbox.portal_knobs.spelling = chance.choice(("trimmed", "lower"))
 
 
+def _bomb(sandbox: Sandbox, side: str, _chance: random.Random) -> None:
+    sandbox.book.revoke_all()
+    _plan(sandbox, "bomb", side, path="token", size=100 << 20)
+    _plan(sandbox, "bomb", "login", size=100 << 20)
+
+
+def _refuse_place(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    claims = base64.b64encode(b'{"access_token":{"xms_rp_ipaddr":{"value":"203.0.113.9"}}}').decode()
+    headers = {"WWW-Authenticate": f'Bearer realm="", error="insufficient_claims", claims="{claims}"'}
+    body = b'{"error":{"code":"InvalidAuthenticationToken","message":"TokenCreatedWithOutdatedPolicies"}}'
+    _plan(sandbox, "status", "graph", status=401, headers=headers, body=body)
+
+
+def _spoil_entries(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    body = b'{"value":[' + b",".join([b'{"id":5}'] * 20_000) + b"]}"
+    _plan(sandbox, "status", "graph", status=200, body=body, path="users|groups")
+
+
+def _leave_no_budget(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    sandbox.tenant_knobs.resource_units_per_10s = 20
+
+
+def _empty_pages(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
+    sandbox.tenant_knobs.endless_rounds = True
+
+
 def _forget_tokens(sandbox: Sandbox, _side: str, _chance: random.Random) -> None:
     sandbox.book.revoke_all()
 
@@ -64,6 +91,13 @@ WEATHERS: Mapping[str, Weather] = {
     "a slow drip": lambda sandbox, side, _: _plan(sandbox, "drip", side, seconds=2.0),
     "connections that are cut": _cut,
     "a token that is stale": _forget_tokens,
+    "a token that grows to 100 MB": _bomb,
+    "a refusal by location": _refuse_place,
+    "a page of bad entries": _spoil_entries,
+    "next to no budget": _leave_no_budget,
+    "empty pages": _empty_pages,
+    "links elsewhere": lambda sandbox, *_: _plan(sandbox, "links", "graph", link="foreign"),
+    "an error page without an end": lambda sandbox, side, _: _plan(sandbox, "endless", side, status=502, size=1 << 16),
 }
 
 
@@ -80,3 +114,4 @@ def clear(sandbox: Sandbox) -> None:
     """Let everything through as it is."""
     sandbox.faults.clear()
     sandbox.portal_knobs.spelling = "as sent"
+    sandbox.tenant_knobs.resource_units_per_10s, sandbox.tenant_knobs.endless_rounds = 0, False

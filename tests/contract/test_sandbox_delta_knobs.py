@@ -97,11 +97,12 @@ async def test_duplicates_and_removals_show_up_in_the_initial_round(client: Clie
     assert {link["id"] for link in links if "@removed" in link} == {gone}
 
 
-async def test_empty_pages_have_a_next_link(client: Client) -> None:
-    """A page without entries is not the end of the round."""
-    turn_knobs(client.sandbox.tenant_knobs, {"page_objects": 10, "empty_page_every": 2})
+@pytest.mark.parametrize(("every", "empty"), [(1, 6), (2, 3)])
+async def test_empty_pages_have_a_next_link(client: Client, every: int, empty: int) -> None:
+    """A page without entries is not the end of the round; where each one may be empty, one with entries follows it."""
+    turn_knobs(client.sandbox.tenant_knobs, {"page_objects": 10, "empty_page_every": every})
     users, _ = await client.round(USERS)
-    assert [len(page["value"]) == 0 for page in users.pages[:-1]].count(True) >= 3
+    assert [len(page["value"]) == 0 for page in users.pages[:-1]].count(True) >= empty
     assert len(users.objects) == 60
 
 

@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 
+from syncd.clock import Clock
+from syncd.logs.redaction import MASK
 from syncd.sandbox.server import Sandbox, SandboxOptions
 from syncd.sandbox.wire.faults import Fault
+from syncd.store.db.database import open_database
+from syncd.store.store import Store
 from tests.e2e.program import Ended, Program
+from tests.fakes.console import open_console, walk
+from tests.fakes.rules import make_rules
 
 PERSON = b"Kasimira Canarynska is known already."
 
 
-def search(secrets: list[str], directory: Path, *ended: Ended) -> None:
-    """Fail when a part of a secret or something like a token is in any output or file."""
-    outputs = {f"output {number}": one.stdout + one.stderr for number, one in enumerate(ended)}
+def search(secrets: list[str], directory: Path, *ended: Ended, pages: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Fail when a part of a secret or something like a token is in any output, page or file."""
+    outputs = {f"output {number}": one.stdout + one.stderr for number, one in enumerate(ended)} | dict(pages)
     kept = {path.name: path.read_bytes().decode("latin-1") for path in directory.glob("*.db*")}
     for where, text in (outputs | kept).items():
         assert not re.search(r"eyJ[\w-]{12}", text), f"a token in {where}"
@@ -29,10 +38,18 @@ def search(secrets: list[str], directory: Path, *ended: Ended) -> None:
                     assert form[start : start + 12] not in text, f"{form[start : start + 12]} in {where}"
 
 
+async def walk_through_console(directory: Path) -> dict[str, str]:
+    """Return every kind of page that an approver can reach over the program's store."""
+    with closing(open_database(f"sqlite:///{directory / 'store.db'}")) as database:
+        world = SimpleNamespace(database=database, store=Store(database), clock=Clock(), rules=make_rules())
+        async with open_console(world) as stage:  # type: ignore[arg-type]  # as much of a world as the console asks for
+            return await walk(stage.sign_in("approver"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", ["application/json", "text/html"])
 async def test_sides_that_repeat_what_they_are_sent(tmp_path: Path, shape: str) -> None:
-    """Check, run, list and store: each time another side repeats the request, with a person's name before it."""
+    """Check, run, list, store and console: each time another side repeats the request, after a person's name."""
     async with Sandbox(SandboxOptions(users=12, groups=2, memberships=20), tmp_path) as sandbox:
         syncd = Program.connected(sandbox, tmp_path)
         secrets = [sandbox.client_secret, sandbox.portal_client_secret]
@@ -51,7 +68,9 @@ async def test_sides_that_repeat_what_they_are_sent(tmp_path: Path, shape: str) 
             assert ended[-2].code != 0
         sandbox.faults.clear()
         ended += [await syncd("runs", "--json"), await syncd("runs", "show", "3", "--json"), await syncd("users")]
-        search(secrets, tmp_path, *ended)
+        pages = await walk_through_console(tmp_path)
+        search(secrets, tmp_path, *ended, pages=pages)
+        assert any("Kasimira" in text and MASK in text for text in pages.values()), sorted(pages)
         assert "Kasimira" in ended[-3].stdout + ended[-2].stdout
         assert all("Kasimira" not in one.stderr for one in ended)
 

@@ -171,6 +171,22 @@ class Browser:
             return Answer(answer.status, dict(answer.headers), await answer.read(), told)
 
 
+async def walk(browser: Browser) -> dict[str, str]:
+    """Return every kind of page that can be reached by links, by its path without names and numbers; with downloads."""
+    seen: dict[str, str] = {}
+    waiting = ["/"]
+    while waiting:
+        path = waiting.pop()
+        kind = "console " + re.sub(r"\?.*|[0-9a-f-]{8,}|\d+|[\w.]+(@|%40)[\w.]+", "…", path)
+        if kind in seen or kind.endswith("/sign-out"):
+            continue
+        answer = await browser.get(path)
+        text = answer.body.decode("latin-1" if b"\0" in answer.body else "utf-8")
+        seen[kind] = text + answer.place
+        waiting += [unescape(link) for link in re.findall(r'(?:href|action)="(/[^"]*)"', text)]
+    return seen
+
+
 def make_web(**changes: Any) -> WebSettings:
     """Return ``[web]`` with the sign-in by token, with changes."""
     base: dict[str, Any] = {"sign_in": "token", "token": Secret(TOKEN)}

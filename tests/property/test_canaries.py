@@ -15,7 +15,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -44,7 +43,7 @@ from syncd.web.page import render_page
 from syncd.web.vitals import StoreView
 from tests.contract.office import Office
 from tests.fakes.channel import FakeChannel
-from tests.fakes.console import open_console
+from tests.fakes.console import open_console, walk
 from tests.fakes.tenant import Tenant
 from tests.fakes.wired import Wire
 from tests.stores import open_migrated
@@ -189,19 +188,8 @@ async def _walk_through_console(office: Office) -> dict[str, str]:
     world = SimpleNamespace(
         database=office.database, store=Store(office.database), clock=office.clock, rules=office.rules
     )
-    seen: dict[str, str] = {}
     async with open_console(world) as stage:  # type: ignore[arg-type]  # as much of a world as the console asks for
-        browser = stage.sign_in("approver")
-        waiting = ["/"]
-        while waiting:
-            path = waiting.pop()
-            kind = re.sub(r"\?.*|[0-9a-f-]{8,}|\d+|[\w.]+(@|%40)[\w.]+", "…", path)
-            if f"console {kind}" in seen or kind.endswith("/sign-out"):
-                continue
-            answer = await browser.get(path)
-            text = answer.body.decode("latin-1" if b"\0" in answer.body else "utf-8")
-            seen[f"console {kind}"] = text + answer.place
-            waiting += [unescape(link) for link in re.findall(r'(?:href|action)="(/[^"]*)"', text)]
+        seen = await walk(stage.sign_in("approver"))
     assert len(seen) >= PAGES, sorted(seen)
     return seen
 

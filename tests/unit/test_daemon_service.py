@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,11 +18,13 @@ from syncd.daemon import service as service_module
 from syncd.daemon.service import Service
 from syncd.daemon.state import DaemonState
 from syncd.errors import ConfigError, SchemaMismatch
+from syncd.model.target import Account, Creation
 from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from syncd.store.store import Store
 from tests.fakes.channel import FakeChannel
 from tests.fakes.daemon import FakeParts, LogWatch, make_settings, open_new_store, watching_logs
+from tests.fakes.portal import FakePortal
 from tests.postgres import fresh_database
 
 pytestmark = [pytest.mark.driver, pytest.mark.both_engines]
@@ -142,17 +145,61 @@ async def test_a_stop_counts_even_when_its_log_line_is_broken_off(
             assert await context == 0
 
 
-async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the grace time the run is cancelled and closed as interrupted; the exit code is still 0."""
-    monkeypatch.setattr(service_module, "GRACE_SECONDS", 0.05)
+class StuckPortal(FakePortal):
+    """A portal whose creations wait while ``gate`` is closed; ``asked`` tells that one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.asked = asyncio.Event(), asyncio.Event()
+
+    async def create_account(self, account: Account, *, sent_before: bool = False) -> Creation:
+        """Create once the gate is open."""
+        self.asked.set()
+        await self.gate.wait()
+        return await super().create_account(account, sent_before=sent_before)
+
+
+def load_statuses(url: str) -> list[str]:
+    """Return how the runs of a store ended."""
+    with contextlib.closing(open_database(url)) as database:
+        return [run.status for run in Store(database).runs.load_runs(5)]
+
+
+async def test_a_run_that_reads_is_broken_off_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer that it waits for may never come: it is closed as interrupted long before the grace time is over."""
+    monkeypatch.setattr(service_module, "READING_SECONDS", 0.05)
     url, parts = f"sqlite:///{tmp_path / 'store.db'}", FakeParts()
     parts.source.gate.clear()
     async with living(url, parts) as (_, log):
         await parts.source.asked.wait()
     assert "run.cancelled" in log.names()
-    database = open_database(url)
-    assert [run.status for run in Store(database).runs.load_runs(5)] == ["interrupted"]
-    database.close()
+    assert load_statuses(url) == ["interrupted"]
+
+
+async def test_a_run_that_writes_has_the_whole_grace_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is sent is finished, so that nobody has to find out what became of it."""
+    monkeypatch.setattr(service_module, "READING_SECONDS", 0.0)
+    url, parts = f"sqlite:///{tmp_path / 'store.db'}", FakeParts()
+    parts.portal = portal = StuckPortal()
+    async with living(url, parts) as (service, log):
+        await portal.asked.wait()
+        service.stop("SIGTERM")
+        await asyncio.sleep(0.1)
+        portal.gate.set()
+    assert "run.cancelled" not in log.names()
+    assert "ann@x.example" in portal.accounts
+
+
+async def test_a_run_that_does_not_stop_in_time_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the grace time the run is cancelled and closed as interrupted; the exit code is still 0."""
+    monkeypatch.setattr(service_module, "READING_SECONDS", 0.0)
+    monkeypatch.setattr(service_module, "GRACE_SECONDS", 0.05)
+    url, parts = f"sqlite:///{tmp_path / 'store.db'}", FakeParts()
+    parts.portal = portal = StuckPortal()
+    async with living(url, parts) as (_, log):
+        await portal.asked.wait()
+    assert "run.cancelled" in log.names()
+    assert load_statuses(url) == ["interrupted"]
 
 
 async def test_a_lost_lock_stops_the_run_and_leads_back_to_standby(

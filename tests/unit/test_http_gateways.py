@@ -154,6 +154,7 @@ PROXY = "http://someone:pr0xy-pass-w0rd@127.0.0.1:%d"
         ("407 Proxy Authentication Required", "Negotiate", ProxyRefused, "wants Negotiate, which syncd does not speak"),
         ("407 No", "NTLM TlRMTVNTUAA=", ProxyRefused, "wants NTLM"),
         ("407 No", 'Basic realm="pr0xy-pass-w0rd"', ProxyRefused, "refuses the user name or the password of"),
+        ("401 Unauthorized", "", ProxyRefused, "refuses the user name or the password of"),
         ("403 Forbidden", "", ProxyRefused, r"does not let portal.example:\d+ through"),
         ("503 Service Unavailable", "", Unavailable, "does not reach portal.example"),
     ],

@@ -111,7 +111,8 @@ class DeltaEngine:
         knobs = self.knobs
         if knobs.endless_rounds:
             return Page([], self._moved(token, index=token.index, relation=token.relation, link=token.link))
-        if knobs.empty_page_every and not token.paused and token.page % knobs.empty_page_every == 1:
+        every = knobs.empty_page_every
+        if every and not token.paused and token.page % every == 1 % every:
             paused = self._moved(token, index=token.index, relation=token.relation, link=token.link)
             return Page([], msgspec.structs.replace(paused, paused=True))
         return self._initial_page(token, rights) if token.since < 0 else self._changes_page(token, rights)

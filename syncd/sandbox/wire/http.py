@@ -26,6 +26,8 @@ from syncd.sandbox.wire.workers import Workers
 
 _PACED = ("drip", "endless")
 """Faults whose ``seconds`` are between the parts of a body, and not before the answer."""
+_GLANCE = 0.25
+"""Seconds after which such a fault looks whether anybody still listens."""
 
 __all__ = [
     "Answer",
@@ -168,7 +170,7 @@ async def _drip(raw: web.Request, answer: Answer, clock: Clock, *, pause: float)
     step = max(1, -(-len(answer.body) // 10))
     with suppress(ConnectionError):  # nobody waits for it any more
         for start in range(0, len(answer.body), step):
-            await clock.sleep(pause)
+            await _wait(raw, clock, pause)
             await response.write(answer.body[start : start + step])
         await response.write_eof()
     return response
@@ -181,8 +183,19 @@ async def _go_on(raw: web.Request, fault: Fault, clock: Clock) -> web.StreamResp
     with suppress(ConnectionError):
         while True:
             await response.write(b" " * max(1, fault.size))
-            await clock.sleep(fault.seconds)
+            await _wait(raw, clock, fault.seconds)
     return response
+
+
+async def _wait(raw: web.Request, clock: Clock, seconds: float) -> None:
+    """Let time pass. Raises ConnectionError soon after nobody listens any more."""
+    left = seconds
+    while left > _GLANCE:
+        await clock.sleep(_GLANCE)
+        left -= _GLANCE
+        if raw.transport is None or raw.transport.is_closing():
+            raise ConnectionResetError("nobody listens any more")
+    await clock.sleep(left)
 
 
 async def _truncate(raw: web.Request, answer: Answer) -> web.StreamResponse:
