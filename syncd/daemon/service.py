@@ -26,7 +26,7 @@ from syncd.store.db.database import Database
 from syncd.sync.notify import Reload
 from syncd.tasks import background_tasks
 
-READING_SECONDS = 5.0
+READING_SECONDS = 15.0
 GRACE_SECONDS = 25.0
 _LAST_SECONDS = 10.0
 """A run that was broken off has so long to put its transaction away; then the process leaves without it."""
