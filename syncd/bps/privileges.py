@@ -7,15 +7,15 @@ the portal answers     and a reading then shows     the answer
 =====================  ===========================  ==================================================================
 200                    (not read)                   done
 409                    the group, or not            conflict: it was there (or gone) already, or the portal refuses it
-unclear                the group, newly             done, for something given
 unclear                that it is gone              done, for something taken
-unclear                nothing new                  sent again, a bounded number of times; then unclear
+unclear                anything else                sent again, a bounded number of times; then unclear
 409 after unclear      the group, or not            conflict, and ``unsure``: the attempt before may have done it
 404                    (not read)                   NotFound: there is no such place
 =====================  ===========================  ==================================================================
 
-A reading tells who has something at a place, and neither the level nor the company. So it settles an unclear answer
-only where the group had nothing there before, or has nothing there any more.
+A reading tells who has something at a place, and neither the level nor the company. So it never shows that something
+was given: another rule's, or a hand, may have put the group there meanwhile. It shows that something was taken only
+where the group has nothing there any more. What it named after an unclear attempt is told with the answer.
 """
 
 from __future__ import annotations
@@ -89,12 +89,15 @@ class Privileges:
         return Holders(tuple(dict.fromkeys(named)), complete=len(named) == len(entries))
 
     async def change(self, bps_id: str, privilege: Privilege, *, remove: bool, listed: bool) -> PrivilegeAnswer:
-        """Give or take one privilege; NotFound when the place is gone. ``listed``: the group has something there."""
+        """Give or take one privilege; NotFound when the place is gone.
+
+        ``listed``: a reading has named the group there for this one, so that one without it shows that it is gone.
+        """
         place, body = privilege.place, dict[str, object](bpsId=bps_id, level=privilege.level)
         if privilege.company:
             company: dict[str, object] = {"guid": privilege.company}
             body["company"] = {"id": int(privilege.company)} if privilege.company.isdecimal() else company
-        path, unsure = f"{_path(place)}/{'remove' if remove else 'add'}", False
+        path, unsure, named = f"{_path(place)}/{'remove' if remove else 'add'}", False, None
         for attempt in range(_ATTEMPTS):
             try:
                 await self._client.send("POST", path, noun="privileges", body=body, repeatable="refused")
@@ -105,13 +108,14 @@ class Privileges:
                 if not error.sent:
                     raise
                 unsure, there = True, await self._look(place, bps_id)
-                if there is not None and there != listed and there != remove:
+                if remove and listed and there is False:
                     return PrivilegeAnswer("done", there, unsure)
+                named = named or there
                 refused = isinstance(error, Intercepted) and (error.status or 0) >= 400
                 if refused or attempt == _ATTEMPTS - 1:
                     return PrivilegeAnswer("unclear", there, unsure, reason=str(error))
             else:
-                return PrivilegeAnswer("done", unsure=unsure)
+                return PrivilegeAnswer("done", named, unsure)
             await self._clock.sleep(_BACKOFF * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
 

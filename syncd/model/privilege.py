@@ -175,8 +175,8 @@ class PrivilegeAnswer:
     """What the portal said to a change.
 
     ``said``: done · conflict: 409, which may mean that there was nothing to do, or that it refuses · unclear: nobody
-    knows whether it took effect. ``listed``: whether a reading after that names the group; None: it could not be read.
-    ``unsure``: an attempt before the last one of this change was unclear.
+    knows whether it took effect. ``listed``: whether a reading after an unclear attempt or a conflict names the group;
+    None: there was none, or it could not be read. ``unsure``: an attempt before the last one was unclear.
     """
 
     said: Said

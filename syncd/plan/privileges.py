@@ -7,7 +7,7 @@ state      means
 =========  ============================================================================================
 granted    given by us
 sent       sent by us; it is not known whether it arrived
-unsure     the portal said 409: it may be there, and asking again would say the same
+unsure     the portal said 409: it may be there, by hand or by us, and asking again would say the same
 left       not taken, for the portal said 409 and names the group still: it may be there
 taken      given by us, and the portal names the group there no more: somebody took it
 let go     the same, and a person or the policy took it as it is
@@ -15,6 +15,11 @@ let go     the same, and a person or the policy took it as it is
 
 ``beside``: the group had something there that is not ours before we gave this, or between sending this and learning
 how that ended. Which level that is nobody can tell, so that ours is not taken any more: it may be the very same.
+Only what is surely ours is taken: granted, and not beside.
+
+409 may mean that this very level is there already, that the group has any level there, or that the portal refuses it
+(its document: "Selected bpsId does not exists"). The first one may be by hand. Under the second nothing of ours is
+there, and what is in the way may be another rule's: so it is asked for again once that one was taken.
 
 ==========================  =====================  =================================================================
 the rules                   the record             then
@@ -23,11 +28,11 @@ give it                     none, left             grant
 give it                     sent                   grant again
 give it                     granted, unsure        nothing
 give it                     taken                  grant if policy.drift is revert, else nothing
-do not                      granted, sent, unsure  revoke, unless it was given beside something by hand
-do not                      left                   nothing: it is told
+do not                      granted                revoke, unless it was given beside something by hand
+do not                      sent, unsure, left     nothing: it is told
 do not                      taken, let go          forgotten
-the group is renamed        granted, sent, unsure  revoke from the old record, once the new one has it
-the group leaves            granted, sent, unsure  revoke, unless the policy for groups says keep
+the group is renamed        granted                revoke from the old record, once the new one has it
+the group leaves            granted                revoke, unless the policy for groups says keep
 the place is gone, or was   any                    nothing: it is told
 never read
 ==========================  =====================  =================================================================
@@ -60,12 +65,17 @@ RULE_GROUP = "group "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldPrivilege:
-    """A privilege in the own record of a group. ``shown``: a reading has named the group there since it was given."""
+    """A privilege in the own record of a group. ``shown``: a reading has named the group there since for it alone."""
 
     privilege: Privilege
     state: GrantState
     beside: bool = False
     shown: bool = False
+
+    @property
+    def surely_ours(self) -> bool:
+        """Return whether it was given by us, and by nobody else as far as anybody can know."""
+        return self.state == "granted" and not self.beside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +120,7 @@ def decide_privileges(view: Allowed, rules: Rules, *, adoption_held: Collection[
         return found
     swapped = {change.after["place"] for change in found}
     for token, held in known.items():
-        if held.state not in OURS or held.beside or held.privilege.place.token not in view.readable:
+        if not held.surely_ours or held.privilege.place.token not in view.readable:
             continue
         gone = _find_end(view.group, covered=token in wanted, rules=rules)
         if gone.cause is Cause.PRIVILEGE_OVER and held.privilege.place.key in swapped:
@@ -178,24 +188,27 @@ class Settled:
     reason: Reason = NO_REASON
 
 
-def settle_grant(answer: PrivilegeAnswer, *, sent_before: bool, beside: bool) -> Settled:
-    """Judge the answer to a grant. ``sent_before``: an earlier attempt of ours may have given it."""
+def settle_grant(answer: PrivilegeAnswer, *, sent_before: bool, beside: bool, listed: bool) -> Settled:
+    """Judge the answer to a grant.
+
+    ``sent_before``: an earlier attempt of ours may have given it. ``listed``: the group had something there before.
+    """
+    beside = beside or (answer.unsure and answer.listed is True and not listed)  # by us, or by hand meanwhile
     if answer.said == "done":
         return Settled(state="granted", outcome="done", beside=beside)
     if answer.said == "unclear":
         state: GrantState | None = None if answer.listed is False else "sent"
         return Settled(state=state, outcome="failed", beside=beside, reason=Reason(Cause.NONE, answer.reason))
-    if answer.unsure or sent_before:  # it was there because of us, or nobody can tell
-        return Settled(state="unsure", outcome="dropped", beside=beside, reason=_say_unsure(answer))
     if answer.listed is False:
         return Settled(state=None, outcome="failed", reason=Reason(Cause.REFUSED, answer.reason))
-    # The group has something there, and we gave nothing of it: it may be just this.
-    return Settled(state="unsure", outcome="dropped", beside=True, reason=_say_unsure(answer))
+    # No attempt of ours can explain it: somebody gave it by hand, or something else is in the way.
+    foreign = not (answer.unsure or sent_before)
+    return Settled(state="unsure", outcome="dropped", beside=beside or foreign, reason=_say_unsure(answer))
 
 
 def settle_revoke(answer: PrivilegeAnswer) -> Settled:
     """Judge the answer to a revoke."""
-    if answer.said == "done" or answer.listed is False or (answer.said == "conflict" and answer.unsure):
+    if answer.said == "done" or answer.listed is False:
         return Settled(state=None, outcome="done")
     if answer.said == "unclear":
         return Settled(state="granted", outcome="failed", reason=Reason(Cause.NONE, answer.reason))

@@ -11,6 +11,7 @@ SWITCHES: tuple[dict[str, Any], ...] = (
     {"privilege_repeated": "conflict"},
     {"privilege_missing": "conflict"},
     {"privilege_repeated": "conflict", "privilege_missing": "conflict"},
+    {"privilege_repeated": "any"},
     {"privilege_exclusive": True, "privilege_missing": "conflict"},
     {"privilege_pending": "accept"},
     {"privileges_list_groups": False},

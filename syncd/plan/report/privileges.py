@@ -9,7 +9,7 @@ from typing import Literal
 from syncd.model.privilege import Privilege, read_privilege
 from syncd.model.reason import Cause
 from syncd.plan.membership import GroupView
-from syncd.plan.privileges import Allowed, HeldPrivilege, decide_privileges
+from syncd.plan.privileges import GONE, Allowed, HeldPrivilege, decide_privileges
 from syncd.plan.rules import Rules
 from syncd.plan.words import say
 
@@ -21,8 +21,9 @@ GrantedState = Literal["given", "beside", "unknown"]
 
 DETAILS: Mapping[LineState, str] = {
     "given": "given by us; whether somebody changed the level since, the portal does not tell",
-    "beside": "given by us beside something by hand, which may be the very same: no rule takes it any more",
-    "unknown": "the portal refused it as a conflict, or its answer was lost: it may be there",
+    "beside": "given by us, and something by hand is or may be there, perhaps the very same: no rule takes it any more",
+    "unknown": "the portal refused it as a conflict, or its answer was lost: it may be there, by us or by hand: no "
+    "rule takes it",
     "missing": "the next run gives it",
     "taken": "somebody took it",
     "waiting": "",
@@ -78,10 +79,10 @@ def list_lines(
             why += " (policy.drift)"
         yield _make(view, each.rule, each.privilege, state, why)
     for token, one in held.items():
-        if token not in wanted and one.state not in ("taken", "let go"):
+        if token not in wanted and one.state not in GONE:
             state, why = _judge_rest(one, places.get(one.privilege.place.token), due=token in due)
             yield _make(view, None, one.privilege, state, scope if state == "leaving" else why)
-    ours = {each.privilege.place.token for each in view.held}
+    ours = {each.privilege.place.token for each in view.held if each.state not in GONE}
     for place in sorted(set(named) - ours):
         title = titles.get(place, place)
         yield Line(
@@ -98,7 +99,7 @@ def _judge(held: HeldPrivilege | None, place: tuple[str, str] | None, *, exists:
     """Return the state of something that a rule gives."""
     if place is not None and place[0] == "gone":
         return "gone", ""
-    if held is not None and held.state in ("taken", "let go"):
+    if held is not None and held.state in GONE:
         return "taken", ""
     if held is not None and held.state in ("unsure", "sent"):
         return "unknown", ""
@@ -113,7 +114,7 @@ def _judge_rest(held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool
     """Return the state of something of ours that no rule gives any more."""
     if place is not None and place[0] == "gone":
         return "gone", ""
-    if held.beside or held.state == "left":
+    if not held.surely_ours:
         return "kept", ""
     if due:
         return "leaving", ""
@@ -150,7 +151,7 @@ def _make(view: Allowed, rule: int | None, privilege: Privilege, state: LineStat
 
 def judge_granted(held: HeldPrivilege) -> GrantedState | None:
     """Return what may be there by our doing; None when it is gone."""
-    if held.state in ("taken", "let go"):
+    if held.state in GONE:
         return None
     if held.state != "granted":
         return "unknown"

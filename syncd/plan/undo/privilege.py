@@ -24,8 +24,8 @@ def reverse_privilege(done: Done) -> Reverse:
         return Reverse((_make(change, "grant"),))
     if held is None or not ours:
         return Reverse(left="it is not there any more, as far as is known")
-    if held.beside:
-        return Reverse(left="the group had something there by hand before, which may be the very same: it stays")
+    if not held.surely_ours:
+        return Reverse(left="something by hand is or may be there, which may be the very same: it stays")
     return Reverse((_make(change, "revoke"),))
 
 
@@ -45,7 +45,7 @@ def privilege_still_stands(done: Done) -> bool:
     ours = held is not None and held.state in OURS
     if done.change.action == "grant":
         return reachable and not (ours and held is not None and held.state != "sent")
-    return reachable and ours
+    return reachable and held is not None and held.surely_ours
 
 
 def _find_held(done: Done) -> HeldPrivilege | None:

@@ -153,11 +153,13 @@ class Privileges:
             return
         if record is None or pending:
             raise PortalRefusal(409, "ValidationError", "Selected bpsId does not exists")
-        if given in self.given and knobs.privilege_repeated == "conflict":
+        there = [each for each in self.given if (each.place, each.key) == (place, key)]
+        if there and (knobs.privilege_repeated == "any" or (knobs.privilege_repeated == "conflict" and given in there)):
             raise PortalRefusal(409, "ValidationError", "Privilege already exists")
         if knobs.privilege_exclusive:
-            for other in [each for each in self.given if (each.place, each.key) == (place, key) and each != given]:
-                del self.given[other]
+            for other in there:
+                if other != given:
+                    del self.given[other]
         self.given.setdefault(given, "rest")
 
 

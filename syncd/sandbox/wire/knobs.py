@@ -124,7 +124,7 @@ class PortalKnobs:
     licence_settings_shown: bool = True
     licence_pending: Literal["refuse", "accept"] = "refuse"  # an account that is still being synchronized
     removed_holders_listed: bool = True  # licences of deleted accounts are listed
-    privilege_repeated: Literal["ok", "conflict"] = "ok"  # giving what is there
+    privilege_repeated: Literal["ok", "conflict", "any"] = "ok"  # giving what is there; any: or beside anything else
     privilege_missing: Literal["ok", "conflict"] = "ok"  # taking what is not there
     privilege_exclusive: bool = False  # another level takes the place of the one before
     privilege_pending: Literal["refuse", "accept"] = "refuse"  # a group that is still being synchronized

@@ -39,9 +39,10 @@ _SHOWN_WITHIN = timedelta(hours=1)
 class Sending:
     """What is known before a change is sent.
 
-    ``listed``: the group has something at the place, by the last reading and what we wrote since. ``sent_before``: an
-    earlier attempt may have given it; ``unsettled``: nobody has looked since. ``beside``: the group has something there
-    that is not ours. ``telling``: readings name groups, so that one which is missing says something.
+    ``listed``: the group has something at the place, by the last reading and what we wrote since; of something to be
+    taken: a reading has named the group there for it alone. ``sent_before``: an earlier attempt may have given it;
+    ``unsettled``: nobody has looked since. ``beside``: something by hand is or may be there. ``telling``: readings name
+    groups, so that one which is missing says something. ``ours``: it was given by us, and may be taken.
     """
 
     listed: bool
@@ -49,6 +50,7 @@ class Sending:
     beside: bool
     telling: bool
     unsettled: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +142,11 @@ class Privileges(StorePart):
     def store_reading(self, place: Place, found: Holders | None, *, now: datetime) -> None:
         """Take over who has something at a place; None: there is no such place any more.
 
-        What we sent without learning how it ended may be what the reading shows, or somebody gave that since: nobody
-        can tell. What was shown once and is not any more was taken by somebody; so was what should be shown by now,
-        where readings name groups at all.
+        A reading names the group, not the privilege. Of several of a group at one place it shows none by itself, and
+        what somebody took stays taken, whatever else the group has there. What we sent without learning how it ended
+        may be what the reading shows, or somebody gave that since: nobody can tell. What was shown once and is not any
+        more was taken by somebody; so was what should be shown by now, where readings name groups at all. What nobody
+        knows to have been there is forgotten when the group is not named any more.
         """
         with self._database.transaction() as connection:
             state = "gone" if found is None else "read"
@@ -154,19 +158,18 @@ class Privileges(StorePart):
                 save_marker(connection, PRIVILEGES_TELLING, "yes")
             telling = bool(connection.scalar(ask.NAMES_GROUPS))
             rows = connection.execute(ask.SELECT_OWN_AT, {"of": place.token}).all()
-            pure = {row.group_key for row in rows if row.state in ("granted", "unsure") and not row.beside}
             for row in rows:
                 one = {"group": row.group_key, "target": row.target_key}
                 if row.group_key in keys:
-                    if row.state in GONE:  # given by hand since
-                        connection.execute(ask.FORGET, one)
-                    elif row.state == "sent" and row.group_key not in pure:
-                        connection.execute(ask.UPDATE, {**one, "beside": True, "shown": True})
-                    else:
-                        connection.execute(ask.UPDATE, {**one, "shown": True})
+                    if row.state not in OURS:
+                        continue
+                    others = [each for each in rows if each.group_key == row.group_key and each is not row]
+                    doubtful = row.state == "sent" and not any(_is_ours(each) for each in others)
+                    seen = row.shown or not any(each.state not in GONE for each in others)
+                    connection.execute(ask.UPDATE, {**one, "beside": row.beside or doubtful, "shown": seen})
                 elif not found.complete:
                     continue
-                elif row.state == "left" or (row.state in ("sent", "unsure") and not row.shown and telling):
+                elif row.state == "left" or (telling and _is_unproven(row)):
                     connection.execute(ask.FORGET, one)
                 elif row.state in OURS and (row.shown or (telling and row.written_at < now - _SHOWN_WITHIN)):
                     connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
@@ -225,20 +228,23 @@ class Privileges(StorePart):
             listed = connection.scalar(ask.IS_HOLDER, {"group": group, "of": place}) is not None
             telling = bool(connection.scalar(ask.NAMES_GROUPS))
             if remove:
-                shown = mine is not None and bool(mine.shown)
-                return Sending(listed=shown, sent_before=True, beside=False, telling=telling)
+                shown, ours = mine is not None and bool(mine.shown), mine is not None and _is_ours(mine)
+                return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours)
             sent_before = mine is not None and mine.state in OURS
-            pure = any(row.state in OURS and not row.beside for row in rows if row.target_key != target)
+            pure = any(_is_ours(row) for row in rows if row.target_key != target)
             beside = bool(mine.beside) if mine is not None and sent_before else listed and not pure
             fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
             upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
-            known = listed or any(row.state in OURS for row in rows)
+            known = listed or any(row.state not in GONE for row in rows if row.target_key != target)
             unsettled = mine is not None and mine.state == "sent" and not beside
             return Sending(listed=known, sent_before=sent_before, beside=beside, telling=telling, unsettled=unsettled)
 
     @in_thread
     def settle(self, group: int, target: int, settled: Settled, *, now: datetime) -> None:
-        """Write down what the portal said; None as a state: nothing is there by our doing."""
+        """Write down what the portal said; None as a state: nothing is there by our doing.
+
+        When something was taken, what the portal refused to give beside it (409) is not known to be there any more.
+        """
         one = {"group": group, "target": target}
         with self._database.transaction() as connection:
             if settled.state is not None:
@@ -247,11 +253,12 @@ class Privileges(StorePart):
                 return
             place = connection.scalar(ask.SELECT_PLACE_OF, one)
             connection.execute(ask.FORGET, one)
-            if (
-                settled.outcome == "done"
-                and not connection.execute(ask.SELECT_BESIDE, {"group": group, "of": place}).all()
-            ):
-                connection.execute(ask.FORGET_HOLDER, {"group": group, "of": place})
+            if settled.outcome != "done":
+                return
+            here = {"group": group, "of": place}
+            connection.execute(ask.FORGET_REFUSED, here)
+            if not connection.execute(ask.SELECT_BESIDE, here).all():
+                connection.execute(ask.FORGET_HOLDER, here)
 
     @in_thread
     def is_ready_group(self, group: int) -> bool:
@@ -292,6 +299,16 @@ class Privileges(StorePart):
         """Take it as it is that somebody took these privileges."""
         with self._database.transaction() as connection:
             connection.execute(ask.LET_GO_ALL)
+
+
+def _is_ours(row: Any) -> bool:
+    """Return whether a row is of something that was given by us, and by nobody else as far as anybody can know."""
+    return bool(row.state == "granted" and not row.beside)
+
+
+def _is_unproven(row: Any) -> bool:
+    """Return whether nobody can say that it ever was there, or that it was by us."""
+    return row.state == "sent" or bool(row.state == "unsure" and (row.beside or not row.shown))
 
 
 def intern_privileges(connection: Connection, found: Iterable[Privilege]) -> dict[str, int]:

@@ -47,6 +47,12 @@ SELECT_OWN_AT = (
 SELECT_BESIDE = SELECT_OWN_AT.where(_P.group_key == bindparam("group"))
 UPDATE = update(privileges).where(*_ONE)
 FORGET = delete(privileges).where(*_ONE)
+FORGET_REFUSED = delete(privileges).where(
+    _P.group_key == bindparam("group"),
+    _P.target_key.in_(select(_T.key).where(_AT)),
+    _P.state == "unsure",
+    ~_P.shown,
+)
 FORGET_TOKENS = delete(privileges).where(
     _P.group_key == bindparam("group"),
     _P.target_key.in_(select(_T.key).where(among_bound(_T.token, "tokens", textual=True))),

@@ -1,4 +1,5 @@
-"""Applying the changes of privileges: one at a time, and what the portal said is judged and written down.
+"""Applying the changes of privileges: those of one group at one place one at a time, for a reading cannot tell them
+apart, and what the portal said is judged and written down.
 
 What is about to be sent is noted in the own record first, so that a killed run leaves nothing behind that nobody knows
 of.
@@ -6,6 +7,7 @@ of.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -46,9 +48,16 @@ class Granting:
     _forbidden: bool = False
     _refused_at: datetime | None = None
     _asked: bool = False
+    _gates: dict[tuple[int, str], asyncio.Lock] = field(default_factory=dict)
 
     async def send(self, placed: Placed) -> Outcome:
         """Carry out one change. Raises RemoteError, except for a missing scope: that defers all of them."""
+        planned, group, _ = placed
+        place = read_privilege(planned.change.after or planned.change.before).place
+        async with self._gates.setdefault((group, place.token), asyncio.Lock()):
+            return await self._send(placed)
+
+    async def _send(self, placed: Placed) -> Outcome:
         planned, group, number = placed
         assert number is not None  # every privilege has one
         if not self._asked:
@@ -62,6 +71,8 @@ class Granting:
         privilege = read_privilege(planned.change.before if remove else planned.change.after)
         now = self.clock.now()
         known = await self.store.privileges.begin(group, -number, remove=remove, now=now)
+        if remove and not known.ours:  # whatever the plan knew: it is gone, or may be by hand
+            return Outcome(planned.seq, "dropped", say(Cause.MAY_BE_THERE, said="it is not surely ours"))
         try:
             if known.unsettled:  # a killed run left it: what is there now, before it is sent again
                 holders = await self.portal.fetch_holders(privilege.place)
@@ -92,7 +103,7 @@ class Granting:
         if remove:
             settled = settle_revoke(answer)
         else:
-            settled = settle_grant(answer, sent_before=known.sent_before, beside=known.beside)
+            settled = settle_grant(answer, sent_before=known.sent_before, beside=known.beside, listed=known.listed)
         await self.store.privileges.settle(group, -number, settled, now=now)
         return Outcome(planned.seq, settled.outcome, settled.reason)
 

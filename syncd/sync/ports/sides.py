@@ -270,7 +270,10 @@ class Portal(Protocol):
     async def change_privilege(
         self, bps_id: str, privilege: Privilege, *, remove: bool, listed: bool
     ) -> PrivilegeAnswer:
-        """Give or take one privilege; NotFound when the place is gone. ``listed``: a reading named the group there."""
+        """Give or take one privilege; NotFound when the place is gone.
+
+        ``listed``: a reading has named the group there for this one.
+        """
         ...
 
 

@@ -1,0 +1,309 @@
+"""Lost answers and conflicts: what a rule gave is there in the end, and what may be by hand is never taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import pytest
+
+from syncd.cli.commands.privileges import list_privileges
+from syncd.plan.report.privileges import describe_held
+from syncd.plan.rules import PrivilegeRule
+from syncd.sandbox.portal.places import Given
+from syncd.sandbox.wire.faults import Fault
+from syncd.store.reports.explain import Explanations
+from syncd.store.store import Store
+from syncd.sync.planning.drift import DriftCheck
+from tests.contract.office import Office
+from tests.contract.privilege_rules import rule
+from tests.fakes.rules import make_limits
+
+REPEATED: tuple[Literal["ok", "conflict", "any"], ...] = ("ok", "conflict", "any")
+every_meaning_of_409 = pytest.mark.parametrize(
+    "office", [{"privilege_repeated": each} for each in REPEATED], indirect=True, ids=REPEATED
+)
+LEVELS = ("ReadOnly", "Administrator")
+
+
+def say(office: Office, *rules: PrivilegeRule) -> None:
+    """Set the rules."""
+    office.rules = replace(office.rules, privileges=rules, licences=())
+
+
+def find_levels(office: Office, group: str = "g@grp") -> set[str]:
+    """Return what a group has, as the portal knows it."""
+    return {given.level for given in office.wire.store.privileges if given.key == group}
+
+
+def give_by_hand(office: Office, level: str = "ReadOnly") -> Given:
+    """Let somebody give the group g something at the application Invoices, if it is not there."""
+    item = office.wire.store.databases[1].applications[0]
+    given = Given((1, "application", "", item.guid), "g@grp", level)
+    office.wire.store.privileges.setdefault(given, "local")
+    return given
+
+
+def break_grants(
+    office: Office, kind: Literal["lose", "reset"] = "reset", *, count: int = 1, holding: str = ""
+) -> None:
+    """Let the next grants end without an answer: carried out (lose) or not (reset)."""
+    office.wire.faults.add(Fault(kind, side="portal", path="privileges/add", count=count, holding=holding))
+
+
+def tell(office: Office) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return what ``syncd privileges`` says of each level of the group g: state and detail."""
+    found = list_privileges(Store(office.database), office.rules)
+    return {(each["bps_id"], each["level"]): (each["state"], each["detail"]) for each in found}
+
+
+async def go_on(office: Office, *, runs: int = 2) -> None:
+    """Let a day pass, with full runs; the last one of them changes nothing."""
+    for _ in range(runs):
+        office.clock.elapsed += 86_400
+        office.take_asked()
+        assert (await office.sync("full")).status == "succeeded"
+    assert office.take_asked() == []
+
+
+# ---- two rules for one group at one place ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost", LEVELS)
+@pytest.mark.parametrize("kind", ["lose", "reset"])
+@every_meaning_of_409
+async def test_a_level_whose_answer_was_lost_is_not_there_because_another_is(
+    office: Office, kind: Any, lost: str
+) -> None:
+    """The other rule's grant makes a reading name the group: the first one is sent again until the portal answers."""
+    await office.sync("full")
+    say(office, *(rule(level=level) for level in LEVELS))
+    break_grants(office, kind, holding=f'"{lost}"')
+    await office.sync("full")
+    await office.sync("full")
+    told = {level: state for (_, level), (state, _) in tell(office).items()}
+    if office.wire.knobs.privilege_repeated == "any":  # two levels cannot be there
+        assert len(find_levels(office)) == 1
+        (absent,) = set(LEVELS) - find_levels(office)
+        assert told[absent] == "unknown"
+    else:
+        assert find_levels(office) == set(LEVELS)
+    await go_on(office)
+
+
+@every_meaning_of_409
+async def test_two_companies_are_two_privileges(office: Office) -> None:
+    """As two levels are: the grant for one company proves nothing about that for the other."""
+    await office.sync("full")
+    say(office, *(rule(process="Suppliers", company=name) for name in ("PL01", "DE01")))
+    guid = office.wire.store.databases[1].companies[0].guid
+    break_grants(office, holding=guid)
+    for _ in range(2):
+        await office.sync("full")
+    number = 1 if office.wire.knobs.privilege_repeated == "any" else 2
+    assert len({given.company for given in office.wire.store.privileges if given.key == "g@grp"}) == number
+    await go_on(office)
+
+
+@every_meaning_of_409
+async def test_an_outage_in_one_run_is_no_grant_in_the_next(office: Office) -> None:
+    """Sent in vain by a run that could not look either: beside the other level nobody takes it for given."""
+    await office.sync("full")
+    say(office, *(rule(level=level) for level in LEVELS))
+    for path in ("privileges/add", "admin/privileges"):
+        office.wire.faults.add(Fault("reset", side="portal", path=path, count=-1))
+    await office.sync("delta")
+    office.wire.faults.clear()
+    for _ in range(3):
+        office.clock.elapsed += 7200
+        await office.sync("full")
+    assert len(find_levels(office)) == (1 if office.wire.knobs.privilege_repeated == "any" else 2)
+    await go_on(office)
+
+
+@every_meaning_of_409
+async def test_the_other_level_comes_when_the_one_in_its_way_goes(office: Office) -> None:
+    """Where the portal refuses a second level beside the first: neither counts as taken by somebody."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift="report"))
+    say(office, rule(level="ReadOnly"))
+    await office.sync("full")
+    say(office, *(rule(level=level) for level in LEVELS))
+    await go_on(office, runs=3)
+    say(office, rule(level="Administrator"))
+    await office.sync()
+    await office.sync()
+    assert find_levels(office) == {"Administrator"}
+    await go_on(office)
+    say(office)
+    await office.sync()
+    assert find_levels(office) == set()
+
+
+# ---- by hand beside ours ---------------------------------------------------------------------------------------------
+
+
+def give_at(office: Office, level: str, *, attempt: int) -> None:
+    """Let somebody give the group g a level while our grant is on its way for this time."""
+    seen = 0
+
+    def watch(_method: str, target: str) -> None:
+        nonlocal seen
+        seen += target.endswith("privileges/add")
+        if seen == attempt and target.endswith("privileges/add"):
+            give_by_hand(office, level)
+
+    office.wire.before = watch
+
+
+async def take_the_rule_away(office: Office, by_hand: Given) -> None:
+    """What somebody gave is there from then on, and told as what it may be."""
+    office.wire.before = None
+    assert by_hand in office.wire.store.privileges
+    state, detail = tell(office)["g@grp", "ReadOnly"]
+    assert state in ("beside", "unknown")
+    assert "by hand" in detail
+    explanations = Explanations(office.database)
+    (found,) = explanations.find("Group g")
+    (entry,) = describe_held(explanations.explain(found, now=office.clock.now()).privileges)
+    assert (entry["state"], entry["detail"]) == (state, detail)
+    await go_on(office)
+    say(office)
+    await office.sync()
+    assert tell(office)["g@grp", "ReadOnly"][0] == "kept"
+    await go_on(office)
+    assert by_hand in office.wire.store.privileges
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@every_meaning_of_409
+async def test_what_somebody_gave_since_an_outage_is_never_taken(office: Office, level: str) -> None:
+    """No grant of ours arrived in one run; in the next one the first is lost again, and the place names the group."""
+    await office.sync("full")
+    say(office, rule())
+    break_grants(office, count=-1)
+    await office.sync("full")
+    office.wire.faults.clear()
+    by_hand = give_by_hand(office, level)
+    break_grants(office)
+    await office.sync("delta")
+    await take_the_rule_away(office, by_hand)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@every_meaning_of_409
+async def test_what_somebody_gives_while_a_grant_is_lost_is_never_taken(office: Office, level: str) -> None:
+    """The same level as ours or another one: the reading after that names the group, and says no more."""
+    await office.sync("full")
+    say(office, rule())
+    break_grants(office)
+    give_at(office, level, attempt=1)
+    await office.sync("full")
+    await take_the_rule_away(office, by_hand=give_by_hand(office, level))
+
+
+@pytest.mark.parametrize("office", [{"privilege_repeated": each} for each in REPEATED[1:]], indirect=True)
+async def test_what_somebody_gives_before_a_lost_grant_is_sent_again_is_never_taken(office: Office) -> None:
+    """The reading does not show it yet, and then the portal says 409: by us or by hand, nobody knows."""
+    await office.sync("full")
+    say(office, rule())
+    break_grants(office)
+    give_at(office, "ReadOnly", attempt=2)
+    await office.sync("full")
+    await take_the_rule_away(office, by_hand=give_by_hand(office))
+
+
+async def test_a_lost_answer_that_no_reading_contradicts_leaves_it_ours(office: Office) -> None:
+    """The grant did not arrive and was sent again: nobody else was there, and with the rule it goes."""
+    await office.sync("full")
+    say(office, rule())
+    break_grants(office)
+    await office.sync("full")
+    assert tell(office)["g@grp", "ReadOnly"][0] == "given"
+    await go_on(office)
+    say(office)
+    await office.sync()
+    assert find_levels(office) == set()
+
+
+async def test_what_a_plan_wants_to_take_stays_when_it_is_not_surely_ours_any_more(office: Office) -> None:
+    """A revoke that was held: meanwhile the portal forgot ours, a grant was lost, and somebody gave it by hand."""
+    office.rules = replace(
+        office.rules, limits=make_limits(max_removals=0), policy=replace(office.rules.policy, drift="revert")
+    )
+    say(office, rule())
+    await go_on(office)
+    say(office)
+    held = await office.sync()
+    assert held.status == "held"
+    office.wire.store.privileges.clear()
+    say(office, rule())
+    break_grants(office)
+    give_at(office, "ReadOnly", attempt=1)
+    await office.sync("full")
+    office.wire.before = None
+    by_hand = give_by_hand(office)
+    say(office)
+    await office.approve(held)
+    assert by_hand in office.wire.store.privileges
+
+
+# ---- several at one place, and what somebody took --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("drift", ["report", "adopt"])
+async def test_what_somebody_took_stays_taken_beside_a_second_rule(office: Office, drift: Any) -> None:
+    """The second rule makes readings name the group again: that is no word about the first one."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift=drift))
+    say(office, rule())
+    await go_on(office)
+    office.wire.store.privileges.clear()
+    await go_on(office)
+    say(office, rule(), rule(level="Administrator"))
+    await go_on(office, runs=3)
+    assert find_levels(office) == {"Administrator"}
+    assert tell(office)["g@grp", "ReadOnly"][0] == "taken"
+    say(office, rule(level="Administrator"))
+    await office.sync()
+    say(office, rule(), rule(level="Administrator"))
+    await office.sync()
+    assert find_levels(office) == set(LEVELS)
+
+
+@pytest.mark.parametrize("drift", ["report", "adopt"])
+async def test_what_somebody_took_stays_taken_beside_what_was_given_by_hand(office: Office, drift: Any) -> None:
+    """Somebody took the level of the rule and gave another one: syncd does not overrule that, and tells both."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift=drift))
+    say(office, rule(level="Administrator"))
+    await go_on(office)
+    office.wire.store.privileges.clear()
+    await go_on(office)
+    by_hand = give_by_hand(office)
+    await go_on(office)
+    assert set(office.wire.store.privileges) == {by_hand}
+    assert {level: state for (_, level), (state, _) in tell(office).items()} == {
+        "Administrator": "taken",
+        None: "by_hand",
+    }
+    say(office)
+    await go_on(office)
+    assert set(office.wire.store.privileges) == {by_hand}
+
+
+@pytest.mark.parametrize("drift", ["revert", "report"])
+async def test_what_is_beside_is_ours_again_when_a_person_took_everything(office: Office, drift: Any) -> None:
+    """The next full run sees it gone and gives it, or a look for drift does; from then on it goes with its rule."""
+    office.rules = replace(office.rules, policy=replace(office.rules.policy, drift=drift))
+    say(office, rule())
+    break_grants(office, "lose")
+    await office.sync("full")
+    await go_on(office)
+    assert tell(office)["g@grp", "ReadOnly"][0] == "beside"
+    office.wire.store.privileges.clear()
+    office.clock.elapsed += 86_400
+    await office.sync("full")
+    if drift == "report":
+        await office.carry_out(DriftCheck("revert", lambda found: [*found].clear()))
+    assert tell(office)["g@grp", "ReadOnly"][0] == "given"
+    say(office)
+    await office.sync()
+    assert find_levels(office) == set()
