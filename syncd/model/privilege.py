@@ -1,7 +1,8 @@
 """Privileges as values: the places of a portal, what a group may do there, and what the portal says to a change.
 
 The levels are those of WEBCON's API document (``admin/privileges``). A place is known by its guid, or by its number
-where no list of the portal tells the guid; so is a company (a business entity). Both are texts here.
+where no list of the portal tells the guid; so is a company (a business entity). Both are texts here. What is known by
+its number gets its guid as soon as a list tells it: until then two privileges may be one.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where something may be done. ``workflow``: the one that a form type belongs to. Names are for people only."""
+    """Where something may be done. ``workflow``: the one that a form type belongs to. Names are for people only.
+
+    ``key``: empty for what a rule names and nobody has looked up yet.
+    """
 
     database: int
     kind: PlaceKind
@@ -101,6 +105,29 @@ class Privilege:
     def __str__(self) -> str:
         company = f" for {self.company_name or self.company}" if self.company else ""
         return f"{self.level}: {self.place}{company}"
+
+    @property
+    def numbered(self) -> bool:
+        """Return whether a part of it is known by its number alone."""
+        return any(part.isdecimal() for part in self._parts)
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        return self.place.key.casefold(), self.place.workflow.casefold(), self.company.casefold()
+
+    def may_be(self, other: Privilege) -> bool:
+        """Return whether both are the same, or may be.
+
+        They may where one is known by a number and the other by a guid, and where nobody has looked one up yet.
+        """
+        if (self.place.database, self.place.kind) != (other.place.database, other.place.kind):
+            return False
+        if not self.place.key or not other.place.key:
+            return True
+        return self.level == other.level and all(
+            mine == theirs or (mine and theirs and mine.isdecimal() != theirs.isdecimal())
+            for mine, theirs in zip(self._parts, other._parts, strict=True)
+        )
 
     def values(self) -> dict[str, str | None]:
         """Return it as the values of a change."""

@@ -33,6 +33,8 @@ do not                      sent, unsure, left     nothing: it is told
 do not                      taken, let go          forgotten
 the group is renamed        granted                revoke from the old record, once the new one has it
 the group leaves            granted                revoke, unless the policy for groups says keep
+a rule gives what it may    any                    nothing, until a list tells: one of them is known by a number, and
+be                                                 the other by a guid, or nobody has looked up the rule's place
 the place is gone, or was   any                    nothing: it is told
 never read
 ==========================  =====================  =================================================================
@@ -113,21 +115,27 @@ def decide_privileges(view: Allowed, rules: Rules, *, adoption_held: Collection[
     if group.state == "wanted" and not (foreign and (policy.adopt == "never" or not changes_allowed(policy, "adopt"))):
         waits = say(Cause.ADOPTION_HELD, what="group") if group.key in adoption_held else NO_REASON
         for token, each in wanted.items():
-            reason = _find_need(known.get(token), policy.drift)
+            reason = _find_need(known.get(token) or _find_taken(view, each.privilege), policy.drift)
             if reason is not None and each.privilege.place.token in view.readable:
                 found.append(_grant(group, each, reason=reason, held=waits))
     if not changes_allowed(policy, "revoke") or not group.owned:
         return found
     swapped = {change.after["place"] for change in found}
-    for token, held in known.items():
+    for held in known.values():
         if not held.surely_ours or held.privilege.place.token not in view.readable:
             continue
-        gone = _find_end(view.group, covered=token in wanted, rules=rules)
+        covered = any(held.privilege.may_be(each.privilege) for each in view.wanted)
+        gone = _find_end(view.group, covered=covered, rules=rules)
         if gone.cause is Cause.PRIVILEGE_OVER and held.privilege.place.key in swapped:
             gone = say(Cause.PRIVILEGE_SWAPPED)
         if gone:
             found.append(_revoke(group, held, gone))
     return found
+
+
+def _find_taken(view: Allowed, privilege: Privilege) -> HeldPrivilege | None:
+    """Return what somebody took, and may be this under another identity."""
+    return next((each for each in view.held if each.state in GONE and each.privilege.may_be(privilege)), None)
 
 
 def _find_need(held: HeldPrivilege | None, drift: str) -> Reason | None:
@@ -152,11 +160,11 @@ def _find_end(group: GroupView, *, covered: bool, rules: Rules) -> Reason:
 
 def find_settled(view: Allowed) -> list[str]:
     """Return tokens of what somebody took and no rule gives any more: nothing is left to remember."""
-    wanted = {each.privilege.token for each in view.wanted}
+    wanted = [each.privilege for each in view.wanted] if view.group.state == "wanted" else []
     return [
         held.privilege.token
         for held in view.held
-        if held.state in GONE and (held.privilege.token not in wanted or view.group.state != "wanted")
+        if held.state in GONE and not any(held.privilege.may_be(each) for each in wanted)
     ]
 
 

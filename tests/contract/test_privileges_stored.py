@@ -159,3 +159,31 @@ async def test_one_group_alone_gets_what_its_rules_give(world: World) -> None:
     run = await world.sync_one("group", "Group g")
     assert run.status == "succeeded", run.error
     assert world.portal.privileges == GIVEN
+
+
+@pytest.mark.parametrize("twice", [False, True])
+async def test_what_was_known_by_its_number_is_known_by_its_guid(world: World, *, twice: bool) -> None:
+    """A list tells the guid that it did not tell before; given under both identities (``twice``), it is one thing."""
+    guids = world.portal.places
+    world.portal.places = {key: tuple(replace(each, guid="") for each in listed) for key, listed in guids.items()}
+    say(world, "g", "h")
+    await world.sync("full")
+    assert {token for token, _ in world.portal.privileges} == {"1/application//1//readonly"}
+    if twice:
+        (old,) = await world.store.privileges.load_own()
+        new = replace(old, place=replace(old.place, key="invoices"))
+        (number,) = world.store.privileges.intern([new]).values()
+        (group,) = [
+            key
+            for key, name in world.store.privileges.load_names(world.store.privileges.load_held()).items()
+            if name == "g@grp"
+        ]
+        await world.store.privileges.begin(group, number, remove=False, now=world.clock.now())
+    world.portal.places = guids
+    world.portal.privileges = {("1/application//invoices//readonly", name) for name in ("g@grp", "h@grp")}
+    assert world.changes(await world.sync("full")) == []
+    (known,) = await world.store.privileges.load_own()
+    assert known.place.key == "invoices"
+    say(world)
+    await world.sync()
+    assert world.portal.privileges == set()

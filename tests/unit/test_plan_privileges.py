@@ -236,3 +236,39 @@ def test_a_name_that_no_group_bears_is_answered_with_what_there_is() -> None:
         name_choice("qqq", many)
         == "none of 30 is like it; the first are Team 000, Team 001, Team 002, Team 003, Team 004"
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({}, {}, True),
+        ({"company": "12"}, {"company": "guid"}, True),
+        ({"company": "12"}, {"company": "13"}, False),
+        ({"company": "a"}, {"company": "b"}, False),
+        ({"company": "12"}, {"company": ""}, False),
+        ({"company": "12", "level": "Start"}, {"company": "guid"}, False),
+        ({"workflow": "7"}, {"workflow": "guid"}, True),
+        ({"key": "7"}, {"key": "guid"}, True),
+        ({"key": "7"}, {"key": "guid", "database": 2}, False),
+        ({"key": ""}, {"key": "guid", "level": "Start"}, True),
+        ({"key": ""}, {"key": "guid", "kind": "application"}, False),
+    ],
+)
+def test_two_privileges_may_be_one_where_a_number_stands_for_a_guid(
+    one: dict[str, Any], other: dict[str, Any], *, expected: bool
+) -> None:
+    """Or where nobody has looked up the place of one of them; never where two guids, numbers or levels differ."""
+    made = [
+        Privilege(
+            place=Place(
+                database=each.get("database", 1),
+                kind=each.get("kind", "process"),
+                key=each.get("key", "p"),
+                workflow=each.get("workflow", "w"),
+            ),
+            level=each.get("level", "Modify"),
+            company=each.get("company", "c"),
+        )
+        for each in (one, other)
+    ]
+    assert made[0].may_be(made[1]) is made[1].may_be(made[0]) is expected

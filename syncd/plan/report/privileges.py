@@ -80,7 +80,8 @@ def list_lines(
         yield _make(view, each.rule, each.privilege, state, why)
     for token, one in held.items():
         if token not in wanted and one.state not in GONE:
-            state, why = _judge_rest(one, places.get(one.privilege.place.token), due=token in due)
+            same = any(one.privilege.may_be(each.privilege) for each in wanted.values())
+            state, why = _judge_rest(one, places.get(one.privilege.place.token), due=token in due, same=same)
             yield _make(view, None, one.privilege, state, scope if state == "leaving" else why)
     ours = {each.privilege.place.token for each in view.held if each.state not in GONE}
     for place in sorted(set(named) - ours):
@@ -110,14 +111,16 @@ def _judge(held: HeldPrivilege | None, place: tuple[str, str] | None, *, exists:
     return ("missing", "") if exists else ("waiting", "the group is not in the portal yet")
 
 
-def _judge_rest(held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool) -> tuple[LineState, str]:
-    """Return the state of something of ours that no rule gives any more."""
+def _judge_rest(held: HeldPrivilege, place: tuple[str, str] | None, *, due: bool, same: bool) -> tuple[LineState, str]:
+    """Return the state of something of ours that no rule gives any more; ``same``: one gives what may be it."""
     if place is not None and place[0] == "gone":
         return "gone", ""
     if not held.surely_ours:
         return "kept", ""
     if due:
         return "leaving", ""
+    if same:
+        return "kept", "a rule gives what may be the very same: no list tells which guid belongs to which id"
     if place is None or place[0] != "read":
         said = f"could not be read: {place[1]}" if place else "was not read yet"
         return "kept", f"no rule gives it any more, and it is not taken: the place {said}"

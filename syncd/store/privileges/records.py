@@ -29,6 +29,7 @@ from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
 from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.privileges import statements as ask
+from syncd.store.privileges.respelling import respell
 from syncd.store.schema.tables import privilege_holders, privilege_places, privilege_targets, privileges
 
 _SHOWN_WITHIN = timedelta(hours=1)
@@ -109,10 +110,21 @@ class Privileges(StorePart):
     @in_thread
     def load_places(self) -> list[Place]:
         """Return the places of everything in the own record."""
-        found = {
-            held.privilege.place.token: held.privilege.place for each in self.load_held().values() for held in each
-        }
+        found = {each.place.token: each.place for each in self.load_own.blocking()}
         return [found[token] for token in sorted(found)]
+
+    @in_thread
+    def load_own(self) -> list[Privilege]:
+        """Return what is in the own record of any group, each once."""
+        found = {held.privilege.token: held.privilege for each in self.load_held().values() for held in each}
+        return [found[token] for token in sorted(found)]
+
+    @in_thread
+    def respell(self, found: Collection[tuple[Privilege, Privilege]]) -> None:
+        """Give privileges of the own record (the first of each pair) the identity that was found out since."""
+        with self._database.transaction() as connection:
+            for old, new in found:
+                respell(connection, old, new)
 
     def load_readable(self) -> dict[str, tuple[str, str]]:
         """Return the state of every place that was asked about, by its token: read, gone or refused; and why."""

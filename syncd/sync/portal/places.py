@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from syncd.errors import Forbidden, NotFound, Rejected
@@ -17,7 +17,8 @@ from syncd.sync.ports.sides import Portal
 
 _EXACT = re.compile(r"\d+|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 """What the portal takes for a place itself: its id or its guid."""
-
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""What is known by itself, also where no list shows it."""
 
 _TRIED = range(1, 11)
 """Ids of content databases that are tried to say which there are: no operation of the API lists them."""
@@ -80,6 +81,20 @@ class Places:
         found = next((each for each in listed if privilege.company in (each.guid, str(each.number))), None)
         return found or GONE
 
+    async def identify(self, privilege: Privilege) -> Privilege:
+        """Return the same, with guids in place of the numbers that a list tells the guid of; Forbidden as `find`."""
+        place, company = privilege.place, privilege.company
+        workflow, key = place.workflow, place.key
+        if company.isdecimal():
+            company = _find_guid(await self._list(place.database, "company"), company)
+        if workflow.isdecimal():
+            workflow = _find_guid([each async for each in self._walk(place.database, "workflow")], workflow)
+        if key.isdecimal():
+            within = [each async for each in self._walk(place.database, "process")]
+            listed = within if place.kind == "process" else await self._list(place.database, place.kind, workflow)
+            key = _find_guid(listed, key)
+        return replace(privilege, place=replace(place, workflow=workflow, key=key), company=company)
+
     async def _check_database(self, database: int) -> None:
         try:
             await self._list(database, "application")
@@ -123,7 +138,7 @@ class Places:
         found = choose_listed(listed, rule.workflow, "workflow")
         if isinstance(found, Listed):
             return found.key
-        if not listed and _EXACT.fullmatch(rule.workflow):
+        if not listed and _GUID.fullmatch(rule.workflow):
             return rule.workflow.casefold()  # the lists are not for us, the workflow itself may be
         raise Unknown(("workflow", found))
 
@@ -131,16 +146,14 @@ class Places:
         """Return the company of a rule, None for all. ``before``: what is wrong with the rule besides."""
         if not rule.company:
             return None
-        exact = is_exact(rule.company)
         try:
             listed = await self._list(rule.database, "company")
         except Forbidden as error:
             if before:
                 return None
-            if not exact:
+            if not _GUID.fullmatch(rule.company):
                 raise Waits(f"{error}; or name the company by its guid") from error
-            number = int(rule.company) if rule.company.isdecimal() else None
-            return Listed(number=number, guid="" if number else rule.company.casefold(), name="")
+            return Listed(number=None, guid=rule.company.casefold(), name="")
         return self._choose(listed, rule.company, "company", before=before)
 
     def _choose(
@@ -187,6 +200,11 @@ def is_exact(reference: str) -> bool:
 def is_other_name(reference: str, listed: Listed) -> bool:
     """Return whether a rule names something by a name that it does not bear any more."""
     return not is_exact(reference) and reference.casefold() not in (listed.name.casefold(), listed.code.casefold())
+
+
+def _find_guid(listed: Iterable[Listed], number: str) -> str:
+    """Return the guid of what has this number, or the number where nobody tells the guid."""
+    return next((each.guid for each in listed if each.guid and str(each.number) == number), number)
 
 
 def name_rule(rule: PrivilegeRule) -> str:

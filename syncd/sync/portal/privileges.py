@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from syncd.errors import AuthFailed, ConfigError, Forbidden, Interrupted, RemoteError
-from syncd.model.privilege import Place, read_privilege
+from syncd.model.privilege import Place, Privilege, read_privilege
 from syncd.model.reason import Cause
 from syncd.model.target import NO_SCOPE
 from syncd.plan.group_names import fold_name, list_ids, name_choice
 from syncd.plan.privileges import RULE_GROUP, WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
+from syncd.sync.portal.identities import identify
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 from syncd.sync.ports.sides import Portal
 
@@ -40,7 +41,7 @@ class Privileging:
         self.ours = False
         """Whether privileges are looked after; known after `prepare`."""
         self.wanted: tuple[WantedPrivilege, ...] = ()
-        """What the rules give, as far as it is known what they mean."""
+        """What the rules give; a place that nobody has looked up has no key."""
 
     async def are_ours(self) -> bool:
         """Return whether privileges are looked after: there are rules, or some of what rules of the past gave."""
@@ -58,8 +59,10 @@ class Privileging:
                 await self._store.privileges.keep_places((), ours=False)
             return
         meanings = await self._store.privileges.load_meanings()
-        known = dict(meanings)
-        await self._resolve(meanings, ask=ask)
+        known, places = dict(meanings), Places(self._portal)
+        if ask and read:
+            await identify(places, self._store, meanings)
+        await self._resolve(meanings, places, ask=ask)
         if write and meanings != known:
             await self._store.privileges.save_meanings(meanings)
         if read:
@@ -71,7 +74,8 @@ class Privileging:
         Returns the tokens of these places.
         """
         places = {place.token: place for place in (*await self._store.privileges.load_places(), *also)}
-        places |= {each.privilege.place.token: each.privilege.place for each in self.wanted}
+        named = (each.privilege.place for each in self.wanted)
+        places |= {place.token: place for place in named if place.key}
         for _, place in sorted(places.items()):
             if self._stopping():
                 raise Interrupted("asked to stop while reading privileges")
@@ -110,8 +114,8 @@ class Privileging:
 
     # ---- rules ------------------------------------------------------------------------------------------------------
 
-    async def _resolve(self, meanings: dict[str, Any], *, ask: bool) -> None:
-        places, problems, found = Places(self._portal), list[str](), list[WantedPrivilege]()
+    async def _resolve(self, meanings: dict[str, Any], places: Places, *, ask: bool) -> None:
+        problems, found = list[str](), list[WantedPrivilege]()
         waiting, lacking, why, refused = list[str](), list[str](), "", False
         for number, rule in enumerate(self._rules.privileges):
             group = await self._store.in_thread(find_rule_group, self._store, rule, meanings)
@@ -127,9 +131,8 @@ class Privileging:
                     problems += [f"privileges[{number}].{name}: {words}" for name, words in unknown.problems]
                     continue
                 except Waits as error:
-                    lacking.append(f"privileges[{number}].company")
+                    lacking.append(f"privileges[{number}]")
                     why = why or str(error)
-                    continue
                 except AuthFailed:
                     raise
                 except RemoteError as error:
@@ -140,18 +143,21 @@ class Privileging:
                 else:
                     meanings[key] = privilege.values()
                     self._log.info("privileges.place_found", rule=number, place=privilege.place.token)
-            if privilege is None:
-                waiting.append(f"privileges[{number}]")
-            elif isinstance(group, int):
+            if privilege is None:  # what it gave under another name is not taken meanwhile
+                name = f"privileges[{number}]"
+                waiting += [name] if name not in lacking else []
+                nowhere = Place(database=rule.database, kind=rule.kind, key="")
+                privilege = Privilege(place=nowhere, level=rule.level)
+            if isinstance(group, int):
                 found.append(WantedPrivilege(rule=number, group=group, name=rule.group, privilege=privilege))
         problems += [
             f"privileges[{number}]: gives the same as privileges[{first}]; remove it"
-            for number, first in find_repeated(found).items()
+            for number, first in find_repeated([each for each in found if each.privilege.place.key]).items()
         ]
         if problems:
             raise ConfigError(sorted(problems))
         if lacking:
-            self.notes.append(f"{', '.join(lacking)}: {why}")
+            self.notes.append(f"{', '.join(f'{name}.company' for name in lacking)}: {why}")
         if waiting and not refused:
             self.notes.append(f"privileges: {', '.join(waiting)}: the place could not be looked up in the portal yet")
         self._forget_others(meanings)
