@@ -22,6 +22,7 @@ from syncd.sync.planning.approval import keep_approved
 from syncd.sync.planning.kept_by_hand import list_ours
 from syncd.sync.planning.planner import Planner
 from syncd.sync.planning.proposal import Means, Proposal
+from syncd.sync.portal.copies import recognise_copy
 from syncd.sync.portal.licences import Licensing
 from syncd.sync.portal.privileges import Privileging
 from syncd.sync.portal.protection import Protecting
@@ -90,6 +91,7 @@ class Push:
         store, rules = self._store, self._rules
         fingerprint = rules.fingerprint()
         await check_target(self._portal, self._store)
+        copied = await recognise_copy(store, rules, run_id=run_id, now=self._clock.now())
         due = await store.plans.is_full_push_due(fingerprint)
         if due:
             await store.plans.require_full_push()
@@ -198,7 +200,7 @@ class Push:
         licences = bool(rules.licences) or changing
         notes = planner.news
         notes += await licensing.settle(run_id, ask=read_portal) if licences or licensing.refused else []
-        notes += privileging.notes
+        notes += [*copied, *privileging.notes]
         if shown is not None:
             await store.in_thread(shown, run_id)
         for hold in planned.holds:
@@ -247,6 +249,7 @@ class Push:
         if write and proposal.writes and rules.policy.mode == "plan_only":
             raise UnsafePlan('policy.mode = "plan_only": nothing is written to the portal')
         await check_target(self._portal, self._store)
+        copied = await recognise_copy(store, rules, run_id=run_id, now=self._clock.now())
         if write and proposal.writes:
             await self._portal.check()
             if proposal.kind != "replay":
@@ -285,7 +288,7 @@ class Push:
             await store.plan_files.finish_proposal(run_id)
             if proposal.kind == "replay" and await store.past.load_found() is not None:
                 await store.past.settle(now=moment.now)
-        notes = [*tell_doubt(moment), *notes]
+        notes = [*tell_doubt(moment), *notes, *copied]
         result = PushResult(holds=holds, notes=notes, refused="; ".join(means.refused), malformed=self._malformed)
         return await add_outcomes(result, store, run_id)
 

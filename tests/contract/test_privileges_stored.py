@@ -9,6 +9,7 @@ import pytest
 from syncd.cli.commands.privileges import list_privileges
 from syncd.model.privilege import Listed
 from syncd.plan.planfile import open_plan
+from syncd.store.db.markers import PRIVILEGE_STORE, load_marker, save_marker
 from syncd.sync.planning.proposal import FromFile
 from syncd.sync.planning.undo import Undo
 from tests.contract.privilege_rules import rule
@@ -187,3 +188,19 @@ async def test_what_was_known_by_its_number_is_known_by_its_guid(world: World, *
     say(world)
     await world.sync()
     assert world.portal.privileges == set()
+
+
+async def test_a_store_that_is_not_the_one_of_the_last_run_takes_nothing(world: World) -> None:
+    """A file without its mark beside it, or a database under another number: a copy that was put back."""
+    say(world, "g")
+    await world.sync("full")
+    with world.database.transaction() as connection:
+        assert load_marker(connection, PRIVILEGE_STORE) is not None
+        save_marker(connection, PRIVILEGE_STORE, "another store")
+    say(world)
+    run = await world.sync()
+    assert "the store is a copy that was put back" in run.error
+    for _ in range(2):
+        assert "put back" not in (await world.sync("full")).error
+    assert world.portal.privileges == GIVEN
+    assert [each["state"] for each in list_privileges(world.store, world.rules)] == ["kept"]

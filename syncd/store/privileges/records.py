@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -20,20 +20,17 @@ from syncd.store.db.database import reading
 from syncd.store.db.markers import (
     PRIVILEGE_RULES,
     PRIVILEGES_REFUSED,
-    PRIVILEGES_TELLING,
     load_marker,
     load_markers,
     save_marker,
 )
 from syncd.store.db.part import StorePart, in_thread
 from syncd.store.db.sql import decode_json, encode_json, insert_missing, upsert
-from syncd.store.inventory.bps_ids import intern_bps_ids
 from syncd.store.privileges import statements as ask
+from syncd.store.privileges.copies import recognise
+from syncd.store.privileges.readings import is_ours, take_over
 from syncd.store.privileges.respelling import respell
-from syncd.store.schema.tables import privilege_holders, privilege_places, privilege_targets, privileges
-
-_SHOWN_WITHIN = timedelta(hours=1)
-"""So long the portal may take to show what we gave; it speaks of seconds."""
+from syncd.store.schema.tables import privilege_places, privilege_targets, privileges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +65,15 @@ class RuleState:
 
 class Privileges(StorePart):
     """Its methods are called in the store's thread, or by commands."""
+
+    @in_thread
+    def recognise(self, mark: str) -> int | None:
+        """Return how much may be by hand by now, for this store is a copy that was put back; None: it is the same.
+
+        All of ours is beside something by hand then, and the readings of places are of another time. ``mark``: what the
+        store is known by from now on.
+        """
+        return recognise(self._database, mark)
 
     # ---- rules and places -------------------------------------------------------------------------------------------
 
@@ -152,42 +158,9 @@ class Privileges(StorePart):
 
     @in_thread
     def store_reading(self, place: Place, found: Holders | None, *, now: datetime) -> None:
-        """Take over who has something at a place; None: there is no such place any more.
-
-        A reading names the group, not the privilege. Of several of a group at one place it shows none by itself, and
-        what somebody took stays taken, whatever else the group has there. What we sent without learning how it ended
-        may be what the reading shows, or somebody gave that since: nobody can tell. What was shown once and is not any
-        more was taken by somebody; so was what should be shown by now, where readings name groups at all. What nobody
-        knows to have been there is forgotten when the group is not named any more.
-        """
+        """Take over who has something at a place; None: there is no such place any more. See `readings`."""
         with self._database.transaction() as connection:
-            state = "gone" if found is None else "read"
-            upsert(connection, privilege_places, [{"place": place.token, "state": state, "said": ""}])
-            if found is None:
-                return
-            keys = set(intern_bps_ids(connection, found.bps_ids, spelling=True).values())
-            if keys and connection.scalar(ask.NAMES_A_GROUP, {"keys": keys}):
-                save_marker(connection, PRIVILEGES_TELLING, "yes")
-            telling = bool(connection.scalar(ask.NAMES_GROUPS))
-            rows = connection.execute(ask.SELECT_OWN_AT, {"of": place.token}).all()
-            for row in rows:
-                one = {"group": row.group_key, "target": row.target_key}
-                if row.group_key in keys:
-                    if row.state not in OURS:
-                        continue
-                    others = [each for each in rows if each.group_key == row.group_key and each is not row]
-                    doubtful = row.state == "sent" and not any(_is_ours(each) for each in others)
-                    seen = row.shown or not any(each.state not in GONE for each in others)
-                    connection.execute(ask.UPDATE, {**one, "beside": row.beside or doubtful, "shown": seen})
-                elif not found.complete:
-                    continue
-                elif row.state == "left" or (telling and _is_unproven(row)):
-                    connection.execute(ask.FORGET, one)
-                elif row.state in OURS and (row.shown or (telling and row.written_at < now - _SHOWN_WITHIN)):
-                    connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
-            if found.complete:
-                connection.execute(ask.FORGET_HOLDERS, {"of": place.token})
-            insert_missing(connection, privilege_holders, [{"place": place.token, "key": key} for key in sorted(keys)])
+            take_over(connection, place, found, now=now)
 
     # ---- planning ---------------------------------------------------------------------------------------------------
 
@@ -240,10 +213,10 @@ class Privileges(StorePart):
             listed = connection.scalar(ask.IS_HOLDER, {"group": group, "of": place}) is not None
             telling = bool(connection.scalar(ask.NAMES_GROUPS))
             if remove:
-                shown, ours = mine is not None and bool(mine.shown), mine is not None and _is_ours(mine)
+                shown, ours = mine is not None and bool(mine.shown), mine is not None and is_ours(mine)
                 return Sending(listed=shown, sent_before=True, beside=False, telling=telling, ours=ours)
             sent_before = mine is not None and mine.state in OURS
-            pure = any(_is_ours(row) for row in rows if row.target_key != target)
+            pure = any(is_ours(row) for row in rows if row.target_key != target)
             beside = bool(mine.beside) if mine is not None and sent_before else listed and not pure
             fresh = {"state": "sent", "beside": beside, "shown": False, "written_at": now}
             upsert(connection, privileges, [{"group_key": group, "target_key": target, **fresh}])
@@ -311,16 +284,6 @@ class Privileges(StorePart):
         """Take it as it is that somebody took these privileges."""
         with self._database.transaction() as connection:
             connection.execute(ask.LET_GO_ALL)
-
-
-def _is_ours(row: Any) -> bool:
-    """Return whether a row is of something that was given by us, and by nobody else as far as anybody can know."""
-    return bool(row.state == "granted" and not row.beside)
-
-
-def _is_unproven(row: Any) -> bool:
-    """Return whether nobody can say that it ever was there, or that it was by us."""
-    return row.state == "sent" or bool(row.state == "unsure" and (row.beside or not row.shown))
 
 
 def intern_privileges(connection: Connection, found: Iterable[Privilege]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import and_, bindparam, delete, exists, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, func, or_, select, update
 
 from syncd.plan.privileges import LEFT, OURS
 from syncd.store.db.markers import PRIVILEGES_TELLING
@@ -80,6 +80,7 @@ NAMES_GROUPS = select(
     )
 )
 """Whether a reading has ever named a group: the document speaks of BPS ids, and not whose."""
+SELECT_GROUPS_THERE = select(target_groups.c.key).where(among_bound(target_groups.c.key, "keys"))
 NAMES_A_GROUP = select(exists().where(among_bound(target_groups.c.key, "keys")))
 
 SELECT_GROUPS_OF = (
@@ -149,4 +150,7 @@ SELECT_OVERTAKEN = (
     .order_by(changes.c.seq)
     .limit(bindparam("most"))
 )
+COUNT_DOUBTED = select(func.count()).where(_P.state.in_(OURS), ~_P.beside)
+DOUBT_ALL = update(privileges).where(_P.state.in_(OURS)).values(beside=True)
+FORGET_READINGS = tuple(delete(table) for table in (privilege_places, privilege_holders))
 LET_GO_ALL = update(privileges).where(_P.state == "taken").values(state="let go")

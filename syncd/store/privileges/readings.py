@@ -1,0 +1,70 @@
+"""What a reading of a place says about the own record of privileges.
+
+A reading names the group, not the privilege. Of several of a group at one place it shows none by itself, and what
+somebody took stays taken, whatever else the group has there. What we sent without learning how it ended may be what the
+reading shows, or somebody gave that since: nobody can tell. What was shown once and is not any more was taken by
+somebody; so was what should be shown by now, where readings name groups at all. What nobody knows to have been there is
+forgotten when the group is not named any more, and so is what went with its group.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from syncd.model.privilege import Holders, Place
+from syncd.plan.privileges import GONE, OURS
+from syncd.store.db.markers import PRIVILEGES_TELLING, save_marker
+from syncd.store.db.sql import insert_missing, upsert
+from syncd.store.inventory.bps_ids import intern_bps_ids
+from syncd.store.privileges import statements as ask
+from syncd.store.schema.tables import privilege_holders, privilege_places
+
+_SHOWN_WITHIN = timedelta(hours=1)
+"""So long the portal may take to show what we gave; it speaks of seconds."""
+
+
+def take_over(connection: Connection, place: Place, found: Holders | None, *, now: datetime) -> None:
+    """Take over who has something at a place, within a transaction; None: there is no such place any more."""
+    state = "gone" if found is None else "read"
+    upsert(connection, privilege_places, [{"place": place.token, "state": state, "said": ""}])
+    if found is None:
+        return
+    keys = set(intern_bps_ids(connection, found.bps_ids, spelling=True).values())
+    if keys and connection.scalar(ask.NAMES_A_GROUP, {"keys": keys}):
+        save_marker(connection, PRIVILEGES_TELLING, "yes")
+    telling = bool(connection.scalar(ask.NAMES_GROUPS))
+    rows = connection.execute(ask.SELECT_OWN_AT, {"of": place.token}).all()
+    there = (
+        set(connection.scalars(ask.SELECT_GROUPS_THERE, {"keys": {row.group_key for row in rows}})) if rows else set()
+    )
+    for row in rows:
+        one = {"group": row.group_key, "target": row.target_key}
+        if row.group_key in keys:
+            if row.state not in OURS:
+                continue
+            others = [each for each in rows if each.group_key == row.group_key and each is not row]
+            doubtful = row.state == "sent" and not any(is_ours(each) for each in others)
+            seen = row.shown or not any(each.state not in GONE for each in others)
+            connection.execute(ask.UPDATE, {**one, "beside": row.beside or doubtful, "shown": seen})
+        elif not found.complete:
+            continue
+        elif row.group_key not in there or row.state == "left" or (telling and _is_unproven(row)):
+            connection.execute(ask.FORGET, one)
+        elif row.state in OURS and (row.shown or (telling and row.written_at < now - _SHOWN_WITHIN)):
+            connection.execute(ask.UPDATE, {**one, "state": "taken", "beside": False, "shown": False})
+    if found.complete:
+        connection.execute(ask.FORGET_HOLDERS, {"of": place.token})
+    insert_missing(connection, privilege_holders, [{"place": place.token, "key": key} for key in sorted(keys)])
+
+
+def is_ours(row: Any) -> bool:
+    """Return whether a row is of something that was given by us, and by nobody else as far as anybody can know."""
+    return bool(row.state == "granted" and not row.beside)
+
+
+def _is_unproven(row: Any) -> bool:
+    """Return whether nobody can say that it ever was there, or that it was by us."""
+    return row.state == "sent" or bool(row.state == "unsure" and (row.beside or not row.shown))
