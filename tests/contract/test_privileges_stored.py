@@ -204,3 +204,26 @@ async def test_a_store_that_is_not_the_one_of_the_last_run_takes_nothing(world: 
         assert "put back" not in (await world.sync("full")).error
     assert world.portal.privileges == GIVEN
     assert [each["state"] for each in list_privileges(world.store, world.rules)] == ["kept"]
+
+
+async def test_a_place_that_is_gone_is_found_anew_or_forgotten(world: World) -> None:
+    """Its name means the new one; of the old one nothing is remembered, and nothing is asked without a rule."""
+    say(world, "g")
+    await world.sync("full")
+    lists = world.portal.places
+    invoices, contracts = lists[1, "application", ""]
+    world.portal.gone_places, world.portal.privileges = {"invoices"}, set()
+    lists[1, "application", ""] = (contracts,)
+    assert "the portal has no such place any more" in (await world.sync("full")).error
+    lists[1, "application", ""] = (contracts, replace(invoices, number=3, guid="anew"))
+    await world.sync("full")
+    assert world.portal.privileges == {("1/application//anew//readonly", "g@grp")}
+    assert [each.place.key for each in await world.store.privileges.load_own()] == ["anew"]
+    world.portal.gone_places.add("anew")
+    lists[1, "application", ""] = (contracts,)
+    say(world)
+    await world.sync("full")
+    world.portal.privilege_reads.clear()
+    await world.sync("full")
+    assert world.portal.privilege_reads == []
+    assert await world.store.privileges.load_own() == []

@@ -145,6 +145,13 @@ class Privileges(StorePart):
             upsert(connection, privilege_places, [{"place": place.token, "state": kept, "said": said[:500]}])
 
     @in_thread
+    def forget_place(self, place: Place) -> None:
+        """Forget a place that the portal has no more, and the own record of it."""
+        with self._database.transaction() as connection:
+            for statement in ask.FORGET_PLACE:
+                connection.execute(statement, {"of": place.token})
+
+    @in_thread
     def keep_places(self, tokens: Collection[str], *, ours: bool = True) -> None:
         """Forget what readings of other places showed: they are not read any more. Not ``ours``: a refusal, too."""
         others = {row[0] for row in self._database.load_rows(ask.SELECT_PLACES)} - set(tokens)

@@ -70,6 +70,11 @@ SELECT_NAMES = select(target_principals.c.key, target_principals.c.bps_id).where
     among_bound(target_principals.c.key, "keys")
 )
 IS_HOLDER = select(_HOLDERS.key).where(_HOLDERS.place == bindparam("of"), _HOLDERS.key == bindparam("group"))
+FORGET_PLACE = (
+    delete(privileges).where(_P.target_key.in_(select(_T.key).where(_AT))),
+    delete(privilege_places).where(privilege_places.c.place == bindparam("of")),
+    delete(privilege_holders).where(_HOLDERS.place == bindparam("of")),
+)
 FORGET_HOLDERS = delete(privilege_holders).where(_HOLDERS.place == bindparam("of"))
 FORGET_HOLDER = delete(privilege_holders).where(_HOLDERS.place == bindparam("of"), _HOLDERS.key == bindparam("group"))
 NAMES_GROUPS = select(

@@ -46,6 +46,8 @@ class Places:
     portal: Portal
     _lists: dict[tuple[int, ListKind, str], tuple[Listed, ...]] = field(default_factory=dict)
     _databases: list[int] | None = None
+    _hidden: set[int] = field(default_factory=set)
+    """Databases of which a list was refused us: what the others do not show may be there."""
 
     async def find(self, rule: PrivilegeRule) -> Privilege:
         """Return what a rule gives; Unknown names what is wrong with it, Forbidden or Waits a missing scope."""
@@ -94,6 +96,21 @@ class Places:
             listed = within if place.kind == "process" else await self._list(place.database, place.kind, workflow)
             key = _find_guid(listed, key)
         return replace(privilege, place=replace(place, workflow=workflow, key=key), company=company)
+
+    async def is_listed(self, place: Place) -> bool | None:
+        """Return whether the lists show a place; None: they are not all shown to us."""
+        database, listed = place.database, await self._list(place.database, "application")
+        if not listed:
+            return None
+        if place.kind == "process":
+            listed = tuple([each async for each in self._walk(database, "process")])
+        elif place.kind == "form_type":
+            workflows = [each async for each in self._walk(database, "workflow")]
+            there = any(_is(each, place.workflow) for each in workflows)
+            listed = await self._list(database, "form_type", place.workflow) if there else ()
+        if any(_is(each, place.key) for each in listed):
+            return True
+        return None if database in self._hidden else False
 
     async def _check_database(self, database: int) -> None:
         try:
@@ -183,6 +200,7 @@ class Places:
             except Forbidden as error:
                 if error.code == NO_SCOPE or kind == "company":
                     raise
+                self._hidden.add(database)
                 known = ()
             except NotFound:
                 if not within:
@@ -200,6 +218,10 @@ def is_exact(reference: str) -> bool:
 def is_other_name(reference: str, listed: Listed) -> bool:
     """Return whether a rule names something by a name that it does not bear any more."""
     return not is_exact(reference) and reference.casefold() not in (listed.name.casefold(), listed.code.casefold())
+
+
+def _is(listed: Listed, key: str) -> bool:
+    return key.casefold() in (listed.guid, str(listed.number))
 
 
 def _find_guid(listed: Iterable[Listed], number: str) -> str:

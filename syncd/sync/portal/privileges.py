@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from syncd.plan.group_names import fold_name, list_ids, name_choice
 from syncd.plan.privileges import RULE_GROUP, WantedPrivilege, find_repeated
 from syncd.plan.rules import PrivilegeRule, Rules
 from syncd.plan.words import say
+from syncd.sync.portal.gone_places import settle_gone
 from syncd.sync.portal.identities import identify
 from syncd.sync.portal.places import Places, Unknown, Waits, name_rule
 from syncd.sync.ports.sides import Portal
@@ -65,17 +67,59 @@ class Privileging:
         await self._resolve(meanings, places, ask=ask)
         if write and meanings != known:
             await self._store.privileges.save_meanings(meanings)
-        if read:
+        if read and ask:
+            await self._read_and_settle(places, meanings, write=write)
+        elif read:
             await self._store.privileges.keep_places(await self.read())
 
-    async def read(self, also: Iterable[Place] = ()) -> Collection[str]:
+    async def _read_and_settle(self, places: Places, meanings: dict[str, Any], *, write: bool) -> None:
+        """Read each place, and settle what is gone: from before, and as it turns out now."""
+        gone = await self._load_gone()
+        lost = await self._settle(places, meanings, gone, write=write) if gone else []
+        read = set(await self.read(without=lost))
+        now = [place for place in await self._load_gone() if place not in lost]
+        if now:
+            lost += await self._settle(places, meanings, now, write=write)
+            read |= set(await self.read(without=lost, only_new=read))
+        await self._store.privileges.keep_places(read | {place.token for place in lost})
+        for place in lost:
+            self._note_gone(place)
+
+    async def _load_gone(self) -> list[Place]:
+        """Return the places of rules and of the own record that the portal had no more when they were last read."""
+        states = await self._store.in_thread(self._store.privileges.load_readable)
+        return [place for token, place in (await self._list_places()).items() if states.get(token, ("",))[0] == "gone"]
+
+    async def _settle(
+        self, places: Places, meanings: dict[str, Any], gone: Collection[Place], *, write: bool
+    ) -> list[Place]:
+        """Settle places that are gone; return those that are not read."""
+        rules = self._rules.privileges
+        settled = await settle_gone(places, self._store, rules, meanings, gone=gone, write=write)
+        self.wanted = tuple(
+            replace(each, privilege=settled.moved.get(each.rule, each.privilege)) for each in self.wanted
+        )
+        if problems := _refuse_repeated(self.wanted):
+            raise ConfigError(problems)
+        if settled.moved and write:
+            await self._store.privileges.save_meanings(meanings)
+        return settled.lost
+
+    async def _list_places(self) -> dict[str, Place]:
+        """Return the places of rules and of the own record, by their tokens."""
+        known = await self._store.privileges.load_places()
+        return {place.token: place for place in (*known, *(each.privilege.place for each in self.wanted)) if place.key}
+
+    async def read(
+        self, also: Iterable[Place] = (), *, without: Collection[Place] = (), only_new: Collection[str] = ()
+    ) -> Collection[str]:
         """Read who has something at each place of a rule, of the own record and these; what cannot be read is told.
 
-        Returns the tokens of these places.
+        Returns the tokens of these places. ``without``: places, and ``only_new``: tokens, that are not read.
         """
-        places = {place.token: place for place in (*await self._store.privileges.load_places(), *also)}
-        named = (each.privilege.place for each in self.wanted)
-        places |= {place.token: place for place in named if place.key}
+        places = {place.token: place for place in also} | await self._list_places()
+        for token in {*only_new, *(place.token for place in without)} & places.keys():
+            del places[token]
         for _, place in sorted(places.items()):
             if self._stopping():
                 raise Interrupted("asked to stop while reading privileges")
@@ -95,9 +139,14 @@ class Privileging:
             else:
                 await self._store.privileges.store_reading(place, found, now=self._now)
                 if found is None:
-                    self._log.warning("privileges.place_gone", place=place.token)
-                    self.notes.append(f"privileges: {place}: {say(Cause.PLACE_GONE).text}; nothing is done there")
+                    self._note_gone(place)
         return places.keys()
+
+    def _note_gone(self, place: Place) -> None:
+        told = f"privileges: {place}: {say(Cause.PLACE_GONE).text}; nothing is done there"
+        if told not in self.notes:
+            self._log.warning("privileges.place_gone", place=place.token)
+            self.notes.append(told)
 
     async def _note_unreadable(self, place: Place, error: RemoteError) -> None:
         self._log.warning("privileges.unreadable", place=place.token, error=str(error))
@@ -150,10 +199,7 @@ class Privileging:
                 privilege = Privilege(place=nowhere, level=rule.level)
             if isinstance(group, int):
                 found.append(WantedPrivilege(rule=number, group=group, name=rule.group, privilege=privilege))
-        problems += [
-            f"privileges[{number}]: gives the same as privileges[{first}]; remove it"
-            for number, first in find_repeated([each for each in found if each.privilege.place.key]).items()
-        ]
+        problems += _refuse_repeated(found)
         if problems:
             raise ConfigError(sorted(problems))
         if lacking:
@@ -169,6 +215,14 @@ class Privileging:
         named = {name_rule(rule) for rule in rules} | {f"{RULE_GROUP}{fold_name(rule.group)}" for rule in rules}
         for key in meanings.keys() - named:
             del meanings[key]
+
+
+def _refuse_repeated(wanted: Collection[WantedPrivilege]) -> list[str]:
+    """Return which rules give what an earlier one gives; a place that nobody has looked up yet is like no other."""
+    repeated = find_repeated([each for each in wanted if each.privilege.place.key])
+    return [
+        f"privileges[{number}]: gives the same as privileges[{first}]; remove it" for number, first in repeated.items()
+    ]
 
 
 def find_rule_group(store: Store, rule: PrivilegeRule, meanings: dict[str, Any]) -> int | str:
