@@ -109,9 +109,9 @@ def _uncreate(done: Done, record: Record, what: str, *, delete_created: bool) ->
     by_hand = [licence.type for licence in done.licences if not licence.ours]
     if by_hand:
         return Reverse(left=f"the account stays: somebody gave it a licence by hand since ({', '.join(by_hand)})")
-    beside = [str(held.privilege) for held in done.privileges if held.state in OURS and held.beside]
+    beside = [str(held.privilege) for held in done.privileges if held.state in OURS and not held.surely_ours]
     if beside:
-        return Reverse(left=f"the group stays: somebody gave it something by hand beside {', '.join(beside)}")
+        return Reverse(left=f"the group stays: something by hand is or may be beside {', '.join(beside)}")
     phase = Phase.USER_DELETES if change.object == "user" else Phase.GROUP_DELETES
     deletion = replace(
         change, phase=phase, action="delete", before=dict(record.fields), after={}, reason=say(Cause.UNDONE)
