@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -99,6 +100,33 @@ async def test_signals_are_runs(sandbox: Sandbox, syncd: Program) -> None:
         assert (third["kind"], third["trigger"], third["status"]) == ("full", "signal", "succeeded")
         assert await daemon.end(signal.SIGTERM, within=PROMPTLY) == 0
         assert daemon.names()[-1] == "daemon.stopped"
+
+
+async def test_a_stop_while_the_program_is_still_being_imported_is_obeyed(syncd: Program) -> None:
+    """The first process of a container would lose it: the entry point keeps it before it imports anything else."""
+    program = "from syncd.cli.start import run; run()"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-X", "importtime", "-c", program, "run"),
+        cwd=syncd.directory,
+        env=syncd._environ({}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(SECONDS):
+            imported = ""
+            while "syncd.cli.start" not in imported:  # the entry point is there …
+                imported = (await process.stderr.readline()).decode()
+            await process.stderr.readline()  # … and the first module of all the others
+            process.send_signal(signal.SIGTERM)
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0
+    assert "daemon.stopped" in said.decode().splitlines()[-1]
 
 
 @pytest.mark.again

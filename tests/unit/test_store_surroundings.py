@@ -6,9 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,29 +16,6 @@ from syncd.store.db.database import open_database
 from syncd.store.db.lock import StoreLock
 from syncd.store.db.surroundings import find_mount, find_problem, find_share
 from tests.fakes.daemon import make_settings
-
-NO_LOCKS = r"""
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <dlfcn.h>
-#include <sys/file.h>
-int flock(int fd, int operation) { errno = ENOLCK; return -1; }
-static int locks(int command) { return command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK; }
-int fcntl(int fd, int command, ...) {
-  va_list rest; va_start(rest, command); void *argument = va_arg(rest, void *); va_end(rest);
-  if (locks(command)) { errno = ENOLCK; return -1; }
-  int (*real)(int, int, ...) = dlsym(RTLD_NEXT, "fcntl");
-  return real(fd, command, argument);
-}
-int fcntl64(int fd, int command, ...) {
-  va_list rest; va_start(rest, command); void *argument = va_arg(rest, void *); va_end(rest);
-  if (locks(command)) { errno = ENOLCK; return -1; }
-  int (*real)(int, int, ...) = dlsym(RTLD_NEXT, "fcntl64");
-  return real(fd, command, argument);
-}
-"""
 
 
 @pytest.mark.parametrize("place", ["missing/store.db", "file/store.db", "closed/store.db"])
@@ -129,21 +103,3 @@ def test_a_lock_that_the_file_system_does_not_know_is_a_sentence(
             lock.try_acquire()
         with pytest.raises(StoreError, match="two daemons would work at once"):
             lock.is_taken()
-
-
-def test_sqlite_on_a_file_system_without_locks_is_a_sentence(tmp_path: Path) -> None:
-    """With a library loaded before all others that refuses every lock, as some network shares do."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("a file system without locks was not tested: there is no C compiler (Debian: apt-get install gcc)")
-    (tmp_path / "no_locks.c").write_text(NO_LOCKS, encoding="utf-8")
-    library = tmp_path / "no_locks.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, tmp_path / "no_locks.c", "-ldl"], check=True)
-    environment = {**os.environ, "LD_PRELOAD": str(library), "SYNCD_STORE__URL": f"sqlite:///{tmp_path / 'store.db'}"}
-    done = subprocess.run(
-        [sys.executable, "-m", "syncd.cli.main", "migrate"],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert "use PostgreSQL" in done.stderr

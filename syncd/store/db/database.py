@@ -25,6 +25,7 @@ from sqlalchemy.util import LRUCache
 
 from syncd.errors import StoreError
 from syncd.store.db.postgresql import make_engine
+from syncd.store.db.store_file import FileWatch, find_missing_locks
 
 _STATEMENTS = 4000
 """So many compiled statements are kept for all files together."""
@@ -125,43 +126,6 @@ class Database:
         self.engine.dispose()
 
 
-class FileWatch:
-    """Looks whether a SQLite file is still the one that was opened.
-
-    The system lets a process write to a file that was removed or moved away: everything would go well, and be lost at
-    the next start.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._opened: tuple[int, int] | None = None
-
-    def note(self) -> None:
-        """Remember the file that was just opened, the first time."""
-        self._opened = self._opened or self._identify()
-
-    def check(self) -> None:
-        """Raise StoreError when the file is gone or another one."""
-        if self._opened is None or (found := self._identify()) == self._opened:
-            return
-        if found is None:
-            raise StoreError(
-                f"the store's file {self._path} is gone: it was removed or moved away while syncd worked with it. Move "
-                "it back; or stop syncd, put a copy there, and start it again (without one it begins with nothing)"
-            )
-        raise StoreError(
-            f"the store's file {self._path} was replaced by another one while syncd worked with it: start syncd again, "
-            "so that it works with the new one"
-        )
-
-    def _identify(self) -> tuple[int, int] | None:
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
-
 class Compiled:
     """The program's statements in the words of SQLite, for a process that opens one file after the other.
 
@@ -199,8 +163,9 @@ def open_database(url: str, read: Callable[[], str] | None = None, *, compiled: 
 # WAL lets the commands read while a daemon writes. NORMAL keeps the store consistent through a power cut and loses
 # nothing at a kill; what a power cut may take back is repeated, since every write of ours is idempotent. A full pull
 # dirties the same index pages in every transaction: a longer log (64 MB at most) lets a checkpoint write each once.
+_BUSY = "busy_timeout=30000"
 _SQLITE = (
-    "journal_mode=WAL",
+    _BUSY,
     "synchronous=NORMAL",
     "cache_size=-8000",
     "temp_store=FILE",
@@ -219,12 +184,14 @@ def _open_sqlite(url: URL, compiled: Compiled | None) -> Database:
         if in_file:
             _make_private(Path(url.database or ""))
         arguments, options = engine.dialect.create_connect_args(url)
-        ours: dict[str, Any] = {**options, "timeout": 30.0, "check_same_thread": False, "isolation_level": None}
+        ours: dict[str, Any] = {**options, "timeout": 0.0, "check_same_thread": False, "isolation_level": None}
         connection: Any = engine.dialect.connect(*arguments, **ours)
         try:
-            answers = [connection.execute(f"PRAGMA {pragma}").fetchone() for pragma in _SQLITE]
-            if in_file and answers[0] != ("wal",):  # without shared memory, as on a network share
-                _refuse_unlockable(url, f"journal_mode stays {answers[0][0]}")
+            first = _ask_first(connection, "PRAGMA journal_mode=WAL", url if in_file else None)
+            if in_file and first != ("wal",):  # without shared memory, as on a network share
+                _refuse_unlockable(url, f"journal_mode stays {first[0]}")
+            for pragma in _SQLITE:
+                connection.execute(f"PRAGMA {pragma}").fetchone()
         except BaseException:  # of a damaged file: nobody else would close it
             connection.close()
             raise
@@ -247,6 +214,17 @@ def _open_sqlite(url: URL, compiled: Compiled | None) -> Database:
     return Database(engine, watch)
 
 
+def _ask_first(connection: Any, statement: str, url: URL | None) -> Any:
+    """Return the one row of the statement that asks for the first lock. Raises StoreError where there are no locks."""
+    try:
+        return connection.execute(statement).fetchone()
+    except sqlite3.OperationalError:
+        if url is not None and (said := find_missing_locks(Path(url.database or "").absolute().parent)):
+            _refuse_unlockable(url, said)
+        connection.execute(f"PRAGMA {_BUSY}")  # somebody else has it, who will give it back
+        return connection.execute(statement).fetchone()
+
+
 def open_to_read(url: str) -> Database:
     """Return a database that refuses every write, whoever asks for one: to look at a store beside its owner.
 
@@ -263,11 +241,11 @@ def open_to_read(url: str) -> Database:
     def connect() -> Any:
         address = f"file:{quote(str(path))}?mode=ro"
         try:
-            return _connect_to_read(address)
-        except sqlite3.OperationalError:
+            return _connect_to_read(address, parsed)
+        except (sqlite3.OperationalError, StoreError):
             if path.with_name(f"{path.name}-wal").exists():
                 raise
-            return _connect_to_read(f"{address}&immutable=1")  # a folder in which not even an index may be made
+            return _connect_to_read(f"{address}&immutable=1", parsed)  # a folder in which not even an index may be made
 
     engine = create_engine(parsed.set(query={}), creator=connect, poolclass=QueuePool, pool_size=1)
 
@@ -279,10 +257,11 @@ def open_to_read(url: str) -> Database:
     return Database(engine)
 
 
-def _connect_to_read(address: str) -> Any:
-    connection = sqlite3.connect(address, uri=True, timeout=30.0, check_same_thread=False, isolation_level=None)
+def _connect_to_read(address: str, url: URL) -> Any:
+    connection = sqlite3.connect(address, uri=True, timeout=0.0, check_same_thread=False, isolation_level=None)
     try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        _ask_first(connection, "SELECT count(*) FROM sqlite_master", url)
+        connection.execute(f"PRAGMA {_BUSY}")
     except BaseException:
         connection.close()
         raise
