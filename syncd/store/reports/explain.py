@@ -142,14 +142,21 @@ class Explanations:
 
 
 def _make_conditions(kind: RecordKind, text: str) -> tuple[Any, ...]:
-    """Return what an object may be known by, the surest first."""
+    """Return what an object may be known by, the surest first.
+
+    SQLite knows the case of English letters only, so that of others several spellings are looked for.
+    """
+    spelled = [text.lower()] if text.isascii() else [text.lower(), text, text.upper(), text.title()]
+    name = func.lower(_SOURCE[kind].c.name)
     upn = func.lower(source_users.c.upn) == text.lower() if kind == "user" else false()
     return (
         source_objects.c.id == text.lower(),
         _has_bps_id(kind, fold(text)),
         upn,
-        func.lower(_SOURCE[kind].c.name) == text.lower(),
-        func.lower(_SOURCE[kind].c.name).contains(text.lower(), autoescape=True) if text else false(),
+        or_(name == text.lower(), _SOURCE[kind].c.name.in_(spelled)),
+        or_(*(column.contains(each, autoescape=True) for each in spelled for column in (name, _SOURCE[kind].c.name)))
+        if text
+        else false(),
     )
 
 

@@ -195,6 +195,7 @@ PAGES: Final[dict[str, str]] = {
     "drift.seen": "The portal was last read as a whole:",
     "drift.ours": "We wrote",
     "drift.theirs": "The portal has",
+    "drift.left": "Why ‘syncd drift --revert’ leaves it",
     "drift.none": "No difference is known.",
     "orphans.title": "Orphans",
     "orphans.what": "Records that the portal has and the tenant does not know.",

@@ -200,6 +200,7 @@ PAGES: Final[dict[str, str]] = {
     "drift.seen": "Ostatni odczyt całego portalu:",
     "drift.ours": "Zapisaliśmy",
     "drift.theirs": "Portal ma",
+    "drift.left": "Dlaczego „syncd drift --revert” to zostawia",
     "drift.none": "Nie jest znana żadna różnica.",
     "orphans.title": "Sieroty",
     "orphans.what": "Rekordy, które portal ma, a dzierżawa ich nie zna.",
