@@ -50,7 +50,7 @@ def certificate(invocation: Invocation, *, name: str) -> None:
     from syncd.store.reports.certificate import Certificates
     from syncd.store.reports.history import History
 
-    settings, now = invocation.start(need=STORE_ONLY), Clock().now()
+    settings, now = invocation.start(need=STORE_ONLY, quiet=True), Clock().now()
     policy = make_rules(settings).policy
     with contextlib.closing(open_store(settings, create=False)) as database:
         person = _find_person(database, name)

@@ -53,7 +53,7 @@ def orphans(invocation: Invocation, *, orphan_class: str | None, listing: Listin
     from syncd.bootstrap.store import open_store
     from syncd.store.reports.orphans import find_last_reading, iterate_orphans
 
-    with contextlib.closing(open_store(invocation.start(need=STORE_ONLY), create=False)) as database:
+    with contextlib.closing(open_store(invocation.start(need=STORE_ONLY, quiet=True), create=False)) as database:
         seen = find_last_reading(database)
 
         def iterate() -> Iterator[Orphan]:

@@ -44,7 +44,7 @@ def privileges(invocation: Invocation, *, listing: Listing) -> None:
     from syncd.errors import ConfigError
     from syncd.store.store import Store
 
-    settings = invocation.start(need=STORE_ONLY)
+    settings = invocation.start(need=STORE_ONLY, quiet=True)
     if wrong := [problem for problem in settings.set_aside if problem.startswith("privileges")]:
         raise invocation.tell_all(ConfigError(wrong))  # without its rules everything would be told as given by none
     rules = make_rules(settings)

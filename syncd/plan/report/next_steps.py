@@ -18,7 +18,7 @@ paused         nothing until a day                resume
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -140,8 +140,3 @@ def _say(moment: datetime) -> str:
 
 def _name(kind: RecordKind) -> str:
     return "person" if kind == "user" else "group"
-
-
-def find_held_runs(pending: Sequence[Mapping[str, object]]) -> list[int]:
-    """Return the runs that hold something, of the open changes of an explanation."""
-    return sorted({int(str(entry["run"])) for entry in pending if entry["outcome"] == "held"})

@@ -182,6 +182,7 @@ PAGES: Final[dict[str, str]] = {
     "explain.next": "What happens next",
     "explain.open": "Open changes",
     "explain.outcomes": "Last outcomes",
+    "explain.all_open": "All of run {run}",
     "explain.nothing": "Nothing.",
     "explain.rejected": "Rejected, and not proposed again until something changes",
     "explain.attributes": "In the tenant",

@@ -187,6 +187,7 @@ PAGES: Final[dict[str, str]] = {
     "explain.next": "Co będzie dalej",
     "explain.open": "Otwarte zmiany",
     "explain.outcomes": "Ostatnie wyniki",
+    "explain.all_open": "Wszystkie z przebiegu {run}",
     "explain.nothing": "Nic.",
     "explain.rejected": "Odrzucone i nieproponowane, dopóki coś się nie zmieni",
     "explain.attributes": "W dzierżawie",
